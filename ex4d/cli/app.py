@@ -1,0 +1,99 @@
+"""The ``ex4d`` command line: sub-commands, and one place where every error becomes a sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ex4d.cli import coverage, demo, depth, doctor, preview, recon
+from ex4d.cli import eval as evaluate
+from ex4d.cli.console import note, say
+from ex4d.errors import Cancelled, Ex4dError
+
+HELP = """Re-shoot a video that already exists: from clip and depth to guides, coverage and takes.
+
+Start with: ex4d doctor (what is installed, what is missing) and ex4d demo (the whole way on an example clip).
+
+Exit codes: 0 done, 1 failed, 2 wrong input, 3 cannot write, 4 part not installed, 5 weights missing, 130 cancelled.
+"""
+
+app = typer.Typer(
+    name="ex4d",
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    # Underscores are the spelling (EX-4D's own flags have them); --input-video works as well as --input_video.
+    context_settings={
+        "token_normalize_func": lambda token: token.replace("-", "_"),
+        "help_option_names": ["--help", "-h"],
+    },
+)
+
+# One module per command, each with register(app); a new command is a new module and a name here.
+for _command in (recon, preview, coverage, depth, evaluate, doctor, demo):
+    _command.register(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from ex4d import __version__
+
+        say(f"ex4d {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="On an error, show where it happened (any position).")] = False,
+) -> None:
+    """Take the options that stand before the command."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; ``argv`` is without the program's name."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    # Taken out here so that it works in any position and also covers errors of the parser's own making.
+    debug = "--debug" in given
+    arguments = [a for a in given if a != "--debug"]
+    try:
+        app(args=arguments, prog_name="ex4d")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except (Ex4dError, KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the last line of defence, by design
+        return _explain(error, debug=debug)
+    return 0
+
+
+def _explain(error: BaseException, *, debug: bool) -> int:
+    """Show ``error`` as one sentence (with ``debug`` its traceback before it) and return its exit code."""
+    if debug:
+        import traceback
+
+        note("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, KeyboardInterrupt):
+        error = Cancelled("Cancelled.")
+    if isinstance(error, Cancelled):
+        note("Cancelled; nothing half-written remains.")
+        return error.exit_code
+    if isinstance(error, Ex4dError):
+        note(f"Error: {error}")
+        return error.exit_code
+    if isinstance(error, MemoryError):
+        note("Error: There is not enough memory; use fewer frames with --num_frames or a smaller picture.")
+        return 1
+    what = " ".join(str(error).split()) or "no message"
+    hint = "" if debug else "; run the command again with --debug to see where, and report it"
+    note(f"Error: This should not have happened ({type(error).__name__}: {what}){hint}.")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What the commands say and how they stop: messages, warnings, progress bars, cancel on a signal.
+
+Results go to standard output; everything about the run goes to standard error.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ex4d.progress import CancelToken, OnProgress, Progress
+
+
+def say(text: str) -> None:
+    """One line of result on standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
+def note(text: str) -> None:
+    """One line about the run on standard error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def warn(text: str) -> None:
+    """One warning on standard error."""
+    note(f"Warning: {text}")
+
+
+@contextmanager
+def progress_bars() -> Iterator[OnProgress]:
+    """Bars on a terminal, one per stage; elsewhere (a log, a farm) one line when a stage is done."""
+    if not sys.stderr.isatty():
+        yield _progress_lines
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, object] = {}
+
+        def show(step: Progress) -> None:
+            if step.stage not in tasks:
+                tasks[step.stage] = bars.add_task(step.stage.capitalize(), total=step.total)
+            bars.update(tasks[step.stage], completed=step.done, total=step.total)  # type: ignore[arg-type]
+
+        yield show
+
+
+def _progress_lines(step: Progress) -> None:
+    if step.total > 0 and step.done == step.total:
+        note(f"{step.stage[:1].upper()}{step.stage[1:]}: {step.done}/{step.total}")
+
+
+@contextmanager
+def cancel_on_signals() -> Iterator[CancelToken]:
+    """Ctrl-C and SIGTERM set the token, so work ends at its next check; a second one interrupts at once."""
+    token = CancelToken()
+    if threading.current_thread() is not threading.main_thread():
+        yield token
+        return
+
+    def ask(signum: int, _frame: object) -> None:
+        if token.cancelled:
+            raise KeyboardInterrupt
+        note("Stopping ...")
+        token.cancel()
+
+    previous = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield token
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+def frame_ranges(frames: Sequence[int]) -> str:
+    """Frames for people: [3, 4, 5, 9] becomes "3-5, 9"."""
+    parts: list[list[int]] = []
+    for frame in frames:
+        if parts and frame == parts[-1][1] + 1:
+            parts[-1][1] = frame
+        else:
+            parts.append([frame, frame])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

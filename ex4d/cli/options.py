@@ -1,0 +1,113 @@
+"""Options that several commands share. Underscores are the spelling; dashes are accepted everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SOURCE, _CAMERA, _OUTPUT = "Source", "Camera", "Output"
+
+InputVideo = Annotated[
+    Path,
+    typer.Option(
+        "--input_video",
+        help="The clip: a video file, or a folder of numbered PNGs.",
+        show_default=False,
+        rich_help_panel=_SOURCE,
+    ),
+]
+Depth = Annotated[
+    Path,
+    typer.Option(
+        "--depth",
+        help="Its depth along the view axis: .npz, .npy, a folder of 16-bit PNGs (with --depth_scale) or of EXRs.",
+        show_default=False,
+        rich_help_panel=_SOURCE,
+    ),
+]
+DepthScale = Annotated[
+    float | None,
+    typer.Option(
+        "--depth_scale",
+        help="Length of one step of whole-number depth, e.g. 0.001 for millimetres; multiplies any other depth.",
+        rich_help_panel=_SOURCE,
+    ),
+]
+DepthChannel = Annotated[
+    str | None,
+    typer.Option("--depth_channel", help="EXR channel to use where several could be meant.", rich_help_panel=_SOURCE),
+]
+NumFrames = Annotated[
+    int | None,
+    typer.Option("--num_frames", help="Use only the first N frames. Default: all.", rich_help_panel=_SOURCE),
+]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        "--fps", help="Frame rate. Default: the video's own; 15 for a folder of PNGs.", rich_help_panel=_SOURCE
+    ),
+]
+FillInvalid = Annotated[
+    bool,
+    typer.Option(
+        "--fill_invalid",
+        help="Fill NaN, infinite, zero or negative depth from the nearest valid pixel instead of refusing it.",
+        rich_help_panel=_SOURCE,
+    ),
+]
+Cam = Annotated[
+    str,
+    typer.Option(
+        "--cam",
+        help="Camera move: a preset (30, 60, 90, 180, zoom_in, zoom_out, orbit_left, ...; a wrong name lists all), "
+        "or a saved camera .npz.",
+        show_default=False,
+        rich_help_panel=_CAMERA,
+    ),
+]
+Amount = Annotated[
+    float | None,
+    typer.Option(
+        "--amount",
+        help="How far the preset goes, e.g. 60 (degrees) for orbit_left. Default: the preset's own.",
+        rich_help_panel=_CAMERA,
+    ),
+]
+Fov = Annotated[
+    float | None,
+    typer.Option(
+        "--fov",
+        help="Horizontal field of view of the clip, in degrees. Default: the lens that the depth file names, "
+        "else 54.22.",
+        rich_help_panel=_CAMERA,
+    ),
+]
+Focal = Annotated[
+    float | None,
+    typer.Option("--focal", help="Focal length of the clip in pixels, instead of --fov.", rich_help_panel=_CAMERA),
+]
+BorderDepth = Annotated[
+    float | None,
+    typer.Option(
+        "--border_depth",
+        help="Depth at which the mesh is closed behind the scene; deeper parts of the clip are hidden. Default: 100.",
+        rich_help_panel=_CAMERA,
+    ),
+]
+Parity = Annotated[
+    bool,
+    typer.Option(
+        "--parity",
+        help="Exactly what EX-4D's published program does: focal length 500 px, mesh corners on pixel corners, "
+        "border at 100, over-long moves at lengths other than 49, frame 0 is the source frame.",
+        rich_help_panel=_CAMERA,
+    ),
+]
+OutputDir = Annotated[
+    Path,
+    typer.Option(
+        "--output_dir", help="Folder for the results; made if missing.", show_default=False, rich_help_panel=_OUTPUT
+    ),
+]

@@ -1,0 +1,46 @@
+"""What a depth file written by ``ex4d depth`` says beside its values: who made it, on what terms, with which lens."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ex4d.errors import DepthError, InputError
+from ex4d.types import Intrinsics
+
+
+@dataclass(frozen=True)
+class DepthFacts:
+    """Where depth came from. The defaults are what is known of a file from elsewhere."""
+
+    source: str = "file"
+    licence: str = ""
+    intrinsics: Intrinsics | None = None
+
+
+def read_depth_facts(path: Path) -> DepthFacts:
+    """The entry "facts" (JSON, see :mod:`ex4d.depth.store`) of an .npz, or the defaults if there is none.
+
+    Raises DepthError if the entry is there but damaged.
+    """
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return DepthFacts()
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if "facts" not in archive.files:
+                return DepthFacts()
+            facts = json.loads(str(archive["facts"]))
+        lens = facts.get("intrinsics")
+        return DepthFacts(
+            source=str(facts.get("estimator", "file")),
+            licence=str(facts.get("licence", "")),
+            intrinsics=Intrinsics(**lens) if lens else None,
+        )
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, InputError) as error:
+        raise DepthError(
+            f"{path} says things about its depth that cannot be read ({error}); write it again."
+        ) from error

@@ -1,0 +1,156 @@
+"""Writing video: H.264 for viewing, FFV1 where every value counts.
+
+Viewing files are H.264 with BT.709 tags, 4:2:0 where the size is even (plays everywhere). An odd width or height
+cannot be stored in 4:2:0; such files become 4:4:4, which keeps the size and every pixel and plays in Blender, VLC, mpv
+and everything else built on FFmpeg, instead of cropping or padding the picture behind the user's back.
+
+Lossless files are FFV1 in Matroska (RFC 9043): RGB is stored as it is, each frame on its own (exact seeking) and with a
+checksum, and the same players read it. H.264 with qp 0 in RGB is exact too, but players without FFmpeg show it in
+wrong colours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ex4d.errors import OutputError, SettingError, ShapeError
+from ex4d.files import atomic_path
+from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.types import Bool, UInt8
+
+VIEWING_SUFFIXES = (".mp4", ".mov", ".mkv")
+LOSSLESS_SUFFIX = ".mkv"
+_CRF = "16"
+_BT709, _LIMITED_RANGE = 1, 1  # ISO/IEC 23091-2 code points, as FFmpeg numbers them
+
+
+@contextmanager
+def video_writer(
+    path: Path, *, fps: float, lossless: bool = False, metadata: Mapping[str, str] | None = None
+) -> Iterator[Callable[[UInt8 | Bool], None]]:
+    """Yield a function that encodes one frame; ``path`` appears only when the ``with`` block ends well.
+
+    A frame is [H, W, 3] uint8 RGB, [H, W] uint8 grey or [H, W] bool (white where true). Raises SettingError (suffix,
+    frame rate), ShapeError (a frame of another size, no frames) and OutputError (disk full, not writable); after any of
+    these an older file of that name is untouched. An OSError of the block itself counts as failing to write.
+    """
+    import av
+    from av.error import FFmpegError
+
+    _check_settings(path, fps, lossless)
+    mp4 = path.suffix.lower() in (".mp4", ".mov")
+    with atomic_path(path) as temporary:
+        # Without use_metadata_tags MP4 keeps only keys that QuickTime knows, and "engine" is none of them.
+        container = av.open(str(temporary), "w", container_options={"movflags": "use_metadata_tags"} if mp4 else {})
+        container.metadata.update(metadata or {})
+        encoder = _Encoder(container, Fraction(fps).limit_denominator(1001), lossless)
+        try:
+            yield encoder.write
+            encoder.flush()
+            container.close()
+        except BaseException as error:
+            with suppress(FFmpegError, OSError):  # the file is thrown away; the first error says why
+                container.close()
+            if isinstance(error, FFmpegError) and not isinstance(error, OSError):
+                raise OutputError(f"Cannot encode {path}: {error.strerror}; choose another size or format.") from error
+            raise
+
+
+class _Encoder:
+    """One video stream of a container, opened by its first frame."""
+
+    def __init__(self, container: Any, rate: Fraction, lossless: bool) -> None:
+        self._container = container
+        self._rate = rate
+        self._lossless = lossless
+        self._stream: Any = None
+        self._shape: tuple[int, ...] = ()
+
+    def write(self, frame: UInt8 | Bool) -> None:
+        import av
+
+        image = as_rgb(frame)
+        stream = self._stream or self._open(image.shape)
+        if image.shape != self._shape:
+            raise ShapeError(f"A frame of {image.shape} does not fit the video's frames of {self._shape}.")
+        picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+        if not self._lossless:
+            picture = picture.reformat(format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
+        self._container.mux(stream.encode(picture))
+
+    def flush(self) -> None:
+        if self._stream is None:
+            raise ShapeError("A video needs at least one frame, none were given.")
+        self._container.mux(self._stream.encode())
+
+    def _open(self, shape: tuple[int, ...]) -> Any:
+        height, width = shape[:2]
+        stream = self._container.add_stream("ffv1" if self._lossless else "libx264", rate=self._rate)
+        stream.width, stream.height = width, height
+        if self._lossless:
+            stream.pix_fmt = "bgr0"
+            stream.options = {"level": "3", "g": "1", "slices": "4", "slicecrc": "1"}
+        else:
+            stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+            stream.options = {"crf": _CRF}
+            context = stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.color_range = _LIMITED_RANGE
+        self._stream, self._shape = stream, shape
+        return stream
+
+
+def write_video(
+    path: Path,
+    frames: UInt8 | Bool,  # [T, H, W, 3] RGB, or [T, H, W] grey or bool mask
+    *,
+    fps: float,
+    lossless: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    on_progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+) -> None:
+    """Write ``frames`` to ``path`` at once or not at all.
+
+    H.264 for viewing (.mp4, .mov, .mkv); ``lossless`` writes FFV1 (.mkv). ``metadata`` goes into the container, for
+    example ``{"engine": "preview"}``. Raises as :func:`video_writer`, and Cancelled.
+    """
+    if frames.ndim not in (3, 4) or len(frames) == 0:
+        raise ShapeError(f"A video is written from [T, H, W, 3] or [T, H, W] with T > 0, got {frames.shape}.")
+    with video_writer(path, fps=fps, lossless=lossless, metadata=metadata) as write:
+        for i, frame in enumerate(frames):
+            check(cancel)
+            write(frame)
+            report(on_progress, f"Writing {path.name}", i + 1, len(frames))
+
+
+def as_rgb(frame: NDArray) -> UInt8:  # [H, W, 3]
+    """A frame as contiguous RGB: uint8 colour as it is, grey repeated, a bool mask as 0 and 255. Raises ShapeError."""
+    image = frame.astype(np.uint8) * np.uint8(255) if frame.dtype == np.bool_ else frame
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ShapeError(
+            f"A frame must be [H, W, 3] uint8, [H, W] uint8 or [H, W] bool, got {frame.shape} {frame.dtype}."
+        )
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    return np.ascontiguousarray(image)
+
+
+def _check_settings(path: Path, fps: float, lossless: bool) -> None:
+    suffix = path.suffix.lower()
+    if lossless and suffix != LOSSLESS_SUFFIX:
+        raise SettingError(f"A lossless video is FFV1 in Matroska, so its name must end in .mkv, got {path.name}.")
+    if suffix not in VIEWING_SUFFIXES:
+        raise SettingError(f"A video's name must end in {', '.join(VIEWING_SUFFIXES)}, got {path.name}.")
+    if not (math.isfinite(fps) and 0 < fps <= 1000):
+        raise SettingError(f"The frame rate must be above 0 and at most 1000 frames a second, got {fps}.")
+    if path.is_dir():
+        raise OutputError(f"Cannot write {path}: there is a folder of that name; choose another name.")

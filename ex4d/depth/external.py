@@ -1,0 +1,308 @@
+"""Estimators in other programs: a command line and a file contract.
+
+A plugged-in tool is any program that can be started from a command line. It gets a folder and leaves a file:
+
+``{frames}``   folder with frame_00001.png, frame_00002.png, ... (8-bit RGB), or, with input = "npz", the path of an
+               .npz with ``frames`` [T, H, W, 3] uint8 and ``fps``
+``{request}``  JSON: num_frames, height, width, fps, seed, intrinsics (fx, fy, cx, cy in pixels, or null), settings
+``{output}``   where to write an .npz with
+               ``depth``      [T, h, w] (or [T, 1, h, w]) numbers, any size; it is scaled to the frames' size
+               ``meaning``    optional: "metric", "scale-free" or "disparity" (default: as configured)
+               ``intrinsics`` optional: [3, 3], [T, 3, 3] or fx, fy, cx, cy, in pixels of ``depth``'s own size
+
+A line "progress DONE TOTAL" on standard output moves the progress bar; everything else it prints goes into the error
+message if it fails. It must exit with 0. It is stopped, with its children, on cancel and when its time is over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import cv2
+import numpy as np
+
+from ex4d.depth.base import MEANINGS, DepthEstimate, EstimatorInfo, FrameSource, Meaning, MemoryEstimate
+from ex4d.depth.store import new_values, open_npz_frames, read_npz_small
+from ex4d.errors import DepthError, EngineError, SettingError
+from ex4d.generate.base import Setting
+from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.types import Float32, Intrinsics
+
+POLL_SECONDS = 0.1
+KILL_AFTER_SECONDS = 3.0
+"""Time between asking a tool to stop and killing it."""
+
+
+@dataclass(frozen=True)
+class ExternalTool:
+    """How to start a plugged-in tool, and what is known about it."""
+
+    name: str
+    command: tuple[str, ...]
+    title: str = ""
+    meaning: Meaning = "scale-free"
+    zero_is_infinity: bool = False
+    licence: str = "not stated"
+    research_only: bool = False
+    gives_intrinsics: bool = False
+    temporally_steady: bool = False
+    timeout_s: float = 3600.0
+    input: Literal["png", "npz"] = "png"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    install: str = ""
+    """The one command that installs the tool, for the error when it is missing."""
+    settings: tuple[Setting, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.command:
+            raise SettingError(
+                f"An external estimator needs a name and a command, got {self.name!r} and {self.command!r}."
+            )
+        joined = " ".join(self.command)
+        missing = [p for p in ("{frames}", "{output}") if p not in joined]
+        if missing:
+            raise SettingError(
+                f"The command of the estimator {self.name!r} lacks {' and '.join(missing)}; it is: {joined}"
+            )
+        if self.meaning not in MEANINGS:
+            raise SettingError(
+                f"The meaning of {self.name!r} must be one of {', '.join(MEANINGS)}, got {self.meaning!r}."
+            )
+        if self.input not in ("png", "npz"):
+            raise SettingError(f"The input of {self.name!r} must be png or npz, got {self.input!r}.")
+        if not self.timeout_s > 0:
+            raise SettingError(f"The timeout of {self.name!r} must be positive seconds, got {self.timeout_s}.")
+
+
+class ExternalEstimator:
+    """Runs an :class:`ExternalTool` as an estimator."""
+
+    def __init__(self, tool: ExternalTool):
+        self.tool = tool
+
+    def info(self) -> EstimatorInfo:
+        """Describe the tool; it counts as available if its program can be found."""
+        tool = self.tool
+        there = shutil.which(tool.command[0]) is not None
+        hint = tool.install or f"install it or mend its command in the configuration: {tool.command[0]} is not there"
+        return EstimatorInfo(
+            name=tool.name,
+            title=tool.title or f"{tool.name} (external tool)",
+            meaning=tool.meaning,
+            licence=tool.licence,
+            research_only=tool.research_only,
+            gives_intrinsics=tool.gives_intrinsics,
+            temporally_steady=tool.temporally_steady,
+            zero_is_infinity=tool.zero_is_infinity,
+            settings=tool.settings,
+            available=there,
+            missing="" if there else f"The program {tool.command[0]} is not installed; {hint}",
+        )
+
+    def memory(self, height: int, width: int, settings: Mapping[str, Any] | None = None) -> MemoryEstimate:
+        """What this side uses; the tool's own need is not known."""
+        return MemoryEstimate(0, height * width * 16)
+
+    def estimate(
+        self,
+        frames: FrameSource,
+        *,
+        out: Float32 | None = None,  # [T, H, W]
+        settings: Mapping[str, Any] | None = None,
+        seed: int = 42,
+        on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> DepthEstimate:
+        """Hand the frames over, wait, read the depth back. See :class:`~ex4d.depth.base.DepthEstimator`."""
+        info = self.info()
+        values = info.validated(settings or {})
+        if not info.available:
+            raise EngineError(f"The estimator {self.tool.name!r} cannot run: {info.missing}")
+        shape = (frames.num_frames, frames.height, frames.width)
+        with tempfile.TemporaryDirectory(prefix="ex4d-depth-") as name:
+            folder = Path(name)
+            paths = self._hand_over(folder, frames, values, seed, on_progress, cancel)
+            self._run(paths, values, on_progress, cancel)
+            if not Path(paths["output"]).is_file():
+                raise EngineError(
+                    f"The estimator {self.tool.name!r} ended without writing its output; it must write {{output}}."
+                )
+            out = new_values(shape) if out is None else out
+            return self._read(Path(paths["output"]), out, cancel)
+
+    def _hand_over(
+        self, folder: Path, frames: FrameSource, values: dict[str, Any], seed: int,
+        on_progress: OnProgress | None, cancel: CancelToken | None,
+    ) -> dict[str, str]:  # fmt: skip
+        request = {
+            "num_frames": frames.num_frames, "height": frames.height, "width": frames.width, "fps": frames.fps,
+            "seed": seed, "intrinsics": None, "settings": values,
+        }  # fmt: skip
+        (folder / "request.json").write_text(json.dumps(request), "utf-8")
+        images = folder / "frames"
+        images.mkdir()
+        stack = None
+        if self.tool.input == "npz":
+            shape = (frames.num_frames, frames.height, frames.width, 3)
+            stack = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, shape)
+        for index, frame in enumerate(frames):
+            check(cancel)
+            if stack is not None:
+                stack[index] = frame
+            else:
+                cv2.imwrite(str(images / f"frame_{index + 1:05d}.png"), frame[..., ::-1])
+            report(on_progress, "depth: hand over", index + 1, frames.num_frames)
+        if stack is not None:
+            np.savez(folder / "frames.npz", frames=stack, fps=frames.fps)
+            del stack
+            (folder / "frames.npy").unlink()
+        source = folder / "frames.npz" if self.tool.input == "npz" else images
+        return {"frames": str(source), "request": str(folder / "request.json"), "output": str(folder / "depth.npz")}
+
+    def _run(
+        self, paths: dict[str, str], values: dict[str, Any], on_progress: OnProgress | None, cancel: CancelToken | None
+    ) -> None:
+        command = [_filled(part, paths | {k: str(v) for k, v in values.items()}) for part in self.tool.command]
+        tail: deque[str] = deque(maxlen=30)
+        done = [0, 0]
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors="replace", env={**os.environ, **self.tool.environment}, start_new_session=os.name != "nt",
+            )  # fmt: skip
+        except OSError as error:
+            raise EngineError(f"The estimator {self.tool.name!r} cannot be started ({error}): {command[0]}") from error
+        assert process.stdout is not None
+        reader = threading.Thread(target=_listen, args=(process.stdout, tail, done), daemon=True)
+        reader.start()
+        deadline = time.monotonic() + self.tool.timeout_s
+        try:
+            while process.poll() is None:
+                check(cancel)
+                if time.monotonic() > deadline:
+                    raise EngineError(
+                        f"The estimator {self.tool.name!r} was stopped after its {self.tool.timeout_s:g} s; "
+                        "raise timeout_s in its configuration or give it fewer frames."
+                    )
+                if done[1]:
+                    report(on_progress, "depth: estimate", done[0], done[1])
+                time.sleep(POLL_SECONDS)
+        finally:
+            _stop(process)
+            reader.join(timeout=5)
+            process.stdout.close()
+        if process.returncode != 0:
+            said = " / ".join(line for line in list(tail)[-4:]) or "it printed nothing"
+            raise EngineError(f"The estimator {self.tool.name!r} failed with exit code {process.returncode}: {said}")
+
+    def _read(self, path: Path, out: Float32, cancel: CancelToken | None) -> DepthEstimate:
+        num_frames, height, width = out.shape
+        with open_npz_frames(path) as (shape, frames):
+            if shape[0] != num_frames:
+                raise DepthError(
+                    f"The estimator {self.tool.name!r} wrote {shape[0]} frames of depth for {num_frames} frames of "
+                    "video; it must write one for each."
+                )
+            for index, frame in enumerate(frames()):
+                check(cancel)
+                if not np.isfinite(frame).any():
+                    raise EngineError(
+                        f"The estimator {self.tool.name!r} wrote only NaN or infinity in frame {index}; check its log."
+                    )
+                same = frame.shape == (height, width)
+                out[index] = frame if same else cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
+        meaning = self._meaning(read_npz_small(path, "meaning"))
+        lens = self._lens(read_npz_small(path, "intrinsics"), shape[1:])
+        resized = lens.resized(width, height) if lens else None
+        return DepthEstimate(
+            out, meaning, resized, self.tool.zero_is_infinity, (), {"command": Path(self.tool.command[0]).name}
+        )
+
+    def _meaning(self, stored: np.ndarray | None) -> Meaning:
+        if stored is None:
+            return self.tool.meaning
+        for known in MEANINGS:
+            if known == str(stored):
+                return known
+        raise DepthError(
+            f"The estimator {self.tool.name!r} wrote the meaning {str(stored)!r}; it must be one of "
+            f"{', '.join(MEANINGS)}."
+        )
+
+    def _lens(self, stored: np.ndarray | None, size: tuple[int, int]) -> Intrinsics | None:
+        if stored is None:
+            return None
+        k = np.asarray(stored, np.float64)
+        if k.ndim == 3 and k.shape[1:] == (3, 3):
+            k = np.median(k, axis=0)
+        if k.shape == (3, 3):
+            k = np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]])
+        if k.shape != (4,):
+            raise DepthError(
+                f"The estimator {self.tool.name!r} wrote intrinsics of shape {k.shape}; it must be [3, 3], [T, 3, 3] "
+                "or fx, fy, cx, cy."
+            )
+        fx, fy, cx, cy = (float(v) for v in k)
+        return Intrinsics(fx, fy, cx, cy, size[1], size[0], f"estimated by {self.tool.name}")
+
+
+def _filled(part: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        part = part.replace("{" + name + "}", value)
+    return part
+
+
+def _listen(stream: IO[str], tail: deque[str], done: list[int]) -> None:
+    """Read a tool's output as it comes, so that it never blocks on a full pipe."""
+    with suppress(ValueError, OSError):  # closed while reading: the tool was stopped
+        for line in stream:
+            words = line.split()
+            if len(words) == 3 and words[0] == "progress" and words[1].isdigit() and words[2].isdigit():
+                done[:] = int(words[1]), int(words[2])
+            elif words:
+                tail.append(line.strip())
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End a tool and, on POSIX, everything it started."""
+    for sent in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        if os.name == "nt":
+            if process.poll() is None:
+                process.kill()
+        else:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, sent)
+        if process.poll() is not None:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(KILL_AFTER_SECONDS)
+
+
+def tool_from_table(table: Mapping[str, Any], origin: str) -> ExternalTool:
+    """An :class:`ExternalTool` from one [[estimator]] table of a configuration file. Raises SettingError."""
+    known = {f for f in ExternalTool.__dataclass_fields__ if f != "settings"}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise SettingError(
+            f"{origin} has an estimator with the unknown entry {unknown[0]!r}; known: {', '.join(sorted(known))}."
+        )
+    command = table.get("command", ())
+    if isinstance(command, str) or not isinstance(command, Sequence) or not all(isinstance(c, str) for c in command):
+        raise SettingError(f"{origin}: the command of an estimator must be a list of words, got {command!r}.")
+    try:
+        return ExternalTool(**{**table, "command": tuple(command), "name": str(table.get("name", ""))})
+    except TypeError as error:
+        raise SettingError(f"{origin} has an estimator that cannot be used: {error}.") from error

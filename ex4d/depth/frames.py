@@ -1,0 +1,80 @@
+"""Frame sources: clips read one frame at a time, as often as needed, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ex4d.clip.video import open_video
+from ex4d.depth.base import FrameSource
+from ex4d.errors import ClipError, ShapeError
+from ex4d.progress import CancelToken, check
+from ex4d.types import UInt8
+
+
+class ArrayFrames:
+    """Frames that are already in memory (or memory-mapped)."""
+
+    def __init__(self, frames: UInt8, *, fps: float = 15.0):  # [T, H, W, 3]
+        if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
+            raise ShapeError(f"Frames must be [T, H, W, 3] uint8 with T >= 1, got {frames.shape} {frames.dtype}.")
+        self._frames = frames
+        self.fps = fps
+        self.num_frames, self.height, self.width = frames.shape[:3]
+
+    def __iter__(self) -> Iterator[UInt8]:
+        yield from self._frames
+
+
+class StreamedFrames:
+    """A video file or a folder of images, decoded anew on every pass so that one frame at a time is in memory.
+
+    The first pass counts the frames, because a header's count can be missing or wrong.
+    """
+
+    def __init__(self, path: Path, *, num_frames: int | None = None, cancel: CancelToken | None = None):
+        self._path = path
+        count = 0
+        self.height = self.width = 0
+        with open_video(path) as (info, frames):
+            self.fps = info.fps
+            for frame in frames:
+                check(cancel)
+                self.height, self.width = frame.shape[:2]
+                count += 1
+                if count == num_frames:
+                    break
+        if count == 0 or (num_frames is not None and count < num_frames):
+            raise ClipError(
+                f"{path} has {count} frames, {num_frames or 'at least 1'} needed; ask for fewer with --num-frames."
+            )
+        self.num_frames = count
+
+    def __iter__(self) -> Iterator[UInt8]:
+        with open_video(self._path) as (_, frames):
+            for index, frame in enumerate(frames):
+                if index == self.num_frames:
+                    return
+                yield frame
+
+
+def open_frames(
+    source: Path | UInt8 | FrameSource,
+    *,
+    num_frames: int | None = None,
+    fps: float = 15.0,
+    cancel: CancelToken | None = None,
+) -> FrameSource:
+    """A frame source for a video file, a folder of images, an array [T, H, W, 3] uint8, or a source as it is.
+
+    ``fps`` is for arrays, which carry none. Raises ClipError if it cannot be read or is shorter than ``num_frames``.
+    """
+    if isinstance(source, np.ndarray):
+        if num_frames is not None and not 1 <= num_frames <= len(source):
+            raise ClipError(f"The clip has {len(source)} frames but {num_frames} were asked for; ask for fewer.")
+        return ArrayFrames(source[:num_frames], fps=fps)
+    if isinstance(source, Path):
+        return StreamedFrames(source, num_frames=num_frames, cancel=cancel)
+    return source

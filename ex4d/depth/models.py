@@ -1,0 +1,128 @@
+"""Finding model folders and devices, and putting torch's failures into words. Imports torch only when called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ex4d.errors import DeviceMemoryError, Ex4dError, MissingExtraError, SettingError, WeightsError
+from ex4d.generate.base import Setting
+from ex4d.weights.layout import weights_root
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE = Setting("device", "choice", "auto", "Where to compute", choices=("auto", "cuda", "mps", "cpu"))
+DTYPE = Setting(
+    "dtype", "choice", "auto", "Number format; auto: float16 on a GPU, float32 on the CPU",
+    choices=("auto", "float32", "float16", "bfloat16"),
+)  # fmt: skip
+
+
+def model_folder(given: str, repository: str) -> Path:
+    """The folder of a model: ``given``, or ``repository``'s last part below :func:`weights_root`."""
+    return Path(given).expanduser() if given else weights_root() / repository.rsplit("/", 1)[-1]
+
+
+def download_command(repository: str, folder: Path) -> str:
+    """The one command that puts ``repository`` into ``folder``."""
+    return f"hf download {repository} --local-dir '{folder}'"
+
+
+def require_model(folder: Path, repository: str, *, files: tuple[str, ...]) -> None:
+    """Raise WeightsError with the one command if any of ``files`` is not in ``folder``."""
+    for name in files:
+        if not (folder / name).is_file():
+            raise WeightsError(
+                f"The model {repository} is not complete: {folder / name} is missing; "
+                f"run: {download_command(repository, folder)}"
+            )
+
+
+def missing_modules(*modules: str) -> bool:
+    """True if any of the top-level modules is not installed."""
+    return any(find_spec(name) is None for name in modules)
+
+
+def require_extra(what: str, *modules: str) -> None:
+    """Raise MissingExtraError for the 'depth' extra if one of ``modules`` is not installed."""
+    if missing_modules(*modules):
+        raise MissingExtraError(what, "depth")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called ``name``; "auto" prefers CUDA, then Apple's GPU. Raises SettingError if it is not there."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, found in there.items() if found)
+    if not there.get(name, False):
+        found = ", ".join(device for device, ok in there.items() if ok)
+        raise SettingError(f"There is no {name} device here; use one of: {found}.")
+    return torch.device(name)
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype called ``name``; "auto" is float16 on a GPU and float32 on the CPU."""
+    import torch
+
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.float16
+    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
+
+
+@contextmanager
+def loading(what: str, folder: Path, repository: str) -> Iterator[None]:
+    """Turn a loader's failure into a WeightsError that names the model, the folder and the command."""
+    try:
+        with _quiet_transformers():
+            yield
+    except Ex4dError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(
+            f"{what} cannot be loaded from {folder} ({first}); "
+            f"fetch it again with: {download_command(repository, folder)}"
+        ) from error
+    except Exception as error:  # safetensors raises its own class, derived from Exception alone
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise WeightsError(
+            f"{what} in {folder} is damaged ({error}); fetch it again with: {download_command(repository, folder)}"
+        ) from error
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep transformers from drawing its own progress bar on the terminal."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def memory_guard(what: str, remedy: str) -> Iterator[None]:
+    """Turn running out of memory on any device into a DeviceMemoryError with ``remedy``."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(f"{what} ran out of GPU memory; {remedy}.") from error
+    except MemoryError as error:
+        raise DeviceMemoryError(f"{what} ran out of main memory; {remedy}.") from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise DeviceMemoryError(f"{what} ran out of memory; {remedy}.") from error

@@ -1,0 +1,271 @@
+"""From a video to checked z-depth: estimate, align, steady, convert, mend edges; or the same from a depth file.
+
+Steps run one after the other over arrays that are memory-mapped when large, so memory does not grow with the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ex4d.clip import read_depth
+from ex4d.depth.align import Alignment, align
+from ex4d.depth.base import DepthEstimate, EstimatorInfo, FrameSource
+from ex4d.depth.convert import ConvertOptions, FileKind, file_to_depth, values_to_depth
+from ex4d.depth.edges import EdgeOptions, align_edges, clamp_far, fill_frame
+from ex4d.depth.frames import open_frames
+from ex4d.depth.lens import lens_warning, resolve_lens
+from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator
+from ex4d.depth.store import DepthFile, new_values
+from ex4d.depth.temporal import TemporalOptions, flicker, steady
+from ex4d.errors import DepthError
+from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.types import Clip, Float32, Float64, Intrinsics, UInt8
+
+
+@dataclass(frozen=True)
+class DepthOptions:
+    """What happens to the depth of a clip, besides the estimator's own settings."""
+
+    align: bool | None = None
+    """Per-frame scale and shift; None: for estimators that look at one image at a time."""
+    steady: bool | None = None
+    """Temporal filter; None: for estimators that look at one image at a time."""
+    temporal: TemporalOptions = field(default_factory=TemporalOptions)
+    convert: ConvertOptions = field(default_factory=ConvertOptions)
+    edges: EdgeOptions = field(default_factory=EdgeOptions)
+    measure_flicker: bool = True
+
+    @classmethod
+    def ex4d_parity(cls) -> DepthOptions:
+        """EX-4D's own: its mapping of the estimator's output and nothing else."""
+        return cls(False, False, edges=EdgeOptions(fill=False, align=False, clamp_far=False), measure_flicker=False)
+
+
+@dataclass(frozen=True)
+class DepthReport:
+    """What was done, for people and for the record."""
+
+    lens: Intrinsics
+    notes: tuple[str, ...] = ()
+    """Sentences a user should read: licence, assumed lens, cuts."""
+    filled: int = 0
+    """Pixels that held no depth and were filled."""
+    clamped: int = 0
+    """Pixels brought in front of the border shell."""
+    alignment: Alignment | None = None
+    flicker_before: Float64 | None = None
+    """Per frame, in per cent; see :func:`ex4d.depth.temporal.flicker`."""
+    flicker_after: Float64 | None = None
+
+    def lines(self) -> list[str]:
+        """The report, one fact a line."""
+        found = [f"Focal length: {self.lens.fx:.1f} px ({self.lens.fov_deg:.1f} deg), {self.lens.source}."]
+        if self.flicker_before is not None and self.flicker_after is not None:
+            before, after = (_mean(f) for f in (self.flicker_before, self.flicker_after))
+            found.append(f"Flicker: {before:.2f} % before, {after:.2f} % after.")
+        if self.alignment is not None:
+            spread = float(self.alignment.scale.max() / self.alignment.scale.min())
+            found.append(f"Aligned: frame scales differed by a factor of {spread:.2f}.")
+        if self.filled:
+            found.append(f"Filled {self.filled} pixels without depth.")
+        if self.clamped:
+            found.append(f"Moved {self.clamped} pixels from behind the mesh's border to its front.")
+        return [*found, *self.notes]
+
+
+@dataclass(frozen=True)
+class EstimatedDepth:
+    """Depth of a clip, ready to be saved or to become a :class:`~ex4d.types.Clip`."""
+
+    file: DepthFile
+    report: DepthReport
+
+
+def estimate_depth(
+    source: Path | UInt8 | FrameSource,
+    *,
+    estimator: str = DEFAULT_ESTIMATOR,
+    settings: Mapping[str, Any] | None = None,
+    options: DepthOptions = DepthOptions(),
+    lens: Intrinsics | None = None,
+    num_frames: int | None = None,
+    fps: float = 15.0,
+    seed: int = 42,
+    on_progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+) -> EstimatedDepth:
+    """Depth and lens of a video file, a folder of images or frames [T, H, W, 3] uint8.
+
+    ``lens`` overrides everything that metadata or the estimator know; ``fps`` is for arrays. Raises what
+    :meth:`DepthEstimator.estimate` raises, ClipError and SettingError.
+    """
+    chosen = get_estimator(estimator)
+    info = chosen.info()
+    values = info.validated(settings or {})
+    frames = open_frames(source, num_frames=num_frames, fps=fps, cancel=cancel)
+    raw = chosen.estimate(frames, settings=values, seed=seed, on_progress=on_progress, cancel=cancel)
+    used = resolve_lens(
+        frames.width, frames.height, given=lens, video=source if isinstance(source, Path) else None,
+        estimated=raw.intrinsics,
+    )  # fmt: skip
+    steps = _Steps(frames, used, options, info, on_progress, cancel)
+    depth, report_ = steps.run(raw)
+    licence = licence_of(info, raw)
+    warnings = (*raw.notes, *((f"{info.title}: {licence}.",) if info.research_only else ()), lens_warning(used))
+    details = raw.details | {"settings": _recorded(values), "lens_source": used.source}
+    file = DepthFile(depth, info.name, licence, raw.meaning, frames.fps, used, details)
+    return EstimatedDepth(file, replace(report_, notes=(*report_.notes, *(w for w in warnings if w))))
+
+
+def depth_from_file(
+    source: Path,
+    *,
+    video: Path | UInt8 | FrameSource,
+    kind: FileKind = "depth",
+    scale: float | None = None,
+    offset: float = 0.0,
+    channel: str | None = None,
+    options: DepthOptions = DepthOptions(align=False, steady=False, measure_flicker=False),
+    lens: Intrinsics | None = None,
+    num_frames: int | None = None,
+    on_progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+) -> EstimatedDepth:
+    """Depth that another program wrote, made z-depth of ``video``: sequences, disparity, inverted, scaled, Z passes.
+
+    Raises DepthError (unreadable, other length or size than the video), ClipError, SettingError.
+    """
+    frames = open_frames(video, num_frames=num_frames, cancel=cancel)
+    used = resolve_lens(frames.width, frames.height, given=lens, video=video if isinstance(video, Path) else None)
+    values = read_depth(
+        source, scale=scale, channel=channel, num_frames=num_frames, on_progress=on_progress, cancel=cancel
+    )
+    expected = (frames.num_frames, frames.height, frames.width)
+    if values.shape != expected:
+        raise DepthError(
+            f"{source} holds depth of {values.shape} (frames, height, width) but the video has {expected}; "
+            "give depth of the video's own size and length, or limit both with --num-frames."
+        )
+    values = file_to_depth(values, kind, offset=offset, intrinsics=used, cancel=cancel)
+    info = EstimatorInfo("file", f"Depth file {source.name}", "scale-free", "as the file's", temporally_steady=True)
+    # numbers of a file are in its own units: keep them, apart from what the user asked to scale
+    raw = DepthEstimate(values, "metric", details={"file": source.name, "kind": kind})
+    depth, report_ = _Steps(frames, used, options, info, on_progress, cancel).run(raw)
+    warnings = tuple(w for w in (lens_warning(used),) if w)
+    file = DepthFile(depth, "file", "", "scale-free", frames.fps, used, raw.details | {"lens_source": used.source})
+    return EstimatedDepth(file, replace(report_, notes=(*report_.notes, *warnings)))
+
+
+def to_clip(frames: UInt8, estimated: EstimatedDepth, *, name: str = "clip") -> Clip:  # frames [T, H, W, 3]
+    """The frames with their depth, lens and the depth's licence. Raises DepthError if they do not fit."""
+    file = estimated.file
+    return Clip(
+        frames, np.asarray(file.depth), estimated.report.lens, file.fps, name,
+        depth_source=file.estimator, depth_licence=file.licence,
+    )  # fmt: skip
+
+
+def licence_of(info: EstimatorInfo, raw: DepthEstimate) -> str:
+    """The licence for the record: research-only models say so, also where only the chosen size is restricted."""
+    restricted = raw.details.get("research_only", False)
+    return info.licence_text if info.research_only or not restricted else f"{info.licence} - RESEARCH ONLY"
+
+
+@dataclass
+class _Steps:
+    """The steps after estimation, with what they all need."""
+
+    frames: FrameSource
+    lens: Intrinsics
+    options: DepthOptions
+    info: EstimatorInfo
+    on_progress: OnProgress | None
+    cancel: CancelToken | None
+    _notes: list[str] = field(default_factory=list)
+
+    def run(self, raw: DepthEstimate) -> tuple[Float32, DepthReport]:
+        values, meaning, options = raw.values, raw.meaning, self.options
+        single = not self.info.temporally_steady
+        before = after = self._flicker(raw, values)
+        alignment = None
+        if (single if options.align is None else options.align) and len(values) > 1:
+            alignment = align(values, self.frames, meaning, self.lens, on_progress=self.on_progress, cancel=self.cancel)
+            values = alignment.apply(values, cancel=self.cancel)
+            self._note_cuts(alignment)
+        if (single if options.steady is None else options.steady) and len(values) > 2:
+            target = new_values((values.shape[0], values.shape[1], values.shape[2]))
+            values = steady(
+                values, self.frames, meaning, target, options=options.temporal,
+                on_progress=self.on_progress, cancel=self.cancel,
+            )  # fmt: skip
+        if values is not raw.values or alignment is not None:
+            after = self._flicker(raw, values)
+        depth = values_to_depth(
+            values, meaning, zero_is_infinity=raw.zero_is_infinity, options=options.convert, cancel=self.cancel
+        )
+        filled, clamped = self._edges(depth)
+        report_ = DepthReport(self.lens, tuple(self._notes), filled, clamped, alignment, before, after)
+        return depth, report_
+
+    def _flicker(self, raw: DepthEstimate, values: Float32) -> Float64 | None:
+        if not self.options.measure_flicker or len(values) < 3:
+            return None
+        return flicker(values, self.frames, raw.meaning, on_progress=self.on_progress, cancel=self.cancel)
+
+    def _note_cuts(self, alignment: Alignment) -> None:
+        if alignment.cuts:
+            listed = ", ".join(str(t) for t in alignment.cuts[:8])
+            self._notes.append(
+                f"Frames {listed} share too little with the frames before them to be aligned; split the clip at cuts."
+            )
+
+    def _edges(self, depth: Float32) -> tuple[int, int]:
+        """Mend every frame in place: fill, align to the picture, clamp. Returns filled and clamped pixels."""
+        options = self.options.edges
+        steps = _edge_steps(options)
+        totals = [0, 0]
+        for index, frame in enumerate(self.frames if steps else ()):
+            check(self.cancel)
+            for step in steps:
+                depth[index], counted = step(depth[index], frame)
+                totals[0] += counted[0]
+                totals[1] += counted[1]
+            report(self.on_progress, "depth: edges", index + 1, len(depth))
+        return totals[0], totals[1]
+
+
+_EdgeStep = Callable[[Float32, UInt8], tuple[Float32, tuple[int, int]]]
+
+
+def _edge_steps(options: EdgeOptions) -> list[_EdgeStep]:
+    """The chosen steps, each (depth, frame) -> (depth, (filled, clamped)), in their order."""
+
+    def fill(depth: Float32, _: UInt8) -> tuple[Float32, tuple[int, int]]:
+        mended, count = fill_frame(depth)
+        return mended, (count, 0)
+
+    def edge(depth: Float32, frame: UInt8) -> tuple[Float32, tuple[int, int]]:
+        # edges can only be found where every pixel has a depth
+        return (align_edges(depth, frame, options), (0, 0)) if np.isfinite(depth).all() else (depth, (0, 0))
+
+    def clamp(depth: Float32, _: UInt8) -> tuple[Float32, tuple[int, int]]:
+        limited, count = clamp_far(depth, options)
+        return limited, (0, count)
+
+    chosen = ((options.fill, fill), (options.clamp_far, clamp), (options.align, edge))
+    return [step for wanted, step in chosen if wanted]
+
+
+def _mean(series: Float64) -> float:
+    known = series[np.isfinite(series)]
+    return float(known.mean()) if known.size else 0.0
+
+
+def _recorded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for the record, without this machine's paths."""
+    return {name: value for name, value in values.items() if not name.endswith("_dir")}

@@ -1,0 +1,1 @@
+"""Scripts that run inside other tools' environments; they import nothing of this package."""

@@ -1,0 +1,219 @@
+"""What is installed here, what each part's licence is, what is missing, and the one command that mends it.
+
+Everything is found by looking, nothing is downloaded or loaded on a device.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata, util
+from typing import Any
+
+DISTRIBUTION = "ex4d"
+
+EXTRA_PURPOSES = {
+    "gpu": "batched meshes and fast guides on an NVIDIA GPU",
+    "wan": "the EX-4D model: generating takes",
+    "fp8": "the model in half the GPU memory (8-bit weights)",
+    "depth": "estimating depth from video",
+    "train": "training LoRA and geometry encoder",
+    "cluster": "several GPUs or machines",
+    "blender": "Blender as a Python module, for headless scripts",
+    "dev": "tests and checks",
+}
+"""What an extra is for, in a user's words; extras without a line here are listed without one."""
+
+# Packages that are optional, in no extra, and whose licence a user must know before using them at work.
+_RESTRICTED = {"nvdiffrast": "NVIDIA Source Code License: research and evaluation only, not for commercial use"}
+
+# What package metadata does not say.
+_UNSTATED = {"openexr": "BSD-3-Clause"}
+_LICENCE_NOTES = {"av": "its wheels contain FFmpeg with the encoders x264 and x265, which are GPL-2.0-or-later"}
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installed or missing Python package."""
+
+    name: str
+    version: str | None
+    """None if it is not installed."""
+    licence: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional set of packages."""
+
+    name: str
+    purpose: str
+    missing: tuple[str, ...]
+    command: str
+    """What installs it; empty if nothing is missing."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Something that computes."""
+
+    kind: str
+    name: str
+    memory_gib: float | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """An engine, a depth estimator or a set of weights: whether it can be used, and on what terms."""
+
+    kind: str
+    name: str
+    licence: str
+    available: bool
+    missing: str = ""
+    """One sentence with the command, if it is not available."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it. ``dataclasses.asdict`` gives the JSON."""
+
+    version: str
+    python: str
+    system: str
+    devices: tuple[Device, ...]
+    packages: tuple[Package, ...]
+    extras: tuple[Extra, ...]
+    parts: tuple[Part, ...]
+    problems: tuple[str, ...]
+    """What keeps even the base install from working; empty on a sound machine."""
+
+
+def examine() -> Report:
+    """Look at this machine and installation."""
+    requirements = _requirements()
+    packages = tuple(_package(name) for name in requirements.get("", ()))
+    restricted = tuple(_package(name) for name in _RESTRICTED if util.find_spec(name) is not None)
+    missing = [p.name for p in packages if p.version is None]
+    problems = [f"{', '.join(missing)} missing; run: pip install --force-reinstall {DISTRIBUTION}"] if missing else []
+    return Report(
+        version=_version(DISTRIBUTION) or "not installed",
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        devices=tuple(_devices()),
+        packages=packages + restricted,
+        extras=tuple(_extra(name, needed) for name, needed in requirements.items() if name),
+        parts=tuple(_parts()),
+        problems=tuple(problems),
+    )
+
+
+def _requirements() -> dict[str, tuple[str, ...]]:
+    """Package names by extra ("" is the base), as the installed distribution states them, for this Python."""
+    from packaging.requirements import Requirement
+
+    try:
+        stated = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or []]
+        extras = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
+    except metadata.PackageNotFoundError:
+        return {"": ()}
+
+    def applies(requirement: Requirement, extra: str) -> bool:
+        return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+    base = [r for r in stated if applies(r, "")]
+    optional = [r for r in stated if not applies(r, "")]
+    found = {"": tuple(r.name for r in base)}
+    for extra in extras:
+        found[extra] = tuple(r.name for r in optional if applies(r, extra) and r.name != DISTRIBUTION)
+    return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _package(name: str) -> Package:
+    version = _version(name)
+    licence = _RESTRICTED.get(name) or (_licence(name) if version else "")
+    return Package(name, version, licence, _LICENCE_NOTES.get(name, "") if version else "")
+
+
+def _licence(name: str) -> str:
+    """The licence as the package's metadata states it, shortest form first."""
+    stated = metadata.metadata(name)
+    expressions = stated.get_all("License-Expression")
+    if expressions:
+        return expressions[0]
+    classifiers = [c.rsplit(" :: ", 1)[-1] for c in stated.get_all("Classifier") or [] if c.startswith("License ::")]
+    if classifiers:
+        return ", ".join(classifiers)
+    text = (stated.get_all("License") or [""])[0].strip()
+    return text.splitlines()[0] if text else _UNSTATED.get(name.lower(), "not stated in its metadata")
+
+
+def _extra(name: str, needed: tuple[str, ...]) -> Extra:
+    missing = tuple(p for p in needed if _version(p) is None)
+    command = f"pip install '{DISTRIBUTION}[{name}]'" if missing else ""
+    return Extra(name, EXTRA_PURPOSES.get(name, ""), missing, command)
+
+
+def _devices() -> list[Device]:
+    from ex4d.clip.frame_stack import physical_memory
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = physical_memory()
+    devices = [Device("cpu", f"{cores} cores", round(memory / 2**30, 1) if memory else None)]
+    if util.find_spec("torch") is None:
+        return devices
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # a library it was built for is missing: say so, that is what we are for
+        return [*devices, Device("gpu", f"unknown, as torch cannot be loaded ({_one_line(error)})", None)]
+    for i in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(i)
+        devices.append(Device("cuda", properties.name, round(properties.total_memory / 2**30, 1)))
+    if torch.backends.mps.is_available():
+        devices.append(Device("mps", "Apple GPU", None))
+    return devices
+
+
+def _parts() -> list[Part]:
+    """Engines and depth estimators as they describe themselves."""
+    from ex4d.depth import list_estimators
+    from ex4d.generate import list_engines
+
+    def engines() -> list[Part]:
+        return [Part("engine", i.name, i.licence, i.available, i.missing) for i in list_engines()]
+
+    def estimators() -> list[Part]:
+        found = list_estimators()
+        return [Part("depth estimator", i.name, i.licence_text, i.available, i.missing) for i in found]
+
+    return [*_survey("engine", engines), *_survey("depth estimator", estimators)]
+
+
+def _survey(kind: str, look: Callable[[], list[Part]]) -> list[Part]:
+    """What ``look`` finds; a part that breaks while it is looked at is a finding, not the end of the examination."""
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - a broken installation may raise anything
+        sentence = f"cannot be examined ({type(error).__name__}: {_one_line(error)}); install its extra again"
+        return [Part(kind, f"every {kind}", "not known", False, sentence)]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as JSON-ready data."""
+    from dataclasses import asdict
+
+    return asdict(report)

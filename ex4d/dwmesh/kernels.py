@@ -1,0 +1,147 @@
+"""Compiled loops that turn depth into vertices and find occluded faces.
+
+All run without the interpreter lock, so several frames (or bands of rows of one frame) build at the same time.
+Every loop writes whole rows of contiguous arrays, which lets the compiler use vector instructions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ex4d.types import Bool, Float32, Float64, Int32
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def lift_rows(
+    depth: Float32,  # [H, W]
+    ray_x: Float32,  # [W] (column - cx) / fx
+    ray_y: Float32,  # [H] (row - cy) / fy
+    border_depth: float,
+    first: int,
+    last: int,
+    vertices: Float32,  # [H * W, 3] written for rows first..last-1
+) -> None:
+    """Vertices of rows ``first`` to ``last`` (exclusive); outermost rows and columns get ``border_depth``."""
+    height, width = depth.shape
+    border = np.float32(border_depth)
+    for j in range(first, last):
+        base = j * width
+        edge_row = j == 0 or j == height - 1
+        for i in range(width):
+            z = border if edge_row or i == 0 or i == width - 1 else depth[j, i]
+            vertices[base + i, 0] = ray_x[i] * z
+            vertices[base + i, 1] = ray_y[j] * z
+            vertices[base + i, 2] = z
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _load_row(vertices: Float32, row: int, width: int, out: Float64) -> None:  # out [3, W]
+    base = row * width
+    for i in range(width):
+        out[0, i] = vertices[base + i, 0]
+        out[1, i] = vertices[base + i, 1]
+        out[2, i] = vertices[base + i, 2]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _thin_row(a: Float64, b: Float64, c: Float64, ai: int, bi: int, ci: int, tan_sq: float, out: Bool) -> None:
+    """Mark the triangles (a[:, i+ai], b[:, i+bi], c[:, i+ci]) whose smallest angle has a tangent^2 below ``tan_sq``.
+
+    The angle at a corner is below the limit where |cross| < tan * dot with dot > 0. The cross product's length is
+    the same at all corners, so the largest of the three dots decides: no root and no arc cosine.
+    """
+    for i in range(out.shape[0]):
+        ux = b[0, i + bi] - a[0, i + ai]
+        uy = b[1, i + bi] - a[1, i + ai]
+        uz = b[2, i + bi] - a[2, i + ai]
+        vx = c[0, i + ci] - a[0, i + ai]
+        vy = c[1, i + ci] - a[1, i + ai]
+        vz = c[2, i + ci] - a[2, i + ai]
+        nx = uy * vz - uz * vy
+        ny = uz * vx - ux * vz
+        nz = ux * vy - uy * vx
+        uv = ux * vx + uy * vy + uz * vz
+        uu = ux * ux + uy * uy + uz * uz
+        vv = vx * vx + vy * vy + vz * vz
+        largest_dot = max(uv, max(uu - uv, vv - uv))
+        out[i] = nx * nx + ny * ny + nz * nz < tan_sq * largest_dot * largest_dot
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def thin_grid_faces(
+    vertices: Float32,  # [H * W, 3]
+    height: int,
+    width: int,
+    tan_sq: float,
+    first: int,
+    last: int,
+    thin: Bool,  # [>= 2 * (H - 1) * (W - 1)] written for quad rows first..last-1
+) -> None:
+    """Which grid faces have their smallest interior angle below the limit, in the mesh's face order."""
+    quads = width - 1
+    half = (height - 1) * quads
+    upper = np.empty((3, width))
+    lower = np.empty((3, width))
+    _load_row(vertices, first, width, lower)
+    for j in range(first, last):
+        upper, lower = lower, upper
+        _load_row(vertices, j + 1, width, lower)
+        start = j * quads
+        _thin_row(lower, upper, upper, 0, 0, 1, tan_sq, thin[start : start + quads])
+        _thin_row(lower, upper, lower, 0, 1, 1, tan_sq, thin[half + start : half + start + quads])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def visible_grid_rows(
+    occluded: Bool,  # [>= 2 * (H - 1) * (W - 1)] in the mesh's face order
+    height: int,
+    width: int,
+    first: int,
+    last: int,
+    visible: Bool,  # [H * W] written for vertex rows first..last-1
+) -> None:
+    """A vertex is visible when none of the (up to six) grid faces around it is occluded."""
+    quads = width - 1
+    half = (height - 1) * quads
+    for j in range(first, last):
+        row = visible[j * width : (j + 1) * width]
+        row[:] = True
+        if j < height - 1:  # the quads below this row of vertices
+            up = occluded[j * quads : (j + 1) * quads]
+            low = occluded[half + j * quads : half + (j + 1) * quads]
+            for i in range(quads):
+                row[i] &= not up[i]
+            for i in range(quads):
+                row[i + 1] &= not (up[i] | low[i])
+        if j > 0:  # the quads above
+            up = occluded[(j - 1) * quads : j * quads]
+            low = occluded[half + (j - 1) * quads : half + j * quads]
+            for i in range(quads):
+                row[i] &= not (up[i] | low[i])
+            for i in range(quads):
+                row[i + 1] &= not low[i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fill_colors(frame: np.ndarray, visible: Bool, blank: bool, first: int, last: int, colors: np.ndarray) -> None:
+    """RGBA per vertex from ``frame`` [HW, 3]: alpha 255 where visible, else 0 (and black with ``blank``)."""
+    for v in range(first, last):
+        keep = visible[v] or not blank
+        colors[v, 0] = frame[v, 0] if keep else 0
+        colors[v, 1] = frame[v, 1] if keep else 0
+        colors[v, 2] = frame[v, 2] if keep else 0
+        colors[v, 3] = 255 if visible[v] else 0
+
+
+def grid_faces(height: int, width: int) -> Int32:  # [2 * (H - 1) * (W - 1) + 2, 3]
+    """Faces of the published mesh: all upper-left triangles, all lower-right ones, then the two caps.
+
+    The caps join the grid's four corners, which lie at the border depth, and close the mesh behind the scene.
+    """
+    index = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    v00, v01 = index[:-1, :-1].ravel(), index[:-1, 1:].ravel()
+    v10, v11 = index[1:, :-1].ravel(), index[1:, 1:].ravel()
+    last = height * width - 1
+    caps = np.array([[width - 1, 0, last], [last, 0, (height - 1) * width]], np.int32)
+    return np.concatenate([np.stack([v10, v00, v01], 1), np.stack([v10, v01, v11], 1), caps])

@@ -1,0 +1,174 @@
+"""A self-contained HTML report: tables, plots and pictures in one file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from html import escape
+
+import cv2
+
+from ex4d.eval import plots
+from ex4d.eval.geometry import VariantScores
+from ex4d.eval.pictures import LEGEND, Picture
+from ex4d.eval.summary import ANGLES_DEG, FULL_RANGE, RANGES, angle_cells, summarise
+from ex4d.types import UInt8
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#20242c;background:#fbfbfa;max-width:1240px;margin:2.2rem auto;
+padding:0 1.4rem}
+h1{font-size:1.7rem;margin:0 0 .2rem}
+h2{font-size:1.2rem;margin:2.4rem 0 .6rem;border-bottom:1px solid #dcdcd6;padding-bottom:.25rem}
+h3{font-size:1rem;margin:1.4rem 0 .3rem}
+p{max-width:52rem}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;font-size:.88rem;margin:.5rem 0 1rem}
+th,td{padding:.3rem .65rem;text-align:right;border-bottom:1px solid #e6e6e0;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}
+th{background:#f0f0ea;font-weight:600}
+.note{color:#666c78;font-size:.86rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(460px,1fr));gap:1rem}
+.plots img{width:100%;background:#fff;border:1px solid #e6e6e0}
+figure{margin:.4rem 0 1.1rem}
+figure img{width:100%}
+figcaption{font-size:.85rem;color:#444b57}
+.key span{display:inline-block;margin-right:1.1rem;font-size:.85rem}
+.key i{display:inline-block;width:.8rem;height:.8rem;margin-right:.35rem;vertical-align:-.1rem}
+"""
+
+
+def html_report(title: str, scores: Sequence[VariantScores], pictures: Sequence[Picture]) -> str:
+    """The whole page as one string; every number in its tables is in the JSON as well."""
+    done = [s for s in scores if s.frames]
+    scenes = sorted({f.scene for s in done for f in s.frames})
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p class=note>{len(scenes)} scenes ({escape(', '.join(scenes))}), {len(done)} variants. Every scene counts "
+        "the same: means are taken within a scene first.</p>",
+        _angle_section(done),
+        _range_section(done),
+        _kind_section(done),
+        _scene_section(done),
+        _plots(done),
+        _picture_section(pictures),
+        _missing(scores),
+    ]
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
+        f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>"
+        f"<body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _number(value: float, digits: int, scale: float = 1.0) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value * scale:.{digits}f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f"<th>{escape(h)}</th>" for h in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+    return f"<div class=wide><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _angle_section(scores: Sequence[VariantScores]) -> str:
+    rows = [[s.variant.name, *angle_cells(s)] for s in scores]
+    return (
+        "<h2>Mask against true visibility, by angle</h2><p>IoU of the guide's mask with what the source truly showed; "
+        "in brackets the share of the guide's visible pixels that are false, all and without the unknowable "
+        "(surfaces that were never in the source's picture).</p>"
+        + _table(["variant", *(f"{a}°" for a in ANGLES_DEG)], rows)
+    )
+
+
+_COLUMNS = (
+    ("iou", "IoU", 3, 1), ("precision", "precision", 3, 1), ("recall", "recall", 3, 1),
+    ("false_visible", "false-visible %", 2, 100), ("false_visible_known", "known only %", 2, 100),
+    ("psnr", "PSNR dB", 2, 1), ("ssim", "SSIM", 3, 1), ("reprojection_px", "reprojection px", 2, 1),
+    ("warped_error", "warped error", 2, 1), ("true_warped_error", "(floor)", 2, 1),
+    ("mask_flicker", "mask flicker %", 2, 100), ("true_mask_flicker", "(truth)", 2, 100),
+)  # fmt: skip
+
+
+def _metric_rows(scores: Sequence[VariantScores], group: str, names: Sequence[str]) -> str:
+    rows = []
+    for name in names:
+        for s in scores:
+            m = summarise(s)[group].get(name)
+            if m is not None:
+                cells = [_number(m.get(key, math.nan), digits, scale) for key, _, digits, scale in _COLUMNS]
+                rows.append([name, s.variant.name, *cells])
+    return _table(["", "variant", *(label for _, label, _, _ in _COLUMNS)], rows)
+
+
+def _range_section(scores: Sequence[VariantScores]) -> str:
+    return (
+        "<h2>By range</h2><p>Orbits by their largest angle, as EX-4D reports them; the full range pools all orbits "
+        "to both sides. PSNR and SSIM count where guide and truth are both visible.</p>"
+        + _metric_rows(scores, "by_range", [*RANGES, FULL_RANGE])
+    )
+
+
+def _kind_section(scores: Sequence[VariantScores]) -> str:
+    kinds = sorted({k for s in scores for k in summarise(s)["by_kind"]})
+    return "<h2>By kind of move</h2>" + _metric_rows(scores, "by_kind", kinds)
+
+
+def _scene_section(scores: Sequence[VariantScores]) -> str:
+    names = sorted({f.scene for s in scores for f in s.frames})
+    rows = []
+    for name in names:
+        for s in scores:
+            table = summarise(s)["by_scene_and_angle"].get(name, {})
+            cells = [
+                f"{_number(table[str(a)]['iou'], 3)} ({_number(table[str(a)]['false_visible_known'], 1, 100)} %)"
+                if str(a) in table
+                else "–"
+                for a in ANGLES_DEG
+            ]
+            rows.append([name, s.variant.name, *cells])
+    head = ["scene", "variant", *(f"{a}°" for a in ANGLES_DEG)]
+    return "<h2>By scene</h2><p>IoU, and false-visible without the unknowable.</p>" + _table(head, rows)
+
+
+def _plots(scores: Sequence[VariantScores]) -> str:
+    if not scores:
+        return ""
+    drawn = [
+        plots.by_angle(scores, "iou", "mask IoU"),
+        plots.by_angle(scores, "false_visible_known", "false-visible without unknowable (%)", percent=True),
+        plots.by_angle(scores, "psnr", "PSNR where visible (dB)"),
+        plots.by_scene(scores, "iou", "mask IoU, all moves"),
+    ]
+    images = "".join(f"<img alt='plot' src='data:image/png;base64,{base64.b64encode(p).decode()}'>" for p in drawn)
+    return f"<h2>Plots</h2><div class=plots>{images}</div>"
+
+
+def _picture_section(pictures: Sequence[Picture]) -> str:
+    if not pictures:
+        return ""
+    key = "".join(f"<span><i style='background:rgb{colour}'></i>{escape(text)}</span>" for colour, text in LEGEND)
+    parts = [
+        "<h2>Pictures</h2><p>From left: source, truth, what of the truth the source showed, guide, and where the "
+        f"guide is wrong.</p><p class=key>{key}</p>"
+    ]
+    scene = ""
+    for p in pictures:
+        if p.scene != scene:
+            scene = p.scene
+            parts.append(f"<h3>{escape(scene)}</h3>")
+        parts.append(
+            f"<figure><img alt='{escape(p.caption, quote=True)}' src='data:image/jpeg;base64,{_jpeg(p.image)}'>"
+            f"<figcaption>{escape(p.caption)}</figcaption></figure>"
+        )
+    return "".join(parts)
+
+
+def _jpeg(image: UInt8) -> str:
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def _missing(scores: Sequence[VariantScores]) -> str:
+    items = "".join(f"<li>{escape(s.variant.name)}: {escape(s.unavailable)}</li>" for s in scores if s.unavailable)
+    return f"<h2>Not computed</h2><ul>{items}</ul>" if items else ""

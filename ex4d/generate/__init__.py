@@ -1,0 +1,18 @@
+"""Engines: what turns guides into finished frames."""
+
+from ex4d.generate.base import Engine, EngineInfo, GenerateRequest, OnFrame, Setting
+from ex4d.generate.leadin import LeadIn, with_lead_in
+from ex4d.generate.registry import engine_names, get_engine, list_engines
+
+__all__ = [
+    "Engine",
+    "EngineInfo",
+    "GenerateRequest",
+    "LeadIn",
+    "OnFrame",
+    "Setting",
+    "engine_names",
+    "get_engine",
+    "list_engines",
+    "with_lead_in",
+]

@@ -1,0 +1,157 @@
+"""Guides: what a moved camera sees of a clip's DW-mesh, frame by frame, and where it sees nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from ex4d.dwmesh import DWMesh
+from ex4d.errors import SettingError, TrajectoryError
+from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.raster import Camera, Rasterizer, Surface, get_rasterizer
+from ex4d.raster.bands import Bands, Split
+from ex4d.raster.cpu import CpuRasterizer
+from ex4d.types import Bool, Guides, Int32, RasterOptions, Trajectory, UInt8
+
+OnGuide = Callable[[int, UInt8, Bool], None]
+"""Called with (output frame, colour [H, W, 3], mask [H, W]), in order, from the caller's thread."""
+
+STAGE = "guides"
+ROWS_PER_CHECK = 192
+"""A frame asks ``cancel`` this often, for sizes and scenes where a frame takes long; more bands cost time."""
+
+
+def render_guides(
+    mesh: DWMesh,
+    trajectory: Trajectory,
+    *,
+    rasterizer: str = "cpu",
+    options: RasterOptions = RasterOptions(),
+    source_first_frame: bool = False,
+    on_frame: OnGuide | None = None,
+    on_progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+    threads: int | None = None,
+) -> Guides:
+    """Render the clip along ``trajectory``; each output frame shows the source frame nearest its ``source_time``.
+
+    ``source_first_frame`` is the published rule: output frame 0 is the source picture itself with a full mask,
+    wherever its camera stands. ``threads`` defaults to the cores at hand; the result does not depend on it. A camera
+    that sees nothing gives an empty frame, not an error: see ``Guides.empty_frames``.
+
+    Raises TrajectoryError for a source time outside the clip, SettingError for an unknown rasterizer, Cancelled
+    soon after ``cancel`` (asked several times a frame).
+    """
+    times = source_frames(trajectory, mesh.num_frames)
+    workers = _threads(threads)
+    shape = (len(trajectory), trajectory.height, trajectory.width)
+    if source_first_frame and shape[1:] != (mesh.height, mesh.width):
+        raise SettingError(
+            f"The first frame can only be the source picture at the source's size {mesh.width}x{mesh.height}, "
+            f"not {trajectory.width}x{trajectory.height}; render at that size or leave source_first_frame off."
+        )
+    get_rasterizer(rasterizer)  # an unknown name is told before any work
+    guides = Guides(np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.bool_))
+    own = threading.local()
+
+    def render(i: int) -> None:
+        check(cancel)
+        if source_first_frame and i == 0:
+            guides.colour[0], guides.mask[0] = mesh.clip.frames[times[0]], True
+            return
+        if not hasattr(own, "rasterizer"):
+            own.rasterizer = get_rasterizer(rasterizer, _checking(cancel))
+        drawn: Rasterizer = own.rasterizer
+        guides.colour[i], guides.mask[i] = drawn.draw(mesh.surface(int(times[i])), Camera.of(trajectory, i), options)
+
+    report(on_progress, STAGE, 0, len(trajectory))
+    for i in _in_order(render, len(trajectory), workers, cancel):
+        if on_frame is not None:
+            on_frame(i, guides.colour[i], guides.mask[i])
+        report(on_progress, STAGE, i + 1, len(trajectory))
+    return guides
+
+
+class FrameRenderer:
+    """One guide as soon as possible, again and again: all threads work on the same frame, in bands of rows.
+
+    For live display while a camera is being moved: the mesh of the frame drawn last is kept, so only the camera's
+    part is done again. Pictures equal those of :func:`render_guides`. Use it from one thread; close it when done.
+    """
+
+    def __init__(self, mesh: DWMesh, options: RasterOptions = RasterOptions(), *, threads: int | None = None) -> None:
+        self._mesh = mesh
+        self._options = options
+        self._bands = Bands(_threads(threads))
+        self._rasterizer = CpuRasterizer(self._bands)
+        self._held: tuple[int, Surface] | None = None
+
+    def render(self, t: int, camera: Camera) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
+        """Colour and mask of source frame ``t`` as ``camera`` sees it. Raises SettingError for a frame not there."""
+        if self._held is None or self._held[0] != t:
+            self._held = t, self._mesh.surface(t, self._bands)
+        return self._rasterizer.draw(self._held[1], camera, self._options)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._bands.close()
+
+    def __enter__(self) -> FrameRenderer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def source_frames(trajectory: Trajectory, num_frames: int) -> Int32:  # [N]
+    """The source frame nearest each ``source_time`` (halves go to the later one). Raises TrajectoryError."""
+    nearest = np.floor(trajectory.source_time + 0.5)
+    outside = np.flatnonzero((nearest < 0) | (nearest >= num_frames))
+    if outside.size:
+        i = int(outside[0])
+        raise TrajectoryError(
+            f"Output frame {i} asks for source time {trajectory.source_time[i]:g}, but the clip has frames 0 to "
+            f"{num_frames - 1}; keep the source time within them."
+        )
+    return nearest.astype(np.int32)
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise SettingError(f"At least one thread is needed, got {threads}.")
+    return threads
+
+
+def _checking(cancel: CancelToken | None) -> Split:
+    """A split that works in the calling thread and asks ``cancel`` between bands of rows."""
+
+    def split(count: int, work: Callable[[int, int], None]) -> None:
+        for first in range(0, count, ROWS_PER_CHECK):
+            check(cancel)
+            work(first, min(first + ROWS_PER_CHECK, count))
+
+    return split
+
+
+def _in_order(work: Callable[[int], None], count: int, workers: int, cancel: CancelToken | None) -> Iterator[int]:
+    """Run ``work(0..count-1)`` on ``workers`` threads, few ahead at a time, and yield each index in order when done."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ex4d-guides")
+    waiting: deque[Future[None]] = deque()
+    submitted = 0
+    try:
+        for i in range(count):
+            while submitted < min(count, i + 2 * workers):
+                waiting.append(pool.submit(work, submitted))
+                submitted += 1
+            waiting.popleft().result()
+            check(cancel)
+            yield i
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

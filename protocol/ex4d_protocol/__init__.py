@@ -1,0 +1,1 @@
+"""The wire between Blender and the backend: typed messages, framing, arrays, sockets."""

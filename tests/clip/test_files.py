@@ -1,0 +1,76 @@
+"""Results appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from ex4d.errors import Cancelled, DepthError, OutputError
+from ex4d.files import atomic_path, staged_folder
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.txt"
+    with atomic_path(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+        assert temporary.suffix == ".txt"
+    assert target.read_text() == "whole"
+    assert os.listdir(target.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [Cancelled("Cancelled."), DepthError("x"), KeyboardInterrupt()])
+def test_an_error_keeps_the_old_file_and_its_own_type(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(type(error)), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_becomes_a_sentence_with_its_errno(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"Cannot write .*: the disk is full; free some space") as caught,
+        atomic_path(tmp_path / "a.txt"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_staged_folder_moves_everything_at_the_end(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    with staged_folder(out) as staging:
+        (staging / "a.txt").write_text("a")
+        (staging / "take").mkdir()
+        (staging / "take" / "b.txt").write_text("b")
+        assert [p.name for p in out.iterdir()] == [staging.name]
+    assert sorted(os.listdir(out)) == ["a.txt", "take"]
+    with staged_folder(out) as staging:
+        (staging / "take").mkdir()
+        (staging / "take" / "c.txt").write_text("c")
+    assert sorted(os.listdir(out)) == ["a.txt", "take"]
+    assert os.listdir(out / "take") == ["c.txt"]
+
+
+def test_a_failed_stage_leaves_the_world_as_it_was(tmp_path: Path) -> None:
+    with pytest.raises(Cancelled), staged_folder(tmp_path / "deep" / "out") as staging:
+        (staging / "a.txt").write_text("half")
+        raise Cancelled("Cancelled.")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(Cancelled), staged_folder(tmp_path / "kept"):
+        raise Cancelled("Cancelled.")
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_an_unwritable_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is a file, not a folder"), staged_folder(tmp_path / "file" / "out"):
+        pytest.fail("the block must not run")
+    with pytest.raises(OutputError, match="is a file, not a folder"), staged_folder(tmp_path / "file"):
+        pytest.fail("the block must not run")
