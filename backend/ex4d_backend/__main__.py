@@ -1,0 +1,137 @@
+"""``ex4d-backend``: the command line of the server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ex4d import __version__
+from ex4d.errors import Ex4dError
+from ex4d.files import atomic_path
+from ex4d_backend import keys_cli
+from ex4d_backend.settings import DEFAULT_PORT, ServerSettings, load_settings
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
+
+app.add_typer(keys_cli.app, name="keys")
+
+
+@app.callback(
+    help="Run the EX-4D backend: it takes jobs from Blender (or any client of the protocol) and runs them on this "
+    "machine's devices. Settings come from --config (TOML), then EX4D_BACKEND_* variables, then these options."
+)
+def serve(
+    context: typer.Context,
+    address: Annotated[
+        str | None,
+        typer.Option(help=f"Control socket; tcp://127.0.0.1:{DEFAULT_PORT} unless set. Port 'auto': a free one."),
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs, results and uploads.")] = None,
+    device: Annotated[list[str] | None, typer.Option(help="cpu, cuda:N or auto; repeat for several workers.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    port_file: Annotated[Path | None, typer.Option(help="Write the control address there once it listens.")] = None,
+    exit_with_parent: Annotated[int | None, typer.Option(metavar="PID", help="Leave when this process ends.")] = None,
+    check_config: Annotated[
+        bool, typer.Option("--check-config", help="Check the settings, print them, leave.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Start the server, unless a subcommand was given."""
+    if context.invoked_subcommand is not None:
+        return
+    if version:
+        typer.echo(f"ex4d-backend {__version__}")
+        return
+    overrides: dict[str, Any] = {
+        "address": address,
+        "data_dir": str(data_dir) if data_dir else None,
+        "devices": tuple(device) if device else None,
+        "log_level": log_level,
+    }
+    settings = load_settings(config, overrides=overrides)
+    if check_config:
+        _print_settings(settings)
+        return
+    _serve(settings, port_file=port_file, parent=exit_with_parent)
+
+
+def _print_settings(settings: ServerSettings) -> None:
+    import msgspec
+
+    for name, value in msgspec.to_builtins(settings).items():
+        typer.echo(f"{name} = {value!r}")
+    typer.echo(f"Settings are valid; data folder: {settings.folder}")
+
+
+def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | None) -> None:
+    from ex4d_backend.server import Server
+
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    server = Server(settings, still_wanted=_parent_watch(parent))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.ask_to_stop())
+    if port_file is not None:
+        with atomic_path(port_file) as path:
+            path.write_text(server.address + "\n", encoding="utf-8")
+    typer.echo(f"EX-4D backend {__version__} listens on {server.address} (data folder {settings.folder})")
+    sys.stdout.flush()
+    server.run()
+
+
+def _parent_watch(pid: int | None) -> Callable[[], bool]:
+    """A cheap test whether the process ``pid`` is still there, asked at most once a second."""
+    if pid is None:
+        return lambda: True
+    last = [time.monotonic(), True]
+
+    def alive() -> bool:
+        now = time.monotonic()
+        if now - last[0] > 1.0:
+            last[:] = [now, _process_exists(pid)]
+        return bool(last[1])
+
+    return alive
+
+
+def _process_exists(pid: int) -> bool:
+    if os.name == "nt":
+        import ctypes
+
+        windll: Any = getattr(ctypes, "windll")  # noqa: B009 - exists on Windows only
+        handle = windll.kernel32.OpenProcess(0x00100000, False, pid)  # SYNCHRONIZE
+        if not handle:
+            return False
+        gone = windll.kernel32.WaitForSingleObject(handle, 0) == 0
+        windll.kernel32.CloseHandle(handle)
+        return not gone
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def main() -> None:
+    """Entry point; a known error is one sentence and its exit code."""
+    try:
+        app()
+    except Ex4dError as error:
+        typer.echo(f"ex4d-backend: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,378 @@
+"""The server process: one loop over three sockets. It moves bytes and keeps books; workers do the computing."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import secrets
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import zmq
+
+from ex4d.errors import Ex4dError, OutputError
+from ex4d_backend import devices
+from ex4d_backend.blobs import BlobStore
+from ex4d_backend.desk import JobDesk, Refusal
+from ex4d_backend.folder_lock import FolderLock
+from ex4d_backend.keys import Gatekeeper, KeyRing, key_of
+from ex4d_backend.pool import Pool, PoolEvents
+from ex4d_backend.process import Waker, package_version, resident_bytes
+from ex4d_backend.sessions import Session, Sessions, send
+from ex4d_backend.settings import ServerSettings, split_address
+from ex4d_backend.store import Job, JobStore
+from ex4d_backend.transfers import Transfers
+from ex4d_protocol import framing
+from ex4d_protocol import messages as m
+from ex4d_protocol.base import PROTOCOL_MAJOR
+from ex4d_protocol.errors import FrameError
+
+log = logging.getLogger("ex4d_backend.server")
+
+CONTROL_PER_ROUND, DATA_PER_ROUND = 64, 4
+_NOT_ALLOWED = m.ErrorReply(code="not_allowed", message="This client's key was revoked; ask for a new one.")
+HOUSEKEEPING_S, SWEEP_S = 0.1, 60.0
+
+
+class Server:
+    """See :meth:`run`. Making one binds the sockets and opens the store, or raises one clear sentence."""
+
+    def __init__(self, settings: ServerSettings, *, still_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Raises OutputError (data folder) or ServerStartError (port)."""
+        self.settings = settings
+        self.server_id = secrets.token_hex(8)
+        self._still_wanted = still_wanted
+        self._started = time.monotonic()
+        self._stop_asked = 0
+        self._drain_until: float | None = None
+        self._next_housekeeping = self._next_sweep = 0.0
+        self._verified: deque[tuple[str, str]] = deque()
+        self._versions = {name: package_version(name) for name in ("ex4d", "pyzmq", "msgspec", "numpy")}
+        self._lock = FolderLock(settings.folder)
+        self._context: zmq.Context[Any] = zmq.Context()
+        try:
+            self._open(settings)
+        except BaseException:
+            self._context.destroy(linger=0)
+            self._lock.release()
+            raise
+
+    def _open(self, settings: ServerSettings) -> None:
+        self._keys = KeyRing(settings.folder) if settings.curve else None
+        self._gate = Gatekeeper(self._context, self._keys) if self._keys else None
+        host, port = split_address(settings.address)
+        self._control, self.port = self._bind(host, port)
+        data_host, data_port = split_address(settings.data_address) if settings.data_address else (host, 0)
+        self._data, self.data_port = self._bind(data_host, data_port)
+        self.address = f"tcp://{host}:{self.port}"
+        self._wake_receiver = self._context.socket(zmq.PULL)
+        self._wake_receiver.bind("inproc://wake")
+        self.sessions = Sessions()
+        self._blobs = BlobStore(
+            settings.folder / "blobs",
+            blob_bytes=settings.blob_bytes,
+            room_for=self._room_for,
+            on_verified=Waker(self._context, self._verified),
+        )
+        store = JobStore(settings.folder / "jobs.sqlite")
+        self.desk = JobDesk(settings, store, self._blobs, push=self._push, room_for=self._room_for)
+        self._transfers = Transfers(self._data, self.sessions, self._blobs, self.desk, self.sessions.drop)
+        events = PoolEvents(self.desk.take, self.desk.crashed, self._capabilities_changed)
+        self._told_capabilities = m.Capabilities()
+        self.pool = Pool(settings, self._context, devices.wanted_devices(settings.devices), events)
+        self.desk.pool = self.pool
+        self._presets = devices.preset_specs()
+
+    def _bind(self, host: str, port: int) -> tuple[zmq.Socket[Any], int]:
+        socket = self._context.socket(zmq.ROUTER)
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.ROUTER_MANDATORY, 1),
+            (zmq.MAXMSGSIZE, framing.MAX_FRAME_BYTES),
+            (zmq.SNDHWM, 1000),
+            (zmq.RCVHWM, 64),
+            (zmq.HEARTBEAT_IVL, 5000),
+            (zmq.HEARTBEAT_TIMEOUT, 20000),
+            (zmq.HANDSHAKE_IVL, 10000),
+        ):
+            socket.setsockopt(option, value)
+        if self._gate is not None:
+            self._gate.guard(socket)
+        try:
+            socket.bind(f"tcp://{host}:{port or '*'}")
+        except zmq.ZMQError as error:
+            socket.close(0)
+            if error.errno == errno.EADDRINUSE:
+                text = f"Port {port} on {host} is taken; choose another with --address tcp://{host}:PORT (or :auto)."
+            else:
+                text = f"Cannot listen on {host}:{port}: {error.strerror or error}; check --address."
+            raise ServerStartError(text) from None
+        return socket, int(bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").rpartition(b":")[2])
+
+    # --- the loop -----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until :meth:`ask_to_stop`, then drain. Always leaves the store whole."""
+        poller = zmq.Poller()
+        for socket in (self._control, self._data, self.pool.socket, self._wake_receiver):
+            poller.register(socket, zmq.POLLIN)
+        gate = self._gate
+        if gate is not None:
+            poller.register(gate.socket, zmq.POLLIN)
+        more = False
+        try:
+            while not self._finished():
+                ready = dict(poller.poll(0 if more else 20))
+                if gate is not None and gate.socket in ready:
+                    gate.handle()
+                # Control first, always: a cancel must not wait behind bulk data.
+                if self._control in ready:
+                    self._read(self._control, CONTROL_PER_ROUND, self._on_control)
+                if self.pool.socket in ready:
+                    self.pool.handle()
+                if self._data in ready:
+                    self._read(self._data, DATA_PER_ROUND, self._on_data)
+                if self._wake_receiver in ready:
+                    self._settle_blobs()
+                self._housekeeping()
+                self.desk.poll()
+                more = self._transfers.pump()
+        finally:
+            self._close()
+
+    def ask_to_stop(self) -> None:
+        """Finish running jobs, then leave; a second call leaves at once. Safe in a signal handler."""
+        self._stop_asked += 1
+
+    def _finished(self) -> bool:
+        if not self._stop_asked and not self._still_wanted():
+            log.info("the program that started this backend has ended")
+            self._stop_asked = 1
+        if not self._stop_asked:
+            return False
+        if self._drain_until is None:
+            self._drain_until = time.monotonic() + self.settings.drain_s
+            self.desk.draining = True
+            log.info("draining: %d queued and %d running jobs", *self.desk.counts)
+        _, running = self.desk.counts
+        return self._stop_asked > 1 or running == 0 or time.monotonic() > self._drain_until
+
+    def _housekeeping(self) -> None:
+        now = time.monotonic()
+        if now < self._next_housekeeping:
+            return
+        self._next_housekeeping = now + HOUSEKEEPING_S
+        self.pool.poll()
+        self.sessions.expire(self.settings.session_timeout_s)
+        self._drop_revoked()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_S
+            self.desk.sweep()
+
+    def _drop_revoked(self) -> None:
+        """Results go out without being asked for each: a revoked client's session must end by itself."""
+        if self._keys is None:
+            return
+        for session in self.sessions:
+            if self._keys.owner(session.key) is None:
+                log.warning("the key of %s was revoked; its session ends", session.owner)
+                self._reply(self._control, session.identity, _NOT_ALLOWED, 0)
+                self.sessions.drop(session)
+
+    def _close(self) -> None:
+        self.pool.shut_down()
+        self._blobs.close()
+        self.desk.close()
+        self._context.destroy(linger=200)
+        self._lock.release()
+        log.info("stopped")
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def _read(self, socket: zmq.Socket[Any], limit: int, handle: Callable[..., None]) -> None:
+        for _ in range(limit):
+            frames = framing.receive(socket, extra=1)
+            if frames is None:
+                return
+            identity = frames[0].bytes
+            request_id = 0
+            if self._keys is not None and self._keys.owner(key_of(frames[0])) is None:
+                self._reply(socket, identity, _NOT_ALLOWED, 0)
+                continue
+            try:
+                received = framing.decode(frames[1:], framing.CLIENT_DECODERS)
+                request_id = received.header.id
+                handle(identity, received, frames[0])
+            except FrameError as error:
+                self._reply(socket, identity, self._frame_error(error, frames[1:]), error.request_id)
+            except Refusal as refusal:
+                self._reply(socket, identity, refusal.reply, request_id)
+            except Ex4dError as error:
+                self._reply(socket, identity, m.ErrorReply(code="bad_request", message=str(error)), request_id)
+            except Exception:  # one message must never end the server
+                log.exception("a message could not be handled")
+                text = "The backend hit a fault while it handled this message; its log says more."
+                self._reply(socket, identity, m.ErrorReply(code="internal", message=text), request_id)
+
+    def _frame_error(self, error: FrameError, frames: list[zmq.Frame]) -> m.ErrorReply:
+        text = str(error)
+        if error.code == "incompatible":
+            major = framing.major_of(frames) or 0
+            text = framing.incompatible_sentence(
+                server_major=PROTOCOL_MAJOR, client_major=major, client="this client (the add-on)"
+            )
+        code: Any = error.code
+        return m.ErrorReply(code=code, message=text[:4096])
+
+    def _reply(self, socket: zmq.Socket[Any], identity: bytes, message: msgspec.Struct, reply_to: int) -> None:
+        try:
+            if not send(socket, identity, message, reply_to=reply_to):
+                log.warning("a reply was dropped: the client does not read")
+        except zmq.ZMQError as error:
+            log.debug("a client left before its reply (%s)", error)
+
+    def _on_control(self, identity: bytes, received: framing.Received, frame: zmq.Frame) -> None:
+        message = received.message
+        if isinstance(message, m.Hello):
+            reply = self._welcome(identity, message, frame)
+        else:
+            session = self.sessions.control(identity)
+            if session is None:
+                raise Refusal("no_session", "This connection has not said Hello (or the backend has restarted).")
+            reply = self._answer(session, message)
+        self._reply(self._control, identity, reply, received.header.id)
+
+    def _on_data(self, identity: bytes, received: framing.Received, frame: zmq.Frame) -> None:
+        message = received.message
+        if isinstance(message, m.Attach):
+            session = self.sessions.attach(message.session, identity, key_of(frame))
+            if session is None:
+                raise Refusal("no_session", "There is no such session; say Hello on the control socket first.")
+            self._reply(self._data, identity, m.Attached(), received.header.id)
+            return
+        session = self.sessions.data(identity)
+        if session is None:
+            raise Refusal("no_session", "This connection is not attached to a session.")
+        self._transfers.handle(session, received)
+
+    def _answer(self, session: Session, message: Any) -> msgspec.Struct:
+        desk, owner = self.desk, session.owner
+        match message:
+            case m.Ping():
+                return m.Pong()
+            case m.HaveBlobs():
+                return self._transfers.have(session, message)
+            case m.SubmitJob():
+                return desk.submit(owner, message)
+            case m.CancelJob():
+                return desk.cancel(owner, message.job_id)
+            case m.GetJob():
+                return desk.state(desk.find(owner, message.job_id))
+            case m.ListJobs():
+                return desk.list(owner, unacknowledged_only=message.unacknowledged_only)
+            case m.GetJobLog():
+                return desk.log_tail(owner, message.job_id)
+            case m.AckResults():
+                return desk.acknowledge(owner, message.job_id)
+            case m.PresetQuery():
+                return devices.answer_preset(message)
+            case m.GetHealth():
+                return self._health()
+        kind = type(message).__name__
+        raise Refusal("bad_message", f"{kind} belongs on the data socket, not on the control socket.")
+
+    # --- answers ------------------------------------------------------------------------------------------
+
+    def _welcome(self, identity: bytes, hello: m.Hello, frame: zmq.Frame) -> m.Welcome:
+        if hello.major != PROTOCOL_MAJOR:
+            text = framing.incompatible_sentence(
+                server_major=PROTOCOL_MAJOR, client_major=hello.major, client=hello.client_name or "this client"
+            )
+            raise Refusal("incompatible", text)
+        key = key_of(frame)
+        # With encryption the key's name owns the jobs, whatever client_id says.
+        owner = (self._keys.owner(key) if self._keys else None) or hello.client_id
+        session = self.sessions.open(identity, owner, hello.client_name, key)
+        log.info("client %s connected (%s)", hello.client_name or "?", hello.versions)
+        return m.Welcome(
+            session=session.token,
+            data_port=self.data_port,
+            server_id=self.server_id,
+            capabilities=self._capabilities(),
+            ping_interval_s=self.settings.ping_interval_s,
+            versions=self._versions,
+        )
+
+    def _capabilities(self) -> m.Capabilities:
+        known = {e.name: e for w in self.pool.workers if w.details for e in w.details.engines}
+        licences = {k: v for w in self.pool.workers if w.details for k, v in w.details.licences.items()}
+        limits = m.Limits(
+            blob_bytes=self.settings.blob_bytes,
+            queued_jobs=self.settings.queued_jobs,
+            storage_bytes=self.settings.storage_bytes,
+        )
+        return m.Capabilities(
+            engines=tuple(known.values()),
+            presets=self._presets,
+            devices=tuple(w.spec() for w in self.pool.workers),
+            limits=limits,
+            licences=licences,
+        )
+
+    def _capabilities_changed(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        self.desk.workers_changed()
+        now = self._capabilities()
+        if now != self._told_capabilities:
+            self._told_capabilities = now
+            for session in self.sessions:
+                self._reply(self._control, session.identity, now, 0)
+
+    def _push(self, job: Job, state: m.JobState) -> None:
+        for session in self.sessions.of_owner(job.owner):
+            self._reply(self._control, session.identity, state, 0)
+
+    def _health(self) -> m.Health:
+        queued, running = self.desk.counts
+        return m.Health(
+            uptime_s=time.monotonic() - self._started,
+            queued=queued,
+            running=running,
+            clients=len(self.sessions),
+            blob_bytes=self._blobs.total_bytes,
+            result_bytes=self.desk.result_bytes(),
+            disk_free_bytes=shutil.disk_usage(self.settings.folder).free,
+            memory_bytes=resident_bytes(),
+            draining=self.desk.draining,
+            devices=tuple(w.spec() for w in self.pool.workers),
+        )
+
+    def _room_for(self, size: int) -> str:
+        """ "" if ``size`` more bytes may be stored, else why not."""
+        free = shutil.disk_usage(self.settings.folder).free
+        if free - size < self.settings.keep_free_bytes:
+            return f"The backend's disk has {free >> 20} MiB left, which it keeps free; remove old results or files."
+        quota = self.settings.storage_bytes
+        if quota and self._blobs.total_bytes + self.desk.result_bytes() + size > quota:
+            return f"The backend's storage quota of {quota >> 20} MiB is used up; acknowledge or expire old jobs."
+        return ""
+
+    def _settle_blobs(self) -> None:
+        while self._wake_receiver.poll(0):
+            self._wake_receiver.recv()
+        while self._verified:
+            digest, error = self._verified.popleft()
+            size = self._blobs.settle(digest, error)
+            self._transfers.blob_settled(digest, size, error)
+
+
+class ServerStartError(OutputError):
+    """The server cannot listen where it was told to."""
+
+
+__all__ = ["Server", "ServerStartError"]

@@ -1,0 +1,148 @@
+"""Connected clients: who they are, what they listen to, and the result streams they have open."""
+
+from __future__ import annotations
+
+import mmap
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from ex4d_protocol import framing
+from ex4d_protocol.messages import Item
+
+MAX_CREDIT = 64
+SMALL_ITEM_BYTES = 64 << 10
+_POPULATE = getattr(mmap, "MAP_POPULATE", 0)
+
+
+@dataclass
+class Stream:
+    """One GetResults under way."""
+
+    job_id: str
+    next_item: int
+    attempt: int
+    credit: int
+    request_id: int
+    item: Item | None = None
+    """The item being sent in parts."""
+    content: memoryview | None = None
+    offset: int = 0
+
+
+@dataclass
+class Session:
+    """One client's connection."""
+
+    identity: bytes
+    owner: str
+    client_name: str
+    key: str = ""
+    """Public key of an encrypted connection, else ""."""
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    data_identity: bytes = b""
+    heard: float = field(default_factory=time.monotonic)
+    streams: dict[str, Stream] = field(default_factory=dict)
+    wanted_blobs: set[str] = field(default_factory=set)
+    """Blobs it was told are missing: it hears when they are complete."""
+
+
+class Sessions:
+    """All sessions, by the identities of their sockets."""
+
+    def __init__(self) -> None:
+        self._by_control: dict[bytes, Session] = {}
+        self._by_data: dict[bytes, Session] = {}
+        self._by_token: dict[str, Session] = {}
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_control.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_control)
+
+    def open(self, identity: bytes, owner: str, client_name: str, key: str = "") -> Session:
+        """A client said Hello; an earlier session on the same socket is replaced."""
+        self.drop(self._by_control.get(identity))
+        session = Session(identity, owner, client_name, key)
+        self._by_control[identity] = session
+        self._by_token[session.token] = session
+        return session
+
+    def attach(self, token: str, identity: bytes, key: str) -> Session | None:
+        """A data socket presents a session's token; None if there is no such session (or another key's)."""
+        session = self._by_token.get(token)
+        if session is None or session.data_identity or key != session.key:
+            return None
+        session.data_identity = identity
+        self._by_data[identity] = session
+        return session
+
+    def control(self, identity: bytes) -> Session | None:
+        """The session of a control socket; noted as heard from."""
+        return self._heard(self._by_control.get(identity))
+
+    def data(self, identity: bytes) -> Session | None:
+        """The session of a data socket; noted as heard from."""
+        return self._heard(self._by_data.get(identity))
+
+    @staticmethod
+    def _heard(session: Session | None) -> Session | None:
+        if session is not None:
+            session.heard = time.monotonic()
+        return session
+
+    def of_owner(self, owner: str) -> Iterable[Session]:
+        """Every session of one owner."""
+        return [s for s in self._by_control.values() if s.owner == owner]
+
+    def drop(self, session: Session | None) -> None:
+        """Forget a session."""
+        if session is not None:
+            self._by_control.pop(session.identity, None)
+            self._by_data.pop(session.data_identity, None)
+            self._by_token.pop(session.token, None)
+            session.streams.clear()
+
+    def expire(self, timeout_s: float) -> None:
+        """Forget sessions that have been silent for so long."""
+        now = time.monotonic()
+        for session in self:
+            if now - session.heard > timeout_s:
+                self.drop(session)
+
+
+def open_item(path: Path) -> memoryview:
+    """An item's bytes; large ones are mapped, so that they go from the page cache to the socket without a copy."""
+    size = path.stat().st_size
+    if size <= SMALL_ITEM_BYTES:
+        return memoryview(path.read_bytes())
+    with path.open("rb") as file:
+        if not _POPULATE:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        # One call instead of a page fault every few pages while the socket's thread reads.
+        flags = mmap.MAP_SHARED | _POPULATE
+        return memoryview(mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ))
+
+
+def send(
+    socket: zmq.Socket[Any],
+    identity: bytes,
+    message: msgspec.Struct,
+    *,
+    reply_to: int = 0,
+    blobs: tuple[framing.Buffer, ...] = (),
+) -> bool:
+    """Send to one peer. False if its queue is full; raises zmq.ZMQError (EHOSTUNREACH) if it is gone."""
+    frames = [identity, *framing.encode(message, reply_to=reply_to, blobs=blobs)]
+    try:
+        socket.send_multipart(frames, zmq.NOBLOCK, copy=not blobs)
+    except zmq.Again:
+        return False
+    return True

@@ -1,0 +1,128 @@
+"""The server's settings: defaults, then a TOML file, then environment variables, then the command line."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+import platformdirs
+
+from ex4d.errors import SettingError
+
+DEFAULT_PORT = 7764
+ENVIRONMENT_PREFIX = "EX4D_BACKEND_"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an operator can set. Sizes in bytes, times in seconds unless the name says otherwise."""
+
+    address: str = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+    """tcp://HOST:PORT of the control socket; port "auto" takes a free one."""
+    data_address: str = ""
+    """tcp://HOST:PORT of the data socket; empty means the same host and a free port."""
+    data_dir: str = ""
+    """Jobs, results and blobs; empty means the user's data folder."""
+    devices: tuple[str, ...] = ("auto",)
+    """One worker each: "cpu", "cuda:0", ...; "auto" takes every NVIDIA GPU, or the CPU if there is none."""
+    log_level: str = "info"
+    curve: bool = False
+    """Encrypt and admit only allowed client keys; needed for any address that is not loopback."""
+    threads: NotNegative = 0
+    """CPU threads of a worker; 0 means all cores."""
+    queued_jobs: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    blob_bytes: Annotated[int, msgspec.Meta(ge=1)] = 16 << 30
+    """Largest single upload."""
+    storage_bytes: NotNegative = 0
+    """Disk quota of uploads and results together; 0 means none."""
+    keep_free_bytes: NotNegative = 1 << 30
+    """Uploads and jobs are refused when the disk has less than this left."""
+    results_ttl_hours: Positive = 72.0
+    """Finished results nobody has acknowledged are deleted after this."""
+    blobs_ttl_hours: Positive = 168.0
+    """Uploads that no job has used for so long are deleted."""
+    ping_interval_s: Positive = 2.0
+    session_timeout_s: Positive = 120.0
+    worker_ready_s: Positive = 180.0
+    worker_silent_s: Positive = 30.0
+    """A worker that sends no heartbeat for so long is killed."""
+    cancel_grace_s: Positive = 5.0
+    """A cancelled job that has not stopped by then is stopped by killing its worker."""
+    drain_s: Positive = 30.0
+    """After SIGTERM, how long running jobs may take to end; then they start over at the next start."""
+    max_attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
+    """Starts of one job over server restarts before it is given up."""
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return Path(self.data_dir) if self.data_dir else Path(platformdirs.user_data_dir("ex4d-backend"))
+
+
+def load_settings(
+    config: Path | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, Any] = {},
+) -> ServerSettings:
+    """Settings from all sources, later ones winning. Raises SettingError, which names the source and the setting."""
+    values: dict[str, Any] = {}
+    if config is not None:
+        values.update(_read_toml(config))
+        _convert(values, f"The configuration {config}")
+    hints = get_type_hints(ServerSettings)
+    for name in hints:
+        text = environment.get(ENVIRONMENT_PREFIX + name.upper())
+        if text is not None:
+            values[name] = tuple(text.split(",")) if name == "devices" else text
+    values.update({k: v for k, v in overrides.items() if v is not None})
+    settings = _convert(values, "The settings (command line, environment)", strict=False)
+    check_settings(settings)
+    return settings
+
+
+def check_settings(settings: ServerSettings) -> None:
+    """Raise SettingError for an address that cannot be used, or one that would be open to the network."""
+    for address in filter(None, (settings.address, settings.data_address)):
+        host, _ = split_address(address)
+        if host not in LOOPBACK_HOSTS and not settings.curve:
+            raise SettingError(
+                f"{address} can be reached from other machines, which is refused without encryption: "
+                "use tcp://127.0.0.1:PORT, or set curve = true and allow each client's key (ex4d-backend keys new)."
+            )
+    if settings.log_level not in ("debug", "info", "warning", "error"):
+        raise SettingError(f"log_level must be debug, info, warning or error, got {settings.log_level!r}.")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of tcp://HOST:PORT; port "auto" or "*" is 0. Raises SettingError."""
+    scheme, _, rest = address.partition("://")
+    host, _, port = rest.rpartition(":")
+    if port in ("auto", "*"):
+        port = "0"
+    if scheme != "tcp" or not host or not port.isdigit() or int(port) > 65535:
+        raise SettingError(f"An address looks like tcp://127.0.0.1:{DEFAULT_PORT} (or :auto), got {address!r}.")
+    return host, int(port)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingError(f"Cannot read the configuration {path}: {error.strerror or error}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"The configuration {path} is not valid TOML: {error}.") from None
+
+
+def _convert(values: Mapping[str, Any], source: str, *, strict: bool = True) -> ServerSettings:
+    try:
+        return msgspec.convert(dict(values), ServerSettings, strict=strict)
+    except msgspec.ValidationError as error:
+        raise SettingError(f"{source} cannot be used: {error}.") from None

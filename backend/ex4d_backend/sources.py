@@ -1,0 +1,185 @@
+"""From a request's references to the library's objects: clips and meshes, with the last ones kept warm."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+import numpy as np
+
+from ex4d.clip.invalid import InvalidDepth
+from ex4d.clip.load import load_clip_with_report
+from ex4d.dwmesh import DWMesh
+from ex4d.errors import InputError, SettingError, ShapeError, TrajectoryError
+from ex4d.progress import CancelToken, OnProgress
+from ex4d.types import Clip, Intrinsics, MeshOptions, RasterOptions, Trajectory
+from ex4d_backend.blobs import blob_path
+from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshSpec, RasterSpec, TrajectorySpec
+
+_SUFFIXES = {"video": ".video", "npz": ".npz", "npy": ".npy", "png_sequence": ".png", "exr_sequence": ".exr"}
+
+T = TypeVar("T")
+
+
+class WarmCache(Generic[T]):
+    """The last few results of something slow, by key."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._entries: OrderedDict[bytes, T] = OrderedDict()
+
+    def get(self, key: bytes, make: Callable[[], T]) -> T:
+        """The entry, made if it is not there."""
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            return self._entries[key]
+        # Make room first: two clips at once may not fit in memory.
+        while len(self._entries) >= self._keep:
+            self._entries.popitem(last=False)
+        value = make()
+        self._entries[key] = value
+        return value
+
+
+@dataclass(frozen=True)
+class LoadedSource:
+    """A clip and what was filled in its depth."""
+
+    clip: Clip
+    filled: InvalidDepth
+
+
+class Sources:
+    """Loads clips and builds meshes for one worker."""
+
+    def __init__(self) -> None:
+        self._clips: WarmCache[LoadedSource] = WarmCache(1)
+        self._meshes: WarmCache[DWMesh] = WarmCache(1)
+
+    def clip(
+        self, spec: ClipSpec, blobs: Path, scratch: Path, *, on_progress: OnProgress, cancel: CancelToken
+    ) -> LoadedSource:
+        """The clip of ``spec``, read from blobs through links with names of our own in ``scratch``."""
+
+        if sum(v is not None for v in (spec.intrinsics, spec.fov_deg, spec.focal_px)) > 1:
+            raise SettingError("Intrinsics, a field of view and a focal length exclude each other; give one of them.")
+
+        def load() -> LoadedSource:
+            video = _lay_out(spec.video, blobs, scratch / "video")
+            depth = _lay_out(spec.depth, blobs, scratch / "depth")
+            try:
+                loaded = load_clip_with_report(
+                    video,
+                    depth,
+                    fov_deg=spec.fov_deg,
+                    focal_px=spec.focal_px,
+                    num_frames=spec.num_frames,
+                    fill_invalid=spec.fill_invalid,
+                    fps=spec.fps,
+                    depth_scale=spec.depth_scale,
+                    on_progress=on_progress,
+                    cancel=cancel,
+                )
+            except InputError as error:
+                raise _in_client_words(error, {video: spec.video, depth: spec.depth}) from error
+            return LoadedSource(_described(loaded.clip, spec), loaded.filled)
+
+        return self._clips.get(_key(spec), load)
+
+    def mesh(self, source: LoadedSource, clip_spec: ClipSpec, spec: MeshSpec, blobs: Path) -> DWMesh:
+        """The mesh of a clip with its edits."""
+        return self._meshes.get(_key(clip_spec) + _key(spec), lambda: _build_mesh(source.clip, spec, blobs))
+
+
+def trajectory(spec: TrajectorySpec) -> Trajectory:
+    """The library's trajectory. Raises TrajectoryError or ShapeError, naming the frame."""
+    try:
+        poses, intrinsics, source_time = spec.arrays()
+    except ValueError as error:
+        raise TrajectoryError(str(error)) from None
+    return Trajectory(poses, intrinsics, source_time, spec.width, spec.height, spec.name)
+
+
+def raster_options(spec: RasterSpec) -> RasterOptions:
+    """The library's raster options."""
+    return RasterOptions(
+        near=spec.near,
+        far=spec.far,
+        mask_threshold=spec.mask_threshold,
+        round_colors_down=spec.round_colors_down,
+    )
+
+
+def _key(spec: msgspec.Struct) -> bytes:
+    return msgspec.msgpack.encode(spec)
+
+
+def _lay_out(media: Media, blobs: Path, target: Path) -> Path:
+    """Give the blobs of a source file names a reader understands; the bytes stay where they are."""
+    suffix = _SUFFIXES[media.kind]
+    if not media.kind.endswith("_sequence"):
+        if len(media.blobs) != 1:
+            raise InputError(f"A source of kind {media.kind} is one file, got {len(media.blobs)}.")
+        path = target.with_suffix(suffix)
+        _link(blob_path(blobs, media.blobs[0].sha256), path)
+        return path
+    target.mkdir(parents=True, exist_ok=True)
+    for i, blob in enumerate(media.blobs):
+        _link(blob_path(blobs, blob.sha256), target / f"{i + 1:06d}{suffix}")
+    return target
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise InputError("An uploaded file has expired on the backend; send it again.") from None
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _in_client_words(error: InputError, names: dict[Path, Media]) -> InputError:
+    """The same error with the client's display names where the server's paths were."""
+    message = str(error)
+    for path, media in names.items():
+        shown = media.blobs[0].name if len(media.blobs) == 1 else ""
+        shown = shown or ("the depth" if path.stem == "depth" else "the video")
+        for i, blob in enumerate(media.blobs) if path.is_dir() else ():
+            message = message.replace(str(path / f"{i + 1:06d}{_SUFFIXES[media.kind]}"), blob.name or f"frame {i + 1}")
+        message = message.replace(str(path), shown)
+    if message.startswith("the "):
+        message = "T" + message[1:]
+    return type(error)(message)
+
+
+def _described(clip: Clip, spec: ClipSpec) -> Clip:
+    """The clip under the client's name, with the intrinsics it gave number by number."""
+    if spec.intrinsics is None:
+        return replace(clip, name=spec.name)
+    return replace(clip, name=spec.name, intrinsics=Intrinsics(*spec.intrinsics, clip.width, clip.height))
+
+
+def _build_mesh(clip: Clip, spec: MeshSpec, blobs: Path) -> DWMesh:
+    options = MeshOptions(**msgspec.structs.asdict(spec.options))
+    overrides = {
+        e.frame: _read_edit(e.positions, blobs, "<f4").reshape(-1, 3) for e in spec.edits if e.positions is not None
+    }
+    flags = {e.frame: _read_edit(e.face_flags, blobs, "|i1") for e in spec.edits if e.face_flags is not None}
+    return DWMesh(clip, options, vertex_overrides=overrides, face_flags=flags)
+
+
+def _read_edit(blob: BlobRef, blobs: Path, dtype: str) -> np.ndarray:
+    unit = 12 if dtype == "<f4" else 1
+    if blob.size % unit:
+        raise ShapeError(f"An edit of {blob.size} bytes is not a whole number of vertices (12 bytes each).")
+    try:
+        return np.fromfile(blob_path(blobs, blob.sha256), dtype)
+    except FileNotFoundError:
+        raise InputError("An uploaded edit has expired on the backend; send it again.") from None

@@ -1,0 +1,235 @@
+"""Jobs and their result items in SQLite (WAL): what was accepted survives a kill at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ex4d.errors import OutputError
+from ex4d_protocol.messages import Item, JobState
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    title TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    digest TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    message TEXT NOT NULL DEFAULT '',
+    attempt INTEGER NOT NULL DEFAULT 1,
+    acknowledged INTEGER NOT NULL DEFAULT 0,
+    submitted_at REAL NOT NULL,
+    ended_at REAL
+);
+CREATE INDEX IF NOT EXISTS jobs_by_phase ON jobs (phase, seq);
+CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, seq);
+CREATE TABLE IF NOT EXISTS items (
+    job_id TEXT NOT NULL,
+    idx INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    description BLOB NOT NULL,
+    PRIMARY KEY (job_id, idx)
+) WITHOUT ROWID;
+"""
+SCHEMA_VERSION = 1
+
+
+@dataclass
+class Job:
+    """One row, and the progress that only lives in memory."""
+
+    seq: int
+    job_id: str
+    owner: str
+    title: str
+    kind: str
+    priority: int
+    digest: str
+    phase: str
+    message: str
+    attempt: int
+    acknowledged: bool
+    submitted_at: float
+    ended_at: float | None
+    items: int = 0
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended."""
+        return self.phase in ("done", "failed", "cancelled")
+
+    @property
+    def folder_name(self) -> str:
+        """Its folder below ``jobs``: made from the id's digest, so that nothing from the wire is a path."""
+        return hashlib.sha256(self.job_id.encode()).hexdigest()[:32]
+
+    def state(self, queue_position: int = 0) -> JobState:
+        """As the wire has it."""
+        return JobState(
+            job_id=self.job_id,
+            phase=self.phase,  # pyright: ignore[reportArgumentType] - the column only ever holds phases
+            stage=self.stage,
+            done=self.done,
+            total=self.total,
+            message=self.message[:4096],
+            items=self.items,
+            attempt=self.attempt,
+            queue_position=queue_position,
+            kind=self.kind,
+            title=self.title,
+        )
+
+
+_COLUMNS = (
+    "seq, job_id, owner, title, kind, priority, digest, phase, message, attempt, acknowledged, submitted_at, ended_at"
+)
+
+
+class JobStore:
+    """The job table. Every method commits before it returns; unfinished jobs are also kept in memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the database. Raises OutputError if it cannot be written or is of a newer version."""
+        self._path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            # NORMAL survives a kill of the process; only a power cut may take the last commits.
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise OutputError(f"{path} was written by a newer backend; upgrade this one or use another --data-dir.")
+            self._db.executescript(_SCHEMA)
+            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        except sqlite3.Error as error:
+            raise OutputError(f"Cannot use the job table {path}: {error}; choose another --data-dir.") from None
+        self._jobs: dict[str, Job] = {}
+        for row in self._db.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY seq"):
+            self._jobs[row[1]] = self._from_row(row)
+        for job_id, items in self._db.execute("SELECT job_id, COUNT(*) FROM items GROUP BY job_id"):
+            if job_id in self._jobs:
+                self._jobs[job_id].items = items
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise OutputError(f"Cannot write the job table {self._path}: {error}; free some disk space.") from None
+
+    @staticmethod
+    def _from_row(row: tuple) -> Job:
+        values = list(row)
+        values[10] = bool(values[10])
+        return Job(*values)
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, or None."""
+        return self._jobs.get(job_id)
+
+    def of_owner(self, owner: str) -> list[Job]:
+        """Jobs of one owner, oldest first."""
+        return [job for job in self._jobs.values() if job.owner == owner]
+
+    def all(self) -> list[Job]:
+        """Every job, oldest first."""
+        return list(self._jobs.values())
+
+    def in_phase(self, phase: str) -> list[Job]:
+        """Jobs in a phase, oldest first."""
+        return [job for job in self._jobs.values() if job.phase == phase]
+
+    def add(self, job_id: str, *, owner: str, title: str, kind: str, priority: int, request: bytes) -> Job:
+        """Accept a job; on disk when this returns."""
+        digest, now = hashlib.sha256(request).hexdigest(), time.time()
+        with self._writing() as db:
+            cursor = db.execute(
+                "INSERT INTO jobs (job_id, owner, title, kind, priority, request, digest, phase, submitted_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                (job_id, owner, title, kind, priority, request, digest, now),
+            )
+        job = Job(
+            cursor.lastrowid or 0, job_id, owner, title, kind, priority, digest, "queued", "", 1, False, now, None
+        )
+        self._jobs[job_id] = job
+        return job
+
+    def request(self, job_id: str) -> bytes:
+        """The request as it was accepted (msgpack)."""
+        return self._db.execute("SELECT request FROM jobs WHERE job_id = ?", (job_id,)).fetchone()[0]
+
+    def set_phase(self, job: Job, phase: str, message: str = "") -> None:
+        """Move a job on."""
+        ended = time.time() if phase in ("done", "failed", "cancelled") else None
+        with self._writing() as db:
+            db.execute(
+                "UPDATE jobs SET phase = ?, message = ?, ended_at = ? WHERE job_id = ?",
+                (phase, message, ended, job.job_id),
+            )
+        job.phase, job.message, job.ended_at = phase, message, ended
+
+    def start_over(self, job: Job) -> None:
+        """Put a job whose run was lost back in the queue; its items so far do not count."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE jobs SET phase = 'queued', message = '', attempt = attempt + 1 WHERE job_id = ?", (job.job_id,)
+            )
+            db.execute("DELETE FROM items WHERE job_id = ?", (job.job_id,))
+        job.phase, job.message, job.attempt, job.items = "queued", "", job.attempt + 1, 0
+        job.stage, job.done, job.total = "", 0, 0
+
+    def add_item(self, job: Job, item: Item) -> None:
+        """Note a result item that is on disk."""
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO items VALUES (?, ?, ?, ?)",
+                (job.job_id, item.index, item.size, msgspec.msgpack.encode(item)),
+            )
+        job.items += 1
+
+    def item(self, job_id: str, index: int) -> Item | None:
+        """The description of one item (offset 0)."""
+        row = self._db.execute("SELECT description FROM items WHERE job_id = ? AND idx = ?", (job_id, index)).fetchone()
+        return msgspec.msgpack.decode(row[0], type=Item) if row else None
+
+    def acknowledge(self, job: Job) -> None:
+        """The client has everything: its items may go."""
+        with self._writing() as db:
+            db.execute("UPDATE jobs SET acknowledged = 1 WHERE job_id = ?", (job.job_id,))
+            db.execute("DELETE FROM items WHERE job_id = ?", (job.job_id,))
+        job.acknowledged, job.items = True, 0
+
+    def forget(self, job: Job) -> None:
+        """Remove a job altogether."""
+        with self._writing() as db:
+            db.execute("DELETE FROM jobs WHERE job_id = ?", (job.job_id,))
+            db.execute("DELETE FROM items WHERE job_id = ?", (job.job_id,))
+        del self._jobs[job.job_id]
+
+    def result_bytes(self) -> int:
+        """Size of all kept items."""
+        return self._db.execute("SELECT COALESCE(SUM(size), 0) FROM items").fetchone()[0]
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()

@@ -1,0 +1,185 @@
+"""Bulk data: chunks in, result items out, both in bounded slices so that the loop stays quick."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import zmq
+
+from ex4d.errors import Ex4dError
+from ex4d_backend.blobs import BlobError, BlobStore
+from ex4d_backend.desk import JobDesk, Refusal
+from ex4d_backend.sessions import MAX_CREDIT, Session, Sessions, Stream, open_item, send
+from ex4d_backend.store import Job
+from ex4d_protocol import framing
+from ex4d_protocol import messages as m
+from ex4d_protocol.base import MAX_CHUNK_BYTES
+
+log = logging.getLogger("ex4d_backend.transfers")
+
+PARTS_PER_ROUND = 4
+STREAMS_PER_SESSION = 64
+
+
+class Transfers:
+    """The data socket's work."""
+
+    def __init__(
+        self,
+        socket: zmq.Socket[Any],
+        sessions: Sessions,
+        blobs: BlobStore,
+        desk: JobDesk,
+        drop: Callable[[Session], None],
+    ) -> None:
+        self._socket = socket
+        self._sessions = sessions
+        self._blobs = blobs
+        self._desk = desk
+        self._drop = drop
+        self._turn = 0
+        self._paused_until: dict[bytes, float] = {}
+
+    def handle(self, session: Session, received: framing.Received) -> None:
+        """One message from an attached data socket. Raises Refusal."""
+        message = received.message
+        match message:
+            case m.PutChunk():
+                self._put(session, message, received)
+            case m.GetResults():
+                self._begin(session, message, received.header.id)
+            case m.Credit():
+                stream = session.streams.get(message.job_id)
+                if stream is not None:
+                    stream.credit = min(MAX_CREDIT, stream.credit + message.more)
+            case m.Ping():
+                self._send(session, m.Pong(), received.header.id)
+            case _:
+                kind = type(message).__name__
+                raise Refusal("bad_message", f"{kind} belongs on the control socket, not on the data socket.")
+
+    # --- in -----------------------------------------------------------------------------------------------
+
+    def have(self, session: Session, message: m.HaveBlobs) -> m.BlobsMissing:
+        """Which blobs are missing, and where to go on with each."""
+        missing = [b for b in message.blobs if not self._blobs.has(b.sha256, b.size)]
+        session.wanted_blobs.update(b.sha256 for b in missing)
+        parts = [m.BlobProgress(sha256=b.sha256, received=self._blobs.received(b.sha256, b.size)) for b in missing]
+        return m.BlobsMissing(missing=tuple(parts))
+
+    def _put(self, session: Session, message: m.PutChunk, received: framing.Received) -> None:
+        detail = f"blob {message.sha256}"
+        if not received.blobs:
+            raise Refusal("bad_message", "A PutChunk message came without its bytes.", detail=detail)
+        blob = received.blobs[0]
+        data = memoryview(blob.buffer if isinstance(blob, zmq.Frame) else blob)
+        session.wanted_blobs.add(message.sha256)
+        try:
+            have = self._blobs.put(message.sha256, message.size, message.offset, data)
+        except BlobError as error:
+            code: Any = error.code
+            raise Refusal(code, str(error), detail=detail) from None
+        except Ex4dError as error:
+            raise Refusal("storage_full", str(error), detail=detail) from None
+        complete = self._blobs.has(message.sha256, message.size)
+        self._send(session, m.ChunkAck(sha256=message.sha256, received=have, complete=complete), received.header.id)
+
+    def blob_settled(self, digest: str, size: int, error: str) -> None:
+        """Verification is over: tell every client that waits for the blob."""
+        for session in self._sessions:
+            if digest not in session.wanted_blobs:
+                continue
+            session.wanted_blobs.discard(digest)
+            if error:
+                self._send(session, m.ErrorReply(code="blob_corrupt", message=error, detail=f"blob {digest}"), 0)
+            else:
+                self._send(session, m.ChunkAck(sha256=digest, received=size, complete=True), 0)
+
+    # --- out ----------------------------------------------------------------------------------------------
+
+    def _begin(self, session: Session, message: m.GetResults, request_id: int) -> None:
+        job = self._desk.find(session.owner, message.job_id)
+        if job.acknowledged:
+            text = f"The results of job {job.job_id} were acknowledged and are deleted; submit it again under a new id."
+            raise Refusal("unknown_job", text, job_id=job.job_id)
+        if len(session.streams) >= STREAMS_PER_SESSION and message.job_id not in session.streams:
+            raise Refusal("bad_request", f"At most {STREAMS_PER_SESSION} result streams may be open at a time.")
+        start = message.from_item if message.attempt == job.attempt else 0
+        session.streams[job.job_id] = Stream(job.job_id, start, job.attempt, message.credit, request_id)
+
+    def pump(self) -> bool:
+        """Send a few parts of what is ready and allowed; whether there may be more right away."""
+        now, sent = time.monotonic(), 0
+        sessions = [s for s in self._sessions if s.streams and self._paused_until.get(s.identity, 0.0) <= now]
+        for k in range(len(sessions)):
+            session = sessions[(self._turn + k) % len(sessions)]
+            for stream in list(session.streams.values()):
+                while sent < PARTS_PER_ROUND and self._send_next(session, stream):
+                    sent += 1
+        self._turn += 1
+        return sent >= PARTS_PER_ROUND
+
+    def _send_next(self, session: Session, stream: Stream) -> bool:
+        """Send one part of a stream, or its end; whether something was sent and the stream goes on."""
+        job = self._desk.job(stream.job_id)
+        if job is None:
+            session.streams.pop(stream.job_id, None)
+            return False
+        if job.attempt != stream.attempt:
+            stream.next_item, stream.attempt, stream.item = 0, job.attempt, None
+        if stream.item is None and not self._open_next(session, stream, job):
+            return False
+        item, content = stream.item, stream.content
+        if stream.credit <= 0 or item is None or content is None:
+            return False
+        part = content[stream.offset : stream.offset + MAX_CHUNK_BYTES]
+        message = msgspec.structs.replace(item, offset=stream.offset)
+        if not self._send(session, message, stream.request_id, (part,)):
+            return False
+        stream.credit -= 1
+        stream.offset += part.nbytes
+        if stream.offset >= content.nbytes:
+            stream.item = stream.content = None
+            stream.next_item += 1
+        return True
+
+    def _open_next(self, session: Session, stream: Stream, job: Job) -> bool:
+        """Map the next item if it is there; end the stream if no more will come."""
+        if stream.next_item >= job.items:
+            if job.final:
+                end = m.ResultsEnd(job_id=job.job_id, items=job.items, phase=job.state().phase)
+                if self._send(session, end, stream.request_id):
+                    session.streams.pop(job.job_id, None)
+            return False
+        item = self._desk.item(job, stream.next_item)
+        if item is None:
+            return False
+        try:
+            stream.content = open_item(self._desk.item_path(job, stream.next_item))
+        except OSError as error:
+            text = f"A result of job {job.job_id} cannot be read ({error.strerror or error}); submit it again."
+            self._send(session, m.ErrorReply(code="internal", message=text, job_id=job.job_id), stream.request_id)
+            session.streams.pop(job.job_id, None)
+            return False
+        stream.item, stream.offset = item, 0
+        return True
+
+    def _send(
+        self, session: Session, message: msgspec.Struct, reply_to: int, blobs: tuple[memoryview, ...] = ()
+    ) -> bool:
+        if not session.data_identity:
+            return False
+        try:
+            sent = send(self._socket, session.data_identity, message, reply_to=reply_to, blobs=blobs)
+        except zmq.ZMQError as error:
+            log.info("client %s is gone (%s)", session.client_name or session.owner, error)
+            self._drop(session)
+            return False
+        if not sent:
+            # Its queue is full: look again a little later, and serve the others meanwhile.
+            self._paused_until[session.identity] = time.monotonic() + 0.02
+        return sent

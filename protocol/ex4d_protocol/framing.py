@@ -1,0 +1,176 @@
+"""Messages as ZeroMQ frames: ``[magic + major] [header] [body] [blob ...]``.
+
+The magic and the header are the same in every major, so that a peer of another major can be answered in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import msgspec
+import zmq
+
+from ex4d_protocol.base import (
+    MAX_BODY_BYTES,
+    MAX_CHUNK_BYTES,
+    MAX_HEADER_BYTES,
+    PROTOCOL_MAJOR,
+    PROTOCOL_MINOR,
+    Count,
+    Name,
+    Part,
+)
+from ex4d_protocol.errors import FrameError
+from ex4d_protocol.messages import ClientMessage, ServerMessage
+
+MAGIC = b"EX4D"
+MAX_FRAMES = 3 + 1
+"""Magic, header, body and at most one blob; a new minor may raise it."""
+MAX_FRAME_BYTES = max(MAX_BODY_BYTES, MAX_CHUNK_BYTES)
+"""For the sockets' MAXMSGSIZE: a peer that announces more is disconnected before anything is allocated."""
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Header(Part, frozen=True, kw_only=True):
+    """What must be known before the body can be read."""
+
+    type: Name
+    """Name of the message's structure."""
+    id: Count = 0
+    """The sender's number for this request; 0 expects no reply."""
+    reply_to: Count = 0
+    """The ``id`` this message answers; 0 for a message nobody asked for."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A decoded message."""
+
+    header: Header
+    message: Any
+    blobs: tuple[zmq.Frame | Buffer, ...] = ()
+
+
+def _decoders(union: Any) -> dict[str, msgspec.msgpack.Decoder[Any]]:
+    return {t.__name__: msgspec.msgpack.Decoder(t) for t in get_args(union)}
+
+
+CLIENT_DECODERS = _decoders(ClientMessage)
+"""What a server reads."""
+SERVER_DECODERS = _decoders(ServerMessage)
+"""What a client reads."""
+
+_encoder = msgspec.msgpack.Encoder()
+_header_decoder = msgspec.msgpack.Decoder(Header)
+
+
+def encode(
+    message: msgspec.Struct, *, request_id: int = 0, reply_to: int = 0, blobs: Sequence[Buffer] = ()
+) -> list[Buffer]:
+    """Frames of a message, without the ZeroMQ identity. Raises FrameError if a limit would be broken."""
+    header = Header(type=type(message).__name__, id=request_id, reply_to=reply_to)
+    frames: list[Buffer] = [MAGIC + bytes([PROTOCOL_MAJOR]), _encoder.encode(header), _encoder.encode(message), *blobs]
+    _check_sizes([memoryview(f).nbytes for f in frames], header.type, request_id)
+    return frames
+
+
+def decode(frames: Sequence[Any], decoders: dict[str, msgspec.msgpack.Decoder[Any]]) -> Received:
+    """Read a message from frames (bytes or zmq.Frame). Raises FrameError, which says what to reply."""
+    views = [memoryview(f.buffer if isinstance(f, zmq.Frame) else f) for f in frames]
+    if not views or views[0].nbytes != len(MAGIC) + 1 or bytes(views[0][:-1]) != MAGIC:
+        raise FrameError("Received something that is not an EX-4D message; check the address and port.")
+    header = _decode_header(views)
+    major = views[0][-1]
+    if major != PROTOCOL_MAJOR:
+        raise FrameError(f"protocol {major}", code="incompatible", request_id=header.id)
+    decoder = decoders.get(header.type)
+    if decoder is None:
+        raise FrameError(
+            f"Messages of type {header.type!r} are not known here (protocol {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}).",
+            code="unknown_type",
+            request_id=header.id,
+        )
+    if len(views) < 3:
+        raise FrameError(f"A {header.type} message came without a body.", request_id=header.id)
+    _check_sizes([v.nbytes for v in views], header.type, header.id)
+    try:
+        message = decoder.decode(views[2])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FrameError(f"A {header.type} message cannot be read: {error}.", request_id=header.id) from None
+    return Received(header, message, tuple(frames[3:]))
+
+
+def major_of(frames: Sequence[Any]) -> int | None:
+    """The major a message was sent with, or None if it is no message of ours."""
+    if not frames:
+        return None
+    view = memoryview(frames[0].buffer if isinstance(frames[0], zmq.Frame) else frames[0])
+    return view[-1] if view.nbytes == len(MAGIC) + 1 and bytes(view[:-1]) == MAGIC else None
+
+
+def _decode_header(views: Sequence[memoryview]) -> Header:
+    if len(views) < 2 or views[1].nbytes > MAX_HEADER_BYTES:
+        raise FrameError("A message came without a readable header.")
+    try:
+        return _header_decoder.decode(views[1])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FrameError(f"A message's header cannot be read: {error}.") from None
+
+
+def _check_sizes(sizes: Sequence[int], kind: str, request_id: int) -> None:
+    if sizes[2] > MAX_BODY_BYTES:
+        raise FrameError(
+            f"The body of a {kind} message has {sizes[2]} bytes; at most {MAX_BODY_BYTES} are allowed.",
+            code="too_large",
+            request_id=request_id,
+        )
+    if len(sizes) > MAX_FRAMES:
+        raise FrameError(f"A {kind} message has {len(sizes) - 3} blobs; at most one is allowed.", request_id=request_id)
+    if len(sizes) > 3 and sizes[3] > MAX_CHUNK_BYTES:
+        raise FrameError(
+            f"The blob of a {kind} message has {sizes[3]} bytes; at most {MAX_CHUNK_BYTES} are allowed.",
+            code="too_large",
+            request_id=request_id,
+        )
+
+
+def receive(socket: zmq.Socket[Any], *, extra: int = 0) -> list[zmq.Frame] | None:
+    """One whole message without blocking or copying, or None if there is none.
+
+    Frames beyond MAX_FRAMES + ``extra`` (the identity) are read and dropped but for one, which makes the
+    message fail its check, so that a message of endless parts holds no memory.
+    """
+    try:
+        frames = [socket.recv(zmq.NOBLOCK, copy=False)]
+    except zmq.Again:
+        return None
+    while frames[-1].more:
+        frame = socket.recv(copy=False)
+        if len(frames) > MAX_FRAMES + extra:
+            frames[-1] = frame
+        else:
+            frames.append(frame)
+    return frames
+
+
+def incompatible_sentence(*, server_major: int, client_major: int, client: str) -> str:
+    """Which side to upgrade, in words. ``client`` is what the person knows it as, such as "the add-on"."""
+    if server_major > client_major:
+        return f"The backend speaks protocol {server_major}.x, {client} {client_major}.x: upgrade {client}."
+    return f"The backend speaks protocol {server_major}.x, {client} {client_major}.x: upgrade the backend."
+
+
+def secure(
+    socket: zmq.Socket[Any],
+    *,
+    server_key: bytes | None,
+    keypair: tuple[bytes, bytes] | None,
+) -> None:
+    """Make a client socket speak CURVE to the server of ``server_key``; a keypair is made if none is given."""
+    if server_key is None:
+        return
+    public, secret = keypair or zmq.curve_keypair()
+    socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = server_key, public, secret

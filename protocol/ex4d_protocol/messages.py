@@ -1,0 +1,446 @@
+"""Every message of protocol 1.x. SPEC.md says when each is sent; this file says what it holds.
+
+Direction is given as C>S (client to server) or S>C; the socket is control unless "data" is said.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from ex4d_protocol.base import (
+    MAX_CHUNK_BYTES,
+    PROTOCOL_MAJOR,
+    PROTOCOL_MINOR,
+    Count,
+    JobId,
+    Name,
+    Part,
+    Scalar,
+    Sha256,
+    Tagged,
+    Text,
+)
+from ex4d_protocol.requests import BlobRef, Request
+
+# --- capabilities: what a server can do ---------------------------------------------------------------
+
+
+class SettingSpec(Part, frozen=True, kw_only=True):
+    """One setting an engine advertises; controls are built from it."""
+
+    name: Name
+    kind: Literal["int", "float", "bool", "str", "choice"]
+    default: Scalar
+    help: Text = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+class EngineSpec(Part, frozen=True, kw_only=True):
+    """What an engine is, needs and allows."""
+
+    name: Name
+    title: Text
+    settings: tuple[SettingSpec, ...] = ()
+    licence: Text = ""
+    is_preview: bool = False
+    available: bool = True
+    missing: Text = ""
+    """If not available: one sentence with the command that mends it."""
+
+
+class PresetSpec(Part, frozen=True, kw_only=True):
+    """A camera move the server can compute."""
+
+    name: Name
+    title: Text = ""
+    help: Text = ""
+    unit: Name = ""
+    """Of the amount: "degrees", "share of target distance", "focal factor", ..."""
+    amount: float = 0.0
+    """Default."""
+    minimum: float = 0.0
+    maximum: float = 0.0
+    easing: Name = ""
+    """Default."""
+    published: bool = False
+    """One of EX-4D's own curves."""
+
+
+class DeviceSpec(Part, frozen=True, kw_only=True):
+    """One compute device and the state of its worker process."""
+
+    name: Name
+    kind: Literal["cpu", "cuda"] = "cpu"
+    memory_bytes: Count = 0
+    """The device's own memory; 0 if unknown."""
+    worker: Literal["starting", "idle", "busy", "restarting"] = "starting"
+
+
+class Limits(Part, frozen=True, kw_only=True):
+    """What the server accepts."""
+
+    chunk_bytes: Count = MAX_CHUNK_BYTES
+    upload_window: Count = 8
+    """Unacknowledged PutChunk messages a client may have under way."""
+    blob_bytes: Count = 64 << 30
+    queued_jobs: Count = 1000
+    storage_bytes: Count = 0
+    """Disk quota of blobs and results together; 0 means the disk itself."""
+
+
+class Capabilities(Tagged, frozen=True, kw_only=True):
+    """S>C: inside Welcome, and again whenever it changes (a worker became ready, went away)."""
+
+    engines: tuple[EngineSpec, ...] = ()
+    """Empty until the first worker is ready."""
+    presets: tuple[PresetSpec, ...] = ()
+    devices: tuple[DeviceSpec, ...] = ()
+    limits: Limits = Limits()
+    licences: dict[str, str] = {}
+    """Licence by part in use (rasterizer, depth, engine)."""
+
+
+# --- connection ---------------------------------------------------------------------------------------
+
+
+class Hello(Tagged, frozen=True, kw_only=True):
+    """C>S: the first message on a control socket."""
+
+    client_id: JobId
+    """Stays the same over reconnects and restarts; jobs belong to it."""
+    client_name: Name = ""
+    major: int = PROTOCOL_MAJOR
+    minor: int = PROTOCOL_MINOR
+    versions: dict[str, str] = {}
+    """Package versions, for logs."""
+
+
+class Welcome(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to Hello."""
+
+    session: Name
+    """Presented once on the data socket (Attach). A secret."""
+    data_port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+    """TCP port of the data socket, on the control socket's host."""
+    server_id: Name
+    """Changes when the server restarts."""
+    capabilities: Capabilities = Capabilities()
+    ping_interval_s: float = 2.0
+    """The client pings when it has sent nothing for so long; three silent intervals mean the peer is gone."""
+    major: int = PROTOCOL_MAJOR
+    minor: int = PROTOCOL_MINOR
+    versions: dict[str, str] = {}
+
+
+class Attach(Tagged, frozen=True, kw_only=True):
+    """C>S data: ties the data socket to the session."""
+
+    session: Name
+
+
+class Attached(Tagged, frozen=True, kw_only=True):
+    """S>C data: answer to Attach."""
+
+
+class Ping(Tagged, frozen=True, kw_only=True):
+    """C>S, either socket."""
+
+
+class Pong(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to Ping."""
+
+
+ErrorCode = Literal[
+    "bad_message",
+    "unknown_type",
+    "incompatible",
+    "no_session",
+    "bad_request",
+    "blob_missing",
+    "blob_corrupt",
+    "too_large",
+    "queue_full",
+    "storage_full",
+    "unknown_job",
+    "job_conflict",
+    "not_allowed",
+    "server_draining",
+    "internal",
+]
+
+
+class ErrorReply(Tagged, frozen=True, kw_only=True):
+    """S>C, either socket: the request named by the header's ``reply_to`` was not carried out."""
+
+    code: str
+    """One of :data:`ErrorCode`; a newer server may send others."""
+    message: Text
+    """One sentence for people: what was wrong, with the value, and what to do."""
+    detail: Text = ""
+    job_id: str = ""
+
+
+# --- uploads ------------------------------------------------------------------------------------------
+
+
+class HaveBlobs(Tagged, frozen=True, kw_only=True):
+    """C>S: which of these does the server lack?"""
+
+    blobs: Annotated[tuple[BlobRef, ...], msgspec.Meta(max_length=100_000)]
+
+
+class BlobProgress(Part, frozen=True, kw_only=True):
+    """A blob the server has only the first ``received`` bytes of."""
+
+    sha256: Sha256
+    received: Count = 0
+
+
+class BlobsMissing(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to HaveBlobs; blobs not listed are there."""
+
+    missing: tuple[BlobProgress, ...] = ()
+
+
+class PutChunk(Tagged, frozen=True, kw_only=True):
+    """C>S data, with one blob frame: bytes ``offset .. offset + len(frame)`` of a blob, in order."""
+
+    sha256: Sha256
+    size: Count
+    """Of the whole blob."""
+    offset: Count
+
+
+class ChunkAck(Tagged, frozen=True, kw_only=True):
+    """S>C data: the server has the first ``received`` bytes; a chunk that did not fit is sent from there."""
+
+    sha256: Sha256
+    received: Count
+    complete: bool = False
+    """Everything arrived and the digest was checked."""
+
+
+# --- jobs ---------------------------------------------------------------------------------------------
+
+JobPhase = Literal["queued", "running", "done", "failed", "cancelled"]
+FINAL_PHASES = frozenset({"done", "failed", "cancelled"})
+
+
+class SubmitJob(Tagged, frozen=True, kw_only=True):
+    """C>S: run this. The same id with the same request is answered with the job's present state."""
+
+    job_id: JobId
+    request: Request
+    priority: Annotated[int, msgspec.Meta(ge=-10, le=10)] = 0
+    title: Name = ""
+
+
+class JobState(Tagged, frozen=True, kw_only=True):
+    """S>C: a job's state, whenever it changes (progress at most ten times a second)."""
+
+    job_id: JobId
+    phase: JobPhase
+    stage: Name = ""
+    """What it is doing: "read", "mesh", "guides", "generate", ..."""
+    done: Count = 0
+    total: Count = 0
+    """Units of the stage; 0 if unknown. ``done == total`` is not the end of the job: the phase is."""
+    message: Text = ""
+    """Why it failed or was cancelled, as one sentence; or a note on the stage."""
+    items: Count = 0
+    """Result items ready so far."""
+    attempt: Count = 1
+    """Raised when a server restart made the job start over; items then start over too."""
+    queue_position: Count = 0
+    """Jobs ahead of it while queued."""
+    kind: Name = ""
+    """"BuildMesh", "RenderGuides" or "Generate"."""
+    title: Name = ""
+
+
+class JobAccepted(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to SubmitJob, sent after the job is on disk."""
+
+    state: JobState
+    resumed: bool = False
+    """The job was known already."""
+
+
+class CancelJob(Tagged, frozen=True, kw_only=True):
+    """C>S: stop this job and no other."""
+
+    job_id: JobId
+
+
+class CancelAccepted(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to CancelJob, sent at once; a JobState with "cancelled" follows when it has stopped."""
+
+    job_id: JobId
+    already_final: bool = False
+    """It had ended before; nothing was done."""
+
+
+class GetJob(Tagged, frozen=True, kw_only=True):
+    """C>S: a job's state now; answered with JobState, or ErrorReply "unknown_job"."""
+
+    job_id: JobId
+
+
+class ListJobs(Tagged, frozen=True, kw_only=True):
+    """C>S: the jobs of this client."""
+
+    unacknowledged_only: bool = False
+
+
+class JobList(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to ListJobs, oldest first."""
+
+    jobs: tuple[JobState, ...] = ()
+
+
+class GetJobLog(Tagged, frozen=True, kw_only=True):
+    """C>S: the last lines a job wrote."""
+
+    job_id: JobId
+
+
+class JobLog(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to GetJobLog."""
+
+    job_id: JobId
+    text: Annotated[str, msgspec.Meta(max_length=1 << 20)] = ""
+
+
+# --- results ------------------------------------------------------------------------------------------
+
+
+class GetResults(Tagged, frozen=True, kw_only=True):
+    """C>S data: stream this job's items from ``from_item`` on, as they are done, until ``ResultsEnd``.
+
+    At most ``credit`` Item messages are sent until :class:`Credit` allows more.
+    """
+
+    job_id: JobId
+    from_item: Count = 0
+    attempt: Count = 1
+    """The attempt ``from_item`` counts in; if the job has started over since, items come from 0."""
+    credit: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+
+
+class Credit(Tagged, frozen=True, kw_only=True):
+    """C>S data: so many more Item messages may come."""
+
+    job_id: JobId
+    more: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+
+class Item(Tagged, frozen=True, kw_only=True):
+    """S>C data, with one blob frame: one result item or, above the chunk limit, one part of it, in order."""
+
+    job_id: JobId
+    index: Count
+    """Order of production, from 0, without gaps, within one attempt."""
+    attempt: Count = 1
+    name: Name
+    """"frame", "colour", "mask", "vertices", "faces", "visible", "clip_info", "coverage", "take"."""
+    frame: int = -1
+    """0-based frame it belongs to; -1 if it belongs to the whole job."""
+    encoding: Literal["raw", "png", "json"] = "raw"
+    dtype: Name = ""
+    """For "raw": one of the allowed dtypes (little-endian), such as "<f4"."""
+    shape: tuple[Count, ...] = ()
+    order: Literal["C", "F"] = "C"
+    size: Count
+    """Bytes of the whole item."""
+    sha256: str = ""
+    """Digest of the whole item; empty if the server did not compute one."""
+    offset: Count = 0
+    """Where this part starts."""
+
+
+class ResultsEnd(Tagged, frozen=True, kw_only=True):
+    """S>C data: the job is final and every item it has was sent."""
+
+    job_id: JobId
+    items: Count
+    phase: JobPhase
+
+
+class AckResults(Tagged, frozen=True, kw_only=True):
+    """C>S: everything received is safe on the client's side; the server may delete the job's results."""
+
+    job_id: JobId
+
+
+class ResultsAcknowledged(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to AckResults."""
+
+    job_id: JobId
+
+
+# --- questions answered at once -----------------------------------------------------------------------
+
+
+class PresetQuery(Tagged, frozen=True, kw_only=True):
+    """C>S: the cameras of a preset move."""
+
+    preset: Name
+    num_frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+    width: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
+    height: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
+    intrinsics: tuple[float, float, float, float]
+    """fx, fy, cx, cy of the source in pixels."""
+    near_depth: float
+    """Smallest depth of frame 0 (clip_info's ``near_depth``); sets the orbit's radius."""
+    amount: float | None = None
+    """The preset's strength in its own unit (degrees, or a zoom factor); None means as named."""
+    easing: Name = ""
+    """"" means the preset's own."""
+    overshoot: bool = False
+    """Published curves only: repeat EX-4D's over-long angle at lengths other than 49."""
+
+
+class PresetReply(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to PresetQuery; arrays as in TrajectorySpec."""
+
+    preset: Name
+    num_frames: Count
+    width: Count
+    height: Count
+    world_from_camera: bytes  # float64 [N, 4, 4]
+    intrinsics: bytes  # float64 [N, 4]
+    source_time: bytes  # float64 [N]
+
+
+class GetHealth(Tagged, frozen=True, kw_only=True):
+    """C>S: how is the server?"""
+
+
+class Health(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to GetHealth."""
+
+    uptime_s: float = 0.0
+    queued: Count = 0
+    running: Count = 0
+    clients: Count = 0
+    blob_bytes: Count = 0
+    result_bytes: Count = 0
+    disk_free_bytes: Count = 0
+    memory_bytes: Count = 0
+    """Resident memory of the server process; 0 if unknown."""
+    draining: bool = False
+    devices: tuple[DeviceSpec, ...] = ()
+
+
+ClientMessage = (
+    Hello | Attach | Ping | HaveBlobs | PutChunk | SubmitJob | CancelJob | GetJob | ListJobs | GetJobLog
+    | GetResults | Credit | AckResults | PresetQuery | GetHealth
+)  # fmt: skip
+ServerMessage = (
+    Welcome | Attached | Pong | ErrorReply | Capabilities | BlobsMissing | ChunkAck | JobAccepted | JobState
+    | CancelAccepted | JobList | JobLog | Item | ResultsEnd | ResultsAcknowledged | PresetReply | Health
+)  # fmt: skip

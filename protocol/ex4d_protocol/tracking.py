@@ -1,0 +1,100 @@
+"""The client's book of jobs: what was asked, what the server knows, which items have arrived. No sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import zmq
+
+from ex4d_protocol.errors import FrameError
+from ex4d_protocol.events import Event, ItemReceived, JobView, ResultsComplete
+from ex4d_protocol.framing import Buffer
+from ex4d_protocol.messages import FINAL_PHASES, Item, JobState, ResultsEnd
+from ex4d_protocol.requests import BlobRef, Request
+from ex4d_protocol.uploads import Upload
+
+MAX_ITEM_BYTES = 4 << 30
+"""Larger than any item this protocol describes; a server that announces more is not believed."""
+
+Stage = Literal["gathering", "submitting", "confirmed", "asking", "over"]
+"""gathering: uploads under way. submitting: SubmitJob sent. confirmed: the server has it. asking: a followed job
+or one from before a reconnect, state asked for. over: rejected."""
+
+
+@dataclass
+class TrackedJob:
+    """One job as the client sees it."""
+
+    view: JobView
+    stage: Stage = "gathering"
+    make_request: Callable[[], Request] | None = None
+    after: tuple[Upload, ...] = ()
+    request: Request | None = None
+    blobs: tuple[BlobRef, ...] = ()
+    priority: int = 0
+    title: str = ""
+    fetch: bool = True
+    fetching: bool = False
+    """GetResults was sent in this connection."""
+    cancel_wanted: bool = False
+    ack_wanted: bool = False
+    resubmissions: int = 0
+    next_item: int = 0
+    attempt: int = 1
+    assembly: bytearray = field(default_factory=bytearray)
+    """The parts so far of an item that comes in several."""
+
+    @property
+    def final(self) -> bool:
+        """Whether the server has ended it."""
+        return self.view.state is not None and self.view.state.phase in FINAL_PHASES
+
+    def take_state(self, state: JobState) -> None:
+        """Note the server's word."""
+        self.view.state = state
+        self.view.submitted = True
+        self.stage = "confirmed"
+
+    def take_item(self, item: Item, blob: zmq.Frame | Buffer) -> Iterator[Event]:
+        """Add one Item message; yields an event when an item is whole. Raises FrameError if it does not fit."""
+        data = memoryview(blob.buffer if isinstance(blob, zmq.Frame) else blob)
+        if item.attempt != self.attempt:
+            self.attempt, self.next_item = item.attempt, 0
+            self.assembly = bytearray()
+        if item.index < self.next_item:
+            return  # an answer to an earlier GetResults, still under way when a later one was sent
+        if item.index > self.next_item or item.offset != len(self.assembly) or item.size > MAX_ITEM_BYTES:
+            raise FrameError(
+                f"Item {item.index} of job {item.job_id} came out of order (expected {self.next_item}, "
+                f"offset {len(self.assembly)}, got offset {item.offset})."
+            )
+        whole = self._assemble(item, data)
+        if whole is None:
+            return
+        self.next_item += 1
+        key = (item.name, item.frame)
+        if key not in self.view.received:
+            self.view.received[key] = item.size
+            yield ItemReceived(item.job_id, item, whole.toreadonly())
+
+    def _assemble(self, item: Item, data: memoryview) -> memoryview | None:
+        if item.offset + data.nbytes > item.size:
+            raise FrameError(f"Item {item.index} of job {item.job_id} is longer than the {item.size} bytes announced.")
+        if data.nbytes == item.size:
+            return data
+        if not data.nbytes:
+            raise FrameError(f"A part of item {item.index} of job {item.job_id} is empty.")
+        self.assembly += data
+        if len(self.assembly) < item.size:
+            return None
+        whole, self.assembly = self.assembly, bytearray()
+        return memoryview(whole)
+
+    def take_end(self, end: ResultsEnd) -> Iterator[Event]:
+        """Note that no more items come."""
+        self.fetching = False
+        if not self.view.results_complete:
+            self.view.results_complete = True
+            yield ResultsComplete(end.job_id, len(self.view.received), end.phase)

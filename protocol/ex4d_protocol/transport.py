@@ -1,0 +1,107 @@
+"""The client's sockets: one DEALER each for control and data, watched by monitors so that a refusal is quick."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import zmq
+import zmq.utils.monitor
+
+from ex4d_protocol import framing
+from ex4d_protocol.errors import FrameError
+
+_HANDSHAKE_FAILURES = {
+    zmq.Event.HANDSHAKE_FAILED_AUTH: "it refused this client's key; have the key allowed on the server",
+    zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "the encryption handshake failed; check the server's key",
+    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "the encryption handshake failed; check the keys on both sides",
+}
+
+
+class Channel:
+    """A DEALER socket that connects once and never reconnects by itself (the client decides when to)."""
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        address: str,
+        *,
+        server_key: bytes | None = None,
+        keypair: tuple[bytes, bytes] | None = None,
+    ):
+        self.address = address
+        self.last_sent = self.last_heard = time.monotonic()
+        self._socket = context.socket(zmq.DEALER)
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.RECONNECT_IVL, -1),
+            (zmq.MAXMSGSIZE, framing.MAX_FRAME_BYTES),
+            (zmq.HEARTBEAT_IVL, 5000),
+            (zmq.HEARTBEAT_TIMEOUT, 20000),
+            (zmq.HANDSHAKE_IVL, 5000),
+            (zmq.SNDHWM, 10_000),
+            (zmq.RCVHWM, 1000),
+        ):
+            self._socket.setsockopt(option, value)
+        framing.secure(self._socket, server_key=server_key, keypair=keypair)
+        watched = zmq.Event.CLOSED | zmq.Event.DISCONNECTED
+        for event in _HANDSHAKE_FAILURES:
+            watched |= event
+        self._monitor: zmq.Socket[Any] = self._socket.get_monitor_socket(watched)
+        self._socket.connect(address)
+
+    def send(self, message: msgspec.Struct, *, request_id: int = 0, blobs: Sequence[framing.Buffer] = ()) -> bool:
+        """Queue a message; blobs are not copied. False if the outgoing queue is full."""
+        frames = framing.encode(message, request_id=request_id, blobs=blobs)
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=not blobs)
+        except zmq.Again:
+            return False
+        self.last_sent = time.monotonic()
+        return True
+
+    def receive(self) -> framing.Received | None:
+        """The next message, or None. Raises FrameError for one that cannot be read."""
+        frames = framing.receive(self._socket)
+        if frames is None:
+            return None
+        self.last_heard = time.monotonic()
+        major = framing.major_of(frames)
+        if major is not None and major != framing.PROTOCOL_MAJOR:
+            raise FrameError(str(major), code="incompatible")
+        return framing.decode(frames, framing.SERVER_DECODERS)
+
+    def failure(self) -> str | None:
+        """Why the connection is gone, as a clause ("nothing listens there"), or None if nothing is known."""
+        reason = None
+        while self._monitor.poll(0):
+            event = zmq.Event(zmq.utils.monitor.recv_monitor_message(self._monitor)["event"])
+            if event in _HANDSHAKE_FAILURES:
+                return _HANDSHAKE_FAILURES[event]
+            if event == zmq.Event.CLOSED:
+                reason = "nothing answers there"
+            elif event == zmq.Event.DISCONNECTED:
+                reason = "it closed the connection"
+        return reason
+
+    def wait(self, timeout_s: float, other: Channel | None = None) -> None:
+        """Sleep until something may be read here (or on ``other``), or the time is over. For blocking callers."""
+        poller = zmq.Poller()
+        for channel in (self, other):
+            if channel is not None:
+                poller.register(channel._socket, zmq.POLLIN)
+                poller.register(channel._monitor, zmq.POLLIN)
+        poller.poll(max(0, int(timeout_s * 1000)))
+
+    def close(self) -> None:
+        """Drop the connection and whatever is still queued."""
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+
+
+def data_address(control: str, port: int) -> str:
+    """The data socket's address: the control socket's host with another port."""
+    return f"{control.rpartition(':')[0]}:{port}"

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from backend.conftest import long_job, poses, until
+from ex4d_protocol import messages as m
+from ex4d_protocol.client import Client
+from ex4d_protocol.errors import ConnectionFailed, JobCancelled, JobFailed
+from ex4d_protocol.events import Connected, Disconnected, ItemReceived, JobChanged, UploadProgress
+from ex4d_protocol.requests import RenderGuides
+
+
+def items_of(job):
+    return lambda e: isinstance(e, ItemReceived) and e.job_id == job
+
+
+def test_a_server_killed_in_mid_job_comes_back_and_ends_the_job(make_backend, connect, send_clip):
+    server = make_backend().start()
+    client = connect(server)
+    clip = send_clip(client)
+    job = client.submit(long_job(clip, 300))
+    waiting = client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
+    seen: dict[tuple[str, int], int] = {}
+
+    def count(event):
+        if items_of(job)(event):
+            seen[event.name, event.frame] = seen.get((event.name, event.frame), 0) + 1
+
+    client.wait_for(lambda e: items_of(job)(e) and e.frame > 20, 30, on_event=count)
+    workers = server.workers()
+    server.kill()
+    lost = client.wait_for(lambda e: isinstance(e, Disconnected), 10, on_event=count)
+    assert server.address in lost.reason
+    until(lambda: not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers), 10)
+    server.start()
+    client.wait_for(lambda e: isinstance(e, Connected) and e.reconnected, 20, on_event=count)
+    state = client.wait_job(job, 60, on_event=count)
+    assert state.attempt == 2
+    assert client.wait_job(waiting, 30).attempt == 1
+    assert len(seen) == 2 * 300 + 1 and set(seen.values()) == {1}
+
+
+def test_a_job_that_keeps_ending_the_server_is_given_up(make_backend, connect, send_clip):
+    server = make_backend(environment={"EX4D_BACKEND_MAX_ATTEMPTS": "2"}).start()
+    client = connect(server)
+    job = client.submit(long_job(send_clip(client)))
+    for attempt in (1, 2):
+        client.wait_for(lambda e, n=attempt: isinstance(e, JobChanged) and e.state.phase == "running"
+                        and e.state.attempt == n, 30)  # fmt: skip
+        server.kill()
+        server.start()
+    with pytest.raises(JobFailed, match="ended 2 times"):
+        client.wait_job(job, 30)
+
+
+def test_a_killed_worker_fails_its_job_alone_and_is_replaced(make_backend, connect, send_clip):
+    server = make_backend().start()
+    client = connect(server)
+    clip = send_clip(client)
+    job, after = client.submit(long_job(clip)), client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
+    client.wait_for(items_of(job), 30)
+    server.workers()[0].send_signal(signal.SIGKILL)
+    with pytest.raises(JobFailed, match="killed from outside"):
+        client.wait_job(job, 20)
+    assert client.wait_job(after, 30).phase == "done"
+
+
+def test_a_worker_that_hangs_is_killed_after_the_grace_time(make_backend, connect, send_clip):
+    server = make_backend(environment={"EX4D_BACKEND_CANCEL_GRACE_S": "0.5"}).start()
+    client = connect(server)
+    clip = send_clip(client)
+    job = client.submit(long_job(clip))
+    client.wait_for(items_of(job), 30)
+    server.workers()[0].suspend()
+    client.cancel(job)
+    with pytest.raises(JobCancelled, match="did not stop by itself"):
+        client.wait_job(job, 10)
+    assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(3))), 30).phase == "done"
+
+
+def test_a_server_that_stops_answering_is_noticed(make_backend, connect):
+    server = make_backend(environment={"EX4D_BACKEND_PING_INTERVAL_S": "0.2"}).start()
+    client = connect(server)
+    process = psutil.Process(server.process.pid)
+    process.suspend()
+    try:
+        lost = client.wait_for(lambda e: isinstance(e, Disconnected), 10)
+        assert "silent" in lost.reason
+    finally:
+        process.resume()
+    client.wait_for(lambda e: isinstance(e, Connected) and e.reconnected, 20)
+    assert isinstance(client.ask(m.GetHealth()), m.Health)
+
+
+def test_an_upload_survives_a_killed_server(make_backend, connect):
+    server = make_backend().start()
+    client = connect(server)
+    upload = client.upload(os.urandom(1 << 20) * 24)
+    client.wait_for(lambda e: isinstance(e, UploadProgress) and e.stage == "send" and e.done > 4 << 20, 20)
+    server.kill()
+    client.wait_for(lambda e: isinstance(e, Disconnected), 10)
+    server.start()
+    client.wait_uploaded(upload, 30)
+    assert upload.sent_bytes < 2 * upload.size
+
+
+def test_no_backend_is_a_clear_error(unused_address):
+    client = Client(unused_address)
+    client.connect()
+    try:
+        with pytest.raises(ConnectionFailed, match=r"No backend at tcp://.*Start one with: ex4d-backend"):
+            client.wait_connected(0.5)
+    finally:
+        client.close()
+
+
+def test_a_job_submitted_before_the_backend_runs_is_run_once_it_does(make_backend, unused_address, clip_files):
+    from ex4d_protocol.requests import ClipSpec, Media
+
+    client = Client(unused_address)
+    client.connect()
+    try:
+        video, depth = (client.upload(path) for path in clip_files)
+        job = client.submit(
+            lambda: RenderGuides(
+                clip=ClipSpec(
+                    video=Media(kind="video", blobs=(video.ref,)),
+                    depth=Media(kind="npz", blobs=(depth.ref,)),
+                    focal_px=50.0,
+                ),
+                trajectory=poses(3),
+            ),
+            after=[video, depth],
+        )
+        client.wait_for(lambda e: isinstance(e, Disconnected), 5)
+        make_backend(address=unused_address).start()
+        assert client.wait_job(job, 30).items == 7
+    finally:
+        client.close()
+
+
+def test_sigterm_lets_the_running_job_end_and_keeps_the_queue(make_backend, connect, send_clip):
+    server = make_backend().start()
+    client = connect(server)
+    clip = send_clip(client)
+    job, queued = client.submit(long_job(clip, 300)), client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
+    client.wait_for(items_of(job), 30)
+    until(lambda: client.poll() is not None and client.jobs[queued].state is not None)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(30) == 0
+    database = sqlite3.connect(server.data_dir / "jobs.sqlite")
+    with contextlib.closing(database):
+        phases = dict(database.execute("SELECT job_id, phase FROM jobs"))
+    assert phases == {job: "done", queued: "queued"}
+    server.start()
+    assert client.wait_job(job, 30).attempt == 1
+    assert client.wait_job(queued, 30).phase == "done"
+
+
+def test_the_server_leaves_with_its_parent(make_backend):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as parent:
+        server = make_backend(arguments=["--exit-with-parent", str(parent.pid)]).start()
+        parent.communicate(b"\n")
+        assert server.process.wait(15) == 0
+
+
+def test_a_full_queue_refuses_more_and_keeps_what_it_has(make_backend, connect, send_clip):
+    server = make_backend(environment={"EX4D_BACKEND_QUEUED_JOBS": "2"}).start()
+    client = connect(server)
+    clip = send_clip(client)
+    running = client.submit(long_job(clip))
+    client.wait_for(items_of(running), 30)
+    kept = [client.submit(RenderGuides(clip=clip, trajectory=poses(2 + i))) for i in range(2)]
+    refused = client.submit(RenderGuides(clip=clip, trajectory=poses(9)))
+    until(lambda: client.poll() is not None and client.jobs[refused].rejected)
+    assert "queue is full" in client.jobs[refused].rejected
+    client.cancel(running)
+    for job in kept:
+        assert client.wait_job(job, 30).phase == "done"
+
+
+def test_a_client_that_does_not_read_does_not_grow_the_server(make_backend, connect, send_clip):
+    server = make_backend().start()
+    client = connect(server)
+    job = client.submit(long_job(send_clip(client), 800))
+    client.wait_for(items_of(job), 30)
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    watcher = connect(server, client_id=client.client_id)
+    until(lambda: watcher.ask(m.GetJob(job_id=job)).phase == "done", 60)  # while ``client`` reads nothing
+    assert process.memory_info().rss - before < 64 << 20
+    client.wait_job(job, 60)
+    assert len(client.jobs[job].received) == 1601

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import time
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from backend.conftest import FRAMES, HEIGHT, WIDTH, long_job, poses, until
+from ex4d.clip import load_clip
+from ex4d.dwmesh import DWMesh
+from ex4d.guides import render_guides
+from ex4d.trajectory import near_depth_of, preset
+from ex4d.types import Intrinsics
+from ex4d_backend.sources import trajectory
+from ex4d_protocol import messages as m
+from ex4d_protocol.errors import JobCancelled, JobFailed, RequestRefused
+from ex4d_protocol.events import ItemReceived, JobChanged
+from ex4d_protocol.requests import (
+    BlobRef,
+    BuildMesh,
+    Generate,
+    MeshEdit,
+    MeshOptionsSpec,
+    MeshSpec,
+    RenderGuides,
+)
+
+
+def run(client, request, timeout_s=60) -> dict[tuple[str, int], ItemReceived]:
+    """Run a job; its items by (name, frame)."""
+    items: dict[tuple[str, int], ItemReceived] = {}
+
+    def keep(event):
+        if isinstance(event, ItemReceived):
+            assert (event.name, event.frame) not in items
+            items[event.name, event.frame] = event
+
+    client.wait_job(client.submit(request), timeout_s, on_event=keep)
+    return items
+
+
+def picture(item: ItemReceived) -> np.ndarray:
+    pixels = cv2.imdecode(np.frombuffer(item.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
+
+
+@pytest.fixture(scope="module")
+def local_mesh(clip_files):
+    return DWMesh(load_clip(*clip_files, focal_px=50.0))
+
+
+def test_build_mesh_sends_what_the_library_builds(client, send_clip, local_mesh):
+    items = run(client, BuildMesh(clip=send_clip(client)))
+    assert len(items) == 2 + 3 * FRAMES
+    info = items["clip_info", -1].json()
+    assert (info["width"], info["height"], info["num_frames"], info["fps"]) == (WIDTH, HEIGHT, FRAMES, 12.0)
+    assert info["intrinsics"] == [50.0, 50.0, WIDTH / 2, HEIGHT / 2]
+    assert info["near_depth"] == near_depth_of(local_mesh.clip)
+    np.testing.assert_array_equal(items["faces", -1].array(), local_mesh.faces)
+    for t in range(FRAMES):
+        np.testing.assert_array_equal(items["vertices", t].array(), local_mesh.vertices(t))
+        visible = local_mesh.vertex_visible(t).reshape(HEIGHT, WIDTH)
+        np.testing.assert_array_equal(picture(items["visible", t]), visible * np.uint8(255))
+        np.testing.assert_array_equal(picture(items["colour", t]), local_mesh.clip.frames[t])
+
+
+def test_guides_are_the_librarys_to_the_bit(client, send_clip, local_mesh):
+    spec = poses(7, step=0.1)
+    items = run(client, RenderGuides(clip=send_clip(client), trajectory=spec))
+    guides = render_guides(local_mesh, trajectory(spec))
+    for i in range(7):
+        np.testing.assert_array_equal(picture(items["colour", i]), guides.colour[i])
+        np.testing.assert_array_equal(picture(items["mask", i]), guides.mask[i] * np.uint8(255))
+    np.testing.assert_array_equal(items["coverage", -1].array(), guides.coverage)
+    assert not guides.mask.all()
+
+
+def test_edits_reach_the_mesh(client, send_clip, local_mesh):
+    moved = local_mesh.vertices(2) + np.float32(0.5)
+    flags = np.zeros(len(local_mesh.faces), np.int8)
+    flags[:] = 2
+    positions = client.wait_uploaded(client.upload(moved.tobytes()), 10).ref
+    hidden = client.wait_uploaded(client.upload(flags.tobytes()), 10).ref
+    edit = MeshEdit(frame=2, positions=positions, face_flags=hidden)
+    items = run(client, BuildMesh(clip=send_clip(client), mesh=MeshSpec(edits=(edit,))))
+    np.testing.assert_array_equal(items["vertices", 2].array(), moved)
+    assert not picture(items["visible", 2]).any()
+    np.testing.assert_array_equal(items["vertices", 1].array(), local_mesh.vertices(1))
+
+
+def test_generate_streams_the_preview_and_the_recipe(client, send_clip):
+    until(lambda: client.poll() is not None and client.capabilities.engines)
+    request = Generate(clip=send_clip(client), trajectory=poses(6, step=0.1), engine="preview", seed=3, note="a note")
+    first, again = run(client, request), run(client, request)
+    for i in range(6):
+        assert picture(first["frame", i]).shape == (HEIGHT, WIDTH, 3)
+        assert bytes(first["frame", i].data) == bytes(again["frame", i].data)
+    take = first["take", -1].json()
+    assert (take["engine"], take["seed"], take["note"]) == ("preview", 3, "a note")
+    assert take["coverage"] == first["coverage", -1].array().tolist()
+    assert np.asarray(take["camera"]["world_from_camera"]).shape == (6, 4, 4)
+
+
+def test_a_preset_is_answered_at_once_and_is_the_librarys(client):
+    query = m.PresetQuery(
+        preset="orbit_left", num_frames=9, width=64, height=48, intrinsics=(60, 60, 32, 24), near_depth=2.0, amount=20
+    )
+    reply = client.ask_preset(query)
+    ours = preset("orbit_left", num_frames=9, intrinsics=Intrinsics(60, 60, 32, 24, 64, 48), near_depth=2.0, amount=20)
+    got = np.frombuffer(reply.world_from_camera, "<f8").reshape(-1, 4, 4)
+    np.testing.assert_array_equal(got, ours.world_from_camera)
+    for change, why in (
+        ({"preset": "nowhere"}, "no camera preset"),
+        ({"amount": 1e9}, "amount"),
+        ({"near_depth": float("nan")}, "nearest depth"),
+        ({"easing": "wobbly"}, "no easing"),
+        ({"intrinsics": (0.0, 1.0, 2.0, 3.0)}, "Focal"),
+    ):
+        with pytest.raises(RequestRefused, match=why):
+            client.ask_preset(msgspec.structs.replace(query, **change))
+
+
+def test_bad_input_fails_the_job_with_the_librarys_sentence_and_no_server_path(client, send_clip, backend):
+    clip = send_clip(client)
+    text = client.wait_uploaded(client.upload(b"this is no video", name="notes.txt"), 10).ref
+    holes = np.full((FRAMES, HEIGHT, WIDTH), np.nan, np.float32)
+    np.savez(backend.data_dir.parent / "holes.npz", depth=holes)
+    bad_depth = client.wait_uploaded(client.upload(backend.data_dir.parent / "holes.npz"), 10).ref
+    nan_pose = msgspec.structs.replace(poses(3), world_from_camera=np.full(48, np.nan).tobytes())
+    replace = msgspec.structs.replace
+    cases = [
+        (BuildMesh(clip=replace(clip, video=replace(clip.video, blobs=(text,)))), "notes.txt"),
+        (BuildMesh(clip=replace(clip, depth=replace(clip.depth, blobs=(bad_depth,)))), "NaN"),
+        (BuildMesh(clip=replace(clip, num_frames=50)), "50"),
+        (BuildMesh(clip=replace(clip, fov_deg=60.0)), "exclude each other"),
+        (BuildMesh(clip=clip, mesh=MeshSpec(options=MeshOptionsSpec(border_depth=-1.0))), "-1"),
+        (RenderGuides(clip=clip, trajectory=nan_pose), "frame 0"),
+        (Generate(clip=clip, trajectory=poses(3), engine="nope"), "nope"),
+        (Generate(clip=clip, trajectory=poses(3), engine="preview", settings={"nope": 1}), "nope"),
+    ]
+    for request, expected in cases:
+        with pytest.raises(JobFailed, match=expected) as caught:
+            run(client, request)
+        assert str(backend.data_dir) not in str(caught.value)
+        assert "scratch" not in str(caught.value)
+
+
+def test_cancel_stops_the_named_job_and_no_other(client, send_clip):
+    clip = send_clip(client)
+    running = client.submit(long_job(clip))
+    waiting = client.submit(RenderGuides(clip=clip, trajectory=poses(4)))
+    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == running, 20)
+    asked = time.monotonic()
+    client.cancel(running)
+    with pytest.raises(JobCancelled):
+        client.wait_job(running, 20)
+    assert time.monotonic() - asked < 1.0  # the requirement: a cancel acts within a second
+    assert client.wait_job(waiting, 30).phase == "done"
+
+
+def test_a_queued_job_is_cancelled_without_running(client, send_clip):
+    clip = send_clip(client)
+    running, waiting = client.submit(long_job(clip)), client.submit(long_job(clip, 3999))
+    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == running, 20)
+    client.cancel(waiting)
+    with pytest.raises(JobCancelled, match="before it ran"):
+        client.wait_job(waiting, 5)
+    assert client.jobs[running].state.phase == "running"
+    client.cancel(running)
+    with pytest.raises(JobCancelled):
+        client.wait_job(running, 20)
+    assert client.ask(m.CancelJob(job_id=running)).already_final
+
+
+def test_submitting_an_id_twice_runs_it_once(client, send_clip, connect, backend):
+    request = RenderGuides(clip=send_clip(client), trajectory=poses(3))
+    job = client.submit(request)
+    client.wait_job(job, 30)
+    accepted = client.ask(m.SubmitJob(job_id=job, request=request))
+    assert accepted.resumed and accepted.state.phase == "done"
+    with pytest.raises(RequestRefused, match="in use"):
+        client.ask(m.SubmitJob(job_id=job, request=RenderGuides(clip=request.clip, trajectory=poses(4))))
+
+
+def test_jobs_of_one_client_are_hidden_from_another(client, send_clip, connect, backend):
+    job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)))
+    client.wait_job(job, 30)
+    other = connect(backend)
+    assert other.ask(m.ListJobs()).jobs == ()
+    for message in (m.GetJob(job_id=job), m.CancelJob(job_id=job), m.AckResults(job_id=job), m.GetJobLog(job_id=job)):
+        with pytest.raises(RequestRefused, match="no job"):
+            other.ask(message)
+
+
+def test_a_new_program_with_the_same_client_id_takes_up_its_jobs(client, send_clip, connect, backend):
+    job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)), fetch=False)
+    client.wait_job(job, 30)
+    later = connect(backend, client_id=client.client_id)
+    assert [state.job_id for state in later.ask(m.ListJobs()).jobs] == [job]
+    later.follow(job, received=[("colour", 0)])
+    got = []
+    later.wait_job(job, 20, on_event=lambda e: got.append(e) if isinstance(e, ItemReceived) else None)
+    assert {(e.name, e.frame) for e in got} == {
+        ("colour", 1), ("colour", 2), ("mask", 0), ("mask", 1), ("mask", 2), ("coverage", -1),
+    }  # fmt: skip
+
+
+def test_acknowledged_results_are_deleted_and_unfinished_ones_kept(client, send_clip, backend):
+    clip = send_clip(client)
+    job = client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
+    client.wait_job(job, 30)
+    before = client.ask(m.GetHealth()).result_bytes
+    assert isinstance(client.ask(m.AckResults(job_id=job)), m.ResultsAcknowledged)
+    assert client.ask(m.GetHealth()).result_bytes < before
+    listed = [s.job_id for s in client.ask(m.ListJobs(unacknowledged_only=True)).jobs]
+    assert job not in listed
+    running = client.submit(long_job(clip))
+    client.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running", 20)
+    with pytest.raises(RequestRefused, match="not over yet"):
+        client.ask(m.AckResults(job_id=running))
+    client.cancel(running)
+    with pytest.raises(JobCancelled):
+        client.wait_job(running, 20)
+
+
+def test_a_job_with_a_file_nobody_uploaded_is_refused(client, send_clip):
+    unknown = BlobRef(sha256="00" * 32, size=3, name="lost.npz")
+    clip = send_clip(client)
+    request = BuildMesh(clip=msgspec.structs.replace(clip, depth=msgspec.structs.replace(clip.depth, blobs=(unknown,))))
+    with pytest.raises(RequestRefused, match=r"lost\.npz"):
+        client.wait_job(client.submit(request), 20)
+    with pytest.raises(RequestRefused, match=r"lost\.npz"):
+        client.ask(m.SubmitJob(job_id="0123456789", request=request))
+
+
+def test_the_log_of_a_job_tells_its_stages(client, send_clip):
+    job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)))
+    client.wait_job(job, 30)
+    text = client.ask(m.GetJobLog(job_id=job)).text
+    assert "attempt 1 starts" in text and "guides" in text and "done" in text

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import stat
+import tomllib
+
+import pytest
+import zmq
+
+from backend.conftest import poses, until
+from ex4d.errors import InputError
+from ex4d_backend.keys import KeyRing
+from ex4d_protocol import messages as m
+from ex4d_protocol.client import Client
+from ex4d_protocol.errors import RequestRefused
+from ex4d_protocol.events import Disconnected
+from ex4d_protocol.requests import RenderGuides
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory):
+    """An encrypted server."""
+    from backend.conftest import Backend
+
+    server = Backend(tmp_path_factory.mktemp("encrypted") / "data", environment={"EX4D_BACKEND_CURVE": "true"})
+    server.start()
+    yield server
+    server.stop()
+
+
+def new_key(server, name: str) -> dict:
+    keys = {k: v.encode() for k, v in tomllib.loads(KeyRing(server.data_dir).new(name)).items()}
+    return {"server_key": keys["server_key"], "keypair": (keys["public_key"], keys["secret_key"])}
+
+
+def refused(address: str, **keys) -> str:
+    client = Client(address, **keys)
+    client.connect()
+    try:
+        return client.wait_for(lambda e: isinstance(e, Disconnected), 8).reason
+    finally:
+        client.close()
+
+
+def test_an_allowed_key_may_work_and_owns_its_jobs(encrypted, connect, send_clip):
+    keys = new_key(encrypted, "alice")
+    client = connect(encrypted, **keys)
+    job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)))
+    assert client.wait_job(job, 60).items == 7
+    again = connect(encrypted, **keys)
+    assert [s.job_id for s in again.ask(m.ListJobs()).jobs] == [job]
+    other = connect(encrypted, **new_key(encrypted, "bob"), client_id=client.client_id)
+    assert other.ask(m.ListJobs()).jobs == ()
+
+
+def test_unknown_keys_and_plain_clients_are_refused(encrypted):
+    server_key = KeyRing(encrypted.data_dir).server_pair()[0]
+    assert "refused this client's key" in refused(encrypted.address, server_key=server_key)
+    assert "handshake failed" in refused(encrypted.address, server_key=zmq.curve_keypair()[0])
+    assert "No backend at" in refused(encrypted.address)
+
+
+def test_a_revoked_key_is_shut_out_while_it_is_connected(encrypted, connect):
+    client = connect(encrypted, **new_key(encrypted, "carol"))
+    assert isinstance(client.ask(m.GetHealth()), m.Health)
+    KeyRing(encrypted.data_dir).revoke("carol")
+    lost = client.wait_for(lambda e: isinstance(e, Disconnected), 10)
+    assert "revoked" in lost.reason
+    until(lambda: client.poll() is not None and "refused this client's key" in client.last_failure)
+
+
+def test_secrets_are_private_and_never_logged(encrypted):
+    server_secret = KeyRing(encrypted.data_dir).server_pair()[1].decode()
+    assert server_secret not in encrypted.output()
+    for path in (encrypted.data_dir / "keys" / "server.key", *(encrypted.data_dir / "keys" / "allowed").iterdir()):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "x" * 65, ".hidden"])
+def test_a_key_name_that_could_be_a_path_is_refused(tmp_path, name):
+    ring = KeyRing(tmp_path)
+    with pytest.raises(InputError):
+        ring.new(name)
+    with pytest.raises(InputError):
+        ring.revoke(name)
+
+
+def test_a_name_is_given_once(tmp_path):
+    ring = KeyRing(tmp_path)
+    ring.new("alice")
+    with pytest.raises(InputError, match="already"):
+        ring.new("alice")
+    assert ring.names() == ["alice"]
+
+
+def test_a_stolen_session_token_is_of_no_use_to_another_socket(backend, connect):
+    client = connect(backend)
+    thief = connect(backend)
+    thief._data.send(m.Attach(session=client.welcome.session), request_id=77)
+    until(lambda: (thief.poll() is not None and thief.last_failure != "") or thief.state != "connected")
+    assert isinstance(client.ask(m.GetHealth()), m.Health)
+
+
+def test_a_message_on_the_wrong_socket_is_refused(client):
+    with pytest.raises(RequestRefused, match="data socket"):
+        client.ask(m.GetResults(job_id="0123456789"))

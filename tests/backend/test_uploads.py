@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from backend.conftest import until
+from ex4d_protocol import messages as m
+from ex4d_protocol.base import MAX_CHUNK_BYTES
+from ex4d_protocol.errors import RequestRefused, UploadFailed
+from ex4d_protocol.events import RequestFailed, Uploaded, UploadError, UploadProgress
+from ex4d_protocol.requests import BlobRef
+
+
+def content(size: int, seed: int) -> bytes:
+    block = hashlib.sha256(str(seed).encode()).digest()
+    return (block * (size // 32 + 1))[:size]
+
+
+def test_the_same_bytes_are_sent_once_whoever_sends_them(client, connect, backend, tmp_path):
+    data = content(5 << 20, 1)
+    first = client.wait_uploaded(client.upload(data, name="a.bin"), 20)
+    assert first.sent_bytes == len(data)
+    path = tmp_path / "same.bin"
+    path.write_bytes(data)
+    again = client.wait_uploaded(client.upload(path), 20)
+    assert again.sent_bytes == 0
+    other = connect(backend)
+    assert other.wait_uploaded(other.upload(path), 20).sent_bytes == 0
+    assert first.ref.sha256 == again.ref.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_an_upload_goes_on_where_it_stopped(client, connect, backend):
+    data = content(12 << 20, 2)
+    upload = client.upload(data)
+    client.wait_for(lambda e: isinstance(e, UploadProgress) and e.stage == "send" and e.done >= 3 << 20, 20)
+    client.close()
+    later = connect(backend)
+    resumed = later.wait_uploaded(later.upload(data), 20)
+    assert resumed.ref == upload.ref
+    assert 0 < resumed.sent_bytes <= len(data) - (3 << 20)
+
+
+def test_two_clients_may_send_the_same_blob_at_once(client, connect, backend):
+    data = content(8 << 20, 3)
+    other = connect(backend)
+    mine, theirs = client.upload(data), other.upload(data)
+
+    def both_arrived():
+        client.poll()
+        other.poll()
+        return mine.at_server and theirs.at_server
+
+    until(both_arrived)
+
+
+def test_an_empty_file_can_be_uploaded(client, tmp_path):
+    path = tmp_path / "empty"
+    path.touch()
+    assert client.wait_uploaded(client.upload(path), 10).ref.size == 0
+
+
+def test_a_file_that_changes_while_it_is_sent_is_refused(client, tmp_path):
+    path = tmp_path / "changing.bin"
+    path.write_bytes(content(6 << 20, 4))
+    upload = client.upload(path)
+    while not upload.hashed:
+        client.poll()
+    path.write_bytes(content(6 << 20, 5))
+    with pytest.raises(RequestRefused, match="changed while it was uploaded"):
+        client.wait_uploaded(upload, 20)
+
+
+def test_a_file_that_cannot_be_read_is_named(client, tmp_path):
+    with pytest.raises(UploadFailed, match=r"nothing\.mp4"):
+        client.upload(tmp_path / "nothing.mp4")
+    with pytest.raises(UploadFailed, match="is not a file"):
+        client.upload(tmp_path)
+    path = tmp_path / "shrinks.bin"
+    path.write_bytes(content(3 << 20, 6))
+    upload = client.upload(path)
+    path.write_bytes(b"")
+    event = client.wait_for(lambda e: isinstance(e, UploadError), 10)
+    assert "shorter" in event.message and upload.error
+
+
+def test_hashing_a_large_file_never_makes_a_long_tick(client):
+    upload = client.upload(content(64 << 20, 7))
+    ticks = 0
+    while not upload.hashed:
+        client.poll(0.002)
+        ticks += 1
+    assert ticks >= 10
+
+
+def test_a_blob_beyond_the_limit_is_refused_before_it_is_stored(make_backend, connect):
+    server = make_backend(environment={"EX4D_BACKEND_BLOB_BYTES": "1000000"}).start()
+    client = connect(server)
+    with pytest.raises(RequestRefused, match="larger than this backend takes"):
+        client.wait_uploaded(client.upload(content(1_000_001, 8)), 10)
+    assert client.wait_uploaded(client.upload(content(1_000_000, 9)), 10).at_server
+
+
+def test_a_full_disk_or_quota_refuses_uploads_and_jobs(make_backend, connect, clip_files):
+    server = make_backend(environment={"EX4D_BACKEND_STORAGE_BYTES": "2000000"}).start()
+    client = connect(server)
+    assert client.wait_uploaded(client.upload(content(1_500_000, 10)), 10).at_server
+    with pytest.raises(RequestRefused, match="quota"):
+        client.wait_uploaded(client.upload(content(900_000, 11)), 10)
+    assert client.ask(m.GetHealth()).blob_bytes == 1_500_000
+
+
+def test_chunks_that_do_not_fit_change_nothing(client):
+    data = content(3000, 12)
+    ref = BlobRef(sha256=hashlib.sha256(data).hexdigest(), size=3000)
+    got: list[m.ChunkAck] = []
+    client._uploads.told_ack = lambda ack: got.append(ack) or iter(())
+
+    def put(offset: int, part: bytes, size: int = 3000) -> None:
+        client._data.send(m.PutChunk(sha256=ref.sha256, size=size, offset=offset), request_id=99, blobs=[part])
+
+    put(1000, data[1000:2000])  # a gap
+    put(0, data[:1000])
+    put(0, data[:1000])  # replayed
+    put(1000, data[1000:] + b"beyond")
+    put(1000, data[1000:])
+    until(lambda: client.poll() is not None and any(a.complete for a in got))
+    assert [a.received for a in got if not a.complete] == [0, 1000, 1000, 1000, 3000]
+    assert client.ask(m.HaveBlobs(blobs=(ref,))).missing == ()
+
+
+def test_a_chunk_above_the_limit_is_answered_and_not_stored(client):
+    data = bytes(MAX_CHUNK_BYTES + 1)
+    frames = [b"EX4D\x01", *__import__("ex4d_protocol.framing", fromlist=["x"]).encode(m.Ping(), request_id=5)[1:]]
+    client._data._socket.send_multipart([*frames, data])
+    client.poll()
+    assert isinstance(client.ask(m.GetHealth()), m.Health)
+
+
+def test_uploads_report_progress_to_their_end(client):
+    upload = client.upload(content(4 << 20, 13), name="film.mp4")
+    events = []
+    client.wait_for(lambda e: events.append(e) or isinstance(e, Uploaded), 20)
+    for stage in ("hash", "send"):
+        steps = [e.done for e in events if isinstance(e, UploadProgress) and e.stage == stage]
+        assert steps == sorted(steps) and steps[-1] == upload.size
+    assert not [e for e in events if isinstance(e, RequestFailed)]

@@ -1,0 +1,183 @@
+"""One example of every message, with every field set to something that is not its default where that is possible."""
+
+from __future__ import annotations
+
+from ex4d_protocol import messages as m
+from ex4d_protocol import requests as r
+
+SHA = "ab" * 32
+JOB = "0123456789abcdef"
+BLOB = r.BlobRef(sha256=SHA, size=5, name="shot.mp4")
+CLIP = r.ClipSpec(
+    video=r.Media(kind="video", blobs=(BLOB,)),
+    depth=r.Media(kind="npz", blobs=(BLOB,)),
+    depth_scale=0.5,
+    num_frames=49,
+    intrinsics=(500.0, 501.0, 256.0, 255.0),
+    fill_invalid=True,
+    fps=24.0,
+    name="shot",
+)
+MESH = r.MeshSpec(
+    options=r.MeshOptionsSpec(border_depth=50.0, pixel_anchor="corner"),
+    edits=(r.MeshEdit(frame=3, positions=BLOB, face_flags=BLOB),),
+)
+TRAJECTORY = r.TrajectorySpec(
+    num_frames=1,
+    width=64,
+    height=48,
+    world_from_camera=b"\0" * 128,
+    intrinsics=b"\1" * 32,
+    source_time=b"\2" * 8,
+    name="orbit",
+)
+RASTER = r.RasterSpec(
+    rasterizer="cpu2", near=0.01, far=500.0, mask_threshold=100, round_colors_down=True, source_first_frame=True
+)
+GENERATE = r.Generate(
+    clip=CLIP,
+    trajectory=TRAJECTORY,
+    engine="preview",
+    mesh=MESH,
+    raster=RASTER,
+    settings={"a": 1, "b": 0.5, "c": True, "d": "x", "e": None},
+    seed=7,
+    fps=12.0,
+    note="hello",
+)
+DEVICE = m.DeviceSpec(name="GPU", kind="cuda", memory_bytes=8 << 30, worker="busy")
+CAPABILITIES = m.Capabilities(
+    engines=(
+        m.EngineSpec(
+            name="wan",
+            title="Wan",
+            settings=(
+                m.SettingSpec(
+                    name="steps", kind="int", default=25, help="Steps.", minimum=1, maximum=100, choices=("a", "b")
+                ),
+            ),
+            licence="Apache-2.0",
+            is_preview=True,
+            available=False,
+            missing="Run this.",
+        ),
+    ),
+    presets=(
+        m.PresetSpec(
+            name="30",
+            title="30",
+            help="Help.",
+            unit="degrees",
+            amount=1.0,
+            minimum=0.5,
+            maximum=2.0,
+            easing="linear",
+            published=True,
+        ),
+    ),
+    devices=(DEVICE,),
+    limits=m.Limits(chunk_bytes=1, upload_window=2, blob_bytes=3, queued_jobs=4, storage_bytes=5),
+    licences={"engine wan": "Apache-2.0"},
+)
+STATE = m.JobState(
+    job_id=JOB,
+    phase="running",
+    stage="guides",
+    done=3,
+    total=49,
+    message="note",
+    items=6,
+    attempt=2,
+    queue_position=1,
+    kind="Generate",
+    title="take 1",
+)
+
+CLIENT_MESSAGES = [
+    m.Hello(client_id=JOB, client_name="add-on", major=2, minor=1, versions={"zmq": "27"}),
+    m.Attach(session="secret"),
+    m.Ping(),
+    m.HaveBlobs(blobs=(BLOB,)),
+    m.PutChunk(sha256=SHA, size=5, offset=2),
+    m.SubmitJob(job_id=JOB, request=GENERATE, priority=3, title="take 1"),
+    m.CancelJob(job_id=JOB),
+    m.GetJob(job_id=JOB),
+    m.ListJobs(unacknowledged_only=True),
+    m.GetJobLog(job_id=JOB),
+    m.GetResults(job_id=JOB, from_item=4, attempt=2, credit=16),
+    m.Credit(job_id=JOB, more=2),
+    m.AckResults(job_id=JOB),
+    m.PresetQuery(
+        preset="30",
+        num_frames=49,
+        width=64,
+        height=48,
+        intrinsics=(1.0, 2.0, 3.0, 4.0),
+        near_depth=1.5,
+        amount=0.5,
+        easing="linear",
+        overshoot=True,
+    ),
+    m.GetHealth(),
+]
+SERVER_MESSAGES = [
+    m.Welcome(
+        session="secret",
+        data_port=5000,
+        server_id="s1",
+        capabilities=CAPABILITIES,
+        ping_interval_s=1.0,
+        major=2,
+        minor=1,
+        versions={"ex4d": "0.1.0"},
+    ),
+    m.Attached(),
+    m.Pong(),
+    m.ErrorReply(code="bad_request", message="No.", detail="why", job_id=JOB),
+    CAPABILITIES,
+    m.BlobsMissing(missing=(m.BlobProgress(sha256=SHA, received=2),)),
+    m.ChunkAck(sha256=SHA, received=5, complete=True),
+    m.JobAccepted(state=STATE, resumed=True),
+    STATE,
+    m.CancelAccepted(job_id=JOB, already_final=True),
+    m.JobList(jobs=(STATE,)),
+    m.JobLog(job_id=JOB, text="lines"),
+    m.Item(
+        job_id=JOB,
+        index=3,
+        attempt=2,
+        name="vertices",
+        frame=1,
+        encoding="png",
+        dtype="<f4",
+        shape=(2, 3),
+        order="F",
+        size=24,
+        sha256=SHA,
+        offset=12,
+    ),
+    m.ResultsEnd(job_id=JOB, items=9, phase="done"),
+    m.ResultsAcknowledged(job_id=JOB),
+    m.PresetReply(
+        preset="30",
+        num_frames=1,
+        width=64,
+        height=48,
+        world_from_camera=b"\0" * 128,
+        intrinsics=b"\1" * 32,
+        source_time=b"\2" * 8,
+    ),
+    m.Health(
+        uptime_s=1.0,
+        queued=1,
+        running=2,
+        clients=3,
+        blob_bytes=4,
+        result_bytes=5,
+        disk_free_bytes=6,
+        memory_bytes=7,
+        draining=True,
+        devices=(DEVICE,),
+    ),
+]
+MESSAGES = CLIENT_MESSAGES + SERVER_MESSAGES

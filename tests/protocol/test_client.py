@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import zmq
+
+from ex4d_protocol import framing
+from ex4d_protocol import messages as m
+from ex4d_protocol.client import Client
+from ex4d_protocol.errors import ConnectionFailed, IncompatibleError, RequestRefused
+from ex4d_protocol.events import CapabilitiesChanged, Disconnected
+from protocol.examples import CAPABILITIES
+
+Answer = Callable[[framing.Received], list[bytes] | None]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], str]]:
+    """A scripted server on a real socket: ``answer`` turns each message into raw frames."""
+    context = zmq.Context()
+    stop = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def start(answer: Answer) -> str:
+        socket = context.socket(zmq.ROUTER)
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+
+        def loop() -> None:
+            while not stop.is_set():
+                if socket.poll(20):
+                    identity, *frames = socket.recv_multipart()
+                    reply = answer(framing.decode(frames, framing.CLIENT_DECODERS))
+                    if reply is not None:
+                        socket.send_multipart([identity, *reply])
+            socket.close(0)
+
+        threads.append(threading.Thread(target=loop))
+        threads[-1].start()
+        return f"tcp://127.0.0.1:{port}"
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join()
+    context.destroy(linger=0)
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[[str], Client]]:
+    made: list[Client] = []
+
+    def make(address: str) -> Client:
+        made.append(Client(address, client_name="the add-on"))
+        made[-1].connect()
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+def raw(message, reply_to=0, major=1) -> list[bytes]:
+    frames = [bytes(f) for f in framing.encode(message, reply_to=reply_to)]
+    return [b"EX4D" + bytes([major]), *frames[1:]]
+
+
+@pytest.mark.parametrize(("major", "side"), [(2, "upgrade the add-on"), (0, "upgrade the backend")])
+def test_a_server_of_another_major_is_refused_and_the_side_to_upgrade_named(serve, client_of, major, side):
+    address = serve(lambda r: raw(m.ErrorReply(code="incompatible", message="?"), r.header.id, major))
+    client = client_of(address)
+    with pytest.raises(IncompatibleError, match=side):
+        client.wait_connected(5)
+    assert client.state == "incompatible"
+    client.poll()
+    assert client.state == "incompatible"  # it does not go on trying
+
+
+def test_a_server_that_refuses_this_major_is_believed(serve, client_of):
+    text = "The backend speaks protocol 2.x: upgrade the add-on."
+    client = client_of(serve(lambda r: raw(m.ErrorReply(code="incompatible", message=text), r.header.id)))
+    with pytest.raises(IncompatibleError, match=r"upgrade the add-on\."):
+        client.wait_connected(5)
+
+
+@pytest.mark.parametrize("reply", [[b"HTTP/1.1 400"], [b"EX4D\x01", b"\xff", b""], [b"EX4D\x01"]])
+def test_a_server_that_is_not_ours_is_a_clear_error(serve, client_of, reply):
+    client = client_of(serve(lambda r: reply))
+    with pytest.raises(ConnectionFailed, match="unreadable"):
+        client.wait_connected(0.3)
+
+
+def test_messages_of_a_newer_minor_are_ignored(serve, client_of):
+    """Unknown types and fields, sent unasked, do not disturb the session."""
+
+    def answer(received):
+        if isinstance(received.message, m.Hello):
+            header = framing._encoder.encode(framing.Header(type="WeatherReport"))
+            return [b"EX4D\x01", header, b"\x80"]
+        return None
+
+    client = client_of(serve(answer))
+    with pytest.raises(ConnectionFailed):
+        client.wait_connected(0.3)
+    assert client.state == "connecting"
+
+
+def test_questions_in_flight_fail_when_the_connection_is_lost(serve, client_of):
+    ports: list[int] = []
+    data = serve(lambda r: raw(m.Attached(), r.header.id))
+    ports.append(int(data.rpartition(":")[2]))
+
+    def answer(received):
+        if isinstance(received.message, m.Hello):
+            return raw(m.Welcome(session="s", data_port=ports[0], server_id="x"), received.header.id)
+        if isinstance(received.message, m.GetHealth):
+            return [b"nonsense"]
+        return raw(CAPABILITIES)
+
+    client = client_of(serve(answer))
+    client.wait_connected(5)
+    client.question(m.Ping())
+    client.wait_for(lambda e: isinstance(e, CapabilitiesChanged), 5)
+    assert client.capabilities == CAPABILITIES
+    with pytest.raises(RequestRefused, match="No backend"):
+        client.ask(m.GetHealth(), 5)
+    client.wait_for(lambda e: isinstance(e, Disconnected), 0.1) if client.state == "connected" else None
+    assert client.state != "connected"
+
+
+def test_a_question_without_a_connection_fails_at_once():
+    client = Client("tcp://127.0.0.1:1")
+    try:
+        with pytest.raises(RequestRefused, match="no connection"):
+            client.ask(m.GetHealth(), 5)
+    finally:
+        client.close()

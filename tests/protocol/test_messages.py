@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import numpy as np
+import pytest
+
+from ex4d.generate.base import EngineInfo, Setting
+from ex4d.types import MeshOptions, RasterOptions
+from ex4d_protocol import framing
+from ex4d_protocol import messages as m
+from ex4d_protocol import requests as r
+from protocol.examples import BLOB, CLIENT_MESSAGES, CLIP, GENERATE, MESSAGES, TRAJECTORY
+
+GOLDEN = Path(__file__).parent / "golden_messages_1_0.json"
+
+
+def test_examples_cover_every_message():
+    names = {t.__name__ for union in (m.ClientMessage, m.ServerMessage) for t in get_args(union)}
+    assert {type(example).__name__ for example in MESSAGES} == names
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda x: type(x).__name__)
+def test_bytes_of_version_1_0_never_change(message):
+    golden = bytes.fromhex(json.loads(GOLDEN.read_text())[type(message).__name__])
+    assert msgspec.msgpack.encode(message) == golden
+    assert msgspec.msgpack.decode(golden, type=type(message)) == message
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda x: type(x).__name__)
+def test_a_message_survives_the_wire(message):
+    decoders = framing.CLIENT_DECODERS if message in CLIENT_MESSAGES else framing.SERVER_DECODERS
+    received = framing.decode(framing.encode(message, request_id=7, reply_to=3), decoders)
+    assert received.message == message
+    assert (received.header.id, received.header.reply_to) == (7, 3)
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda x: type(x).__name__)
+def test_unknown_fields_of_a_newer_minor_are_ignored(message):
+    fields = msgspec.to_builtins(message, builtin_types=(bytes,))
+    fields["field_of_a_newer_minor"] = {"nested": [1, 2]}
+    decoded = msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=type(message))
+    assert msgspec.to_builtins(decoded) == msgspec.to_builtins(message)
+
+
+@pytest.mark.parametrize(
+    ("spec", "library"), [(r.MeshOptionsSpec, MeshOptions), (r.RasterSpec, RasterOptions), (m.SettingSpec, Setting)]
+)
+def test_specs_mirror_the_library(spec, library):
+    ours = {f.name: f.default for f in msgspec.structs.fields(spec)}
+    for field in dataclasses.fields(library):
+        assert field.name in ours
+        if field.default is not dataclasses.MISSING:
+            assert ours[field.name] == field.default
+
+
+def test_engine_spec_mirrors_the_library():
+    assert {f.name for f in dataclasses.fields(EngineInfo)} == {f.name for f in msgspec.structs.fields(m.EngineSpec)}
+
+
+@pytest.mark.parametrize("job_id", ["short", "../../etc/passwd", "a" * 65, "with space", "a/b/c/d/e/f", ""])
+def test_a_job_id_that_could_be_a_path_is_refused(job_id):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"type": "CancelJob", "job_id": job_id}, m.CancelJob)
+
+
+@pytest.mark.parametrize("digest", ["", "ab" * 31, "AB" * 32, "../" + "a" * 61])
+def test_a_digest_that_is_none_is_refused(digest):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"sha256": digest, "size": 1}, r.BlobRef)
+
+
+def test_blobs_of_finds_every_blob_once():
+    other = r.BlobRef(sha256="cd" * 32, size=9)
+    clip = msgspec.structs.replace(CLIP, depth=r.Media(kind="png_sequence", blobs=(other, BLOB)))
+    request = msgspec.structs.replace(GENERATE, clip=clip)
+    assert list(r.blobs_of(request)) == [BLOB.sha256, other.sha256]
+
+
+def test_a_trajectory_survives_the_wire():
+    rng = np.random.default_rng(3)
+    poses, k, time = rng.normal(size=(5, 4, 4)), rng.normal(size=(5, 4)), rng.normal(size=5)
+    spec = r.TrajectorySpec.from_arrays(poses, k, time, width=64, height=48)
+    decoded = msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=r.TrajectorySpec)
+    for sent, got in zip((poses, k, time), decoded.arrays(), strict=True):
+        np.testing.assert_array_equal(sent, got)
+
+
+def test_a_trajectory_of_the_wrong_length_is_refused():
+    with pytest.raises(ValueError, match="source_time has 8 bytes"):
+        msgspec.structs.replace(TRAJECTORY, num_frames=2, world_from_camera=bytes(256), intrinsics=bytes(64)).arrays()
+    with pytest.raises(ValueError, match="A trajectory needs poses"):
+        r.TrajectorySpec.from_arrays(np.eye(4), np.ones((1, 4)), [0], width=8, height=8)
