@@ -1,0 +1,116 @@
+"""Cameras: one that matches the source, and sampling any Blender camera for the backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from . import axes
+from .errors import AddonError
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CameraSamples:
+    """A camera move as the backend takes it (OpenCV axes, world = the shot's space, pixels of ``width x height``)."""
+
+    world_from_camera: Float64  # [N, 4, 4]
+    intrinsics: Float64  # [N, 4] fx, fy, cx, cy
+    source_time: Float64  # [N] source frames, 0-based
+    width: int
+    height: int
+    name: str
+
+
+def match_lens(
+    camera: bpy.types.Camera,
+    intrinsics: tuple[float, float, float, float],  # fx, fy, cx, cy in pixels
+    *,
+    width: int,
+    height: int,
+    near_depth: float,
+) -> None:
+    """Give ``camera`` the clip's lens. Clipping starts well before the scene and ends behind the mesh's border."""
+    lens = axes.lens_from_intrinsics(intrinsics, width=width, height=height)
+    camera.type = "PERSP"
+    camera.sensor_fit = "HORIZONTAL"
+    camera.sensor_width = lens.sensor_width_mm
+    camera.lens_unit = "MILLIMETERS"
+    camera.lens = lens.lens_mm
+    camera.shift_x = lens.shift_x
+    camera.shift_y = lens.shift_y
+    camera.clip_start = max(near_depth * 0.01, 1e-3)
+    camera.clip_end = 1000.0
+
+
+def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
+    """Width and height in pixels that a render of ``scene`` has."""
+    render = scene.render
+    share = render.resolution_percentage
+    return max(int(render.resolution_x * share / 100), 1), max(int(render.resolution_y * share / 100), 1)
+
+
+def sample(context: bpy.types.Context, shot: bpy.types.Object, camera: bpy.types.Object) -> CameraSamples:
+    """Evaluate ``camera`` on every frame of ``shot``: constraints, parents, drivers and animated lens included.
+
+    Frame and subframe are restored. Raises AddonError for a camera without perspective, with NaN, or not rigid.
+    """
+    if camera.data.type != "PERSP":
+        raise AddonError(
+            f"Camera '{camera.name}' is {camera.data.type.lower()}; set its type to Perspective for a move."
+        )
+    scene = context.scene
+    props = shot.ex4d
+    before = scene.frame_current, scene.frame_subframe
+    poses, lenses, times = [], [], []
+    try:
+        for index in range(props.num_frames):
+            scene.frame_set(props.frame_start + index)
+            depsgraph = context.evaluated_depsgraph_get()
+            poses.append(_pose(depsgraph, shot, camera, scene.frame_current))
+            lenses.append(_intrinsics(depsgraph, scene, camera))
+            times.append(_source_time(depsgraph, shot, index))
+    finally:
+        scene.frame_set(before[0], subframe=before[1])
+    width, height = render_size(scene)
+    return CameraSamples(
+        np.stack(poses), np.array(lenses), np.array(times), width=width, height=height, name=camera.name
+    )
+
+
+def _pose(depsgraph: bpy.types.Depsgraph, shot: bpy.types.Object, camera: bpy.types.Object, frame: int) -> Float64:
+    return axes.pose_from_blender(
+        np.array(camera.evaluated_get(depsgraph).matrix_world, np.float64),
+        np.array(shot.evaluated_get(depsgraph).matrix_world, np.float64),
+        what=f"Camera '{camera.name}' at frame {frame}",
+    )
+
+
+def _intrinsics(
+    depsgraph: bpy.types.Depsgraph, scene: bpy.types.Scene, camera: bpy.types.Object
+) -> tuple[float, float, float, float]:
+    width, height = render_size(scene)
+    projection = camera.evaluated_get(depsgraph).calc_matrix_camera(
+        depsgraph,
+        x=width,
+        y=height,
+        scale_x=scene.render.pixel_aspect_x,
+        scale_y=scene.render.pixel_aspect_y,
+    )
+    found = axes.intrinsics_from_projection(np.array(projection, np.float64), width=width, height=height)
+    if not np.isfinite(found).all():
+        raise AddonError(
+            f"Camera '{camera.name}' has a lens that is not finite at frame {scene.frame_current}; check its lens keys."
+        )
+    return found
+
+
+def _source_time(depsgraph: bpy.types.Depsgraph, shot: bpy.types.Object, index: int) -> float:
+    props = shot.evaluated_get(depsgraph).ex4d
+    if not props.use_source_time:
+        return float(index)
+    return float(np.clip(props.source_time, 0, props.num_frames - 1))

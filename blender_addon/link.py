@@ -1,0 +1,184 @@
+"""What a step needs of the connection: jobs and questions, as generators over the client's events."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ex4d_protocol import events as ev
+from ex4d_protocol.client import Client, Upload
+from ex4d_protocol.requests import Request
+
+from .errors import AddonError, TaskCancelled
+from .tasks import Progress, Steps
+
+log = logging.getLogger(__package__)
+
+OnItem = Callable[[ev.ItemReceived], None]
+
+
+class JobRefused(AddonError):
+    """The backend would not take the job; ``code`` is the protocol's."""
+
+    def __init__(self, message: str, code: str):
+        super().__init__(message)
+        self.code = code
+
+
+class Link:
+    """The client plus the inboxes of the steps that wait for its events."""
+
+    def __init__(self, client: Client, *, grace_s: float, why_gone: Callable[[], str | None]):
+        self.client = client
+        self.silent_since: float | None = None
+        self._grace_s = grace_s
+        self._why_gone = why_gone
+        self._inboxes: list[deque[ev.Event]] = []
+
+    def poll(self, budget_s: float) -> bool:
+        """Take what arrived and hand it to every waiting step. Returns whether anything arrived."""
+        events = self.client.poll(budget_s)
+        for event in events:
+            if isinstance(event, ev.Disconnected):
+                log.warning("backend %s: %s", self.client.address, event.reason)
+                self.silent_since = self.silent_since or time.monotonic()
+            elif isinstance(event, ev.Connected):
+                self.silent_since = None
+            for inbox in self._inboxes:
+                inbox.append(event)
+        return bool(events)
+
+    @contextlib.contextmanager
+    def inbox(self) -> Iterator[deque[ev.Event]]:
+        """Events from now on, until the block is left."""
+        mine: deque[ev.Event] = deque()
+        self._inboxes.append(mine)
+        try:
+            yield mine
+        finally:
+            self._inboxes.remove(mine)
+
+    def check_alive(self) -> None:
+        """Raise AddonError if the backend is gone for good or has been silent for longer than the grace time."""
+        reason = self._why_gone()
+        if reason:
+            raise AddonError(reason)
+        if self.silent_since is not None and time.monotonic() - self.silent_since > self._grace_s:
+            raise AddonError(
+                f"The backend at {self.client.address} stopped answering; "
+                "start it again and press Connect, then run this once more."
+            )
+
+    def wait_connected(self, timeout_s: float) -> Steps[None]:
+        """Wait for the handshake. Raises AddonError if nobody answers or the protocol's major differs."""
+        deadline = time.monotonic() + timeout_s
+        with self.inbox() as inbox:
+            while self.client.state != "connected":
+                while inbox:
+                    event = inbox.popleft()
+                    if isinstance(event, ev.Incompatible):
+                        raise AddonError(event.message)
+                reason = self._why_gone()
+                if reason:
+                    raise AddonError(reason)
+                if time.monotonic() > deadline:
+                    raise AddonError(
+                        f"No EX-4D backend answers at {self.client.address}; "
+                        "start one with 'ex4d-backend' or check the address."
+                    )
+                yield None
+        self.silent_since = None
+
+    def wait_engines(self, timeout_s: float) -> Steps[None]:
+        """Wait until the first worker is ready and the backend has said what it can do."""
+        deadline = time.monotonic() + timeout_s
+        while not self.client.capabilities.engines:
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise AddonError(
+                    f"The backend at {self.client.address} answers but its worker did not start within "
+                    f"{timeout_s:.0f} s; look at the backend's log."
+                )
+            yield None
+
+    def ask(self, send: Callable[[], int], *, timeout_s: float = 20.0) -> Steps[Any]:
+        """One question and its answer. Raises AddonError with the backend's own sentence if it refuses."""
+        deadline = time.monotonic() + timeout_s
+        with self.inbox() as inbox:
+            request_id = send()
+            while True:
+                while inbox:
+                    event = inbox.popleft()
+                    if isinstance(event, ev.Reply) and event.request_id == request_id:
+                        return event.message
+                    if isinstance(event, ev.RequestFailed) and event.request_id == request_id:
+                        raise AddonError(event.error.message, detail=event.error.detail)
+                self.check_alive()
+                if time.monotonic() > deadline:
+                    raise AddonError(f"The backend did not answer within {timeout_s:.0f} s; try again.")
+                yield None
+
+    def run_job(
+        self,
+        request: Request | Callable[[], Request],
+        *,
+        after: Sequence[Upload] = (),
+        title: str,
+        on_item: OnItem,
+    ) -> Steps[str]:
+        """Submit a job, hand over its items as they come, and return its id when everything was delivered.
+
+        Results stay on the backend until ``client.ack(job_id)``. Closing or cancelling the step cancels this job
+        and no other. Raises AddonError with the backend's sentence if the job fails.
+        """
+        with self.inbox() as inbox:
+            job_id = self.client.submit(request, after=after, title=title)
+            uploads = {upload.upload_id for upload in after}
+            try:
+                while True:
+                    while inbox:
+                        progress = self._on_event(inbox.popleft(), job_id, uploads, on_item)
+                        if progress is _COMPLETE:
+                            return job_id
+                        if progress is not None:
+                            yield progress
+                    self.check_alive()
+                    yield None
+            except (TaskCancelled, GeneratorExit):
+                self.client.cancel(job_id)
+                raise
+
+    def _on_event(self, event: ev.Event, job_id: str, uploads: set[int], on_item: OnItem) -> Progress | None:
+        match event:
+            case ev.UploadProgress() if event.upload_id in uploads:
+                return Progress("reading" if event.stage == "hash" else "uploading", event.done, event.total)
+            case ev.UploadError() if event.upload_id in uploads:
+                raise AddonError(event.message)
+            case ev.JobRejected(job_id=found) if found == job_id:
+                raise JobRefused(event.message, event.code)
+            case ev.ItemReceived(job_id=found) if found == job_id:
+                on_item(event)
+                return Progress("receiving", len(self.client.jobs[job_id].received))
+            case ev.JobChanged() if event.job_id == job_id:
+                return _progress_of(event)
+            case ev.ResultsComplete(job_id=found) if found == job_id and event.phase == "done":
+                return _COMPLETE
+            case _:
+                return None
+
+
+_COMPLETE = Progress("complete")
+
+
+def _progress_of(event: ev.JobChanged) -> Progress:
+    state = event.state
+    if state.phase == "failed":
+        raise AddonError(state.message or "The backend's job failed; look at its log.")
+    if state.phase == "cancelled":
+        raise TaskCancelled(state.message or "The job was cancelled on the backend.")
+    stage = f"queued ({state.queue_position} before it)" if state.phase == "queued" else state.stage
+    return Progress(stage or state.phase, state.done, state.total, state.message)

@@ -1,0 +1,57 @@
+"""Finding a clip's files: a video or a folder of frames, and its depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ex4d_protocol.requests import MediaKind
+
+from .errors import AddonError
+
+DEPTH_FILES: dict[str, MediaKind] = {".npz": "npz", ".npy": "npy"}
+
+
+@dataclass(frozen=True)
+class MediaFiles:
+    """Files of one source, in order; ``kind`` is the protocol's."""
+
+    kind: MediaKind
+    paths: tuple[Path, ...]
+
+
+def find_video(path: Path) -> MediaFiles:
+    """A video file, or a folder of PNG frames in name order. Raises AddonError."""
+    _must_exist(path, "video")
+    if path.is_dir():
+        return MediaFiles("png_sequence", _frames(path, (".png",), "video"))
+    return MediaFiles("video", (path,))
+
+
+def find_depth(path: Path) -> MediaFiles:
+    """An .npz or .npy file, or a folder of 16-bit PNG or EXR frames. Raises AddonError."""
+    _must_exist(path, "depth")
+    if path.is_dir():
+        paths = _frames(path, (".exr", ".png"), "depth")
+        return MediaFiles("exr_sequence" if paths[0].suffix.lower() == ".exr" else "png_sequence", paths)
+    kind = DEPTH_FILES.get(path.suffix.lower())
+    if kind is None:
+        raise AddonError(
+            f"Depth file {path.name} is of no known kind; use .npz, .npy, or a folder of 16-bit PNG or EXR frames."
+        )
+    return MediaFiles(kind, (path,))
+
+
+def _must_exist(path: Path, what: str) -> None:
+    if not path.exists():
+        raise AddonError(f"There is no {what} at {path}; choose a file or folder that exists.")
+
+
+def _frames(folder: Path, suffixes: tuple[str, ...], what: str) -> tuple[Path, ...]:
+    for suffix in suffixes:
+        found = tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() == suffix))
+        if found:
+            return found
+    raise AddonError(
+        f"The {what} folder {folder} holds no {' or '.join(suffixes)} frames; choose the folder that has them."
+    )

@@ -1,0 +1,93 @@
+"""The DW-mesh as a Blender mesh: shared grid topology, positions from a PC2 Mesh Cache.
+
+Playback runs no Python: a Mesh Cache modifier overwrites the positions per frame, and the user's own modifiers
+follow it. Vertices stay in EX-4D's camera space; the shot's Empty turns them into Blender's.
+"""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .axes import grid_uv
+from .errors import AddonError
+
+NUM_CAPS = 2
+"""The last faces close the mesh behind its border; they show nothing."""
+
+CACHE_NAME = "EX-4D Cache"
+
+
+def build_mesh(
+    name: str,
+    vertices: NDArray[np.float32],  # [H * W, 3] first frame, EX-4D camera space
+    faces: NDArray[np.int32],  # [F, 3] grid faces, then the caps
+    *,
+    width: int,
+    height: int,
+) -> bpy.types.Mesh:
+    """A mesh of the grid's faces with UVs on texel centres; caps use material slot 1.
+
+    Raises AddonError if the faces do not belong to a grid of this size.
+    """
+    count = width * height
+    if vertices.shape != (count, 3) or faces.ndim != 2 or faces.shape[1] != 3 or not len(faces):
+        raise AddonError(
+            f"The backend's mesh ({vertices.shape[0]} vertices, {faces.shape} faces) does not fit a clip of "
+            f"{width}x{height}; connect to a backend of the same version."
+        )
+    if faces.min() < 0 or faces.max() >= count:
+        raise AddonError(f"The backend's faces name vertices outside 0..{count - 1}; import the clip again.")
+    corners = np.ascontiguousarray(faces, np.int32).ravel()
+    mesh = bpy.data.meshes.new(name)
+    mesh.vertices.add(count)
+    mesh.loops.add(corners.size)
+    mesh.polygons.add(len(faces))
+    _set_positions(mesh, vertices)
+    mesh.polygons.foreach_set("loop_start", np.arange(0, corners.size, 3, dtype=np.int32))
+    if bpy.app.version < (4, 1, 0):  # later versions derive it from loop_start
+        mesh.polygons.foreach_set("loop_total", np.full(len(faces), 3, np.int32))
+    mesh.loops.foreach_set("vertex_index", corners)
+    slots = np.zeros(len(faces), np.int32)
+    slots[-NUM_CAPS:] = 1
+    mesh.polygons.foreach_set("material_index", slots)
+    layer = mesh.uv_layers.new(name="Footage", do_init=False)
+    layer.data.foreach_set("uv", grid_uv(width, height)[corners].ravel())
+    mesh.update(calc_edges=True)
+    return mesh
+
+
+def add_cache(obj: bpy.types.Object, path: str, *, frame_start: int) -> bpy.types.Modifier:
+    """The Mesh Cache modifier that plays a PC2 file from ``frame_start``, without blending between frames."""
+    cache = obj.modifiers.new(CACHE_NAME, "MESH_CACHE")
+    cache.cache_format = "PC2"
+    cache.filepath = path
+    cache.deform_mode = "OVERWRITE"
+    cache.interpolation = "NONE"
+    cache.time_mode = "FRAME"
+    cache.play_mode = "SCENE"
+    cache.frame_start = frame_start
+    cache.frame_scale = 1.0
+    return cache
+
+
+def evaluated_positions(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> NDArray[np.float32]:
+    """Positions [V, 3] of the object with all its modifiers, in the shot's space (EX-4D camera space)."""
+    evaluated = obj.evaluated_get(depsgraph)
+    mesh = evaluated.to_mesh()
+    try:
+        out = np.empty(len(mesh.vertices) * 3, np.float32)
+        mesh.attributes["position"].data.foreach_get("vector", out)
+    finally:
+        evaluated.to_mesh_clear()
+    return out.reshape(-1, 3)
+
+
+def _set_positions(mesh: bpy.types.Mesh, vertices: NDArray[np.float32]) -> None:
+    flat = np.ascontiguousarray(vertices, np.float32).ravel()
+    position = mesh.attributes.get("position") if hasattr(mesh, "attributes") else None
+    if position is None:  # before 3.5, and in an empty mesh of some versions
+        mesh.vertices.foreach_set("co", flat)
+    else:
+        position.data.foreach_set("vector", flat)

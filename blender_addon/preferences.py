@@ -1,0 +1,69 @@
+"""Settings of this machine, not of a .blend."""
+
+# pyright: reportInvalidTypeForm=false
+
+import os
+from pathlib import Path
+
+import bpy
+
+from . import local_backend
+
+
+class EX4D_AP_preferences(bpy.types.AddonPreferences):
+    """Where the backend is and how to start one."""
+
+    bl_idname = __package__ or __name__
+
+    address: bpy.props.StringProperty(
+        name="Backend Address",
+        description="Address of a running backend, such as tcp://127.0.0.1:7764; empty starts one on this machine",
+    )
+    backend_command: bpy.props.StringProperty(
+        name="Backend Command",
+        description="Command that starts a local backend; empty looks for ex4d-backend on the PATH",
+    )
+    data_folder: bpy.props.StringProperty(
+        name="Backend Folder",
+        description="Where local backends keep jobs and uploads; empty uses this add-on's own folder",
+        subtype="DIR_PATH",
+    )
+    timeout_s: bpy.props.FloatProperty(
+        name="Connect Timeout",
+        description="How long to wait for a backend to answer",
+        default=60.0,
+        min=1.0,
+        max=600.0,
+        unit="TIME_ABSOLUTE",
+    )
+    grace_s: bpy.props.FloatProperty(
+        name="Silence Allowed",
+        description="How long a backend may be silent before an operation gives up",
+        default=15.0,
+        min=1.0,
+        max=600.0,
+        unit="TIME_ABSOLUTE",
+    )
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        column = self.layout.column()
+        for name in ("address", "backend_command", "data_folder", "timeout_s", "grace_s"):
+            column.prop(self, name)
+
+
+CLASSES = (EX4D_AP_preferences,)
+
+
+def get(context: bpy.types.Context) -> EX4D_AP_preferences:
+    """This add-on's preferences."""
+    return context.preferences.addons[__package__].preferences
+
+
+def data_folder(context: bpy.types.Context) -> Path:
+    """Where local backends keep their data: the preference, the environment, or the add-on's own folder."""
+    given = get(context).data_folder or os.environ.get(local_backend.DATA_ENV, "")
+    if given:
+        return Path(bpy.path.abspath(given))
+    if hasattr(bpy.utils, "extension_path_user") and (__package__ or "").startswith("bl_ext."):
+        return Path(bpy.utils.extension_path_user(__package__, path="backend", create=True))
+    return Path(bpy.utils.user_resource("DATAFILES", path="ex4d_backend", create=True))

@@ -1,0 +1,161 @@
+"""The add-on's runtime state: one connection, the backend it may have started, and the running tasks.
+
+Lives in this module, holds no reference to Blender's data, and is advanced by a timer (or by :meth:`Session.run`,
+which blocks). Blender runs all of it on its main thread; there are no others.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from typing import Any
+
+from ex4d_protocol.client import Client
+from ex4d_protocol.messages import Capabilities
+
+from .errors import AddonError
+from .link import Link
+from .local_backend import LocalBackend
+from .tasks import Steps, Task
+
+log = logging.getLogger(__package__)
+
+TICK_BUDGET_S = 0.008
+"""Longest time one timer call spends; a frame at 60 Hz is 16 ms."""
+GRACE_S = 15.0
+"""How long a silent backend is waited for before an operation gives up."""
+
+
+CLIENT_NAME = "the Blender add-on"
+"""How the backend names this side in sentences for people."""
+
+
+class Session:
+    """Everything that is true only while Blender runs."""
+
+    def __init__(self) -> None:
+        self.client_id = uuid.uuid4().hex
+        self.link: Link | None = None
+        self.backend: LocalBackend | None = None
+        self.tasks: list[Task] = []
+        self.last_error = ""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the handshake is done and the backend answers."""
+        return self.link is not None and self.link.client.state == "connected"
+
+    @property
+    def address(self) -> str:
+        """Where the backend is, or "" when disconnected."""
+        return self.link.client.address if self.link else ""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the backend can do; empty while disconnected."""
+        return self.link.client.capabilities if self.link else Capabilities()
+
+    def require_link(self) -> Link:
+        """The connection. Raises AddonError if there is none."""
+        if self.link is None:
+            raise AddonError("Not connected to a backend; press Connect first.")
+        return self.link
+
+    def connect(self, address: str, *, timeout_s: float, grace_s: float = GRACE_S) -> Steps[str]:
+        """Open a connection to ``address`` as steps (after :meth:`disconnect`); returns the address."""
+        client = Client(address, client_name=CLIENT_NAME, client_id=self.client_id)
+        self.link = Link(client, grace_s=grace_s, why_gone=self._why_backend_gone)
+        try:
+            client.connect()
+            yield from self.link.wait_connected(timeout_s)
+            yield from self.link.wait_engines(timeout_s)
+        except BaseException:
+            self._drop()
+            raise
+        return address
+
+    def connect_local(self, backend: LocalBackend, *, timeout_s: float, grace_s: float = GRACE_S) -> Steps[str]:
+        """Take over a backend that was just started, as steps; it is stopped when the session ends."""
+        self.backend = backend
+        try:
+            address = yield from backend.wait_address(timeout_s)
+        except BaseException:
+            self._drop()
+            raise
+        return (yield from self.connect(address, timeout_s=timeout_s, grace_s=grace_s))
+
+    def disconnect(self) -> None:
+        """Close the connection and stop the backend if it was started here. Jobs elsewhere go on."""
+        for task in list(self.tasks):
+            self.cancel(task)
+        self._drop()
+
+    def _drop(self) -> None:
+        if self.link is not None:
+            self.link.client.close()
+            self.link = None
+        if self.backend is not None:
+            self.backend.stop()
+            self.backend = None
+
+    def start(self, title: str, steps: Steps[Any], *, shot_id: str = "") -> Task:
+        """Begin a task; the timer, or :meth:`run`, advances it."""
+        task = Task(title, steps, shot_id=shot_id)
+        self.tasks.append(task)
+        return task
+
+    def tick(self, budget_s: float = TICK_BUDGET_S) -> bool:
+        """Take what arrived and advance the tasks, for about ``budget_s``. Returns whether anything happened."""
+        start = time.perf_counter()
+        worked = self.link is not None and self.link.poll(budget_s / 2)
+        for task in list(self.tasks):
+            worked |= task.advance(start + budget_s)
+            if task.finished:
+                self.tasks.remove(task)
+                self.last_error = str(task.error) if task.error else ""
+                worked = True
+        return worked
+
+    def run(self, task: Task) -> Any:
+        """Drive ``task`` to its end and return its result. Raises its AddonError. Ctrl+C cancels it."""
+        try:
+            while not task.finished:
+                if not self.tick(0.05):
+                    time.sleep(0.002)
+        except KeyboardInterrupt:
+            self.cancel(task)
+            raise
+        if task.error is not None:
+            raise task.error
+        return task.result
+
+    def cancel(self, task: Task) -> None:
+        """Stop one task, and its job on the backend."""
+        task.cancel()
+        if task in self.tasks:
+            self.tasks.remove(task)
+        if self.link is not None:
+            self.link.poll(0.01)  # lets the cancel leave before anything else is sent
+
+    def _why_backend_gone(self) -> str | None:
+        return self.backend.why_gone() if self.backend else None
+
+
+_session: Session | None = None
+
+
+def get() -> Session:
+    """The one session; made on first use."""
+    global _session
+    if _session is None:
+        _session = Session()
+    return _session
+
+
+def end() -> None:
+    """Close and forget the session."""
+    global _session
+    if _session is not None:
+        _session.disconnect()
+        _session = None

@@ -1,0 +1,168 @@
+"""A shot in the scene: the Empty, the mesh with its cache and footage, and the camera that matches the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+from numpy.typing import NDArray
+
+from . import axes, camera, files, materials, mesh, pc2
+from .errors import AddonError
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What the backend says about the clip (its ``clip_info``), plus where it came from."""
+
+    name: str
+    num_frames: int
+    width: int
+    height: int
+    fps: float
+    intrinsics: tuple[float, float, float, float]
+    """fx, fy, cx, cy in pixels."""
+    intrinsics_source: str
+    near_depth: float
+    clip_json: str
+    video_path: str
+    depth_path: str
+
+
+def require_object_mode(context: bpy.types.Context) -> None:
+    """Raise AddonError unless Blender is in Object Mode: data of an object being edited cannot be replaced."""
+    mode = context.mode
+    if mode != "OBJECT":
+        raise AddonError(
+            f"Blender is in {mode.replace('_', ' ').title()} Mode; switch to Object Mode (Tab) and try again."
+        )
+
+
+def active_shot(context: bpy.types.Context) -> bpy.types.Object:
+    """The scene's shot. Raises AddonError if there is none."""
+    found = context.scene.ex4d.shot
+    if found is None or found.name not in context.scene.objects:
+        raise AddonError("There is no shot in this scene yet; import a clip first.")
+    return found
+
+
+def by_id(shot_id: str) -> bpy.types.Object | None:
+    """The shot's Empty, whatever it is called now; None if it was deleted."""
+    return next((o for o in bpy.data.objects if o.ex4d.is_shot and o.ex4d.shot_id == shot_id), None)
+
+
+def shot_camera(shot: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object:
+    """The camera whose move counts: the shot's own. Raises AddonError if there is none."""
+    found = shot.ex4d.camera
+    if found is None or found.name not in scene.objects:
+        raise AddonError(
+            f"Shot '{shot.name}' has no camera; add a camera move or choose a shot camera in the EX-4D panel."
+        )
+    return found
+
+
+def folder_of(shot: bpy.types.Object) -> Path:
+    """The shot's folder on disk."""
+    return Path(bpy.path.abspath(shot.ex4d.folder))
+
+
+def build(
+    context: bpy.types.Context,
+    facts: ClipFacts,
+    faces: NDArray[np.int32],  # [F, 3]
+    folder: Path,
+    *,
+    shot_id: str,
+    frame_start: int,
+) -> bpy.types.Object:
+    """Make the shot from the files in ``folder`` (mesh.pc2, colour/, visible/) and link it to the scene."""
+    blend = bpy.data.filepath
+    empty = bpy.data.objects.new(facts.name, None)
+    empty.empty_display_type = "ARROWS"
+    empty.rotation_euler = axes.SHOT_EULER
+    collection = bpy.data.collections.new(facts.name)
+    context.scene.collection.children.link(collection)
+    collection.objects.link(empty)
+
+    vertices = pc2.read_pc2(folder / files.CACHE_FILE)[0]
+    data = mesh.build_mesh(f"{facts.name} Mesh", vertices, faces, width=facts.width, height=facts.height)
+    for material in _materials(facts, folder, blend, frame_start):
+        data.materials.append(material)
+    body = bpy.data.objects.new(f"{facts.name} Mesh", data)
+    mesh.add_cache(body, files.blender_path(folder / files.CACHE_FILE, blend), frame_start=frame_start)
+    _parent(body, empty, collection)
+
+    source = new_camera(f"{facts.name} Source Camera", empty, collection)
+    camera.match_lens(
+        source.data,
+        facts.intrinsics,
+        width=facts.width,
+        height=facts.height,
+        near_depth=facts.near_depth,
+    )
+    _remember(empty, facts, files.blender_path(folder, blend), shot_id, frame_start)
+    empty.ex4d.mesh, empty.ex4d.source_camera = body, source
+    context.scene.ex4d.shot = empty
+    return empty
+
+
+def new_camera(name: str, shot: bpy.types.Object, collection: bpy.types.Collection | None = None) -> bpy.types.Object:
+    """A camera below ``shot``, at the source camera's place."""
+    obj = bpy.data.objects.new(name, bpy.data.cameras.new(name))
+    _parent(obj, shot, collection or shot.users_collection[0])
+    obj.matrix_local = Matrix(axes.BLENDER_CAMERA_FLIP.tolist())
+    return obj
+
+
+def fit_scene(scene: bpy.types.Scene, shot: bpy.types.Object) -> None:
+    """Give the scene the clip's size, frame rate and range, and look through the source camera."""
+    props = shot.ex4d
+    render = scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = props.width, props.height, 100
+    aspect = props.pixel_aspect  # Blender accepts no pixel aspect below 1, so the other side grows
+    render.pixel_aspect_x, render.pixel_aspect_y = max(1 / aspect, 1.0), max(aspect, 1.0)
+    render.fps = max(round(props.fps), 1)
+    render.fps_base = render.fps / props.fps
+    scene.frame_start = props.frame_start
+    scene.frame_end = props.frame_start + props.num_frames - 1
+    scene.frame_set(props.frame_start)
+    scene.camera = props.source_camera
+
+
+def _materials(
+    facts: ClipFacts, folder: Path, blend: str, frame_start: int
+) -> tuple[bpy.types.Material, bpy.types.Material]:
+    colour = materials.load_sequence(
+        folder / files.COLOUR_FOLDER, blend_path=blend, name=f"{facts.name} Footage", colour=True
+    )
+    visible = materials.load_sequence(
+        folder / files.VISIBLE_FOLDER, blend_path=blend, name=f"{facts.name} Visible", colour=False
+    )
+    footage = materials.footage_material(
+        f"{facts.name} Footage", colour, visible, frame_start=frame_start, num_frames=facts.num_frames
+    )
+    return footage, materials.holdout_material(f"{facts.name} Caps")
+
+
+def _parent(obj: bpy.types.Object, shot: bpy.types.Object, collection: bpy.types.Collection) -> None:
+    obj.parent = shot
+    collection.objects.link(obj)
+
+
+def _remember(shot: bpy.types.Object, facts: ClipFacts, folder: str, shot_id: str, frame_start: int) -> None:
+    props = shot.ex4d
+    props.is_shot = True
+    props.shot_id = shot_id
+    props.folder = folder
+    props.frame_start = frame_start
+    props.num_frames, props.width, props.height = facts.num_frames, facts.width, facts.height
+    props.fps = facts.fps
+    props.intrinsics = facts.intrinsics
+    props.intrinsics_source = facts.intrinsics_source
+    props.pixel_aspect = facts.intrinsics[0] / facts.intrinsics[1]
+    props.near_depth = facts.near_depth
+    props.clip_json = facts.clip_json
+    props.video_path, props.depth_path = facts.video_path, facts.depth_path

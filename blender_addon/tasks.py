@@ -1,0 +1,90 @@
+"""Resumable work: long operations as generators that are advanced under a time budget.
+
+A step yields a :class:`Progress` (or None when it only waits) and finally returns its result. The same generator
+serves both ways of running an operator: ``execute()`` drives it to its end, ``invoke()`` lets the session's timer
+advance it a few milliseconds at a time. Steps hold no references to Blender's data; what they return is put into
+the scene by the operator.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ex4d_protocol.errors import ProtocolError
+
+from .errors import AddonError, TaskCancelled
+
+log = logging.getLogger(__package__)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``done`` of ``total`` units of a named stage; total 0 if unknown."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+    @property
+    def share(self) -> float:
+        """0..1; 0 if the total is unknown."""
+        return min(self.done / self.total, 1.0) if self.total else 0.0
+
+
+Steps = Generator[Progress | None, None, Result]
+
+
+class Task:
+    """One running operation. ``finished`` turns true once, with either ``result`` or ``error`` set."""
+
+    def __init__(self, title: str, steps: Steps[Any], *, shot_id: str = ""):
+        self.title = title
+        self.shot_id = shot_id
+        self.progress = Progress("starting")
+        self.finished = False
+        self.result: Any = None
+        self.error: AddonError | None = None
+        self._steps = steps
+
+    def advance(self, deadline: float) -> bool:
+        """Run steps until ``deadline`` (``time.perf_counter``) or until one waits. Returns whether any work was done.
+
+        Errors end up in ``error``, never raised: a task that fails must not take the timer with it.
+        """
+        worked = False
+        while not self.finished:
+            progress = self._resume(lambda: next(self._steps))
+            if progress is None:
+                return worked
+            worked = True
+            self.progress = progress
+            if time.perf_counter() >= deadline:
+                return True
+        return worked
+
+    def cancel(self) -> None:
+        """Stop now: the generator cleans up after itself."""
+        while not self.finished:
+            self._resume(lambda: self._steps.throw(TaskCancelled(f"{self.title}: cancelled.")))
+
+    def _resume(self, step: Callable[[], Progress | None]) -> Progress | None:
+        try:
+            return step()
+        except StopIteration as end:
+            self.result = end.value
+        except AddonError as error:
+            self.error = error
+        except ProtocolError as error:
+            self.error = AddonError(str(error))
+        except Exception as error:
+            log.exception("%s failed", self.title)
+            self.error = AddonError(f"{self.title} failed unexpectedly ({error}); details are in the log.")
+        self.finished = True
+        return None

@@ -1,0 +1,32 @@
+"""The same tests once more in Blender 5.0, in its own environment and process."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import bpy
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PYTHON = Path(os.environ.get("EX4D_BPY50_PYTHON", ROOT / ".venv-bpy50" / "bin" / "python"))
+
+
+@pytest.mark.skipif(bpy.app.version >= (5, 0, 0), reason="this is Blender 5.0 already")
+@pytest.mark.skipif(not PYTHON.exists(), reason=f"no Blender 5.0 at {PYTHON}; 'make test' makes it")
+def test_everything_holds_in_blender_5_0(tmp_path):
+    # The library is not installed there: the backend runs in this environment, and only the add-on in that one.
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))},
+        "EX4D_BACKEND_COMMAND": shlex.join([sys.executable, "-m", "ex4d_backend"]),
+    }
+    command = [str(PYTHON), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(HERE / "pytest-bpy50.ini")]
+    command += [f"--rootdir={HERE}", f"--basetemp={tmp_path / 'inner'}", str(HERE)]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    tail = "\n".join(line for line in done.stdout.splitlines() if not line.startswith("Fra:"))[-6000:]
+    assert done.returncode == 0, f"{tail}\n{done.stderr[-2000:]}"
+    assert " passed" in done.stdout

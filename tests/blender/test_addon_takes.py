@@ -1,0 +1,72 @@
+"""A take fills the shot camera's frame exactly, in its own frames and in no others."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def take(blender, shot, moving_camera, tmp_path):
+    """A take of coarse coloured squares whose colours say which frame it is."""
+    from conftest import png_bytes
+
+    from blender_addon import files, takes
+
+    folder = files.shot_folder(blender.data.filepath, "clip") / "take_001"
+    width, height = 150, 90
+    rows, columns = np.mgrid[:height, :width]
+    pictures = []
+    for index in range(5):
+        picture = np.stack(
+            [columns // 30 * 40 + 10, rows // 30 * 70 + 20, np.full_like(rows, 40 * index + 30)], axis=-1
+        ).astype(np.uint8)
+        pictures.append(picture)
+        files.write_whole(folder / files.frame_name(index), png_bytes(picture))
+    files.write_whole(folder / "take.json", json.dumps({"engine": "preview"}).encode())
+    facts = takes.TakeFacts(
+        folder=folder,
+        engine="preview",
+        seed=3,
+        settings={"a": 1},
+        mean_coverage=0.5,
+        num_frames=5,
+        frame_start=1,
+    )
+    plane = takes.add(blender.context, shot, moving_camera, facts)
+    return plane, np.array(pictures)
+
+
+def test_every_frame_fills_the_picture_exactly(blender, shot, take, render):
+    _, pictures = take
+    for index in (0, 2, 4):
+        blender.context.scene.frame_set(1 + index)
+        picture = render()
+        assert (picture[..., 3] == 255).all(), "the plane leaves no gap at the frame's edge"
+        assert np.abs(picture[..., :3].astype(int) - pictures[index]).mean() < 0.3
+
+
+def test_plane_hides_outside_its_frames(blender, take):
+    plane, _ = take
+    for frame, hidden in ((0, True), (1, False), (5, False), (6, True)):
+        blender.context.scene.frame_set(frame)
+        assert (plane.hide_viewport, plane.hide_render) == (hidden, hidden), f"frame {frame}"
+
+
+def test_take_is_listed_with_all_it_needs(blender, take):
+    listed = blender.context.scene.ex4d.takes[0]
+    assert (listed.name, listed.engine, listed.seed) == ("take_001", "preview", 3)
+    assert json.loads(listed.settings_json) == {"a": 1}
+    assert listed.folder == "//scene_ex4d/clip/take_001"
+    assert listed.plane == take[0]
+
+
+def test_damaged_take_is_one_sentence(tmp_path):
+    from blender_addon import takes
+    from blender_addon.errors import AddonError
+
+    (tmp_path / "take.json").write_text("{", encoding="utf-8")
+    with pytest.raises(AddonError, match=r"cannot be read; generate it again\.$"):
+        takes.read_metadata(tmp_path)
