@@ -1,0 +1,140 @@
+"""One transformer block of Wan 2.1 as a pure function over diffusers' modules, compiled once for all blocks.
+
+Normalisation, modulation and rotary embedding are float32; matrix products run in the keys' dtype; the residual stream
+keeps the dtype it comes in (float32 in exact mode, bfloat16 in the others). Cross-attention takes finished keys and
+values: they are the same in every step of a shot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class CrossKV(NamedTuple):
+    """One block's cross-attention keys and values, [1, heads, tokens, channels], in the compute dtype."""
+
+    k_text: Tensor
+    v_text: Tensor
+    k_image: Tensor
+    v_image: Tensor
+
+
+class Rope(NamedTuple):
+    """Rotary embedding of every token and channel pair, [tokens, 1, channels / 2] float32."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def rms_norm(x: Tensor, norm: Any) -> Tensor:
+    """Root-mean-square norm over all heads together, in float32."""
+    x = x.float()
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + norm.eps) * norm.weight.float()
+
+
+def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
+    """Layer norm without affine, then ``* (1 + scale) + shift``, in float32."""
+    return F.layer_norm(x.float(), (x.shape[-1],), eps=eps) * (1 + scale) + shift
+
+
+def rotate(
+    x: Tensor,  # [1, tokens, heads, channels] float32
+    rope: Rope,
+) -> Tensor:
+    """Rotate neighbouring channel pairs by the token's angles."""
+    a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((a * rope.cos - b * rope.sin, a * rope.sin + b * rope.cos), dim=-1).flatten(-2)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention over [1, heads, tokens, channels], back as [1, tokens, heads * channels]."""
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def feed_forward(ffn: Any, x: Tensor) -> Tensor:
+    """Linear, tanh-GELU, linear. On CUDA the GELU runs inside the first product (same function, one pass less)."""
+    first, second = ffn.net[0].proj, ffn.net[2]
+    if x.is_cuda and type(first) is nn.Linear:
+        hidden = linear_gelu(x.flatten(0, 1), first.weight, first.bias).unflatten(0, x.shape[:2])
+    else:
+        hidden = F.gelu(first(x), approximate="tanh")
+    return second(hidden)
+
+
+@torch.library.custom_op("ex4d::linear_gelu", mutates_args=())
+def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """gelu_tanh(x @ weight.T + bias) by the matrix library's own epilogue.
+
+    An operator of ours because the compiler would split the library's into two.
+    """
+    return torch.ops.aten._addmm_activation(bias, x, weight.t(), use_gelu=True)
+
+
+@linear_gelu.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], weight.shape[0])
+
+
+def block_forward(
+    block: Any,  # diffusers' WanTransformerBlock
+    x: Tensor,  # [1, tokens, dim] residual stream
+    modulation: Tensor,  # [1, 6, dim] float32, of this step
+    rope: Rope,
+    cross: CrossKV,
+) -> Tensor:  # [1, tokens, dim]
+    """Self-attention, cross-attention and feed-forward with their residuals."""
+    dtype, residual = cross.k_text.dtype, x.dtype
+    shift, scale, gate, ff_shift, ff_scale, ff_gate = (block.scale_shift_table.float() + modulation).chunk(6, dim=1)
+
+    attn = block.attn1
+    h = modulated_norm(x, shift, scale, block.norm1.eps).to(dtype)
+    q = rotate(rms_norm(attn.to_q(h), attn.norm_q).unflatten(2, (attn.heads, -1)), rope).to(dtype)
+    k = rotate(rms_norm(attn.to_k(h), attn.norm_k).unflatten(2, (attn.heads, -1)), rope).to(dtype)
+    v = attn.to_v(h).unflatten(2, (attn.heads, -1))
+    h = attn.to_out[0](attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)))
+    x = (x.float() + h.float() * gate).to(residual)
+
+    attn, norm = block.attn2, block.norm2
+    h = x.float()
+    if isinstance(norm, nn.LayerNorm):
+        h = F.layer_norm(h, (h.shape[-1],), norm.weight.float(), norm.bias.float(), norm.eps)
+    q = rms_norm(attn.to_q(h.to(dtype)), attn.norm_q).to(dtype).unflatten(2, (attn.heads, -1)).transpose(1, 2)
+    h = attend(q, cross.k_text, cross.v_text) + attend(q, cross.k_image, cross.v_image)
+    x = (x.float() + attn.to_out[0](h).float()).to(residual)
+
+    h = modulated_norm(x, ff_shift, ff_scale, block.norm3.eps).to(dtype)
+    return (x.float() + feed_forward(block.ffn, h).float() * ff_gate).to(residual)
+
+
+def cross_keys_values(
+    block: Any,
+    text: Tensor,  # [1, text tokens, dim] in the compute dtype
+    image: Tensor,  # [1, image tokens, dim]
+) -> CrossKV:
+    """What ``block`` attends to besides the video itself."""
+    attn = block.attn2
+
+    def heads(x: Tensor) -> Tensor:
+        return x.to(text.dtype).unflatten(2, (attn.heads, -1)).transpose(1, 2)
+
+    return CrossKV(
+        heads(rms_norm(attn.to_k(text), attn.norm_k)),
+        heads(attn.to_v(text)),
+        heads(rms_norm(attn.add_k_proj(image), attn.norm_added_k)),
+        heads(attn.add_v_proj(image)),
+    )
+
+
+def conditioning_modules(block: Any) -> Sequence[nn.Module]:
+    """The parts of a block that only :func:`cross_keys_values` uses; they need not stay on the GPU between shots."""
+    attn = block.attn2
+    return (attn.to_k, attn.to_v, attn.norm_k, attn.add_k_proj, attn.add_v_proj, attn.norm_added_k)
+
+
+CONDITIONING_NAMES = ("attn2.to_k.", "attn2.to_v.", "attn2.norm_k.", "attn2.add_", "attn2.norm_added_k.")
+"""The same, as they appear in parameter names."""

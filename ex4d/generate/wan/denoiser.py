@@ -1,0 +1,221 @@
+"""Running Wan's transformer for one shot: what stays the same over the steps is computed once, the rest every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ex4d.errors import ShapeError
+from ex4d.generate.wan.blocks import (
+    CrossKV,
+    Rope,
+    block_forward,
+    conditioning_modules,
+    cross_keys_values,
+    modulated_norm,
+)
+from ex4d.generate.wan.geometry import geometry_tokens
+from ex4d.generate.wan.schedule import Schedule
+from ex4d.generate.wan.streaming import BlockStreamer
+from ex4d.progress import CancelToken, check
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Everything the transformer is told about a shot besides noise and time."""
+
+    y: Tensor  # [1, 20, T, h, w] frame-0 mask (4 channels) and latents
+    clip_fea: Tensor  # [1, 257, image channels]
+    geometry: Tensor  # [1, dim, T, h/2, w/2]
+    contexts: tuple[Tensor, ...]  # each [1, 512, text channels]; the prompt, then the negative prompt if there is CFG
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Dtypes of a mode: of matrix products, and of the residual stream between blocks."""
+
+    compute: torch.dtype
+    residual: torch.dtype
+
+
+FLOAT32 = Precision(torch.float32, torch.float32)
+EXACT = Precision(torch.bfloat16, torch.float32)
+FAST = Precision(torch.bfloat16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A shot's constants on the device."""
+
+    y: Tensor
+    modulations: Tensor  # [steps, 1, 6, dim] float32
+    head_times: Tensor  # [steps, 1, dim] float32
+    rope: Rope
+    cross: tuple[tuple[CrossKV, ...], ...]  # [branches][blocks]
+
+
+class WanDenoiser:
+    """diffusers' Wan transformer, run block by block.
+
+    ``blocks`` yields the model's blocks ready to run (the model's own list, or a :class:`BlockStreamer`). With
+    ``compile_blocks`` one compiled program serves them all.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        device: torch.device,
+        precision: Precision,
+        streamer: BlockStreamer | None = None,
+        compile_blocks: bool = False,
+        prefer_cudnn: bool = True,
+    ):
+        self._prefer_cudnn = prefer_cudnn
+        self.model, self.device, self.precision = model, device, precision
+        self.streamer = streamer
+        self._blocks: Sequence[nn.Module] | BlockStreamer = streamer or model.blocks
+        self._block_forward: Callable[..., Tensor] = block_forward
+        if compile_blocks:
+            self._block_forward = torch.compile(block_forward, fullgraph=True, dynamic=False)
+
+    @contextmanager
+    def shot(self, conditions: Conditions, schedule: Schedule, *, cancel: CancelToken | None = None) -> Iterator[Shot]:
+        """Compute a shot's constants and hook its geometry into the patch embedding until the block ends.
+
+        Raises ShapeError if the conditions do not belong together.
+        """
+        _, channels, _, height, width = conditions.y.shape
+        if channels + 16 != self.model.config.in_channels or height % 2 or width % 2:
+            raise ShapeError(f"Conditions of shape {list(conditions.y.shape)} do not fit the transformer.")
+        with torch.no_grad(), ExitStack() as stack:
+            stack.enter_context(attention_backend(self.device, prefer_cudnn=self._prefer_cudnn))
+            tokens = conditions.geometry.to(device=self.device, dtype=torch.float32)
+            stack.enter_context(geometry_tokens(self.model.patch_embedding, tokens))
+            yield self._prepare(conditions, schedule, cancel)
+
+    def velocity(
+        self,
+        shot: Shot,
+        latents: Tensor,  # [1, 16, T, h, w] float32
+        step: int,
+        branch: int = 0,
+    ) -> Tensor:  # [1, 16, T, h, w] float32
+        """One forward of the transformer: the direction from data to noise at ``step``."""
+        embed = self.model.patch_embedding
+        x = embed(torch.cat([latents, shot.y], dim=1).to(embed.weight.dtype))
+        grid = x.shape[2:]
+        x = x.flatten(2).transpose(1, 2).to(self.precision.residual).contiguous()
+        modulation = shot.modulations[step]
+        for block, cross in zip(self._blocks, shot.cross[branch], strict=True):
+            x = self._block_forward(block, x, modulation, shot.rope, cross)
+        return self._head(x, shot.head_times[step], tuple(grid))
+
+    def _head(self, x: Tensor, time: Tensor, grid: tuple[int, ...]) -> Tensor:
+        model = self.model
+        shift, scale = (model.scale_shift_table.float() + time.unsqueeze(1)).chunk(2, dim=1)
+        x = modulated_norm(x, shift, scale, model.norm_out.eps)
+        # Always float32: it is the output's own precision and costs nothing beside the blocks.
+        x = F.linear(x, model.proj_out.weight.float(), model.proj_out.bias.float())
+        patch = model.config.patch_size
+        x = x.reshape(1, *grid, *patch, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
+        return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+    def _prepare(self, conditions: Conditions, schedule: Schedule, cancel: CancelToken | None) -> Shot:
+        model, dtype = self.model, self.precision.compute
+        with on_device([model.condition_embedder], self.device):
+            head_times, modulations = self._times(schedule)
+            image = self._image_tokens(conditions.clip_fea.to(self.device))
+            texts = [self._text_tokens(context.to(self.device)) for context in conditions.contexts]
+        cross: list[list[CrossKV]] = [[] for _ in texts]
+        for block in model.blocks:
+            check(cancel)
+            with on_device(conditioning_modules(block), self.device):
+                for branch, text in enumerate(texts):
+                    found = cross_keys_values(block, text.to(dtype), image.to(dtype))
+                    if branch:  # the image is the same in both branches
+                        found = found._replace(k_image=cross[0][-1].k_image, v_image=cross[0][-1].v_image)
+                    cross[branch].append(found)
+        y = conditions.y.to(device=self.device, dtype=torch.float32)
+        return Shot(y, modulations, head_times, self._rope(y), tuple(tuple(branch) for branch in cross))
+
+    def _times(self, schedule: Schedule) -> tuple[Tensor, Tensor]:
+        """The time embedding of every step at once: for the head [steps, 1, dim], for the blocks [steps, 1, 6, dim]."""
+        embedder = self.model.condition_embedder
+        half = self.model.config.freq_dim // 2
+        powers = torch.arange(half, dtype=torch.float64, device=self.device) / half
+        angles = schedule.timesteps.to(self.device, torch.float64)[:, None] * torch.pow(10000.0, -powers)
+        times = torch.cat([angles.cos(), angles.sin()], dim=1).float()
+        first, second = embedder.time_embedder.linear_1, embedder.time_embedder.linear_2
+        times = _linear32(F.silu(_linear32(times, first)), second)
+        modulations = _linear32(F.silu(times), embedder.time_proj)
+        return times.unsqueeze(1), modulations.unflatten(1, (1, 6, -1))
+
+    def _text_tokens(self, context: Tensor) -> Tensor:
+        embedder = self.model.condition_embedder.text_embedder
+        dtype = embedder.linear_1.weight.dtype
+        return embedder.linear_2(F.gelu(embedder.linear_1(context.to(dtype)), approximate="tanh"))
+
+    def _image_tokens(self, clip_fea: Tensor) -> Tensor:
+        embedder = self.model.condition_embedder.image_embedder
+        x = _norm32(clip_fea.float(), embedder.norm1)
+        first, second = embedder.ff.net[0].proj, embedder.ff.net[2]
+        x = second(F.gelu(first(x.to(first.weight.dtype))))
+        return _norm32(x.float(), embedder.norm2)
+
+    def _rope(self, y: Tensor) -> Rope:
+        cos, sin = self.model.rope(y)  # [1, tokens, 1, channels], every value twice
+        return Rope(
+            cos[0, :, :, 0::2].to(self.device, torch.float32).contiguous(),
+            sin[0, :, :, 0::2].to(self.device, torch.float32).contiguous(),
+        )
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+        if self.streamer is not None:
+            self.streamer.close()
+        self.model.to("cpu")
+
+
+def _linear32(x: Tensor, linear: nn.Linear) -> Tensor:
+    return F.linear(x, linear.weight.float(), linear.bias.float())
+
+
+def _norm32(x: Tensor, norm: Any) -> Tensor:
+    return F.layer_norm(x, (x.shape[-1],), norm.weight.float(), norm.bias.float(), norm.eps)
+
+
+@contextmanager
+def on_device(modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
+    """Have the modules' parameters on ``device`` for a while; those that lived elsewhere return to where they were."""
+    home = [(p, p.data) for module in modules for p in module.parameters() if p.device != device]
+    try:
+        for p, data in home:
+            p.data = data.to(device, non_blocking=True)
+        yield
+    finally:
+        for p, data in home:
+            p.data = data
+
+
+@contextmanager
+def attention_backend(device: torch.device, *, prefer_cudnn: bool = True) -> Iterator[None]:
+    """On CUDA, prefer cuDNN's attention (about twice as fast as the default on Hopper), then the others in order."""
+    if device.type != "cuda" or not prefer_cudnn:
+        yield
+        return
+    order = [
+        SDPBackend.CUDNN_ATTENTION,
+        SDPBackend.FLASH_ATTENTION,
+        SDPBackend.EFFICIENT_ATTENTION,
+        SDPBackend.MATH,
+    ]
+    with sdpa_kernel(order, set_priority=True):
+        yield

@@ -1,0 +1,287 @@
+"""The wan engine: from guides to frames, with everything that can go wrong turned into a sentence."""
+
+from __future__ import annotations
+
+import importlib.util
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ex4d.errors import DeviceMemoryError, EngineError, Ex4dError, SettingError, WeightsError
+from ex4d.generate.base import EngineInfo, GenerateRequest, OnFrame
+from ex4d.generate.wan.settings import SETTINGS, guided
+from ex4d.progress import CancelToken, OnProgress, Progress, check, report
+from ex4d.types import UInt8
+from ex4d.weights.layout import WanWeights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ex4d.generate.wan.pipeline import WanPipeline
+    from ex4d.generate.wan.plan import MemoryPlan
+
+NAME = "wan"
+TITLE = "EX-4D on Wan 2.1"
+LICENCE = "Apache-2.0 (Wan 2.1 and EX-4D weights)"
+_NEEDS = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors")
+
+
+class WanEngine:
+    """EX-4D's model. ``weights`` default to the user's weights folder, ``cache`` to the user's cache folder."""
+
+    def __init__(self, weights: WanWeights | None = None, *, cache: Path | None = None):
+        self._weights = weights
+        self._cache = cache
+        self._kept: tuple[tuple[Any, ...], WanPipeline] | None = None
+
+    def info(self) -> EngineInfo:
+        """The engine's settings, and what is missing if it cannot run."""
+        missing = _missing_packages() or self.weights.missing()
+        return EngineInfo(NAME, TITLE, SETTINGS, LICENCE, available=not missing, missing=missing)
+
+    @property
+    def weights(self) -> WanWeights:
+        """The files the engine uses."""
+        return self._weights or WanWeights.under()
+
+    def generate(
+        self,
+        request: GenerateRequest,
+        *,
+        on_frame: OnFrame | None = None,
+        on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> UInt8:  # [N, H, W, 3]
+        """Frames for the request's guides.
+
+        Raises SettingError, WeightsError, DeviceMemoryError, EngineError (which names the step), Cancelled. After any
+        of them the device's memory is free again.
+        """
+        info = EngineInfo(NAME, TITLE, SETTINGS, LICENCE)
+        settings = info.validated(request.settings)
+        missing = _missing_packages() or self.weights.missing(turbo=settings["mode"] == "turbo")
+        if missing:
+            raise WeightsError(missing)
+        stage = _Stage(on_progress)
+        failure: BaseException | None = None
+        try:
+            return self._run(request, settings, on_frame, stage, cancel)
+        except BaseException as error:  # noqa: BLE001 - freeing the device comes first, whatever it was
+            # The traceback's frames hold tensors on the device; keep the text, let the frames go.
+            text = "".join(traceback.format_exception(error))
+            failure = error.with_traceback(None)
+            failure.__context__ = failure.__cause__ = None
+        self.close()
+        if isinstance(failure, Ex4dError) or not isinstance(failure, Exception):
+            raise failure
+        wrapped = EngineError(
+            f"The wan engine failed while {stage} ({type(failure).__name__}: {_first_line(failure)})."
+        )
+        wrapped.add_note(text)
+        raise wrapped
+
+    def close(self) -> None:
+        """Let go of a model that was kept loaded, and of the device's memory."""
+        if self._kept is not None:
+            self._kept[1].close()
+            self._kept = None
+        free_device()
+
+    def _run(
+        self,
+        request: GenerateRequest,
+        settings: dict[str, Any],
+        on_frame: OnFrame | None,
+        stage: _Stage,
+        cancel: CancelToken | None,
+    ) -> UInt8:
+        from ex4d.generate.wan.clip import ClipRun
+
+        device = choose_device(settings["device"])
+        contexts = self._contexts(settings, device, stage, cancel)
+        check(cancel)
+        run = ClipRun(request, settings, contexts)
+        for plan, is_last in self._plans(settings, run, device):
+            stage(Progress("planning", 1, 1, f"Memory plan: {plan}."))
+            try:
+                pipe = self._pipeline(settings, plan, device, stage, cancel)
+                frames = run(pipe, on_frame=on_frame, on_progress=stage, cancel=cancel)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if is_last:
+                    raise _no_plan_left(plan, run) from None
+                run.forget()
+            else:
+                if not settings["keep_loaded"]:
+                    self.close()
+                return frames
+            self.close()
+            stage(Progress("planning", 0, 1, f"The {plan.name} plan ran out of GPU memory; trying the next one."))
+        raise AssertionError("plans() gave none")
+
+    def _plans(self, settings: dict[str, Any], run: Any, device: torch.device) -> Iterator[tuple[MemoryPlan, bool]]:
+        from ex4d.generate.wan.pipeline import FileSources
+        from ex4d.generate.wan.plan import ModelSize, plans
+
+        source = FileSources(self.weights).open("transformer")
+        size = ModelSize.of(source.config)
+        source.files.close()
+        kept = self._kept[1].options.plan.expected_peak if self._kept else 0
+        found = plans(settings["mode"], settings["memory"], size, run.workload, max(free_bytes(device), kept))
+        for index, plan in enumerate(found):
+            yield plan, index == len(found) - 1
+
+    def _pipeline(
+        self,
+        settings: dict[str, Any],
+        plan: MemoryPlan,
+        device: torch.device,
+        stage: OnProgress,
+        cancel: CancelToken | None,
+    ) -> WanPipeline:
+        from ex4d.generate.wan.pipeline import FileSources, PipelineOptions, WanPipeline
+
+        options = PipelineOptions(settings["mode"], plan, device, settings["fuse_lora"], settings["compile"])
+        key = (self.weights, options.mode, plan.name, plan.resident_blocks, options.fuse_lora, options.compile_blocks)
+        if self._kept is not None and self._kept[0] == key:
+            return self._kept[1]
+        self.close()
+        pipe = WanPipeline(FileSources(self.weights), options, on_progress=stage, cancel=cancel)
+        self._kept = (key, pipe)
+        return pipe
+
+    def _contexts(
+        self, settings: dict[str, Any], device: torch.device, stage: OnProgress, cancel: CancelToken | None
+    ) -> list[Tensor]:
+        """Embeddings of the prompt and, with guidance, of the negative prompt; from disk where possible."""
+        from ex4d.generate.wan.text import PromptCache, encoder_id
+
+        prompts = [settings["prompt"]]
+        if guided(settings):
+            prompts.append(settings["negative_prompt"])
+        path = self.weights.path_of("text_encoder")
+        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+        cache = PromptCache(self._cache or default_cache(), encoder_id([f for f in files if f.is_file()]))
+
+        def compute(texts: Sequence[str]) -> list[Tensor]:
+            return self._embed(texts, device, stage, cancel)
+
+        return cache.get(prompts, compute)
+
+    def _embed(
+        self, texts: Sequence[str], device: torch.device, stage: OnProgress, cancel: CancelToken | None
+    ) -> list[Tensor]:
+        import torch
+
+        from ex4d.generate.wan.text import embed, tokenise
+        from ex4d.weights.components import load_part, open_part
+
+        tokens = [tokenise(self.weights.tokenizer_path, text) for text in texts]
+        source = open_part(self.weights, "text_encoder")
+        parameters = sum(int(np.prod(shape)) for shape in source.shapes.values())
+        fits = device.type == "cuda" and 2.2 * parameters < free_bytes(device)
+        place = device if fits else torch.device("cpu")
+        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+        encoder = load_part(source, dtype=dtype, device=place, on_progress=stage, cancel=cancel)
+        source.files.close()
+        try:
+            found = []
+            for done, (ids, mask) in enumerate(tokens):
+                check(cancel)
+                report(stage, "reading prompts", done, len(tokens))
+                found.append(embed(encoder, ids, mask))
+            return found
+        finally:
+            del encoder
+            free_device()
+
+
+class _Stage:
+    """Passes progress on and remembers what was going on, for error messages."""
+
+    def __init__(self, on_progress: OnProgress | None):
+        self._pass_on: Callable[[Progress], None] | None = on_progress
+        self._last: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        self._last = progress
+        if self._pass_on is not None:
+            self._pass_on(progress)
+
+    def __str__(self) -> str:
+        return "starting" if self._last is None else f"{self._last.stage} ({self._last.done} of {self._last.total})"
+
+
+def default_cache() -> Path:
+    """Where prompt embeddings are kept."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("ex4d") / "prompts"
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device for ``wanted``. Raises SettingError if there is no GPU and none but ``cpu`` would do."""
+    import torch
+
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    raise SettingError(
+        f"device is {wanted!r} and this machine has no CUDA GPU; use the preview engine, a backend with a GPU, "
+        "or device=cpu."
+    )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes a run may use on the device; a CPU is taken to have enough."""
+    import torch
+
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 1 << 50
+
+
+def free_device() -> None:
+    """Give torch's cached device memory back to the system."""
+    import gc
+    import sys
+
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch ran out of device memory (its compiled code wraps that error in others)."""
+    import torch
+
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, torch.OutOfMemoryError) or "out of memory" in str(found).lower():
+            return True
+        found = found.__cause__ or found.__context__
+    return False
+
+
+def _no_plan_left(plan: MemoryPlan, run: Any) -> DeviceMemoryError:
+    return DeviceMemoryError(
+        f"The GPU ran out of memory with the {plan.name} plan, which was expected to need "
+        f"{plan.expected_peak / 2**30:.1f} GiB for {run.describe()}; close other programs, or ask for "
+        "fewer pixels or a smaller window."
+    )
+
+
+def _missing_packages() -> str:
+    absent = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
+    if not absent:
+        return ""
+    return f"The wan engine needs {', '.join(absent)}; run: pip install 'ex4d[wan]'"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]

@@ -1,0 +1,218 @@
+"""The model's parts together: loaded to a plan, run for one window of frames, and let go of again."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ex4d.generate.wan.conditioning import Encoded, GuideVideos, encode_guides
+from ex4d.generate.wan.denoiser import EXACT, FAST, FLOAT32, Conditions, Precision, WanDenoiser, on_device
+from ex4d.generate.wan.geometry import GeometryEncoder
+from ex4d.generate.wan.loading import TransformerPlan, load_transformer
+from ex4d.generate.wan.plan import MemoryPlan, Mode
+from ex4d.generate.wan.sampling import denoise
+from ex4d.generate.wan.schedule import Schedule
+from ex4d.generate.wan.streaming import BlockStreamer
+from ex4d.generate.wan.vae import Tiling, WanVae
+from ex4d.progress import CancelToken, OnProgress
+from ex4d.weights.adapters import Ex4dCheckpoint, Lora, inject
+from ex4d.weights.components import PartFiles, load_part
+from ex4d.weights.layout import Part
+
+
+class Sources(Protocol):
+    """Where the parts come from: files, or (in benchmarks) random numbers."""
+
+    def open(self, part: Part) -> PartFiles:
+        """One part, ready to load."""
+        ...
+
+    def ex4d(self) -> Ex4dCheckpoint:
+        """EX-4D's LoRA and geometry encoder."""
+        ...
+
+    def turbo(self) -> Lora:
+        """The 4-step distillation LoRA."""
+        ...
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """How the model runs."""
+
+    mode: Mode
+    plan: MemoryPlan
+    device: torch.device
+    fuse_lora: bool = True
+    compile_blocks: bool = True
+    prefer_cudnn: bool = True
+    """Prefer cuDNN's attention over torch's default choice."""
+
+    @property
+    def precision(self) -> Precision:
+        """Dtypes of the transformer: float32 where there is no GPU."""
+        if self.device.type == "cpu":
+            return FLOAT32
+        return EXACT if self.mode == "exact" else FAST
+
+
+class WanPipeline:
+    """Use as a context manager: leaving it, however, frees the device's memory."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        options: PipelineOptions,
+        *,
+        on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ):
+        self.options = options
+        self._sources = sources
+        self._image_encoder: Any = None
+        self.vae: WanVae | None = None
+        checkpoint = sources.ex4d()
+        self.geometry = GeometryEncoder.from_state(checkpoint.geometry, device=options.device)
+        self.denoiser = self._load_transformer(checkpoint, on_progress, cancel)
+
+    def __enter__(self) -> WanPipeline:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def encode(
+        self, videos: GuideVideos, *, on_progress: OnProgress | None = None, cancel: CancelToken | None = None
+    ) -> Encoded:
+        """The guides as conditions of the transformer."""
+        vae = self._vae()
+        if self._image_encoder is None:
+            source = self._sources.open("image_encoder")
+            self._image_encoder = load_part(source, dtype=self._dtype, on_progress=on_progress, cancel=cancel)
+            source.files.close()
+        with on_device([self._image_encoder], self.options.device):
+            return encode_guides(
+                videos,
+                vae=vae,
+                image_encoder=self._image_encoder,
+                geometry_encoder=self.geometry,
+                on_progress=on_progress,
+                cancel=cancel,
+            )
+
+    def latents(
+        self,
+        encoded: Encoded,
+        contexts: Sequence[Tensor],
+        noise: Tensor,
+        schedule: Schedule,
+        *,
+        cfg_scale: float,
+        on_step: Callable[[int, Tensor], None] | None = None,
+        on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Tensor:  # [1, 16, T, h, w]
+        """Denoise one window."""
+        conditions = Conditions(encoded.y, encoded.clip_fea, encoded.geometry, tuple(contexts))
+        with self.denoiser.shot(conditions, schedule, cancel=cancel) as shot:
+            return denoise(
+                self.denoiser,
+                shot,
+                noise,
+                schedule,
+                cfg_scale=cfg_scale,
+                on_step=on_step,
+                on_progress=on_progress,
+                cancel=cancel,
+            )
+
+    def frames(
+        self, latents: Tensor, *, on_progress: OnProgress | None = None, cancel: CancelToken | None = None
+    ) -> Iterator[Tensor]:  # [1, 3, 1 or 4, H, W]
+        """Decode, frame by frame."""
+        return self._vae().decode(latents, on_progress=on_progress, cancel=cancel)
+
+    def close(self) -> None:
+        """Give every byte on the device back."""
+        if not hasattr(self, "denoiser"):
+            return
+        if self.denoiser.streamer is not None:
+            self.denoiser.streamer.close()
+        # Whatever else still holds this object, the parts themselves go now.
+        del self.denoiser, self.geometry
+        self.vae = self._image_encoder = None
+        gc.collect()
+        if self.options.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.options.precision.compute
+
+    def _vae(self) -> WanVae:
+        if self.vae is None:
+            options = self.options
+            dtype = torch.float32 if options.plan.vae_float32 or options.device.type == "cpu" else torch.bfloat16
+            source = self._sources.open("vae")
+            model = load_part(source, dtype=dtype, device=options.device)
+            source.files.close()
+            tiling = Tiling() if options.plan.vae_tiled else None
+            self.vae = WanVae(model, device=options.device, dtype=dtype, tiling=tiling)
+        return self.vae
+
+    def _load_transformer(
+        self, checkpoint: Ex4dCheckpoint, on_progress: OnProgress | None, cancel: CancelToken | None
+    ) -> WanDenoiser:
+        options, plan = self.options, self.options.plan
+        source = self._sources.open("transformer")
+        layers = int(source.config["num_layers"])
+        streamed = plan.resident_blocks < layers
+        loras: list[tuple[Lora, float]] = [(checkpoint.lora, 1.0)] if options.fuse_lora else []
+        if options.mode == "turbo":
+            loras.append((self._sources.turbo(), 1.0))
+        where = TransformerPlan(
+            options.device, self._dtype, fp8=plan.fp8, blocks_on_device=not streamed, conditioning_on_device=False
+        )
+        model = load_transformer(source, where, loras=loras, on_progress=on_progress, cancel=cancel)
+        source.files.close()
+        if not options.fuse_lora:
+            inject(model, checkpoint.lora)
+        streamer = BlockStreamer(model.blocks, options.device, resident=plan.resident_blocks) if streamed else None
+        return WanDenoiser(
+            model,
+            device=options.device,
+            precision=options.precision,
+            streamer=streamer,
+            compile_blocks=options.compile_blocks and options.device.type == "cuda",
+            prefer_cudnn=options.prefer_cudnn,
+        )
+
+
+@dataclass(frozen=True)
+class FileSources:
+    """Parts from the files of a :class:`~ex4d.weights.WanWeights`."""
+
+    weights: Any
+
+    def open(self, part: Part) -> PartFiles:
+        """Open one part in whichever layout it is."""
+        from ex4d.weights.components import open_part
+
+        return open_part(self.weights, part)
+
+    def ex4d(self) -> Ex4dCheckpoint:
+        """EX-4D's checkpoint."""
+        from ex4d.weights.adapters import load_ex4d
+
+        return load_ex4d(self.weights.ex4d)
+
+    def turbo(self) -> Lora:
+        """The distillation LoRA."""
+        from ex4d.weights.adapters import load_lora
+
+        return load_lora(self.weights.turbo_lora)

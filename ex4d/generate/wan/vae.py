@@ -1,0 +1,178 @@
+"""Wan's video VAE run chunk by chunk: progress, cancel and finished frames while it works, tiles when memory is short.
+
+The VAE is causal in time: the first frame alone, then four frames per latent. diffusers' encoder and decoder keep the
+past of every convolution in a list they are handed; holding that list here is what makes streaming possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ex4d.errors import ShapeError
+from ex4d.generate.wan.constants import SPATIAL, TEMPORAL
+from ex4d.progress import CancelToken, OnProgress, check, report
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Square tiles in pixels; neighbours share ``overlap`` and are blended there. Multiples of 8."""
+
+    size: int = 384
+    overlap: int = 96
+
+    def spans(self, length: int) -> list[tuple[int, int]]:
+        """Start and end of every tile along one side of ``length`` pixels; the last one ends flush."""
+        if length <= self.size:
+            return [(0, length)]
+        stride = self.size - self.overlap
+        starts = [*range(0, length - self.size, stride), length - self.size]
+        return [(start, start + self.size) for start in starts]
+
+
+class WanVae:
+    """diffusers' AutoencoderKLWan with streaming, tiling and the model's latent normalisation."""
+
+    def __init__(self, model: Any, *, device: torch.device, dtype: torch.dtype, tiling: Tiling | None = None):
+        self.model, self.device, self.dtype, self.tiling = model, device, dtype, tiling
+        shape = (1, -1, 1, 1, 1)
+        self._mean = torch.tensor(model.config.latents_mean).view(shape).to(device)
+        self._std = torch.tensor(model.config.latents_std).view(shape).to(device)
+        self._convs = {"encoder": _count_convs(model.encoder), "decoder": _count_convs(model.decoder)}
+
+    def encode(
+        self,
+        video: Tensor,  # [1, 3, N, H, W] float, nominally -1..1; N = 4n + 1, H and W multiples of 8
+        *,
+        stage: str = "encoding",
+        on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Tensor:  # [1, 16, n + 1, H / 8, W / 8] float32 on the device
+        """The mean of the latents' distribution, normalised per channel. Raises ShapeError, Cancelled."""
+        _, _, count, height, width = video.shape
+        if count % TEMPORAL != 1 or height % SPATIAL or width % SPATIAL:
+            raise ShapeError(f"The VAE takes 4n+1 frames with sides in eights, got {count} of {width}x{height}.")
+        tiles = self._tiles(height, width)
+        blender = _Blender(16, (count - 1) // TEMPORAL + 1, height // SPATIAL, width // SPATIAL, self.device)
+        chunks = [(0, 1)] + [(i, i + TEMPORAL) for i in range(1, count, TEMPORAL)]
+        with torch.no_grad():
+            for done, (top, bottom, left, right) in enumerate(tiles):
+                cache: list[Any] = [None] * self._convs["encoder"]
+                parts = []
+                for index, (start, stop) in enumerate(chunks):
+                    check(cancel)
+                    chunk = video[:, :, start:stop, top:bottom, left:right].to(self.device, self.dtype)
+                    parts.append(self.model.encoder(chunk, feat_cache=cache, feat_idx=[0]))
+                    self._wait()
+                    report(on_progress, stage, done * len(chunks) + index + 1, len(tiles) * len(chunks))
+                moments = self.model.quant_conv(torch.cat(parts, dim=2))
+                mean = moments.chunk(2, dim=1)[0].float()
+                blender.add(mean, top // SPATIAL, left // SPATIAL, self._ramp(SPATIAL))
+            return (blender.result() - self._mean) / self._std
+
+    def decode(
+        self,
+        latents: Tensor,  # [1, 16, n + 1, h, w] normalised
+        *,
+        on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[Tensor]:  # [1, 3, 1 or 4, H, W] float32, -1..1
+        """Yield the frames in order as they are decoded, one first and then four at a time.
+
+        With tiles, all tiles of the clip are decoded before the first frames come. Raises Cancelled.
+        """
+        latents = latents.to(self.device, torch.float32) * self._std + self._mean
+        height, width = latents.shape[3] * SPATIAL, latents.shape[4] * SPATIAL
+        tiles = self._tiles(height, width)
+        if len(tiles) == 1:
+            yield from self._stream(latents, on_progress, cancel, 0, 1)
+            return
+        count = (latents.shape[2] - 1) * TEMPORAL + 1
+        blender = _Blender(3, count, height, width, torch.device("cpu"))
+        for done, (top, bottom, left, right) in enumerate(tiles):
+            part = latents[..., top // SPATIAL : bottom // SPATIAL, left // SPATIAL : right // SPATIAL]
+            frames = [f.cpu() for f in self._stream(part, on_progress, cancel, done, len(tiles))]
+            blender.add(torch.cat(frames, dim=2), top, left, self._ramp(1))
+        whole = blender.result()
+        yield whole[:, :, :1]
+        for start in range(1, count, TEMPORAL):
+            yield whole[:, :, start : start + TEMPORAL]
+
+    def _stream(
+        self, latents: Tensor, on_progress: OnProgress | None, cancel: CancelToken | None, tile: int, tiles: int
+    ) -> Iterator[Tensor]:
+        cache: list[Any] = [None] * self._convs["decoder"]
+        count = latents.shape[2]
+        with torch.no_grad():
+            x = self.model.post_quant_conv(latents.to(self.dtype))
+        for index in range(count):
+            check(cancel)
+            with torch.no_grad():
+                frames = self.model.decoder(
+                    x[:, :, index : index + 1], feat_cache=cache, feat_idx=[0], first_chunk=index == 0
+                )
+                frames = frames.float().clamp(-1, 1)
+            self._wait()
+            report(on_progress, "decoding", tile * count + index + 1, tiles * count)
+            yield frames
+
+    def _tiles(self, height: int, width: int) -> list[tuple[int, int, int, int]]:
+        if self.tiling is None:
+            return [(0, height, 0, width)]
+        rows, columns = self.tiling.spans(height), self.tiling.spans(width)
+        return [(*row, *column) for row in rows for column in columns]
+
+    def _ramp(self, scale: int) -> int:
+        return self.tiling.overlap // scale if self.tiling else 0
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+
+
+class _Blender:
+    """Adds overlapping tiles up, each weighted by its distance from its edge, and divides by the weights."""
+
+    def __init__(self, channels: int, count: int, height: int, width: int, device: torch.device):
+        self._shape = (1, channels, count, height, width)
+        self._device = device
+        self._sum: Tensor | None = None
+        self._weight = torch.zeros(height, width, device=device)
+
+    def add(self, tile: Tensor, top: int, left: int, ramp: int) -> None:
+        height, width = tile.shape[3:]
+        if tile.shape == self._shape:
+            self._sum, self._weight = tile, torch.ones_like(self._weight)
+            return
+        if self._sum is None:
+            self._sum = torch.zeros(self._shape, device=self._device)
+        rows = _edge_weight(top, height, self._shape[3], ramp, self._device)
+        weight = rows[:, None] * _edge_weight(left, width, self._shape[4], ramp, self._device)[None, :]
+        self._sum[..., top : top + height, left : left + width] += tile.to(self._device) * weight
+        self._weight[top : top + height, left : left + width] += weight
+
+    def result(self) -> Tensor:
+        if self._sum is None:
+            raise ShapeError("No tile was added.")
+        return self._sum / self._weight
+
+
+def _edge_weight(start: int, length: int, total: int, ramp: int, device: torch.device) -> Tensor:
+    """1 inside, falling linearly over ``ramp`` towards edges that are not the picture's own."""
+    at = torch.arange(length, device=device, dtype=torch.float32) + 0.5
+    weight = torch.ones(length, device=device)
+    if start > 0:
+        weight = torch.minimum(weight, at / ramp)
+    if start + length < total:
+        weight = torch.minimum(weight, (length - at) / ramp)
+    return weight
+
+
+def _count_convs(module: Any) -> int:
+    from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
+
+    return sum(isinstance(m, WanCausalConv3d) for m in module.modules())
