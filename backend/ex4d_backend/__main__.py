@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -16,7 +15,8 @@ import typer
 from ex4d import __version__
 from ex4d.errors import Ex4dError
 from ex4d.files import atomic_path
-from ex4d_backend import keys_cli
+from ex4d_backend.cli import keys as keys_cli
+from ex4d_backend.logs import start_logging
 from ex4d_backend.settings import DEFAULT_PORT, ServerSettings, load_settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
@@ -26,7 +26,9 @@ app.add_typer(keys_cli.app, name="keys")
 
 @app.callback(
     help="Run the EX-4D backend: it takes jobs from Blender (or any client of the protocol) and runs them on this "
-    "machine's devices. Settings come from --config (TOML), then EX4D_BACKEND_* variables, then these options."
+    "machine's devices. Settings come from --config (TOML), then EX4D_BACKEND_<NAME> variables, then these options; "
+    "--check-config shows what results, backend.example.toml explains every setting. SIGTERM lets running jobs end, "
+    "a second one leaves at once. Exit codes: 0 ended as asked, 1 failed, 2 bad settings, 3 cannot write or listen."
 )
 def serve(
     context: typer.Context,
@@ -75,9 +77,7 @@ def _print_settings(settings: ServerSettings) -> None:
 def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | None) -> None:
     from ex4d_backend.server import Server
 
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
+    start_logging(settings.log_level, settings.log_format)
     server = Server(settings, still_wanted=_parent_watch(parent))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.ask_to_stop())

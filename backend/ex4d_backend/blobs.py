@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +43,19 @@ class BlobStore:
     """
 
     def __init__(
-        self, folder: Path, *, blob_bytes: int, room_for: Callable[[int], str], on_verified: Callable[[str, str], None]
+        self,
+        folder: Path,
+        *,
+        blob_bytes: int,
+        room_for: Callable[[int], str],
+        on_verified: Callable[[str, str], None],
+        clock: Callable[[], float],
     ) -> None:
-        """Open the store. ``room_for(size)`` returns "" or the sentence that says why there is no room."""
+        """Open the store. ``room_for(size)`` returns "" or the sentence that says why there is no room.
+
+        ``clock`` counts served seconds; the time of a blob's last use is kept by it as the file's own time.
+        """
+        self._clock = clock
         self._folder = folder
         self._partials_folder = folder / "partial"
         self._blob_bytes = blob_bytes
@@ -80,7 +91,8 @@ class BlobStore:
 
     def touch(self, digest: str) -> None:
         """Note that a job uses it, which puts off its expiry."""
-        os.utime(self.path(digest))
+        with suppress(OSError):  # a disk that cannot be written expires nothing either
+            os.utime(self.path(digest), (self._clock(), self._clock()))
 
     def received(self, digest: str, size: int) -> int:
         """How many of its first bytes are here; starts the check if that is all of them."""
@@ -158,16 +170,20 @@ class BlobStore:
         else:
             self._sizes[digest] = partial.size
             self._total += partial.size
+            self.touch(digest)
         return partial.size
 
     def expire(self, *, ttl_s: float, in_use: set[str]) -> list[str]:
         """Delete blobs and partial uploads nobody has used for ``ttl_s`` and that no waiting job needs."""
         gone: list[str] = []
-        oldest = time.time() - ttl_s
+        now = self._clock()
         for digest in [d for d in self._sizes if d not in in_use]:
             path = self.path(digest)
             try:
-                if path.stat().st_mtime < oldest:
+                used = path.stat().st_mtime
+                if used > now + 1.0:
+                    self.touch(digest)  # from elsewhere, by another clock: it begins to count now
+                elif used < now - ttl_s:
                     path.unlink()
                     gone.append(digest)
             except OSError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,16 +17,23 @@ from ex4d.errors import OutputError
 from ex4d_backend import internal
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.jobs_order import choose_next
+from ex4d_backend.limits import too_many_pixels
 from ex4d_backend.pool import Pool
 from ex4d_backend.settings import ServerSettings
+from ex4d_backend.share import share_of
 from ex4d_backend.store import Job, JobStore
+from ex4d_backend.wording import without_paths
 from ex4d_protocol import messages as m
-from ex4d_protocol.requests import Request, blobs_of
+from ex4d_protocol.requests import BuildMesh, Request, blobs_of
 
 log = logging.getLogger("ex4d_backend.desk")
 
 PUSH_EVERY_S = 0.1
 LOG_TAIL_BYTES = 64 << 10
+QUEUE_TOLD, QUEUE_TOLD_EVERY_S = 50, 0.5
+"""So many of the waiting jobs hear of their place, so often: a queue of a thousand must not fill the loop."""
+START_PAUSE_S = 1.0
+"""Before trying again to start jobs when the job table cannot be written."""
 
 
 class Refusal(Exception):
@@ -58,23 +67,29 @@ class JobDesk:
         self._queued = {job.job_id: job for job in store.in_phase("queued")}
         self._served: dict[str, float] = {}
         self._unpushed: dict[str, Job] = {}
-        self._pushed_at = 0.0
+        self._pushed_at = self._start_after = self._queue_told_at = 0.0
+        self._queue_changed, self._told_trouble = False, ""
         self._cleaner = ThreadPoolExecutor(1, "job-cleaner")
         self.pool: Pool | None = None
         self.draining = False
+        self.ended: Counter[str] = Counter()
+        """Jobs ended since the start, by phase."""
         self._take_up_lost_jobs()
 
     def _take_up_lost_jobs(self) -> None:
         """Jobs that ran when the last server ended start over, unless they seem to be what ended it."""
         for job in self._store.in_phase("running"):
             self._discard(self._items_folder(job))
-            if job.attempt >= self._settings.max_attempts:
+            if job.cancelling:
+                self._store.set_phase(job, "cancelled", "Cancelled; the backend was restarted meanwhile.")
+            elif job.attempt >= self._settings.max_attempts:
                 reason = f"The backend ended {job.attempt} times while this job ran; it was not started again."
                 self._store.set_phase(job, "failed", reason)
             else:
                 self._store.start_over(job)
                 self._queued[job.job_id] = job
                 log.info("job %s starts over (attempt %d)", job.job_id, job.attempt)
+        self._queued = dict(sorted(self._queued.items(), key=lambda entry: entry[1].seq))
 
     # --- what clients ask ---------------------------------------------------------------------------------
 
@@ -100,6 +115,11 @@ class JobDesk:
             raise Refusal("server_draining", "The backend is shutting down; send the job again when it is back.")
         if len(self._queued) >= self._settings.queued_jobs:
             raise Refusal("queue_full", f"The queue is full ({len(self._queued)} jobs); try again later.")
+        if not isinstance(request, BuildMesh):
+            out = request.trajectory
+            text = too_many_pixels(out.num_frames, out.width, out.height, self._settings.clip_pixels)
+            if text:
+                raise Refusal("too_large", text)
         reason = self._room_for(0)
         if reason:
             raise Refusal("storage_full", reason)
@@ -124,7 +144,9 @@ class JobDesk:
             return m.CancelAccepted(job_id=job_id, already_final=True)
         if self._queued.pop(job_id, None) is not None or self.pool is None or not self.pool.stop(job_id):
             self._end(job, "cancelled", "Cancelled before it ran.")
-        else:
+        elif not job.cancelling:
+            with suppress(OutputError):  # it stops all the same; only a restart would not know
+                self._store.set_cancelling(job)
             self._note(job, message="Cancelling.")
         return m.CancelAccepted(job_id=job_id)
 
@@ -164,9 +186,19 @@ class JobDesk:
         return job.state(sum(q.seq < job.seq for q in self._queued.values()))
 
     def workers_changed(self) -> None:
-        """Tell those who wait whether anyone works."""
-        for job in self._queued.values():
-            self._unpushed[job.job_id] = job
+        """A worker came, went, or took a job: those who wait hear of it, though not of every step."""
+        self._queue_changed = True
+
+    def _tell_queue(self) -> None:
+        """Tell the first in the queue where they stand, and everyone if workers fail or work again."""
+        self._queue_changed, self._queue_told_at = False, time.monotonic()
+        trouble = self.pool.trouble if self.pool is not None else ""
+        everyone, self._told_trouble = trouble != self._told_trouble, trouble
+        for position, job in enumerate(list(self._queued.values())):
+            if not everyone and position >= QUEUE_TOLD:
+                break
+            state = job.state(position)
+            self._push(job, msgspec.structs.replace(state, message=trouble) if trouble else state)
 
     # --- results ------------------------------------------------------------------------------------------
 
@@ -191,17 +223,25 @@ class JobDesk:
 
     def poll(self) -> None:
         """Give idle workers jobs, and tell what changed."""
-        if self.pool is not None and not self.draining and self._queued:
+        may_start = not self.draining and time.monotonic() >= self._start_after
+        if self.pool is not None and may_start and self._queued:
             for worker in self.pool.idle():
                 job = choose_next(self._queued.values(), self._store.in_phase("running"), self._served)
                 if job is None:
                     break
+                try:
+                    self._store.set_phase(job, "running")
+                except OutputError as error:
+                    log.error("no job is started: %s", error)
+                    self._start_after = time.monotonic() + START_PAUSE_S
+                    break
                 del self._queued[job.job_id]
                 self._served[job.owner] = time.monotonic()
-                self._store.set_phase(job, "running")
                 self.pool.run(worker, self._order(job))
                 self._tell(job)
         now = time.monotonic()
+        if self._queue_changed and now - self._queue_told_at >= QUEUE_TOLD_EVERY_S:
+            self._tell_queue()
         if self._unpushed and now - self._pushed_at >= PUSH_EVERY_S:
             self._pushed_at = now
             for job in list(self._unpushed.values()):
@@ -214,6 +254,7 @@ class JobDesk:
             request=self._store.request(job.job_id),
             folder=str(self._job_folder(job)),
             blobs=str(self._settings.folder / "blobs"),
+            clip_pixels=self._settings.clip_pixels,
         )
 
     def take(self, message: internal.JobProgress | internal.ItemReady | internal.JobEnded) -> None:
@@ -224,6 +265,7 @@ class JobDesk:
         match message:
             case internal.JobProgress():
                 job.stage, job.done, job.total = message.stage, message.done, message.total
+                job.share = share_of(job)
                 self._note(job, message=message.message)
             case internal.ItemReady():
                 self._take_item(job, message)
@@ -253,11 +295,13 @@ class JobDesk:
             self._end(job, "failed", text)
 
     def _end(self, job: Job, phase: str, message: str) -> None:
+        message = without_paths(message)
         try:
             self._store.set_phase(job, phase, message)
         except OutputError:
             log.exception("job %s ended as %s, which could not be written", job.job_id, phase)
             job.phase, job.message = phase, message
+        self.ended[phase] += 1
         log.info("job %s %s %s", job.job_id, phase, message)
         self._tell(job)
 
@@ -273,7 +317,8 @@ class JobDesk:
 
     def sweep(self) -> None:
         """Delete results nobody fetched in time, and uploads no job needs."""
-        oldest = time.time() - self._settings.results_ttl_hours * 3600
+        self._store.save_clock()
+        oldest = self._store.clock() - self._settings.results_ttl_hours * 3600
         for job in self._store.all():
             if job.final and job.ended_at is not None and job.ended_at < oldest:
                 self._discard(self._job_folder(job))

@@ -15,6 +15,7 @@ import numpy as np
 from ex4d.errors import Ex4dError, SettingError
 from ex4d.generate.base import EngineInfo
 from ex4d_backend import internal
+from ex4d_backend.wording import without_paths
 from ex4d_protocol import messages as m
 
 log = logging.getLogger("ex4d_backend.devices")
@@ -122,7 +123,7 @@ def engine_spec(info: EngineInfo) -> m.EngineSpec:
         licence=info.licence,
         is_preview=info.is_preview,
         available=info.available,
-        missing=info.missing,
+        missing=without_paths(info.missing)[:4096],
     )
 
 

@@ -37,6 +37,8 @@ class RunJob(_Message, frozen=True, kw_only=True):
     """The job's own folder; items, log and scratch go below it."""
     blobs: str
     """The blob store's folder."""
+    clip_pixels: int
+    """Largest clip: width x height x frames."""
 
 
 class StopJob(_Message, frozen=True):
@@ -72,6 +74,7 @@ class ItemReady(_Message, frozen=True, kw_only=True):
     order: str
     size: int
     sha256: str
+    crc32: int
 
 
 class JobEnded(_Message, frozen=True):

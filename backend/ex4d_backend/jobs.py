@@ -14,11 +14,11 @@ import ex4d
 from ex4d.dwmesh import DWMesh
 from ex4d.errors import SettingError
 from ex4d.generate import get_engine
-from ex4d.generate.base import GenerateRequest
+from ex4d.generate.shot import ShotPlan, generate_shot, plan_shot
 from ex4d.guides import render_guides
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.trajectory import near_depth_of
-from ex4d.types import Clip, Guides, Trajectory
+from ex4d.types import Clip, Guides
 from ex4d_backend import sources
 from ex4d_backend.recording import Recorder
 from ex4d_backend.sources import LoadedSource, Sources, WarmCache
@@ -34,6 +34,8 @@ class JobContext:
     recorder: Recorder
     scratch: Path
     blobs: Path
+    clip_pixels: int
+    """Largest clip: width x height x frames."""
     on_progress: OnProgress
     cancel: CancelToken
     log: Callable[[str], None]
@@ -59,7 +61,12 @@ class Runner:
 
     def _mesh(self, clip: ClipSpec, mesh: MeshSpec, context: JobContext) -> tuple[LoadedSource, DWMesh]:
         source = self._sources.clip(
-            clip, context.blobs, context.scratch, on_progress=context.on_progress, cancel=context.cancel
+            clip,
+            context.blobs,
+            context.scratch,
+            clip_pixels=context.clip_pixels,
+            on_progress=context.on_progress,
+            cancel=context.cancel,
         )
         context.log(f"clip: {source.clip.num_frames} frames of {source.clip.width}x{source.clip.height}")
         return source, self._sources.mesh(source, clip, mesh, context.blobs)
@@ -85,14 +92,14 @@ class Runner:
             recorder.picture("mask", i, mask.astype(np.uint8) * np.uint8(255))
 
         _, mesh = self._mesh(request.clip, request.mesh, context)
-        guides = self._draw(request, mesh, sources.trajectory(request.trajectory), context, on_frame)
+        guides = self._draw(request, mesh, ShotPlan(sources.trajectory(request.trajectory)), context, on_frame)
         recorder.array("coverage", -1, guides.coverage)
 
     def _draw(
         self,
         request: RenderGuides | Generate,
         mesh: DWMesh,
-        trajectory: Trajectory,
+        plan: ShotPlan,
         context: JobContext,
         on_frame: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
     ) -> Guides:
@@ -102,17 +109,17 @@ class Runner:
             drawn[0] = True
             return render_guides(
                 mesh,
-                trajectory,
+                plan.trajectory,
                 rasterizer=request.raster.rasterizer,
                 options=sources.raster_options(request.raster),
-                source_first_frame=request.raster.source_first_frame,
+                source_first_frame=request.raster.source_first_frame or plan.source_first_frame,
                 on_frame=on_frame,
                 on_progress=context.on_progress,
                 cancel=context.cancel,
                 threads=self._threads,
             )
 
-        parts = (request.clip, request.mesh, request.raster, request.trajectory)
+        parts = (request.clip, request.mesh, request.raster, request.trajectory, plan.trim, plan.source_first_frame)
         guides = self._guides.get(msgspec.msgpack.encode(parts), draw)
         if not drawn[0] and on_frame is not None:
             for i in range(len(guides.mask)):
@@ -129,16 +136,27 @@ class Runner:
             raise SettingError(f"The {info.name} engine cannot run on this backend: {info.missing}")
         source, mesh = self._mesh(request.clip, request.mesh, context)
         trajectory = sources.trajectory(request.trajectory)
-        guides = self._draw(request, mesh, trajectory, context)
+        plan = plan_shot(trajectory, source.clip, settings, border_depth=mesh.options.border_depth)
+        if plan.message:
+            context.log(plan.message)
+        drawn = self._draw(request, mesh, plan, context)
+        guides = plan.without_lead_in(drawn)
         context.recorder.array("coverage", -1, guides.coverage)
         fps = request.fps if request.fps is not None else source.clip.fps
-        engine.generate(
-            GenerateRequest(guides, trajectory, source.clip, settings=settings, seed=request.seed, fps=fps),
+        generate_shot(
+            engine,
+            plan,
+            drawn,
+            source.clip,
+            settings=settings,
+            seed=request.seed,
+            fps=fps,
             on_frame=lambda i, frame: context.recorder.picture("frame", i, frame),
             on_progress=context.on_progress,
             cancel=context.cancel,
         )
-        context.recorder.document("take", take_info(request, source.clip, settings, fps, info.licence, guides))
+        take = take_info(request, source.clip, settings, fps, info.licence, guides)
+        context.recorder.document("take", {**take, "lead_in_frames": plan.trim})
 
 
 def clip_info(source: LoadedSource, mesh: DWMesh) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Worker:
     job_id: str = ""
     started: float = 0.0
     heard: float = 0.0
+    moved: float = 0.0
+    """When its job was given to it or last made progress; heartbeats do not count."""
     start_at: float = 0.0
     backoff: float = FIRST_BACKOFF_S
     kill_at: float | None = None
@@ -79,12 +81,15 @@ class Pool:
     devices: Sequence[str]
     events: PoolEvents
     workers: list[Worker] = field(default_factory=list)
+    restarts: int = 0
+    """Processes that ended without being asked to."""
     _beat_at: float = 0.0
     _stopping: bool = False
 
     def __post_init__(self) -> None:
         self.socket = self.context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.AFFINITY, 1)  # not the I/O thread of bulk data
         self.socket.setsockopt(zmq.SNDHWM, 0)
         self.socket.setsockopt(zmq.RCVHWM, 0)
         self._address = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
@@ -114,7 +119,7 @@ class Pool:
 
     def run(self, worker: Worker, order: internal.RunJob) -> None:
         """Give an idle worker a job."""
-        worker.state, worker.job_id = "busy", order.job_id
+        worker.state, worker.job_id, worker.moved = "busy", order.job_id, time.monotonic()
         worker.kill_at, worker.kill_reason = None, ""
         self._send(worker, order)
         self.events.changed()
@@ -168,6 +173,7 @@ class Pool:
         if isinstance(message, internal.JobProgress | internal.ItemReady | internal.JobEnded):
             if message.job_id != worker.job_id:
                 return
+            worker.moved = worker.heard
             if isinstance(message, internal.JobEnded):
                 worker.state, worker.job_id, worker.kill_at = "idle", "", None
                 worker.backoff = FIRST_BACKOFF_S
@@ -202,6 +208,10 @@ class Pool:
             elif worker.state != "starting" and now - worker.heard > self.settings.worker_silent_s:
                 worker.kill_reason = f"was silent for {self.settings.worker_silent_s:g} seconds"
                 self._kill(worker)
+            elif worker.job_id and now - worker.moved > self.settings.job_stall_s:
+                # Its heartbeats come from a thread of their own and would go on while the job itself hangs.
+                worker.kill_reason = f"made no progress for {self.settings.job_stall_s:g} seconds"
+                self._kill(worker)
 
     def _start(self, worker: Worker) -> None:
         worker.token, worker.identity, worker.details = secrets.token_urlsafe(32), b"", None
@@ -213,10 +223,14 @@ class Pool:
                 environment[variable] = str(self.settings.threads)
         command = [sys.executable, "-m", "ex4d_backend.worker", "--server", self._address, "--device", worker.device]
         command += ["--threads", str(self.settings.threads)]
-        with self.log_path(worker).open("ab") as output:
-            worker.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
+        try:
+            with self.log_path(worker).open("ab") as output:
+                worker.process = subprocess.Popen(
+                    command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                )
+        except OSError as error:  # a full or read-only disk, no memory, no process left
+            self._died(worker, f"could not be started ({error.strerror or error})")
+            return
         worker.started = worker.heard = time.monotonic()
         worker.state, worker.job_id, worker.kill_at, worker.kill_reason = "starting", "", None, ""
         log.info("worker %s started as process %d", worker.device, worker.process.pid)
@@ -241,6 +255,7 @@ class Pool:
         worker.start_at = time.monotonic() + (0.0 if reason == "cancelled" else worker.backoff)
         worker.backoff = min(LONGEST_BACKOFF_S, worker.backoff * 2)
         if not self._stopping:
+            self.restarts += 1
             log.warning("worker %s %s", worker.device, reason)
         if job_id:
             self.events.crashed(job_id, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ class Recorder:
                 order=order,
                 size=data.nbytes,
                 sha256=hashlib.sha256(data).hexdigest(),
+                crc32=zlib.crc32(data),
             )
         )
 

@@ -20,22 +20,24 @@ from ex4d_backend.blobs import BlobStore
 from ex4d_backend.desk import JobDesk, Refusal
 from ex4d_backend.folder_lock import FolderLock
 from ex4d_backend.keys import Gatekeeper, KeyRing, key_of
+from ex4d_backend.metrics import MetricsPage, metrics_text
 from ex4d_backend.pool import Pool, PoolEvents
 from ex4d_backend.process import Waker, package_version, resident_bytes
 from ex4d_backend.sessions import Session, Sessions, send
 from ex4d_backend.settings import ServerSettings, split_address
 from ex4d_backend.store import Job, JobStore
-from ex4d_backend.transfers import Transfers
+from ex4d_backend.transfers import Transfers, is_small
+from ex4d_backend.wording import without_paths
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
-from ex4d_protocol.base import PROTOCOL_MAJOR
+from ex4d_protocol.base import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from ex4d_protocol.errors import FrameError
 
 log = logging.getLogger("ex4d_backend.server")
 
 CONTROL_PER_ROUND, DATA_PER_ROUND = 64, 4
 _NOT_ALLOWED = m.ErrorReply(code="not_allowed", message="This client's key was revoked; ask for a new one.")
-HOUSEKEEPING_S, SWEEP_S = 0.1, 60.0
+HOUSEKEEPING_S, METRICS_S, SWEEP_S = 0.1, 1.0, 60.0
 
 
 class Server:
@@ -49,11 +51,13 @@ class Server:
         self._started = time.monotonic()
         self._stop_asked = 0
         self._drain_until: float | None = None
-        self._next_housekeeping = self._next_sweep = 0.0
+        self._next_housekeeping = self._next_sweep = self._next_metrics = 0.0
+        self._rate_limited = 0
         self._verified: deque[tuple[str, str]] = deque()
         self._versions = {name: package_version(name) for name in ("ex4d", "pyzmq", "msgspec", "numpy")}
         self._lock = FolderLock(settings.folder)
-        self._context: zmq.Context[Any] = zmq.Context()
+        # Two I/O threads: bulk data keeps one busy, so everything else has the other to itself.
+        self._context: zmq.Context[Any] = zmq.Context(io_threads=2)
         try:
             self._open(settings)
         except BaseException:
@@ -65,20 +69,21 @@ class Server:
         self._keys = KeyRing(settings.folder) if settings.curve else None
         self._gate = Gatekeeper(self._context, self._keys) if self._keys else None
         host, port = split_address(settings.address)
-        self._control, self.port = self._bind(host, port)
+        self._control, self.port = self._bind(host, port, io_thread=0)
         data_host, data_port = split_address(settings.data_address) if settings.data_address else (host, 0)
-        self._data, self.data_port = self._bind(data_host, data_port)
+        self._data, self.data_port = self._bind(data_host, data_port, io_thread=1)
         self.address = f"tcp://{host}:{self.port}"
         self._wake_receiver = self._context.socket(zmq.PULL)
         self._wake_receiver.bind("inproc://wake")
-        self.sessions = Sessions()
+        self.sessions = Sessions(requests_per_s=settings.requests_per_s, limit=settings.clients)
+        store = JobStore(settings.folder / "jobs.sqlite")
         self._blobs = BlobStore(
             settings.folder / "blobs",
+            clock=store.clock,
             blob_bytes=settings.blob_bytes,
             room_for=self._room_for,
             on_verified=Waker(self._context, self._verified),
         )
-        store = JobStore(settings.folder / "jobs.sqlite")
         self.desk = JobDesk(settings, store, self._blobs, push=self._push, room_for=self._room_for)
         self._transfers = Transfers(self._data, self.sessions, self._blobs, self.desk, self.sessions.drop)
         events = PoolEvents(self.desk.take, self.desk.crashed, self._capabilities_changed)
@@ -86,11 +91,13 @@ class Server:
         self.pool = Pool(settings, self._context, devices.wanted_devices(settings.devices), events)
         self.desk.pool = self.pool
         self._presets = devices.preset_specs()
+        self._metrics = MetricsPage(settings.metrics_port) if settings.metrics_port else None
 
-    def _bind(self, host: str, port: int) -> tuple[zmq.Socket[Any], int]:
+    def _bind(self, host: str, port: int, *, io_thread: int) -> tuple[zmq.Socket[Any], int]:
         socket = self._context.socket(zmq.ROUTER)
         for option, value in (
             (zmq.LINGER, 0),
+            (zmq.AFFINITY, 1 << io_thread),
             (zmq.ROUTER_MANDATORY, 1),
             (zmq.MAXMSGSIZE, framing.MAX_FRAME_BYTES),
             (zmq.SNDHWM, 1000),
@@ -171,7 +178,17 @@ class Server:
         self._drop_revoked()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
+            self._sweep()
+        if self._metrics is not None and now >= self._next_metrics:
+            self._next_metrics = now + METRICS_S
+            counts = {"restarts": self.pool.restarts, "rate_limited": self._rate_limited}
+            self._metrics.publish(metrics_text(self._health(), ended=self.desk.ended, **counts))
+
+    def _sweep(self) -> None:
+        try:
             self.desk.sweep()
+        except OutputError as error:  # a full or read-only disk: what is there stays
+            log.error("nothing could be cleaned up: %s", error)
 
     def _drop_revoked(self) -> None:
         """Results go out without being asked for each: a revoked client's session must end by itself."""
@@ -184,6 +201,8 @@ class Server:
                 self.sessions.drop(session)
 
     def _close(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
         self.pool.shut_down()
         self._blobs.close()
         self.desk.close()
@@ -212,7 +231,9 @@ class Server:
             except Refusal as refusal:
                 self._reply(socket, identity, refusal.reply, request_id)
             except Ex4dError as error:
-                self._reply(socket, identity, m.ErrorReply(code="bad_request", message=str(error)), request_id)
+                code: Any = "storage_full" if isinstance(error, OutputError) else "bad_request"
+                text = without_paths(str(error))
+                self._reply(socket, identity, m.ErrorReply(code=code, message=text), request_id)
             except Exception:  # one message must never end the server
                 log.exception("a message could not be handled")
                 text = "The backend hit a fault while it handled this message; its log says more."
@@ -243,6 +264,8 @@ class Server:
             session = self.sessions.control(identity)
             if session is None:
                 raise Refusal("no_session", "This connection has not said Hello (or the backend has restarted).")
+            if not isinstance(message, m.CancelJob | m.Ping):
+                self._limit(session)
             reply = self._answer(session, message)
         self._reply(self._control, identity, reply, received.header.id)
 
@@ -257,6 +280,8 @@ class Server:
         session = self.sessions.data(identity)
         if session is None:
             raise Refusal("no_session", "This connection is not attached to a session.")
+        if isinstance(message, m.GetResults) or (isinstance(message, m.PutChunk) and is_small(received)):
+            self._limit(session, f"blob {message.sha256}" if isinstance(message, m.PutChunk) else "")
         self._transfers.handle(session, received)
 
     def _answer(self, session: Session, message: Any) -> msgspec.Struct:
@@ -285,6 +310,12 @@ class Server:
         kind = type(message).__name__
         raise Refusal("bad_message", f"{kind} belongs on the data socket, not on the control socket.")
 
+    def _limit(self, session: Session, detail: str = "") -> None:
+        if session.bucket is not None and not session.bucket.take():
+            self._rate_limited += 1
+            text = f"More than {self.settings.requests_per_s:g} requests a second came from this client; wait a little."
+            raise Refusal("rate_limited", text, detail=detail)
+
     # --- answers ------------------------------------------------------------------------------------------
 
     def _welcome(self, identity: bytes, hello: m.Hello, frame: zmq.Frame) -> m.Welcome:
@@ -297,6 +328,9 @@ class Server:
         # With encryption the key's name owns the jobs, whatever client_id says.
         owner = (self._keys.owner(key) if self._keys else None) or hello.client_id
         session = self.sessions.open(identity, owner, hello.client_name, key)
+        if session is None:
+            text = f"The backend serves {self.settings.clients} connections already; try again later."
+            raise Refusal("rate_limited", text)
         log.info("client %s connected (%s)", hello.client_name or "?", hello.versions)
         return m.Welcome(
             session=session.token,
@@ -304,6 +338,8 @@ class Server:
             server_id=self.server_id,
             capabilities=self._capabilities(),
             ping_interval_s=self.settings.ping_interval_s,
+            major=PROTOCOL_MAJOR,
+            minor=PROTOCOL_MINOR,
             versions=self._versions,
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from ex4d_backend.limits import Bucket
 from ex4d_protocol import framing
 from ex4d_protocol.messages import Item
 
@@ -49,6 +50,8 @@ class Session:
     data_identity: bytes = b""
     heard: float = field(default_factory=time.monotonic)
     streams: dict[str, Stream] = field(default_factory=dict)
+    bucket: Bucket | None = None
+    """Its requests on either socket; None: not limited."""
     wanted_blobs: set[str] = field(default_factory=set)
     """Blobs it was told are missing: it hears when they are complete."""
 
@@ -56,7 +59,9 @@ class Session:
 class Sessions:
     """All sessions, by the identities of their sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, requests_per_s: float, limit: int) -> None:
+        """``limit`` sessions at a time, each with ``requests_per_s`` in the long run."""
+        self._requests_per_s, self._limit = requests_per_s, limit
         self._by_control: dict[bytes, Session] = {}
         self._by_data: dict[bytes, Session] = {}
         self._by_token: dict[str, Session] = {}
@@ -67,10 +72,15 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._by_control)
 
-    def open(self, identity: bytes, owner: str, client_name: str, key: str = "") -> Session:
-        """A client said Hello; an earlier session on the same socket is replaced."""
-        self.drop(self._by_control.get(identity))
-        session = Session(identity, owner, client_name, key)
+    def open(self, identity: bytes, owner: str, client_name: str, key: str = "") -> Session | None:
+        """A client said Hello; an earlier session on the same socket is replaced. None if there are too many."""
+        earlier = self._by_control.get(identity)
+        if earlier is None and len(self._by_control) >= self._limit:
+            return None
+        # Saying Hello again does not refill the bucket.
+        bucket = earlier.bucket if earlier is not None else Bucket(self._requests_per_s)
+        self.drop(earlier)
+        session = Session(identity, owner, client_name, key, bucket=bucket)
         self._by_control[identity] = session
         self._by_token[session.token] = session
         return session

@@ -33,11 +33,23 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     devices: tuple[str, ...] = ("auto",)
     """One worker each: "cpu", "cuda:0", ...; "auto" takes every NVIDIA GPU, or the CPU if there is none."""
     log_level: str = "info"
+    """debug, info, warning or error."""
+    log_format: str = "text"
+    """text, or json: one JSON object per line."""
     curve: bool = False
     """Encrypt and admit only allowed client keys; needed for any address that is not loopback."""
     threads: NotNegative = 0
     """CPU threads of a worker; 0 means all cores."""
     queued_jobs: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    """Jobs that may wait, of all clients together."""
+    clients: Annotated[int, msgspec.Meta(ge=1)] = 256
+    """Connections at a time."""
+    requests_per_s: Positive = 500.0
+    """Requests one connection may make in the long run; four times as many at once. Cancels are never held back."""
+    clip_pixels: Annotated[int, msgspec.Meta(ge=4)] = 2048 * 2048 * 1000
+    """Largest clip, width x height x frames: what it is in a worker's memory is about 20 bytes each."""
+    metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Prometheus metrics at http://127.0.0.1:PORT/metrics; 0 turns them off."""
     blob_bytes: Annotated[int, msgspec.Meta(ge=1)] = 16 << 30
     """Largest single upload."""
     storage_bytes: NotNegative = 0
@@ -45,14 +57,17 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     keep_free_bytes: NotNegative = 1 << 30
     """Uploads and jobs are refused when the disk has less than this left."""
     results_ttl_hours: Positive = 72.0
-    """Finished results nobody has acknowledged are deleted after this."""
+    """Finished results nobody has acknowledged are deleted after this; only time in which the server runs counts."""
     blobs_ttl_hours: Positive = 168.0
-    """Uploads that no job has used for so long are deleted."""
+    """Uploads that no job has used for so long are deleted; counted in the same way."""
     ping_interval_s: Positive = 2.0
     session_timeout_s: Positive = 120.0
     worker_ready_s: Positive = 180.0
     worker_silent_s: Positive = 30.0
     """A worker that sends no heartbeat for so long is killed."""
+    job_stall_s: Positive = 1800.0
+    """A running job that makes no progress for so long fails, and its worker is replaced. Loading a model from a slow
+    disk, or one step of one on a slow device, must fit into it."""
     cancel_grace_s: Positive = 5.0
     """A cancelled job that has not stopped by then is stopped by killing its worker."""
     drain_s: Positive = 30.0
@@ -99,6 +114,8 @@ def check_settings(settings: ServerSettings) -> None:
             )
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingError(f"log_level must be debug, info, warning or error, got {settings.log_level!r}.")
+    if settings.log_format not in ("text", "json"):
+        raise SettingError(f"log_format must be text or json, got {settings.log_format!r}.")
 
 
 def split_address(address: str) -> tuple[str, int]:

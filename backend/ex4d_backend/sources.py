@@ -10,16 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import av
 import msgspec
 import numpy as np
 
 from ex4d.clip.invalid import InvalidDepth
 from ex4d.clip.load import load_clip_with_report
+from ex4d.clip.video import open_video
 from ex4d.dwmesh import DWMesh
 from ex4d.errors import InputError, SettingError, ShapeError, TrajectoryError
 from ex4d.progress import CancelToken, OnProgress
 from ex4d.types import Clip, Intrinsics, MeshOptions, RasterOptions, Trajectory
 from ex4d_backend.blobs import blob_path
+from ex4d_backend.limits import too_many_pixels
 from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshSpec, RasterSpec, TrajectorySpec
 
 _SUFFIXES = {"video": ".video", "npz": ".npz", "npy": ".npy", "png_sequence": ".png", "exr_sequence": ".exr"}
@@ -63,7 +66,14 @@ class Sources:
         self._meshes: WarmCache[DWMesh] = WarmCache(1)
 
     def clip(
-        self, spec: ClipSpec, blobs: Path, scratch: Path, *, on_progress: OnProgress, cancel: CancelToken
+        self,
+        spec: ClipSpec,
+        blobs: Path,
+        scratch: Path,
+        *,
+        clip_pixels: int,
+        on_progress: OnProgress,
+        cancel: CancelToken,
     ) -> LoadedSource:
         """The clip of ``spec``, read from blobs through links with names of our own in ``scratch``."""
 
@@ -74,6 +84,7 @@ class Sources:
             video = _lay_out(spec.video, blobs, scratch / "video")
             depth = _lay_out(spec.depth, blobs, scratch / "depth")
             try:
+                _check_size(video, spec.num_frames, clip_pixels)
                 loaded = load_clip_with_report(
                     video,
                     depth,
@@ -113,7 +124,26 @@ def raster_options(spec: RasterSpec) -> RasterOptions:
         far=spec.far,
         mask_threshold=spec.mask_threshold,
         round_colors_down=spec.round_colors_down,
+        antialias=spec.antialias,
     )
+
+
+def _check_size(video: Path, num_frames: int | None, clip_pixels: int) -> None:
+    """Refuse a clip that would not fit in memory before it is decoded. Raises InputError or ClipError."""
+    with open_video(video) as (info, frames):
+        first = next(frames, None)
+    if first is None:
+        return  # the reader says what is wrong with it
+    height, width = first.shape[:2]
+    text = too_many_pixels(num_frames or info.num_frames or _count_packets(video), width, height, clip_pixels)
+    if text:
+        raise InputError(text)
+
+
+def _count_packets(video: Path) -> int:
+    """Frames of a video whose header does not say, without decoding them."""
+    with av.open(str(video)) as container:
+        return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
 
 
 def _key(spec: msgspec.Struct) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ex4d.errors import OutputError
+from ex4d_backend.clock import ServedClock
 from ex4d_protocol.messages import Item, JobState
 
 _SCHEMA = """
@@ -30,8 +31,10 @@ CREATE TABLE IF NOT EXISTS jobs (
     attempt INTEGER NOT NULL DEFAULT 1,
     acknowledged INTEGER NOT NULL DEFAULT 0,
     submitted_at REAL NOT NULL,
-    ended_at REAL
+    ended_at REAL,
+    cancelling INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_by_phase ON jobs (phase, seq);
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, seq);
 CREATE TABLE IF NOT EXISTS items (
@@ -42,7 +45,7 @@ CREATE TABLE IF NOT EXISTS items (
     PRIMARY KEY (job_id, idx)
 ) WITHOUT ROWID;
 """
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass
@@ -62,10 +65,14 @@ class Job:
     acknowledged: bool
     submitted_at: float
     ended_at: float | None
+    """In served seconds (see :class:`~ex4d_backend.clock.ServedClock`); ``submitted_at`` is the time of day."""
+    cancelling: bool
+    """A cancel was accepted; the job must not start again."""
     items: int = 0
     stage: str = ""
     done: int = 0
     total: int = 0
+    share: float = 0.0
 
     @property
     def final(self) -> bool:
@@ -91,18 +98,20 @@ class Job:
             queue_position=queue_position,
             kind=self.kind,
             title=self.title,
+            share=1.0 if self.phase == "done" else self.share,
         )
 
 
 _COLUMNS = (
-    "seq, job_id, owner, title, kind, priority, digest, phase, message, attempt, acknowledged, submitted_at, ended_at"
+    "seq, job_id, owner, title, kind, priority, digest, phase, message, attempt, acknowledged, submitted_at, ended_at, "
+    "cancelling"
 )
 
 
 class JobStore:
     """The job table. Every method commits before it returns; unfinished jobs are also kept in memory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Open or make the database. Raises OutputError if it cannot be written or is of a newer version."""
         self._path = path
         try:
@@ -113,10 +122,14 @@ class JobStore:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise OutputError(f"{path} was written by a newer backend; upgrade this one or use another --data-dir.")
+            if version == 1:
+                self._db.execute("ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0")
             self._db.executescript(_SCHEMA)
             self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except sqlite3.Error as error:
             raise OutputError(f"Cannot use the job table {path}: {error}; choose another --data-dir.") from None
+        served = self._db.execute("SELECT value FROM meta WHERE name = 'served_s'").fetchone()
+        self.clock = ServedClock(served[0] if served else 0.0, monotonic=monotonic)
         self._jobs: dict[str, Job] = {}
         for row in self._db.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY seq"):
             self._jobs[row[1]] = self._from_row(row)
@@ -140,7 +153,7 @@ class JobStore:
     @staticmethod
     def _from_row(row: tuple) -> Job:
         values = list(row)
-        values[10] = bool(values[10])
+        values[10], values[13] = bool(values[10]), bool(values[13])
         return Job(*values)
 
     def get(self, job_id: str) -> Job | None:
@@ -169,7 +182,20 @@ class JobStore:
                 (job_id, owner, title, kind, priority, request, digest, now),
             )
         job = Job(
-            cursor.lastrowid or 0, job_id, owner, title, kind, priority, digest, "queued", "", 1, False, now, None
+            cursor.lastrowid or 0,
+            job_id,
+            owner,
+            title,
+            kind,
+            priority,
+            digest,
+            "queued",
+            "",
+            1,
+            False,
+            now,
+            None,
+            False,
         )
         self._jobs[job_id] = job
         return job
@@ -180,13 +206,24 @@ class JobStore:
 
     def set_phase(self, job: Job, phase: str, message: str = "") -> None:
         """Move a job on."""
-        ended = time.time() if phase in ("done", "failed", "cancelled") else None
+        ended = self.clock() if phase in ("done", "failed", "cancelled") else None
         with self._writing() as db:
             db.execute(
                 "UPDATE jobs SET phase = ?, message = ?, ended_at = ? WHERE job_id = ?",
                 (phase, message, ended, job.job_id),
             )
         job.phase, job.message, job.ended_at = phase, message, ended
+
+    def set_cancelling(self, job: Job) -> None:
+        """Note that a running job is to stop, also should the server end before it has."""
+        with self._writing() as db:
+            db.execute("UPDATE jobs SET cancelling = 1 WHERE job_id = ?", (job.job_id,))
+        job.cancelling = True
+
+    def save_clock(self) -> None:
+        """Keep the time served so far for the next run."""
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('served_s', ?)", (self.clock(),))
 
     def start_over(self, job: Job) -> None:
         """Put a job whose run was lost back in the queue; its items so far do not count."""
@@ -196,7 +233,7 @@ class JobStore:
             )
             db.execute("DELETE FROM items WHERE job_id = ?", (job.job_id,))
         job.phase, job.message, job.attempt, job.items = "queued", "", job.attempt + 1, 0
-        job.stage, job.done, job.total = "", 0, 0
+        job.stage, job.done, job.total, job.share = "", 0, 0, 0.0
 
     def add_item(self, job: Job, item: Item) -> None:
         """Note a result item that is on disk."""

@@ -15,14 +15,22 @@ from ex4d_backend.blobs import BlobError, BlobStore
 from ex4d_backend.desk import JobDesk, Refusal
 from ex4d_backend.sessions import MAX_CREDIT, Session, Sessions, Stream, open_item, send
 from ex4d_backend.store import Job
+from ex4d_backend.wording import without_paths
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.base import MAX_CHUNK_BYTES
 
 log = logging.getLogger("ex4d_backend.transfers")
 
-PARTS_PER_ROUND = 4
+PARTS_PER_ROUND = 2
 STREAMS_PER_SESSION = 64
+SMALL_CHUNK_BYTES = 64 << 10
+
+
+def is_small(received: framing.Received) -> bool:
+    """Whether a chunk costs more to handle than to move: those count against the client's rate."""
+    sizes = (memoryview(b.buffer if isinstance(b, zmq.Frame) else b).nbytes for b in received.blobs)
+    return sum(sizes) < SMALL_CHUNK_BYTES
 
 
 class Transfers:
@@ -84,7 +92,7 @@ class Transfers:
             code: Any = error.code
             raise Refusal(code, str(error), detail=detail) from None
         except Ex4dError as error:
-            raise Refusal("storage_full", str(error), detail=detail) from None
+            raise Refusal("storage_full", without_paths(str(error)), detail=detail) from None
         complete = self._blobs.has(message.sha256, message.size)
         self._send(session, m.ChunkAck(sha256=message.sha256, received=have, complete=complete), received.header.id)
 

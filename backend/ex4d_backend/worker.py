@@ -23,6 +23,7 @@ from ex4d.errors import Cancelled, Ex4dError
 from ex4d.files import output_error
 from ex4d.progress import CancelToken, Progress
 from ex4d_backend import internal
+from ex4d_backend.wording import without_paths
 
 BEAT_S = 1.0
 SERVER_SILENT_S = 20.0
@@ -142,6 +143,7 @@ def run_job(runner: Any, link: Link, order: internal.RunJob) -> internal.JobEnde
             recorder=Recorder(items, order.job_id, link.send),
             scratch=scratch,
             blobs=Path(order.blobs),
+            clip_pixels=order.clip_pixels,
             on_progress=ProgressSender(link, order.job_id, log.line),
             cancel=token,
             log=log.line,
@@ -165,7 +167,7 @@ def run_job(runner: Any, link: Link, order: internal.RunJob) -> internal.JobEnde
     if log is not None:
         log.line(f"{outcome} {message}".rstrip())
         log.close()
-    return internal.JobEnded(order.job_id, outcome, message[:4000])
+    return internal.JobEnded(order.job_id, outcome, without_paths(message)[:4000])
 
 
 def _die_with_parent() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 PROTOCOL_MAJOR = 1
-PROTOCOL_MINOR = 0
+PROTOCOL_MINOR = 1
 """A new optional field or message raises the minor; anything an older peer would misread raises the major."""
 
 MAX_CHUNK_BYTES = 4 << 20
@@ -27,6 +27,8 @@ Name = Annotated[str, msgspec.Meta(max_length=128)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A whole number of things, not negative, exact in a double."""
 Scalar = bool | int | float | str | None
+JobPhase = Literal["queued", "running", "done", "failed", "cancelled"]
+FINAL_PHASES: frozenset[str] = frozenset({"done", "failed", "cancelled"})
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):

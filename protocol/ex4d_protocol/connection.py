@@ -18,10 +18,10 @@ import zmq
 
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
-from ex4d_protocol.base import PROTOCOL_MAJOR
+from ex4d_protocol.base import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from ex4d_protocol.errors import FrameError
 from ex4d_protocol.events import Connected, Disconnected, Event, Incompatible
-from ex4d_protocol.transport import Channel, data_address
+from ex4d_protocol.transport import HUNG_UP, Channel, data_address
 
 ConnectionState = Literal["disconnected", "connecting", "connected", "incompatible"]
 
@@ -107,7 +107,13 @@ class Connection(ABC):
         self._drop_channels()
         self.state, self._state_since = "connecting", time.monotonic()
         self._control = Channel(self._context, self.address, **self._security)
-        hello = m.Hello(client_id=self.client_id, client_name=self.client_name[:128], versions=self._versions)
+        hello = m.Hello(
+            client_id=self.client_id,
+            client_name=self.client_name[:128],
+            major=PROTOCOL_MAJOR,
+            minor=PROTOCOL_MINOR,
+            versions=self._versions,
+        )
         self._control.send(hello, request_id=next(self._ids))
 
     def _drop_channels(self) -> None:
@@ -138,6 +144,8 @@ class Connection(ABC):
     def _lose(self, reason: str) -> None:
         """Close, have everything asked fail, and plan the next attempt."""
         self._drop_channels()
+        if self.state == "connecting" and self._security["server_key"] is None and reason in HUNG_UP:
+            reason += "; if it is encrypted, this client needs its key and one of its own"
         self.state = "disconnected"
         self.last_failure = f"No backend at {self.address}: {reason}."
         self._retry_at = time.monotonic() + self._retry_s

@@ -17,6 +17,10 @@ class FrameError(ProtocolError):
         """The id in the header, where that much could be read; 0 otherwise."""
 
 
+class DamagedItem(ProtocolError):
+    """A whole result item does not have the checksum it was announced with."""
+
+
 class ConnectionFailed(ProtocolError):
     """No backend answers at the address, or it went away and did not come back in time."""
 

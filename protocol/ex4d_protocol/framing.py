@@ -99,7 +99,7 @@ def decode(frames: Sequence[Any], decoders: dict[str, msgspec.msgpack.Decoder[An
     try:
         message = decoder.decode(views[2])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FrameError(f"A {header.type} message cannot be read: {error}.", request_id=header.id) from None
+        raise FrameError(f"A {header.type} message cannot be read: {_brief(error)}.", request_id=header.id) from None
     return Received(header, message, tuple(frames[3:]))
 
 
@@ -117,7 +117,13 @@ def _decode_header(views: Sequence[memoryview]) -> Header:
     try:
         return _header_decoder.decode(views[1])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FrameError(f"A message's header cannot be read: {error}.") from None
+        raise FrameError(f"A message's header cannot be read: {_brief(error)}.") from None
+
+
+def _brief(error: Exception) -> str:
+    """An error's text, which may quote what was sent, cut to a length people read."""
+    text = str(error)
+    return text if len(text) <= 300 else f"{text[:140]} ... {text[-140:]}"
 
 
 def _check_sizes(sizes: Sequence[int], kind: str, request_id: int) -> None:

@@ -9,100 +9,22 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ex4d_protocol.base import (
-    MAX_CHUNK_BYTES,
-    PROTOCOL_MAJOR,
-    PROTOCOL_MINOR,
-    Count,
-    JobId,
-    Name,
-    Part,
-    Scalar,
-    Sha256,
-    Tagged,
-    Text,
+from ex4d_protocol.base import FINAL_PHASES, Count, JobId, JobPhase, Name, Tagged, Text
+from ex4d_protocol.bulk import (
+    AckResults,
+    BlobProgress,
+    BlobsMissing,
+    ChunkAck,
+    Credit,
+    GetResults,
+    HaveBlobs,
+    Item,
+    PutChunk,
+    ResultsAcknowledged,
+    ResultsEnd,
 )
-from ex4d_protocol.requests import BlobRef, Request
-
-# --- capabilities: what a server can do ---------------------------------------------------------------
-
-
-class SettingSpec(Part, frozen=True, kw_only=True):
-    """One setting an engine advertises; controls are built from it."""
-
-    name: Name
-    kind: Literal["int", "float", "bool", "str", "choice"]
-    default: Scalar
-    help: Text = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-
-
-class EngineSpec(Part, frozen=True, kw_only=True):
-    """What an engine is, needs and allows."""
-
-    name: Name
-    title: Text
-    settings: tuple[SettingSpec, ...] = ()
-    licence: Text = ""
-    is_preview: bool = False
-    available: bool = True
-    missing: Text = ""
-    """If not available: one sentence with the command that mends it."""
-
-
-class PresetSpec(Part, frozen=True, kw_only=True):
-    """A camera move the server can compute."""
-
-    name: Name
-    title: Text = ""
-    help: Text = ""
-    unit: Name = ""
-    """Of the amount: "degrees", "share of target distance", "focal factor", ..."""
-    amount: float = 0.0
-    """Default."""
-    minimum: float = 0.0
-    maximum: float = 0.0
-    easing: Name = ""
-    """Default."""
-    published: bool = False
-    """One of EX-4D's own curves."""
-
-
-class DeviceSpec(Part, frozen=True, kw_only=True):
-    """One compute device and the state of its worker process."""
-
-    name: Name
-    kind: Literal["cpu", "cuda"] = "cpu"
-    memory_bytes: Count = 0
-    """The device's own memory; 0 if unknown."""
-    worker: Literal["starting", "idle", "busy", "restarting"] = "starting"
-
-
-class Limits(Part, frozen=True, kw_only=True):
-    """What the server accepts."""
-
-    chunk_bytes: Count = MAX_CHUNK_BYTES
-    upload_window: Count = 8
-    """Unacknowledged PutChunk messages a client may have under way."""
-    blob_bytes: Count = 64 << 30
-    queued_jobs: Count = 1000
-    storage_bytes: Count = 0
-    """Disk quota of blobs and results together; 0 means the disk itself."""
-
-
-class Capabilities(Tagged, frozen=True, kw_only=True):
-    """S>C: inside Welcome, and again whenever it changes (a worker became ready, went away)."""
-
-    engines: tuple[EngineSpec, ...] = ()
-    """Empty until the first worker is ready."""
-    presets: tuple[PresetSpec, ...] = ()
-    devices: tuple[DeviceSpec, ...] = ()
-    limits: Limits = Limits()
-    licences: dict[str, str] = {}
-    """Licence by part in use (rasterizer, depth, engine)."""
-
+from ex4d_protocol.capabilities import Capabilities, DeviceSpec, EngineSpec, Limits, PresetSpec, SettingSpec
+from ex4d_protocol.requests import Request
 
 # --- connection ---------------------------------------------------------------------------------------
 
@@ -113,8 +35,9 @@ class Hello(Tagged, frozen=True, kw_only=True):
     client_id: JobId
     """Stays the same over reconnects and restarts; jobs belong to it."""
     client_name: Name = ""
-    major: int = PROTOCOL_MAJOR
-    minor: int = PROTOCOL_MINOR
+    major: int = 1
+    minor: int = 0
+    """Absent means (1, 0), whatever the reader's own version: senders of later versions fill both in."""
     versions: dict[str, str] = {}
     """Package versions, for logs."""
 
@@ -131,8 +54,9 @@ class Welcome(Tagged, frozen=True, kw_only=True):
     capabilities: Capabilities = Capabilities()
     ping_interval_s: float = 2.0
     """The client pings when it has sent nothing for so long; three silent intervals mean the peer is gone."""
-    major: int = PROTOCOL_MAJOR
-    minor: int = PROTOCOL_MINOR
+    major: int = 1
+    minor: int = 0
+    """Absent means (1, 0), whatever the reader's own version: senders of later versions fill both in."""
     versions: dict[str, str] = {}
 
 
@@ -164,6 +88,7 @@ ErrorCode = Literal[
     "blob_corrupt",
     "too_large",
     "queue_full",
+    "rate_limited",
     "storage_full",
     "unknown_job",
     "job_conflict",
@@ -184,50 +109,7 @@ class ErrorReply(Tagged, frozen=True, kw_only=True):
     job_id: str = ""
 
 
-# --- uploads ------------------------------------------------------------------------------------------
-
-
-class HaveBlobs(Tagged, frozen=True, kw_only=True):
-    """C>S: which of these does the server lack?"""
-
-    blobs: Annotated[tuple[BlobRef, ...], msgspec.Meta(max_length=100_000)]
-
-
-class BlobProgress(Part, frozen=True, kw_only=True):
-    """A blob the server has only the first ``received`` bytes of."""
-
-    sha256: Sha256
-    received: Count = 0
-
-
-class BlobsMissing(Tagged, frozen=True, kw_only=True):
-    """S>C: answer to HaveBlobs; blobs not listed are there."""
-
-    missing: tuple[BlobProgress, ...] = ()
-
-
-class PutChunk(Tagged, frozen=True, kw_only=True):
-    """C>S data, with one blob frame: bytes ``offset .. offset + len(frame)`` of a blob, in order."""
-
-    sha256: Sha256
-    size: Count
-    """Of the whole blob."""
-    offset: Count
-
-
-class ChunkAck(Tagged, frozen=True, kw_only=True):
-    """S>C data: the server has the first ``received`` bytes; a chunk that did not fit is sent from there."""
-
-    sha256: Sha256
-    received: Count
-    complete: bool = False
-    """Everything arrived and the digest was checked."""
-
-
 # --- jobs ---------------------------------------------------------------------------------------------
-
-JobPhase = Literal["queued", "running", "done", "failed", "cancelled"]
-FINAL_PHASES = frozenset({"done", "failed", "cancelled"})
 
 
 class SubmitJob(Tagged, frozen=True, kw_only=True):
@@ -260,6 +142,8 @@ class JobState(Tagged, frozen=True, kw_only=True):
     kind: Name = ""
     """"BuildMesh", "RenderGuides" or "Generate"."""
     title: Name = ""
+    share: float = 0.0
+    """New in 1.1. How much of the whole job is done, 0 to 1, its stages weighted; 1 only when the phase is "done"."""
 
 
 class JobAccepted(Tagged, frozen=True, kw_only=True):
@@ -313,73 +197,6 @@ class JobLog(Tagged, frozen=True, kw_only=True):
 
     job_id: JobId
     text: Annotated[str, msgspec.Meta(max_length=1 << 20)] = ""
-
-
-# --- results ------------------------------------------------------------------------------------------
-
-
-class GetResults(Tagged, frozen=True, kw_only=True):
-    """C>S data: stream this job's items from ``from_item`` on, as they are done, until ``ResultsEnd``.
-
-    At most ``credit`` Item messages are sent until :class:`Credit` allows more.
-    """
-
-    job_id: JobId
-    from_item: Count = 0
-    attempt: Count = 1
-    """The attempt ``from_item`` counts in; if the job has started over since, items come from 0."""
-    credit: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
-
-
-class Credit(Tagged, frozen=True, kw_only=True):
-    """C>S data: so many more Item messages may come."""
-
-    job_id: JobId
-    more: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
-
-
-class Item(Tagged, frozen=True, kw_only=True):
-    """S>C data, with one blob frame: one result item or, above the chunk limit, one part of it, in order."""
-
-    job_id: JobId
-    index: Count
-    """Order of production, from 0, without gaps, within one attempt."""
-    attempt: Count = 1
-    name: Name
-    """"frame", "colour", "mask", "vertices", "faces", "visible", "clip_info", "coverage", "take"."""
-    frame: int = -1
-    """0-based frame it belongs to; -1 if it belongs to the whole job."""
-    encoding: Literal["raw", "png", "json"] = "raw"
-    dtype: Name = ""
-    """For "raw": one of the allowed dtypes (little-endian), such as "<f4"."""
-    shape: tuple[Count, ...] = ()
-    order: Literal["C", "F"] = "C"
-    size: Count
-    """Bytes of the whole item."""
-    sha256: str = ""
-    """Digest of the whole item; empty if the server did not compute one."""
-    offset: Count = 0
-    """Where this part starts."""
-
-
-class ResultsEnd(Tagged, frozen=True, kw_only=True):
-    """S>C data: the job is final and every item it has was sent."""
-
-    job_id: JobId
-    items: Count
-    phase: JobPhase
-
-
-class AckResults(Tagged, frozen=True, kw_only=True):
-    """C>S: everything received is safe on the client's side; the server may delete the job's results."""
-
-    job_id: JobId
-
-
-class ResultsAcknowledged(Tagged, frozen=True, kw_only=True):
-    """S>C: answer to AckResults."""
-
-    job_id: JobId
 
 
 # --- questions answered at once -----------------------------------------------------------------------
@@ -444,3 +261,11 @@ ServerMessage = (
     Welcome | Attached | Pong | ErrorReply | Capabilities | BlobsMissing | ChunkAck | JobAccepted | JobState
     | CancelAccepted | JobList | JobLog | Item | ResultsEnd | ResultsAcknowledged | PresetReply | Health
 )  # fmt: skip
+
+__all__ = [
+    "FINAL_PHASES", "AckResults", "Attach", "Attached", "BlobProgress", "BlobsMissing", "CancelAccepted", "CancelJob",
+    "Capabilities", "ChunkAck", "ClientMessage", "Credit", "DeviceSpec", "EngineSpec", "ErrorCode", "ErrorReply",
+    "GetHealth", "GetJob", "GetJobLog", "GetResults", "HaveBlobs", "Health", "Hello", "Item", "JobAccepted", "JobList",
+    "JobLog", "JobPhase", "JobState", "Limits", "ListJobs", "Ping", "Pong", "PresetQuery", "PresetReply", "PresetSpec",
+    "PutChunk", "ResultsAcknowledged", "ResultsEnd", "ServerMessage", "SettingSpec", "SubmitJob", "Welcome",
+]  # fmt: skip

@@ -67,6 +67,12 @@ class MeshOptionsSpec(Part, frozen=True, kw_only=True):
     pixel_anchor: Literal["center", "corner"] = "center"
     blank_occluded_colors: bool = False
     hide_caps: bool = True
+    hidden_by: Literal["vertex", "face"] = "vertex"
+    """New in 1.1, as are all below."""
+    thickness: float | Literal["auto"] = "auto"
+    thickness_unit: Literal["share", "depth"] = "share"
+    edge_jump: float = 0.02
+    sharpen_edges: Literal["auto", "on", "off"] = "auto"
 
 
 class MeshEdit(Part, frozen=True, kw_only=True):
@@ -156,6 +162,8 @@ class RasterSpec(Part, frozen=True, kw_only=True):
     round_colors_down: bool = False
     source_first_frame: bool = False
     """Published rule: guide 0 is the source frame itself with a full mask."""
+    antialias: bool = False
+    """New in 1.1. Blend silhouette edges; only the rasterizer "nvdiffrast" can."""
 
 
 class BuildMesh(Tagged, frozen=True, kw_only=True):

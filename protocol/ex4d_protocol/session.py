@@ -17,7 +17,7 @@ import zmq
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.connection import Connection
-from ex4d_protocol.errors import UploadFailed
+from ex4d_protocol.errors import DamagedItem, UploadFailed
 from ex4d_protocol.events import (
     CapabilitiesChanged,
     Event,
@@ -33,8 +33,11 @@ from ex4d_protocol.tracking import TrackedJob
 from ex4d_protocol.uploads import Upload, UploadQueue
 
 MAX_RESUBMISSIONS = 3
-CREDIT = 16
-"""Item messages a job may have under way: at most 64 MiB wait for a client that does not read."""
+MAX_DAMAGED = 3
+"""Times one item may come with a wrong checksum before its job's results are given up."""
+RATE_LIMITED_PAUSE_S = 0.5
+CREDIT = 32
+"""Item messages a job may have under way: at most 128 MiB wait for a client that does not read."""
 
 
 class Session(Connection):
@@ -64,6 +67,8 @@ class Session(Connection):
         self._have_asked: dict[int, list[BlobRef]] = {}
         self._job_requests: dict[int, str] = {}
         self._uploads = UploadQueue()
+        self._waiting_until = 0.0
+        self._waiting: list[Callable[[], object]] = []
         self._jobs: dict[str, TrackedJob] = {}
 
     # --- what a caller asks for ---------------------------------------------------------------------------
@@ -162,9 +167,11 @@ class Session(Connection):
         """Do what can be done now, for about ``budget_s`` seconds at most, and report what happened."""
         deadline = time.monotonic() + budget_s
         self._tick(deadline)
-        self._advance_jobs()
+        if time.monotonic() >= self._waiting_until:
+            self._do_what_waited()
+            self._advance_jobs()
         self._events.extend(self._uploads.hash_some(deadline))
-        if self.state == "connected":
+        if self.state == "connected" and time.monotonic() >= self._waiting_until:
             self._ask_blobs()
             self._send_chunks(deadline)
         events = list(self._events)
@@ -190,7 +197,7 @@ class Session(Connection):
                 self._take_state(message.state if isinstance(message, m.JobAccepted) else message)
             case m.ResultsEnd():
                 job = self._jobs.get(message.job_id)
-                if job is not None:
+                if job is not None and reply_to in (0, job.fetch_request):
                     self._events.extend(job.take_end(message))
             case m.BlobsMissing():
                 self._events.extend(self._uploads.told_missing(self._have_asked.pop(reply_to, []), message))
@@ -230,8 +237,10 @@ class Session(Connection):
         self._questions.clear()
         self._have_asked.clear()
         self._job_requests.clear()
+        self._waiting.clear()  # the next connection asks everything anew
         for job in self._jobs.values():
-            job.fetching, job.assembly = False, bytearray()
+            job.fetching = False
+            job.drop_parts()
 
     def _no_connection(self) -> m.ErrorReply:
         text = self.last_failure or f"There is no connection to {self.address} yet."
@@ -239,22 +248,40 @@ class Session(Connection):
 
     def _take_state(self, state: m.JobState) -> None:
         job = self._jobs.get(state.job_id)
-        if job is not None:
+        if job is not None and not job.view.rejected:
             job.take_state(state)
             self._events.append(JobChanged(state))
             self._fetch_if_wanted(job)
 
     def _take_item(self, item: m.Item, received: framing.Received) -> None:
         job = self._jobs.get(item.job_id)
-        if job is None or not received.blobs:
+        if job is None or not received.blobs or received.header.reply_to not in (0, job.fetch_request):
+            return  # the rest of an earlier GetResults, still under way when a later one was sent
+        try:
+            self._events.extend(job.take_item(item, received.blobs[0]))
+        except DamagedItem as error:
+            self._fetch_again(job, str(error))
             return
-        self._events.extend(job.take_item(item, received.blobs[0]))
-        if self._data is not None:
-            self._data.send(m.Credit(job_id=item.job_id, more=1))
+        # Given back a few at a time: each Credit wakes the server.
+        job.owed_credit += 1
+        if job.owed_credit >= CREDIT // 4 and self._data is not None:
+            self._data.send(m.Credit(job_id=item.job_id, more=job.owed_credit))
+            job.owed_credit = 0
+
+    def _fetch_again(self, job: TrackedJob, damage: str) -> None:
+        """Ask for the items from the damaged one on once more; give the job's results up if that does not help."""
+        if job.damaged < MAX_DAMAGED:
+            job.fetching = False
+            self._fetch_if_wanted(job)
+        else:
+            text = f"{damage[:-1]}, {job.damaged} times; the backend's disk or the connection is faulty."
+            self._reject(job, "item_damaged", text)
 
     def _take_error(self, error: m.ErrorReply, reply_to: int) -> None:
         job_id = self._job_requests.pop(reply_to, error.job_id)
-        if error.code == "incompatible" and self.state == "connecting":
+        if error.code == "rate_limited" and self.state == "connected" and reply_to not in self._questions:
+            self._wait_a_little(error, reply_to, self._jobs.get(job_id))
+        elif error.code == "incompatible" and self.state == "connecting":
             self._take_incompatible(error.message)
         elif error.code == "no_session":
             self._lose("it has restarted and no longer knows this session")
@@ -272,6 +299,31 @@ class Session(Connection):
             self._take_job_error(self._jobs[job_id], error)
         elif self.state == "connecting":
             self._lose(error.message)
+
+    def _wait_a_little(self, error: m.ErrorReply, reply_to: int, job: TrackedJob | None) -> None:
+        """The server asks for patience: do what it refused again later, and nothing new until then."""
+        self._waiting_until = time.monotonic() + RATE_LIMITED_PAUSE_S
+        if reply_to in self._have_asked:
+            refs = self._have_asked.pop(reply_to)
+            self._waiting.append(lambda: self._uploads.ask_again(refs))
+        elif error.detail.startswith("blob "):
+            self._waiting.append(lambda: self._uploads.send_again(error.detail[5:]))
+        elif job is not None and job.stage == "submitting":
+            job.stage = "gathering"
+        elif job is not None and job.stage == "asking":
+            self._waiting.append(lambda: self._ask_job(job))
+        elif job is not None and job.ack_wanted:
+            self._waiting.append(lambda: self.ack(job.view.job_id))
+        else:
+            for each in self._jobs.values():
+                if each.fetching and each.fetch_request == reply_to:
+                    each.fetching = False
+                    self._waiting.append(lambda fetched=each: self._fetch_if_wanted(fetched))
+
+    def _do_what_waited(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for again in waiting:
+            again()
 
     def _take_job_error(self, job: TrackedJob, error: m.ErrorReply) -> None:
         retry = error.code in ("blob_missing", "unknown_job") and job.request is not None
@@ -302,9 +354,11 @@ class Session(Connection):
     def _fetch_if_wanted(self, job: TrackedJob) -> None:
         wanted = job.fetch and job.stage == "confirmed" and not job.view.results_complete
         if wanted and not job.fetching and self._data is not None and self.state == "connected":
-            job.fetching = True
+            job.fetching, job.owed_credit = True, 0
+            job.drop_parts()
             get = m.GetResults(job_id=job.view.job_id, from_item=job.next_item, attempt=job.attempt, credit=CREDIT)
-            self._data.send(get, request_id=next(self._ids))
+            job.fetch_request = next(self._ids)
+            self._data.send(get, request_id=job.fetch_request)
 
     def _advance_jobs(self) -> None:
         """Send each gathering job whose uploads are all on the server."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import zmq
 
-from ex4d_protocol.errors import FrameError
+from ex4d_protocol.errors import DamagedItem, FrameError
 from ex4d_protocol.events import Event, ItemReceived, JobView, ResultsComplete
 from ex4d_protocol.framing import Buffer
 from ex4d_protocol.messages import FINAL_PHASES, Item, JobState, ResultsEnd
@@ -38,13 +40,20 @@ class TrackedJob:
     fetch: bool = True
     fetching: bool = False
     """GetResults was sent in this connection."""
+    fetch_request: int = 0
+    """Its request id; Items that answer another are not wanted any more."""
     cancel_wanted: bool = False
     ack_wanted: bool = False
     resubmissions: int = 0
     next_item: int = 0
     attempt: int = 1
-    assembly: bytearray = field(default_factory=bytearray)
-    """The parts so far of an item that comes in several."""
+    assembly: memoryview | None = None
+    """Where an item that comes in several parts is put together, ``assembled`` bytes of it so far."""
+    assembled: int = 0
+    owed_credit: int = 0
+    """Item messages taken since credit was last given back."""
+    damaged: int = 0
+    """How often the next item has come with a wrong checksum."""
 
     @property
     def final(self) -> bool:
@@ -62,18 +71,21 @@ class TrackedJob:
         data = memoryview(blob.buffer if isinstance(blob, zmq.Frame) else blob)
         if item.attempt != self.attempt:
             self.attempt, self.next_item = item.attempt, 0
-            self.assembly = bytearray()
+            self.drop_parts()
         if item.index < self.next_item:
-            return  # an answer to an earlier GetResults, still under way when a later one was sent
-        if item.index > self.next_item or item.offset != len(self.assembly) or item.size > MAX_ITEM_BYTES:
+            return  # delivered already
+        if item.index > self.next_item or item.offset != self.assembled or item.size > MAX_ITEM_BYTES:
             raise FrameError(
                 f"Item {item.index} of job {item.job_id} came out of order (expected {self.next_item}, "
-                f"offset {len(self.assembly)}, got offset {item.offset})."
+                f"offset {self.assembled}, got offset {item.offset})."
             )
         whole = self._assemble(item, data)
         if whole is None:
             return
-        self.next_item += 1
+        if item.crc32 is not None and zlib.crc32(whole) != item.crc32:
+            self.damaged += 1
+            raise DamagedItem(f"Item {item.index} ({item.name}) of job {item.job_id} is damaged: wrong checksum.")
+        self.next_item, self.damaged = self.next_item + 1, 0
         key = (item.name, item.frame)
         if key not in self.view.received:
             self.view.received[key] = item.size
@@ -86,11 +98,22 @@ class TrackedJob:
             return data
         if not data.nbytes:
             raise FrameError(f"A part of item {item.index} of job {item.job_id} is empty.")
-        self.assembly += data
-        if len(self.assembly) < item.size:
+        if self.assembly is None:
+            # Not cleared first: the pages are touched once, by the data itself.
+            self.assembly = np.empty(item.size, np.uint8).data
+        if self.assembly.nbytes != item.size:
+            raise FrameError(f"Item {item.index} of job {item.job_id} changed its size between two parts.")
+        self.assembly[self.assembled : self.assembled + data.nbytes] = data
+        self.assembled += data.nbytes
+        if self.assembled < item.size:
             return None
-        whole, self.assembly = self.assembly, bytearray()
-        return memoryview(whole)
+        whole = self.assembly
+        self.drop_parts()
+        return whole
+
+    def drop_parts(self) -> None:
+        """Forget the parts of an item that will come again."""
+        self.assembly, self.assembled = None, 0
 
     def take_end(self, end: ResultsEnd) -> Iterator[Event]:
         """Note that no more items come."""

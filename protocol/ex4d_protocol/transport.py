@@ -11,13 +11,18 @@ import zmq
 import zmq.utils.monitor
 
 from ex4d_protocol import framing
-from ex4d_protocol.errors import FrameError
+from ex4d_protocol.errors import ConnectionFailed, FrameError
 
 _HANDSHAKE_FAILURES = {
     zmq.Event.HANDSHAKE_FAILED_AUTH: "it refused this client's key; have the key allowed on the server",
     zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "the encryption handshake failed; check the server's key",
     zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "the encryption handshake failed; check the keys on both sides",
 }
+
+
+CLOSED = "it closed the connection"
+HUNG_UP = frozenset({CLOSED, *_HANDSHAKE_FAILURES.values()})
+"""Reasons that a client without keys also gets from an encrypted server, which cannot tell it more."""
 
 
 class Channel:
@@ -50,7 +55,11 @@ class Channel:
         for event in _HANDSHAKE_FAILURES:
             watched |= event
         self._monitor: zmq.Socket[Any] = self._socket.get_monitor_socket(watched)
-        self._socket.connect(address)
+        try:
+            self._socket.connect(address)
+        except zmq.ZMQError:
+            self.close()
+            raise ConnectionFailed(f"{address!r} is no address; it looks like tcp://127.0.0.1:7764.") from None
 
     def send(self, message: msgspec.Struct, *, request_id: int = 0, blobs: Sequence[framing.Buffer] = ()) -> bool:
         """Queue a message; blobs are not copied. False if the outgoing queue is full."""
@@ -83,7 +92,7 @@ class Channel:
             if event == zmq.Event.CLOSED:
                 reason = "nothing answers there"
             elif event == zmq.Event.DISCONNECTED:
-                reason = "it closed the connection"
+                reason = CLOSED
         return reason
 
     def wait(self, timeout_s: float, other: Channel | None = None) -> None:

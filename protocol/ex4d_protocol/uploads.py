@@ -137,6 +137,14 @@ class UploadQueue:
             if upload not in self._unasked and blob.sha256 not in self._asked and upload not in self._sending:
                 self._unasked.append(upload)
 
+    def send_again(self, digest: str) -> None:
+        """A chunk was turned away for now: find out what the server has, and go on from there."""
+        upload = self._by_digest.get(digest)
+        if upload is not None and upload in self._sending:
+            self._sending.remove(upload)
+            upload._in_flight = 0
+            self._unasked.append(upload)
+
     def restart(self) -> None:
         """A new connection: ask again about everything that is hashed."""
         self._asked.clear()
@@ -148,8 +156,14 @@ class UploadQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether there is anything to hash or send right now."""
-        return bool(self._hashing or self._unasked or any(u._next_offset < u.size for u in self._sending))
+        """Whether there is anything to hash or send right now; a full window is waited for, not polled."""
+        if self._hashing or self._unasked:
+            return True
+        return self._window_open and any(u._next_offset < u.size for u in self._sending)
+
+    @property
+    def _window_open(self) -> bool:
+        return sum(u._in_flight for u in self._sending) < self.window
 
     def hash_some(self, deadline: float) -> Iterator[Event]:
         """Hash slices until ``deadline`` (time.monotonic), at least one if there is any."""
@@ -206,12 +220,13 @@ class UploadQueue:
             elif not upload.has_source:
                 yield self._failed(upload, f"The server no longer has {ref.name or 'a file'}; upload it again.")
             else:
+                upload._in_flight = 0
                 upload._next_offset = upload._acked = min(missing[ref.sha256], upload.size)
                 self._sending.append(upload)
 
     def next_chunk(self) -> tuple[PutChunk, bytes | memoryview] | UploadError | None:
         """The next chunk the window allows, or the error that kept it from being read."""
-        if sum(u._in_flight for u in self._sending) >= self.window:
+        if not self._window_open:
             return None
         for upload in self._sending:
             if upload._next_offset < upload.size or (upload.size == 0 and not upload._in_flight):

@@ -6,14 +6,15 @@ import tomllib
 import pytest
 import zmq
 
-from backend.conftest import poses, until
+from backend.conftest import FRAMES, HEIGHT, WIDTH, poses, until
 from ex4d.errors import InputError
 from ex4d_backend.keys import KeyRing
+from ex4d_backend.wording import without_paths
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
-from ex4d_protocol.errors import RequestRefused
+from ex4d_protocol.errors import JobFailed, RequestRefused
 from ex4d_protocol.events import Disconnected
-from ex4d_protocol.requests import RenderGuides
+from ex4d_protocol.requests import BuildMesh, RenderGuides
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_unknown_keys_and_plain_clients_are_refused(encrypted):
     server_key = KeyRing(encrypted.data_dir).server_pair()[0]
     assert "refused this client's key" in refused(encrypted.address, server_key=server_key)
     assert "handshake failed" in refused(encrypted.address, server_key=zmq.curve_keypair()[0])
-    assert "No backend at" in refused(encrypted.address)
+    assert "if it is encrypted, this client needs its key" in refused(encrypted.address)
 
 
 def test_a_revoked_key_is_shut_out_while_it_is_connected(encrypted, connect):
@@ -103,3 +104,46 @@ def test_a_stolen_session_token_is_of_no_use_to_another_socket(backend, connect)
 def test_a_message_on_the_wrong_socket_is_refused(client):
     with pytest.raises(RequestRefused, match="data socket"):
         client.ask(m.GetResults(job_id="0123456789"))
+
+
+def test_requests_beyond_the_rate_are_turned_away_and_cancels_never(make_backend, connect, send_clip):
+    server = make_backend(environment={"EX4D_BACKEND_REQUESTS_PER_S": "20"}).start()
+    client = connect(server)
+    clip = send_clip(client)
+    with pytest.raises(RequestRefused, match="More than 20 requests a second"):
+        for _ in range(200):
+            client.ask(m.GetHealth())
+    assert isinstance(client.ask(m.Ping()), m.Pong)
+    with pytest.raises(RequestRefused, match="no job"):
+        client.ask(m.CancelJob(job_id="0123456789abcdef"))
+    job = client.submit(RenderGuides(clip=clip, trajectory=poses(3)))  # the client waits and asks again by itself
+    assert client.wait_job(job, 30).phase == "done"
+    assert len(client.jobs[job].received) == 7
+
+
+def test_no_more_clients_than_allowed_are_served(make_backend, connect):
+    server = make_backend(environment={"EX4D_BACKEND_CLIENTS": "2"}).start()
+    first, _ = connect(server), connect(server)
+    assert "serves 2 connections already" in refused(server.address)
+    assert isinstance(first.ask(m.GetHealth()), m.Health)
+
+
+def test_sentences_for_clients_name_files_but_no_folders():
+    for text, shown in (
+        ("Cannot write /data/jobs/ab12/items-1: the disk is full.", "Cannot write items-1: the disk is full."),
+        (r"Cannot read C:\models\wan\vae.pth.", "Cannot read vae.pth."),
+        ("~/weights/a.safetensors is missing", "a.safetensors is missing"),
+        ("see https://example.org/a/b; 16/9, and/or, 3 / 4", "see https://example.org/a/b; 16/9, and/or, 3 / 4"),
+        ("run: ex4d weights get wan", "run: ex4d weights get wan"),
+    ):
+        assert without_paths(text) == shown
+
+
+def test_a_clip_that_is_too_large_is_refused_before_it_is_read(make_backend, connect, send_clip):
+    server = make_backend(environment={"EX4D_BACKEND_CLIP_PIXELS": str(WIDTH * HEIGHT * FRAMES - 1)}).start()
+    client = connect(server)
+    clip = send_clip(client)
+    with pytest.raises(RequestRefused, match="more than this backend takes"):
+        client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(FRAMES))), 20)
+    with pytest.raises(JobFailed, match=f"{FRAMES} frames of {WIDTH}x{HEIGHT} are more"):
+        client.wait_job(client.submit(BuildMesh(clip=clip)), 30)

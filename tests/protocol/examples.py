@@ -181,3 +181,12 @@ SERVER_MESSAGES = [
     ),
 ]
 MESSAGES = CLIENT_MESSAGES + SERVER_MESSAGES
+
+# What 1.1 added, set; the messages above leave it at its default and so have the bytes of 1.0.
+MESH_1_1 = r.MeshSpec(options=r.MeshOptionsSpec(hidden_by="face", thickness=0.5, thickness_unit="depth"))
+MESSAGES_1_1 = [
+    m.SubmitJob(job_id=JOB, request=r.BuildMesh(clip=CLIP, mesh=MESH_1_1)),
+    m.JobState(job_id=JOB, phase="running", share=0.25),
+    m.Item(job_id=JOB, index=0, name="frame", size=3, crc32=0xFFFFFFFF),
+    m.ErrorReply(code="rate_limited", message="Wait a little."),
+]

@@ -136,3 +136,12 @@ def test_a_question_without_a_connection_fails_at_once():
             client.ask(m.GetHealth(), 5)
     finally:
         client.close()
+
+
+def test_what_is_no_address_is_named():
+    client = Client("nonsense")
+    try:
+        with pytest.raises(ConnectionFailed, match="'nonsense' is no address"):
+            client.connect()
+    finally:
+        client.close()

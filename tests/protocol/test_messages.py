@@ -14,9 +14,11 @@ from ex4d.types import MeshOptions, RasterOptions
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol import requests as r
-from protocol.examples import BLOB, CLIENT_MESSAGES, CLIP, GENERATE, MESSAGES, TRAJECTORY
+from protocol.examples import BLOB, CLIENT_MESSAGES, CLIP, GENERATE, MESSAGES, MESSAGES_1_1, TRAJECTORY
 
-GOLDEN = Path(__file__).parent / "golden_messages_1_0.json"
+FOLDER = Path(__file__).parent
+VERSIONS = {"1_0": MESSAGES, "1_1": MESSAGES_1_1}
+GOLDEN = [(version, message) for version, messages in VERSIONS.items() for message in messages]
 
 
 def test_examples_cover_every_message():
@@ -24,11 +26,35 @@ def test_examples_cover_every_message():
     assert {type(example).__name__ for example in MESSAGES} == names
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda x: type(x).__name__)
-def test_bytes_of_version_1_0_never_change(message):
-    golden = bytes.fromhex(json.loads(GOLDEN.read_text())[type(message).__name__])
+@pytest.mark.parametrize(("version", "message"), GOLDEN, ids=lambda x: x if isinstance(x, str) else type(x).__name__)
+def test_bytes_of_a_version_never_change(version, message):
+    golden = bytes.fromhex(json.loads((FOLDER / f"golden_messages_{version}.json").read_text())[type(message).__name__])
     assert msgspec.msgpack.encode(message) == golden
     assert msgspec.msgpack.decode(golden, type=type(message)) == message
+
+
+def test_a_peer_that_does_not_name_its_version_speaks_1_0():
+    silent = msgspec.msgpack.encode({"type": "Hello", "client_id": "0123456789"})
+    hello = msgspec.msgpack.decode(silent, type=m.Hello)
+    assert (hello.major, hello.minor) == (1, 0)
+
+
+def test_an_older_minor_reads_what_a_newer_one_sends():
+    """A 1.0 reader has no ``crc32`` and no ``share``: it ignores them and reads the rest."""
+
+    class Item(msgspec.Struct, tag=True):
+        job_id: str
+        index: int
+        name: str
+        size: int
+
+    class JobState(msgspec.Struct, tag=True):
+        job_id: str
+        phase: str
+
+    for message, old in ((MESSAGES_1_1[2], Item), (MESSAGES_1_1[1], JobState)):
+        read = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=old)
+        assert all(getattr(read, name) == getattr(message, name) for name in old.__struct_fields__)
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda x: type(x).__name__)

@@ -1,4 +1,4 @@
-"""``ex4d-backend keys``: who may connect to an encrypted backend."""
+"""``ex4d keys`` and ``ex4d-backend keys``: who may connect to an encrypted backend."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import typer
 from ex4d_backend.keys import KeyRing
 from ex4d_backend.settings import load_settings
 
-app = typer.Typer(help="Allow and shut out clients of an encrypted backend (curve = true).", no_args_is_help=True)
+app = typer.Typer(
+    help="Allow and shut out clients of an encrypted backend (curve = true). Run it where the backend runs.",
+    no_args_is_help=True,
+)
 
-DataDir = Annotated[Path | None, typer.Option(help="The backend's data folder.")]
-Config = Annotated[Path | None, typer.Option(help="The backend's TOML file of settings.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The backend's data folder.")]
+Config = Annotated[Path | None, typer.Option("--config", help="The backend's TOML file of settings.")]
 
 
 def _ring(data_dir: Path | None, config: Path | None) -> KeyRing:

@@ -1,0 +1,127 @@
+"""What the backend's commands share: where the backend is, who we are, and errors as sentences with an exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+import typer
+
+from ex4d import __version__
+from ex4d.errors import Cancelled, Ex4dError, InputError, SettingError
+from ex4d.files import atomic_path
+from ex4d_backend.settings import DEFAULT_PORT, split_address
+from ex4d_protocol.client import Client
+from ex4d_protocol.errors import ConnectionFailed, JobCancelled, JobFailed, ProtocolError, RequestRefused
+
+Backend = Annotated[
+    str,
+    typer.Option("--backend", envvar="EX4D_BACKEND", help="The backend's address, as it prints it when it starts."),
+]
+Keys = Annotated[
+    Path | None,
+    typer.Option("--keys", envvar="EX4D_KEYS", help="Keys of an encrypted backend: the output of 'ex4d keys new'."),
+]
+ClientId = Annotated[
+    str | None,
+    typer.Option(
+        "--client_id",
+        envvar="EX4D_CLIENT_ID",
+        help="Whose jobs. Default: this user's own id, kept in the user's data folder.",
+    ),
+]
+DEFAULT_BACKEND = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+
+
+class BackendError(Ex4dError):
+    """The backend cannot be reached or refused what was asked."""
+
+
+class JobError(Ex4dError):
+    """The job failed on the backend."""
+
+
+def own_client_id(folder: Path | None = None) -> str:
+    """The id this user's commands own jobs by; made on first use. Raises OutputError or SettingError."""
+    path = (folder or Path(platformdirs.user_data_dir("ex4d"))) / "client_id"
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            temporary.write_text(uuid.uuid4().hex + "\n", "ascii")
+    client_id = path.read_text("ascii", "replace").strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{8,64}", client_id):
+        raise SettingError(f"{path} does not hold a client id; remove the file to have a new one made.")
+    return client_id
+
+
+def read_keys(path: Path) -> dict[str, object]:
+    """The client's arguments for an encrypted backend. Raises InputError."""
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+        server, public, secret = (str(values[k]).encode("ascii") for k in ("server_key", "public_key", "secret_key"))
+    except OSError as error:
+        raise InputError(f"Cannot read the keys in {path}: {error.strerror or error}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeError, KeyError):
+        raise InputError(f"{path} does not hold keys; it must be what 'ex4d keys new NAME' printed.") from None
+    if any(len(key) != 40 for key in (server, public, secret)):
+        raise InputError(f"A key in {path} does not have 40 characters; copy the output of 'ex4d keys new' again.")
+    return {"server_key": server, "keypair": (public, secret)}
+
+
+@contextmanager
+def connected(backend: str, keys: Path | None, client_id: str | None, *, timeout_s: float = 3.0) -> Iterator[Client]:
+    """A connected client; leaving the block leaves the backend. Protocol errors inside become Ex4dErrors."""
+    given = read_keys(keys) if keys else {}
+    split_address(backend)
+    client = Client(
+        backend,
+        client_name="ex4d command line",
+        client_id=client_id or own_client_id(),
+        versions={"ex4d": __version__},
+        **given,  # pyright: ignore[reportArgumentType] - server_key and keypair
+    )
+    with translated():
+        try:
+            client.connect()
+            client.wait_connected(timeout_s)
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the protocol's errors into the library's, which the command line knows how to end with."""
+    try:
+        yield
+    except JobFailed as error:
+        raise JobError(f"The job failed: {error}") from None
+    except JobCancelled as error:
+        raise Cancelled(str(error)) from None
+    except (RequestRefused, ConnectionFailed, ProtocolError) as error:
+        raise BackendError(str(error)) from None
+
+
+def bytes_for_people(size: int) -> str:
+    """1536 -> "1.5 KiB"."""
+    value, unit = float(size), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder nothing could be written to before anything is sent. Raises InputError."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder with --output_dir.")
+    nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"Cannot write below {nearest}; name another folder with --output_dir.")

@@ -1,0 +1,86 @@
+"""kill -9 of the server in each state a job can be in; the next server takes everything up."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from contextlib import closing
+
+import psutil
+import pytest
+
+from backend.conftest import long_job, poses, until
+from ex4d_protocol import messages as m
+from ex4d_protocol.errors import JobCancelled
+from ex4d_protocol.events import Disconnected, ItemReceived, JobChanged, UploadProgress
+from ex4d_protocol.requests import RenderGuides
+
+
+def phases_of(server) -> dict[str, str]:
+    with closing(sqlite3.connect(server.data_dir / "jobs.sqlite")) as database:
+        return dict(database.execute("SELECT job_id, phase FROM jobs"))
+
+
+def no_result_is_half_written(server) -> None:
+    """Every item in the books is on disk whole, with its checksum."""
+    import msgspec
+
+    from ex4d_backend.internal import item_file
+
+    with closing(sqlite3.connect(server.data_dir / "jobs.sqlite")) as database:
+        rows = database.execute(
+            "SELECT i.job_id, i.idx, i.description, j.attempt FROM items i JOIN jobs j ON j.job_id = i.job_id"
+        ).fetchall()
+    for job_id, index, description, attempt in rows:
+        item = msgspec.msgpack.decode(description, type=m.Item)
+        folder = server.data_dir / "jobs" / hashlib.sha256(job_id.encode()).hexdigest()[:32] / f"items-{attempt}"
+        data = (folder / item_file(index)).read_bytes()
+        assert len(data) == item.size and hashlib.sha256(data).hexdigest() == item.sha256
+
+
+def test_a_kill_loses_no_job_in_any_state(make_backend, connect, send_clip):
+    """Done and not yet acknowledged, running, queued, and one whose upload is under way, all at the same kill."""
+    server = make_backend().start()
+    client = connect(server)
+    clip = send_clip(client)
+    done = client.submit(RenderGuides(clip=clip, trajectory=poses(3)), fetch=False)
+    client.wait_job(done, 30)
+    running = client.submit(long_job(clip, 300))
+    queued = client.submit(RenderGuides(clip=clip, trajectory=poses(4)))
+    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == running and e.frame > 5, 30)
+    upload = client.upload(os.urandom(1 << 20) * 40)
+    client.wait_for(lambda e: isinstance(e, UploadProgress) and e.stage == "send" and e.done > 2 << 20, 20)
+    workers = server.workers()
+    server.kill()
+    assert phases_of(server) == {done: "done", running: "running", queued: "queued"}
+    no_result_is_half_written(server)
+    lost = client.wait_for(lambda e: isinstance(e, Disconnected), 10)
+    assert server.address in lost.reason
+    until(lambda: not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers), 10)
+    server.start()
+    assert client.wait_job(running, 60).attempt == 2
+    assert client.wait_job(queued, 30).attempt == 1
+    assert client.wait_uploaded(upload, 30).sent_bytes < 2 * upload.size
+    client.fetch(done)
+    assert client.wait_job(done, 30).attempt == 1
+    assert [len(client.jobs[job].received) for job in (done, running, queued)] == [7, 601, 9]
+    no_result_is_half_written(server)
+
+
+def test_an_accepted_cancel_survives_a_kill(make_backend, connect, send_clip):
+    server = make_backend(environment={"EX4D_BACKEND_CANCEL_GRACE_S": "30"}).start()
+    client = connect(server)
+    job = client.submit(long_job(send_clip(client)), fetch=False)
+    client.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running", 30)
+    server.workers()[0].suspend()  # so that it is still cancelling when the server dies
+    assert not client.ask(m.CancelJob(job_id=job)).already_final
+    worker = server.workers()[0]
+    server.kill()
+    until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 10)
+    client.close()  # the client that asked is gone as well
+    server.start()
+    later = connect(server, client_id=client.client_id)
+    later.follow(job)
+    with pytest.raises(JobCancelled, match="restarted meanwhile"):
+        later.wait_job(job, 20)

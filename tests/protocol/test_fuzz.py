@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import random
+import resource
+import sys
+
+import pytest
+
+from ex4d_protocol import framing
+from ex4d_protocol.arrays import view_array
+from ex4d_protocol.client import Client
+from ex4d_protocol.errors import FrameError
+from ex4d_protocol.events import JobView
+from ex4d_protocol.messages import Item
+from ex4d_protocol.requests import Generate, RenderGuides
+from ex4d_protocol.tracking import TrackedJob
+from protocol.mutations import stream
+
+
+def resident() -> int:
+    """Highest resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def new_seed(name: str) -> int:
+    seed = random.SystemRandom().randrange(1 << 30)
+    print(f"{name}: seed {seed}")
+    return seed
+
+
+def read_all(seed: int, count: int, *, to_server: bool) -> int:
+    """Decode a stream; whatever is read is used as its receiver would. Returns how many were read."""
+    decoders = framing.CLIENT_DECODERS if to_server else framing.SERVER_DECODERS
+    read = 0
+    for frames in stream(seed, count, to_server=to_server):
+        try:
+            received = framing.decode(frames, decoders)
+        except FrameError as error:
+            assert str(error) and len(str(error)) < 2000, seed
+            continue
+        read += 1
+        use(received)
+    return read
+
+
+def use(received: framing.Received) -> None:
+    message = received.message
+    request = getattr(message, "request", None)
+    try:
+        if isinstance(request, RenderGuides | Generate):
+            request.trajectory.arrays()
+        if isinstance(message, Item):
+            blob = received.blobs[0] if received.blobs else b""
+            view_array(memoryview(blob), dtype=message.dtype, shape=message.shape, order=message.order)
+    except (FrameError, ValueError) as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize("to_server", [True, False], ids=["server", "client"])
+def test_damaged_messages_are_read_or_refused_in_one_sentence(to_server, request):
+    assert read_all(new_seed(request.node.name), 2500, to_server=to_server) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to_server", [True, False], ids=["server", "client"])
+def test_a_hundred_thousand_damaged_messages_grow_nothing(to_server, request):
+    seed = new_seed(request.node.name)
+    read_all(seed, 5000, to_server=to_server)
+    before = resident()
+    read_all(seed + 1, 60_000, to_server=to_server)
+    assert resident() - before < 32 << 20
+
+
+def test_a_client_survives_whatever_a_server_sends(request):
+    """The client's own handling behind the framing: state, items, uploads, questions."""
+    client = Client("tcp://127.0.0.1:1")
+    seed = new_seed(request.node.name)
+    try:
+        job = client.submit(lambda: None, job_id="0123456789abcdef")  # type: ignore[arg-type,return-value]
+        for frames in stream(seed, 2500, to_server=False):
+            client._jobs[job] = TrackedJob(JobView(job), stage="confirmed")
+            client.state = "connected"
+            try:
+                received = framing.decode(frames, framing.SERVER_DECODERS)
+                if type(received.message).__name__ not in ("Welcome", "Attached"):  # these open sockets
+                    client._handle(received)
+            except FrameError as error:
+                assert str(error), seed
+    finally:
+        client.close()
