@@ -1,9 +1,16 @@
 """Guides per second: mesh building and rasterizing a clip, beside Embree ray casting of the same meshes.
 
     python benchmarks/guides.py --size 512 512 --frames 49 --output guides.json
+    python benchmarks/guides.py --rasterizer nvdiffrast,triton --upstream ../EX-4D --golden tests/golden/recon
 
-Prints JSON. Compiling happens in a warm-up on a small clip and is reported apart. Embree (the embreex wheel) builds
+Prints JSON. With rasterizers of a GPU it measures each size of --sizes on the device instead: the clip from depth to
+colour and mask, its stages by CUDA events, memory, one frame, copies; how well rasterizers agree; with --golden the
+published program's pictures, and with --upstream its own loop in the same process on the same depth.
+
+On the CPU, compiling happens in a warm-up on a small clip and is reported apart. Embree (the embreex wheel) builds
 and traces two of the frames in the same run; its time per frame times the frame count is what the ratio compares.
+--mode chooses endless or solid meshes. With both, the two are measured one after the other and the ratio of their times
+is reported; peak memory then counts what ran before. Embree traces endless meshes only.
 """
 
 from __future__ import annotations
@@ -24,7 +31,7 @@ import numpy as np
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import FrameRenderer, render_guides
 from ex4d.raster import Camera, get_rasterizer
-from ex4d.types import Clip, Float32, Guides, Intrinsics, Trajectory
+from ex4d.types import Clip, Float32, Guides, Intrinsics, MeshOptions, RasterOptions, Trajectory
 
 NEAR = 2.5  # depth of the nearest thing in the synthetic clip, and about the radius of the move
 
@@ -75,22 +82,22 @@ def peak_rss_mib() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def warm_up(rasterizer: str) -> float:
+def warm_up(rasterizer: str, options: MeshOptions) -> float:
     """Compile (or load from the cache) everything the measurement will call; seconds."""
     small = synthetic_clip(2, 16, 16)
     trajectory = arc(small, 60)
 
     def run() -> None:
-        render_guides(DWMesh(small), trajectory, rasterizer=rasterizer, threads=1)
-        with FrameRenderer(DWMesh(small), threads=1) as live:
+        render_guides(DWMesh(small, options), trajectory, rasterizer=rasterizer, threads=1)
+        with FrameRenderer(DWMesh(small, options), threads=1) as live:
             live.render(0, Camera.of(trajectory, 0))
 
     return timed(run)[0]
 
 
-def stage_seconds(clip: Clip, trajectory: Trajectory, rasterizer: str) -> dict[str, float]:
+def stage_seconds(clip: Clip, trajectory: Trajectory, rasterizer: str, options: MeshOptions) -> dict[str, float]:
     """Each stage alone on one thread, summed over the clip."""
-    mesh, raster = DWMesh(clip), get_rasterizer(rasterizer)
+    mesh, raster = DWMesh(clip, options), get_rasterizer(rasterizer)
     build = draw = 0.0
     for i in range(len(trajectory)):
         seconds, surface = timed(lambda t=i: mesh.surface(t))
@@ -100,10 +107,10 @@ def stage_seconds(clip: Clip, trajectory: Trajectory, rasterizer: str) -> dict[s
     return {"mesh_build": build, "raster": draw}
 
 
-def single_frame_ms(clip: Clip, trajectory: Trajectory, threads: int) -> dict[str, float]:
+def single_frame_ms(clip: Clip, trajectory: Trajectory, threads: int, options: MeshOptions) -> dict[str, float]:
     """Latency of one frame for live display, median over the clip's frames, milliseconds."""
     new_frame, new_camera = [], []
-    with FrameRenderer(DWMesh(clip), threads=threads) as live:
+    with FrameRenderer(DWMesh(clip, options), threads=threads) as live:
         for i in range(len(trajectory)):
             camera = Camera.of(trajectory, i)
             new_frame.append(timed(lambda t=i, c=camera: live.render(t, c))[0])
@@ -166,14 +173,21 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
+    if args.mode != "both":
+        return measure_mode(args, MeshOptions(mode=args.mode))
+    endless, solid = measure_mode(args, MeshOptions(mode="endless")), measure_mode(args, MeshOptions(mode="solid"))
+    return {"endless": endless, "solid": solid, "solid_takes_times": solid["total_s"] / endless["total_s"]}
+
+
+def measure_mode(args: argparse.Namespace, options: MeshOptions) -> dict[str, Any]:
     height, width = args.size
-    compile_s = warm_up(args.rasterizer)
+    compile_s = warm_up(args.rasterizer, options)
     clip = synthetic_clip(args.frames, height, width)
     trajectory = arc(clip, args.degrees)
     clip_mib = peak_rss_mib()
 
     def whole() -> Guides:
-        return render_guides(DWMesh(clip), trajectory, rasterizer=args.rasterizer, threads=args.threads)
+        return render_guides(DWMesh(clip, options), trajectory, rasterizer=args.rasterizer, threads=args.threads)
 
     runs, cpu = [], []
     for _ in range(args.repeat):
@@ -183,6 +197,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     total, guides = min(seconds for seconds, _ in runs), runs[0][1]
     result: dict[str, Any] = {
         "rasterizer": args.rasterizer,
+        "mode": options.mode,
         "frames": args.frames,
         "height": height,
         "width": width,
@@ -200,9 +215,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "peak_rss_mib": peak_rss_mib(),
         "peak_rss_with_clip_only_mib": clip_mib,
     }
-    result["one_thread_s"] = stage_seconds(clip, trajectory, args.rasterizer)
-    result["single_frame_ms"] = single_frame_ms(clip, trajectory, args.threads)
-    if not args.no_embree:
+    result["one_thread_s"] = stage_seconds(clip, trajectory, args.rasterizer, options)
+    result["single_frame_ms"] = single_frame_ms(clip, trajectory, args.threads, options)
+    if not args.no_embree and options.mode == "endless":
         frames = sorted({args.frames // 3, 2 * args.frames // 3})
         result["embree"] = embree(clip, trajectory, guides, frames)
         # By processor time as well, which other programs on the machine disturb less; threads taken as fully used.
@@ -212,17 +227,75 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def measure_gpu(args: argparse.Namespace) -> int:
+    """Every section reaches --output when it ends; a section that fails is recorded and the next one runs."""
+    import guides_gpu as gpu
+
+    from ex4d.raster.gpu import GPU_RASTERIZERS
+
+    names, sizes = args.rasterizer.split(","), [size.split("x") for size in args.sizes.split(",")]
+    report = gpu.Report(args.output)
+    usable = [
+        n for n in names if n not in GPU_RASTERIZERS or "error" not in report.section(f"load/{n}", lambda n=n: load(n))
+    ]
+    devices = [n for n in usable if n in GPU_RASTERIZERS]
+    if args.golden is not None:
+        for name in [*devices, "cpu"]:
+            for antialias in (False, True) if name == "nvdiffrast" else (False,):
+                title = f"golden/{name}{'+antialias' if antialias else ''}"
+                report.section(title, lambda n=name, a=antialias: gpu.golden(args.golden, n, a))
+    for seed in range(3):
+        clip = synthetic_clip(4, 256, 320, seed)
+        report.section(
+            f"agreement/seed {seed}",
+            lambda c=clip: gpu.agreement(DWMesh(c), arc(c, args.degrees), [*devices, "cpu"]),
+        )
+    for height, width in ((int(h), int(w)) for h, w in sizes):
+        clip = synthetic_clip(args.frames, height, width)
+        mesh, trajectory = DWMesh(clip), arc(clip, args.degrees)
+        for name in devices:
+            report.section(
+                f"{height}x{width}/{name}",
+                lambda m=mesh, t=trajectory, n=name: gpu.measure_size(m, t, n, RasterOptions(), args.gpu_repeat),
+            )
+        if args.upstream is not None and height * width <= 1024 * 1024:
+            report.section(
+                f"{height}x{width}/published",
+                lambda c=clip: gpu.published(args.upstream, c, devices, args.gpu_repeat),
+            )
+    if args.tune and "triton" in devices:
+        clip = synthetic_clip(args.frames, 512, 512)
+        report.section("tuning/512x512", lambda: gpu.tuning(DWMesh(clip), arc(clip, args.degrees), args.gpu_repeat))
+    return 1 if report.failed else 0
+
+
+def load(name: str) -> dict[str, float]:
+    return {"seconds": timed(lambda: get_rasterizer(name))[0]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", nargs=2, type=int, default=[512, 512], metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--frames", type=int, default=49)
     parser.add_argument("--degrees", type=float, default=60.0, help="length of the camera's arc")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--rasterizer", default="cpu")
+    parser.add_argument("--mode", choices=("endless", "solid", "both"), default="endless", help="meshes; on the CPU")
+    parser.add_argument("--rasterizer", default="cpu", help="one or more of cpu, nvdiffrast, triton, with commas")
+    parser.add_argument("--sizes", default="512x512,576x1024,1152x2048", help="HEIGHTxWIDTH, ..., for GPU rasterizers")
+    parser.add_argument("--gpu-repeat", type=int, default=20, help="timed calls on the GPU; the median counts")
+    parser.add_argument("--tune", action="store_true", help="also time other settings of our GPU rasterizer")
+    parser.add_argument("--upstream", type=Path, metavar="PATH", help="a checkout of EX-4D, to time its own loop")
+    parser.add_argument(
+        "--golden", type=Path, metavar="DIR", help="folder of recon_*.npz to check GPU pictures against"
+    )
     parser.add_argument("--repeat", type=int, default=3, help="runs of the whole clip; the best counts")
     parser.add_argument("--no-embree", action="store_true", help="leave the comparison out")
     parser.add_argument("--output", type=Path, help="also write the JSON here")
     args = parser.parse_args()
+    if args.rasterizer != "cpu" and args.rasterizer != "oracle":
+        if args.mode != "endless":
+            parser.error(f"--mode {args.mode} is measured on the CPU only; leave --rasterizer out.")
+        sys.exit(measure_gpu(args))
     text = json.dumps(measure(args), indent=2)
     print(text)
     if args.output is not None:

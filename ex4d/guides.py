@@ -16,6 +16,7 @@ from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.raster import Camera, Rasterizer, Surface, get_rasterizer
 from ex4d.raster.bands import Bands, Split
 from ex4d.raster.cpu import CpuRasterizer
+from ex4d.raster.gpu import GPU_RASTERIZERS
 from ex4d.types import Bool, Guides, Int32, RasterOptions, Trajectory, UInt8
 
 OnGuide = Callable[[int, UInt8, Bool], None]
@@ -44,18 +45,24 @@ def render_guides(
     wherever its camera stands. ``threads`` defaults to the cores at hand; the result does not depend on it. A camera
     that sees nothing gives an empty frame, not an error: see ``Guides.empty_frames``.
 
-    Raises TrajectoryError for a source time outside the clip, SettingError for an unknown rasterizer, Cancelled
-    soon after ``cancel`` (asked several times a frame).
+    "triton" and "nvdiffrast" build and draw on a CUDA device, many frames at once; to keep the guides there see
+    ``ex4d.raster.gpu.guides.render_guides_gpu``.
+
+    Raises TrajectoryError for a source time outside the clip, SettingError for an unknown rasterizer, RasterError for
+    one that cannot run here, Cancelled soon after ``cancel`` (asked several times a frame).
     """
     times = source_frames(trajectory, mesh.num_frames)
     workers = _threads(threads)
-    shape = (len(trajectory), trajectory.height, trajectory.width)
-    if source_first_frame and shape[1:] != (mesh.height, mesh.width):
-        raise SettingError(
-            f"The first frame can only be the source picture at the source's size {mesh.width}x{mesh.height}, "
-            f"not {trajectory.width}x{trajectory.height}; render at that size or leave source_first_frame off."
-        )
+    check_first_frame(mesh, trajectory, source_first_frame)
     get_rasterizer(rasterizer)  # an unknown name is told before any work
+    if rasterizer in GPU_RASTERIZERS:
+        from ex4d.raster.gpu.host import render_guides_to_host
+
+        return render_guides_to_host(
+            mesh, trajectory, rasterizer=rasterizer, options=options, source_first_frame=source_first_frame,
+            on_frame=on_frame, on_progress=on_progress, cancel=cancel,
+        )  # fmt: skip
+    shape = (len(trajectory), trajectory.height, trajectory.width)
     guides = Guides(np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.bool_))
     own = threading.local()
 
@@ -119,6 +126,15 @@ def source_frames(trajectory: Trajectory, num_frames: int) -> Int32:  # [N]
             f"{num_frames - 1}; keep the source time within them."
         )
     return nearest.astype(np.int32)
+
+
+def check_first_frame(mesh: DWMesh, trajectory: Trajectory, source_first_frame: bool) -> None:
+    """Raise SettingError where the first frame shall be the source picture but has another size."""
+    if source_first_frame and (trajectory.height, trajectory.width) != (mesh.height, mesh.width):
+        raise SettingError(
+            f"The first frame can only be the source picture at the source's size {mesh.width}x{mesh.height}, "
+            f"not {trajectory.width}x{trajectory.height}; render at that size or leave source_first_frame off."
+        )
 
 
 def _threads(threads: int | None) -> int:

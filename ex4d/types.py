@@ -21,6 +21,7 @@ Bool = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
 Int8 = NDArray[np.int8]
 
 # EX-4D uses 500 px whatever the size; ours is an angle, so that it does not change with resolution.
@@ -136,6 +137,8 @@ class Clip:
 
 OccluderMode = Literal["endless", "solid"]
 PixelAnchor = Literal["center", "corner"]
+HiddenBy = Literal["vertex", "face"]
+ThicknessUnit = Literal["share", "depth"]
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,17 @@ class MeshOptions:
     Ours keeps the colour and clears alpha alone."""
     hide_caps: bool = True
     """Count the two caps as occluded: they close the mesh and show nothing of the source. Published: by angle."""
+    hidden_by: HiddenBy = "vertex"
+    """How an occluded face of an endless mesh hides: with all its vertices (published; the hole grows by a pixel), or
+    alone."""
+    thickness: float | Literal["auto"] = "auto"
+    """How far solid occluders reach behind their rim: estimated from what is seen of each, or one number for all."""
+    thickness_unit: ThicknessUnit = "share"
+    """What a number for ``thickness`` means: a share of the depth at the rim, or a length in the depth's unit."""
+    edge_jump: float = 0.02
+    """Share of the depth by which a solid mesh's neighbouring pixels may miss each other's surface and still be one."""
+    sharpen_edges: Literal["auto", "on", "off"] = "auto"
+    """Whether a solid mesh first undoes smeared depth edges: "auto" looks at the clip; sharp depth is left alone."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("endless", "solid"):
@@ -167,6 +181,24 @@ class MeshOptions:
             raise SettingError(
                 f"The smallest angle of a visible face must be in 0..60 degrees, got {self.min_angle_deg}."
             )
+
+        if self.hidden_by not in ("vertex", "face"):
+            raise SettingError(f"Occluded faces hide by 'vertex' or 'face', got {self.hidden_by!r}.")
+        if self.thickness_unit not in ("share", "depth"):
+            raise SettingError(f"The thickness unit must be 'share' or 'depth', got {self.thickness_unit!r}.")
+        if self.sharpen_edges not in ("auto", "on", "off"):
+            raise SettingError(f"Depth edges are sharpened 'auto', 'on' or 'off', got {self.sharpen_edges!r}.")
+        self._check_thickness()
+        if not 0 < self.edge_jump < 1:
+            raise SettingError(f"The jump that makes a depth edge must be in 0..1 of the depth, got {self.edge_jump}.")
+
+    def _check_thickness(self) -> None:
+        t = self.thickness
+        if isinstance(t, str):
+            if t != "auto":
+                raise SettingError(f"Thickness must be 'auto' or a number, got {t!r}.")
+        elif not (math.isfinite(t) and t >= 0):
+            raise SettingError(f"Thickness must be 0 or more and finite, got {t}; or use 'auto'.")
 
     @classmethod
     def ex4d_parity(cls) -> MeshOptions:
@@ -243,11 +275,14 @@ class RasterOptions:
     mask_threshold: int = 125
     round_colors_down: bool = False
     """Published: interpolated colours lose their fraction, half a level too dark on average. Ours rounds to nearest."""
+    antialias: bool = False
+    """Published: colour and alpha are blended over silhouette edges. Only the rasterizer "nvdiffrast" can; the others
+    leave edges sharp, which moves the mask by less than a pixel."""
 
     @classmethod
     def ex4d_parity(cls) -> RasterOptions:
         """Exactly what EX-4D's published code does (commit b456a41)."""
-        return cls(round_colors_down=True)
+        return cls(round_colors_down=True, antialias=True)
 
 
 @dataclass(frozen=True)

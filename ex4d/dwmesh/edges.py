@@ -10,29 +10,23 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ex4d.types import Float32, UInt8
+from ex4d.types import Float32, Float64, Int8, UInt8
 
 CUT_RIGHT, CUT_DOWN = 1, 2
 """Bits of ``cuts``: no connection with the pixel to the right, or below."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def inverse_rows(vertices: Float32, width: int, first: int, last: int, inverse: Float32) -> None:  # [H, W]
-    """1 / z of the vertices of rows ``first..last-1``."""
-    for j in range(first, last):
-        for i in range(width):
-            inverse[j, i] = np.float32(1.0) / vertices[j * width + i, 2]
-
-
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _apart(before, p, q, after, jump, steep):
-    near = max(p, q)
-    step = abs(p - q)
-    if step <= jump * near:
-        return False
-    if step > steep * near:
-        return True
-    return min(abs(p + p - before - q), abs(q + q - after - p)) > jump * near
+def _apart(
+    before: Float32, p: Float32, q: Float32, after: Float32, jump: np.float32, steep: np.float32, out: UInt8, bit: int
+) -> None:
+    """Set ``bit`` of ``out[i]`` where ``p[i]`` and ``q[i]``, neighbours in a line of four, are on two surfaces."""
+    for i in range(len(out)):
+        near = max(p[i], q[i])
+        step = abs(p[i] - q[i])
+        miss = min(abs(p[i] + p[i] - before[i] - q[i]), abs(q[i] + q[i] - after[i] - p[i]))
+        if step > steep * near or min(miss, step) > jump * near:
+            out[i] |= bit
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -47,28 +41,29 @@ def cut_rows(
 ) -> None:
     """Mark the depth edges to the right of and below each pixel; the outermost ring is cut from the rest."""
     height, width = inverse.shape
-    jump, steep_x, steep_y = np.float32(jump), np.float32(steep_x), np.float32(steep_y)
+    limit, x_limit, y_limit = np.float32(jump), np.float32(steep_x), np.float32(steep_y)
     for j in range(first, last):
         row, out = inverse[j], cuts[j]
         out[:] = 0
         if 0 < j < height - 1:
-            for i in range(1, width - 2):
-                # The ring is of another surface and says nothing about this one's slope.
-                before = row[i - 1] if i > 1 else row[i]
-                after = row[i + 2] if i < width - 3 else row[i + 1]
-                out[i] = CUT_RIGHT if _apart(before, row[i], row[i + 1], after, jump, steep_x) else 0
+            # The ring is of another surface and says nothing about this one's slope: ends repeat a pixel instead.
+            inner = row[1 : width - 1]
+            n = width - 3
+            before, after = np.empty(n, np.float32), np.empty(n, np.float32)
+            before[0], after[n - 1] = inner[0], inner[n]
+            before[1:], after[: n - 1] = inner[: n - 1], inner[2:]
+            _apart(before, inner[:n], inner[1:], after, limit, x_limit, out[1 : width - 2], CUT_RIGHT)
             out[0] = CUT_RIGHT
             out[width - 2] = CUT_RIGHT
         if j == 0 or j == height - 2:
             for i in range(1, width - 1):
                 out[i] |= CUT_DOWN
         elif j < height - 2:
-            above = inverse[j - 1] if j > 1 else row
             below = inverse[j + 1]
-            next_below = inverse[j + 2] if j < height - 3 else below
-            for i in range(1, width - 1):
-                if _apart(above[i], row[i], below[i], next_below[i], jump, steep_y):
-                    out[i] |= CUT_DOWN
+            above = inverse[j - 1] if j > 1 else row
+            after = inverse[j + 2] if j < height - 3 else below
+            s = slice(1, width - 1)
+            _apart(above[s], row[s], below[s], after[s], limit, y_limit, out[s], CUT_DOWN)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -87,30 +82,100 @@ def quad_cuts(cuts: UInt8, first: int, last: int, quads: UInt8) -> None:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def row_extents(inverse: Float32, cuts: UInt8, pitch: float, first: int, last: int, extent: Float32) -> None:
-    """Width of the unbroken run of pixels through each pixel along its row, in the depth's unit at its depth."""
+def row_thickness(
+    inverse: Float32, cuts: UInt8, pitch: float, factor: float, least: float, first: int, last: int, thickness: Float32
+) -> None:
+    """Thickness [H, W] of what each pixel belongs to, judged by the unbroken run of pixels along its row.
+
+    What is as deep as it is wide (times ``factor``) ends that far behind its nearest point, so a rim that lies behind
+    that point already has less to go; never less than ``least`` of the width.
+    """
     width = inverse.shape[1]
-    pitch = np.float32(pitch)
     for j in range(first, last):
         start = 0
+        nearest = np.float32(0.0)
         for i in range(width):
+            nearest = max(nearest, inverse[j, i])
             if i == width - 1 or cuts[j, i] & CUT_RIGHT:
-                run = np.float32(i + 1 - start) * pitch
+                run = (i + 1 - start) * pitch
+                front = 1.0 / nearest
                 for k in range(start, i + 1):
-                    extent[j, k] = run / inverse[j, k]
+                    z = 1.0 / inverse[j, k]
+                    thickness[j, k] = max(run * z * factor - (z - front), run * z * least)
                 start = i + 1
+                nearest = np.float32(0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def column_extents(inverse: Float32, cuts: UInt8, pitch: float, first: int, last: int, extent: Float32) -> None:
-    """Lower ``extent`` of columns ``first..last-1`` to the length of the unbroken run along the column."""
-    height = inverse.shape[0]
-    pitch = np.float32(pitch)
-    start = np.zeros(last - first, np.int32)
+def column_thickness(
+    inverse: Float32, cuts: UInt8, pitch: float, factor: float, least: float, first: int, last: int, thickness: Float32
+) -> None:
+    """Lower ``thickness`` of columns ``first..last-1`` to what the run along the column says.
+
+    Only at pixels with a cut side, the only ones that have walls: a chain through the column leads to them.
+    """
+    height, count = inverse.shape[0], last - first
+    start, latest = np.zeros(count, np.int32), np.full(count, -1, np.int32)
+    chain = np.empty((height, count), np.int32)
+    nearest = np.zeros(count, np.float32)
     for j in range(height):
-        for i in range(first, last):
-            if j == height - 1 or cuts[j, i] & CUT_DOWN:
-                run = np.float32(j + 1 - start[i - first]) * pitch
-                for k in range(start[i - first], j + 1):
-                    extent[k, i] = min(extent[k, i], run / inverse[k, i])
-                start[i - first] = j + 1
+        row, cut = inverse[j, first:last], cuts[j]
+        above = cuts[j - 1] if j > 0 else cut
+        for n in range(count):
+            nearest[n] = max(nearest[n], row[n])
+        for n in range(count):
+            i = first + n
+            beside = cuts[j, i - 1] if i > 0 else cut[i]
+            if not (cut[i] | above[i] | beside) and j < height - 1:
+                continue
+            chain[j, n] = latest[n]
+            latest[n] = j
+            if j == height - 1 or cut[i] & CUT_DOWN:
+                run = (j + 1 - start[n]) * pitch
+                front = 1.0 / nearest[n]
+                k = latest[n]
+                while k >= start[n]:
+                    z = 1.0 / inverse[k, i]
+                    own = max(run * z * factor - (z - front), run * z * least)
+                    thickness[k, i] = min(thickness[k, i], own)
+                    k = chain[k, n]
+                start[n] = j + 1
+                nearest[n] = 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def settle_thickness(
+    inverse: Float32,  # [H, W]
+    crowd: UInt8,  # [H, W] cut pixels among the window around each
+    pitch: float,
+    limits: Float64,  # [5] see below
+    first: int,
+    last: int,
+    thickness: Float32,  # [H, W] changed in rows first..last-1
+) -> None:
+    """Correct the estimate: a run counts pixels that are only partly covered; in a thicket things are not apart.
+
+    ``limits``: pixels taken off, largest share of the depth, number of cut pixels at which a thicket begins and is
+    complete, and the thicket's thickness in pixels.
+    """
+    off, most, begin, full, bush = limits[0], limits[1], limits[2], limits[3], limits[4]
+    for j in range(first, last):
+        for i in range(inverse.shape[1]):
+            z = 1.0 / inverse[j, i]
+            share = min(max((crowd[j, i] - begin) / (full - begin), 0.0), 1.0)
+            own = min(np.float64(thickness[j, i]), most * z) - off * pitch * z
+            thickness[j, i] = max(own, share * bush * pitch * z)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def apply_flags(flags: Int8, height: int, width: int, cuts: UInt8) -> None:
+    """Join what faces flagged visible (1) span. ``flags`` [F] of the ``height`` x ``width`` pixels inside the ring."""
+    half = (height - 1) * (width - 1)
+    for j in range(height - 1):
+        for i in range(width - 1):
+            f = j * (width - 1) + i
+            if flags[f] == 1:
+                cuts[j + 1, i + 1] = 0  # its top and left sides, kept by the upper left pixel
+            if flags[half + f] == 1:
+                cuts[j + 1, i + 2] &= 255 - CUT_DOWN
+                cuts[j + 2, i + 1] &= 255 - CUT_RIGHT

@@ -134,6 +134,35 @@ def fill_colors(frame: np.ndarray, visible: Bool, blank: bool, first: int, last:
         colors[v, 3] = 255 if visible[v] else 0
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def fill_ringed_colors(
+    frame: np.ndarray,  # [H, W, 3]
+    hidden: Bool,  # [H * W], or empty for none
+    first: int,
+    last: int,
+    colors: np.ndarray,  # [(H + 2) * (W + 2), 4] written for rows first..last-1 of the ringed grid
+) -> None:
+    """RGBA of a grid with a hidden ring around the picture: alpha 255 but where ``hidden``."""
+    height, width = frame.shape[0], frame.shape[1]
+    for j in range(first, last):
+        row = colors[j * (width + 2) : (j + 1) * (width + 2)]
+        if j == 0 or j == height + 1:
+            row[:] = 0
+            continue
+        row[0] = 0
+        row[width + 1] = 0
+        source = frame[j - 1]
+        for i in range(width):
+            row[i + 1, 0] = source[i, 0]
+            row[i + 1, 1] = source[i, 1]
+            row[i + 1, 2] = source[i, 2]
+            row[i + 1, 3] = 255
+        if hidden.size > 0:
+            for i in range(width):
+                if hidden[(j - 1) * width + i]:
+                    row[i + 1, 3] = 0
+
+
 def grid_faces(height: int, width: int) -> Int32:  # [2 * (H - 1) * (W - 1) + 2, 3]
     """Faces of the published mesh: all upper-left triangles, all lower-right ones, then the two caps.
 

@@ -8,10 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
+from ex4d.dwmesh.edges import quad_cuts
 from ex4d.dwmesh.kernels import fill_colors, grid_faces, lift_rows, thin_grid_faces, visible_grid_rows
+from ex4d.dwmesh.solid import SolidBuilder
 from ex4d.errors import DepthError, SettingError, ShapeError
 from ex4d.raster.bands import Split, serial
-from ex4d.raster.base import Surface
+from ex4d.raster.base import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface
 from ex4d.types import Bool, Clip, Float32, Int8, Int32, MeshOptions, UInt8
 
 FACE_AUTO, FACE_VISIBLE, FACE_OCCLUDED = 0, 1, 2
@@ -23,11 +25,17 @@ class DWMesh:
 
     Vertex ``row * width + column`` is the pixel's centre (or corner, see ``MeshOptions.pixel_anchor``) lifted to its
     depth, in the source camera's axes (x right, y down, z forward). The outermost rows and columns lie at
-    ``options.border_depth`` and two caps close the surface there. Faces are never removed: an occluded face hides what
-    is behind it, and the vertices it touches are not visible.
+    ``options.border_depth`` and two caps close the surface there.
 
-    Raises DepthError for depth that is not positive and finite, SettingError for a mode that cannot be built,
-    ShapeError for overrides or flags that do not fit. All methods are safe to call from several threads.
+    This grid is what people see and edit, and the same in both modes; :meth:`surface` is what cameras see. "endless":
+    the grid itself; an occluded face hides what is behind it, and the vertices it touches are not visible. "solid":
+    occluded faces (those that a depth edge crosses) give way to what :mod:`ex4d.dwmesh.solid` says; only what
+    ``face_flags`` calls occluded hides its vertices. ``thickness_map`` (painted, in the depth's unit) overrides
+    ``options.thickness`` where it is not NaN.
+
+    Raises DepthError for depth that is not positive and finite, SettingError for a thickness map without solid
+    occluders, ShapeError for overrides, flags or a map that do not fit. All methods are safe to call from several
+    threads.
     """
 
     def __init__(
@@ -37,12 +45,14 @@ class DWMesh:
         *,
         vertex_overrides: Mapping[int, Float32] = {},  # frame -> [H * W, 3]
         face_flags: Mapping[int, Int8] = {},  # frame -> [F] FACE_*
+        thickness_map: Float32 | None = None,  # [H, W] or [T, H, W], NaN where the options decide
     ) -> None:
-        if options.mode != "endless":
-            raise SettingError(f"Occluder mode {options.mode!r} is not available in this version; use 'endless'.")
         _check_depth(clip.depth)
         self.clip = clip
         self.options = options
+        self._solid = SolidBuilder(clip, options, thickness_map) if options.mode == "solid" else None
+        if self._solid is None and thickness_map is not None:
+            raise SettingError("A thickness map needs solid occluders; use mode 'solid' or drop the map.")
         self._overrides = {t: self._checked_override(t, v) for t, v in vertex_overrides.items()}
         self._flags = {t: self._checked_flags(t, f) for t, f in face_flags.items()}
         anchor = 0.5 if options.pixel_anchor == "center" else 0.0
@@ -83,12 +93,18 @@ class DWMesh:
         return self._vertices(t, serial)
 
     def face_occluded(self, t: int) -> Bool:  # [F]
-        """Whether each face of frame ``t`` is occluded: by its smallest angle, or as ``face_flags`` says."""
-        return self._face_occluded(t, self.vertices(t), serial)
+        """Whether each face of frame ``t`` is occluded, by the rule of ``options.mode`` or as ``face_flags`` says.
+
+        Endless: its smallest angle is below the limit. Solid: a depth edge crosses its quad.
+        """
+        vertices = self._vertices(t, serial)
+        if self._solid is None:
+            return self._face_occluded(t, vertices, serial)
+        return self._crossed_faces(self._solid, t)
 
     def vertex_visible(self, t: int) -> Bool:  # [H * W]
-        """Whether each vertex of frame ``t`` touches visible faces only."""
-        return self._vertex_visible(self.face_occluded(t), serial)
+        """Whether each vertex of frame ``t`` shows its pixel: by the rule of ``options.mode`` and ``hidden_by``."""
+        return self._vertex_visible(t, self.face_occluded(t), serial)
 
     def colors(self, t: int) -> UInt8:  # [H * W, 4]
         """RGBA per vertex of frame ``t``: the pixel's colour, alpha 255 where visible and 0 elsewhere."""
@@ -97,11 +113,23 @@ class DWMesh:
     def surface(self, t: int, split: Split = serial) -> Surface:
         """Frame ``t`` as a rasterizer takes it, vertices and colours built in one pass.
 
-        ``split`` shares the rows among threads; the result is the same.
+        ``split`` shares the rows among threads; the result is the same. The grid of a solid surface is one vertex
+        larger on each side than the clip.
         """
+        if self._solid is not None:
+            self._check_frame(t)
+            flags = self._flags.get(t)
+            painted = None if flags is None else self._touched(flags == FACE_OCCLUDED, split)
+            return self._solid.surface(t, painted, self._overrides.get(t), flags, split)
         vertices = self._vertices(t, split)
-        colors = self._colors(t, self._vertex_visible(self._face_occluded(t, vertices, split), split), split)
-        return Surface(vertices, colors, self.faces[-2:], self.height, self.width)
+        occluded = self._face_occluded(t, vertices, split)
+        colors = self._colors(t, self._vertex_visible(t, occluded, split), split)
+        hidden = None
+        if self.options.hidden_by == "face":
+            half = self.num_grid_faces // 2
+            upper, lower = occluded[:half].view(np.uint8), occluded[half : 2 * half].view(np.uint8)
+            hidden = upper * np.uint8(QUAD_HIDE_UPPER) | lower * np.uint8(QUAD_HIDE_LOWER)
+        return Surface(vertices, colors, self.faces[-2:], self.height, self.width, hidden)
 
     def _vertices(self, t: int, split: Split) -> Float32:
         self._check_frame(t)
@@ -117,6 +145,17 @@ class DWMesh:
         h, w = self.height, self.width
         split(h - 1, lambda a, b: thin_grid_faces(vertices, h, w, self._tan_sq, a, b, occluded))
         occluded[-2:] = self.options.hide_caps or self._thin_caps(vertices)
+        return self._flagged(t, occluded)
+
+    def _crossed_faces(self, solid: SolidBuilder, t: int) -> Bool:
+        cuts = solid.cuts(t, self._overrides.get(t), self._flags.get(t), serial)
+        quads = np.empty((self.height + 1, self.width + 1), np.uint8)
+        quad_cuts(cuts, 0, self.height + 1, quads)
+        crossed = quads[1:-1, 1:-1] != 0
+        crossed[[0, -1]], crossed[:, [0, -1]] = True, True  # in this grid the ring lies at the border depth
+        return self._flagged(t, np.concatenate([crossed.ravel(), crossed.ravel(), [True, True]]))
+
+    def _flagged(self, t: int, occluded: Bool) -> Bool:
         flags = self._flags.get(t)
         if flags is not None:
             occluded[flags == FACE_VISIBLE] = False
@@ -130,12 +169,28 @@ class DWMesh:
         largest_dot = -(edge * np.roll(edge, 1, axis=1)).sum(axis=2).min(axis=1)
         return normal_sq < self._tan_sq * largest_dot**2
 
-    def _vertex_visible(self, occluded: Bool, split: Split) -> Bool:
+    def _vertex_visible(self, t: int, occluded: Bool, split: Split) -> Bool:
+        """Published: touches no occluded face. By face: all but hidden caps' corners. Solid: inside and not painted."""
+        if self._solid is not None:
+            visible = np.zeros((self.height, self.width), np.bool_)
+            visible[1:-1, 1:-1] = True
+            flags = self._flags.get(t)
+            if flags is not None:
+                visible &= ~self._touched(flags == FACE_OCCLUDED, split).reshape(visible.shape)
+            return visible.ravel()
+        if self.options.hidden_by == "face":
+            visible = np.ones(self.height * self.width, np.bool_)
+        else:
+            visible = ~self._touched(occluded, split)
+        visible[self.faces[-2:][occluded[-2:]]] = False
+        return visible
+
+    def _touched(self, occluded: Bool, split: Split) -> Bool:  # [H * W]
+        """Vertices of occluded grid faces."""
         visible = np.empty(self.height * self.width, np.bool_)
         h, w = self.height, self.width
         split(h, lambda a, b: visible_grid_rows(occluded, h, w, a, b, visible))
-        visible[self.faces[-2:][occluded[-2:]]] = False
-        return visible
+        return np.logical_not(visible, out=visible)
 
     def _colors(self, t: int, visible: Bool, split: Split) -> UInt8:
         colors = np.empty((self.height * self.width, 4), np.uint8)

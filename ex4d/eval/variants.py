@@ -78,10 +78,12 @@ def with_source_coordinates(surface: Surface, clip: Clip, *, vertex_is_pixel: bo
     """The same surface, its red and green being the x and y of the source point whose colour it shows.
 
     Both are shares of the picture's width and height. ``vertex_is_pixel``: the first vertices carry the colours of
-    the clip's pixels in order, wherever their anchor lies; any further ones lie on the ray of what they show.
+    the clip's pixels in order, wherever their anchor lies; any further ones lie on the ray of what they show, and so
+    do all of a solid mesh, whose grid has a ring around the picture.
     """
     shares = _projected_shares(surface.vertices, clip)
-    if vertex_is_pixel:
+    ringed = surface.grid_height == clip.height + 2
+    if vertex_is_pixel and not ringed:
         row, column = np.mgrid[0 : clip.height, 0 : clip.width].reshape(2, -1) + 0.5
         shares[: clip.height * clip.width] = np.stack([column / clip.width, row / clip.height], axis=1)
     colors = surface.colors.copy()
@@ -104,6 +106,7 @@ def default_ablation() -> tuple[Variant, ...]:
         Variant("endless"),
         Variant("published (parity)", MeshOptions.ex4d_parity()),
         Variant("solid", replace(base, mode="solid")),
+        *(Variant(f"solid, {s:.0%} of depth", replace(base, mode="solid", thickness=s)) for s in (0.05, 0.1)),
         Variant("removed", build="removed"),
         Variant("points", build="points"),
         Variant("anchor corner", replace(base, pixel_anchor="corner")),
@@ -112,6 +115,7 @@ def default_ablation() -> tuple[Variant, ...]:
         Variant("caps shown", replace(base, hide_caps=False)),
         *(Variant(f"endless, {p}", perturbation=p) for p in ("noise", "drift", "blur", "drift+blur")),
         Variant("solid, drift+blur", replace(base, mode="solid"), perturbation="drift+blur"),
+        *(Variant(f"solid, {p}", replace(base, mode="solid"), perturbation=p) for p in ("noise", "drift")),
         Variant("removed, drift+blur", build="removed", perturbation="drift+blur"),
     ]
     return tuple(rows)

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ex4d.raster.base import SUBPIXELS, Camera, Surface, check_planes
+from ex4d.raster.base import (
+    QUAD_DROP,
+    QUAD_HIDE_LOWER,
+    QUAD_HIDE_UPPER,
+    SUBPIXELS,
+    Camera,
+    Surface,
+    check_planes,
+)
 from ex4d.types import Bool, Float64, Int32, RasterOptions, UInt8
 
 
@@ -50,29 +58,48 @@ def sample(surface: Surface, camera: Camera, options: RasterOptions = RasterOpti
     result = Samples(np.zeros(shape), np.zeros(shape), np.zeros((*shape, 4)), np.zeros(shape, np.int32))
     pose = camera.camera_from_world
     points = surface.vertices.astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
-    for face in all_faces(surface):
+    for face, hidden in zip(all_faces(surface), _hidden_faces(surface), strict=True):
         corners = np.concatenate(
             [points[face], surface.colors[face].astype(np.float64)], axis=1
         )  # [3, 7] x, y, z, r, g, b, a
+        if hidden:
+            corners[:, 3:] = 0
         polygon = clip_near(corners, options.near)
         for n in range(1, len(polygon) - 1):
-            _draw(polygon[[0, n, n + 1]], camera, options, result)
+            _draw(polygon[[0, n, n + 1]], camera, options, surface.one_sided, result)
     return result
 
 
 def all_faces(surface: Surface) -> Int32:  # [F, 3]
-    """The grid's triangles, quad by quad, then the further faces."""
+    """The grid's triangles, quad by quad and without dropped quads, then the further faces."""
     h, w = surface.grid_height, surface.grid_width
     grid = [
         triangle
         for j in range(h - 1)
         for i in range(w - 1)
+        if not _flag(surface, j, i) & QUAD_DROP
         for triangle in (
             ((j + 1) * w + i, j * w + i, j * w + i + 1),
             ((j + 1) * w + i, j * w + i + 1, (j + 1) * w + i + 1),
         )
     ]
     return np.concatenate([np.array(grid, np.int32).reshape(-1, 3), surface.faces])
+
+
+def _flag(surface: Surface, j: int, i: int) -> int:
+    return 0 if surface.quad_flags is None else int(surface.quad_flags[j * (surface.grid_width - 1) + i])
+
+
+def _hidden_faces(surface: Surface) -> list[bool]:
+    """Which of :func:`all_faces` are hidden by ``quad_flags``."""
+    hidden = [
+        bool(_flag(surface, j, i) & bit)
+        for j in range(surface.grid_height - 1)
+        for i in range(surface.grid_width - 1)
+        if not _flag(surface, j, i) & QUAD_DROP
+        for bit in (QUAD_HIDE_UPPER, QUAD_HIDE_LOWER)
+    ]
+    return hidden + [False] * len(surface.faces)
 
 
 def clip_near(corners: Float64, near: float) -> Float64:  # [N, 7] -> [M, 7], M in 0..4
@@ -111,7 +138,7 @@ def _inside(edge: np.ndarray, a: tuple[int, int], b: tuple[int, int]) -> Bool:  
     return (edge > 0) | ((edge == 0) & (goes_up or level_right))
 
 
-def _draw(corners: Float64, camera: Camera, options: RasterOptions, result: Samples) -> None:
+def _draw(corners: Float64, camera: Camera, options: RasterOptions, one_sided: bool, result: Samples) -> None:
     height, width = result.nearest.shape
     a, b, c = (_snapped(corner, camera) for corner in corners)
     area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
@@ -120,6 +147,8 @@ def _draw(corners: Float64, camera: Camera, options: RasterOptions, result: Samp
     if area < 0:
         b, c, area = c, b, -area
         corners = corners[[0, 2, 1]]
+        if one_sided:  # seen from behind
+            corners[:, 3:] = 0
     edges = [_edge(b, c, height, width), _edge(c, a, height, width), _edge(a, b, height, width)]
     covered = _inside(edges[0], b, c) & _inside(edges[1], c, a) & _inside(edges[2], a, b)
     if not covered.any():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
-from ex4d.errors import SettingError
+from ex4d.errors import MissingExtraError, SettingError
 from ex4d.raster.bands import Split, serial
 from ex4d.raster.base import Rasterizer
+from ex4d.raster.gpu.names import GPU_RASTERIZERS
 
 
 def _cpu(split: Split) -> Rasterizer:
@@ -22,8 +24,24 @@ def _oracle(split: Split) -> Rasterizer:
     return OracleRasterizer()
 
 
+def _gpu(name: str) -> Callable[[Split], Rasterizer]:
+    def factory(split: Split) -> Rasterizer:
+        del split  # the device shares the work out by itself
+        if find_spec("torch") is None:
+            raise MissingExtraError(f"The rasterizer {name!r}", "gpu")
+        from ex4d.raster.gpu.guides import get_batch_rasterizer
+
+        return get_batch_rasterizer(name)
+
+    return factory
+
+
 # Factories, so that naming a rasterizer loads its dependencies and listing them does not.
-_FACTORIES: dict[str, Callable[[Split], Rasterizer]] = {"cpu": _cpu, "oracle": _oracle}
+_FACTORIES: dict[str, Callable[[Split], Rasterizer]] = {
+    "cpu": _cpu,
+    "oracle": _oracle,
+    **{name: _gpu(name) for name in GPU_RASTERIZERS},
+}
 
 
 def list_rasterizers() -> list[str]:
@@ -32,9 +50,10 @@ def list_rasterizers() -> list[str]:
 
 
 def get_rasterizer(name: str, split: Split = serial) -> Rasterizer:
-    """A new rasterizer; it keeps buffers, so use one per thread. Raises SettingError for an unknown name.
+    """A new rasterizer; it keeps buffers, so use one per thread.
 
-    One that works row by row hands its rows to ``split``.
+    Raises SettingError for an unknown name, RasterError or MissingExtraError for one that cannot run here. One
+    that works row by row hands its rows to ``split``.
     """
     if name not in _FACTORIES:
         raise SettingError(f"There is no rasterizer {name!r}; choose one of: {', '.join(list_rasterizers())}.")

@@ -1,0 +1,136 @@
+"""Surfaces and cameras of many frames as tensors on one device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ex4d.raster.base import Camera, Surface
+from ex4d.types import RasterOptions, Trajectory
+
+DARKER = 1e-3  # added before rounding down, so that 254.99999 from exact 255s stays 255
+
+
+@dataclass(frozen=True)
+class SurfaceBatch:
+    """One coloured surface per frame, all with the same topology unless ``faces`` says otherwise.
+
+    The first ``grid_height * grid_width`` vertices of each frame form the grid (see ``ex4d.raster.base.Surface``).
+    """
+
+    vertices: Tensor  # [B, V, 3] float32
+    colors: Tensor  # [B, V, 4] uint8
+    faces: Tensor  # [1, N, 3] int32 shared, or [B, N, 3]; a frame with fewer faces repeats a vertex in the rest
+    grid_height: int
+    grid_width: int
+    quad_flags: Tensor | None = None  # [B, quads] uint8 of QUAD_* bits
+    one_sided: bool = False
+
+    @classmethod
+    def of(cls, surfaces: list[Surface], device: torch.device) -> SurfaceBatch:
+        """Surfaces built on the CPU, on ``device``; they must share their grid's size."""
+        first, most_v = surfaces[0], max(len(s.vertices) for s in surfaces)
+        most_f = max(len(s.faces) for s in surfaces)
+        vertices = np.zeros((len(surfaces), most_v, 3), np.float32)
+        colors = np.zeros((len(surfaces), most_v, 4), np.uint8)
+        faces = np.zeros((len(surfaces), most_f, 3), np.int32)
+        for n, surface in enumerate(surfaces):
+            vertices[n, : len(surface.vertices)] = surface.vertices
+            colors[n, : len(surface.colors)] = surface.colors
+            faces[n, : len(surface.faces)] = surface.faces
+        flags = None
+        if any(s.quad_flags is not None for s in surfaces):
+            none = np.zeros(max(first.grid_height - 1, 0) * max(first.grid_width - 1, 0), np.uint8)
+            flags = torch.from_numpy(np.stack([none if s.quad_flags is None else s.quad_flags for s in surfaces]))
+            flags = flags.to(device)
+        v, c, f = (torch.from_numpy(array).to(device) for array in (vertices, colors, faces))
+        return cls(v, c, f, first.grid_height, first.grid_width, flags, first.one_sided)
+
+    def frame(self, n: int) -> SurfaceBatch:
+        """Frame ``n`` alone."""
+        return SurfaceBatch(
+            self.vertices[n : n + 1],
+            self.colors[n : n + 1],
+            self.faces if len(self.faces) == 1 else self.faces[n : n + 1],
+            self.grid_height,
+            self.grid_width,
+            None if self.quad_flags is None else self.quad_flags[n : n + 1],
+            self.one_sided,
+        )
+
+    @property
+    def num_bytes(self) -> int:
+        """Device memory held."""
+        tensors = [self.vertices, self.colors, self.faces, self.quad_flags]
+        return sum(t.numel() * t.element_size() for t in tensors if t is not None)
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return self.vertices.shape[0]
+
+    @property
+    def num_vertices(self) -> int:
+        """V."""
+        return self.vertices.shape[1]
+
+    @property
+    def grid_triangles(self) -> int:
+        """Triangles of the grid; those of ``faces`` follow them."""
+        return 2 * max(self.grid_height - 1, 0) * max(self.grid_width - 1, 0)
+
+    @property
+    def num_triangles(self) -> int:
+        """Triangles of a frame."""
+        return self.grid_triangles + self.faces.shape[1]
+
+
+@dataclass(frozen=True)
+class CameraBatch:
+    """One view per frame, with the drawing options beside it in float64."""
+
+    pose: Tensor  # [B, 12] camera_from_world, three rows
+    lens: Tensor  # [B, 8] fx, fy, cx, cy, near, 1 / far, alpha threshold, what is added to colours before truncation
+    far: float
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, cameras: list[Camera], options: RasterOptions, device: torch.device) -> CameraBatch:
+        """Views of one size."""
+        k = [camera.intrinsics for camera in cameras]
+        pose = np.stack([camera.camera_from_world[:3].reshape(12) for camera in cameras])
+        lens = np.array([[i.fx, i.fy, i.cx, i.cy] for i in k])
+        return cls._of(pose, lens, k[0].width, k[0].height, options, device)
+
+    @classmethod
+    def along(cls, trajectory: Trajectory, options: RasterOptions, device: torch.device) -> CameraBatch:
+        """All views of a trajectory, inverted one by one as :meth:`Camera.of` does."""
+        poses = [np.linalg.inv(pose)[:3].reshape(12) for pose in trajectory.world_from_camera]
+        return cls._of(np.stack(poses), trajectory.intrinsics, trajectory.width, trajectory.height, options, device)
+
+    @classmethod
+    def _of(
+        cls, pose: np.ndarray, lens: np.ndarray, width: int, height: int, options: RasterOptions, device: torch.device
+    ) -> CameraBatch:
+        rounding = DARKER if options.round_colors_down else 0.5
+        rest = [options.near, 1.0 / options.far, float(options.mask_threshold), rounding]
+        full = np.concatenate([lens, np.tile(rest, (len(lens), 1))], axis=1)
+        views, lenses = (torch.from_numpy(np.ascontiguousarray(a, np.float64)).to(device) for a in (pose, full))
+        return cls(views, lenses, options.far, width, height)
+
+    def part(self, first: int, last: int) -> CameraBatch:
+        """Views ``first..last-1``."""
+        return CameraBatch(self.pose[first:last], self.lens[first:last], self.far, self.width, self.height)
+
+
+@dataclass(frozen=True)
+class DrawnBatch:
+    """Pictures on the device."""
+
+    colour: Tensor  # [B, H, W, 3] uint8, zero outside the mask
+    mask: Tensor  # [B, H, W] bool
+    depth: Tensor | None = None  # [B, H, W] float32, 0 outside the mask

@@ -1,0 +1,176 @@
+"""NVIDIA's nvdiffrast behind the same interface, for a batch of frames with one topology.
+
+It has its own rules: vertices snapped to 1/16 pixel, depth compared after rounding z / w to 32 bits. So pictures agree
+with the other rasterizers' except on some samples next to edges.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ex4d.dwmesh.kernels import grid_faces
+from ex4d.errors import RasterError
+from ex4d.raster.base import QUAD_DROP, QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Camera, Surface, check_planes
+from ex4d.raster.gpu.batch import DARKER, CameraBatch, DrawnBatch, SurfaceBatch
+from ex4d.raster.gpu.device import check_device
+from ex4d.types import Bool, RasterOptions, UInt8
+
+NEAR_SHARE = 0.5  # where nothing reaches behind it, the near plane moves out to this share of the nearest depth
+
+
+class NvdiffrastRasterizer:
+    """Draws batches of surfaces on a CUDA device; also one surface at a time, as every rasterizer does.
+
+    ``options.antialias`` blends colour and alpha over silhouette edges, as the published program does.
+    """
+
+    name = "nvdiffrast"
+
+    def __init__(self, device: torch.device | str | None = None) -> None:
+        self.device = check_device(self.name, device)
+        import nvdiffrast.torch as dr  # pyright: ignore[reportMissingImports]
+
+        self._dr: Any = dr
+        self._context = dr.RasterizeCudaContext(device=self.device)
+        self._grid: tuple[tuple[int, int], Tensor] | None = None
+        self._topology: Tensor | None = None
+        self._hash: tuple[Tensor, Any] | None = None
+
+    def draw(
+        self, surface: Surface, camera: Camera, options: RasterOptions = RasterOptions()
+    ) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
+        """Colour (zero outside the mask) and mask. Raises RasterError for planes that cannot be used."""
+        surfaces = SurfaceBatch.of([surface], self.device)
+        drawn = self.draw_batch(surfaces, CameraBatch.of([camera], options, self.device), options)
+        return drawn.colour[0].cpu().numpy(), drawn.mask[0].cpu().numpy()
+
+    @staticmethod
+    def bytes_per_frame(num_vertices: int, num_triangles: int, pixels: int) -> int:
+        """Device memory one frame of a batch takes: vertices, nvdiffrast's triangle records, its float pictures."""
+        return num_vertices * (12 + 4 + 16 + 16) + num_triangles * (1 + 90) + pixels * (16 * 6)
+
+    def draw_batch(
+        self,
+        surfaces: SurfaceBatch,
+        cameras: CameraBatch,
+        options: RasterOptions = RasterOptions(),
+        *,
+        depth: bool = False,
+    ) -> DrawnBatch:
+        """Each surface as its camera sees it; ``depth`` adds the z-depth of what is seen.
+
+        Raises RasterError for planes that cannot be used, or if nvdiffrast runs out of room for triangles.
+        """
+        check_planes(options)
+        if surfaces.size > 1 and (surfaces.faces.shape[0] != 1 or surfaces.quad_flags is not None):
+            # Instanced mode needs one topology for all frames.
+            return self._one_by_one(surfaces, cameras, options, depth)
+        with torch.cuda.device(self.device), torch.no_grad():
+            faces = self._faces(surfaces)
+            places = clip_space(surfaces.vertices, cameras)
+            values = surfaces.colors.float()
+            if depth:
+                values = torch.cat([values, places[..., 3:]], dim=-1)  # w is the z-depth
+            try:
+                hits, _ = self._dr.rasterize(
+                    self._context, places, faces, resolution=[cameras.height, cameras.width], grad_db=False
+                )
+            except RuntimeError as error:
+                if "subtriangle" not in str(error):
+                    raise
+                raise RasterError(
+                    f"nvdiffrast ran out of room for the triangles of {surfaces.size} frames at once; "
+                    "pass a smaller frames_per_batch, or use the rasterizer 'triton'."
+                ) from error
+            picture, _ = self._dr.interpolate(values, hits, faces)
+            if options.antialias:
+                picture = self._dr.antialias(picture, hits, places, faces, topology_hash=self._topology_hash(faces))
+            return _finish(picture, _shown(hits, places, faces, surfaces), options)
+
+    def _one_by_one(
+        self, surfaces: SurfaceBatch, cameras: CameraBatch, options: RasterOptions, depth: bool
+    ) -> DrawnBatch:
+        drawn = [
+            self.draw_batch(surfaces.frame(n), cameras.part(n, n + 1), options, depth=depth)
+            for n in range(surfaces.size)
+        ]
+        depths = [one.depth for one in drawn if one.depth is not None]
+        return DrawnBatch(
+            torch.cat([one.colour for one in drawn]),
+            torch.cat([one.mask for one in drawn]),
+            torch.cat(depths) if depths else None,
+        )
+
+    def _faces(self, surfaces: SurfaceBatch) -> Tensor:  # [F, 3] int32
+        size = (surfaces.grid_height, surfaces.grid_width)
+        if not surfaces.grid_triangles:
+            return surfaces.faces[0].contiguous()
+        if self._grid is None or self._grid[0] != size:
+            self._grid = size, torch.from_numpy(grid_faces(*size)[:-2]).to(self.device)
+            self._topology = None
+        grid = self._grid[1]
+        if surfaces.quad_flags is not None:
+            kept = (surfaces.quad_flags[0] & QUAD_DROP) == 0
+            return torch.cat([grid[kept.repeat(2)], surfaces.faces[0]])
+        if self._topology is None or not torch.equal(self._topology[len(grid) :], surfaces.faces[0]):
+            self._topology = torch.cat([grid, surfaces.faces[0]])
+        return self._topology
+
+    def _topology_hash(self, faces: Tensor) -> Any:
+        if self._hash is None or self._hash[0] is not faces:
+            self._hash = faces, self._dr.antialias_construct_topology_hash(faces)
+        return self._hash[1]
+
+
+def clip_space(vertices: Tensor, cameras: CameraBatch) -> Tensor:  # [B, V, 3] -> [B, V, 4] float32
+    """Homogeneous clip coordinates, image row 0 at y = -1, near plane at z = -w and far at z = w.
+
+    (x / w + 1) / 2 * width is the continuous image coordinate (origin at the image's corner), so the rasterizer's pixel
+    centres are ours. z / w has little precision far beyond the near plane; where a frame's whole surface is in front
+    of it, the plane moves out towards the surface, which cuts nothing away.
+    """
+    pose = cameras.pose.reshape(-1, 3, 4)
+    fx, fy, cx, cy = (cameras.lens[:, n] for n in range(4))
+    axis = pose[:, 2].float()
+    z_low = (torch.einsum("bvk,bk->bv", vertices, axis[:, :3]) + axis[:, 3:]).amin(dim=1).double()
+    near, far = cameras.lens[:, 4], cameras.far
+    near = torch.where((z_low > near) & (NEAR_SHARE * z_low < far), torch.maximum(near, NEAR_SHARE * z_low), near)
+    lens = torch.zeros((len(pose), 4, 4), dtype=torch.float64, device=pose.device)
+    lens[:, 0, 0], lens[:, 0, 2] = 2 * fx / cameras.width, 2 * cx / cameras.width - 1
+    lens[:, 1, 1], lens[:, 1, 2] = 2 * fy / cameras.height, 2 * cy / cameras.height - 1
+    lens[:, 2, 2], lens[:, 2, 3] = (far + near) / (far - near), -2 * far * near / (far - near)
+    lens[:, 3, 2] = 1
+    bottom = pose.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(pose), 1, 4)
+    matrix = (lens @ torch.cat([pose, bottom], dim=1)).float()
+    return torch.baddbmm(matrix[:, None, :, 3], vertices, matrix[:, :, :3].transpose(1, 2))
+
+
+def _shown(hits: Tensor, places: Tensor, faces: Tensor, surfaces: SurfaceBatch) -> Tensor | None:  # [B, H, W] bool
+    """Where the triangle that was hit may show colour, or None if all may."""
+    if not surfaces.one_sided and surfaces.quad_flags is None:
+        return None
+    shown = torch.ones((len(places), len(faces)), dtype=torch.bool, device=places.device)
+    if surfaces.one_sided:  # x, y, w as homogeneous image coordinates: a negative volume turns its back
+        a, b, c = (places[:, faces[:, n].long()][..., [0, 1, 3]] for n in range(3))
+        shown &= (a * torch.linalg.cross(b, c)).sum(dim=-1) >= 0
+    if surfaces.quad_flags is not None:
+        flags = surfaces.quad_flags[0]
+        flags = flags[(flags & QUAD_DROP) == 0]
+        hidden = torch.cat([(flags & QUAD_HIDE_UPPER) != 0, (flags & QUAD_HIDE_LOWER) != 0])
+        shown[:, : len(hidden)] &= ~hidden
+    number = (hits[..., 3].long() - 1).clamp_min(0)  # 0 is no hit, which has alpha 0 anyway
+    return shown.gather(1, number.flatten(1)).reshape(number.shape)
+
+
+def _finish(picture: Tensor, shown: Tensor | None, options: RasterOptions) -> DrawnBatch:
+    """Bytes and mask from interpolated values [B, H, W, 4 or 5]."""
+    mask = picture[..., 3] > options.mask_threshold
+    if shown is not None:
+        mask &= shown
+    rounding = DARKER if options.round_colors_down else 0.5
+    colour = torch.where(mask[..., None], picture[..., :3] + rounding, 0.0).to(torch.uint8)
+    depth = torch.where(mask, picture[..., 4], 0.0) if picture.shape[-1] > 4 else None
+    return DrawnBatch(colour, mask, depth)
