@@ -13,6 +13,7 @@ import sys
 import types
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,15 @@ def real_sizes() -> Sizes:
         "patch_size": 14, "image_size": 224, "hidden_act": "gelu",
     }  # fmt: skip
     return Sizes({"transformer": transformer, "vae": {}, "image_encoder": clip}, 1024, 49, 512, 512)
+
+
+def mid_sizes() -> Sizes:
+    """The same width per head, a fifth of the width and 16 blocks, for 17 frames at 256x256: for measuring errors."""
+    transformer = {
+        "num_attention_heads": 8, "attention_head_dim": 128, "in_channels": 36, "out_channels": 16, "text_dim": 4096,
+        "ffn_dim": 2816, "num_layers": 16, "image_dim": 1280, "added_kv_proj_dim": 1024,
+    }  # fmt: skip
+    return Sizes({**real_sizes().configs, "transformer": transformer}, 256, 17, 256, 256)
 
 
 def tiny_sizes() -> Sizes:
@@ -152,8 +162,9 @@ class RandomSources:
 def load_upstream(folder: Path, sources: RandomSources, dtype: torch.dtype) -> Any:
     """The original program's transformer with its LoRA beside it (unfused, as it runs), from its own code."""
     module = _import_upstream(folder, "wan_video_dit")
-    if sources.device.type == "cpu":  # its attention insists on a GPU
-        module.flash_attention = _plain_attention
+    if sources.device.type == "cpu":  # its attention insists on a GPU, and its float32 passages name CUDA alone
+        module.flash_attention = partial(_plain_attention, inner=dtype)
+        module.amp = types.SimpleNamespace(autocast=lambda **unused: torch.autocast("cpu", enabled=False))
     config = sources.sizes.transformer
     with torch.device("meta"):
         model = module.WanModel(
@@ -165,6 +176,10 @@ def load_upstream(folder: Path, sources: RandomSources, dtype: torch.dtype) -> A
         tensor = draw(_our_name(name), tuple(parameter.shape), sources.device).to(dtype)
         owner, _, leaf = name.rpartition(".")
         model.get_submodule(owner)._parameters[leaf] = torch.nn.Parameter(tensor, requires_grad=False)
+    if sources.device.type == "cpu":  # what CUDA's autocast to float32 does there: float32 products of rounded weights
+        norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
+        for part in (model.time_embedding, model.time_projection, model.head, *norms):
+            part.float()
     # Its rotary table is a plain attribute, made on the meta device above.
     d = sources.sizes.dim // config["num_attention_heads"]
     parts = [module.rope_params(1024, n) for n in (d - 4 * (d // 6), 2 * (d // 6), 2 * (d // 6))]
@@ -202,6 +217,7 @@ def _import_upstream(folder: Path, name: str) -> Any:
     return importlib.import_module(f"diffsynth.models.{name}")
 
 
-def _plain_attention(q: Tensor, k: Tensor, v: Tensor, **unused: Any) -> Tensor:
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).contiguous()
+def _plain_attention(q: Tensor, k: Tensor, v: Tensor, *, inner: torch.dtype, **unused: Any) -> Tensor:
+    dtype = q.dtype
+    q, k, v = (x.transpose(1, 2).to(inner) for x in (q, k, v))
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).contiguous().to(dtype)

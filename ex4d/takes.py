@@ -147,6 +147,8 @@ def take_metadata(clip: Clip | None = None, *, licences: Mapping[str, str] | Non
             "width": clip.width,
             "height": clip.height,
             "depth_source": clip.depth_source,
+            "focal_px": clip.intrinsics.fx,
+            "focal_source": clip.intrinsics.source,
         }
         if clip.depth_licence:
             out["licences"]["depth"] = clip.depth_licence

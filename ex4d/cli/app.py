@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from ex4d.cli import coverage, demo, depth, doctor, preview, recon
+from ex4d.cli import coverage, demo, depth, doctor, generate, preview, recon, run, weights
 from ex4d.cli import eval as evaluate
 from ex4d.cli.console import note, say
+from ex4d.cli.plugins import CommandGroup
 from ex4d.errors import Cancelled, Ex4dError
 
 HELP = """Re-shoot a video that already exists: from clip and depth to guides, coverage and takes.
@@ -22,6 +23,7 @@ Exit codes: 0 done, 1 failed, 2 wrong input, 3 cannot write, 4 part not installe
 
 app = typer.Typer(
     name="ex4d",
+    cls=CommandGroup,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,
@@ -34,8 +36,9 @@ app = typer.Typer(
     },
 )
 
-# One module per command, each with register(app); a new command is a new module and a name here.
-for _command in (recon, preview, coverage, depth, evaluate, doctor, demo):
+# One module per command, each with register(app); a new command is a new module and a name here. The backend's
+# commands (jobs, keys, remote) come through the entry points of ex4d.cli.plugins.
+for _command in (recon, preview, coverage, depth, generate, run, weights, evaluate, doctor, demo):
     _command.register(app)
 
 

@@ -34,9 +34,12 @@ def register(app: typer.Typer) -> None:
 
 def coverage(
     input_video: opt.InputVideo,
-    depth: opt.Depth,
     cam: opt.Cam,
     output_dir: opt.OutputDir,
+    depth: opt.OptionalDepth = None,
+    estimator: opt.Estimator = None,
+    depth_set: opt.DepthSettings = None,
+    save_depth: opt.SaveDepth = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead of the table.", rich_help_panel="Output")
     ] = False,
@@ -51,6 +54,8 @@ def coverage(
     focal: opt.Focal = None,
     amount: opt.Amount = None,
     border_depth: opt.BorderDepth = None,
+    mode: opt.Mode = None,
+    thickness: opt.Thickness = None,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -62,7 +67,7 @@ def coverage(
 
     options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
-        border_depth, parity,
+        border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth,
     )  # fmt: skip
     if not 0 <= low <= 1:
         raise SettingError(f"--low is a share between 0 and 1, got {low:g}.")

@@ -27,6 +27,37 @@ Depth = Annotated[
         rich_help_panel=_SOURCE,
     ),
 ]
+OptionalDepth = Annotated[
+    Path | None,
+    typer.Option(
+        "--depth",
+        help="Its depth along the view axis: .npz, .npy, a folder of 16-bit PNGs (with --depth_scale) or of EXRs. "
+        "Without it depth is estimated: see --estimator.",
+        show_default=False,
+        rich_help_panel=_SOURCE,
+    ),
+]
+Estimator = Annotated[
+    str | None,
+    typer.Option(
+        "--estimator",
+        help="What estimates depth where --depth is not given: a name of 'ex4d depth list', which also says what each "
+        "one's licence allows. Default: depth-anything-v2.",
+        rich_help_panel=_SOURCE,
+    ),
+]
+DepthSettings = Annotated[
+    list[str] | None,
+    typer.Option("--depth_set", help="Estimator setting as name=value; repeat for more.", rich_help_panel=_SOURCE),
+]
+SaveDepth = Annotated[
+    Path | None,
+    typer.Option(
+        "--save_depth",
+        help="Keep the estimated depth in this .npz, to give as --depth the next time.",
+        rich_help_panel=_SOURCE,
+    ),
+]
 DepthScale = Annotated[
     float | None,
     typer.Option(
@@ -93,6 +124,24 @@ BorderDepth = Annotated[
     typer.Option(
         "--border_depth",
         help="Depth at which the mesh is closed behind the scene; deeper parts of the clip are hidden. Default: 100.",
+        rich_help_panel=_CAMERA,
+    ),
+]
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        "--mode",
+        help="What is behind things: 'endless' (as published, sheets that reach the background) or 'solid' (finite "
+        "thickness; keeps far more of the clip). Default: endless.",
+        rich_help_panel=_CAMERA,
+    ),
+]
+Thickness = Annotated[
+    str | None,
+    typer.Option(
+        "--thickness",
+        help="With --mode solid, how far things reach behind their rim: 'auto', a share of the depth such as 8%, or "
+        "a length in the depth's unit. Default: auto.",
         rich_help_panel=_CAMERA,
     ),
 ]

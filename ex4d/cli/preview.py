@@ -35,9 +35,12 @@ def register(app: typer.Typer) -> None:
 
 def preview(
     input_video: opt.InputVideo,
-    depth: opt.Depth,
     cam: opt.Cam,
     output_dir: opt.OutputDir,
+    depth: opt.OptionalDepth = None,
+    estimator: opt.Estimator = None,
+    depth_set: opt.DepthSettings = None,
+    save_depth: opt.SaveDepth = None,
     seed: Annotated[int, typer.Option("--seed", help="Same inputs and seed: same frames.")] = 0,
     settings: Annotated[
         list[str] | None,
@@ -48,6 +51,8 @@ def preview(
     focal: opt.Focal = None,
     amount: opt.Amount = None,
     border_depth: opt.BorderDepth = None,
+    mode: opt.Mode = None,
+    thickness: opt.Thickness = None,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -61,7 +66,7 @@ def preview(
 
     options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
-        border_depth, parity,
+        border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth,
     )  # fmt: skip
     options.check()
     parsed = parse_settings(get_engine("preview").info(), settings or [])
@@ -84,15 +89,15 @@ def run_engine(
 ) -> Take:
     """Run an engine on a rendered shot and keep everything needed to make the result again."""
     from ex4d.generate import get_engine
-    from ex4d.generate.base import GenerateRequest
+    from ex4d.generate.shot import generate_shot
     from ex4d.takes import take_metadata
     from ex4d.types import Take
 
     engine = get_engine(engine_name)
-    request = GenerateRequest(
-        shot.guides, shot.trajectory, clip=shot.clip, settings=settings, seed=seed, fps=shot.clip.fps
-    )
-    frames = engine.generate(request, on_progress=on_progress, cancel=cancel)
+    frames = generate_shot(
+        engine, shot.plan, shot.guides, shot.clip, settings=settings, seed=seed, fps=shot.clip.fps,
+        on_progress=on_progress, cancel=cancel,
+    )  # fmt: skip
     info = engine.info()
     licences = {f"engine {info.name}": info.licence}
     return Take(
@@ -102,6 +107,6 @@ def run_engine(
         settings=settings,
         seed=seed,
         trajectory=shot.trajectory,
-        coverage=shot.guides.coverage,
-        metadata=take_metadata(shot.clip, licences=licences),
+        coverage=shot.plan.without_lead_in(shot.guides).coverage,
+        metadata={**take_metadata(shot.clip, licences=licences), "lead_in_frames": shot.plan.trim},
     )

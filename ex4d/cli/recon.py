@@ -36,9 +36,12 @@ def register(app: typer.Typer) -> None:
 
 def recon(
     input_video: opt.InputVideo,
-    depth: opt.Depth,
     cam: opt.Cam,
     output_dir: opt.OutputDir,
+    depth: opt.OptionalDepth = None,
+    estimator: opt.Estimator = None,
+    depth_set: opt.DepthSettings = None,
+    save_depth: opt.SaveDepth = None,
     save_mesh: Annotated[
         bool, typer.Option("--save_mesh", help="Also DW-Mesh.ply: the mesh of frame 0.", rich_help_panel="Output")
     ] = False,
@@ -63,6 +66,8 @@ def recon(
     focal: opt.Focal = None,
     amount: opt.Amount = None,
     border_depth: opt.BorderDepth = None,
+    mode: opt.Mode = None,
+    thickness: opt.Thickness = None,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -74,7 +79,7 @@ def recon(
 
     shot_options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
-        border_depth, parity,
+        border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth,
     )  # fmt: skip
     shot_options.check()
     with cancel_on_signals() as cancel, staged_folder(output_dir) as staging:

@@ -88,6 +88,32 @@ class Ex4dCheckpoint:
     geometry: dict[str, Tensor]
     """The geometry encoder's tensors, by their published names."""
 
+    def check_against(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise WeightsError if the LoRA or the geometry encoder does not fit a transformer of these shapes."""
+        self.lora.check_against(shapes)
+        found = {name: tuple(tensor.shape) for name, tensor in self.geometry.items()}
+        wanted = geometry_shapes(found, shapes["patch_embedding.weight"][0])
+        wrong = sorted(set(found) ^ set(wanted)) or [
+            f"{name} is {list(found[name])}, not {list(wanted[name])}" for name in wanted if found[name] != wanted[name]
+        ]
+        if wrong:
+            raise WeightsError(
+                f"{self.lora.name}: its geometry encoder does not fit the base model, {name_some(wrong)}; "
+                "it is for another one, or damaged: run ex4d weights fetch ex4d"
+            )
+
+
+def geometry_shapes(found: Mapping[str, tuple[int, ...]], dim: int) -> dict[str, tuple[int, ...]]:
+    """The geometry encoder's tensors for a transformer ``dim`` wide; the inner width is read off ``found``."""
+    hidden = found.get("latent_encoder.0.bias", (0,))[0]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, width in ((0, 32), (2, hidden), (4, hidden)):
+        shapes[f"latent_encoder.{index}.weight"] = (hidden, width, 1, 1, 1)
+        shapes[f"latent_encoder.{index}.bias"] = (hidden,)
+    shapes["latent_patch_embedding.weight"] = (dim, hidden, 1, 2, 2)
+    shapes["latent_patch_embedding.bias"] = (dim,)
+    return shapes
+
 
 def load_ex4d(path: Path) -> Ex4dCheckpoint:
     """Split EX-4D's checkpoint (``.ckpt`` or ``.safetensors``) into LoRA and geometry encoder.

@@ -7,7 +7,7 @@ is the finished part plus one tensor, so the 14B transformer loads on machines t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,17 @@ from ex4d.errors import MissingExtraError, WeightsError
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.weights import configs
 from ex4d.weights.layout import Part, WanWeights
-from ex4d.weights.mapping import IMAGE_ENCODER, TEXT_ENCODER, TRANSFORMER, Op, Target, map_keys, name_some, vae_rules
+from ex4d.weights.mapping import (
+    IMAGE_ENCODER,
+    TEXT_ENCODER,
+    TRANSFORMER,
+    Op,
+    Rule,
+    Target,
+    map_keys,
+    name_some,
+    vae_rules,
+)
 from ex4d.weights.tensors import TensorFiles, apply_op, shard_paths
 
 if TYPE_CHECKING:
@@ -45,13 +55,13 @@ class PartFiles:
         return apply_op(self.files.get(key), op)
 
 
-_RULES = {
+RULES: Mapping[Part, Sequence[Rule]] = {
     "transformer": TRANSFORMER,
     "vae": vae_rules(),
     "text_encoder": TEXT_ENCODER,
     "image_encoder": IMAGE_ENCODER,
 }
-_CONFIGS = {
+_CONFIGS: Mapping[Part, Callable[..., dict[str, Any]]] = {
     "transformer": configs.transformer_config,
     "vae": configs.vae_config,
     "text_encoder": configs.text_encoder_config,
@@ -73,7 +83,7 @@ def open_part(weights: WanWeights, part: Part) -> PartFiles:
 
 def open_original(files: TensorFiles, part: Part, hints: Mapping[str, Mapping[str, Any]]) -> PartFiles:
     """A part whose tensors carry the original Wan names; ``hints`` are settings that shapes do not show."""
-    sources = map_keys(_RULES[part], files.shapes, what=files.what)
+    sources = map_keys(RULES[part], files.shapes, what=files.what)
     shapes = {name: Target("", op).shape(files.shapes[key]) for name, (key, op) in sources.items()}
     config = _CONFIGS[part](shapes, hints.get(part, {}), files.what)
     return PartFiles(part, files, config, sources, shapes)
@@ -118,6 +128,19 @@ def build_empty(part: Part, config: Mapping[str, Any]) -> Any:
         return transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**_plain(config)))
 
 
+def check_part(source: PartFiles) -> None:
+    """Raise WeightsError naming keys that are unknown, missing or of the wrong shape; nothing is read."""
+    check_keys(source.shapes, _wanted(source.part, build_empty(source.part, source.config)), what=source.files.what)
+
+
+def _wanted(part: Part, model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The parameters that files must hold for the part's ``model``."""
+    wanted = _parameter_shapes(model)
+    if part == "text_encoder":
+        wanted.pop("encoder.embed_tokens.weight", None)  # tied to shared.weight
+    return wanted
+
+
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("architectures", "model_type", "torch_dtype")}
 
@@ -137,10 +160,7 @@ def load_part(
     Raises WeightsError naming keys that are unknown, missing or of the wrong shape; nothing is loaded then.
     """
     model = build_empty(source.part, source.config)
-    wanted = _parameter_shapes(model)
-    if source.part == "text_encoder":
-        wanted.pop("encoder.embed_tokens.weight", None)  # tied to shared.weight below
-    check_keys(source.shapes, wanted, what=source.files.what)
+    check_keys(source.shapes, _wanted(source.part, model), what=source.files.what)
     if prepare is not None:
         prepare(model)
     prefix = _module_prefix(model)

@@ -97,15 +97,21 @@ class WanWeights:
             return self.tokenizer
         return self.base / ("tokenizer" if self.layout == "diffusers" else "google/umt5-xxl")
 
-    def missing(self, *, turbo: bool = False) -> str:
-        """One sentence naming the first missing file and the command that gets it, or "" if all are there."""
+    def missing(self, *, turbo: bool = False, text_encoder: bool = True, adapters: bool = True) -> str:
+        """One sentence naming the first missing file and the command that gets it, or "" if all are there.
+
+        ``text_encoder`` and ``adapters`` (EX-4D, turbo) say whether those count: prompts whose embeddings are on disk
+        need no encoder, and a conversion no adapter.
+        """
         try:
-            paths = [self.path_of(part) for part in PARTS]
+            paths = [self.path_of(part) for part in PARTS if text_encoder or part != "text_encoder"]
         except WeightsError as error:
             return str(error)
         for path in paths:
             if not path.exists():
                 return f"Weights {path} are missing; run: ex4d weights fetch wan"
+        if not adapters:
+            return ""
         if self.ex4d is not None and not self.ex4d.is_file():
             return f"Weights {self.ex4d} are missing; run: ex4d weights fetch ex4d"
         if turbo and (self.turbo_lora is None or not self.turbo_lora.is_file()):

@@ -103,7 +103,7 @@ def load_pickle(path: Path, *, fetch_hint: str = FETCH_HINT) -> dict[str, Tensor
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         size = path.stat().st_size
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(
             f"{path.name} ({size} bytes) is truncated or no weights file ({reason}); {fetch_hint}."
         ) from error

@@ -1,4 +1,6 @@
-"""One transformer block of Wan 2.1 as a pure function over diffusers' modules, compiled once for all blocks.
+"""One transformer block of Wan 2.1 as pure functions over diffusers' modules, compiled once for all blocks.
+
+A block comes in two halves: the first knows nothing of the prompt, so the branches of guidance can share block 0's.
 
 Normalisation, modulation and rotary embedding are float32; matrix products run in the keys' dtype; the residual stream
 keeps the dtype it comes in (float32 in exact mode, bfloat16 in the others). Cross-attention takes finished keys and
@@ -80,23 +82,38 @@ def _(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return x.new_empty(x.shape[0], weight.shape[0])
 
 
-def block_forward(
+def modulations(block: Any, modulation: Tensor) -> Sequence[Tensor]:
+    """Shift, scale and gate of self-attention, then of the feed-forward, each [1, 1, dim] float32."""
+    return (block.scale_shift_table.float() + modulation).chunk(6, dim=1)
+
+
+def self_attention(
     block: Any,  # diffusers' WanTransformerBlock
     x: Tensor,  # [1, tokens, dim] residual stream
     modulation: Tensor,  # [1, 6, dim] float32, of this step
     rope: Rope,
-    cross: CrossKV,
-) -> Tensor:  # [1, tokens, dim]
-    """Self-attention, cross-attention and feed-forward with their residuals."""
-    dtype, residual = cross.k_text.dtype, x.dtype
-    shift, scale, gate, ff_shift, ff_scale, ff_gate = (block.scale_shift_table.float() + modulation).chunk(6, dim=1)
-
+    dtype: torch.dtype,  # of matrix products
+) -> Tensor:  # [1, tokens, dim], not yet gated or added
+    """The first half of a block: what it does before it looks at the prompt."""
+    shift, scale, *_ = modulations(block, modulation)
     attn = block.attn1
     h = modulated_norm(x, shift, scale, block.norm1.eps).to(dtype)
     q = rotate(rms_norm(attn.to_q(h), attn.norm_q).unflatten(2, (attn.heads, -1)), rope).to(dtype)
     k = rotate(rms_norm(attn.to_k(h), attn.norm_k).unflatten(2, (attn.heads, -1)), rope).to(dtype)
     v = attn.to_v(h).unflatten(2, (attn.heads, -1))
-    h = attn.to_out[0](attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)))
+    return attn.to_out[0](attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)))
+
+
+def finish(
+    block: Any,
+    x: Tensor,  # [1, tokens, dim] residual stream, as self_attention got it
+    h: Tensor,  # [1, tokens, dim] what self_attention made of it
+    modulation: Tensor,
+    cross: CrossKV,
+) -> Tensor:  # [1, tokens, dim]
+    """The second half of a block: the first half's residual, cross-attention and feed-forward with theirs."""
+    dtype, residual = cross.k_text.dtype, x.dtype
+    _, _, gate, ff_shift, ff_scale, ff_gate = modulations(block, modulation)
     x = (x.float() + h.float() * gate).to(residual)
 
     attn, norm = block.attn2, block.norm2
@@ -109,6 +126,12 @@ def block_forward(
 
     h = modulated_norm(x, ff_shift, ff_scale, block.norm3.eps).to(dtype)
     return (x.float() + feed_forward(block.ffn, h).float() * ff_gate).to(residual)
+
+
+def block_forward(block: Any, x: Tensor, modulation: Tensor, rope: Rope, cross: CrossKV) -> Tensor:
+    """Both halves."""
+    h = self_attention(block, x, modulation, rope, cross.k_text.dtype)
+    return finish(block, x, h, modulation, cross)
 
 
 def cross_keys_values(

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ex4d.generate.base import GenerateRequest, OnFrame
+from ex4d.generate.composite import Compositor
 from ex4d.generate.wan.conditioning import GuideVideos, erode, erosion_kernels, latent_shape
 from ex4d.generate.wan.constants import SPATIAL
 from ex4d.generate.wan.pipeline import WanPipeline
@@ -27,6 +28,7 @@ class ClipRun:
 
     def __init__(self, request: GenerateRequest, settings: dict[str, Any], contexts: Sequence[Tensor]):
         self._settings, self._contexts, self._seed = settings, list(contexts), request.seed
+        self._guides = request.guides
         colour, mask = request.guides.colour, request.guides.mask
         self._count, self._height, self._width = mask.shape
         if settings["erode_mask"]:
@@ -36,6 +38,9 @@ class ClipRun:
         self._windows = windows(self._count, window=settings["window"], overlap=settings["overlap"])
         self._frames = np.zeros_like(self._colour)
         self._sent: set[int] = set()
+        # Windows build on the model's own frames; what people get may have the source's pixels in it.
+        self._final = np.zeros_like(colour)
+        self._compositor = self._new_compositor()
 
     @property
     def workload(self) -> Workload:
@@ -51,6 +56,12 @@ class ClipRun:
     def forget(self) -> None:
         """Start over (with another plan). Frames already handed out stay as they are."""
         self._frames[:] = 0
+        self._compositor = self._new_compositor()
+
+    def _new_compositor(self) -> Compositor | None:
+        if not self._settings["composite"]:
+            return None
+        return Compositor(self._guides.colour, self._guides.mask, feather=self._settings["feather"])
 
     def __call__(
         self,
@@ -66,7 +77,7 @@ class ClipRun:
             latents = self._latents(pipe, window, index, progress, cancel)
             following = self._windows[index + 1].start if index + 1 < len(self._windows) else self._count
             self._decode(pipe, latents, window, following, on_frame, progress, cancel)
-        return self._frames[:, : self._height, : self._width].copy()
+        return self._final
 
     def _latents(
         self, pipe: WanPipeline, window: Window, index: int, on_progress: OnProgress | None, cancel: CancelToken | None
@@ -80,6 +91,7 @@ class ClipRun:
             initial_noise(window_seed(self._seed, index), latent_shape(*mask.shape)),
             Schedule.shifted(step_count(settings), settings["shift"]),
             cfg_scale=settings["cfg_scale"],
+            cache_threshold=settings["cache_threshold"],
             on_progress=on_progress,
             cancel=cancel,
         )
@@ -104,10 +116,16 @@ class ClipRun:
                 if offset < window.given:
                     frame = blend(self._frames[position], frame, offset, window.given)
                 self._frames[position] = frame
-                if position < following and on_frame is not None and position not in self._sent:
-                    self._sent.add(position)
-                    on_frame(position, frame[: self._height, : self._width].copy())
+                if position < following:
+                    self._finish(position, frame[: self._height, : self._width], on_frame)
                 position += 1
+
+    def _finish(self, position: int, frame: UInt8, on_frame: OnFrame | None) -> None:
+        done = frame if self._compositor is None else self._compositor(position, frame)
+        self._final[position] = done
+        if on_frame is not None and position not in self._sent:
+            self._sent.add(position)
+            on_frame(position, done.copy())
 
 
 def _numbered(on_progress: OnProgress | None, index: int, count: int) -> OnProgress | None:

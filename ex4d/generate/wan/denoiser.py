@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import importlib.util
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,18 +15,15 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ex4d.errors import ShapeError
-from ex4d.generate.wan.blocks import (
-    CrossKV,
-    Rope,
-    block_forward,
-    conditioning_modules,
-    cross_keys_values,
-    modulated_norm,
-)
+from ex4d.generate.wan import blocks as plain
+from ex4d.generate.wan.blocks import CrossKV, Rope, conditioning_modules, cross_keys_values, modulated_norm
 from ex4d.generate.wan.geometry import geometry_tokens
 from ex4d.generate.wan.schedule import Schedule
+from ex4d.generate.wan.step_cache import FirstBlockCache
 from ex4d.generate.wan.streaming import BlockStreamer
 from ex4d.progress import CancelToken, check
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,31 @@ class Shot:
     cross: tuple[tuple[CrossKV, ...], ...]  # [branches][blocks]
 
 
+@dataclass
+class StepStart:
+    """What both branches of guidance compute alike in one step, kept by the first for the second.
+
+    Up to block 0's self-attention the prompt plays no part, so sharing this changes no result.
+    """
+
+    found: tuple[Tensor, Tensor, tuple[int, ...]] | None = field(default=None, init=False)
+    """Tokens before block 0, the result of its first half, and the tokens' grid."""
+
+
+@dataclass(frozen=True)
+class BlockProgram:
+    """How the two halves of a block are run; see :mod:`ex4d.generate.wan.blocks` for their arguments."""
+
+    self_attention: Callable[..., Tensor]
+    finish: Callable[..., Tensor]
+    description: str
+
+
 class WanDenoiser:
     """diffusers' Wan transformer, run block by block.
 
     ``blocks`` yields the model's blocks ready to run (the model's own list, or a :class:`BlockStreamer`). With
-    ``compile_blocks`` one compiled program serves them all.
+    ``compile_blocks`` one compiled program serves them all, on CUDA with kernels of ours.
     """
 
     def __init__(
@@ -82,9 +101,7 @@ class WanDenoiser:
         self.model, self.device, self.precision = model, device, precision
         self.streamer = streamer
         self._blocks: Sequence[nn.Module] | BlockStreamer = streamer or model.blocks
-        self._block_forward: Callable[..., Tensor] = block_forward
-        if compile_blocks:
-            self._block_forward = torch.compile(block_forward, fullgraph=True, dynamic=False)
+        self.program = block_program(model.blocks, device, compiled=compile_blocks)
 
     @contextmanager
     def shot(self, conditions: Conditions, schedule: Schedule, *, cancel: CancelToken | None = None) -> Iterator[Shot]:
@@ -107,16 +124,59 @@ class WanDenoiser:
         latents: Tensor,  # [1, 16, T, h, w] float32
         step: int,
         branch: int = 0,
+        *,
+        start: StepStart | None = None,
+        cache: FirstBlockCache | None = None,
     ) -> Tensor:  # [1, 16, T, h, w] float32
-        """One forward of the transformer: the direction from data to noise at ``step``."""
+        """One forward of the transformer: the direction from data to noise at ``step``.
+
+        ``start`` is for the branches of one step with the same latents: the first fills it, the others use it.
+        With a ``cache`` the blocks after the first may be left out, except in the shot's last step.
+        """
+        found = start.found if start is not None else None
+        x, h, grid = found or self._embed(shot, latents)
+        modulation, program = shot.modulations[step], self.program
+        with closing(self._running(shot.cross[branch])) as blocks:
+            block, cross = next(blocks)
+            if h is None:
+                h = program.self_attention(block, x, modulation, shot.rope, self.precision.compute)
+                if start is not None:
+                    start.found = (x, h, grid)
+            before, x = x, program.finish(block, x, h, modulation, cross)
+            if cache is None:
+                x = self._rest(blocks, x, modulation, shot.rope)
+            else:
+                first, added = x, x - before
+                last = step + 1 == len(shot.modulations)
+                rest = None if last else cache.reuse(branch, added)
+                x = self._rest(blocks, x, modulation, shot.rope) if rest is None else x + rest
+                if rest is None:
+                    cache.keep(branch, added, x - first)
+        return self._head(x, shot.head_times[step], grid)
+
+    def _running(self, cross: Sequence[CrossKV]) -> Generator[tuple[nn.Module, CrossKV], None, None]:
+        """The blocks in order; closing it early sets a streamer back to the first."""
+        blocks = iter(self._blocks)
+        try:
+            yield from zip(blocks, cross, strict=True)
+        finally:
+            if isinstance(blocks, Generator):
+                blocks.close()
+
+    def _rest(
+        self, blocks: Iterator[tuple[nn.Module, CrossKV]], x: Tensor, modulation: Tensor, rope: Rope
+    ) -> Tensor:  # [1, tokens, dim]
+        for block, cross in blocks:
+            h = self.program.self_attention(block, x, modulation, rope, self.precision.compute)
+            x = self.program.finish(block, x, h, modulation, cross)
+        return x
+
+    def _embed(self, shot: Shot, latents: Tensor) -> tuple[Tensor, None, tuple[int, ...]]:
+        """Tokens with geometry, nothing for the first half of block 0, and the tokens' grid."""
         embed = self.model.patch_embedding
         x = embed(torch.cat([latents, shot.y], dim=1).to(embed.weight.dtype))
-        grid = x.shape[2:]
-        x = x.flatten(2).transpose(1, 2).to(self.precision.residual).contiguous()
-        modulation = shot.modulations[step]
-        for block, cross in zip(self._blocks, shot.cross[branch], strict=True):
-            x = self._block_forward(block, x, modulation, shot.rope, cross)
-        return self._head(x, shot.head_times[step], tuple(grid))
+        grid = tuple(x.shape[2:])
+        return x.flatten(2).transpose(1, 2).to(self.precision.residual).contiguous(), None, grid
 
     def _head(self, x: Tensor, time: Tensor, grid: tuple[int, ...]) -> Tensor:
         model = self.model
@@ -184,6 +244,26 @@ class WanDenoiser:
         self.model.to("cpu")
 
 
+def block_program(blocks: Any, device: torch.device, *, compiled: bool) -> BlockProgram:
+    """The fastest program that this machine runs: kernels on CUDA with Triton, else torch's own operators."""
+    if compiled and device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            _log.warning("Triton is not installed: the transformer's blocks run uncompiled, which is slower.")
+            return BlockProgram(plain.self_attention, plain.finish, "uncompiled (Triton is not installed)")
+        from ex4d.generate.wan import fused
+
+        if fused.fits(blocks):
+            return BlockProgram(_compile(fused.self_attention), _compile(fused.finish), "compiled with kernels")
+        _log.warning("These blocks have no norm before cross-attention: they run without kernels, which is slower.")
+    if compiled:
+        return BlockProgram(_compile(plain.self_attention), _compile(plain.finish), "compiled")
+    return BlockProgram(plain.self_attention, plain.finish, "uncompiled")
+
+
+def _compile(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.compile(function, fullgraph=True, dynamic=False)
+
+
 def _linear32(x: Tensor, linear: nn.Linear) -> Tensor:
     return F.linear(x, linear.weight.float(), linear.bias.float())
 
@@ -194,8 +274,12 @@ def _norm32(x: Tensor, norm: Any) -> Tensor:
 
 @contextmanager
 def on_device(modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
-    """Have the modules' parameters on ``device`` for a while; those that lived elsewhere return to where they were."""
-    home = [(p, p.data) for module in modules for p in module.parameters() if p.device != device]
+    """Have the modules' tensors on ``device`` for a while; those that lived elsewhere return to where they were.
+
+    Buffers too: transformers' CLIP keeps the positions it looks up in one.
+    """
+    tensors = (t for module in modules for t in (*module.parameters(), *module.buffers()))
+    home = [(t, t.data) for t in tensors if t.device != device]
     try:
         for p, data in home:
             p.data = data.to(device, non_blocking=True)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ex4d.errors import DeviceMemoryError, EngineError, Ex4dError, SettingError, WeightsError
+from ex4d.errors import DeviceMemoryError, EngineError, Ex4dError, MissingExtraError, SettingError, WeightsError
 from ex4d.generate.base import EngineInfo, GenerateRequest, OnFrame
+from ex4d.generate.wan.constants import NEGATIVE_PROMPT, PROMPT
 from ex4d.generate.wan.settings import SETTINGS, guided
 from ex4d.progress import CancelToken, OnProgress, Progress, check, report
 from ex4d.types import UInt8
@@ -40,7 +41,7 @@ class WanEngine:
 
     def info(self) -> EngineInfo:
         """The engine's settings, and what is missing if it cannot run."""
-        missing = _missing_packages() or self.weights.missing()
+        missing = _missing_packages() or self._missing_weights(turbo=False)
         return EngineInfo(NAME, TITLE, SETTINGS, LICENCE, available=not missing, missing=missing)
 
     @property
@@ -63,7 +64,10 @@ class WanEngine:
         """
         info = EngineInfo(NAME, TITLE, SETTINGS, LICENCE)
         settings = info.validated(request.settings)
-        missing = _missing_packages() or self.weights.missing(turbo=settings["mode"] == "turbo")
+        missing = _missing_packages()
+        if missing:
+            raise MissingExtraError(f"The wan engine ({missing.partition(';')[0]})", "wan")
+        missing = self.weights.missing(turbo=settings["mode"] == "turbo", text_encoder=False)
         if missing:
             raise WeightsError(missing)
         stage = _Stage(on_progress)
@@ -84,11 +88,25 @@ class WanEngine:
         wrapped.add_note(text)
         raise wrapped
 
+    def _missing_weights(self, *, turbo: bool) -> str:
+        """What is missing for the usual prompts: the text encoder is not, once their embeddings are on disk."""
+        missing = self.weights.missing(turbo=turbo, text_encoder=False)
+        if missing:
+            return missing
+        missing = self.weights.missing(turbo=turbo)
+        if not missing:
+            return ""
+        from ex4d.generate.wan.text import PromptCache
+
+        cache = PromptCache(self._cache or default_cache(), None)
+        return "" if cache.has([PROMPT, NEGATIVE_PROMPT]) else missing
+
     def close(self) -> None:
         """Let go of a model that was kept loaded, and of the device's memory."""
-        if self._kept is not None:
-            self._kept[1].close()
-            self._kept = None
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept[1].close()
+        del kept
         free_device()
 
     def _run(
@@ -150,7 +168,8 @@ class WanEngine:
         key = (self.weights, options.mode, plan.name, plan.resident_blocks, options.fuse_lora, options.compile_blocks)
         if self._kept is not None and self._kept[0] == key:
             return self._kept[1]
-        self.close()
+        if self._kept is not None:
+            self.close()
         pipe = WanPipeline(FileSources(self.weights), options, on_progress=stage, cancel=cancel)
         self._kept = (key, pipe)
         return pipe
@@ -165,10 +184,15 @@ class WanEngine:
         if guided(settings):
             prompts.append(settings["negative_prompt"])
         path = self.weights.path_of("text_encoder")
-        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-        cache = PromptCache(self._cache or default_cache(), encoder_id([f for f in files if f.is_file()]))
+        files = [f for f in (sorted(path.glob("*.safetensors")) if path.is_dir() else [path]) if f.is_file()]
+        cache = PromptCache(self._cache or default_cache(), encoder_id(files) if files else None)
 
         def compute(texts: Sequence[str]) -> list[Tensor]:
+            if not files:
+                raise WeightsError(
+                    f"The text encoder {path} is missing and the prompt {texts[0][:40]!r} was never embedded before; "
+                    "run: ex4d weights fetch wan"
+                )
             return self._embed(texts, device, stage, cancel)
 
         return cache.get(prompts, compute)
@@ -280,7 +304,7 @@ def _missing_packages() -> str:
     absent = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
     if not absent:
         return ""
-    return f"The wan engine needs {', '.join(absent)}; run: pip install 'ex4d[wan]'"
+    return f"{', '.join(absent)} not found; run: pip install 'ex4d[wan]'"
 
 
 def _first_line(error: BaseException) -> str:

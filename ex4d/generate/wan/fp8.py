@@ -49,17 +49,25 @@ class Fp8Linear(nn.Module):
         """``x @ weight.T + bias`` in x's dtype."""
         if not self.native:
             return F.linear(x, self.weight.to(x.dtype) * self.scale.to(x.dtype), self.bias.to(x.dtype))
-        rows, row_scale = quantise_rows(x.reshape(-1, self.in_features))
+        return self.multiply(*quantise_rows(x), x.dtype)
+
+    def multiply(
+        self,
+        rows: Tensor,  # [..., in] float8
+        row_scale: Tensor,  # [..., 1] float32
+        dtype: torch.dtype,
+    ) -> Tensor:  # [..., out]
+        """The native product with rows that are quantised already."""
         out = torch.ops.aten._scaled_mm(
-            rows,
+            rows.reshape(-1, self.in_features),
             self.weight.t(),
-            scale_a=row_scale,
+            scale_a=row_scale.reshape(-1, 1),
             scale_b=self.scale.t(),
-            bias=self.bias.to(x.dtype),
-            out_dtype=x.dtype,
+            bias=self.bias.to(dtype),
+            out_dtype=dtype,
             use_fast_accum=True,
         )
-        return out.reshape(*x.shape[:-1], self.out_features)
+        return out.reshape(*rows.shape[:-1], self.out_features)
 
 
 FP8_NAMES = (

@@ -17,6 +17,7 @@ from ex4d.generate.wan.loading import TransformerPlan, load_transformer
 from ex4d.generate.wan.plan import MemoryPlan, Mode
 from ex4d.generate.wan.sampling import denoise
 from ex4d.generate.wan.schedule import Schedule
+from ex4d.generate.wan.step_cache import FirstBlockCache
 from ex4d.generate.wan.streaming import BlockStreamer
 from ex4d.generate.wan.vae import Tiling, WanVae
 from ex4d.progress import CancelToken, OnProgress
@@ -85,6 +86,9 @@ class WanPipeline:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+        gc.collect()
+        if self.options.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def encode(
         self, videos: GuideVideos, *, on_progress: OnProgress | None = None, cancel: CancelToken | None = None
@@ -113,6 +117,7 @@ class WanPipeline:
         schedule: Schedule,
         *,
         cfg_scale: float,
+        cache_threshold: float = 0.0,
         on_step: Callable[[int, Tensor], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
@@ -126,6 +131,7 @@ class WanPipeline:
                 noise,
                 schedule,
                 cfg_scale=cfg_scale,
+                cache=FirstBlockCache(cache_threshold) if cache_threshold else None,
                 on_step=on_step,
                 on_progress=on_progress,
                 cancel=cancel,
@@ -138,7 +144,7 @@ class WanPipeline:
         return self._vae().decode(latents, on_progress=on_progress, cancel=cancel)
 
     def close(self) -> None:
-        """Give every byte on the device back."""
+        """Let go of every part; the device's memory is free once torch's cache is emptied after it."""
         if not hasattr(self, "denoiser"):
             return
         if self.denoiser.streamer is not None:
@@ -146,9 +152,6 @@ class WanPipeline:
         # Whatever else still holds this object, the parts themselves go now.
         del self.denoiser, self.geometry
         self.vae = self._image_encoder = None
-        gc.collect()
-        if self.options.device.type == "cuda":
-            torch.cuda.empty_cache()
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -170,6 +173,7 @@ class WanPipeline:
     ) -> WanDenoiser:
         options, plan = self.options, self.options.plan
         source = self._sources.open("transformer")
+        checkpoint.check_against(source.shapes)
         layers = int(source.config["num_layers"])
         streamed = plan.resident_blocks < layers
         loras: list[tuple[Lora, float]] = [(checkpoint.lora, 1.0)] if options.fuse_lora else []

@@ -87,7 +87,10 @@ def steps_bytes(size: ModelSize, work: Workload, *, fp8: bool, resident_blocks: 
 
 
 def vae_bytes(work: Workload, *, tiled: bool, float32: bool) -> int:
-    """Peak of encoding or decoding: measured as about 12 kB a pixel in 16 bits, its past and one chunk."""
+    """Peak of encoding or decoding: the convolutions' past and one chunk, about 12 kB a pixel in 16 bits.
+
+    Measured on an H200 at 512x512 with the other encoders beside it: 4.5 GiB in 16 bits, 7.2 GiB in 32.
+    """
     pixels = min(work.pixels, 384 * 384) if tiled else work.pixels
     return pixels * 12_000 * (2 if float32 else 1) + (600 << 20)
 

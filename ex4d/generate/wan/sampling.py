@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ex4d.generate.wan.denoiser import Shot, WanDenoiser
+from ex4d.generate.wan.denoiser import Shot, StepStart, WanDenoiser
 from ex4d.generate.wan.schedule import Schedule
+from ex4d.generate.wan.step_cache import FirstBlockCache
 from ex4d.progress import CancelToken, OnProgress, check, report
 
 OnStep = Callable[[int, Tensor], None]
@@ -28,6 +29,7 @@ def denoise(
     schedule: Schedule,
     *,
     cfg_scale: float,
+    cache: FirstBlockCache | None = None,
     on_step: OnStep | None = None,
     on_progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
@@ -43,11 +45,12 @@ def denoise(
     report(on_progress, "denoising", 0, steps)
     for step in range(steps):
         check(cancel)
-        velocity = denoiser.velocity(shot, latents, step, 0)
+        start = StepStart() if guided else None
+        velocity = denoiser.velocity(shot, latents, step, 0, start=start, cache=cache)
         _wait(denoiser.device)
         if guided:
             check(cancel)
-            negative = denoiser.velocity(shot, latents, step, 1)
+            negative = denoiser.velocity(shot, latents, step, 1, start=start, cache=cache)
             velocity = negative + cfg_scale * (velocity - negative)
         latents = schedule.step(latents, velocity, step)
         _wait(denoiser.device)

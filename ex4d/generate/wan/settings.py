@@ -33,6 +33,29 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("erode_mask", "bool", True, "Shrink each mask frame by a random 2 to 8 pixels, as in training."),
     Setting("window", "int", WINDOW, "Frames made at once, 4n+1; longer clips are made in windows.", 5, 161),
     Setting("overlap", "int", 9, "Frames two windows share and are blended over.", minimum=1, maximum=48),
+    Setting(
+        "lead_in",
+        "bool",
+        True,
+        "If the move does not start at the source camera, lead there from it and cut that off again: the model expects "
+        "its first frame to be a complete picture.",
+    ),
+    Setting(
+        "composite",
+        "bool",
+        False,
+        "Keep the source's own pixels wherever the guides show them; the model's are matched to them in colour.",
+    ),
+    Setting("feather", "int", 8, "Width in pixels of the composite's soft rim.", minimum=0, maximum=128),
+    Setting(
+        "cache_threshold",
+        "float",
+        0.0,
+        "First-block cache: a step that changes the first block's output by less than this share reuses the last full "
+        "step's result. 0 computes every step; 0.05 to 0.1 saves time and costs exactness.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
     Setting("fuse_lora", "bool", True, "Add EX-4D's LoRA to the weights (faster) instead of running it beside them."),
     Setting("compile", "bool", True, "Compile the model on first use: about a minute once, faster steps ever after."),
     Setting(

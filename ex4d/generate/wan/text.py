@@ -79,6 +79,10 @@ class PromptCache:
                 found[prompt] = embedding
         return [embedding for prompt in prompts if (embedding := found[prompt]) is not None]
 
+    def has(self, prompts: Sequence[str]) -> bool:
+        """Whether all of them can be had without an encoder."""
+        return all(self._load(prompt) is not None for prompt in prompts)
+
     def _stem(self, prompt: str) -> str:
         return hashlib.sha256(clean_prompt(prompt).encode()).hexdigest()[:32]
 

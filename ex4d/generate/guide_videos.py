@@ -1,0 +1,48 @@
+"""Guides from the two videos that a renderer left on disk, at the size and length a model is to make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ex4d.clip import read_video
+from ex4d.errors import SettingError
+from ex4d.progress import CancelToken, OnProgress
+from ex4d.types import Guides, UInt8
+
+
+def read_guides(
+    colour: Path,
+    mask: Path,
+    *,
+    num_frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+) -> tuple[Guides, float]:
+    """Colour and mask guides, and their frame rate.
+
+    ``num_frames`` frames are picked evenly from each video (the last one is repeated if it is shorter), ``size`` is
+    (width, height); None keeps the colour video's own. A mask pixel counts as visible above half. EX-4D picks and
+    resizes in the same way. Raises ClipError for an unreadable video, SettingError for a number that makes no sense.
+    """
+    if num_frames is not None and num_frames < 1:
+        raise SettingError(f"At least one frame is needed, got {num_frames}.")
+    if size is not None and min(size) < 16:
+        raise SettingError(f"A picture of {size[0]}x{size[1]} pixels is too small; at least 16x16 is needed.")
+    colours, fps = read_video(colour, on_progress=on_progress, cancel=cancel)
+    masks, _ = read_video(mask, on_progress=on_progress, cancel=cancel)
+    count = num_frames or len(colours)
+    size = size or (colours.shape[2], colours.shape[1])
+    shown = _fitted(masks, count, size).max(axis=3) > 127
+    fitted = _fitted(colours, count, size)
+    return Guides(np.where(shown[..., None], fitted, np.uint8(0)), shown), fps
+
+
+def _fitted(frames: UInt8, count: int, size: tuple[int, int]) -> UInt8:  # [T, H, W, 3] -> [count, height, width, 3]
+    picked = np.linspace(0, len(frames) - 1, count).astype(int) if len(frames) >= count else np.arange(len(frames))
+    resized = [cv2.resize(frames[i], size) for i in picked]
+    resized += [resized[-1]] * (count - len(resized))
+    return np.stack(resized).astype(np.uint8, copy=False)

@@ -1,0 +1,194 @@
+"""Fetching weights from the hub: the only place in this project that downloads a model, and only when told to.
+
+A download that is broken off goes on where it stopped. What was fetched is recorded (repository, revision, size and
+hash of every file) beside the files, so that ``verify`` needs no network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ex4d.errors import Ex4dError, MissingExtraError, OutputError, WeightsError
+from ex4d.files import atomic_path, output_error
+from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.weights.catalogue import Package
+from ex4d.weights.download import download, partial_path
+
+RECORD = "ex4d-weights.json"
+_MARGIN = 1 << 30  # left free on the disk
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a repository."""
+
+    name: str
+    size: int  # bytes
+    sha256: str = ""
+    """Empty for small files, which the hub does not hash so."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What lies in a package's folder, as the hub described it when it was fetched."""
+
+    repository: str
+    revision: str
+    files: tuple[RemoteFile, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Record | None:
+        """The folder's record, or None if it was not filled by :func:`fetch`."""
+        try:
+            found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            files = tuple(RemoteFile(f["name"], int(f["size"]), f["sha256"]) for f in found["files"])
+            return cls(found["repository"], found["revision"], files)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsError(f"{folder / RECORD} cannot be read ({error}); remove it and fetch again.") from error
+
+    def write(self, folder: Path) -> None:
+        """Keep it beside the files."""
+        with atomic_path(folder / RECORD) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+def fetch(
+    package: Package,
+    root: Path | None = None,
+    *,
+    endpoint: str | None = None,
+    on_progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+) -> Path:
+    """Bring ``package`` to its folder below ``root`` and return that folder; what is there already stays.
+
+    ``endpoint`` is the hub's address (default: ``$HF_ENDPOINT``, or the public one). Raises OutputError before anything
+    is downloaded if the disk is too small, WeightsError if the hub or a file cannot be had, Cancelled.
+    """
+    folder = package.path(root)
+    endpoint = endpoint or os.environ.get("HF_ENDPOINT") or None
+    report(on_progress, f"asking for {package.name}", 0, 1)
+    record = look_up(package, endpoint=endpoint)
+    report(on_progress, f"asking for {package.name}", 1, 1)
+    wanted = [file for file in record.files if not _is_whole(folder, file)]
+    check_space(package, folder, _bytes_missing(folder, wanted))
+    done = total = sum(file.size for file in record.files)
+    done -= sum(file.size for file in wanted)
+    stage = f"fetching {package.name}"
+    for file in wanted:
+        check(cancel)
+        before = done
+
+        def at(count: int, before: int = before, file: RemoteFile = file) -> None:
+            check(cancel)
+            report(on_progress, stage, _megabytes(before + min(count, file.size)), _megabytes(total), file.name)
+
+        with _hub_errors(record.repository, package.command) as hub:
+            address, headers = _address(hub, record, file.name, endpoint)
+            try:
+                download(address, folder / file.name, size=file.size, sha256=file.sha256, headers=headers, at=at)
+            except WeightsError as error:
+                raise WeightsError(f"{str(error).rstrip('.')}; run: {package.command}") from error
+        done += file.size
+    report(on_progress, stage, _megabytes(total), _megabytes(total))
+    record.write(folder)
+    return folder
+
+
+def look_up(package: Package, *, endpoint: str | None = None) -> Record:
+    """What the hub has of ``package``. Raises WeightsError, MissingExtraError."""
+    with _hub_errors(package.repository, package.command) as hub:
+        found = hub.HfApi(endpoint=endpoint).model_info(package.repository, files_metadata=True)
+    files = tuple(
+        RemoteFile(s.rfilename, s.size or 0, (s.lfs.sha256 if s.lfs else "") or "")
+        for s in found.siblings or ()
+        if package.wants(s.rfilename)
+    )
+    if not files:
+        raise WeightsError(
+            f"The repository {package.repository} has none of the files {', '.join(package.patterns)}; it has changed: "
+            "update this program."
+        )
+    return Record(package.repository, found.sha or "main", files)
+
+
+def check_space(package: Package, folder: Path, needed: int, *, free: int | None = None) -> None:
+    """Raise OutputError if ``needed`` bytes do not fit the folder's disk (of which ``free`` bytes are free)."""
+    if not needed:
+        return
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    free = shutil.disk_usage(existing).free if free is None else free
+    if needed + _MARGIN > free:
+        raise OutputError(
+            f"Fetching {package.name} needs {needed / 1e9:.1f} GB and a little to spare; {free / 1e9:.1f} GB are free "
+            f"where {folder} lies: free some space, or set EX4D_WEIGHTS to a folder on a larger disk."
+        )
+
+
+def _megabytes(count: int) -> int:
+    """Bytes in whole megabytes, rounded up, for progress that people read."""
+    return -(-count // 1_000_000)
+
+
+def _is_whole(folder: Path, file: RemoteFile) -> bool:
+    path = folder / file.name
+    return path.is_file() and path.stat().st_size == file.size
+
+
+def _bytes_missing(folder: Path, wanted: list[RemoteFile]) -> int:
+    """What is left to download, less the beginnings that an earlier attempt left."""
+    parts = (partial_path(folder / file.name) for file in wanted)
+    return sum(file.size for file in wanted) - sum(p.stat().st_size for p in parts if p.is_file())
+
+
+def _address(hub: Any, record: Record, name: str, endpoint: str | None) -> tuple[str, dict[str, str]]:
+    """Where a file's bytes are, and the headers to ask with: the login stays with the hub's own host."""
+    url = hub.hf_hub_url(record.repository, name, revision=record.revision, endpoint=endpoint)
+    location = hub.get_hf_file_metadata(url, endpoint=endpoint).location
+    headers = hub.utils.build_hf_headers()
+    if urlsplit(location).netloc != urlsplit(url).netloc:
+        headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
+    return location, headers
+
+
+@contextmanager
+def _hub_errors(repository: str, command: str) -> Iterator[Any]:
+    """The hub's library, with its errors as sentences of ours."""
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    except ImportError as error:
+        raise MissingExtraError("Fetching weights", "wan") from error
+    try:
+        yield huggingface_hub
+    except Ex4dError:
+        raise
+    except GatedRepoError as error:
+        raise WeightsError(
+            f"{repository} asks for an agreement first: accept it on its page on the hub, log in with 'hf auth login', "
+            f"then run: {command}"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise WeightsError(f"The hub has no repository {repository}, or not for you; check the address.") from error
+    except OSError as error:
+        if error.errno is not None and error.filename is not None:
+            raise output_error(Path(error.filename), error) from error
+        raise WeightsError(f"{repository} cannot be fetched ({_one_line(error)}); run: {command}") from error
+    except Exception as error:
+        if not type(error).__module__.startswith(("http", "requests", "huggingface_hub")):  # httpx goes by other names
+            raise
+        raise WeightsError(f"{repository} cannot be fetched ({_one_line(error)}); run: {command}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,43 @@
+"""--mode and --thickness, from text to how the mesh is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ex4d.cli.shot import ShotOptions, parse_thickness
+from ex4d.errors import SettingError
+
+
+def options(**given: object) -> ShotOptions:
+    return ShotOptions(Path("clip.mp4"), Path("depth.npz"), "30", **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("auto", ("auto", "share")), ("8%", (0.08, "share")), (" 0.25 ", (0.25, "depth"))]
+)
+def test_thickness_is_auto_a_share_or_a_length(text: str, wanted: tuple[object, str]) -> None:
+    assert parse_thickness(text) == wanted
+
+
+def test_mode_and_thickness_reach_the_mesh() -> None:
+    made = options(mode="solid", thickness="8%", border_depth=50.0).mesh_options()
+    assert (made.mode, made.thickness, made.thickness_unit, made.border_depth) == ("solid", 0.08, "share", 50.0)
+    assert options().mesh_options().mode == "endless"
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"thickness": "thick", "mode": "solid"}, "8%"),
+        ({"thickness": "-2", "mode": "solid"}, "0 or more"),
+        ({"thickness": "8%"}, "--mode solid"),
+        ({"mode": "hollow"}, "'endless' or 'solid'"),
+        ({"mode": "solid", "parity": True}, "--parity"),
+        ({"thickness": "auto", "parity": True}, "--parity"),
+    ],
+)
+def test_options_that_contradict_are_refused_before_any_file_is_read(given: dict[str, object], match: str) -> None:
+    with pytest.raises(SettingError, match=match):
+        options(**given).check()

@@ -1,0 +1,30 @@
+"""The kernels against the plain functions: in Triton's interpreter, or on the GPU where there is one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+INSIDE = "EX4D_TEST_KERNELS_INSIDE"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+if os.environ.get(INSIDE):
+    from kernel_claims import *  # noqa: F403
+
+
+@pytest.mark.skipif(bool(os.environ.get(INSIDE)), reason="is the inner run")
+def test_kernels_equal_the_plain_functions() -> None:
+    """Triton decides at import whether it interprets: hence a process of its own."""
+    environment = {**os.environ, INSIDE: "1"}
+    if DEVICE.type == "cpu":
+        environment["TRITON_INTERPRET"] = "1"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stdout[-4000:]
