@@ -9,6 +9,7 @@ from ex4d.clip import invalid
 from ex4d.clip.depth import read_depth
 from ex4d.clip.depth_facts import DepthFacts, read_depth_facts
 from ex4d.clip.invalid import InvalidDepth
+from ex4d.clip.lens import read_lens
 from ex4d.clip.video import read_video
 from ex4d.errors import DepthError, SettingError, ShapeError
 from ex4d.progress import CancelToken, OnProgress
@@ -74,9 +75,9 @@ def load_clip_with_report(
     """Read and check a video with its depth.
 
     Intrinsics are given whole, as a horizontal field of view in degrees, or as a focal length in pixels; else they are
-    the depth file's own if it has them (``ex4d depth`` writes them), else the default. ``num_frames`` takes the first
-    frames of both; without it, both must be equally long. ``fill_invalid`` replaces NaN, infinite, zero and negative
-    depth by the nearest valid pixel of the frame; without it such depth is refused.
+    the depth file's own if it has them (``ex4d depth`` writes them), else the video's metadata's, else the default.
+    ``num_frames`` takes the first frames of both; without it, both must be equally long. ``fill_invalid`` replaces NaN,
+    infinite, zero and negative depth by the nearest valid pixel of the frame; without it such depth is refused.
     ``fps`` overrides the video's own rate. Raises ClipError, DepthError, SettingError, ShapeError, Cancelled.
     """
     _check_settings(intrinsics, fov_deg, focal_px, fps)
@@ -97,8 +98,9 @@ def load_clip_with_report(
     values, filled = _mend(values, fill_invalid, label, on_progress, cancel)
     facts = read_depth_facts(depth) if isinstance(depth, Path) else DepthFacts()
     height, width = frames.shape[1:3]
-    if facts.intrinsics is not None and intrinsics is None and fov_deg is None and focal_px is None:
-        intrinsics = facts.intrinsics.resized(width, height)
+    if intrinsics is None and fov_deg is None and focal_px is None:
+        known = facts.intrinsics or read_lens(video if isinstance(video, bytes) else Path(video), width, height)
+        intrinsics = known.resized(width, height) if known else None
     name = Path(video).stem if isinstance(video, str | Path) else "clip"
     clip = Clip(
         frames,

@@ -14,6 +14,7 @@ from ex4d.depth.convert import ConvertOptions, disparity_to_depth, file_to_depth
 from ex4d.depth.edges import EdgeOptions, GuidedFilter, align_edges, clamp_far, fill_frame
 from ex4d.depth.external import ExternalEstimator, ExternalTool
 from ex4d.depth.frames import ArrayFrames, StreamedFrames, open_frames
+from ex4d.depth.job import DepthSummary, estimate_to_file
 from ex4d.depth.lens import from_blender_camera, from_film_equivalent, from_lens, read_lens, resolve_lens
 from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator, list_estimators
 from ex4d.depth.run import (
@@ -38,6 +39,7 @@ __all__ = [
     "DepthFile",
     "DepthOptions",
     "DepthReport",
+    "DepthSummary",
     "EdgeOptions",
     "EstimatedDepth",
     "EstimatorInfo",
@@ -55,6 +57,7 @@ __all__ = [
     "depth_from_file",
     "disparity_to_depth",
     "estimate_depth",
+    "estimate_to_file",
     "file_to_depth",
     "fill_frame",
     "flicker",

@@ -65,8 +65,12 @@ class MemoryEstimate:
 
     @property
     def text(self) -> str:
-        """For people, in GiB."""
-        return f"{self.device_bytes / 2**30:.1f} GiB on the device, {self.host_bytes / 2**30:.1f} GiB of main memory"
+        """For people."""
+        return f"{_size(self.device_bytes)} on the device, {_size(self.host_bytes)} of main memory"
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**29 else f"{count / 2**20:.0f} MiB"
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class EstimatorInfo:
     """For disparity: the value 0 means infinitely far, so that only a factor is unknown."""
     settings: tuple[Setting, ...] = ()
     available: bool = True
+    """False if packages, the program or the weights (in their usual folder) are not here."""
     missing: str = ""
     """If not available: one sentence with the one command that mends it."""
 

@@ -42,6 +42,22 @@ def require_model(folder: Path, repository: str, *, files: tuple[str, ...]) -> N
             )
 
 
+def missing_parts(modules: tuple[str, ...], needed: tuple[tuple[Path, str, str], ...]) -> str:
+    """What keeps an estimator from running, with the one command that mends it; empty if nothing does.
+
+    ``needed`` holds (folder, file in it, repository) of each model.
+    """
+    if missing_modules(*modules):
+        return "Its packages are not installed; run: pip install 'ex4d[depth]'"
+    for folder, name, repository in needed:
+        if not (folder / name).is_file():
+            return (
+                f"Its weights are not in {folder} (another folder: the setting model_dir); "
+                f"run: {download_command(repository, folder)}"
+            )
+    return ""
+
+
 def missing_modules(*modules: str) -> bool:
     """True if any of the top-level modules is not installed."""
     return any(find_spec(name) is None for name in modules)

@@ -54,7 +54,7 @@ def write_contact_sheet(
     rows = {
         "picture": np.stack(pictures),
         "depth as it is": colourised(before, low, high),
-        "after edge care": colourised(after, low, high),
+        "with edges aligned\n(--edges)": colourised(after, low, high),
         "changed by more\nthan 1 %": marked,
     }
     _sheet(path, rows, [f"frame {i}" for i in picked])
@@ -93,7 +93,7 @@ def write_flicker_plot(path: Path, series: Mapping[str, Float64]) -> None:  # na
         mean = known.mean() if known.size else 0.0
         axes.plot(np.arange(len(values)), values, color=colour, linewidth=1.6, label=f"{name} (mean {mean:.2f} %)")
     axes.set(xlabel="frame", ylabel="flicker, per cent of depth", title="Flicker along the motion")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max(axes.get_ylim()[1], 0.1))  # a tenth of a per cent is nothing: do not draw rounding as a peak
     axes.legend(frameon=False)
     _save(figure, path)
 
@@ -118,6 +118,7 @@ def write_histogram(
     axes.stairs(100 * counts / max(counts.sum(), 1), edges, fill=True, color=_BLUE, alpha=0.75)
     axes.axvline(border_depth, color=_ORANGE, linewidth=1.6, label=f"border of the mesh ({border_depth:g})")
     axes.set(xscale="log", xlabel="depth", ylabel="per cent of pixels", title="Depth of the clip")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.legend(frameon=False)
     _save(figure, path)
 

@@ -64,7 +64,14 @@ class DepthReport:
 
     def lines(self) -> list[str]:
         """The report, one fact a line."""
-        found = [f"Focal length: {self.lens.fx:.1f} px ({self.lens.fov_deg:.1f} deg), {self.lens.source}."]
+        return [
+            f"Focal length: {self.lens.fx:.1f} px ({self.lens.fov_deg:.1f} deg), {self.lens.source}.",
+            *self.details(),
+        ]
+
+    def details(self) -> list[str]:
+        """:meth:`lines` without the first, the focal length."""
+        found = []
         if self.flicker_before is not None and self.flicker_after is not None:
             before, after = (_mean(f) for f in (self.flicker_before, self.flicker_after))
             found.append(f"Flicker: {before:.2f} % before, {after:.2f} % after.")
@@ -93,6 +100,7 @@ def estimate_depth(
     settings: Mapping[str, Any] | None = None,
     options: DepthOptions = DepthOptions(),
     lens: Intrinsics | None = None,
+    lens_from: Path | None = None,
     num_frames: int | None = None,
     fps: float = 15.0,
     seed: int = 42,
@@ -101,7 +109,8 @@ def estimate_depth(
 ) -> EstimatedDepth:
     """Depth and lens of a video file, a folder of images or frames [T, H, W, 3] uint8.
 
-    ``lens`` overrides everything that metadata or the estimator know; ``fps`` is for arrays. Raises what
+    ``lens`` overrides everything that metadata or the estimator know; ``lens_from`` is the file whose metadata is asked
+    (the source itself, if it is a path), ``fps`` is for arrays. Raises what
     :meth:`DepthEstimator.estimate` raises, ClipError and SettingError.
     """
     chosen = get_estimator(estimator)
@@ -110,7 +119,7 @@ def estimate_depth(
     frames = open_frames(source, num_frames=num_frames, fps=fps, cancel=cancel)
     raw = chosen.estimate(frames, settings=values, seed=seed, on_progress=on_progress, cancel=cancel)
     used = resolve_lens(
-        frames.width, frames.height, given=lens, video=source if isinstance(source, Path) else None,
+        frames.width, frames.height, given=lens, video=source if isinstance(source, Path) else lens_from,
         estimated=raw.intrinsics,
     )  # fmt: skip
     steps = _Steps(frames, used, options, info, on_progress, cancel)

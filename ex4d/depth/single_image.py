@@ -24,7 +24,7 @@ from ex4d.depth.models import (
     download_command,
     loading,
     memory_guard,
-    missing_modules,
+    missing_parts,
     model_folder,
     pick_device,
     pick_dtype,
@@ -122,6 +122,10 @@ class _SingleImage(ABC):
         size = 4 if values["dtype"] == "float32" or values["device"] == "cpu" else 2
         return MemoryEstimate(int(self._parameters(values) * size * 2 + 2**28), height * width * 64)
 
+    def _missing(self, values: Mapping[str, Any]) -> str:
+        repository = self.repository(values)
+        return missing_parts(MODULES, ((model_folder("", repository), "config.json", repository),))
+
     def _parameters(self, values: Mapping[str, Any]) -> float:
         return self.parameters
 
@@ -173,7 +177,7 @@ class DepthAnythingV2(_SingleImage):
 
     def info(self) -> EstimatorInfo:
         """Describe the estimator; works without torch."""
-        absent = missing_modules(*MODULES)
+        missing = self._missing({"model": "small"})
         help_text = "small is Apache-2.0; base and large are CC BY-NC 4.0, not for commercial work"
         return EstimatorInfo(
             name=self.name,
@@ -188,8 +192,8 @@ class DepthAnythingV2(_SingleImage):
                 DEVICE,
                 DTYPE,
             ),
-            available=not absent,
-            missing="Install the extra: pip install 'ex4d[depth]'" if absent else "",
+            available=not missing,
+            missing=missing,
         )
 
     def repository(self, values: Mapping[str, Any]) -> str:
@@ -243,7 +247,7 @@ class DepthPro(_SingleImage):
 
     def info(self) -> EstimatorInfo:
         """Describe the estimator; works without torch."""
-        absent = missing_modules(*MODULES)
+        missing = self._missing({})
         return EstimatorInfo(
             name=self.name,
             title="Depth Pro (also estimates the lens)",
@@ -252,8 +256,8 @@ class DepthPro(_SingleImage):
             research_only=True,
             gives_intrinsics=True,
             settings=(MODEL_DIR, DEVICE, DTYPE),
-            available=not absent,
-            missing="Install the extra: pip install 'ex4d[depth]'" if absent else "",
+            available=not missing,
+            missing=missing,
         )
 
     def repository(self, values: Mapping[str, Any]) -> str:

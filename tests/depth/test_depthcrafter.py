@@ -3,6 +3,8 @@
 import gc
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from ex4d.depth import ArrayFrames, DepthOptions, disparity_to_depth, estimate_depth, get_estimator
 from ex4d.errors import Cancelled, ClipError, DeviceMemoryError, EngineError, SettingError, WeightsError
 from ex4d.progress import CancelToken
+
+from .conftest import ROOT
 
 pytest.importorskip("diffusers")
 
@@ -63,14 +67,15 @@ class Stream:
 
 
 def most_tensor_bytes(golden, num_frames):
-    """The largest number of bytes in tensors other than weights, over all progress reports of a run."""
+    """The largest number of bytes in tensors other than weights that any denoising step of a run sees."""
     import torch
 
     seen = [0]
 
-    def look(_):
-        tensors = [o for o in gc.get_objects() if type(o) is torch.Tensor and not o.requires_grad]
-        seen.append(sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values()))
+    def look(step):
+        if step.stage == "depth: denoise":
+            tensors = [o for o in gc.get_objects() if type(o) is torch.Tensor and not o.requires_grad]
+            seen.append(sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values()))
 
     got = get_estimator("depthcrafter").estimate(
         Stream(num_frames), settings=settings(golden, num_steps=1, window=6, overlap=2), on_progress=look
@@ -80,8 +85,16 @@ def most_tensor_bytes(golden, num_frames):
 
 
 def test_memory_does_not_grow_with_the_clip(golden):
-    short, long = most_tensor_bytes(golden, 14), most_tensor_bytes(golden, 34)
+    short, long = most_tensor_bytes(golden, 10), most_tensor_bytes(golden, 30)
     assert long <= short * 1.01
+
+
+@pytest.mark.slow
+def test_a_thousand_frames_need_no_more_memory_than_sixty(golden):
+    command = [sys.executable, ROOT / "benchmarks" / "depth_memory.py", "--frames", "60", "1000", "--model", golden]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["passed"]
 
 
 def test_a_clip_shorter_than_a_window_is_one_window(golden, expected):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ex4d.depth import ArrayFrames, estimate_depth, get_estimator
-from ex4d.errors import EngineError, WeightsError
+from ex4d.errors import DeviceMemoryError, EngineError, WeightsError
 
 pytest.importorskip("transformers")
 
@@ -150,3 +150,15 @@ def test_a_folder_without_a_preprocessor_is_incomplete(anything, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "depth_anything"}))
     with pytest.raises(WeightsError, match=r"preprocessor_config\.json is missing"):
         get_estimator("depth-anything-v2").estimate(ArrayFrames(FRAMES), settings=chosen(tmp_path))
+
+
+def test_out_of_memory_says_what_needs_less(anything, monkeypatch):
+    import torch
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    estimator = get_estimator("depth-anything-v2")
+    monkeypatch.setattr(type(estimator), "_read", fail)
+    with pytest.raises(DeviceMemoryError, match="ran out of GPU memory; use a smaller model or device cpu"):
+        estimator.estimate(ArrayFrames(FRAMES), settings=chosen(anything, model_input=28))

@@ -10,10 +10,15 @@ from ex4d.depth.edges import depth_edges
 from ex4d.errors import Cancelled, SettingError
 from ex4d.progress import CancelToken
 
+from . import rendered, scenes
 
-@pytest.fixture(scope="session")
-def all_clips(raycast_clips, example_clip):
-    return {**raycast_clips, "example": example_clip}
+RAYCAST = [scene.name for scene in scenes.SCENES]
+RENDERED = ["example", *rendered.CLIPS]
+
+
+@pytest.fixture
+def clip(request, raycast_clips, blender_clips):
+    return (raycast_clips | blender_clips)[request.param]
 
 
 def spoiled(truth, seed):
@@ -40,23 +45,23 @@ def check_recovery(frames, truth, lens, meaning):
     return scale_error.max(), np.median(value_error.reshape(len(truth), -1), axis=1).max(), found
 
 
-@pytest.mark.parametrize("meaning", ["metric", "disparity"])
-def test_alignment_recovers_random_scale_and_shift_within_one_per_cent(all_clips, meaning):
-    for name, (frames, depth, lens) in all_clips.items():
-        truth = depth if meaning == "metric" else 1 / depth
-        scale_error, value_error, found = check_recovery(frames, truth, lens, meaning)
-        assert scale_error <= 0.01, f"{name}: scale off by {scale_error:.2%}"
-        assert value_error <= 0.01, f"{name}: depth off by {value_error:.2%}"
-        assert found.cuts == ()
+@pytest.mark.parametrize(
+    ("clip", "meaning"),
+    [*((name, "metric") for name in RAYCAST + RENDERED), ("strafe", "disparity"), ("example", "disparity")],
+    indirect=["clip"],
+)
+def test_alignment_recovers_random_scale_and_shift_within_one_per_cent(clip, meaning):
+    frames, depth, lens = clip[0][:8], clip[1][:8], clip[2]
+    scale_error, value_error, found = check_recovery(frames, depth if meaning == "metric" else 1 / depth, lens, meaning)
+    assert scale_error <= 0.01
+    assert value_error <= 0.01
+    assert found.cuts == ()
 
 
-@pytest.mark.blender
-def test_alignment_recovers_scale_and_shift_on_rendered_scenes_with_a_moving_camera(blender_clips):
-    for name, (frames, depth, lens) in blender_clips.items():
-        scale_error, value_error, found = check_recovery(frames, depth, lens, "metric")
-        assert scale_error <= 0.01, f"{name}: scale off by {scale_error:.2%}"
-        assert value_error <= 0.01, f"{name}: depth off by {value_error:.2%}"
-        assert found.moving > 0
+@pytest.mark.parametrize("clip", ["dolly in", *rendered.CLIPS], indirect=True)
+def test_a_moving_camera_is_noticed(clip):
+    frames, depth, lens = clip
+    assert align(depth[:3], ArrayFrames(frames[:3]), "metric", lens).moving == 2
 
 
 def test_alignment_leaves_consistent_depth_alone(raycast_clips):
@@ -110,32 +115,35 @@ def edge_movement(before, after):
     return max(found)
 
 
-def test_the_measure_of_edge_movement_sees_two_pixels(example_clip):
-    _, depth, _ = example_clip
+def test_the_measure_of_edge_movement_sees_two_pixels(blender_clips):
+    _, depth, _ = blender_clips["example"]
     assert edge_movement(depth[0], np.roll(depth[0], 2, axis=1)) >= 1.9
     assert edge_movement(depth[0], depth[0]) == 0
 
 
-def check_steadiness(name, frames, depth):
+@pytest.mark.parametrize("clip", RAYCAST + RENDERED, indirect=True)
+def test_the_filter_cuts_flicker_five_times_and_keeps_edges(clip):
+    frames, depth, _ = clip
+    assert len(frames) > 2 * TemporalOptions().radius + 1  # windows that slide, not one line for all
     noisy = flickering(depth, 7)
     source = ArrayFrames(frames)
     filtered = steady(noisy, source, "metric", np.empty_like(noisy))
     before, after = (np.nanmean(flicker(v, source, "metric")) for v in (noisy, filtered))
-    assert before / after >= 5, f"{name}: flicker {before:.3f} % -> {after:.3f} %"
-    moved = max(edge_movement(t, f) for t, f in zip(depth, filtered, strict=True))
-    assert moved <= 1.0, f"{name}: edges moved {moved:.2f} px"
+    assert before / after >= 5
+    assert max(edge_movement(t, f) for t, f in zip(depth, filtered, strict=True)) <= 1.0  # pixels
     assert np.abs(filtered / depth - 1).mean() < np.abs(noisy / depth - 1).mean()
 
 
-def test_the_filter_cuts_flicker_five_times_and_keeps_edges(all_clips):
-    for name, (frames, depth, _) in all_clips.items():
-        check_steadiness(name, frames, depth)
-
-
+@pytest.mark.slow
 @pytest.mark.blender
-def test_the_filter_cuts_flicker_and_keeps_edges_on_rendered_scenes(blender_clips):
-    for name, (frames, depth, _) in blender_clips.items():
-        check_steadiness(name, frames, depth)
+@pytest.mark.parametrize("name", rendered.CLIPS)
+def test_the_stored_clips_are_what_blender_renders(name):
+    pytest.importorskip("bpy")
+    frames, depth, lens = rendered.render_clip(name)
+    stored_frames, stored_depth, stored_lens = rendered.load(name)
+    assert np.mean(np.abs(stored_depth / depth - 1) > 1e-3) < 1e-3
+    assert np.abs(stored_frames.astype(int) - frames).mean() < 4
+    assert (stored_lens.fx, stored_lens.cx) == pytest.approx((lens.fx, lens.cx))
 
 
 def test_true_depth_of_a_moving_camera_is_no_flicker(raycast_clips):

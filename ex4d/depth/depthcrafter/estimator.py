@@ -14,7 +14,7 @@ from ex4d.depth.models import (
     DEVICE,
     DTYPE,
     memory_guard,
-    missing_modules,
+    missing_parts,
     model_folder,
     pick_device,
     pick_dtype,
@@ -29,6 +29,8 @@ from ex4d.types import Float32, UInt8
 LICENCE = (
     "DepthCrafter: Tencent licence, academic and research use; Stable Video Diffusion: Stability AI community licence"
 )
+UNET_REPOSITORY = "tencent/DepthCrafter"
+BASE_REPOSITORY = "stabilityai/stable-video-diffusion-img2vid-xt"
 MODULES = ("torch", "diffusers", "transformers", "safetensors")
 
 SETTINGS = (
@@ -49,7 +51,10 @@ class DepthCrafter:
 
     def info(self) -> EstimatorInfo:
         """Describe the estimator; works without torch."""
-        absent = missing_modules(*MODULES)
+        unet, base = model_folder("", UNET_REPOSITORY), model_folder("", BASE_REPOSITORY)
+        missing = missing_parts(
+            MODULES, ((unet, "config.json", UNET_REPOSITORY), (base, "vae/config.json", BASE_REPOSITORY))
+        )
         return EstimatorInfo(
             name="depthcrafter",
             title="DepthCrafter (the estimator EX-4D was made with)",
@@ -58,8 +63,8 @@ class DepthCrafter:
             research_only=True,
             temporally_steady=True,
             settings=SETTINGS,
-            available=not absent,
-            missing="Install the extra: pip install 'ex4d[depth]'" if absent else "",
+            available=not missing,
+            missing=missing,
         )
 
     def memory(self, height: int, width: int, settings: Mapping[str, Any] | None = None) -> MemoryEstimate:
@@ -85,7 +90,7 @@ class DepthCrafter:
         """Relative disparity in 0..1, min-max normalised over the clip: 1 is nearest. See :class:`DepthEstimator`."""
         values = self.info().validated(settings or {})
         require_extra("The depthcrafter estimator", *MODULES)
-        from ex4d.depth.depthcrafter.loading import BASE_REPOSITORY, UNET_REPOSITORY, load_components
+        from ex4d.depth.depthcrafter.loading import load_components
         from ex4d.depth.depthcrafter.pipeline import Sampler, SamplerOptions
 
         options = SamplerOptions(

@@ -15,12 +15,10 @@ from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemp
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from transformers import CLIPVisionModelWithProjection
 
+from ex4d.depth.depthcrafter.estimator import BASE_REPOSITORY, UNET_REPOSITORY
 from ex4d.depth.depthcrafter.pipeline import Components
 from ex4d.depth.models import loading, require_model
 from ex4d.errors import WeightsError
-
-UNET_REPOSITORY = "tencent/DepthCrafter"
-BASE_REPOSITORY = "stabilityai/stable-video-diffusion-img2vid-xt"
 
 
 def load_components(unet_folder: Path, base_folder: Path, *, dtype: torch.dtype, device: torch.device) -> Components:

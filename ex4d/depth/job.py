@@ -1,0 +1,97 @@
+"""One call from a video file to a depth file, with a summary that can be sent: what a server's depth job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator
+from ex4d.depth.run import DepthOptions, EstimatedDepth, estimate_depth
+from ex4d.depth.store import save_depth
+from ex4d.progress import CancelToken, OnProgress
+from ex4d.types import Float64, Intrinsics
+
+
+@dataclass(frozen=True)
+class DepthSummary:
+    """What was estimated and on what terms; plain numbers and text."""
+
+    estimator: str
+    licence: str
+    research_only: bool
+    meaning: str
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+    intrinsics: tuple[float, float, float, float]
+    """fx, fy, cx, cy in pixels."""
+    fov_deg: float
+    intrinsics_source: str
+    """Where the focal length came from, for people."""
+    filled: int
+    clamped: int
+    flicker_before: float | None
+    """Mean over the clip, per cent; None if it was not measured."""
+    flicker_after: float | None
+    notes: tuple[str, ...]
+    """Sentences a user should read."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON-ready data."""
+        return asdict(self)
+
+
+def estimate_to_file(
+    video: Path,
+    target: Path,  # .npz, replaced as a whole or not at all
+    *,
+    estimator: str = DEFAULT_ESTIMATOR,
+    settings: Mapping[str, Any] | None = None,
+    options: DepthOptions = DepthOptions(),
+    lens: Intrinsics | None = None,
+    num_frames: int | None = None,
+    seed: int = 42,
+    on_progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+) -> DepthSummary:
+    """Estimate the depth of ``video`` into ``target``. Raises what :func:`estimate_depth` raises, and OutputError."""
+    result = estimate_depth(
+        video, estimator=estimator, settings=settings, options=options, lens=lens, num_frames=num_frames, seed=seed,
+        on_progress=on_progress, cancel=cancel,
+    )  # fmt: skip
+    save_depth(target, result.file, on_progress=on_progress, cancel=cancel)
+    return summarise(result, research_only=get_estimator(estimator).info().research_only)
+
+
+def summarise(result: EstimatedDepth, *, research_only: bool) -> DepthSummary:
+    """The summary of a finished estimate; ``research_only`` is the estimator's own, a chosen model may add to it."""
+    file, report, lens = result.file, result.report, result.report.lens
+    num_frames, height, width = file.depth.shape
+    return DepthSummary(
+        estimator=file.estimator,
+        licence=file.licence,
+        research_only=research_only or bool(file.details.get("research_only", False)),
+        meaning=file.meaning,
+        num_frames=num_frames,
+        height=height,
+        width=width,
+        fps=file.fps,
+        intrinsics=(lens.fx, lens.fy, lens.cx, lens.cy),
+        fov_deg=lens.fov_deg,
+        intrinsics_source=lens.source,
+        filled=report.filled,
+        clamped=report.clamped,
+        flicker_before=_mean(report.flicker_before),
+        flicker_after=_mean(report.flicker_after),
+        notes=report.notes,
+    )
+
+
+def _mean(series: Float64 | None) -> float | None:
+    known = series[np.isfinite(series)] if series is not None else np.empty(0)
+    return float(known.mean()) if known.size else None

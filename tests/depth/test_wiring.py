@@ -1,0 +1,139 @@
+"""Depth on the way through the other commands: estimated where none is given, and its facts in every result."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ex4d.cli.app import main
+from ex4d.clip import load_clip, write_video
+from ex4d.depth import estimate_to_file, list_estimators, load_depth
+from ex4d.errors import WeightsError
+
+from .test_lens import write_mov
+
+pytest.importorskip("transformers")
+
+from . import tiny_models
+
+PHONE = {"com.apple.quicktime.camera.focal_length.35mm_equivalent": "26"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, raycast_clips):
+    folder = tmp_path_factory.mktemp("shot")
+    frames, depth, _ = raycast_clips["still camera"]
+    write_video(folder / "clip.mp4", frames[:5, :96, :128], fps=15)
+    np.savez(folder / "true.npz", depth=depth[:5, :96, :128])
+    (folder / "model").mkdir()
+    tiny_models.depth_anything(folder / "model")
+    return folder
+
+
+def estimating(folder):
+    pairs = [f"model_dir={folder / 'model'}", "model_input=28", "device=cpu"]
+    return [word for pair in pairs for word in ("--depth-set", pair)]
+
+
+def shot(folder, *words):
+    return ["--input-video", str(folder / "clip.mp4"), "--cam", "orbit_left", *map(str, words)]
+
+
+def test_a_take_made_without_depth_says_where_depth_and_focal_length_came_from(folder, tmp_path, capsys):
+    kept = tmp_path / "kept.npz"
+    words = shot(folder, "--output-dir", tmp_path / "out", "--save-depth", kept, *estimating(folder))
+    assert main(["preview", *words]) == 0
+    told = capsys.readouterr().err
+    assert told.count("Focal length: ") == 1
+    assert "(54.2 deg), default 54.22 deg; give --fov or --focal if you know better." in told
+    assert "Depth: depth-anything-v2; licence: Apache-2.0" in told
+    (take,) = (tmp_path / "out").glob("take_*/take.json")
+    metadata = json.loads(take.read_text())["metadata"]
+    assert metadata["clip"]["depth_source"] == "depth-anything-v2"
+    assert metadata["clip"]["focal_source"] == "default 54.22 deg"
+    assert metadata["licences"]["depth"].startswith("Apache-2.0")
+    assert load_depth(kept).estimator == "depth-anything-v2"
+
+
+def test_kept_depth_gives_the_same_guides_as_estimating(folder, tmp_path):
+    kept = tmp_path / "kept.npz"
+    first = shot(folder, "--output-dir", tmp_path / "a", "--lossless", "--save-depth", kept, *estimating(folder))
+    assert main(["recon", *first]) == 0
+    assert main(["recon", *shot(folder, "--output-dir", tmp_path / "b", "--lossless", "--depth", kept)]) == 0
+    a, b = (np.load(tmp_path / n / "guides_orbit_left.npz")["rgba"] for n in "ab")
+    np.testing.assert_array_equal(a, b)
+
+
+def test_coverage_estimates_too_and_takes_the_given_lens(folder, tmp_path, capsys):
+    words = shot(folder, "--output-dir", tmp_path, "--fov", "40", *estimating(folder))
+    assert main(["coverage", *words]) == 0
+    assert "(40.0 deg), given: 40 deg." in capsys.readouterr().err
+
+
+def test_metadata_gives_the_focal_length_of_a_clip_with_plain_depth(tmp_path):
+    video = write_mov(tmp_path / "phone.mov", PHONE)
+    depth = np.full((3, 48, 64), 4, np.float32)
+    np.savez(tmp_path / "d.npz", depth=depth)
+    for source in (video, video.read_bytes()):
+        lens = load_clip(source, tmp_path / "d.npz").intrinsics
+        assert lens.source == "metadata: 26 mm (35 mm equivalent, QuickTime)"
+    assert load_clip(video, tmp_path / "d.npz", fov_deg=50).intrinsics.source == "given"
+
+
+def test_metadata_is_asked_when_depth_is_estimated(folder, tmp_path, capsys):
+    video = write_mov(tmp_path / "phone.mov", PHONE)
+    words = ["--input-video", str(video), "--cam", "orbit_left", "--output-dir", str(tmp_path / "out")]
+    assert main(["coverage", *words, *estimating(folder)]) == 0
+    assert "metadata: 26 mm" in capsys.readouterr().err
+
+
+def test_one_call_makes_a_depth_file_and_a_summary_that_can_be_sent(folder, tmp_path):
+    settings = {"model_dir": str(folder / "model"), "model_input": 28, "device": "cpu", "model": "large"}
+    summary = estimate_to_file(folder / "clip.mp4", tmp_path / "d.npz", settings=settings)
+    sent = json.loads(json.dumps(summary.as_dict()))
+    assert (sent["estimator"], sent["num_frames"], sent["research_only"]) == ("depth-anything-v2", 5, True)
+    assert sent["intrinsics_source"] == "default 54.22 deg"
+    assert sent["flicker_after"] is not None
+    assert load_depth(tmp_path / "d.npz").intrinsics.fx == pytest.approx(sent["intrinsics"][0])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--depth", "true.npz", "--estimator", "depth-pro"], 2, "--depth is finished depth"),
+        (["--depth", "true.npz", "--save-depth", "x.npz"], 2, "--depth is finished depth"),
+        (["--estimator", "magic"], 2, "There is no depth estimator 'magic'"),
+        (["--depth-set", "colour=3"], 2, "has no setting 'colour'"),
+        (["--save-depth", "x.exr"], 2, "end it in .npz"),
+        (["--depth-scale", "2"], 2, "belong to a depth file"),
+        (["--depth-set", "model_dir=/nowhere"], 5, "run: hf download depth-anything/Depth-Anything-V2-Small-hf"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_writes_nothing(folder, tmp_path, capsys, monkeypatch, words, code, message):
+    monkeypatch.chdir(folder)
+    assert main(["recon", *shot(folder, "--output-dir", tmp_path / "out", *words)]) == code
+    told = capsys.readouterr().err
+    assert message in told.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_here_names_the_weights_and_the_command(monkeypatch, tmp_path):
+    monkeypatch.setenv("EX4D_WEIGHTS", str(tmp_path))
+    for info in list_estimators():
+        if info.name != "depth-anything-3":
+            assert not info.available
+            assert "run: hf download" in info.missing
+            assert str(tmp_path) in info.missing
+
+
+def test_weights_in_their_usual_folder_make_an_estimator_ready(monkeypatch, tmp_path):
+    monkeypatch.setenv("EX4D_WEIGHTS", str(tmp_path))
+    usual = tmp_path / "Depth-Anything-V2-Small-hf"
+    usual.mkdir()
+    tiny_models.depth_anything(usual)
+    assert {i.name: i.available for i in list_estimators()}["depth-anything-v2"]
+    (usual / "model.safetensors").unlink()
+    from ex4d.depth import estimate_depth
+
+    with pytest.raises(WeightsError, match="hf download depth-anything/Depth-Anything-V2-Small-hf"):
+        estimate_depth(np.zeros((2, 48, 64, 3), np.uint8), settings={"device": "cpu"})
