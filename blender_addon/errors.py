@@ -14,5 +14,9 @@ class AddonError(Exception):
         self.detail = detail
 
 
+class LinkLost(AddonError):
+    """The backend cannot be reached any more; its jobs are found again after the next Connect."""
+
+
 class TaskCancelled(AddonError):
     """The user asked to stop; nothing half-written remains."""

@@ -18,6 +18,8 @@ COLOUR_FOLDER = "colour"
 VISIBLE_FOLDER = "visible"
 MASK_FOLDER = "mask"
 GUIDES_FOLDER = "guides"
+TAKE_FILE = "take.json"
+"""Written last: a take folder without it is unfinished."""
 
 
 def frame_name(index: int) -> str:

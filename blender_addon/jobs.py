@@ -33,8 +33,9 @@ from ex4d_protocol.requests import (
 )
 
 from . import files
+from .edit_upload import EditUploads, FrameEdit
 from .errors import AddonError
-from .link import JobRefused, Link
+from .link import JobRefused, Link, OnItem
 from .media import MediaFiles, find_depth, find_video
 from .pc2 import Pc2Writer
 from .tasks import Steps
@@ -67,20 +68,10 @@ class ImportedClip:
     clip_json: str
 
 
-@dataclass(frozen=True)
-class GeneratedTake:
-    """A finished take on disk and what made it."""
-
-    folder: Path
-    metadata: dict[str, Any]
-    coverage: NDArray[np.float64]  # [N]
-    num_frames: int
-
-
 def import_clip(link: Link, source: ClipSource, folder: Path) -> Steps[ImportedClip]:
     """Upload the clip, have its mesh built and write it to ``folder`` (which must not exist yet)."""
     uploads = _Uploads(link.client, find_video(source.video), find_depth(source.depth))
-    with _new_folder(folder) as partial, _ClipWriter(partial) as writer:
+    with new_folder(folder) as partial, _ClipWriter(partial) as writer:
         job_id = yield from link.run_job(
             lambda: BuildMesh(clip=uploads.clip(source)),
             after=uploads.all,
@@ -136,12 +127,17 @@ class _ClipWriter:
 
 
 def render_guides(
-    link: Link, make: Callable[[ClipSpec], RenderGuides], clip: StoredClip, folder: Path
+    link: Link,
+    make: Callable[[ClipSpec], RenderGuides],
+    clip: StoredClip,
+    folder: Path,
+    *,
+    edits: tuple[FrameEdit, ...] = (),
 ) -> Steps[NDArray[np.float64]]:
-    """Render guides into ``folder``/guides (replacing the last ones) and return coverage per frame [N]."""
+    """Render guides of the edited clip into ``folder``/guides (replacing the last ones); coverage per frame [N]."""
     coverage: list[NDArray[np.float64]] = []
     target = folder / files.GUIDES_FOLDER
-    with _new_folder(target, replaces=True) as partial:
+    with new_folder(target, replaces=True) as partial:
 
         def on_item(item: ev.ItemReceived) -> None:
             if item.name == "coverage":
@@ -150,37 +146,12 @@ def render_guides(
                 sub = files.COLOUR_FOLDER if item.name == "colour" else files.MASK_FOLDER
                 files.write_whole(partial / sub / files.frame_name(item.frame), item.data)
 
-        job_id = yield from _run_with_clip(link, clip, make, "Render guides", on_item)
+        job_id = yield from run_with_clip(link, clip, make, title="Render guides", on_item=on_item, edits=edits)
         if not coverage:
             raise AddonError("The backend sent no coverage for these guides; look at the backend's log.")
         files.write_whole(partial / "coverage.json", json.dumps(coverage[0].tolist()).encode())
     link.client.ack(job_id)
     return coverage[0]
-
-
-def generate(link: Link, make: Callable[[ClipSpec], Generate], clip: StoredClip, folder: Path) -> Steps[GeneratedTake]:
-    """Generate a take into the next free ``take_NNN`` of ``folder``. Its ``take.json`` is written last."""
-    coverage: list[NDArray[np.float64]] = []
-    metadata: dict[str, Any] = {}
-    frames: set[int] = set()
-    target = files.free_folder(folder, "take")
-    with _new_folder(target, in_place=True) as partial:
-
-        def on_item(item: ev.ItemReceived) -> None:
-            if item.name == "frame":
-                files.write_whole(partial / files.frame_name(item.frame), item.data)
-                frames.add(item.frame)
-            elif item.name == "coverage":
-                coverage.append(np.array(item.array(), np.float64))
-            elif item.name == "take":
-                metadata.update(item.json())
-
-        job_id = yield from _run_with_clip(link, clip, make, "Generate", on_item)
-        if not frames or frames != set(range(len(frames))):
-            raise AddonError(f"The take has gaps: only {len(frames)} frames came back; generate it again.")
-        files.write_whole(partial / "take.json", json.dumps(metadata, indent=2).encode())
-    link.client.ack(job_id)
-    return GeneratedTake(target, metadata, coverage[0] if coverage else np.zeros(0), len(frames))
 
 
 @dataclass(frozen=True)
@@ -200,13 +171,25 @@ class StoredClip:
             raise AddonError("This shot's clip data cannot be read; import the clip again.", str(error)) from error
 
 
-def _run_with_clip(
-    link: Link, clip: StoredClip, make: Callable[[ClipSpec], Request], title: str, on_item: Any
+def run_with_clip(
+    link: Link,
+    clip: StoredClip,
+    make: Callable[[ClipSpec], Request],
+    *,
+    title: str,
+    on_item: OnItem,
+    on_submit: Callable[[str], None] | None = None,
+    edits: tuple[FrameEdit, ...] = (),
 ) -> Steps[str]:
-    """Run a job on a stored clip; upload the clip's files only if this backend does not have them."""
+    """Run a job on a stored clip with its edits; upload the clip's files only if this backend does not have them."""
     spec = clip.spec
+    changes = EditUploads(link.client, edits)
+
+    def edited() -> Request:
+        return changes.apply(make(spec))
+
     try:
-        return (yield from link.run_job(make(spec), title=title, on_item=on_item))
+        return (yield from link.run_job(edited, after=changes.all, title=title, on_item=on_item, on_submit=on_submit))
     except JobRefused as refused:
         if refused.code != "blob_missing":
             raise
@@ -216,9 +199,10 @@ def _run_with_clip(
     def request() -> Request:
         if uploads.media() != (spec.video, spec.depth):
             raise UploadFailed("The clip's video or depth has changed since the import; import it again.")
-        return make(spec)
+        return edited()
 
-    return (yield from link.run_job(request, after=uploads.all, title=title, on_item=on_item))
+    after = (*uploads.all, *changes.all)
+    return (yield from link.run_job(request, after=after, title=title, on_item=on_item, on_submit=on_submit))
 
 
 class _Uploads:
@@ -255,7 +239,7 @@ class _Uploads:
 
 
 @contextmanager
-def _new_folder(target: Path, *, replaces: bool = False, in_place: bool = False) -> Iterator[Path]:
+def new_folder(target: Path, *, replaces: bool = False, in_place: bool = False) -> Iterator[Path]:
     """A folder that is complete or absent.
 
     Files are written to a folder beside ``target``, which takes its place at the end; with ``in_place`` they are

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from ex4d_protocol import events as ev
 from ex4d_protocol.client import Client, Upload
 from ex4d_protocol.requests import Request
 
-from .errors import AddonError, TaskCancelled
+from .errors import AddonError, LinkLost, TaskCancelled
 from .tasks import Progress, Steps
 
 log = logging.getLogger(__package__)
@@ -29,11 +30,28 @@ class JobRefused(AddonError):
         self.code = code
 
 
-class Link:
-    """The client plus the inboxes of the steps that wait for its events."""
+MAX_WORKER_DEATHS = 2
+"""So many ends of a worker before it was ever ready are no accident."""
 
-    def __init__(self, client: Client, *, grace_s: float, why_gone: Callable[[], str | None]):
+
+class Link:
+    """The client plus the inboxes of the steps that wait for its events.
+
+    ``why_gone`` says in a sentence why a backend that was started here has ended, ``why_no_worker`` what its worker
+    last said; both None if there is nothing to say.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        grace_s: float,
+        why_gone: Callable[[], str | None],
+        why_no_worker: Callable[[], str | None] = lambda: None,
+    ):
         self.client = client
+        self._why_no_worker = why_no_worker
+        self._deaths = 0
         self.silent_since: float | None = None
         self._grace_s = grace_s
         self._why_gone = why_gone
@@ -48,6 +66,8 @@ class Link:
                 self.silent_since = self.silent_since or time.monotonic()
             elif isinstance(event, ev.Connected):
                 self.silent_since = None
+            elif isinstance(event, ev.CapabilitiesChanged):
+                self._deaths += any(device.worker == "restarting" for device in event.capabilities.devices)
             for inbox in self._inboxes:
                 inbox.append(event)
         return bool(events)
@@ -63,12 +83,12 @@ class Link:
             self._inboxes.remove(mine)
 
     def check_alive(self) -> None:
-        """Raise AddonError if the backend is gone for good or has been silent for longer than the grace time."""
+        """Raise LinkLost if the backend is gone for good or has been silent for longer than the grace time."""
         reason = self._why_gone()
         if reason:
-            raise AddonError(reason)
+            raise LinkLost(reason)
         if self.silent_since is not None and time.monotonic() - self.silent_since > self._grace_s:
-            raise AddonError(
+            raise LinkLost(
                 f"The backend at {self.client.address} stopped answering; "
                 "start it again and press Connect, then run this once more."
             )
@@ -98,6 +118,13 @@ class Link:
         deadline = time.monotonic() + timeout_s
         while not self.client.capabilities.engines:
             self.check_alive()
+            if self._deaths >= MAX_WORKER_DEATHS:
+                said = self._why_no_worker()
+                raise AddonError(
+                    f"The backend's worker keeps ending: {said}"
+                    if said
+                    else f"The worker of the backend at {self.client.address} keeps ending; look at its log there."
+                )
             if time.monotonic() > deadline:
                 raise AddonError(
                     f"The backend at {self.client.address} answers but its worker did not start within "
@@ -129,30 +156,53 @@ class Link:
         after: Sequence[Upload] = (),
         title: str,
         on_item: OnItem,
+        on_submit: Callable[[str], None] | None = None,
     ) -> Steps[str]:
         """Submit a job, hand over its items as they come, and return its id when everything was delivered.
 
-        Results stay on the backend until ``client.ack(job_id)``. Closing or cancelling the step cancels this job
-        and no other. Raises AddonError with the backend's sentence if the job fails.
+        ``on_submit`` is told the id first; whoever gives one can find the job again, so closing the steps (not
+        cancelling them) leaves it running. Results stay on the backend until ``client.ack(job_id)``. Cancelling
+        stops this job and no other. Raises AddonError with the backend's sentence if the job fails.
         """
         with self.inbox() as inbox:
-            job_id = self.client.submit(request, after=after, title=title)
-            uploads = {upload.upload_id for upload in after}
-            try:
-                while True:
-                    while inbox:
-                        progress = self._on_event(inbox.popleft(), job_id, uploads, on_item)
-                        if progress is _COMPLETE:
-                            return job_id
-                        if progress is not None:
-                            yield progress
-                    self.check_alive()
-                    yield None
-            except (TaskCancelled, GeneratorExit):
-                self.client.cancel(job_id)
-                raise
+            job_id = uuid.uuid4().hex
+            if on_submit is not None:
+                on_submit(job_id)
+            self.client.submit(request, after=after, title=title, job_id=job_id)
+            uploads = frozenset(upload.upload_id for upload in after)
+            return (yield from self._watch(inbox, job_id, uploads, on_item, keep=on_submit is not None))
 
-    def _on_event(self, event: ev.Event, job_id: str, uploads: set[int], on_item: OnItem) -> Progress | None:
+    def follow_job(self, job_id: str, *, on_item: OnItem) -> Steps[str]:
+        """Take up a job from an earlier connection or an earlier run of Blender; as :meth:`run_job` from there.
+
+        Raises JobRefused if the backend does not know it.
+        """
+        with self.inbox() as inbox:
+            self.client.follow(job_id)
+            return (yield from self._watch(inbox, job_id, frozenset(), on_item, keep=True))
+
+    def _watch(
+        self, inbox: deque[ev.Event], job_id: str, uploads: frozenset[int], on_item: OnItem, *, keep: bool
+    ) -> Steps[str]:
+        try:
+            while True:
+                while inbox:
+                    progress = self._on_event(inbox.popleft(), job_id, uploads, on_item)
+                    if progress is _COMPLETE:
+                        return job_id
+                    if progress is not None:
+                        yield progress
+                self.check_alive()
+                yield None
+        except TaskCancelled:
+            self.client.cancel(job_id)
+            raise
+        except GeneratorExit:
+            if not keep:
+                self.client.cancel(job_id)
+            raise
+
+    def _on_event(self, event: ev.Event, job_id: str, uploads: frozenset[int], on_item: OnItem) -> Progress | None:
         match event:
             case ev.UploadProgress() if event.upload_id in uploads:
                 return Progress("reading" if event.stage == "hash" else "uploading", event.done, event.total)

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from . import locks
 from .errors import AddonError
 from .tasks import Steps
 
@@ -105,6 +105,15 @@ class LocalBackend:
             f"Its log is {self.log_path}."
         )
 
+    def worker_words(self) -> str | None:
+        """What the worker last wrote before it ended, and where its log is; None if it wrote nothing."""
+        logs = sorted((self.log_path.parent / "logs").glob("worker-*.log"), key=lambda path: path.stat().st_mtime)
+        for path in reversed(logs):
+            lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            if lines:
+                return f"{lines[-1].strip().rstrip('.')}; its log is {path}."
+        return None
+
     def stop(self) -> None:
         """Ask it to end, and insist after five seconds."""
         if self._process.poll() is not None:
@@ -129,29 +138,9 @@ class LocalBackend:
 def _free_data_folder(base: Path) -> Path:
     """The first folder below ``base`` that no running backend holds; a second Blender gets its own."""
     number = 1
-    while _is_held(base / f"local-{number}" / "lock"):
+    while locks.is_held(base / f"local-{number}" / "lock"):
         number += 1
     return base / f"local-{number}"
-
-
-def _is_held(lock: Path) -> bool:
-    """Whether a running backend holds ``lock``, tried with the system's own file locks as the backend does."""
-    if not lock.exists():
-        return False
-    try:
-        with lock.open("r+") as file:
-            if os.name == "nt":
-                import msvcrt
-
-                file_locking: Any = msvcrt
-                file_locking.locking(file.fileno(), file_locking.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    return False
 
 
 def _clean_environment() -> dict[str, str]:

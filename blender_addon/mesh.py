@@ -55,7 +55,19 @@ def build_mesh(
     layer = mesh.uv_layers.new(name="Footage", do_init=False)
     layer.data.foreach_set("uv", grid_uv(width, height)[corners].ravel())
     mesh.update(calc_edges=True)
+    clear_selection(mesh)
     return mesh
+
+
+def clear_selection(mesh: bpy.types.Mesh) -> None:
+    """Select nothing in Edit Mode: a new mesh has all selected.
+
+    Blender 5.0 makes the edges' selection with a wrong type, and writing to it crashes: it must go in any case.
+    """
+    for name in (".select_vert", ".select_edge", ".select_poly"):
+        found = mesh.attributes.get(name)
+        if found is not None:
+            mesh.attributes.remove(found)
 
 
 def add_cache(obj: bpy.types.Object, path: str, *, frame_start: int) -> bpy.types.Modifier:

@@ -8,12 +8,39 @@ import numpy as np
 from ex4d_protocol.messages import PresetQuery, PresetReply
 from ex4d_protocol.requests import TrajectorySpec
 
-from . import axes, camera, keyframes, shot
+from . import axes, camera, files, keyframes, pc2, shot
+from .errors import AddonError
 
 LENS_PATHS = ("lens", "shift_x", "shift_y")
 
 
-def preset_query(target: bpy.types.Object, preset: str, *, amount: float | None, easing: str) -> PresetQuery:
+ORBIT_MARGIN = 0.15
+"""A preset turns around a point this far behind the near depth it is given (EX-4D's own margin)."""
+
+
+def centre_depth(context: bpy.types.Context, target: bpy.types.Object, centre: str) -> float:
+    """The near depth to ask a preset with, so that it turns around "NEAREST", "MEDIAN" or "CURSOR".
+
+    Raises AddonError if the 3D cursor is not in front of the source camera.
+    """
+    near = float(target.ex4d.near_depth)
+    if centre == "NEAREST":
+        return near
+    if centre == "MEDIAN":
+        first = pc2.read_pc2(shot.folder_of(target) / files.CACHE_FILE)[0]
+        inner = first.reshape(target.ex4d.height, target.ex4d.width, 3)[1:-1, 1:-1, 2]
+        return max(float(np.median(inner)) - ORBIT_MARGIN, near * 0.1)
+    cursor = target.matrix_world.inverted() @ context.scene.cursor.location
+    if cursor.z <= ORBIT_MARGIN:
+        raise AddonError(
+            f"The 3D cursor lies {cursor.z:.2f} in front of the source camera; put it on what the move turns around."
+        )
+    return float(cursor.z) - ORBIT_MARGIN
+
+
+def preset_query(
+    target: bpy.types.Object, preset: str, *, amount: float | None, easing: str, near_depth: float
+) -> PresetQuery:
     """Ask for ``preset`` with the shot's length, size and source intrinsics."""
     props = target.ex4d
     return PresetQuery(
@@ -22,13 +49,13 @@ def preset_query(target: bpy.types.Object, preset: str, *, amount: float | None,
         width=props.width,
         height=props.height,
         intrinsics=tuple(props.intrinsics),
-        near_depth=props.near_depth,
+        near_depth=near_depth,
         amount=amount,
         easing=easing,
     )
 
 
-def apply(context: bpy.types.Context, target: bpy.types.Object, reply: PresetReply) -> bpy.types.Object:
+def apply(scene: bpy.types.Scene, target: bpy.types.Object, reply: PresetReply) -> bpy.types.Object:
     """Key the preset on the shot camera, made if there is none; the scene then looks through it."""
     props = target.ex4d
     poses, intrinsics, source_time = TrajectorySpec(
@@ -40,7 +67,7 @@ def apply(context: bpy.types.Context, target: bpy.types.Object, reply: PresetRep
         source_time=reply.source_time,
     ).arrays()
     cam = props.camera
-    if cam is None or cam.name not in context.scene.objects:
+    if cam is None or cam.name not in scene.objects:
         cam = shot.new_camera(f"{target.name} Camera", target)
         props.camera = cam
     keyframes.clear(cam, keyframes.POSE_PATHS)
@@ -52,8 +79,8 @@ def apply(context: bpy.types.Context, target: bpy.types.Object, reply: PresetRep
     keyframes.key_poses(cam, axes.blender_from_pose(poses), frame_start=props.frame_start)
     keyframes.set_interpolation(cam, "LINEAR", paths=keyframes.POSE_PATHS)
     _key_source_time(target, source_time)
-    context.scene.camera = cam
-    context.scene.frame_set(context.scene.frame_current)
+    scene.camera = cam
+    scene.frame_set(scene.frame_current)
     return cam
 
 

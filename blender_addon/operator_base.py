@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
 from typing import Any
 
 import bpy
 
-from . import session, timer
+from . import delivery, session, timer
 from .errors import AddonError, TaskCancelled
 from .tasks import Task
 
@@ -27,9 +29,9 @@ def report(operator: bpy.types.Operator, error: AddonError) -> set[str]:
 class LongOperator:
     """Mixin for operators that run a task.
 
-    ``begin(context)`` reads the scene and returns the task; ``finish(context, result)`` puts the result into the
-    scene and returns a sentence for the status bar. Both may raise AddonError. ``finish`` runs inside the
-    operator, so that its changes are one undo step.
+    ``begin(context)`` reads the scene and returns the task, whose ``deliver`` puts the result into the scene; both may
+    raise AddonError. It is delivered inside the operator, so that its changes are one undo step. If Blender takes the
+    operator away (a new file, a closed window), the timer delivers.
     """
 
     _task: Task | None = None
@@ -38,15 +40,23 @@ class LongOperator:
     def begin(self, context: bpy.types.Context) -> Task:
         raise NotImplementedError
 
-    def finish(self, context: bpy.types.Context, result: Any) -> str:
-        raise NotImplementedError
-
     def execute(self: Any, context: bpy.types.Context) -> set[str]:
         try:
-            result = session.get().run(self.begin(context))
-            self.report({"INFO"}, self.finish(context, result))
+            task = self.begin(context)
         except AddonError as error:
             return report(self, error)
+        session.get().run(task)
+        return self._deliver(context, task)
+
+    def _deliver(self: Any, context: bpy.types.Context, task: Task) -> set[str]:
+        try:
+            done = delivery.put(context, task)
+        except AddonError as error:
+            return report(self, error)
+        for warning in done.warnings:
+            self.report({"WARNING"}, warning)
+        if done.message:
+            self.report({"INFO"}, done.message)
         return {"FINISHED"}
 
     def invoke(self: Any, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
@@ -64,6 +74,7 @@ class LongOperator:
 
     def modal(self: Any, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         task = self._task
+        task.watched_at = time.monotonic()
         if event.type == "ESC" and event.value == "PRESS":
             session.get().cancel(task)
         elif event.type != "TIMER":
@@ -72,29 +83,22 @@ class LongOperator:
             self._show(context, task)
             return {"PASS_THROUGH"}
         self._unwatch(context)
-        try:
-            if task.error is not None:
-                raise task.error
-            self.report({"INFO"}, self.finish(context, task.result))
-        except AddonError as error:
-            return report(self, error)
-        return {"FINISHED"}
+        return self._deliver(context, task)
+
+    def cancel(self: Any, context: bpy.types.Context) -> None:
+        """Blender takes the operator away, not the task: from here on the timer looks after it."""
+        self._task.watched_at = 0.0
+        with contextlib.suppress(AttributeError, RuntimeError):  # window and workspace may be gone already
+            self._unwatch(context)
 
     def _show(self: Any, context: bpy.types.Context, task: Task) -> None:
         progress = task.progress
         context.window_manager.progress_update(int(progress.share * 100))
         count = f" {progress.done} of {progress.total}" if progress.total else ""
         context.workspace.status_text_set(f"EX-4D: {task.title}, {progress.stage}{count}   (Esc cancels)")
-        _redraw(context)
 
     def _unwatch(self: Any, context: bpy.types.Context) -> None:
         context.window_manager.event_timer_remove(self._watch)
         context.window_manager.progress_end()
         context.workspace.status_text_set(None)
-        _redraw(context)
-
-
-def _redraw(context: bpy.types.Context) -> None:
-    for area in context.screen.areas if context.screen else ():
-        if area.type == "VIEW_3D":
-            area.tag_redraw()
+        timer.redraw()

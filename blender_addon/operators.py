@@ -2,21 +2,28 @@
 
 # pyright: reportInvalidTypeForm=false
 
-import json
 import re
-import uuid
 from pathlib import Path
-from typing import Any
 
 import bpy
-import numpy as np
 
-from ex4d_protocol.messages import PresetReply
-
-from . import files, jobs, local_backend, move, preferences, properties, session, shot, takes, timer
+from . import (
+    engine_settings,
+    files,
+    imports,
+    jobs,
+    local_backend,
+    operators_panel,
+    preferences,
+    properties,
+    resume,
+    session,
+    shot,
+    timer,
+)
 from .errors import AddonError
 from .operator_base import LongOperator
-from .tasks import Task
+from .tasks import Delivery, Task
 
 DEFAULT_PORT = 7764
 
@@ -38,18 +45,18 @@ class EX4D_OT_connect(LongOperator, bpy.types.Operator):
         if address:
             address = _checked_address(address)
         current.disconnect()
+        current.identify(preferences.data_folder(context) / "clients")
+        limits = {"timeout_s": prefs.timeout_s, "grace_s": prefs.grace_s}
         if address:
-            steps = current.connect(address, timeout_s=prefs.timeout_s, grace_s=prefs.grace_s)
-        else:
+            steps = current.connect(address, keys=preferences.key_file(context), **limits)
+        elif prefs.auto_start:
             command = local_backend.find_command(prefs.backend_command)
             backend = local_backend.LocalBackend(command, base=preferences.data_folder(context))
-            steps = current.connect_local(backend, timeout_s=prefs.timeout_s, grace_s=prefs.grace_s)
+            steps = current.connect_local(backend, **limits)
+        else:
+            raise AddonError("No backend address is set and starting one is off; set either in the preferences.")
         timer.start()
-        return current.start("Connect", steps)
-
-    def finish(self, context: bpy.types.Context, result: str) -> str:
-        engines = ", ".join(engine.name for engine in session.get().capabilities.engines)
-        return f"Connected to {result}; engines: {engines}."
+        return current.start("Connect", steps, deliver=_connected)
 
 
 class EX4D_OT_disconnect(bpy.types.Operator):
@@ -128,24 +135,14 @@ class EX4D_OT_import_clip(LongOperator, bpy.types.Operator):
         current = session.get()
         link = current.require_link()
         folder = root if not root.exists() else files.free_folder(root.parent, root.name)
-        return current.start("Import clip", jobs.import_clip(link, source, folder))
-
-    def finish(self, context: bpy.types.Context, result: jobs.ImportedClip) -> str:
-        shot.require_object_mode(context)
-        facts = self._facts(result)
-        made = shot.build(
-            context,
-            facts,
-            result.faces,
-            result.folder,
-            shot_id=uuid.uuid4().hex,
-            frame_start=context.scene.frame_start if not self.fit_scene else 1,
+        plan = imports.Plan(
+            blend_path=bpy.data.filepath,
+            video_path=self.video_path,
+            depth_path=self.depth_path,
+            fit_scene=self.fit_scene,
+            standard_view=self.standard_view,
         )
-        if self.fit_scene:
-            shot.fit_scene(context.scene, made)
-        if self.standard_view:
-            context.scene.view_settings.view_transform = "Standard"
-        return f"Imported {facts.num_frames} frames of {facts.width}x{facts.height} as '{made.name}'."
+        return current.start("Import clip", jobs.import_clip(link, source, folder), deliver=plan.deliver)
 
     def _source(self, chosen: bpy.types.PropertyGroup) -> jobs.ClipSource:
         self.video_path = self.video_path or chosen.video_path
@@ -169,125 +166,6 @@ class EX4D_OT_import_clip(LongOperator, bpy.types.Operator):
             name=files.safe_name(video.stem),
         )
 
-    def _facts(self, result: jobs.ImportedClip) -> shot.ClipFacts:
-        return shot.ClipFacts(
-            name=result.folder.name,
-            clip_json=result.clip_json,
-            video_path=self.video_path,
-            depth_path=self.depth_path,
-            **jobs.clip_numbers(result.info),
-        )
-
-
-class EX4D_OT_add_camera_move(LongOperator, bpy.types.Operator):
-    """Key a preset move on the shot camera; the keys are ordinary ones"""
-
-    bl_idname = "ex4d.add_camera_move"
-    bl_label = "Add Camera Move"
-    bl_options = {"UNDO"}  # no REGISTER: the redo panel would run the job again and block
-
-    preset: bpy.props.StringProperty(name="Preset", description="A move the backend offers", default="30")
-    amount: bpy.props.FloatProperty(
-        name="Amount", description="In the preset's own unit, degrees or a factor; 0 means as named", default=0.0
-    )
-    easing: bpy.props.StringProperty(name="Easing", description="Empty means the preset's own")
-
-    _shot_id: str = ""
-
-    def begin(self, context: bpy.types.Context) -> Task:
-        shot.require_object_mode(context)
-        target = shot.active_shot(context)
-        self._shot_id = target.ex4d.shot_id
-        current = session.get()
-        link = current.require_link()
-        query = move.preset_query(target, self.preset, amount=self.amount or None, easing=self.easing)
-        steps = link.ask(lambda: link.client.query_preset(query))
-        return current.start("Add camera move", steps, shot_id=self._shot_id)
-
-    def finish(self, context: bpy.types.Context, result: PresetReply) -> str:
-        target = _still_there(self._shot_id)
-        cam = move.apply(context, target, result)
-        return f"Keyed '{self.preset}' on camera '{cam.name}', {result.num_frames} frames."
-
-
-class EX4D_OT_render_guides(LongOperator, bpy.types.Operator):
-    """Render what the shot camera sees of the source, and where it sees nothing"""
-
-    bl_idname = "ex4d.render_guides"
-    bl_label = "Render Guides"
-
-    def begin(self, context: bpy.types.Context) -> Task:
-        target, link, clip = _shot_and_link(context)
-        spec = move.trajectory(context, target)
-        folder = shot.folder_of(target)
-        steps = jobs.render_guides(link, lambda c: jobs.guides_request(c, spec), clip, folder)
-        return session.get().start("Render guides", steps, shot_id=target.ex4d.shot_id)
-
-    def finish(self, context: bpy.types.Context, result: np.ndarray) -> str:
-        _warn_of_empty(self, result)
-        worst = int(np.argmin(result))
-        return (
-            f"Guides rendered: the source shows {result.mean():.0%} of the move, "
-            f"{result[worst]:.0%} at worst (frame {worst + 1} of {len(result)})."
-        )
-
-
-class EX4D_OT_generate(LongOperator, bpy.types.Operator):
-    """Have an engine finish the guides, and show the take on a plane before the shot camera"""
-
-    bl_idname = "ex4d.generate"
-    bl_label = "Generate"
-    bl_options = {"UNDO"}  # no REGISTER: the redo panel would run the job again and block
-
-    engine: bpy.props.StringProperty(name="Engine", description="Empty uses the scene's choice")
-    seed: bpy.props.IntProperty(name="Seed", description="-1 uses the scene's", default=-1, min=-1)
-    settings: bpy.props.StringProperty(
-        name="Settings", description="The engine's settings as JSON; what is missing takes its default", default="{}"
-    )
-
-    folder: bpy.props.StringProperty(
-        name="Folder",
-        description="Where the take's folder goes; empty puts it into the shot's folder",
-        subtype="DIR_PATH",
-        options=properties.PATH_OPTIONS,
-    )
-
-    _shot_id: str = ""
-    _request: dict[str, Any] = {}
-
-    def begin(self, context: bpy.types.Context) -> Task:
-        target, link, clip = _shot_and_link(context)
-        shot.require_object_mode(context)
-        props = context.scene.ex4d
-        self._shot_id = target.ex4d.shot_id
-        self._request = {
-            "engine": self.engine or props.engine,
-            "seed": self.seed if self.seed >= 0 else props.seed,
-            "settings": _settings(self.settings),
-        }
-        jobs.require_engine(session.get().capabilities, self._request["engine"])
-        spec = move.trajectory(context, target)
-        steps = jobs.generate(
-            link,
-            lambda c: jobs.generate_request(c, spec, **self._request),
-            clip,
-            Path(bpy.path.abspath(self.folder)) if self.folder else shot.folder_of(target),
-        )
-        return session.get().start("Generate", steps, shot_id=self._shot_id)
-
-    def finish(self, context: bpy.types.Context, result: jobs.GeneratedTake) -> str:
-        target = _still_there(self._shot_id)
-        _warn_of_empty(self, result.coverage)
-        facts = takes.TakeFacts(
-            folder=result.folder,
-            mean_coverage=float(result.coverage.mean()) if result.coverage.size else 0.0,
-            num_frames=result.num_frames,
-            frame_start=target.ex4d.frame_start,
-            **self._request,
-        )
-        takes.add(context, target, shot.shot_camera(target, context.scene), facts)
-        return f"{result.folder.name}: {result.num_frames} frames by the {facts.engine} engine."
-
 
 class EX4D_OT_cancel(bpy.types.Operator):
     """Stop what is running; nothing half-written remains"""
@@ -307,15 +185,17 @@ class EX4D_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (
-    EX4D_OT_connect,
-    EX4D_OT_disconnect,
-    EX4D_OT_import_clip,
-    EX4D_OT_add_camera_move,
-    EX4D_OT_render_guides,
-    EX4D_OT_generate,
-    EX4D_OT_cancel,
-)
+CLASSES = (EX4D_OT_connect, EX4D_OT_disconnect, EX4D_OT_import_clip, EX4D_OT_cancel)
+
+
+def _connected(context: bpy.types.Context, address: str) -> Delivery:
+    current = session.get()
+    engine_settings.sync(current.capabilities)
+    operators_panel.complete_choice(context.scene)
+    resumed = resume.begin_all()
+    engines = ", ".join(engine.name for engine in current.capabilities.engines if engine.available)
+    found = f"; {resumed} take under way found again" if resumed else ""
+    return Delivery(f"Connected to {address}; engines: {engines}{found}.")
 
 
 def _checked_address(text: str) -> str:
@@ -328,37 +208,3 @@ def _checked_address(text: str) -> str:
     if not local and not getattr(bpy.app, "online_access", True):
         raise AddonError(f"Blender is set to stay offline, so {host} cannot be reached; allow Online Access first.")
     return f"tcp://{host}:{port}"
-
-
-def _shot_and_link(context: bpy.types.Context) -> tuple[bpy.types.Object, Any, jobs.StoredClip]:
-    target = shot.active_shot(context)
-    props = target.ex4d
-    clip = jobs.StoredClip(
-        props.clip_json, Path(bpy.path.abspath(props.video_path)), Path(bpy.path.abspath(props.depth_path))
-    )
-    return target, session.get().require_link(), clip
-
-
-def _still_there(shot_id: str) -> bpy.types.Object:
-    found = shot.by_id(shot_id)
-    if found is None:
-        raise AddonError("The shot was deleted while this was running; its files are still on disk.")
-    return found
-
-
-def _warn_of_empty(operator: bpy.types.Operator, coverage: np.ndarray) -> None:
-    """Name the frames whose camera sees nothing of the source."""
-    empty = [str(index + 1) for index in np.flatnonzero(coverage == 0)]
-    if empty:
-        shown = ", ".join(empty[:10]) + (", ..." if len(empty) > 10 else "")
-        operator.report({"WARNING"}, f"The camera sees nothing of the source in frames {shown} of the shot.")
-
-
-def _settings(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text or "{}")
-    except ValueError as error:
-        raise AddonError(f'The engine settings are not JSON ({error}); write them like {{"steps": 25}}.') from error
-    if not isinstance(found, dict):
-        raise AddonError('The engine settings must be a JSON object, like {"steps": 25}.')
-    return found

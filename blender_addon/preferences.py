@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from . import local_backend
+from . import keys, local_backend
 
 
 class EX4D_AP_preferences(bpy.types.AddonPreferences):
@@ -18,6 +18,16 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
     address: bpy.props.StringProperty(
         name="Backend Address",
         description="Address of a running backend, such as tcp://127.0.0.1:7764; empty starts one on this machine",
+    )
+    auto_start: bpy.props.BoolProperty(
+        name="Start a Backend",
+        description="Where no address is set, Connect starts a backend on this machine; it ends with Blender",
+        default=True,
+    )
+    key_file: bpy.props.StringProperty(
+        name="Key File",
+        description="Keys for a backend on another machine, made there with 'ex4d-backend keys new NAME'",
+        subtype="FILE_PATH",
     )
     backend_command: bpy.props.StringProperty(
         name="Backend Command",
@@ -46,9 +56,20 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, _context: bpy.types.Context) -> None:
-        column = self.layout.column()
-        for name in ("address", "backend_command", "data_folder", "timeout_s", "grace_s"):
-            column.prop(self, name)
+        layout = self.layout
+        layout.use_property_split = True
+        column = layout.column(heading="Local Backend")
+        column.prop(self, "auto_start")
+        starts = column.column()
+        starts.active = self.auto_start and not self.address
+        starts.prop(self, "backend_command", text="Command")
+        column.prop(self, "data_folder", text="Folder")
+        column = layout.column(heading="Other Machine")
+        column.prop(self, "address", text="Address")
+        column.prop(self, "key_file")
+        column = layout.column(heading="Limits")
+        column.prop(self, "timeout_s")
+        column.prop(self, "grace_s")
 
 
 CLASSES = (EX4D_AP_preferences,)
@@ -57,6 +78,12 @@ CLASSES = (EX4D_AP_preferences,)
 def get(context: bpy.types.Context) -> EX4D_AP_preferences:
     """This add-on's preferences."""
     return context.preferences.addons[__package__].preferences
+
+
+def key_file(context: bpy.types.Context) -> keys.Keys | None:
+    """The chosen key file's keys; None if there is none. Raises AddonError if it cannot be read."""
+    given = get(context).key_file
+    return keys.read(Path(bpy.path.abspath(given))) if given else None
 
 
 def data_folder(context: bpy.types.Context) -> Path:

@@ -4,12 +4,22 @@
 
 import bpy
 
+from . import retime
+
 PATH_OPTIONS: set[str] = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Lets a path property hold ``//`` paths without a warning, where Blender has that option."""
 
 
 def _is_camera(_self, obj: bpy.types.Object) -> bool:
     return obj.type == "CAMERA"
+
+
+def _set_playback(self, _context: bpy.types.Context) -> None:
+    retime.follow(self.id_data)
+
+
+def _set_scale(self, _context: bpy.types.Context) -> None:
+    self.id_data.scale = (self.scene_scale,) * 3
 
 
 class EX4D_PG_shot(bpy.types.PropertyGroup):
@@ -58,12 +68,23 @@ class EX4D_PG_shot(bpy.types.PropertyGroup):
     use_source_time: bpy.props.BoolProperty(
         name="Retime",
         description="Show the source at the keyframed Source Frame instead of following the timeline",
+        update=_set_playback,
     )
     source_time: bpy.props.FloatProperty(
         name="Source Frame",
         description="Frame of the source to show, counted from 0; keyframe it to freeze, slow down or reverse",
         min=0.0,
         options={"ANIMATABLE"},
+    )
+    scene_scale: bpy.props.FloatProperty(
+        name="Scene Scale",
+        description="Blender units per unit of the clip's depth; the same on all axes, so that cameras stay rigid",
+        default=1.0,
+        min=1e-4,
+        update=_set_scale,
+    )
+    coverage_json: bpy.props.StringProperty(
+        name="Coverage", description="Share of each frame that the source shows, as last rendered", default="[]"
     )
 
 
@@ -97,6 +118,61 @@ class EX4D_PG_scene(bpy.types.PropertyGroup):
     )
     takes: bpy.props.CollectionProperty(name="Takes", type=EX4D_PG_take)
     active_take: bpy.props.IntProperty(name="Active Take", default=-1)
+    fov_deg: bpy.props.FloatProperty(
+        name="Field of View",
+        description="Horizontal angle of the camera that filmed the clip, in degrees; 0 if unknown",
+        default=0.0,
+        min=0.0,
+        max=179.0,
+    )
+    num_frames: bpy.props.IntProperty(
+        name="Frames", description="Import the first so many frames; 0 imports all", default=0, min=0
+    )
+    depth_scale: bpy.props.FloatProperty(
+        name="Depth Scale",
+        description="Stored depth times this is depth; 0.001 for 16-bit millimetres",
+        default=1.0,
+        min=1e-9,
+        precision=4,
+    )
+    fill_invalid: bpy.props.BoolProperty(
+        name="Fill Invalid Depth", description="Replace NaN, infinite and non-positive depth by its neighbours"
+    )
+    preset: bpy.props.StringProperty(name="Move", description="A camera move the backend offers", default="30")
+    amount: bpy.props.FloatProperty(
+        name="Amount", description="Strength of the move in its own unit", default=0.0, precision=2
+    )
+    easing: bpy.props.EnumProperty(
+        name="Easing",
+        description="How the move spreads over its frames",
+        items=(
+            ("AUTO", "As the Move", "The move's own easing"),
+            ("linear", "Linear", "The same speed throughout"),
+            ("ease_in", "Ease In", "Starts slowly"),
+            ("ease_out", "Ease Out", "Ends slowly"),
+            ("ease_in_out", "Ease In and Out", "Starts and ends slowly"),
+        ),
+    )
+    centre: bpy.props.EnumProperty(
+        name="Centre",
+        description="What the move turns around, on the source camera's axis",
+        items=(
+            ("NEAREST", "Nearest Point", "At the nearest point of the first frame, as EX-4D does"),
+            ("MEDIAN", "Median Depth", "At the median depth of the first frame"),
+            ("CURSOR", "3D Cursor", "At the depth of the 3D cursor"),
+        ),
+    )
+    min_coverage: bpy.props.FloatProperty(
+        name="Mark Below",
+        description="Frames of which the source shows less than this are listed as problems",
+        subtype="FACTOR",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+    )
+    show_coverage_strip: bpy.props.BoolProperty(
+        name="Timeline Strip", description="Draw coverage as a coloured strip along the timeline", default=True
+    )
     engine: bpy.props.StringProperty(name="Engine", description="What turns the guides into frames", default="preview")
     seed: bpy.props.IntProperty(
         name="Seed", description="The same seed, settings and machine give the same frames", min=0

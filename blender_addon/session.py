@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
+from pathlib import Path
 from typing import Any
 
 from ex4d_protocol.client import Client
 from ex4d_protocol.messages import Capabilities
 
+from . import identity
 from .errors import AddonError
+from .identity import Identity
+from .keys import Keys
 from .link import Link
 from .local_backend import LocalBackend
-from .tasks import Steps, Task
+from .tasks import Deliver, Steps, Task
 
 log = logging.getLogger(__package__)
 
@@ -35,11 +38,14 @@ class Session:
     """Everything that is true only while Blender runs."""
 
     def __init__(self) -> None:
-        self.client_id = uuid.uuid4().hex
+        self.identity: Identity | None = None
         self.link: Link | None = None
         self.backend: LocalBackend | None = None
         self.tasks: list[Task] = []
-        self.last_error = ""
+        self.undelivered: list[Task] = []
+        """Ended tasks whose result is not in the scene yet."""
+        self.message, self.message_is_error = "", False
+        """The last thing worth telling that no operator could report, for the panel."""
 
     @property
     def connected(self) -> bool:
@@ -56,16 +62,41 @@ class Session:
         """What the backend can do; empty while disconnected."""
         return self.link.client.capabilities if self.link else Capabilities()
 
+    def tell(self, message: str, *, is_error: bool = False) -> None:
+        """Show ``message`` in the panel; "" clears it."""
+        (log.warning if is_error else log.info)("%s", message)
+        self.message, self.message_is_error = message, is_error
+
+    def identify(self, base: Path) -> Identity:
+        """This Blender's identity, claimed below ``base`` on first use. Raises AddonError."""
+        if self.identity is None:
+            self.identity = identity.claim(base)
+        return self.identity
+
+    def require_identity(self) -> Identity:
+        """This Blender's identity. Raises AddonError before the first Connect."""
+        if self.identity is None:
+            raise AddonError("Not connected to a backend; press Connect first.")
+        return self.identity
+
     def require_link(self) -> Link:
         """The connection. Raises AddonError if there is none."""
         if self.link is None:
             raise AddonError("Not connected to a backend; press Connect first.")
         return self.link
 
-    def connect(self, address: str, *, timeout_s: float, grace_s: float = GRACE_S) -> Steps[str]:
+    def connect(
+        self, address: str, *, timeout_s: float, grace_s: float = GRACE_S, keys: Keys | None = None
+    ) -> Steps[str]:
         """Open a connection to ``address`` as steps (after :meth:`disconnect`); returns the address."""
-        client = Client(address, client_name=CLIENT_NAME, client_id=self.client_id)
-        self.link = Link(client, grace_s=grace_s, why_gone=self._why_backend_gone)
+        client = Client(
+            address,
+            client_name=CLIENT_NAME,
+            client_id=self.identity.client_id if self.identity else None,
+            server_key=keys.server if keys else None,
+            keypair=keys.own if keys else None,
+        )
+        self.link = Link(client, grace_s=grace_s, why_gone=self._why_backend_gone, why_no_worker=self._why_no_worker)
         try:
             client.connect()
             yield from self.link.wait_connected(timeout_s)
@@ -86,10 +117,23 @@ class Session:
         return (yield from self.connect(address, timeout_s=timeout_s, grace_s=grace_s))
 
     def disconnect(self) -> None:
-        """Close the connection and stop the backend if it was started here. Jobs elsewhere go on."""
-        for task in list(self.tasks):
-            self.cancel(task)
+        """Close the connection and stop the backend if it was started here.
+
+        Takes under way go on, here after the next start of the backend; other jobs are cancelled.
+        """
+        for task in self.tasks:
+            task.abandon(f"{task.title}: disconnected; a take under way is found again after the next Connect.")
+        if self.tasks and self.link is not None:
+            self.link.poll(0.01)  # lets the cancels leave
+        self.tasks.clear()
         self._drop()
+
+    def close(self) -> None:
+        """Disconnect, and let another Blender have this one's identity."""
+        self.disconnect()
+        if self.identity is not None:
+            self.identity.release()
+            self.identity = None
 
     def _drop(self) -> None:
         if self.link is not None:
@@ -99,11 +143,17 @@ class Session:
             self.backend.stop()
             self.backend = None
 
-    def start(self, title: str, steps: Steps[Any], *, shot_id: str = "") -> Task:
+    def start(self, title: str, steps: Steps[Any], *, shot_id: str = "", deliver: Deliver | None = None) -> Task:
         """Begin a task; the timer, or :meth:`run`, advances it."""
-        task = Task(title, steps, shot_id=shot_id)
+        task = Task(title, steps, shot_id=shot_id, deliver=deliver)
         self.tasks.append(task)
+        self.message = ""
         return task
+
+    def collect(self, task: Task) -> None:
+        """Someone delivers this ended task now; nobody else will."""
+        if task in self.undelivered:
+            self.undelivered.remove(task)
 
     def tick(self, budget_s: float = TICK_BUDGET_S) -> bool:
         """Take what arrived and advance the tasks, for about ``budget_s``. Returns whether anything happened."""
@@ -113,12 +163,12 @@ class Session:
             worked |= task.advance(start + budget_s)
             if task.finished:
                 self.tasks.remove(task)
-                self.last_error = str(task.error) if task.error else ""
+                self.undelivered.append(task)
                 worked = True
         return worked
 
-    def run(self, task: Task) -> Any:
-        """Drive ``task`` to its end and return its result. Raises its AddonError. Ctrl+C cancels it."""
+    def run(self, task: Task) -> None:
+        """Drive ``task`` to its end, blocking. Ctrl+C cancels it."""
         try:
             while not task.finished:
                 if not self.tick(0.05):
@@ -126,17 +176,18 @@ class Session:
         except KeyboardInterrupt:
             self.cancel(task)
             raise
-        if task.error is not None:
-            raise task.error
-        return task.result
 
     def cancel(self, task: Task) -> None:
         """Stop one task, and its job on the backend."""
         task.cancel()
         if task in self.tasks:
             self.tasks.remove(task)
+            self.undelivered.append(task)
         if self.link is not None:
             self.link.poll(0.01)  # lets the cancel leave before anything else is sent
+
+    def _why_no_worker(self) -> str | None:
+        return self.backend.worker_words() if self.backend else None
 
     def _why_backend_gone(self) -> str | None:
         return self.backend.why_gone() if self.backend else None
@@ -157,5 +208,5 @@ def end() -> None:
     """Close and forget the session."""
     global _session
     if _session is not None:
-        _session.disconnect()
+        _session.close()
         _session = None

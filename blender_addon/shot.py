@@ -49,6 +49,24 @@ def active_shot(context: bpy.types.Context) -> bpy.types.Object:
     return found
 
 
+def scene_of(shot: bpy.types.Object, preferred: bpy.types.Scene) -> bpy.types.Scene:
+    """A scene that shows the shot: ``preferred`` if it does. Raises AddonError if none does any more."""
+    if shot.name in preferred.objects:
+        return preferred
+    scenes = shot.users_scene
+    if not scenes:
+        raise AddonError(f"Shot '{shot.name}' is in no scene any more; link it to one and look into its folder.")
+    return scenes[0]
+
+
+def still_there(shot_id: str) -> bpy.types.Object:
+    """The shot's Empty after a job. Raises AddonError if it was deleted meanwhile."""
+    found = by_id(shot_id)
+    if found is None:
+        raise AddonError("The shot was deleted while this was running; its files are still on disk.")
+    return found
+
+
 def by_id(shot_id: str) -> bpy.types.Object | None:
     """The shot's Empty, whatever it is called now; None if it was deleted."""
     return next((o for o in bpy.data.objects if o.ex4d.is_shot and o.ex4d.shot_id == shot_id), None)

@@ -41,12 +41,34 @@ class Progress:
 Steps = Generator[Progress | None, None, Result]
 
 
-class Task:
-    """One running operation. ``finished`` turns true once, with either ``result`` or ``error`` set."""
+@dataclass(frozen=True)
+class Delivery:
+    """What putting a result into the scene has to say: a sentence, and warnings beside it."""
 
-    def __init__(self, title: str, steps: Steps[Any], *, shot_id: str = ""):
+    message: str
+    warnings: tuple[str, ...] = ()
+
+
+Deliver = Callable[[Any, Any], Delivery]
+"""(context, result) -> what to tell. Holds ids only: Blender's data may have come and gone since the start."""
+
+
+class Task:
+    """One running operation. ``finished`` turns true once, with either ``result`` or ``error`` set.
+
+    Its ``deliver`` puts the result into the scene. The operator that started it does so while it lives; if a new
+    file or a closed window took the operator away, the timer does (:mod:`delivery`).
+    """
+
+    def __init__(self, title: str, steps: Steps[Any], *, shot_id: str = "", deliver: Deliver | None = None):
         self.title = title
         self.shot_id = shot_id
+        self.deliver = deliver
+        self.started_at = time.monotonic()
+        self.stage_at = self.started_at
+        """When the present stage began; time left is reckoned from it."""
+        self.watched_at = self.started_at
+        """When an operator last looked after this task."""
         self.progress = Progress("starting")
         self.finished = False
         self.result: Any = None
@@ -64,6 +86,8 @@ class Task:
             if progress is None:
                 return worked
             worked = True
+            if progress.stage != self.progress.stage:
+                self.stage_at = time.monotonic()
             self.progress = progress
             if time.perf_counter() >= deadline:
                 return True
@@ -73,6 +97,13 @@ class Task:
         """Stop now: the generator cleans up after itself."""
         while not self.finished:
             self._resume(lambda: self._steps.throw(TaskCancelled(f"{self.title}: cancelled.")))
+
+    def abandon(self, reason: str) -> None:
+        """Stop looking after it here. A job that can be found again (a take's) goes on on the backend."""
+        if not self.finished:
+            self._steps.close()
+            self.error = TaskCancelled(reason)
+            self.finished = True
 
     def _resume(self, step: Callable[[], Progress | None]) -> Progress | None:
         try:

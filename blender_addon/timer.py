@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import time
+
 import bpy
 
-from . import session
+from . import delivery, session
 
 BUSY_S = 0.01
 IDLE_S = 0.1
+REDRAW_S = 0.1
+"""Drawing the panels ten times a second shows all a person can read."""
+
+_last_redraw = 0.0
 
 
 def tick() -> float:
     """Advance the session; called by Blender, returns when to be called again."""
     current = session.get()
     worked = current.tick()
+    delivered = delivery.put_orphans()
+    if delivered or (worked and time.monotonic() - _last_redraw > REDRAW_S):
+        redraw()
     return BUSY_S if worked or current.tasks else IDLE_S
 
 
@@ -27,3 +36,15 @@ def stop() -> None:
     """Unregister the timer."""
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
+
+
+def redraw() -> None:
+    """Have the panels show what changed."""
+    global _last_redraw
+    _last_redraw = time.monotonic()
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()

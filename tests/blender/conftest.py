@@ -7,6 +7,7 @@ import os
 import shlex
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -219,3 +220,36 @@ def render(blender: Any, tmp_path: Path) -> Any:
 def backend_command() -> str:
     """The command that starts a real backend; Blender 5.0's environment is told by the environment variable."""
     return os.environ.get("EX4D_BACKEND_COMMAND") or shlex.join([sys.executable, "-m", "ex4d_backend"])
+
+
+@pytest.fixture(scope="session")
+def backend(backend_command, tmp_path_factory):
+    """A real backend, shared by the tests, started and stopped by the add-on's own code."""
+    from blender_addon.local_backend import LocalBackend
+
+    running = LocalBackend(shlex.split(backend_command), base=tmp_path_factory.mktemp("backend"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def address(backend):
+    steps = backend.wait_address(60)
+    while True:
+        try:
+            next(steps)
+            time.sleep(0.05)
+        except StopIteration as end:
+            return end.value
+
+
+@pytest.fixture
+def connected(blender, address):
+    assert blender.ops.ex4d.connect(address=address) == {"FINISHED"}
+    return blender
+
+
+@pytest.fixture
+def sources(small_clip, tmp_path):
+    video, depth = write_source_files(small_clip, tmp_path / "in")
+    return {"video_path": str(video), "depth_path": str(depth), "focal_px": small_clip.focal_px}

@@ -4,48 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import png_bytes, write_source_files
-
-
-@pytest.fixture(scope="module")
-def backend(backend_command, tmp_path_factory):
-    """A real backend, shared by this module's tests, started and stopped by the add-on's own code."""
-    from blender_addon.local_backend import LocalBackend
-
-    running = LocalBackend(shlex.split(backend_command), base=tmp_path_factory.mktemp("backend"))
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def address(backend):
-    steps = backend.wait_address(60)
-    while True:
-        try:
-            next(steps)
-            time.sleep(0.05)
-        except StopIteration as end:
-            return end.value
-
-
-@pytest.fixture
-def connected(blender, address):
-    assert blender.ops.ex4d.connect(address=address) == {"FINISHED"}
-    return blender
-
-
-@pytest.fixture
-def sources(small_clip, tmp_path):
-    video, depth = write_source_files(small_clip, tmp_path / "in")
-    return {"video_path": str(video), "depth_path": str(depth), "focal_px": small_clip.focal_px}
+from conftest import png_bytes
 
 
 def fails(operator, **arguments) -> str:

@@ -46,6 +46,16 @@ def test_hidden_faces_still_block(blender, shot, small_clip, render):
     np.testing.assert_array_equal(render()[..., 3][inside] > 127, small_clip.visible[0][inside])
 
 
+def test_scene_scale_is_the_same_on_all_axes_and_moves_no_camera(blender, shot):
+    from blender_addon import camera
+
+    before = camera.sample(blender.context, shot, shot.ex4d.source_camera).world_from_camera
+    shot.ex4d.scene_scale = 2.5
+    assert tuple(shot.scale) == (2.5, 2.5, 2.5)
+    after = camera.sample(blender.context, shot, shot.ex4d.source_camera).world_from_camera
+    np.testing.assert_allclose(after, before, atol=1e-5)
+
+
 def test_scene_takes_the_clips_size_rate_and_range(blender, shot, small_clip):
     scene = blender.context.scene
     frames, height, width = small_clip.size

@@ -35,7 +35,7 @@ def take(blender, shot, moving_camera, tmp_path):
         num_frames=5,
         frame_start=1,
     )
-    plane = takes.add(blender.context, shot, moving_camera, facts)
+    plane = takes.add(blender.context.scene, shot, moving_camera, facts)
     return plane, np.array(pictures)
 
 

@@ -1,0 +1,92 @@
+"""Coverage: the share of each frame that the source really shows. Kept on the shot, drawn as a graph and a strip."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+MARKER_PREFIX = "EX-4D "
+GRAPH_SIZE = 128
+"""Pixels on each side; Blender shows previews in a square."""
+
+GOOD, BAD = (0.30, 0.66, 0.42), (0.86, 0.32, 0.26)
+BACKGROUND, GRID, LIMIT = (0.11, 0.11, 0.11), (0.2, 0.2, 0.2), (0.95, 0.75, 0.25)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A run of frames that ask for more than the source can show."""
+
+    first: int
+    """Scene frame."""
+    last: int
+    worst: int
+    """Scene frame with the least coverage."""
+    coverage: float
+    """Of the worst frame."""
+
+
+def store(shot: bpy.types.Object, values: NDArray[np.float64]) -> None:  # [N]
+    """Keep the shot's coverage with it."""
+    shot.ex4d.coverage_json = json.dumps([round(float(value), 4) for value in values])
+
+
+def of(shot: bpy.types.Object) -> NDArray[np.float64]:  # [N]
+    """The shot's coverage as last rendered; empty if never."""
+    return np.array(json.loads(shot.ex4d.coverage_json or "[]"), np.float64)
+
+
+def problems(values: NDArray[np.float64], *, frame_start: int, minimum: float) -> list[Problem]:
+    """Runs of neighbouring frames below ``minimum``, in order."""
+    below = np.flatnonzero(values < minimum)
+    found = []
+    for run in np.split(below, np.flatnonzero(np.diff(below) > 1) + 1):
+        if run.size:
+            worst = int(run[np.argmin(values[run])])
+            first, last = int(run[0]), int(run[-1])
+            found.append(Problem(frame_start + first, frame_start + last, frame_start + worst, float(values[worst])))
+    return found
+
+
+def warnings(values: NDArray[np.float64]) -> tuple[str, ...]:
+    """A sentence that names the frames whose camera sees nothing of the source."""
+    empty = [str(index + 1) for index in np.flatnonzero(values == 0)]
+    if not empty:
+        return ()
+    shown = ", ".join(empty[:10]) + (", ..." if len(empty) > 10 else "")
+    return (f"The camera sees nothing of the source in frames {shown} of the shot.",)
+
+
+def mark(scene: bpy.types.Scene, found: list[Problem]) -> None:
+    """Replace our timeline markers by one per problem, on its worst frame."""
+    unmark(scene)
+    for problem in found:
+        scene.timeline_markers.new(f"{MARKER_PREFIX}{problem.coverage:.0%}", frame=problem.worst)
+
+
+def unmark(scene: bpy.types.Scene) -> None:
+    """Remove our timeline markers, and no others."""
+    for marker in [m for m in scene.timeline_markers if m.name.startswith(MARKER_PREFIX)]:
+        scene.timeline_markers.remove(marker)
+
+
+def graph(values: NDArray[np.float64], *, minimum: float) -> NDArray[np.float32]:  # [S, S, 4] bottom row first
+    """A bar per frame, red below ``minimum``, with lines at each quarter and at the minimum."""
+    size = GRAPH_SIZE
+    out = np.empty((size, size, 4), np.float32)
+    out[...] = (*BACKGROUND, 1.0)
+    rows = (np.arange(size) + 0.5) / size
+    for quarter in (0.25, 0.5, 0.75):
+        out[int(quarter * size), :, :3] = GRID
+    columns = (np.arange(size) * len(values)) // size
+    heights = values[columns]
+    bars = rows[:, None] <= heights[None, :]
+    colours = np.where((heights < minimum)[:, None], np.array(BAD, np.float32), np.array(GOOD, np.float32))
+    out[..., :3] = np.where(bars[..., None], colours[None], out[..., :3])
+    if 0 < minimum < 1:
+        out[int(minimum * size), ::2, :3] = LIMIT
+    return out

@@ -1,0 +1,67 @@
+"""Putting finished work into the scene, by the operator that started it or, if it is gone, by the timer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import bpy
+
+from . import session
+from .errors import AddonError
+from .tasks import Delivery, Task
+
+log = logging.getLogger(__package__)
+
+UNWATCHED_S = 0.5
+"""A live operator looks after its task twenty times a second."""
+
+
+def put(context: bpy.types.Context, task: Task) -> Delivery:
+    """The task's result in the scene. Raises its AddonError, or that of the delivery."""
+    session.get().collect(task)
+    if task.error is not None:
+        raise task.error
+    if task.deliver is None:
+        return Delivery("")
+    return task.deliver(context, task.result)
+
+
+def put_orphans() -> bool:
+    """Deliver what no operator looks after any more, as undo steps of their own. Returns whether there was any."""
+    current = session.get()
+    now = time.monotonic()
+    orphans = [task for task in current.undelivered if now - task.watched_at > UNWATCHED_S]
+    for task in orphans:
+        with _window() as context:
+            _put_orphan(context, task)
+    return bool(orphans)
+
+
+def _put_orphan(context: bpy.types.Context, task: Task) -> None:
+    current = session.get()
+    try:
+        done = put(context, task)
+    except AddonError as error:
+        current.tell(str(error), is_error=True)
+        return
+    for warning in done.warnings:
+        current.tell(warning, is_error=True)
+    current.tell(done.message)
+    bpy.ops.ed.undo_push(message=task.title)
+
+
+class _window:
+    """A context with a window, which a timer's own lacks."""
+
+    def __enter__(self) -> bpy.types.Context:
+        windows = bpy.context.window_manager.windows
+        self._override: Any = bpy.context.temp_override(window=windows[0]) if windows else None
+        if self._override is not None:
+            self._override.__enter__()
+        return bpy.context
+
+    def __exit__(self, *details: Any) -> None:
+        if self._override is not None:
+            self._override.__exit__(*details)

@@ -1,0 +1,290 @@
+"""Operators for edits of the geometry: one frame as a layer, and the list of layers."""
+
+# pyright: reportInvalidTypeForm=false
+
+import contextlib
+from collections.abc import Iterator
+
+import bpy
+import numpy as np
+
+from . import edit_state, layers, paint, retime, shot
+from .errors import AddonError
+from .operator_base import report
+
+MODES = (
+    ("OFFSET", "Offset", "The fix moves every vertex by the same way on each frame"),
+    ("RAY", "Along Ray", "The fix slides along the viewing rays by a share of the depth: for wrong depth"),
+)
+
+
+@contextlib.contextmanager
+def object_mode(context: bpy.types.Context, body: bpy.types.Object, *, stay: bool = False) -> Iterator[None]:
+    """Leave Edit Mode (or another) for what only Object Mode can do, and go back; after an error always."""
+    mode = body.mode
+    if context.mode == "OBJECT":
+        yield
+        return
+    if context.view_layer.objects.active != body or mode == "OBJECT":
+        raise AddonError(
+            f"Blender is in {context.mode.replace('_', ' ').title()} Mode with another object; "
+            "switch to Object Mode (Tab) and try again."
+        )
+    bpy.ops.object.mode_set(mode="OBJECT")
+    try:
+        yield
+    except BaseException:
+        bpy.ops.object.mode_set(mode=mode)
+        raise
+    if not stay:
+        bpy.ops.object.mode_set(mode=mode)
+
+
+class EditOperator:
+    """Mixin for operators that change a shot's geometry at once: ``run`` returns the sentence for the status bar."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
+        raise NotImplementedError
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.scene is not None and context.scene.ex4d.shot is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            body = edit_state.body_of(shot.active_shot(context))
+            self.report({"INFO"}, self.run(context, body))  # type: ignore[attr-defined]
+        except AddonError as error:
+            return report(self, error)  # type: ignore[arg-type]
+        return {"FINISHED"}
+
+
+class EX4D_OT_edit_frame(EditOperator, bpy.types.Operator):
+    """Make this frame's geometry editable; other frames stay as they are until the edit is finished"""
+
+    bl_idname = "ex4d.edit_frame"
+    bl_label = "Edit This Frame"
+
+    enter_edit_mode: bpy.props.BoolProperty(
+        name="Enter Edit Mode", description="Select the mesh and switch to Edit Mode", default=True
+    )
+
+    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
+        shot.require_object_mode(context)
+        frame = retime.shown_frame(context, shot.active_shot(context))
+        edit_state.begin(shot.active_shot(context), frame)
+        if self.enter_edit_mode and body.visible_get():
+            paint.select(body.data, np.zeros(len(body.data.polygons), np.bool_))
+            for other in context.selected_objects:
+                other.select_set(False)
+            body.select_set(True)
+            context.view_layer.objects.active = body
+            if not bpy.app.background:  # Edit Mode's undo steps hold the mesh alone; without a window there are none
+                bpy.ops.ed.undo_push(message="Edit This Frame")
+            bpy.ops.object.mode_set(mode="EDIT")
+        return f"Editing frame {frame}; press Finish Edit to keep what you change."
+
+
+class EX4D_OT_finish_edit(EditOperator, bpy.types.Operator):
+    """Keep what was changed in this frame as a new edit layer"""
+
+    bl_idname = "ex4d.finish_edit"
+    bl_label = "Finish Edit"
+
+    name: bpy.props.StringProperty(name="Name", description="Of the new layer; empty names it after its frame")
+    mode: bpy.props.EnumProperty(name="Mode", description="How the fix moves to other frames", items=MODES)
+    before: bpy.props.IntProperty(
+        name="Frames Before", description="So many frames before the edited one get the whole fix", default=0, min=0
+    )
+    after: bpy.props.IntProperty(
+        name="Frames After", description="So many frames after the edited one get the whole fix", default=0, min=0
+    )
+    falloff: bpy.props.IntProperty(
+        name="Falloff", description="So many more frames on either side get a share of the fix", default=0, min=0
+    )
+    every_frame: bpy.props.BoolProperty(name="Every Frame", description="The whole fix on all frames of the shot")
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_props_dialog(self)
+
+    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
+        edit_state.require_editing(body)
+        frame = body.ex4d_edit.frame
+        frames = layers.FrameRange(frame - self.before, frame + self.after, self.falloff, self.every_frame)
+        with object_mode(context, body, stay=True):
+            made = edit_state.finish(body, name=self.name or f"Frame {frame}", mode=self.mode, frames=frames)
+        retime.follow(shot.active_shot(context))
+        if made is None:
+            return f"Nothing was moved in frame {frame}; no layer was made."
+        body.ex4d_edit.active_layer = body.modifiers.find(made.name)
+        reach = (
+            "every frame"
+            if self.every_frame
+            else f"frames {frames.first - self.falloff} to {frames.last + self.falloff}"
+        )
+        return f"Layer '{made.name}' changes {reach}."
+
+
+class EX4D_OT_discard_edit(EditOperator, bpy.types.Operator):
+    """Forget what was changed in this frame"""
+
+    bl_idname = "ex4d.discard_edit"
+    bl_label = "Discard Edit"
+
+    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
+        edit_state.require_editing(body)
+        frame = body.ex4d_edit.frame
+        with object_mode(context, body, stay=True):
+            edit_state.discard(body)
+        return f"The edit of frame {frame} is discarded."
+
+
+class _LayerOperator(EditOperator):
+    layer: bpy.props.StringProperty(name="Layer", description="Empty means the one chosen in the list")
+
+    def chosen(self, body: bpy.types.Object) -> bpy.types.Modifier:
+        """The layer by name or the active one. Raises AddonError, also while a frame is being edited."""
+        edit_state.require_finished(body)
+        if self.layer:
+            return layers.find(body, self.layer)
+        index = body.ex4d_edit.active_layer
+        if not 0 <= index < len(body.modifiers) or layers.mode_of(body.modifiers[index]) is None:
+            raise AddonError("No edit layer is chosen; click one in the list.")
+        return body.modifiers[index]
+
+
+class EX4D_OT_remove_layer(_LayerOperator, bpy.types.Operator):
+    """Delete this edit layer with its keyframes"""
+
+    bl_idname = "ex4d.remove_layer"
+    bl_label = "Remove Layer"
+
+    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
+        layer = self.chosen(body)
+        name = layer.name
+        with object_mode(context, body):
+            layers.remove(body, layer)
+        left = layers.stack(body)
+        body.ex4d_edit.active_layer = body.modifiers.find(left[-1].name) if left else -1
+        return f"Layer '{name}' removed."
+
+
+class EX4D_OT_move_layer(_LayerOperator, bpy.types.Operator):
+    """Apply this edit layer earlier or later"""
+
+    bl_idname = "ex4d.move_layer"
+    bl_label = "Move Layer"
+
+    direction: bpy.props.EnumProperty(
+        name="Direction", items=(("UP", "Up", "Apply it earlier"), ("DOWN", "Down", "Apply it later"))
+    )
+
+    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
+        del context
+        layer = self.chosen(body)
+        name = layer.name
+        moved = layers.move(body, layer, -1 if self.direction == "UP" else 1)
+        body.ex4d_edit.active_layer = body.modifiers.find(name)
+        return f"Layer '{name}' moved." if moved else f"Layer '{name}' is already at that end of the list."
+
+
+class EX4D_OT_mute_layer(_LayerOperator, bpy.types.Operator):
+    """Leave this edit layer out, or put it back"""
+
+    bl_idname = "ex4d.mute_layer"
+    bl_label = "Mute Layer"
+
+    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
+        del context
+        layer = self.chosen(body)
+        muted = not layers.is_muted(layer)
+        layers.set_muted(layer, muted)
+        return f"Layer '{layer.name}' is {'muted' if muted else 'on'}."
+
+
+class EX4D_OT_paint_occlusion(EditOperator, bpy.types.Operator):
+    """Say whether the selected faces count as seen by the source, or let their shape decide"""
+
+    bl_idname = "ex4d.paint_occlusion"
+    bl_label = "Paint Occlusion"
+
+    flag: bpy.props.EnumProperty(
+        name="As",
+        items=(
+            ("AUTO", "Automatic", "The face's shape decides", paint.AUTO),
+            ("VISIBLE", "Visible", "The source shows these faces", paint.VISIBLE),
+            (
+                "OCCLUDED",
+                "Occluded",
+                "The source does not show these faces: they block, and are filled in",
+                paint.OCCLUDED,
+            ),
+        ),
+        default="OCCLUDED",
+    )
+    frames: bpy.props.EnumProperty(
+        name="On",
+        items=(
+            ("SHOT", "Whole Shot", "All frames"),
+            ("FRAME", "This Frame", "The current frame, or the one being edited"),
+            ("RANGE", "Frames", "The frames given below"),
+        ),
+    )
+    first: bpy.props.IntProperty(name="First", description="Scene frame", default=1)
+    last: bpy.props.IntProperty(name="Last", description="Scene frame", default=1)
+
+    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
+        span = self._span(context, body)
+        flag = {"AUTO": paint.AUTO, "VISIBLE": paint.VISIBLE, "OCCLUDED": paint.OCCLUDED}[self.flag]
+        with object_mode(context, body):
+            count = paint.paint(body.data, paint.selected_faces(body.data), flag, span)
+        return f"{count} faces painted {self.flag.lower()}."
+
+    def _span(self, context: bpy.types.Context, body: bpy.types.Object) -> paint.Span | None:
+        if self.frames == "SHOT":
+            return None
+        props = shot.active_shot(context).ex4d
+        shown = retime.shown_frame(context, shot.active_shot(context))
+        here = body.ex4d_edit.frame if edit_state.is_editing(body) else shown
+        first, last = (here, here) if self.frames == "FRAME" else (self.first, self.last)
+        start, end = props.frame_start, props.frame_start + props.num_frames - 1
+        if not start <= first <= last <= end:
+            raise AddonError(f"Frames {first} to {last} are not within the shot's ({start} to {end}); choose others.")
+        return paint.Span(first - start, last - start)
+
+
+class EX4D_OT_select_painted(EditOperator, bpy.types.Operator):
+    """Select the faces that were painted so on the current frame"""
+
+    bl_idname = "ex4d.select_painted"
+    bl_label = "Select Painted"
+
+    flag: bpy.props.EnumProperty(
+        name="As",
+        items=(("VISIBLE", "Visible", "", paint.VISIBLE), ("OCCLUDED", "Occluded", "", paint.OCCLUDED)),
+        default="OCCLUDED",
+    )
+
+    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
+        target = shot.active_shot(context)
+        frame = retime.shown_frame(context, target) - target.ex4d.frame_start
+        flag = paint.VISIBLE if self.flag == "VISIBLE" else paint.OCCLUDED
+        # Selecting by vertices would take in every face between two painted ones.
+        context.scene.tool_settings.mesh_select_mode = (False, False, True)
+        with object_mode(context, body):
+            count = paint.select_painted(body.data, frame, flag)
+        return f"{count} faces are painted {self.flag.lower()} here."
+
+
+CLASSES = (
+    EX4D_OT_edit_frame,
+    EX4D_OT_finish_edit,
+    EX4D_OT_discard_edit,
+    EX4D_OT_remove_layer,
+    EX4D_OT_move_layer,
+    EX4D_OT_mute_layer,
+    EX4D_OT_paint_occlusion,
+    EX4D_OT_select_painted,
+)

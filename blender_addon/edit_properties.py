@@ -1,0 +1,32 @@
+"""What an open edit keeps in the .blend, on the shot's mesh object."""
+
+# pyright: reportInvalidTypeForm=false
+
+import bpy
+
+
+class EX4D_PG_edit(bpy.types.PropertyGroup):
+    """The frame being edited, and what ends the edit; and the layer chosen in the list."""
+
+    active: bpy.props.BoolProperty(name="Being Edited", options={"HIDDEN"})
+    frame: bpy.props.IntProperty(name="Frame", description="Scene frame that is being edited")
+    backup: bpy.props.PointerProperty(name="Mesh Before the Edit", type=bpy.types.Mesh)
+    topology: bpy.props.StringProperty(name="Topology Before the Edit")
+    cache_name: bpy.props.StringProperty(name="Mesh Cache", description="What the mesh cache modifier was called")
+    hidden_json: bpy.props.StringProperty(name="Modifiers Hidden by the Edit")
+    active_layer: bpy.props.IntProperty(
+        name="Active Layer", description="The layer that the buttons beside the list act on", default=-1
+    )
+
+
+CLASSES = (EX4D_PG_edit,)
+
+
+def attach() -> None:
+    """Hang the group on Object (after its class is registered)."""
+    bpy.types.Object.ex4d_edit = bpy.props.PointerProperty(type=EX4D_PG_edit)
+
+
+def detach() -> None:
+    """Take the group off again (before its class is unregistered)."""
+    del bpy.types.Object.ex4d_edit

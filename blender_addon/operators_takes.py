@@ -1,0 +1,181 @@
+"""The operators on takes: show them, take up their settings, make them again, write them out."""
+
+# pyright: reportInvalidTypeForm=false
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import engine_settings, export, operator_base, properties, resume, shot, takes
+from .errors import AddonError
+from .properties import EX4D_PG_take
+
+
+class _OnTake:
+    """Mixin for operators on one take of the scene's list; ``index`` -1 means the active one."""
+
+    bl_options = {"REGISTER", "UNDO"}
+    index: bpy.props.IntProperty(name="Take", default=-1, options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return bool(context.scene.ex4d.takes)
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        """Do it, and say in a sentence what was done. Raises AddonError."""
+        raise NotImplementedError
+
+    def execute(self: Any, context: bpy.types.Context) -> set[str]:
+        try:
+            message = self.work(context, self.take(context))
+        except AddonError as error:
+            return operator_base.report(self, error)
+        self.report({"INFO"}, message)
+        return {"FINISHED"}
+
+    def take(self, context: bpy.types.Context) -> EX4D_PG_take:
+        """The chosen take. Raises AddonError if there is none."""
+        props = context.scene.ex4d
+        index = self.index if self.index >= 0 else props.active_take
+        if not 0 <= index < len(props.takes):
+            raise AddonError("No take is chosen; click one in the list.")
+        return props.takes[index]
+
+
+class EX4D_OT_show_take(_OnTake, bpy.types.Operator):
+    """Show this take on its plane before the shot camera, and hide the shot's other takes"""
+
+    bl_idname = "ex4d.show_take"
+    bl_label = "Show on Plane"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        takes.show_only(context.scene, take)
+        return f"{take.name} is shown."
+
+
+class EX4D_OT_hide_takes(_OnTake, bpy.types.Operator):
+    """Hide the planes of all takes, to see the mesh again"""
+
+    bl_idname = "ex4d.hide_takes"
+    bl_label = "Hide Takes"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        takes.show_only(context.scene, take, visible=False)
+        return "Takes are hidden."
+
+
+class EX4D_OT_take_to_background(_OnTake, bpy.types.Operator):
+    """Show this take as the background of the shot camera"""
+
+    bl_idname = "ex4d.take_to_background"
+    bl_label = "Camera Background"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        target = shot.still_there(take.shot_id)
+        cam = shot.shot_camera(target, context.scene)
+        takes.to_background(take, cam)
+        return f"{take.name} is the background of '{cam.name}'."
+
+
+class EX4D_OT_take_to_sequencer(_OnTake, bpy.types.Operator):
+    """Add this take to the video sequencer as an image strip"""
+
+    bl_idname = "ex4d.take_to_sequencer"
+    bl_label = "Sequencer Strip"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        strip = takes.to_sequencer(context.scene, take)
+        return f"{take.name} is in the sequencer, channel {strip.channel}."
+
+
+class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
+    """Set engine, seed and settings to those of this take"""
+
+    bl_idname = "ex4d.restore_take"
+    bl_label = "Restore Settings"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        props = context.scene.ex4d
+        props.engine, props.seed = take.engine, take.seed
+        missing = engine_settings.restore(context.scene, take.engine, json.loads(take.settings_json))
+        note = f"; this backend has no {', '.join(missing)}" if missing else ""
+        return f"Engine, seed and settings are those of {take.name}{note}."
+
+
+class EX4D_OT_another_seed(_OnTake, bpy.types.Operator):
+    """Generate this take again with a new seed"""
+
+    bl_idname = "ex4d.another_seed"
+    bl_label = "New Seed"
+    bl_options = {"INTERNAL"}  # the generate operator makes the undo step
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        seed = secrets.randbelow(2**31)
+        context.scene.ex4d.shot = shot.still_there(take.shot_id)
+        how = "EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT"
+        bpy.ops.ex4d.generate(how, engine=take.engine, seed=seed, settings=take.settings_json)
+        return f"Generating {take.name} again with seed {seed}."
+
+
+class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
+    """Write this take to files: a PNG or EXR sequence, or a video"""
+
+    bl_idname = "ex4d.export_take"
+    bl_label = "Export Take"
+    bl_options = {"REGISTER"}
+
+    kind: bpy.props.EnumProperty(name="Format", items=export.KINDS)
+    directory: bpy.props.StringProperty(
+        name="Folder", description="Where the files go", subtype="DIR_PATH", options=properties.PATH_OPTIONS
+    )
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        if not self.directory:
+            raise AddonError("No folder is chosen; choose where the take's files go.")
+        folder = Path(bpy.path.abspath(self.directory))
+        return f"{take.name} is written to {export.write(context.scene, take, self.kind, folder)}."
+
+
+class EX4D_OT_remove_take(_OnTake, bpy.types.Operator):
+    """Take this take and its plane off the list; its files stay on disk"""
+
+    bl_idname = "ex4d.remove_take"
+    bl_label = "Remove from List"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        name, folder = take.name, take.folder
+        takes.remove(context.scene, take)
+        return f"{name} is off the list; its files stay in {folder}."
+
+
+class EX4D_OT_find_takes(bpy.types.Operator):
+    """List finished takes that lie in the shots' folders but are not in this file"""
+
+    bl_idname = "ex4d.find_takes"
+    bl_label = "Find Takes"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        found = resume.find_unlisted(context.scene)
+        self.report({"INFO"}, f"Found: {', '.join(found)}." if found else "Every take on disk is listed already.")
+        return {"FINISHED"} if found else {"CANCELLED"}
+
+
+CLASSES = (
+    EX4D_OT_show_take,
+    EX4D_OT_hide_takes,
+    EX4D_OT_take_to_background,
+    EX4D_OT_take_to_sequencer,
+    EX4D_OT_restore_take,
+    EX4D_OT_another_seed,
+    EX4D_OT_export_take,
+    EX4D_OT_remove_take,
+    EX4D_OT_find_takes,
+)

@@ -1,0 +1,52 @@
+"""What all panels share: where they are, how they wrap a sentence, and how they say why something is disabled."""
+
+from __future__ import annotations
+
+import textwrap
+
+import bpy
+
+from . import session
+
+
+class Step:
+    """Mixin: one step of the artist's way, in the 3D viewport's sidebar."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "EX-4D"
+
+
+def paragraph(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", alert: bool = False) -> None:
+    """A sentence on as many lines as the sidebar's width asks for; Blender wraps none itself."""
+    region, scale = bpy.context.region, bpy.context.preferences.system.ui_scale
+    width = region.width if region is not None else 280
+    column = layout.column(align=True)
+    column.alert = alert
+    column.scale_y = 0.8
+    characters = max(int((width / scale - 60) / 6.2), 16)
+    for number, line in enumerate(textwrap.wrap(text, characters, break_long_words=True)):
+        first = icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE")
+        column.label(text=line, icon=first)
+
+
+def hint(layout: bpy.types.UILayout, text: str) -> None:
+    """What to do next, or why something is disabled."""
+    paragraph(layout, text, icon="INFO")
+
+
+def why_not(context: bpy.types.Context, *, shot: bool = False, camera: bool = False, idle: bool = False) -> str:
+    """Why an operator that needs a connection (and what is named) cannot run now; "" if it can."""
+    current = session.get()
+    target = context.scene.ex4d.shot
+    if not current.connected:
+        return "Connect to a backend first."
+    if shot and target is None:
+        return "Import a clip first."
+    if camera and (target is None or target.ex4d.camera is None):
+        return "Add a camera move, or choose a shot camera."
+    if context.mode != "OBJECT":
+        return "Switch to Object Mode (Tab)."
+    if idle and current.tasks:
+        return f"Wait for '{current.tasks[0].title}', or cancel it."
+    return ""

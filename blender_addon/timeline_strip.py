@@ -1,0 +1,55 @@
+"""Coverage as a coloured strip along the bottom of the timeline: red frames ask for more than the source shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import gpu
+from gpu_extras.batch import batch_for_shader
+
+from . import coverage
+
+HEIGHT = 5
+"""Pixels, before the interface's scale."""
+
+_handle: Any = None
+
+
+def start() -> None:
+    """Begin drawing; there is nothing to draw on in background mode."""
+    global _handle
+    if _handle is None and not bpy.app.background:
+        space: Any = bpy.types.SpaceDopeSheetEditor
+        _handle = space.draw_handler_add(_draw, (), "WINDOW", "POST_PIXEL")
+
+
+def stop() -> None:
+    """Stop drawing."""
+    global _handle
+    if _handle is not None:
+        bpy.types.SpaceDopeSheetEditor.draw_handler_remove(_handle, "WINDOW")
+        _handle = None
+
+
+def _draw() -> None:
+    context = bpy.context
+    props = context.scene.ex4d
+    shot = props.shot
+    if shot is None or not props.show_coverage_strip:
+        return
+    values = coverage.of(shot)
+    if not values.size:
+        return
+    view = context.region.view2d
+    height = HEIGHT * context.preferences.system.ui_scale
+    corners, colours = [], []
+    for index, value in enumerate(values):
+        left, right = (
+            view.view_to_region(shot.ex4d.frame_start + index + side, 0, clip=False)[0] for side in (-0.5, 0.5)
+        )
+        colour = (*(coverage.BAD if value < props.min_coverage else coverage.GOOD), 1.0)
+        corners += [(left, 0), (right, 0), (right, height), (left, 0), (right, height), (left, height)]
+        colours += [colour] * 6
+    shader = gpu.shader.from_builtin("SMOOTH_COLOR" if bpy.app.version >= (4, 0, 0) else "2D_SMOOTH_COLOR")
+    batch_for_shader(shader, "TRIS", {"pos": corners, "color": colours}).draw(shader)

@@ -1,0 +1,3 @@
+from typing import Any
+
+def batch_for_shader(shader: Any, kind: str, content: dict[str, Any], *, indices: Any = None) -> Any: ...
