@@ -9,7 +9,7 @@ export EX4D_VENV := $(abspath $(VENV))
 export EX4D_BPY50_PYTHON := $(abspath $(VENV50))/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-ui check format bench bench-guides bench-backend bench-blender addon docs clean
+.PHONY: help demo test test-slow test-ui check format bench bench-guides bench-backend bench-blender eval eval-ci pictures addon clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ $(VENV)/.dev: $(VENV)/.base pyproject.toml constraints.txt
 	@echo "Installing the test environment into $(VENV) (once, a few minutes) ..."
 	@bash scripts/system_packages.sh test
 	@$(PIP) install -c constraints.txt 'torch==2.13.0'
-	@$(PIP) install -c constraints.txt -e '.[blender,wan,fp8,depth,dev]'
+	@$(PIP) install -c constraints.txt -e '.[blender,wan,depth,dev]'
 	@touch $@
 
 $(VENV50)/.done: $(VENV)/.python pyproject.toml constraints.txt
@@ -77,9 +77,20 @@ bench-backend: $(VENV)/.dev ## Transfers, round trips and cancel against bare py
 
 bench-blender: $(VENV)/.dev ## Import and playback in Blender, JSON
 	@$(BIN)/python benchmarks/blender_import.py
+	@$(BIN)/python benchmarks/blender_layers.py
+
+eval-ci: $(VENV)/.dev ## Score the guides against three small ground-truth scenes, into out/eval_ci/
+	@$(BIN)/python scripts/run_eval.py out/eval_ci --set ci
+
+eval: $(VENV)/.dev ## Score them against the full set of scenes, into out/eval/ (up to an hour)
+	@$(BIN)/python scripts/run_eval.py out/eval --set full
+
+pictures: demo ## Make the README's pictures from the demo's results
+	@$(BIN)/python scripts/make_pictures.py
 
 addon: $(VENV)/.dev ## Build and validate the extension's zips into dist/
 	@$(BIN)/python scripts/build_addon.py
 
 clean: ## Remove environments and everything that was made
 	rm -rf $(VENV) $(VENV50) out dist build
+	find . -name __pycache__ -prune -exec rm -rf {} +

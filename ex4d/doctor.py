@@ -17,7 +17,6 @@ DISTRIBUTION = "ex4d"
 EXTRA_PURPOSES = {
     "gpu": "batched meshes and fast guides on an NVIDIA GPU",
     "wan": "the EX-4D model: generating takes",
-    "fp8": "the model in half the GPU memory (8-bit weights)",
     "depth": "estimating depth from video",
     "train": "training LoRA and geometry encoder",
     "cluster": "several GPUs or machines",
