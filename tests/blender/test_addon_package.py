@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, write_source_files
+from small_clip import ROOT, write_source_files
 
 PYTHON50 = Path(os.environ.get("EX4D_BPY50_PYTHON", ROOT / ".venv-bpy50" / "bin" / "python"))
 PLATFORM_WORDS = {

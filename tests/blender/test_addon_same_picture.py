@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import png_bytes
+from small_clip import png_bytes
 
 pytest.importorskip("ex4d.guides", reason="compares with the library's guides, which this environment lacks")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_source_files
+from small_clip import ROOT, write_source_files
 
 
 @pytest.fixture
@@ -208,8 +208,6 @@ def test_a_worker_that_keeps_dying_is_told_with_its_cause(blender, backend_comma
 
 def test_no_tick_takes_long_while_frames_arrive(blender, address, tmp_path):
     """CPU time of this thread, so that other programs on the machine do not count."""
-    from conftest import ROOT
-
     from blender_addon import jobs, session
 
     blender.ops.ex4d.connect(address=address)

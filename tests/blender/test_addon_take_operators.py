@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import png_bytes
+from small_clip import png_bytes
 
 
 @pytest.fixture

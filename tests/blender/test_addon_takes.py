@@ -6,13 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from small_clip import png_bytes
 
 
 @pytest.fixture
 def take(blender, shot, moving_camera, tmp_path):
     """A take of coarse coloured squares whose colours say which frame it is."""
-    from conftest import png_bytes
-
     from blender_addon import files, takes
 
     folder = files.shot_folder(blender.data.filepath, "clip") / "take_001"
