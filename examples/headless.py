@@ -157,4 +157,8 @@ def clear(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Blender's own destructors can wait forever at interpreter exit; everything is written and the backend has stopped.
+    os._exit(code)
