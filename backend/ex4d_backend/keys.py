@@ -17,7 +17,8 @@ from ex4d.files import atomic_path, output_error
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
 ZAP_DOMAIN = b"ex4d"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_CHECK_EVERY_S = 0.5
+_CLOCK_STEP_NS = 100_000_000
+"""File times may be this coarse: a folder changed more recently can change again without its time moving."""
 
 
 class KeyRing:
@@ -27,7 +28,7 @@ class KeyRing:
         """Raises OutputError if the folder cannot be written."""
         self._folder = data_folder / "keys"
         self._allowed_folder = self._folder / "allowed"
-        self._checked, self._stamp = 0.0, -1
+        self._stamp = -1
         self._allowed: dict[str, str] = {}
         try:
             self._allowed_folder.mkdir(parents=True, exist_ok=True)
@@ -71,13 +72,12 @@ class KeyRing:
         return sorted(self._read().values())
 
     def owner(self, public: str) -> str | None:
-        """The name of an allowed client's key, or None. Knows of a change within half a second."""
-        now = time.monotonic()
-        if now - self._checked > _CHECK_EVERY_S:
-            self._checked = now
-            stamp = self._allowed_folder.stat().st_mtime_ns
-            if stamp != self._stamp:
-                self._stamp, self._allowed = stamp, self._read()
+        """The name of an allowed client's key, or None. Sees every change made before the call."""
+        stamp = self._allowed_folder.stat().st_mtime_ns
+        if stamp != self._stamp:
+            self._allowed = self._read()
+            settled = time.time_ns() - stamp > _CLOCK_STEP_NS
+            self._stamp = stamp if settled else -1
         return self._allowed.get(public)
 
     def _read(self) -> dict[str, str]:
