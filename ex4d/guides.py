@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import SettingError, TrajectoryError
+from ex4d.errors import RasterError, SettingError, TrajectoryError
+from ex4d.objects import GuideObject, check_objects, with_objects
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.raster import Camera, Rasterizer, Surface, get_rasterizer
 from ex4d.raster.bands import Bands, Split
@@ -34,6 +35,7 @@ def render_guides(
     rasterizer: str = "cpu",
     options: RasterOptions = RasterOptions(),
     source_first_frame: bool = False,
+    objects: Sequence[GuideObject] = (),
     on_frame: OnGuide | None = None,
     on_progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
@@ -42,18 +44,26 @@ def render_guides(
     """Render the clip along ``trajectory``; each output frame shows the source frame nearest its ``source_time``.
 
     ``source_first_frame`` is the published rule: output frame 0 is the source picture itself with a full mask,
-    wherever its camera stands. ``threads`` defaults to the cores at hand; the result does not depend on it. A camera
-    that sees nothing gives an empty frame, not an error: see ``Guides.empty_frames``.
+    wherever its camera stands. ``objects`` stand in the scene beside the mesh. ``threads`` defaults to the cores at
+    hand; the result does not depend on it. A camera that sees nothing gives an empty frame, not an error: see
+    ``Guides.empty_frames``.
 
     "triton" and "nvdiffrast" build and draw on a CUDA device, many frames at once; to keep the guides there see
     ``ex4d.raster.gpu.guides.render_guides_gpu``.
 
     Raises TrajectoryError for a source time outside the clip, SettingError for an unknown rasterizer, RasterError for
-    one that cannot run here, Cancelled soon after ``cancel`` (asked several times a frame).
+    one that cannot run here or cannot draw ``objects``, ShapeError for objects that do not fit, Cancelled soon after
+    ``cancel`` (asked several times a frame).
     """
     times = source_frames(trajectory, mesh.num_frames)
-    workers = _threads(threads)
+    workers = thread_count(threads)
     check_first_frame(mesh, trajectory, source_first_frame)
+    check_objects(objects, len(trajectory))
+    if objects and rasterizer in GPU_RASTERIZERS:
+        raise RasterError(
+            f"The rasterizer '{rasterizer}' draws the clip's mesh alone, but {len(objects)} objects stand beside it; "
+            "use the rasterizer 'cpu', or leave them out."
+        )
     get_rasterizer(rasterizer)  # an unknown name is told before any work
     if rasterizer in GPU_RASTERIZERS:
         from ex4d.raster.gpu.host import render_guides_to_host
@@ -74,7 +84,9 @@ def render_guides(
         if not hasattr(own, "rasterizer"):
             own.rasterizer = get_rasterizer(rasterizer, _checking(cancel))
         drawn: Rasterizer = own.rasterizer
-        guides.colour[i], guides.mask[i] = drawn.draw(mesh.surface(int(times[i])), Camera.of(trajectory, i), options)
+        camera = Camera.of(trajectory, i)
+        surface = with_objects(mesh.surface(int(times[i])), objects, i, camera)
+        guides.colour[i], guides.mask[i] = drawn.draw(surface, camera, options)
 
     report(on_progress, STAGE, 0, len(trajectory))
     for i in _in_order(render, len(trajectory), workers, cancel):
@@ -91,10 +103,19 @@ class FrameRenderer:
     part is done again. Pictures equal those of :func:`render_guides`. Use it from one thread; close it when done.
     """
 
-    def __init__(self, mesh: DWMesh, options: RasterOptions = RasterOptions(), *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        mesh: DWMesh,
+        options: RasterOptions = RasterOptions(),
+        *,
+        threads: int | None = None,
+        bands: Bands | None = None,
+    ) -> None:
+        """``bands`` are threads to borrow, of whoever has several renderers; without them it has its own."""
         self._mesh = mesh
         self._options = options
-        self._bands = Bands(_threads(threads))
+        self._is_own = bands is None
+        self._bands = bands if bands is not None else Bands(thread_count(threads))
         self._rasterizer = CpuRasterizer(self._bands)
         self._held: tuple[int, Surface] | None = None
 
@@ -105,8 +126,9 @@ class FrameRenderer:
         return self._rasterizer.draw(self._held[1], camera, self._options)
 
     def close(self) -> None:
-        """End the threads."""
-        self._bands.close()
+        """End the threads, unless they were borrowed."""
+        if self._is_own:
+            self._bands.close()
 
     def __enter__(self) -> FrameRenderer:
         return self
@@ -137,7 +159,8 @@ def check_first_frame(mesh: DWMesh, trajectory: Trajectory, source_first_frame: 
         )
 
 
-def _threads(threads: int | None) -> int:
+def thread_count(threads: int | None = None) -> int:
+    """``threads``, or the cores at hand. Raises SettingError for less than one."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads < 1:

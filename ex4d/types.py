@@ -165,10 +165,15 @@ class MeshOptions:
     """How far solid occluders reach behind their rim: estimated from what is seen of each, or one number for all."""
     thickness_unit: ThicknessUnit = "share"
     """What a number for ``thickness`` means: a share of the depth at the rim, or a length in the depth's unit."""
-    edge_jump: float = 0.02
+    edge_jump: float = 0.01
     """Share of the depth by which a solid mesh's neighbouring pixels may miss each other's surface and still be one."""
     sharpen_edges: Literal["auto", "on", "off"] = "auto"
     """Whether a solid mesh first undoes smeared depth edges: "auto" looks at the clip; sharp depth is left alone."""
+    steady_depth: Literal["auto", "on", "off"] = "auto"
+    """Whether a solid mesh first steadies the depth of what does not change before a camera that stands still: "auto"
+    looks at the clip; depth that does not waver is left alone."""
+    other_frames: bool = False
+    """Whether a solid mesh shows, behind what is nearer, the background that other frames of a still camera saw."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("endless", "solid"):
@@ -188,6 +193,10 @@ class MeshOptions:
             raise SettingError(f"The thickness unit must be 'share' or 'depth', got {self.thickness_unit!r}.")
         if self.sharpen_edges not in ("auto", "on", "off"):
             raise SettingError(f"Depth edges are sharpened 'auto', 'on' or 'off', got {self.sharpen_edges!r}.")
+        if self.steady_depth not in ("auto", "on", "off"):
+            raise SettingError(f"Depth is steadied 'auto', 'on' or 'off', got {self.steady_depth!r}.")
+        if self.other_frames and self.mode != "solid":
+            raise SettingError("Other frames fill in behind solid occluders only; use mode 'solid' or leave them off.")
         self._check_thickness()
         if not 0 < self.edge_jump < 1:
             raise SettingError(f"The jump that makes a depth edge must be in 0..1 of the depth, got {self.edge_jump}.")
@@ -203,7 +212,7 @@ class MeshOptions:
     @classmethod
     def ex4d_parity(cls) -> MeshOptions:
         """Exactly what EX-4D's published code does (commit b456a41)."""
-        return cls(pixel_anchor="corner", blank_occluded_colors=True, hide_caps=False)
+        return cls(mode="endless", pixel_anchor="corner", blank_occluded_colors=True, hide_caps=False)
 
 
 @dataclass(frozen=True)

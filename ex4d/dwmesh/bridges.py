@@ -11,11 +11,12 @@ import numpy as np
 from numba import njit
 
 from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT
+from ex4d.dwmesh.walls import LEAST_END
 from ex4d.types import Float32, Float64, Int32, Int64, UInt8
 
 STRIP_VERTICES, STRIP_FACES = 4, 2
-CLEARANCE = 1.02
-"""What covers a strip is nearer by at least this factor, so that a strip never shows through it."""
+CLEARANCE = 1.02 / LEAST_END
+"""What covers a strip is nearer by at least this factor, so that a strip never shows through it, rims included."""
 MAX_RUN = 64
 """Pixels after which a surface is not followed any further."""
 

@@ -83,34 +83,54 @@ def quad_cuts(cuts: UInt8, first: int, last: int, quads: UInt8) -> None:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def row_thickness(
-    inverse: Float32, cuts: UInt8, pitch: float, factor: float, least: float, first: int, last: int, thickness: Float32
+    inverse: Float32,  # [H, W]
+    cuts: UInt8,
+    pitch: float,
+    shape: Float64,  # [3] depth per width, least depth per width, and what a covered end adds to the width
+    first: int,
+    last: int,
+    extent: Float32,  # [H, W] out: width at depth 1 of what each pixel belongs to, along its row
+    thickness: Float32,  # [H, W] out
 ) -> None:
-    """Thickness [H, W] of what each pixel belongs to, judged by the unbroken run of pixels along its row.
+    """Judge what each pixel belongs to by the unbroken run of pixels along its row.
 
-    What is as deep as it is wide (times ``factor``) ends that far behind its nearest point, so a rim that lies behind
-    that point already has less to go; never less than ``least`` of the width.
+    What is as deep as it is wide (times ``shape[0]``) ends that far behind its nearest point, so a rim that lies behind
+    that point already has less to go; never less than ``shape[1]`` of the width. A run that ends at something nearer
+    goes on behind that, unseen: it counts as longer.
     """
     width = inverse.shape[1]
     for j in range(first, last):
+        row = inverse[j]
         start = 0
         nearest = np.float32(0.0)
         for i in range(width):
-            nearest = max(nearest, inverse[j, i])
+            nearest = max(nearest, row[i])
             if i == width - 1 or cuts[j, i] & CUT_RIGHT:
-                run = (i + 1 - start) * pitch
-                front = 1.0 / nearest
-                for k in range(start, i + 1):
-                    z = 1.0 / inverse[j, k]
-                    thickness[j, k] = max(run * z * factor - (z - front), run * z * least)
+                covered = (start > 1 and row[start - 1] > row[start]) + (i < width - 2 and row[i + 1] > row[i])
+                run = (i + 1 - start) * pitch * (1.0 + shape[2] * covered)
+                most, least = np.float32(run * shape[0] - 1.0), np.float32(run * shape[1])
+                front = np.float32(1.0) / nearest
+                extent[j, start : i + 1] = run
+                part, out = row[start : i + 1], thickness[j, start : i + 1]
+                for k in range(len(part)):  # in single precision, for vector instructions
+                    z = np.float32(1.0) / part[k]
+                    out[k] = max(most * z + front, least * z)
                 start = i + 1
                 nearest = np.float32(0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def column_thickness(
-    inverse: Float32, cuts: UInt8, pitch: float, factor: float, least: float, first: int, last: int, thickness: Float32
+    inverse: Float32,
+    cuts: UInt8,
+    pitch: float,
+    shape: Float64,  # [3] as above
+    first: int,
+    last: int,
+    extent: Float32,  # [H, W] from row_thickness
+    thickness: Float32,  # [H, W] changed in columns first..last-1
 ) -> None:
-    """Lower ``thickness`` of columns ``first..last-1`` to what the run along the column says.
+    """Judge by the run along the column instead, where that is shorter.
 
     Only at pixels with a cut side, the only ones that have walls: a chain through the column leads to them.
     """
@@ -118,6 +138,7 @@ def column_thickness(
     start, latest = np.zeros(count, np.int32), np.full(count, -1, np.int32)
     chain = np.empty((height, count), np.int32)
     nearest = np.zeros(count, np.float32)
+    covered = np.zeros(count, np.int32)  # 1 where the run's upper end is behind something nearer
     for j in range(height):
         row, cut = inverse[j, first:last], cuts[j]
         above = cuts[j - 1] if j > 0 else cut
@@ -131,16 +152,19 @@ def column_thickness(
             chain[j, n] = latest[n]
             latest[n] = j
             if j == height - 1 or cut[i] & CUT_DOWN:
-                run = (j + 1 - start[n]) * pitch
-                front = 1.0 / nearest[n]
+                below = j < height - 2 and inverse[j + 1, i] > row[n]
+                run = (j + 1 - start[n]) * pitch * (1.0 + shape[2] * (covered[n] + below))
+                most, least = np.float32(run * shape[0] - 1.0), np.float32(run * shape[1])
+                front = np.float32(1.0) / nearest[n]
                 k = latest[n]
                 while k >= start[n]:
-                    z = 1.0 / inverse[k, i]
-                    own = max(run * z * factor - (z - front), run * z * least)
-                    thickness[k, i] = min(thickness[k, i], own)
+                    if run < extent[k, i]:
+                        z = np.float32(1.0) / inverse[k, i]
+                        thickness[k, i] = max(most * z + front, least * z)
                     k = chain[k, n]
                 start[n] = j + 1
                 nearest[n] = 0.0
+                covered[n] = j > 0 and j < height - 1 and row[n] > inverse[j + 1, i]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

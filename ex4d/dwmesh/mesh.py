@@ -110,6 +110,16 @@ class DWMesh:
         """RGBA per vertex of frame ``t``: the pixel's colour, alpha 255 where visible and 0 elsewhere."""
         return self._colors(t, self.vertex_visible(t), serial)
 
+    def thickness(self, t: int) -> Float32:  # [H, W]
+        """How far a solid mesh's pixels at depth edges reach back, in the depth's unit; NaN at all others.
+
+        Raises SettingError for an endless mesh.
+        """
+        self._check_frame(t)
+        if self._solid is None:
+            raise SettingError("An endless mesh has no thickness; use mode 'solid'.")
+        return self._solid.thickness(t, self._overrides.get(t), self._flags.get(t), serial)
+
     def surface(self, t: int, split: Split = serial) -> Surface:
         """Frame ``t`` as a rasterizer takes it, vertices and colours built in one pass.
 

@@ -18,8 +18,11 @@ import math
 import cv2
 import numpy as np
 
+from ex4d.dwmesh.backdrop import Backdrop
 from ex4d.dwmesh.bridges import STRIP_FACES, STRIP_VERTICES, bridge_rows, count_row_cuts
 from ex4d.dwmesh.edges import (
+    CUT_DOWN,
+    CUT_RIGHT,
     apply_flags,
     column_thickness,
     cut_rows,
@@ -28,7 +31,8 @@ from ex4d.dwmesh.edges import (
     settle_thickness,
 )
 from ex4d.dwmesh.kernels import fill_ringed_colors, lift_rows
-from ex4d.dwmesh.sharpen import is_smeared, sharpened
+from ex4d.dwmesh.sharpen import is_smeared, roughness, sharpened, smear_px
+from ex4d.dwmesh.still import SteadyDepth, wavers
 from ex4d.dwmesh.walls import QUAD_FACES, SIDE_FACES, SIDE_VERTICES, build_pieces, count_cuts
 from ex4d.errors import SettingError, ShapeError
 from ex4d.raster.bands import Split
@@ -40,6 +44,8 @@ DEPTH_PER_WIDTH = 1.0
 """How deep a thing is taken to be, from its nearest point on, for its smaller extent across the picture."""
 LEAST_PER_WIDTH = 0.2
 """What a wall has of that extent at least."""
+PER_COVERED_END = 0.5
+"""Share by which an extent grows for each end that something nearer covers."""
 PARTLY_COVERED_PX = 0.7
 """Pixels that a run counts too many: those at its ends are covered in part."""
 LARGEST_SHARE = 0.3
@@ -50,6 +56,12 @@ CROWD_SHARES = (0.3, 0.5)
 """Share of cut pixels in the window at which a thicket begins, and is complete."""
 RIM_PX = 0.4
 """How far, in pixel widths, a surface turns away between its last pixel and its rim."""
+SMEARED_JUMP = 0.03
+"""The least jump at an edge of depth that was smeared: its surfaces are not quite smooth once it is sharp again."""
+ROUGH_JUMP = 4.0
+"""The least jump at an edge, in terms of the depth's own roughness."""
+BEHIND_BACKDROP = 1.06
+"""Factor on the depth of bridges where other frames show what is there."""
 SAME_SURFACE = 0.1
 """Share of the inverse depth by which two ends of a covered surface may miss each other."""
 
@@ -66,6 +78,10 @@ class SolidBuilder:
         self._map = None if thickness_map is None else _checked_map(clip, thickness_map)
         edges = options.sharpen_edges
         self._smeared = edges == "on" or (edges == "auto" and is_smeared(clip.depth))
+        self._smear_px = smear_px(clip.depth) if self._smeared else 0.0
+        steady = options.steady_depth == "on" or (options.steady_depth == "auto" and wavers(clip))
+        self._depth_at = SteadyDepth(clip, self._sharp).at if steady else self._sharp
+        self._jump = max(options.edge_jump, SMEARED_JUMP if self._smeared else 0.0, ROUGH_JUMP * roughness(clip.depth))
         k = clip.intrinsics
         self._pitch = np.array([1 / k.fx, 1 / k.fy])
         anchor = 0.5 if options.pixel_anchor == "center" else 0.0
@@ -74,6 +90,10 @@ class SolidBuilder:
         tan = math.tan(math.radians(options.min_angle_deg))
         # A step dz over a pixel of width z * pitch is steep where pitch * z / dz < tan; the same in inverse depth.
         self._steep = self._pitch / (tan + self._pitch)
+        self._backdrop = None
+        if options.other_frames:
+            rays = self._ray_x[1:-1], self._ray_y[1:-1]
+            self._backdrop = Backdrop(clip, self._depth_at, rays, (self._jump, self._steep))
         height, width = clip.height + 2, clip.width + 2
         last = height * width - 1
         self._caps = np.array([[width - 1, 0, last], [last, 0, last - width + 1]], np.int32)
@@ -81,6 +101,14 @@ class SolidBuilder:
     def cuts(self, t: int, edited: Float32 | None, flags: Int8 | None, split: Split) -> UInt8:  # [H + 2, W + 2]
         """Depth edges of frame ``t`` as :func:`ex4d.dwmesh.edges.cut_rows` marks them."""
         return self._cuts(np.float32(1) / self._depth(t, edited), flags, split)
+
+    def thickness(self, t: int, edited: Float32 | None, flags: Int8 | None, split: Split) -> Float32:  # [H, W]
+        """How far each pixel at a depth edge reaches back, in the depth's unit; NaN at all others."""
+        inverse = np.float32(1) / self._depth(t, edited)
+        cuts = self._cuts(inverse, flags, split)
+        at_edge = (cuts != 0) | (np.roll(cuts, 1, axis=1) & CUT_RIGHT != 0) | (np.roll(cuts, 1, axis=0) & CUT_DOWN != 0)
+        thickness = self._thickness(t, inverse, cuts, split)
+        return np.where(at_edge, thickness, np.float32(np.nan))[1:-1, 1:-1]
 
     def surface(
         self,
@@ -120,28 +148,37 @@ class SolidBuilder:
         rim = 1.0 + RIM_PX * float(self._pitch.mean())
         split(
             height - 1,
-            lambda a, b: build_pieces(quads, thickness, rim, a, b, vertex_at, face_at, vertices, colors, faces),
+            lambda a, b: build_pieces(quads, cuts, thickness, rim, a, b, vertex_at, face_at, vertices, colors, faces),
         )
         self._bridge(inverse, cuts, strip_vertex_at, strip_face_at, vertices, faces, split)
         dropped = (quads != 0).astype(np.uint8).ravel() * np.uint8(QUAD_DROP)
+        if self._backdrop is not None:
+            self._push_bridges(vertices[vertex_end:], self._backdrop.hidden(t))
+            sheet = self._backdrop.sheet(t)
+            faces = np.concatenate([faces, sheet.faces + np.int32(len(vertices))])
+            vertices, colors = np.concatenate([vertices, sheet.vertices]), np.concatenate([colors, sheet.colors])
         return Surface(vertices, colors, faces, height, width, dropped, one_sided=True)
 
     def _depth(self, t: int, edited: Float32 | None) -> Float32:  # [H + 2, W + 2]
         """Depth of every vertex of the grid, the ring's included."""
         depth = np.full((len(self._ray_y), len(self._ray_x)), self._options.border_depth, np.float32)
-        given = self._clip.depth[t]
-        depth[1:-1, 1:-1] = sharpened(given) if self._smeared else given
+        depth[1:-1, 1:-1] = self._depth_at(t)
         if edited is not None:
-            changed = self._changed(edited)
+            changed = self._changed(t, edited)
             depth[1:-1, 1:-1][changed] = edited.reshape(*changed.shape, 3)[changed, 2]
         return depth
 
-    def _changed(self, edited: Float32) -> Bool:  # [H, W]
-        """Which edited vertices count: the editable grid's own ring lies at the border; here it keeps its depth."""
-        border = self._options.border_depth
-        changed = np.abs(edited[:, 2] - border).reshape(self._clip.height, self._clip.width) > 1e-6 * border
-        changed[1:-1, 1:-1] = True
-        return changed
+    def _sharp(self, t: int) -> Float32:  # [H, W]
+        """The clip's depth with its edges sharpened where they are smeared."""
+        given = self._clip.depth[t]
+        return sharpened(given, self._smear_px) if self._smeared else given
+
+    def _changed(self, t: int, edited: Float32) -> Bool:  # [H, W]
+        """Which vertices were edited: those not where the editable grid, with its ring at the border, has them."""
+        z = self._clip.depth[t].copy()
+        z[[0, -1]], z[:, [0, -1]] = self._options.border_depth, self._options.border_depth
+        given = np.stack([self._ray_x[1:-1] * z, self._ray_y[1:-1, None] * z, z], axis=-1)
+        return (np.abs(edited.reshape(given.shape) - given) > 1e-6 * z[..., None]).any(axis=-1)
 
     def _fill_grid(
         self,
@@ -163,13 +200,13 @@ class SolidBuilder:
 
         split(height, work)
         if edited is not None:
-            changed = self._changed(edited)
+            changed = self._changed(t, edited)
             inner = vertices[: height * width].reshape(height, width, 3)[1:-1, 1:-1]
             inner[changed] = edited.reshape(*changed.shape, 3)[changed]
 
     def _cuts(self, inverse: Float32, flags: Int8 | None, split: Split) -> UInt8:
         cuts = np.empty(inverse.shape, np.uint8)
-        jump, (steep_x, steep_y) = self._options.edge_jump, self._steep
+        jump, (steep_x, steep_y) = self._jump, self._steep
         split(len(inverse), lambda a, b: cut_rows(inverse, jump, steep_x, steep_y, a, b, cuts))
         if flags is not None:
             apply_flags(flags, self._clip.height, self._clip.width, cuts)
@@ -193,9 +230,10 @@ class SolidBuilder:
         height, width = inverse.shape
         pitch_x, pitch_y = (float(p) for p in self._pitch)
         thickness = np.empty(inverse.shape, np.float32)
-        factor, least = DEPTH_PER_WIDTH, LEAST_PER_WIDTH
-        split(height, lambda a, b: row_thickness(inverse, cuts, pitch_x, factor, least, a, b, thickness))
-        split(width, lambda a, b: column_thickness(inverse, cuts, pitch_y, factor, least, a, b, thickness))
+        extent = np.empty(inverse.shape, np.float32)
+        shape: Float64 = np.array([DEPTH_PER_WIDTH, LEAST_PER_WIDTH, PER_COVERED_END], np.float64)
+        split(height, lambda a, b: row_thickness(inverse, cuts, pitch_x, shape, a, b, extent, thickness))
+        split(width, lambda a, b: column_thickness(inverse, cuts, pitch_y, shape, a, b, extent, thickness))
         area = CROWD_PX**2
         crowd = cv2.boxFilter((cuts != 0).astype(np.uint8), -1, (CROWD_PX, CROWD_PX), normalize=False)
         limits = np.array(
@@ -221,6 +259,13 @@ class SolidBuilder:
             bridge_rows(inverse, cuts, SAME_SURFACE, rays, first + 1, last + 1, vertex_at, face_at, vertices, faces)
 
         split(len(y) - 2, work)
+
+    def _push_bridges(self, strips: Float32, hidden: Bool) -> None:  # [4 * N, 3], [H, W]
+        """Guesses give way to what was seen: strips under the middle of which the backdrop shows move behind it."""
+        x, y = (strips[:, :2] / strips[:, 2:]).reshape(-1, 4, 2).mean(axis=1).T
+        row = np.rint((y - self._ray_y[1]) / self._pitch[1]).astype(int).clip(0, hidden.shape[0] - 1)
+        column = np.rint((x - self._ray_x[1]) / self._pitch[0]).astype(int).clip(0, hidden.shape[1] - 1)
+        strips[np.repeat(hidden[row, column], 4)] *= BEHIND_BACKDROP
 
 
 def _starts(sizes: Int64, first: int) -> tuple[Int64, int]:

@@ -11,12 +11,21 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT
 from ex4d.types import Float32, Float64, Int32, Int64, UInt8
 
 SIDE_VERTICES, SIDE_FACES, QUAD_FACES = 7, 3, 4
 """Vertices and faces per cut side of a quad, and the faces that every cut quad has besides."""
 RX, RY, Z, THICK = 0, 1, 2, 3
 """Columns of a quad's corners: ray, depth, thickness."""
+HALF = 0.5
+"""A surface goes on by half a step, to the middle between two pixels."""
+ROUND, ROUND_START, ROUND_GAIN, ROUND_LIMITS = (0.2, 0.88), 0.4, 3.5, (0.21, 1.54)
+"""A surface is round where each step is between these shares of the next one out. How many of its last steps are left
+to its outline grows with that share: none at 0.41, where the last pixel lies on the outline, 1.4 at 0.69, for a circle
+whose outline lies half a pixel further out; here 0.7 of that, since outlines are seldom circles."""
+LEAST_END = 0.96
+"""No end of a surface is nearer or farther than its pixel by more than this factor, whatever the slope."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -46,8 +55,61 @@ def _put(vertices: Float32, colors: UInt8, at: int, rx: float, ry: float, z: flo
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _load(at: int, width: int, vertices: Float32, thickness: Float32, index: Int64, corner: Float64) -> None:
-    """The quad whose upper left vertex is ``at``: corners clockwise from there."""
+def _joined(own: int, step: int, height: int, width: int, cuts: UInt8) -> bool:
+    """Whether vertex ``own`` and the next one, ``step`` away along a row or column, are on one surface."""
+    first = min(own, own + step)
+    row, column = (own + step) // width, (own + step) % width
+    if row <= 0 or column <= 0 or row >= height - 1 or column >= width - 1:
+        return False
+    return not cuts[first // width, first % width] & (CUT_RIGHT if abs(step) == 1 else CUT_DOWN)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _end(own: int, other: int, height: int, width: int, cuts: UInt8, vertices: Float32, rim: float) -> float:
+    """Depth that the surface at vertex ``own`` has reached half way to ``other``, across a cut.
+
+    It goes on along its own slope in inverse depth. Where a nearer surface turns away faster and faster, as round
+    things do towards their outline, it goes as far as a circle with the same last two steps would.
+    """
+    row, column = own // width, own % width
+    z, beyond = np.float64(vertices[own, 2]), np.float64(vertices[other, 2])
+    if row == 0 or column == 0 or row == height - 1 or column == width - 1:
+        return float(z)  # the ring stays at the border
+    w, far = 1.0 / z, 1.0 / beyond
+    step = own - other
+    slope, gain = 0.0, HALF
+    if _joined(own, step, height, width, cuts):
+        inner = 1.0 / np.float64(vertices[own + step, 2])
+        slope = w - inner
+        if z < beyond and slope < 0 and _joined(own + step, step, height, width, cuts):
+            share = (inner - 1.0 / np.float64(vertices[own + 2 * step, 2])) / slope
+            if ROUND[0] < share < ROUND[1]:
+                gain = min(max(ROUND_GAIN * (share - ROUND_START), ROUND_LIMITS[0]), ROUND_LIMITS[1])
+    if z < beyond:
+        end = max(min(w + gain * slope, w / rim) if slope < 0 else (w + gain * slope) / rim, far)
+    else:
+        end = min(w + gain * slope, far)
+    return float(1.0 / min(max(end, LEAST_END * w), w / LEAST_END))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _load(
+    m: int,
+    at: int,
+    height: int,
+    width: int,
+    cuts: UInt8,
+    rim: float,
+    vertices: Float32,
+    thickness: Float32,
+    index: Int64,
+    corner: Float64,
+    ends: Float64,
+) -> None:
+    """The quad whose upper left vertex is ``at``: corners clockwise from there, and where cut sides' surfaces end.
+
+    ``ends`` [4, 2]: depths for the side's first and second corner.
+    """
     index[0], index[1], index[2], index[3] = at, at + 1, at + width + 1, at + width
     for k in range(4):
         c = index[k]
@@ -56,15 +118,20 @@ def _load(at: int, width: int, vertices: Float32, thickness: Float32, index: Int
         corner[k, RY] = vertices[c, 1] / z
         corner[k, Z] = z
         corner[k, THICK] = thickness[c // width, c % width]
+    for k in range(4):
+        if (m >> k) & 1:
+            a, b = index[k], index[(k + 1) & 3]
+            ends[k, 0] = _end(a, b, height, width, cuts, vertices, rim)
+            ends[k, 1] = _end(b, a, height, width, cuts, vertices, rim)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _put_group(
     m: int,
     cut: int,
-    rim: float,
     index: Int64,
     corner: Float64,
+    ends: Float64,
     middle: Float64,
     v: int,
     f: int,
@@ -88,18 +155,17 @@ def _put_group(
         if (m >> c) & 1:
             break
     tail = (head + n - 1) & 3
-    after = (tail + 1) & 3
-    nearer_head, nearer_tail = corner[head, Z] < corner[cut, Z], corner[tail, Z] < corner[after, Z]
-    z = n / inverse * (rim if nearer_head or nearer_tail else 1.0)
+    turn_head, turn_tail = ends[cut, 1] / corner[head, Z], ends[tail, 0] / corner[tail, Z]
+    z = n / inverse * (max(turn_head, turn_tail) if n == 1 else 0.5 * (turn_head + turn_tail))
     for k in range(n):
         middle[(head + k) & 3, 0] = z
         middle[(head + k) & 3, 1] = thick / n
     mx, my = corner[:, RX].sum() / 4, corner[:, RY].sum() / 4
     _put(vertices, colors, v, mx, my, z, index[head], alpha)
     for k in range(2):
-        own, other, nearer = (head, cut, nearer_head) if k == 0 else (tail, after, nearer_tail)
+        own, other = (head, cut) if k == 0 else (tail, (tail + 1) & 3)
         rx, ry = 0.5 * (corner[own, RX] + corner[other, RX]), 0.5 * (corner[own, RY] + corner[other, RY])
-        end = corner[own, Z] * (rim if nearer else 1.0)
+        end = ends[cut, 1] if k == 0 else ends[tail, 0]
         _put(vertices, colors, v + 1 + k, rx, ry, end, index[own], colors[index[own], 3])
     previous = v + 1
     for k in range(n + 1):
@@ -113,9 +179,9 @@ def _put_group(
 @njit(nogil=True, cache=True, error_model="numpy")
 def _put_wall(
     cut: int,
-    rim: float,
     index: Int64,
     corner: Float64,
+    ends: Float64,
     middle: Float64,
     v: int,
     f: int,
@@ -128,7 +194,7 @@ def _put_wall(
     near = cut if corner[cut, Z] < corner[other, Z] else other
     rx, ry = 0.5 * (corner[cut, RX] + corner[other, RX]), 0.5 * (corner[cut, RY] + corner[other, RY])
     mx, my = corner[:, RX].sum() / 4, corner[:, RY].sum() / 4
-    front = corner[near, Z] * rim
+    front = ends[cut, 0 if near == cut else 1]
     _put(vertices, colors, v, rx, ry, front, index[near], 0)
     _put(vertices, colors, v + 1, rx, ry, front + corner[near, THICK], index[near], 0)
     _put(vertices, colors, v + 2, mx, my, middle[near, 0], index[near], 0)
@@ -140,8 +206,9 @@ def _put_wall(
 @njit(nogil=True, cache=True, error_model="numpy")
 def build_pieces(
     quads: UInt8,  # [H - 1, W - 1] from quad_cuts
+    cuts: UInt8,  # [H, W]
     thickness: Float32,  # [H, W]
-    rim: float,  # factor on the depth of the middle between a nearer and a farther pixel: surfaces turn away there
+    rim: float,  # factor on the depth at a nearer side's rim, at least: surfaces turn away there
     first: int,
     last: int,
     vertex_at: Int64,  # [H - 1] where each row's vertices start
@@ -151,21 +218,21 @@ def build_pieces(
     faces: Int32,  # [F, 3]
 ) -> None:
     """Write the pieces and walls of quad rows ``first..last-1``."""
-    width = quads.shape[1] + 1
-    index, corner, middle = np.empty(4, np.int64), np.empty((4, 4)), np.empty((4, 2))
+    height, width = quads.shape[0] + 1, quads.shape[1] + 1
+    index, corner, middle, ends = np.empty(4, np.int64), np.empty((4, 4)), np.empty((4, 2)), np.empty((4, 2))
     for j in range(first, last):
         v, f = vertex_at[j], face_at[j]
         for i in range(width - 1):
             m = quads[j, i]
             if m == 0:
                 continue
-            _load(j * width + i, width, vertices, thickness, index, corner)
+            _load(m, j * width + i, height, width, cuts, rim, vertices, thickness, index, corner, ends)
             for cut in range(4):
                 if (m >> cut) & 1:
-                    f = _put_group(m, cut, rim, index, corner, middle, v, f, vertices, colors, faces)
+                    f = _put_group(m, cut, index, corner, ends, middle, v, f, vertices, colors, faces)
                     v += 3
             for cut in range(4):
                 if (m >> cut) & 1:
-                    _put_wall(cut, rim, index, corner, middle, v, f, vertices, colors, faces)
+                    _put_wall(cut, index, corner, ends, middle, v, f, vertices, colors, faces)
                     v += 4
                     f += 2

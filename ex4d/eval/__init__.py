@@ -1,6 +1,7 @@
 """Evaluation: how much of what a guide or a result shows is true, measured on scenes with several cameras."""
 
 from ex4d.eval.dataset import Scene, Target, find_scenes, load_scene, save_scene_info, save_view
+from ex4d.eval.extras import Extras, scene_extras, thickness_spread
 from ex4d.eval.geometry import FrameScore, TargetScore, VariantScores, evaluate_variants
 from ex4d.eval.metrics import MaskScores, mask_scores, psnr, ssim
 from ex4d.eval.perturb import PERTURBATIONS, perturbed
@@ -9,12 +10,14 @@ from ex4d.eval.results import ResultScores, compare_results, write_results
 from ex4d.eval.run import Evaluation, evaluate, write_evaluation
 from ex4d.eval.stability import Stability, flow_stability
 from ex4d.eval.summary import angle_table, merged, summarise
-from ex4d.eval.variants import Variant, default_ablation
+from ex4d.eval.tables import markdown_tables
+from ex4d.eval.variants import Variant, default_ablation, main_variants
 from ex4d.eval.visibility import Truth, true_visibility
 
 __all__ = [
     "PERTURBATIONS",
     "Evaluation",
+    "Extras",
     "FrameScore",
     "MaskScores",
     "ResultScores",
@@ -34,14 +37,18 @@ __all__ = [
     "flow_stability",
     "html_report",
     "load_scene",
+    "main_variants",
+    "markdown_tables",
     "mask_scores",
     "merged",
     "perturbed",
     "psnr",
     "save_scene_info",
     "save_view",
+    "scene_extras",
     "ssim",
     "summarise",
+    "thickness_spread",
     "true_visibility",
     "write_evaluation",
     "write_results",

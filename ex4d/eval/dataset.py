@@ -59,6 +59,15 @@ class Target:
         forward = self.trajectory.world_from_camera[:, 2, 2]
         return np.degrees(np.arccos(np.clip(forward, -1, 1)))
 
+    def frames_only(self, chosen: Sequence[int]) -> Target:
+        """The same target with the frames ``chosen`` alone."""
+        pick, c = list(chosen), self.trajectory
+        poses, lenses, times = c.world_from_camera[pick], c.intrinsics[pick], c.source_time[pick]
+        track = replace(c, world_from_camera=poses, intrinsics=lenses, source_time=times)
+        truth = None if self.truth is None else Truth(self.truth.visible[pick], self.truth.unknowable[pick])
+        depth = None if self.depth is None else self.depth[pick]
+        return replace(self, frames=self.frames[pick], trajectory=track, depth=depth, truth=truth)
+
 
 @dataclass(frozen=True)
 class Scene:

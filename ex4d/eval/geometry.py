@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from ex4d.raster import Camera, get_rasterizer
 from ex4d.types import Bool, Clip, RasterOptions, UInt8
 
 STAGE = "evaluate"
+ANGLES_DEG = (15, 30, 60, 90)
+"""Angles that people compare."""
+ANGLE_TOLERANCE_DEG = 2.0
+"""A tilted camera turns a little less than its orbit."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ def evaluate_variants(
     """
     draw = GuideDrawer(rasterizer, options)
     judged = [t for t in scene.targets if t.truth is not None]
-    flows = {t.name: backward_flows(t.frames) for t in judged}
+    videos_too = any(not v.angles_only for v in variants)
+    flows = {t.name: backward_flows(t.frames) for t in judged} if videos_too else {}
     result = []
     for k, variant in enumerate(variants):
         report(on_progress, STAGE, k, len(variants), f"{scene.name}: {variant.name}")
@@ -98,6 +103,9 @@ def evaluate_variants(
         videos: list[TargetScore] = []
         for target in judged:
             check(cancel)
+            if variant.angles_only:
+                frames += _evaluate_angles(scene, target, variant, draw, cancel)
+                continue
             scored, video = _evaluate_target(scene, target, variant, draw, flows[target.name], cancel)
             frames += scored
             videos.append(video)
@@ -131,6 +139,17 @@ class GuideDrawer:
         return colour, mask, shown
 
 
+def _evaluate_angles(
+    scene: Scene, target: Target, variant: Variant, draw: GuideDrawer, cancel: CancelToken | None
+) -> list[FrameScore]:
+    angles = target.angle_deg
+    near = [i for i in range(1, len(angles)) if np.abs(angles[i] - ANGLES_DEG).min() <= ANGLE_TOLERANCE_DEG]
+    if target.kind != "orbit" or not near:
+        return []
+    rows = _frame_scores(scene, target.frames_only(near), *draw(scene.clip, target.frames_only(near), variant, cancel))
+    return [replace(row, frame=i) for row, i in zip(rows, near, strict=True)]
+
+
 def _evaluate_target(
     scene: Scene,
     target: Target,
@@ -139,13 +158,18 @@ def _evaluate_target(
     flows: Sequence[Flow],
     cancel: CancelToken | None,
 ) -> tuple[list[FrameScore], TargetScore]:
+    colour, mask, shown = draw(scene.clip, target, variant, cancel)
+    check(cancel)
+    rows = _frame_scores(scene, target, colour, mask, shown)
+    return rows, _video_score(scene.name, target, colour, mask, flows)
+
+
+def _frame_scores(scene: Scene, target: Target, colour: UInt8, mask: Bool, shown: UInt8) -> list[FrameScore]:
     if target.truth is None:
         raise SettingError(f"Target {target.name} of {scene.name} has no truth; give it depth.npz.")
-    colour, mask, shown = draw(scene.clip, target, variant, cancel)
     angles = target.angle_deg
     rows = []
     for i in range(len(mask)):
-        check(cancel)
         visible, unknowable = target.truth.visible[i], target.truth.unknowable[i]
         both = mask[i] & visible
         rows.append(
@@ -161,7 +185,7 @@ def _evaluate_target(
                 **asdict(mask_scores(mask[i], visible, unknowable)),
             )
         )
-    return rows, _video_score(scene.name, target, colour, mask, flows)
+    return rows
 
 
 def _video_score(scene: str, target: Target, colour: UInt8, mask: Bool, flows: Sequence[Flow]) -> TargetScore:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -47,7 +47,7 @@ def scene_pictures(
     for target, truth, i in _chosen(scene):
         for variant in variants:
             check(cancel)
-            colour, mask, _ = draw(scene.clip, _one_frame(target, i), variant, cancel)
+            colour, mask, _ = draw(scene.clip, target.frames_only([i]), variant, cancel)
             scores = mask_scores(mask[0], truth.visible[i], truth.unknowable[i])
             t = int(target.trajectory.source_time[i] + 0.5)
             strip = [
@@ -82,17 +82,6 @@ def _chosen(scene: Scene) -> list[tuple[Target, Truth, int]]:
         target, truth = judged[-1]
         return [(target, truth, len(target.frames) - 1)]
     return list(picks.values())
-
-
-def _one_frame(target: Target, i: int) -> Target:
-    c = target.trajectory
-    one = replace(
-        c,
-        world_from_camera=c.world_from_camera[i : i + 1],
-        intrinsics=c.intrinsics[i : i + 1],
-        source_time=c.source_time[i : i + 1],
-    )
-    return replace(target, frames=target.frames[i : i + 1], trajectory=one, depth=None, truth=None)
 
 
 def shaded(image: UInt8, mask: Bool) -> UInt8:

@@ -10,9 +10,11 @@ from html import escape
 import cv2
 
 from ex4d.eval import plots
+from ex4d.eval.extras import Extras
 from ex4d.eval.geometry import VariantScores
 from ex4d.eval.pictures import LEGEND, Picture
 from ex4d.eval.summary import ANGLES_DEG, FULL_RANGE, RANGES, angle_cells, summarise
+from ex4d.eval.tables import extra_rows
 from ex4d.types import UInt8
 
 _STYLE = """
@@ -38,7 +40,9 @@ figcaption{font-size:.85rem;color:#444b57}
 """
 
 
-def html_report(title: str, scores: Sequence[VariantScores], pictures: Sequence[Picture]) -> str:
+def html_report(
+    title: str, scores: Sequence[VariantScores], pictures: Sequence[Picture], extras: Sequence[Extras] = ()
+) -> str:
     """The whole page as one string; every number in its tables is in the JSON as well."""
     done = [s for s in scores if s.frames]
     scenes = sorted({f.scene for s in done for f in s.frames})
@@ -50,6 +54,7 @@ def html_report(title: str, scores: Sequence[VariantScores], pictures: Sequence[
         _range_section(done),
         _kind_section(done),
         _scene_section(done),
+        _extras_section(extras),
         _plots(done),
         _picture_section(pictures),
         _missing(scores),
@@ -129,6 +134,17 @@ def _scene_section(scores: Sequence[VariantScores]) -> str:
             rows.append([name, s.variant.name, *cells])
     head = ["scene", "variant", *(f"{a}°" for a in ANGLES_DEG)]
     return "<h2>By scene</h2><p>IoU, and false-visible without the unknowable.</p>" + _table(head, rows)
+
+
+def _extras_section(extras: Sequence[Extras]) -> str:
+    if not extras:
+        return ""
+    head, rows = extra_rows(extras)
+    return (
+        "<h2>Thickness over time, and what other frames fill in</h2><p>Automatic thickness of what stays at a depth "
+        "edge: its standard deviation over time as a share of its mean. With other frames: the share of the picture "
+        "that they fill in, how much of that is the true surface, and its PSNR.</p>" + _table(head, rows)
+    )
 
 
 def _plots(scores: Sequence[VariantScores]) -> str:

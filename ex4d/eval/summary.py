@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ex4d.eval.geometry import FrameScore, TargetScore, VariantScores
+from ex4d.eval.geometry import ANGLE_TOLERANCE_DEG, ANGLES_DEG, FrameScore, TargetScore, VariantScores
 
-ANGLES_DEG = (15, 30, 60, 90)
-_ANGLE_TOLERANCE_DEG = 2.0
 RANGES: dict[str, float] = {"small (30)": 30.0, "large (60)": 60.0, "extreme (90)": 90.0}
 """EX-4D's ranges: orbits whose largest angle is this. "full (+-90)" pools all orbits, both ways."""
 FULL_RANGE = "full (+-90)"
@@ -37,7 +35,7 @@ def scene_mean(rows: Sequence[FrameScore | TargetScore], metric: str) -> float:
 
 def at_angle(rows: Iterable[FrameScore], angle_deg: float) -> list[FrameScore]:
     """Frames of orbits within two degrees of ``angle_deg``: a tilted camera turns a little less than its orbit."""
-    return [r for r in rows if r.kind == "orbit" and abs(r.angle_deg - angle_deg) <= _ANGLE_TOLERANCE_DEG]
+    return [r for r in rows if r.kind == "orbit" and abs(r.angle_deg - angle_deg) <= ANGLE_TOLERANCE_DEG]
 
 
 def in_range(scores: VariantScores, name: str) -> tuple[list[FrameScore], list[TargetScore]]:

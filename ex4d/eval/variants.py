@@ -10,7 +10,7 @@ import numpy as np
 
 from ex4d.dwmesh import DWMesh
 from ex4d.errors import SettingError
-from ex4d.eval.perturb import perturbed
+from ex4d.eval.perturb import PERTURBATIONS, perturbed
 from ex4d.raster.base import Surface
 from ex4d.types import Clip, Float32, MeshOptions
 
@@ -22,6 +22,7 @@ SurfaceOf = Callable[[int], Surface]
 class Variant:
     """One row of an ablation.
 
+    ``angles_only`` measures the frames of orbits that the table by angle is made of, and no other: for long tables.
     ``build``: "mesh" is the library's own DW-mesh with ``options``; "removed" drops its occluded faces; "points" draws
     every pixel as a square of its own at its depth. ``perturbation`` names a fault of :mod:`ex4d.eval.perturb`.
     """
@@ -31,6 +32,7 @@ class Variant:
     build: Build = "mesh"
     perturbation: str = ""
     seed: int = 0
+    angles_only: bool = False
 
 
 def surfaces(variant: Variant, clip: Clip) -> SurfaceOf:
@@ -99,23 +101,42 @@ def _projected_shares(vertices: Float32, clip: Clip) -> Float32:  # [V, 2]
     return np.stack([x, y], axis=1).astype(np.float32)
 
 
-def default_ablation() -> tuple[Variant, ...]:
-    """The table that says what each choice is worth; the first row is the one the others are compared with."""
-    base = MeshOptions()
-    rows = [
+def main_variants() -> tuple[Variant, ...]:
+    """What is compared in full: our default, our endless mesh, the published program."""
+    return (
+        Variant("solid", MeshOptions(mode="solid")),
         Variant("endless"),
         Variant("published (parity)", MeshOptions.ex4d_parity()),
-        Variant("solid", replace(base, mode="solid")),
-        *(Variant(f"solid, {s:.0%} of depth", replace(base, mode="solid", thickness=s)) for s in (0.05, 0.1)),
+    )
+
+
+def default_ablation() -> tuple[Variant, ...]:
+    """The table that says what each choice is worth, after :func:`main_variants`; measured at the table's angles."""
+    endless, solid = MeshOptions(), MeshOptions(mode="solid")
+    rows = [
         Variant("removed", build="removed"),
         Variant("points", build="points"),
-        Variant("anchor corner", replace(base, pixel_anchor="corner")),
-        *(Variant(f"angle {a:g} deg", replace(base, min_angle_deg=a)) for a in (1.0, 5.0, 10.0)),
-        *(Variant(f"border {b:g}", replace(base, border_depth=b)) for b in (40.0, 1000.0)),
-        Variant("caps shown", replace(base, hide_caps=False)),
-        *(Variant(f"endless, {p}", perturbation=p) for p in ("noise", "drift", "blur", "drift+blur")),
-        Variant("solid, drift+blur", replace(base, mode="solid"), perturbation="drift+blur"),
-        *(Variant(f"solid, {p}", replace(base, mode="solid"), perturbation=p) for p in ("noise", "drift")),
+        *(Variant(f"solid, {s:.0%} of depth", replace(solid, thickness=s)) for s in (0.0, 0.05, 0.1)),
+        Variant("solid, other frames", replace(solid, other_frames=True)),
+        Variant("solid, corner", replace(solid, pixel_anchor="corner")),
+        *(Variant(f"solid, jump {j:g}", replace(solid, edge_jump=j)) for j in (0.005, 0.02, 0.05)),
+        *(Variant(f"solid, angle {a:g} deg", replace(solid, min_angle_deg=a)) for a in (1.0, 5.0, 10.0)),
+        Variant("endless, corner", replace(endless, pixel_anchor="corner")),
+        Variant("endless, hidden by face", replace(endless, hidden_by="face")),
+        *(Variant(f"endless, angle {a:g} deg", replace(endless, min_angle_deg=a)) for a in (1.0, 5.0, 10.0)),
+        *(Variant(f"endless, border {b:g}", replace(endless, border_depth=b)) for b in (40.0, 1000.0)),
+        Variant("endless, caps shown", replace(endless, hide_caps=False)),
+    ]
+    for fault in PERTURBATIONS:
+        rows += [
+            Variant(f"solid, {fault}", solid, perturbation=fault),
+            Variant(f"endless, {fault}", endless, perturbation=fault),
+        ]
+    as_given = replace(solid, sharpen_edges="off", steady_depth="off")
+    rows += [
+        Variant("solid as given, drift+blur", as_given, perturbation="drift+blur"),
+        Variant("solid not sharpened, drift+blur", replace(solid, sharpen_edges="off"), perturbation="drift+blur"),
+        Variant("solid not steadied, drift+blur", replace(solid, steady_depth="off"), perturbation="drift+blur"),
         Variant("removed, drift+blur", build="removed", perturbation="drift+blur"),
     ]
-    return tuple(rows)
+    return tuple(replace(row, angles_only=True) for row in rows)

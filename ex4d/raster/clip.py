@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ex4d.raster.kernels import BEHIND, GUARD, IN_FRONT, SUBPIXELS, Projected, Target, View, fill_triangle
-from ex4d.types import Float64, Int32
+from ex4d.raster.kernels import GUARD, SUBPIXELS, Projected, Target, View, fill_triangle
+from ex4d.types import Float64
 
 MAX_CORNERS = 8 + 1  # a triangle cut by five planes; one to spare for rounding
 COLUMNS = 7  # x, y, z in camera axes, then RGBA
@@ -90,14 +90,3 @@ def off_screen(corners: Float64, lens: Float64, width: int, height: int) -> bool
         top = top and fy * y + (cy + 1) * z < 0
         bottom = bottom and fy * y + (cy - height - 1) * z > 0
     return behind or left or right or top or bottom
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def draw_faces(faces: Int32, points: Projected, view: View, target: Target) -> None:  # faces [F, 3]
-    """Draw triangles given by index."""
-    for f in range(faces.shape[0]):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        if view.state[a] | view.state[b] | view.state[c] == IN_FRONT:
-            fill_triangle(a, b, c, False, points, target)
-        elif view.state[a] & view.state[b] & view.state[c] != BEHIND:
-            draw_clipped(a, b, c, False, points, view, target)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ex4d.raster.bands import Split, serial
 from ex4d.raster.base import Camera, Surface, check_planes
-from ex4d.raster.clip import draw_faces
+from ex4d.raster.faces import draw_faces, num_runs, run_rows
 from ex4d.raster.grid import draw_grid
 from ex4d.raster.kernels import DARKER, Projected, Target, View, project, row_bounds
 from ex4d.types import Bool, Int32, RasterOptions, UInt8
@@ -42,6 +42,8 @@ class CpuRasterizer:
         rounding = DARKER if options.round_colors_down else 0.5
         limits = (1.0 / options.far, float(options.mask_threshold), rounding)
         view, points, bounds = self._project(surface, camera, options)
+        rows = self._buffer("rows", (num_runs(surface.faces), 2), np.int32)
+        self._split(len(rows), lambda a, b: run_rows(surface.faces, points.sy, view.state, a, b, rows))
         flags = _NO_FLAGS
         if surface.quad_flags is not None:
             flags = surface.quad_flags.reshape(surface.grid_height - 1, surface.grid_width - 1)
@@ -51,10 +53,15 @@ class CpuRasterizer:
             target = Target(first, last, nearest, colour, mask, limits, surface.one_sided)
             if surface.grid_height > 1:
                 draw_grid(surface.grid_height, surface.grid_width, flags, bounds, points, view, target)
-            draw_faces(surface.faces, points, view, target)
+            draw_faces(surface.faces, rows, points, view, target)
 
         self._split(k.height, draw_rows)
         return colour, mask.view(np.bool_)
+
+    @property
+    def inverse_depth(self) -> np.ndarray:  # [H, W] float32
+        """1 / z of what the last picture shows or is hidden by, 0 where there is nothing; valid until the next one."""
+        return self._scratch["nearest"]
 
     def _buffer(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         held = self._scratch.get(name)

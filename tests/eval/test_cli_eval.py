@@ -13,8 +13,8 @@ def test_guides_prints_the_table_and_writes_both_files(card_scene, tmp_path):
     out = tmp_path / "out"
     done = CliRunner().invoke(app, ["guides", str(card_scene), "--output_dir", str(out), "--perturb", "drift"])
     assert done.exit_code == 0, done.output
-    assert "endless, drift" in done.output and str(out / "report.html") in done.output
-    assert set(json.loads((out / "eval.json").read_text())["variants"]) == {"endless, drift", "published"}
+    assert "solid, drift" in done.output and str(out / "report.html") in done.output
+    assert set(json.loads((out / "eval.json").read_text())["variants"]) == {"solid, drift", "published"}
 
 
 def test_a_folder_without_scenes_is_a_clear_error_and_writes_nothing(tmp_path):

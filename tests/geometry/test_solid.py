@@ -269,7 +269,7 @@ def test_smeared_edges_are_made_sharp_and_sharp_ones_left_alone() -> None:
 
     def middles(clip: Clip, options: MeshOptions) -> int:
         z = DWMesh(clip, options).surface(0).vertices[: (SIZE + 2) ** 2, 2]
-        return int(((z > NEAR + 0.1) & (z < FAR - 0.1)).sum())
+        return int(((z > 1.1 * NEAR) & (z < 0.9 * FAR)).sum())
 
     assert middles(replace(sharp, depth=smeared), as_given) > 40
     assert middles(replace(sharp, depth=smeared), SOLID) <= 4

@@ -1,0 +1,151 @@
+"""What other frames show behind a moving thing: a layer of the background, kept from a camera that stands still.
+
+Each pixel's background is the farthest surface that at least two frames show there, alike in depth and colour; the
+layer holds the median of these frames. Where a frame has something nearer, the layer joins its solid mesh as a
+further, visible sheet: it fills what is hidden in this one frame. It is not the moment's own truth: shadows and
+reflections of what stands before it are those of other moments, and what moved there meanwhile is not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numba import njit
+
+from ex4d.dwmesh.edges import cut_rows, quad_cuts
+from ex4d.dwmesh.still import unchanged_share
+from ex4d.errors import SettingError
+from ex4d.types import Bool, Clip, Float32, Float64, Int32, UInt8
+
+MOST_FRAMES = 25
+"""Frames, spread over the clip, that the layer is made from."""
+LEAST_STILL = 0.06
+"""Share of textured pixels that must keep their colour; less says that the camera moves."""
+SAME_DEPTH = 0.05
+"""Share by which depths may differ and be the same surface's."""
+SAME_COLOUR = 24
+"""Levels by which colours may differ from their median and be the same surface's."""
+
+
+class Sheet(NamedTuple):
+    """Triangles that join a frame's surface."""
+
+    vertices: Float32  # [V, 3]
+    colors: UInt8  # [V, 4]
+    faces: Int32  # [F, 3] into ``vertices``
+
+
+class Backdrop:
+    """The background layer of one clip. Safe to use from several threads.
+
+    Raises SettingError for a single frame or a camera that moves: a clip does not say where its camera was.
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        depth_of: Callable[[int], Float32],  # frame -> [H, W]
+        rays: tuple[Float32, Float32],  # [W], [H] x and y of each pixel at depth 1
+        limits: tuple[float, Float64],  # jump and steepness [2] that make an edge, as for the mesh
+    ) -> None:
+        share = unchanged_share(clip.frames)
+        if share < LEAST_STILL:
+            raise SettingError(
+                f"Other frames can only fill in for a camera that stands still; here {share:.0%} of what is textured "
+                "stays in place. Turn other_frames off."
+            )
+        count = min(clip.num_frames, MOST_FRAMES)
+        chosen = sorted({round(i) for i in np.linspace(0, clip.num_frames - 1, count)})
+        self._clip, self._depth_of, self._rays, self._limits = clip, depth_of, rays, limits
+        shape = clip.depth.shape[1:]
+        self.depth, self.colour = np.zeros(shape, np.float32), np.zeros((*shape, 3), np.uint8)
+        depths = np.stack([depth_of(k) for k in chosen])
+        _accumulate(clip.frames[chosen], depths, SAME_DEPTH, SAME_COLOUR, self.depth, self.colour)
+
+    def hidden(self, t: int) -> Bool:  # [H, W]
+        """Where frame ``t`` has something nearer than the layer, three pixels wide or near such a place.
+
+        Outlines that shift by a part of a pixel from frame to frame hide nothing.
+        """
+        nearer = (self.depth > 0) & (self._depth_of(t) < (1 - SAME_DEPTH) * self.depth)
+        window = np.ones((3, 3), np.uint8)
+        wide = cv2.morphologyEx(nearer.astype(np.uint8), cv2.MORPH_OPEN, window)
+        return nearer & (cv2.dilate(wide, window) > 0)
+
+    def sheet(self, t: int) -> Sheet:
+        """The layer where it is hidden in frame ``t``, up to the pixels beside it that show the background."""
+        own = self._depth_of(t)
+        hidden = self.hidden(t)
+        shown = (self.depth > 0) & ~hidden & (own < (1 + SAME_DEPTH) * self.depth)
+        depth = np.where(hidden, self.depth, own)
+        known = hidden | shown
+        whole = known[:-1, :-1] & known[:-1, 1:] & known[1:, :-1] & known[1:, 1:]
+        some = hidden[:-1, :-1] | hidden[:-1, 1:] | hidden[1:, :-1] | hidden[1:, 1:]
+        quads = np.flatnonzero(whole & some & ~self._cut(depth))
+        width = depth.shape[1]
+        corner = (quads // (width - 1) * width + quads % (width - 1)).astype(np.int32)
+        # Upper left and lower right triangle, wound as in the grid: the front shows, the back only blocks.
+        corners = np.stack([corner + width, corner, corner + 1, corner + width, corner + 1, corner + width + 1], axis=1)
+        used, faces = np.unique(corners, return_inverse=True)
+        z = depth.reshape(-1)[used]
+        x, y = self._rays
+        vertices = np.stack([x[used % width] * z, y[used // width] * z, z], axis=1).astype(np.float32)
+        colors = np.full((len(used), 4), 255, np.uint8)
+        frame = self._clip.frames[t].reshape(-1, 3)
+        colors[:, :3] = np.where(hidden.reshape(-1, 1)[used], self.colour.reshape(-1, 3)[used], frame[used])
+        return Sheet(vertices, colors, faces.reshape(-1, 3).astype(np.int32))
+
+    def _cut(self, depth: Float32) -> Bool:  # [H - 1, W - 1]
+        """Quads of ``depth`` that an edge crosses."""
+        height, width = depth.shape
+        inverse = np.full((height + 2, width + 2), 1.0, np.float32)
+        inverse[1:-1, 1:-1] = np.float32(1) / depth
+        cuts, quads = np.empty(inverse.shape, np.uint8), np.empty((height + 1, width + 1), np.uint8)
+        jump, steep = self._limits
+        cut_rows(inverse, jump, float(steep[0]), float(steep[1]), 0, height + 2, cuts)
+        quad_cuts(cuts, 0, height + 1, quads)
+        return quads[1:-1, 1:-1] != 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _accumulate(
+    colours: UInt8,  # [R, H, W, 3]
+    depths: Float32,  # [R, H, W]
+    same_depth: float,
+    same_colour: int,
+    out_depth: Float32,  # [H, W] 0 where nothing is known
+    out_colour: UInt8,  # [H, W, 3]
+) -> None:
+    """Per pixel: median depth and colour of the frames that show its farthest surface, if two agree."""
+    count, height, width = depths.shape
+    members = np.empty(count, np.int64)
+    values = np.empty(count, np.float32)
+    for j in range(height):
+        for i in range(width):
+            far = depths[0, j, i]
+            for k in range(1, count):
+                far = max(far, depths[k, j, i])
+            n = 0
+            for k in range(count):
+                if depths[k, j, i] >= (1 - same_depth) * far:
+                    members[n] = k
+                    n += 1
+            middle = np.zeros(3, np.uint8)
+            for c in range(3):
+                for m in range(n):
+                    values[m] = colours[members[m], j, i, c]
+                middle[c] = np.uint8(np.sort(values[:n])[n // 2])
+            agree = 0
+            for m in range(n):
+                near = True
+                for c in range(3):
+                    near = near and abs(np.int32(colours[members[m], j, i, c]) - np.int32(middle[c])) <= same_colour
+                if near:
+                    values[agree] = depths[members[m], j, i]
+                    agree += 1
+            if agree >= 2:
+                out_depth[j, i] = np.sort(values[:agree])[agree // 2]
+                out_colour[j, i, 0], out_colour[j, i, 1], out_colour[j, i, 2] = middle[0], middle[1], middle[2]
