@@ -25,6 +25,7 @@ from ex4d.depth.run import (
     estimate_depth,
     to_clip,
 )
+from ex4d.depth.sharpen import sharpen_edges
 from ex4d.depth.store import DepthFile, load_depth, save_depth
 from ex4d.depth.temporal import TemporalOptions, flicker, steady
 
@@ -71,6 +72,7 @@ __all__ = [
     "read_lens",
     "resolve_lens",
     "save_depth",
+    "sharpen_edges",
     "steady",
     "to_clip",
     "values_to_depth",

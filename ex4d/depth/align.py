@@ -25,8 +25,8 @@ CUT_SHARE = 0.1
 """Below this share the frame shows something else (a cut): it keeps its predecessor's scale and shift."""
 STILL_PX = 0.3
 """Median motion below which the camera is taken to stand still: flow's own noise is of this size."""
-
-
+FAR_SHARE = 0.2
+"""Disparity below this share of the median counts like it: nothing is known of it but that it is far."""
 REFINEMENTS = 4
 _NO_DISTORTION = np.zeros(4)
 
@@ -144,7 +144,8 @@ def _fit_frame(
     static = np.ones(len(p), bool) if moved is None else moved[1]
     expected = depth if moved is None else moved[0]
     wanted = 1 / expected if meaning == "disparity" else expected
-    base = np.ones_like(wanted) if meaning == "disparity" else 1 / wanted
+    # errors of the solved motion are in proportion to the value; of what is very far there is only noise
+    base = 1 / (np.maximum(wanted, FAR_SHARE * np.median(wanted)) if meaning == "disparity" else wanted)
     s, b = robust_line(new[static], wanted[static], base[static], with_shift=with_shift)
     return _Fit(s, b, share, moved is not None)
 

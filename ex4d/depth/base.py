@@ -121,8 +121,19 @@ class DepthEstimate:
     zero_is_infinity: bool = False
     notes: tuple[str, ...] = ()
     """Sentences a user should read, for example that a model's size was reduced."""
+    warnings: tuple[str, ...] = ()
+    """What was not done as it was asked for, because memory ran out: one sentence for each step back."""
     details: dict[str, Any] = field(default_factory=dict)
     """JSON-serialisable facts for the record: model folder, sizes, seed."""
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """A plan that needs less memory than the one before."""
+
+    settings: dict[str, Any]
+    what: str
+    """What is different, to be read after "trying again"."""
 
 
 class DepthEstimator(Protocol):
@@ -150,5 +161,12 @@ class DepthEstimator(Protocol):
 
         Raises Cancelled, SettingError, ClipError (too short), MissingExtraError, WeightsError, DeviceMemoryError,
         EngineError (NaN or constant output, external tool failed).
+        """
+        ...
+
+    def smaller(self, settings: Mapping[str, Any], num_frames: int, *, weights_alone: bool = False) -> Smaller | None:
+        """The next plan after ``settings`` ran out of memory, or None if nothing smaller is left.
+
+        ``weights_alone`` says that the model itself did not fit, whatever the window.
         """
         ...

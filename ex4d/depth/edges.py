@@ -1,4 +1,4 @@
-"""Edge care: depth edges on image edges, a far plane in front of the border shell, no invalid pixels.
+"""Edge care: sharp depth edges on image edges, a far plane in front of the border shell, no invalid pixels.
 
 Each step is a function of one frame, and optional. A DW-mesh tears where depth jumps, so a jump that is a few pixels
 off the picture's edge drags a rim of background along with the foreground; soft jumps make rubber sheets.
@@ -26,10 +26,12 @@ class EdgeOptions:
 
     fill: bool = True
     """Give invalid pixels the depth of the nearest valid one."""
+    sharpen: bool | None = None
+    """Make soft depth edges steps (:mod:`ex4d.depth.sharpen`); None: for estimated depth, not for depth from files."""
     align: bool = False
-    """Move depth edges onto image edges. Off unless asked for: depth edges that are off by a few pixels come back only
-    in part, and depth that was right loses about one pixel in two hundred at its edges. Look at ``ex4d depth inspect``
-    before turning it on."""
+    """Move depth edges onto image edges. Off unless asked for: where edges are displaced by about 1.5 px it mends 15
+    to 43 % of the wrong pixels around them, but where they are right it spoils 0.3 to 1.1 % (four Blender scenes), most
+    where neighbouring surfaces have like colours. Look at ``ex4d depth inspect`` before turning it on."""
     radius: int = 6
     """How many pixels an edge may move, at 512 px width; grows with the frame."""
     jump: float = 0.08

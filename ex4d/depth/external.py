@@ -11,13 +11,16 @@ A plugged-in tool is any program that can be started from a command line. It get
                ``intrinsics`` optional: [3, 3], [T, 3, 3] or fx, fy, cx, cy, in pixels of ``depth``'s own size
 
 A line "progress DONE TOTAL" on standard output moves the progress bar; everything else it prints goes into the error
-message if it fails. It must exit with 0. It is stopped, with its children, on cancel and when its time is over.
+message if it fails. It must exit with 0. If it fails and has said "out of memory", or was killed, it is started again
+with less where its settings allow that (half the ``chunk``, then ``device`` cpu). It is stopped, with its children, on
+cancel and when its time is over.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,14 +37,17 @@ from typing import IO, Any, Literal
 import cv2
 import numpy as np
 
-from ex4d.depth.base import MEANINGS, DepthEstimate, EstimatorInfo, FrameSource, Meaning, MemoryEstimate
+from ex4d.depth.base import MEANINGS, DepthEstimate, EstimatorInfo, FrameSource, Meaning, MemoryEstimate, Smaller
 from ex4d.depth.store import new_values, open_npz_frames, read_npz_small
-from ex4d.errors import DepthError, EngineError, SettingError
+from ex4d.errors import DepthError, DeviceMemoryError, EngineError, SettingError, WeightsError
 from ex4d.generate.base import Setting
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.types import Float32, Intrinsics
+from ex4d.weights.catalogue import find_package
 
 POLL_SECONDS = 0.1
+_OUT_OF_MEMORY = re.compile(r"out of ?memory|can't allocate memory|MemoryError", re.IGNORECASE)
+"""What torch, CUDA, Python and most tools say. A tool that was killed without our asking ran out of main memory too."""
 KILL_AFTER_SECONDS = 3.0
 """Time between asking a tool to stop and killing it."""
 
@@ -64,6 +70,8 @@ class ExternalTool:
     environment: Mapping[str, str] = field(default_factory=dict)
     install: str = ""
     """The one command that installs the tool, for the error when it is missing."""
+    weights: str = ""
+    """What ``ex4d weights list`` calls the model that the setting ``model_dir`` names by default; empty: not known."""
     settings: tuple[Setting, ...] = ()
 
     def __post_init__(self) -> None:
@@ -96,8 +104,7 @@ class ExternalEstimator:
     def info(self) -> EstimatorInfo:
         """Describe the tool; it counts as available if its program can be found."""
         tool = self.tool
-        there = shutil.which(tool.command[0]) is not None
-        hint = tool.install or f"install it or mend its command in the configuration: {tool.command[0]} is not there"
+        missing = self._program_missing() or self._weights_missing()
         return EstimatorInfo(
             name=tool.name,
             title=tool.title or f"{tool.name} (external tool)",
@@ -108,9 +115,22 @@ class ExternalEstimator:
             temporally_steady=tool.temporally_steady,
             zero_is_infinity=tool.zero_is_infinity,
             settings=tool.settings,
-            available=there,
-            missing="" if there else f"The program {tool.command[0]} is not installed; {hint}",
+            available=not missing,
+            missing=missing,
         )
+
+    def _program_missing(self) -> str:
+        program = self.tool.command[0]
+        if shutil.which(program) is not None:
+            return ""
+        hint = self.tool.install or f"install it or mend its command in the configuration: {program} is not there"
+        return f"The program {program} is not installed; {hint}"
+
+    def _weights_missing(self) -> str:
+        if not self.tool.weights:
+            return ""
+        package = find_package(self.tool.weights)
+        return "" if package.is_there() else f"Its weights are not in {package.path()}; run: {package.command}"
 
     def memory(self, height: int, width: int, settings: Mapping[str, Any] | None = None) -> MemoryEstimate:
         """What this side uses; the tool's own need is not known."""
@@ -129,8 +149,11 @@ class ExternalEstimator:
         """Hand the frames over, wait, read the depth back. See :class:`~ex4d.depth.base.DepthEstimator`."""
         info = self.info()
         values = info.validated(settings or {})
-        if not info.available:
-            raise EngineError(f"The estimator {self.tool.name!r} cannot run: {info.missing}")
+        if missing := self._program_missing():
+            raise EngineError(f"The estimator {self.tool.name!r} cannot run: {missing}")
+        own_model = any(s.name == "model_dir" and values[s.name] != s.default for s in info.settings)
+        if not own_model and (missing := self._weights_missing()):
+            raise WeightsError(f"The estimator {self.tool.name!r} cannot run: {missing}")
         shape = (frames.num_frames, frames.height, frames.width)
         with tempfile.TemporaryDirectory(prefix="ex4d-depth-") as name:
             folder = Path(name)
@@ -142,6 +165,17 @@ class ExternalEstimator:
                 )
             out = new_values(shape) if out is None else out
             return self._read(Path(paths["output"]), out, cancel)
+
+    def smaller(self, settings: Mapping[str, Any], num_frames: int, *, weights_alone: bool = False) -> Smaller | None:
+        """Half the chunk, then the CPU, for tools that have these settings."""
+        known = {s.name: s for s in self.tool.settings}
+        if "chunk" in known:
+            half = min(settings["chunk"], num_frames) // 2
+            if half >= (known["chunk"].minimum or 1):
+                return Smaller({**settings, "chunk": half}, f"with {half} frames at a time")
+        if "device" in known and settings["device"] != "cpu":
+            return Smaller({**settings, "device": "cpu"}, "on the CPU, which takes far longer")
+        return None
 
     def _hand_over(
         self, folder: Path, frames: FrameSource, values: dict[str, Any], seed: int,
@@ -206,6 +240,11 @@ class ExternalEstimator:
             process.stdout.close()
         if process.returncode != 0:
             said = " / ".join(line for line in list(tail)[-4:]) or "it printed nothing"
+            if process.returncode == -signal.SIGKILL or any(_OUT_OF_MEMORY.search(line) for line in tail):
+                raise DeviceMemoryError(
+                    f"The estimator {self.tool.name!r} ran out of memory (exit code {process.returncode}: {said}); "
+                    "give it fewer frames or smaller ones."
+                )
             raise EngineError(f"The estimator {self.tool.name!r} failed with exit code {process.returncode}: {said}")
 
     def _read(self, path: Path, out: Float32, cancel: CancelToken | None) -> DepthEstimate:
@@ -228,7 +267,7 @@ class ExternalEstimator:
         lens = self._lens(read_npz_small(path, "intrinsics"), shape[1:])
         resized = lens.resized(width, height) if lens else None
         return DepthEstimate(
-            out, meaning, resized, self.tool.zero_is_infinity, (), {"command": Path(self.tool.command[0]).name}
+            out, meaning, resized, self.tool.zero_is_infinity, details={"command": Path(self.tool.command[0]).name}
         )
 
     def _meaning(self, stored: np.ndarray | None) -> Meaning:
@@ -293,7 +332,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 def tool_from_table(table: Mapping[str, Any], origin: str) -> ExternalTool:
     """An :class:`ExternalTool` from one [[estimator]] table of a configuration file. Raises SettingError."""
-    known = {f for f in ExternalTool.__dataclass_fields__ if f != "settings"}
+    known = set(ExternalTool.__dataclass_fields__) - {"settings", "weights"}
     unknown = sorted(set(table) - known)
     if unknown:
         raise SettingError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ex4d.depth.base import MEANINGS, EstimatorInfo, Meaning
 from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator
 from ex4d.depth.run import DepthOptions, EstimatedDepth, estimate_depth
 from ex4d.depth.store import save_depth
@@ -21,9 +22,17 @@ class DepthSummary:
     """What was estimated and on what terms; plain numbers and text."""
 
     estimator: str
+    title: str
+    """The estimator's name for people."""
     licence: str
     research_only: bool
-    meaning: str
+    """True if the estimator, or the model chosen for it, may not be used commercially."""
+    meaning: Meaning
+    """Of the estimator's raw values."""
+    meaning_text: str
+    """The same in words."""
+    unit: str
+    """Of the depth in the file: "metres" or "scene units" (the scale is not known)."""
     num_frames: int
     height: int
     width: int
@@ -34,12 +43,16 @@ class DepthSummary:
     intrinsics_source: str
     """Where the focal length came from, for people."""
     filled: int
+    """Pixels without depth that were filled."""
+    sharpened: int
+    """Pixels on soft depth edges that went to the near or the far side."""
     clamped: int
+    """Pixels from behind the mesh's border that went to its front."""
     flicker_before: float | None
     """Mean over the clip, per cent; None if it was not measured."""
     flicker_after: float | None
     notes: tuple[str, ...]
-    """Sentences a user should read."""
+    """Sentences a user should read: memory that ran out and what was done, licence, assumed lens, cuts."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON-ready data."""
@@ -65,18 +78,21 @@ def estimate_to_file(
         on_progress=on_progress, cancel=cancel,
     )  # fmt: skip
     save_depth(target, result.file, on_progress=on_progress, cancel=cancel)
-    return summarise(result, research_only=get_estimator(estimator).info().research_only)
+    return summarise(result, get_estimator(estimator).info(), unit_scale=options.convert.unit_scale)
 
 
-def summarise(result: EstimatedDepth, *, research_only: bool) -> DepthSummary:
-    """The summary of a finished estimate; ``research_only`` is the estimator's own, a chosen model may add to it."""
+def summarise(result: EstimatedDepth, info: EstimatorInfo, *, unit_scale: float = 1.0) -> DepthSummary:
+    """The summary of a finished estimate by the estimator of ``info``, whose chosen model may restrict its licence."""
     file, report, lens = result.file, result.report, result.report.lens
     num_frames, height, width = file.depth.shape
     return DepthSummary(
         estimator=file.estimator,
+        title=info.title,
         licence=file.licence,
-        research_only=research_only or bool(file.details.get("research_only", False)),
+        research_only=info.research_only or bool(file.details.get("research_only", False)),
         meaning=file.meaning,
+        meaning_text=MEANINGS[file.meaning],
+        unit="metres" if file.meaning == "metric" and unit_scale == 1.0 else "scene units",
         num_frames=num_frames,
         height=height,
         width=width,
@@ -85,10 +101,11 @@ def summarise(result: EstimatedDepth, *, research_only: bool) -> DepthSummary:
         fov_deg=lens.fov_deg,
         intrinsics_source=lens.source,
         filled=report.filled,
+        sharpened=report.sharpened,
         clamped=report.clamped,
         flicker_before=_mean(report.flicker_before),
         flicker_after=_mean(report.flicker_after),
-        notes=report.notes,
+        notes=(*report.warnings, *report.notes),
     )
 
 

@@ -58,6 +58,7 @@ def from_blender_camera(
     shift_x: float = 0.0,
     shift_y: float = 0.0,
     pixel_aspect: float = 1.0,
+    source: str | None = None,
 ) -> Intrinsics:
     """Lens from the values of a perspective Blender camera and the render size.
 
@@ -78,7 +79,7 @@ def from_blender_camera(
     # pixels of the x axis' size that the sensor spans
     view = height / pixel_aspect if along_height else width
     fx = lens_mm / sensor * view
-    text = f"Blender camera: {lens_mm:g} mm on {sensor:g} mm"
+    text = source or f"given: Blender camera, {lens_mm:g} mm on {sensor:g} mm"
     cx, cy = width / 2 - shift_x * view, height / 2 + shift_y * view * pixel_aspect
     return Intrinsics(fx, fx * pixel_aspect, cx, cy, width, height, text)
 
@@ -108,5 +109,5 @@ def lens_warning(lens: Intrinsics) -> str:
         return ""
     return (
         f"The focal length is not known; a field of view of {lens.fov_deg:.1f} degrees is assumed. "
-        "Give --fov, --focal-mm with --sensor-mm, or use an estimator that finds it."
+        "Give --fov or --lens_from, or use an estimator that finds it."
     )

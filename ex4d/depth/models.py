@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ex4d.errors import DeviceMemoryError, Ex4dError, MissingExtraError, SettingError, WeightsError
 from ex4d.generate.base import Setting
+from ex4d.weights.catalogue import fetch_command
 from ex4d.weights.layout import weights_root
 
 if TYPE_CHECKING:
@@ -27,18 +28,13 @@ def model_folder(given: str, repository: str) -> Path:
     return Path(given).expanduser() if given else weights_root() / repository.rsplit("/", 1)[-1]
 
 
-def download_command(repository: str, folder: Path) -> str:
-    """The one command that puts ``repository`` into ``folder``."""
-    return f"hf download {repository} --local-dir '{folder}'"
-
-
 def require_model(folder: Path, repository: str, *, files: tuple[str, ...]) -> None:
     """Raise WeightsError with the one command if any of ``files`` is not in ``folder``."""
     for name in files:
         if not (folder / name).is_file():
             raise WeightsError(
                 f"The model {repository} is not complete: {folder / name} is missing; "
-                f"run: {download_command(repository, folder)}"
+                f"run: {fetch_command(repository, folder)}"
             )
 
 
@@ -49,13 +45,12 @@ def missing_parts(modules: tuple[str, ...], needed: tuple[tuple[Path, str, str],
     """
     if missing_modules(*modules):
         return "Its packages are not installed; run: pip install 'ex4d[depth]'"
-    for folder, name, repository in needed:
-        if not (folder / name).is_file():
-            return (
-                f"Its weights are not in {folder} (another folder: the setting model_dir); "
-                f"run: {download_command(repository, folder)}"
-            )
-    return ""
+    absent = [(folder, repository) for folder, name, repository in needed if not (folder / name).is_file()]
+    if not absent:
+        return ""
+    folders = " and ".join(str(folder) for folder, _ in absent)
+    commands = " && ".join(fetch_command(repository, folder) for folder, repository in absent)
+    return f"Its weights are not in {folders} (another folder: the setting model_dir); run: {commands}"
 
 
 def missing_modules(*modules: str) -> bool:
@@ -100,16 +95,17 @@ def loading(what: str, folder: Path, repository: str) -> Iterator[None]:
     except Ex4dError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+            raise  # nothing is wrong with the files: memory_guard says what is
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
-            f"{what} cannot be loaded from {folder} ({first}); "
-            f"fetch it again with: {download_command(repository, folder)}"
+            f"{what} cannot be loaded from {folder} ({first}); fetch it again with: {fetch_command(repository, folder)}"
         ) from error
     except Exception as error:  # safetensors raises its own class, derived from Exception alone
         if type(error).__name__ != "SafetensorError":
             raise
         raise WeightsError(
-            f"{what} in {folder} is damaged ({error}); fetch it again with: {download_command(repository, folder)}"
+            f"{what} in {folder} is damaged ({error}); fetch it again with: {fetch_command(repository, folder)}"
         ) from error
 
 
@@ -127,18 +123,29 @@ def _quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def larger_memory(device: torch.device) -> str:
+    """What is left to do when a model does not fit ``device``."""
+    return "close other programs, or use a machine with more memory" if device.type == "cpu" else "use device cpu"
+
+
+class ModelTooLargeError(DeviceMemoryError):
+    """The model itself does not fit, so that smaller windows would not help."""
+
+
 @contextmanager
-def memory_guard(what: str, remedy: str) -> Iterator[None]:
-    """Turn running out of memory on any device into a DeviceMemoryError with ``remedy``."""
+def memory_guard(what: str, remedy: str, *, kind: type[DeviceMemoryError] = DeviceMemoryError) -> Iterator[None]:
+    """Turn running out of memory on any device into a ``kind`` with ``remedy``."""
     import torch
 
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise DeviceMemoryError(f"{what} ran out of GPU memory; {remedy}.") from error
+        raise kind(f"{what} ran out of GPU memory; {remedy}.") from error
     except MemoryError as error:
-        raise DeviceMemoryError(f"{what} ran out of main memory; {remedy}.") from error
+        raise kind(f"{what} ran out of main memory; {remedy}.") from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
+        if "can't allocate memory" in str(error):  # what torch says of the CPU's memory
+            raise kind(f"{what} ran out of main memory; {remedy}.") from error
+        if "out of memory" not in str(error):
             raise
-        raise DeviceMemoryError(f"{what} ran out of memory; {remedy}.") from error
+        raise kind(f"{what} ran out of memory; {remedy}.") from error

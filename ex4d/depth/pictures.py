@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ex4d.depth.base import FrameSource
-from ex4d.depth.edges import EdgeOptions, align_edges, clamp_far, fill_frame
+from ex4d.depth.edge_steps import edge_steps
+from ex4d.depth.edges import EdgeOptions
 from ex4d.files import atomic_path
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.types import Float32, Float64, UInt8
@@ -35,39 +37,46 @@ def colourised(
 def write_contact_sheet(
     path: Path, frames: FrameSource, depth: Float32, options: EdgeOptions, *, cancel: CancelToken | None = None
 ) -> None:
-    """Five frames: picture, depth, depth after edge care, and where that changed it."""
+    """Five frames: picture, depth, depth after each kind of edge care, and where it changed it and how."""
     picked = np.unique(np.linspace(0, len(depth) - 1, min(5, len(depth))).round().astype(int))
-    pictures: list[UInt8] = []
-    mended: list[Float32] = []
+    low, high = depth_range(depth[picked])
+    steps = edge_steps(replace(options, fill=True, sharpen=True, clamp_far=True, align=True), estimated=True)
+    rows: dict[str, list[UInt8]] = {name: [] for name in ("picture", "depth as it is", *_AFTER.values(), "changed")}
     for index, frame in enumerate(frames):
         check(cancel)
-        if index in picked:
-            pictures.append(frame)
-            filled, _ = fill_frame(depth[index])
-            mended.append(align_edges(clamp_far(filled, options)[0], frame, options))
-    before, after = np.stack([depth[i] for i in picked]), np.stack(mended)
-    low, high = depth_range(before)
-    with np.errstate(invalid="ignore"):
-        changed = ~(np.abs(after / before - 1) < 0.01)
-    grey = np.stack([cv2.cvtColor(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for p in pictures])
-    marked = np.where(changed[..., None], np.array([230, 60, 30], np.uint8), (grey * 0.7).astype(np.uint8))
-    rows = {
-        "picture": np.stack(pictures),
-        "depth as it is": colourised(before, low, high),
-        "with edges aligned\n(--edges)": colourised(after, low, high),
-        "changed by more\nthan 1 %": marked,
-    }
-    _sheet(path, rows, [f"frame {i}" for i in picked])
+        if index not in picked:
+            continue
+        values = depth[index]
+        rows["picture"].append(frame)
+        rows["depth as it is"].append(colourised(values, low, high))
+        grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        marked = (grey * 0.6).astype(np.uint8)
+        for name, step in steps.items():
+            mended, _ = step(values, frame)
+            with np.errstate(invalid="ignore"):
+                marked[~(np.abs(mended / values - 1) < 0.01)] = _STEP_COLOURS[name]
+            values = mended
+            if name in _AFTER:
+                rows[_AFTER[name]].append(colourised(values, low, high))
+        rows["changed"].append(marked)
+    _sheet(path, {name: np.stack(images) for name, images in rows.items()}, [f"frame {i}" for i in picked])
+
+
+_AFTER = {"sharpen": "sharpened\n(--sharpen)", "align": "edges moved too\n(--edges)"}
+"""Steps after which the depth is shown, and what the row is called."""
+_STEP_COLOURS = {"fill": (255, 0, 255), "sharpen": (240, 140, 30), "clamp": (70, 160, 255), "align": (80, 220, 90)}
+_STEP_WORDS = {"fill": "filled", "sharpen": "sharpened", "clamp": "brought before the border", "align": "edges moved"}
 
 
 def _sheet(path: Path, rows: Mapping[str, UInt8], heads: list[str]) -> None:  # each row [N, H, W, 3]
-    """A grid of pictures, one named row each, one headed column a frame."""
+    """A grid of pictures, one named row each, one headed column a frame, and what the colours of changes mean."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     height, width = next(iter(rows.values())).shape[1:3]
     tile = 2.6
-    figure = Figure(figsize=(tile * len(heads) + 1, (tile * height / width + 0.1) * len(rows) + 0.3), dpi=110)
+    figure = Figure(figsize=(tile * len(heads) + 1, (tile * height / width + 0.1) * len(rows) + 0.6), dpi=110)
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), len(heads), squeeze=False)
     for line, (name, images) in zip(axes, rows.items(), strict=True):
@@ -79,8 +88,12 @@ def _sheet(path: Path, rows: Mapping[str, UInt8], heads: list[str]) -> None:  # 
         line[0].set_ylabel(name)
     for axis, head in zip(axes[0], heads, strict=True):
         axis.set_title(head, fontsize=10)
+    patches = [Patch(color=_hex(_STEP_COLOURS[name]), label=words) for name, words in _STEP_WORDS.items()]
+    title = "changed by more than 1 %:"
+    figure.legend(handles=patches, title=title, loc="lower center", ncols=4, frameon=False, alignment="center")
+    tall = figure.get_figheight()
     figure.subplots_adjust(
-        left=0.9 / figure.get_figwidth(), right=0.99, top=0.96, bottom=0.01, wspace=0.03, hspace=0.04
+        left=0.9 / figure.get_figwidth(), right=0.99, top=1 - 0.25 / tall, bottom=0.55 / tall, wspace=0.03, hspace=0.04
     )
     _save(figure, path)
 
@@ -107,8 +120,11 @@ def write_histogram(
     cancel: CancelToken | None = None,
 ) -> None:
     """How much of the clip lies how deep, on a logarithmic axis, with the mesh's border."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     low, high = depth_range(depth)
-    edges = np.geomspace(low * 0.8, max(high, border_depth) * 1.25, 81)
+    deepest = max(float(np.max(f, where=np.isfinite(f), initial=0)) for f in depth)
+    edges = np.geomspace(low * 0.8, max(high, border_depth, deepest) * 1.25, 81)
     counts = np.zeros(80)
     for index, frame in enumerate(depth):
         check(cancel)
@@ -118,6 +134,8 @@ def write_histogram(
     axes.stairs(100 * counts / max(counts.sum(), 1), edges, fill=True, color=_BLUE, alpha=0.75)
     axes.axvline(border_depth, color=_ORANGE, linewidth=1.6, label=f"border of the mesh ({border_depth:g})")
     axes.set(xscale="log", xlabel="depth", ylabel="per cent of pixels", title="Depth of the clip")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.legend(frameon=False)
     _save(figure, path)
@@ -132,6 +150,10 @@ def depth_range(depth: Float32) -> tuple[float, float]:
         return 1.0, 2.0
     low, high = (float(q) for q in np.quantile(samples, [0.005, 0.995]))
     return low, max(high, low * 1.001)
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _figure():

@@ -40,7 +40,7 @@ def depth_anything_3() -> ExternalEstimator:
     script = str(Path(tools.__path__[0]) / "run_depth_anything_3.py")
     tool = ExternalTool(
         name="depth-anything-3",
-        command=(python, script, "{frames}", "{request}", "{output}", "{model_dir}", "{chunk}"),
+        command=(python, script, "{frames}", "{request}", "{output}", "{model_dir}", "{chunk}", "{device}"),
         title="Depth Anything 3 (in its own environment; also estimates the lens)",
         meaning="scale-free",
         licence="Apache-2.0 (base, small, metric-large); larger models are CC BY-NC 4.0",
@@ -49,9 +49,11 @@ def depth_anything_3() -> ExternalEstimator:
         timeout_s=7200,
         environment={"HF_HUB_OFFLINE": "1"},
         install=f"run: python3 -m venv '{folder}' && '{folder / program}' -m pip install depth-anything-3",
+        weights="depth-anything-3",
         settings=(
             Setting("model_dir", "str", str(weights_root() / "DA3-BASE"), "Folder of the model"),
             Setting("chunk", "int", 32, "Frames estimated together; fewer need less memory", 9, 500),
+            Setting("device", "choice", "auto", "Where to compute", choices=("auto", "cuda", "cpu")),
         ),
     )
     return ExternalEstimator(tool)

@@ -5,7 +5,7 @@ Steps run one after the other over arrays that are memory-mapped when large, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from ex4d.clip import read_depth
 from ex4d.depth.align import Alignment, align
 from ex4d.depth.base import DepthEstimate, EstimatorInfo, FrameSource
 from ex4d.depth.convert import ConvertOptions, FileKind, file_to_depth, values_to_depth
-from ex4d.depth.edges import EdgeOptions, align_edges, clamp_far, fill_frame
+from ex4d.depth.edge_steps import EDGE_STEPS, edge_steps
+from ex4d.depth.edges import EdgeOptions
+from ex4d.depth.fallback import estimate_within_memory
 from ex4d.depth.frames import open_frames
 from ex4d.depth.lens import lens_warning, resolve_lens
 from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator
@@ -43,7 +45,7 @@ class DepthOptions:
     @classmethod
     def ex4d_parity(cls) -> DepthOptions:
         """EX-4D's own: its mapping of the estimator's output and nothing else."""
-        return cls(False, False, edges=EdgeOptions(fill=False, align=False, clamp_far=False), measure_flicker=False)
+        return cls(False, False, edges=EdgeOptions(fill=False, sharpen=False, clamp_far=False), measure_flicker=False)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,12 @@ class DepthReport:
     lens: Intrinsics
     notes: tuple[str, ...] = ()
     """Sentences a user should read: licence, assumed lens, cuts."""
+    warnings: tuple[str, ...] = ()
+    """What was not done as asked because memory ran out: told while it happened, see :mod:`ex4d.depth.fallback`."""
     filled: int = 0
     """Pixels that held no depth and were filled."""
+    sharpened: int = 0
+    """Pixels on soft depth edges that went to one side."""
     clamped: int = 0
     """Pixels brought in front of the border shell."""
     alignment: Alignment | None = None
@@ -80,6 +86,8 @@ class DepthReport:
             found.append(f"Aligned: frame scales differed by a factor of {spread:.2f}.")
         if self.filled:
             found.append(f"Filled {self.filled} pixels without depth.")
+        if self.sharpened:
+            found.append(f"Sharpened soft depth edges: {self.sharpened} pixels went to the near or the far side.")
         if self.clamped:
             found.append(f"Moved {self.clamped} pixels from behind the mesh's border to its front.")
         return [*found, *self.notes]
@@ -117,7 +125,7 @@ def estimate_depth(
     info = chosen.info()
     values = info.validated(settings or {})
     frames = open_frames(source, num_frames=num_frames, fps=fps, cancel=cancel)
-    raw = chosen.estimate(frames, settings=values, seed=seed, on_progress=on_progress, cancel=cancel)
+    raw = estimate_within_memory(chosen, frames, settings=values, seed=seed, on_progress=on_progress, cancel=cancel)
     used = resolve_lens(
         frames.width, frames.height, given=lens, video=source if isinstance(source, Path) else lens_from,
         estimated=raw.intrinsics,
@@ -127,8 +135,10 @@ def estimate_depth(
     licence = licence_of(info, raw)
     warnings = (*raw.notes, *((f"{info.title}: {licence}.",) if info.research_only else ()), lens_warning(used))
     details = raw.details | {"settings": _recorded(values), "lens_source": used.source}
+    details |= {"out_of_memory": list(raw.warnings)} if raw.warnings else {}
     file = DepthFile(depth, info.name, licence, raw.meaning, frames.fps, used, details)
-    return EstimatedDepth(file, replace(report_, notes=(*report_.notes, *(w for w in warnings if w))))
+    notes = (*report_.notes, *(w for w in warnings if w))
+    return EstimatedDepth(file, replace(report_, notes=notes, warnings=raw.warnings))
 
 
 def depth_from_file(
@@ -164,7 +174,7 @@ def depth_from_file(
     info = EstimatorInfo("file", f"Depth file {source.name}", "scale-free", "as the file's", temporally_steady=True)
     # numbers of a file are in its own units: keep them, apart from what the user asked to scale
     raw = DepthEstimate(values, "metric", details={"file": source.name, "kind": kind})
-    depth, report_ = _Steps(frames, used, options, info, on_progress, cancel).run(raw)
+    depth, report_ = _Steps(frames, used, options, info, on_progress, cancel, estimated=False).run(raw)
     warnings = tuple(w for w in (lens_warning(used),) if w)
     file = DepthFile(depth, "file", "", "scale-free", frames.fps, used, raw.details | {"lens_source": used.source})
     return EstimatedDepth(file, replace(report_, notes=(*report_.notes, *warnings)))
@@ -195,6 +205,8 @@ class _Steps:
     info: EstimatorInfo
     on_progress: OnProgress | None
     cancel: CancelToken | None
+    estimated: bool = True
+    """False for depth from a file."""
     _notes: list[str] = field(default_factory=list)
 
     def run(self, raw: DepthEstimate) -> tuple[Float32, DepthReport]:
@@ -217,9 +229,11 @@ class _Steps:
         depth = values_to_depth(
             values, meaning, zero_is_infinity=raw.zero_is_infinity, options=options.convert, cancel=self.cancel
         )
-        filled, clamped = self._edges(depth)
-        report_ = DepthReport(self.lens, tuple(self._notes), filled, clamped, alignment, before, after)
-        return depth, report_
+        counts = self._edges(depth)
+        return depth, DepthReport(
+            self.lens, tuple(self._notes), filled=counts["fill"], sharpened=counts["sharpen"], clamped=counts["clamp"],
+            alignment=alignment, flicker_before=before, flicker_after=after,
+        )  # fmt: skip
 
     def _flicker(self, raw: DepthEstimate, values: Float32) -> Float64 | None:
         if not self.options.measure_flicker or len(values) < 3:
@@ -233,41 +247,17 @@ class _Steps:
                 f"Frames {listed} share too little with the frames before them to be aligned; split the clip at cuts."
             )
 
-    def _edges(self, depth: Float32) -> tuple[int, int]:
-        """Mend every frame in place: fill, align to the picture, clamp. Returns filled and clamped pixels."""
-        options = self.options.edges
-        steps = _edge_steps(options)
-        totals = [0, 0]
+    def _edges(self, depth: Float32) -> dict[str, int]:
+        """Mend every frame in place; how many pixels each step changed."""
+        steps = edge_steps(self.options.edges, estimated=self.estimated)
+        totals = dict.fromkeys(EDGE_STEPS, 0)
         for index, frame in enumerate(self.frames if steps else ()):
             check(self.cancel)
-            for step in steps:
-                depth[index], counted = step(depth[index], frame)
-                totals[0] += counted[0]
-                totals[1] += counted[1]
+            for name, step in steps.items():
+                depth[index], count = step(depth[index], frame)
+                totals[name] += count
             report(self.on_progress, "depth: edges", index + 1, len(depth))
-        return totals[0], totals[1]
-
-
-_EdgeStep = Callable[[Float32, UInt8], tuple[Float32, tuple[int, int]]]
-
-
-def _edge_steps(options: EdgeOptions) -> list[_EdgeStep]:
-    """The chosen steps, each (depth, frame) -> (depth, (filled, clamped)), in their order."""
-
-    def fill(depth: Float32, _: UInt8) -> tuple[Float32, tuple[int, int]]:
-        mended, count = fill_frame(depth)
-        return mended, (count, 0)
-
-    def edge(depth: Float32, frame: UInt8) -> tuple[Float32, tuple[int, int]]:
-        # edges can only be found where every pixel has a depth
-        return (align_edges(depth, frame, options), (0, 0)) if np.isfinite(depth).all() else (depth, (0, 0))
-
-    def clamp(depth: Float32, _: UInt8) -> tuple[Float32, tuple[int, int]]:
-        limited, count = clamp_far(depth, options)
-        return limited, (0, count)
-
-    chosen = ((options.fill, fill), (options.clamp_far, clamp), (options.align, edge))
-    return [step for wanted, step in chosen if wanted]
+        return totals
 
 
 def _mean(series: Float64) -> float:

@@ -11,17 +11,19 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ex4d.depth.base import DepthEstimate, EstimatorInfo, FrameSource, Meaning, MemoryEstimate
+from ex4d.depth.base import DepthEstimate, EstimatorInfo, FrameSource, Meaning, MemoryEstimate, Smaller
+from ex4d.depth.fallback import on_the_cpu
 from ex4d.depth.models import (
     DEVICE,
     DTYPE,
-    download_command,
+    ModelTooLargeError,
+    larger_memory,
     loading,
     memory_guard,
     missing_parts,
@@ -36,6 +38,7 @@ from ex4d.errors import EngineError, WeightsError
 from ex4d.generate.base import Setting
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.types import Float32, Intrinsics, UInt8
+from ex4d.weights.catalogue import fetch_command
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,8 +103,10 @@ class _SingleImage(ABC):
         shape = (frames.num_frames, frames.height, frames.width)
         out = new_values(shape) if out is None else out
         focals: list[float] = []
-        with memory_guard(self.name, "use a smaller model or device cpu"), torch.inference_mode():
+        remedy = f"use a smaller model, or {larger_memory(device)}"
+        with memory_guard(f"The model of {self.name}", remedy, kind=ModelTooLargeError):
             loaded = self._load(values, device)
+        with memory_guard(self.name, remedy), torch.inference_mode():
             for index, frame in enumerate(frames):
                 check(cancel)
                 value, focal = self._frame(loaded, frame)
@@ -114,7 +119,12 @@ class _SingleImage(ABC):
                 report(on_progress, "depth: estimate", index + 1, shape[0])
         meaning, zero = self._meaning(loaded)
         lens, notes = _median_lens(focals, shape, self.name)
-        return DepthEstimate(out, meaning, lens, zero, notes, {"model": loaded.folder.name, "device": device.type})
+        details = {"model": loaded.folder.name, "device": device.type}
+        return DepthEstimate(out, meaning, lens, zero, notes, details=details)
+
+    def smaller(self, settings: Mapping[str, Any], num_frames: int, *, weights_alone: bool = False) -> Smaller | None:
+        """The CPU: frames are estimated one at a time already. See :class:`~ex4d.depth.base.DepthEstimator`."""
+        return on_the_cpu(settings)
 
     def memory(self, height: int, width: int, settings: Mapping[str, Any] | None = None) -> MemoryEstimate:
         """Weights plus one frame's activations, whatever the clip's length."""
@@ -139,7 +149,7 @@ class _SingleImage(ABC):
             if kind != expected:
                 raise WeightsError(
                     f"{folder} holds a model of type {kind!r}, {self.name} needs {expected!r}; "
-                    f"run: {download_command(repository, folder)}"
+                    f"run: {fetch_command(repository, folder)}"
                 )
             processor = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
             dtype = pick_dtype(values["dtype"], device)
@@ -149,7 +159,7 @@ class _SingleImage(ABC):
         if found["missing_keys"]:
             raise WeightsError(
                 f"The weights in {folder} lack {len(found['missing_keys'])} tensors, such as "
-                f"{sorted(found['missing_keys'])[0]}; run: {download_command(repository, folder)}"
+                f"{sorted(found['missing_keys'])[0]}; run: {fetch_command(repository, folder)}"
             )
         return _Loaded(model.to(device).eval(), processor, folder)
 
@@ -208,10 +218,7 @@ class DepthAnythingV2(_SingleImage):
         if values["model"] == "small":
             return result
         note = f"The {values['model']} model's licence is CC BY-NC 4.0: not for commercial work."
-        return DepthEstimate(
-            result.values, result.meaning, result.intrinsics, result.zero_is_infinity, (*result.notes, note),
-            result.details | {"research_only": True},
-        )  # fmt: skip
+        return replace(result, notes=(*result.notes, note), details=result.details | {"research_only": True})
 
     def _parameters(self, values: Mapping[str, Any]) -> float:
         return self._SIZES[values["model"]]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ex4d.depth.base import Meaning
 from ex4d.errors import DepthError, OutputError
 from ex4d.files import atomic_path
 from ex4d.progress import CancelToken, OnProgress, check, report
@@ -52,7 +53,7 @@ class DepthFile:
     depth: Float32  # [T, H, W] positive z-depth
     estimator: str = "file"
     licence: str = ""
-    meaning: str = "scale-free"
+    meaning: Meaning = "scale-free"
     """Meaning of the estimator's raw values; ``depth`` itself is always distance along the viewing axis."""
     fps: float = 15.0
     intrinsics: Intrinsics | None = None

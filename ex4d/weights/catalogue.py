@@ -21,6 +21,8 @@ from ex4d.weights.layout import (
 )
 
 _APACHE = "Apache-2.0"
+_CC_BY_NC = "CC BY-NC 4.0"
+_HUB_MODEL = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,13 @@ class Package:
     gigabytes: float
     """About how much is downloaded, for people; the exact number comes from the hub."""
     optional: bool = False
+    research_only: bool = False
+    """True if the licence forbids commercial production."""
+
+    @property
+    def licence_text(self) -> str:
+        """The licence as it is shown wherever the weights are offered."""
+        return f"{self.licence} - RESEARCH ONLY" if self.research_only else self.licence
 
     @property
     def command(self) -> str:
@@ -105,6 +114,82 @@ PACKAGES: tuple[Package, ...] = (
         optional=True,
     ),
 )  # fmt: skip
+
+_DEPTH_ANYTHING = {"small": (_APACHE, 0.1), "base": (_CC_BY_NC, 0.39), "large": (_CC_BY_NC, 1.34)}
+
+PACKAGES += (
+    *(
+        Package(
+            f"depth-anything-v2-{size}",
+            f"Depth Anything V2 {size.title()}, for the depth estimator depth-anything-v2",
+            f"depth-anything/Depth-Anything-V2-{size.title()}-hf",
+            f"Depth-Anything-V2-{size.title()}-hf",
+            _HUB_MODEL,
+            _HUB_MODEL,
+            licence,
+            gigabytes,
+            optional=True,
+            research_only=licence == _CC_BY_NC,
+        )
+        for size, (licence, gigabytes) in _DEPTH_ANYTHING.items()
+    ),
+    Package(
+        "depth-anything-3",
+        "Depth Anything 3 Base, for the depth estimator depth-anything-3",
+        "depth-anything/DA3-BASE",
+        "DA3-BASE",
+        ("config.json", "model.safetensors"),
+        ("config.json", "model.safetensors"),
+        _APACHE,
+        0.5,
+        optional=True,
+    ),
+    Package(
+        "depth-pro",
+        "Depth Pro, for the depth estimator of that name",
+        "apple/DepthPro-hf",
+        "DepthPro-hf",
+        ("config.json", "preprocessor_config.json", "model*.safetensors*"),
+        ("config.json", "preprocessor_config.json", "model*.safetensors"),
+        "Apple machine learning research model licence",
+        3.8,
+        optional=True,
+        research_only=True,
+    ),
+    Package(
+        "depthcrafter",
+        "DepthCrafter's network, for the depth estimator of that name (with stable-video-diffusion)",
+        "tencent/DepthCrafter",
+        "DepthCrafter",
+        ("config.json", "diffusion_pytorch_model*.safetensors*"),
+        ("config.json", "diffusion_pytorch_model*.safetensors"),
+        "Tencent licence, academic and research use",
+        3.1,
+        optional=True,
+        research_only=True,
+    ),
+    Package(
+        "stable-video-diffusion",
+        "the parts of Stable Video Diffusion that depthcrafter needs",
+        "stabilityai/stable-video-diffusion-img2vid-xt",
+        "stable-video-diffusion-img2vid-xt",
+        ("vae/config.json", "vae/*.fp16.safetensors", "image_encoder/config.json", "image_encoder/*.fp16.safetensors",
+         "scheduler/*", "feature_extractor/*"),
+        ("vae/*.safetensors", "image_encoder/*.safetensors", "scheduler/scheduler_config.json",
+         "feature_extractor/preprocessor_config.json"),
+        "Stability AI community licence (free below a yearly revenue that it states)",
+        1.5,
+        optional=True,
+    ),
+)  # fmt: skip
+
+
+def fetch_command(repository: str, folder: Path) -> str:
+    """The one command that brings ``repository`` to ``folder``: ours where the folder is its usual one."""
+    for package in PACKAGES:
+        if package.repository == repository and package.path() == folder:
+            return package.command
+    return f"hf download {repository} --local-dir '{folder}'"
 
 
 def find_package(name: str) -> Package:

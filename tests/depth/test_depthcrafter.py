@@ -99,7 +99,7 @@ def test_a_thousand_frames_need_no_more_memory_than_sixty(golden):
 
 def test_a_clip_shorter_than_a_window_is_one_window(golden, expected):
     got = get_estimator("depthcrafter").estimate(
-        ArrayFrames(expected["frames"][:3]), settings=settings(golden, num_steps=1)
+        ArrayFrames(expected["frames"][:3]), settings=settings(golden, num_steps=1, window=5)
     )
     assert got.details["windows"] == [(0, 3)]
 
@@ -166,7 +166,7 @@ def test_nan_output_names_the_frame(golden, expected, monkeypatch):
         )
 
 
-def test_out_of_memory_says_smaller_windows_then_cpu(golden, expected, monkeypatch):
+def test_out_of_memory_says_what_needs_less(golden, expected, monkeypatch):
     import torch
 
     from ex4d.depth.depthcrafter.pipeline import Sampler
@@ -175,8 +175,8 @@ def test_out_of_memory_says_smaller_windows_then_cpu(golden, expected, monkeypat
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Sampler, "_predict", fail)
-    with pytest.raises(DeviceMemoryError, match=r"windows shorter than 5 frames.*cpu"):
-        get_estimator("depthcrafter").estimate(ArrayFrames(expected["frames"]), settings=settings(golden))
+    with pytest.raises(DeviceMemoryError, match=r"windows shorter than 5 frames .* smaller max_side"):
+        get_estimator("depthcrafter").estimate(ArrayFrames(expected["frames"]), settings=settings(golden, window=5))
 
 
 def test_the_published_layout_of_two_folders_loads(tmp_path, golden, expected):

@@ -12,6 +12,8 @@ from ex4d.depth.tools import run_depth_anything_3
 from ex4d.errors import Cancelled, DepthError, EngineError, SettingError
 from ex4d.progress import CancelToken
 
+from .conftest import ROOT
+
 FRAMES = np.random.default_rng(0).integers(0, 255, (4, 24, 32, 3), dtype=np.uint8)
 
 HEAD = """
@@ -216,7 +218,7 @@ def test_depth_anything_3s_script_joins_chunks_of_different_scale(tmp_path, monk
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("EX4D_DA3_PYTHON", sys.executable)
     frames = np.zeros((30, 12, 16, 3), np.uint8)
-    got = get_estimator("depth-anything-3").estimate(ArrayFrames(frames), settings={"chunk": 12})
+    got = get_estimator("depth-anything-3").estimate(ArrayFrames(frames), settings={"chunk": 12, "model_dir": "a"})
     expected = (2.0 + np.arange(1, 31)) * 1.1
     np.testing.assert_allclose(got.values.mean(axis=(1, 2)), expected, rtol=1e-5)
     assert got.intrinsics.fx == 10  # for the frames' size
@@ -225,3 +227,17 @@ def test_depth_anything_3s_script_joins_chunks_of_different_scale(tmp_path, monk
 def test_joined_chunks_agree_where_they_overlap():
     truth = np.random.default_rng(1).uniform(1, 5, (10, 3, 4)).astype(np.float32)
     np.testing.assert_allclose(run_depth_anything_3.joined(truth[:6], truth[3:] * 2.5, 3), truth, rtol=1e-6)
+
+
+def test_the_runner_of_the_guide_works_as_it_stands(tmp_path, monkeypatch):
+    guide = (ROOT / "docs" / "depth.md").read_text()
+    script = tmp_path / "my_depth.py"
+    script.write_text(guide.split("```python\n")[1].split("```")[0])
+    table = guide.split("```toml\n")[1].split("```")[0]
+    config = tmp_path / "depth.toml"
+    config.write_text(table.replace('"python3"', f'"{sys.executable}"').replace("/opt/my_depth.py", str(script)))
+    monkeypatch.setenv("EX4D_DEPTH_CONFIG", str(config))
+    got = get_estimator("my-depth").estimate(ArrayFrames(FRAMES))
+    wanted = 2.0 + 3.0 * (1.0 - FRAMES.mean(axis=3) / 255.0)
+    np.testing.assert_allclose(got.values, wanted, rtol=1e-5)
+    assert got.meaning == "metric"

@@ -47,7 +47,7 @@ def check_recovery(frames, truth, lens, meaning):
 
 @pytest.mark.parametrize(
     ("clip", "meaning"),
-    [*((name, "metric") for name in RAYCAST + RENDERED), ("strafe", "disparity"), ("example", "disparity")],
+    [*((name, "metric") for name in RAYCAST + RENDERED), *((name, "disparity") for name in ["strafe", *RENDERED])],
     indirect=["clip"],
 )
 def test_alignment_recovers_random_scale_and_shift_within_one_per_cent(clip, meaning):

@@ -1,6 +1,7 @@
 """Depth on the way through the other commands: estimated where none is given, and its facts in every result."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from ex4d.cli.app import main
 from ex4d.clip import load_clip, write_video
 from ex4d.depth import estimate_to_file, list_estimators, load_depth
 from ex4d.errors import WeightsError
+from ex4d.weights.catalogue import find_package
 
+from .conftest import ROOT
 from .test_lens import write_mov
 
 pytest.importorskip("transformers")
@@ -45,7 +48,7 @@ def test_a_take_made_without_depth_says_where_depth_and_focal_length_came_from(f
     assert main(["preview", *words]) == 0
     told = capsys.readouterr().err
     assert told.count("Focal length: ") == 1
-    assert "(54.2 deg), default 54.22 deg; give --fov or --focal if you know better." in told
+    assert "(54.2 deg), default 54.22 deg; give --fov, --focal or --lens_from if you know better." in told
     assert "Depth: depth-anything-v2; licence: Apache-2.0" in told
     (take,) = (tmp_path / "out").glob("take_*/take.json")
     metadata = json.loads(take.read_text())["metadata"]
@@ -122,8 +125,50 @@ def test_what_is_not_here_names_the_weights_and_the_command(monkeypatch, tmp_pat
     for info in list_estimators():
         if info.name != "depth-anything-3":
             assert not info.available
-            assert "run: hf download" in info.missing
+            assert "run: ex4d weights fetch" in info.missing
             assert str(tmp_path) in info.missing
+
+
+PUBLISHED = {
+    "depth-anything-v2-small": "README.md config.json preprocessor_config.json model.safetensors",
+    "depth-anything-3": "README.md config.json model.safetensors",
+    "depth-pro": "README.md config.json preprocessor_config.json model.safetensors",
+    "depthcrafter": "README.md config.json diffusion_pytorch_model.safetensors",
+    "stable-video-diffusion": "model_index.json svd_xt.safetensors feature_extractor/preprocessor_config.json "
+    "image_encoder/config.json image_encoder/model.safetensors image_encoder/model.fp16.safetensors "
+    "scheduler/scheduler_config.json unet/config.json unet/diffusion_pytorch_model.fp16.safetensors "
+    "vae/config.json vae/diffusion_pytorch_model.safetensors vae/diffusion_pytorch_model.fp16.safetensors",
+}
+"""What lies in the repositories, without pictures."""
+
+
+def test_the_commands_that_are_named_bring_what_is_missing_and_no_more(monkeypatch, tmp_path):
+    monkeypatch.setenv("EX4D_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("EX4D_DA3_PYTHON", sys.executable)
+    commands = [command for info in list_estimators() for command in info.missing.split("run: ")[1].split(" && ")]
+    assert sorted(commands) == sorted(f"ex4d weights fetch {name}" for name in PUBLISHED)
+    for name, files in PUBLISHED.items():
+        package = find_package(name)
+        for file in filter(package.wants, files.split()):
+            (package.path() / file).parent.mkdir(parents=True, exist_ok=True)
+            (package.path() / file).write_text("{}")
+        assert package.is_there()
+    assert [info.missing for info in list_estimators() if not info.available] == []
+    fetched = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.safetensors")}
+    assert not any(
+        "unet" in name or "svd_xt.safe" in name or name.endswith("_encoder/model.safetensors") for name in fetched
+    )
+
+
+def test_weights_for_research_only_say_so_where_they_are_offered(capsys):
+    assert main(["weights", "list"]) == 0
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()[1:]
+    terms = {line.split()[0]: after for line, after in zip(lines[::2], lines[1::2], strict=True)}
+    restricted = {name for name, text in terms.items() if "RESEARCH ONLY" in text}
+    assert restricted == {"depth-anything-v2-base", "depth-anything-v2-large", "depth-pro", "depthcrafter"}
+    assert "Apache-2.0" in terms["depth-anything-v2-small"]
+    assert "CC BY-NC" in terms["depth-anything-v2-large"]
 
 
 def test_weights_in_their_usual_folder_make_an_estimator_ready(monkeypatch, tmp_path):
@@ -135,5 +180,55 @@ def test_weights_in_their_usual_folder_make_an_estimator_ready(monkeypatch, tmp_
     (usual / "model.safetensors").unlink()
     from ex4d.depth import estimate_depth
 
-    with pytest.raises(WeightsError, match="hf download depth-anything/Depth-Anything-V2-Small-hf"):
+    with pytest.raises(WeightsError, match="fetch it again with: ex4d weights fetch depth-anything-v2-small"):
         estimate_depth(np.zeros((2, 48, 64, 3), np.uint8), settings={"device": "cpu"})
+
+
+def test_run_estimates_keeps_the_depth_over_an_interruption_and_cleans_up(folder, tmp_path, capsys, monkeypatch):
+    from ex4d.cli import run as module
+
+    words = shot(folder, "--output-dir", tmp_path, "--engine", "preview", *estimating(folder))
+
+    def stop(*_, **__):
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run_engine", stop)
+        assert main(["run", *words]) == 1
+    (kept,) = tmp_path.glob(".guides-*-depth.npz")
+    capsys.readouterr()
+    assert main(["run", *words]) == 0
+    told = capsys.readouterr()
+    assert f"Going on with the depth in {kept}." in told.err
+    assert "Depth is estimated by" not in told.err
+    assert list(tmp_path.glob(".guides-*")) == []
+    metadata = json.loads((tmp_path / "take_001" / "take.json").read_text())["metadata"]
+    assert metadata["clip"]["depth_source"] == "depth-anything-v2"
+    assert metadata["licences"]["depth"].startswith("Apache-2.0")
+    assert main(["run", *words]) == 0  # the same again finds the take
+    assert "was made from the same inputs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "recon", "preview", "coverage"])
+def test_every_command_offers_the_estimators_in_its_help(command, capsys):
+    assert main([command, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(flag in shown for flag in ("--estimator", "--depth_set", "--save_depth", "--lens_from"))
+
+
+def test_the_named_command_fetches_and_verifies_a_depth_model_that_then_runs(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "weights"))
+    from fake_hub import serve
+
+    files = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
+    monkeypatch.setenv("EX4D_WEIGHTS", str(tmp_path / "weights"))
+    words = ["depth", str(folder / "clip.mp4"), "-o", str(tmp_path / "d.npz"), "--set", "model_input=28"]
+    assert main(words) == 5
+    command = capsys.readouterr().err.strip().rsplit("run: ", 1)[1].split()
+    assert command == ["ex4d", "weights", "fetch", "depth-anything-v2-small"]
+    with serve("depth-anything/Depth-Anything-V2-Small-hf", {**files, "README.md": b"for people"}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        assert main(command[1:]) == 0
+    assert main(["weights", "verify", "depth-anything-v2-small"]) == 0
+    assert main(words) == 0
+    assert load_depth(tmp_path / "d.npz").licence.startswith("Apache-2.0")

@@ -9,10 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ex4d.depth.base import DepthEstimate, EstimatorInfo, FrameSource, MemoryEstimate
+from ex4d.depth.base import DepthEstimate, EstimatorInfo, FrameSource, MemoryEstimate, Smaller
+from ex4d.depth.fallback import on_the_cpu, smaller_window
 from ex4d.depth.models import (
     DEVICE,
     DTYPE,
+    ModelTooLargeError,
+    larger_memory,
     memory_guard,
     missing_parts,
     model_folder,
@@ -40,6 +43,7 @@ SETTINGS = (
     Setting("guidance_scale", "float", 1.0, "Above 1 the model runs twice a step", 1.0, 10.0),
     Setting("window", "int", 110, "Frames that are denoised together; fewer need less memory", 2, 1000),
     Setting("overlap", "int", 25, "Frames that neighbouring windows share", 1, 500),
+    Setting("decode_chunk", "int", 8, "Frames that are decoded together; fewer need less memory", 1, 64),
     Setting("max_side", "int", 1024, "Longest side the model sees, in pixels", 64, 4096),
     DEVICE,
     DTYPE,
@@ -94,19 +98,20 @@ class DepthCrafter:
         from ex4d.depth.depthcrafter.pipeline import Sampler, SamplerOptions
 
         options = SamplerOptions(
-            values["num_steps"], values["guidance_scale"], values["window"], values["overlap"], seed=seed
-        )
+            values["num_steps"], values["guidance_scale"], values["window"], values["overlap"],
+            decode_chunk=values["decode_chunk"], seed=seed,
+        )  # fmt: skip
         options.plan(frames.num_frames)  # a clip too short is said before any weights are read
         device = pick_device(values["device"])
         unet = model_folder(values["model_dir"], UNET_REPOSITORY)
         base = model_folder(values["base_model_dir"], BASE_REPOSITORY)
-        remedy = (
-            f"use windows shorter than {options.window} frames (window, overlap), a smaller max_side, or device cpu"
-        )
+        remedy = f"use windows shorter than {options.window} frames (window, overlap) or a smaller max_side"
+        remedy += "" if device.type == "cpu" else ", or device cpu"
         shape = (frames.num_frames, frames.height, frames.width)
         out = new_values(shape) if out is None else out
-        with memory_guard("DepthCrafter", remedy):
+        with memory_guard("DepthCrafter's model", larger_memory(device), kind=ModelTooLargeError):
             parts = load_components(unet, base, dtype=pick_dtype(values["dtype"], device), device=device)
+        with memory_guard("DepthCrafter", remedy):
             size = fitted_size(*shape[1:], values["max_side"], parts.size_multiple)
             writer = _Normaliser(out)
             Sampler(parts, options, device=device).run(
@@ -121,6 +126,15 @@ class DepthCrafter:
             "seed": seed,
         }
         return DepthEstimate(out, "disparity", notes=notes, details=details | _plain(values))
+
+    def smaller(self, settings: Mapping[str, Any], num_frames: int, *, weights_alone: bool = False) -> Smaller | None:
+        """Half the window, as often as that makes sense; then the CPU. See :class:`~ex4d.depth.base.DepthEstimator`."""
+        halved = None if weights_alone else smaller_window(settings, num_frames)
+        if halved is None:
+            return on_the_cpu(settings)
+        chunk = max(1, settings["decode_chunk"] // 2)  # the decoder knows nothing of windows
+        what = f"{halved.what}, decoded {chunk} at a time"
+        return Smaller({**halved.settings, "decode_chunk": chunk}, what)
 
 
 class _Normaliser:

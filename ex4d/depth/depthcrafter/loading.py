@@ -19,6 +19,7 @@ from ex4d.depth.depthcrafter.estimator import BASE_REPOSITORY, UNET_REPOSITORY
 from ex4d.depth.depthcrafter.pipeline import Components
 from ex4d.depth.models import loading, require_model
 from ex4d.errors import WeightsError
+from ex4d.weights.catalogue import fetch_command
 
 
 def load_components(unet_folder: Path, base_folder: Path, *, dtype: torch.dtype, device: torch.device) -> Components:
@@ -70,5 +71,5 @@ def _check_unet(unet: UNetSpatioTemporalConditionModel, folder: Path) -> None:
     if channels != 2 * outputs:
         raise WeightsError(
             f"The UNet in {folder} takes {channels} channels and gives {outputs}, DepthCrafter's takes twice what it "
-            f"gives; it is another model: run: hf download {UNET_REPOSITORY} --local-dir '{folder}'"
+            f"gives; it is another model: run: {fetch_command(UNET_REPOSITORY, folder)}"
         )

@@ -26,8 +26,6 @@ from ex4d.types import Float32, UInt8
 
 FPS_ID, MOTION_ID = 7, 127
 """The added time ids that DepthCrafter always gives, whatever the clip's rate."""
-DECODE_CHUNK = 8
-"""Frames decoded together; the temporal decoder mixes them, so the number is part of the result."""
 VAE_FACTOR = 8
 
 
@@ -58,6 +56,8 @@ class SamplerOptions:
     window: int = 110
     overlap: int = 25
     noise_augmentation: float = 0.02
+    decode_chunk: int = 8
+    """Frames decoded together; the temporal decoder mixes them, so the number is part of the result."""
     seed: int = 42
 
     def plan(self, num_frames: int) -> list[tuple[int, int]]:
@@ -241,10 +241,11 @@ class _Decoder:
 
     def push(self, latents: Tensor, last: bool, cancel: CancelToken | None) -> None:
         pending = latents if self._pending is None else torch.cat([self._pending, latents])
-        while len(pending) >= DECODE_CHUNK or (last and len(pending)):
+        chunk = self._sampler.options.decode_chunk
+        while len(pending) >= chunk or (last and len(pending)):
             check(cancel)
-            values = self._sampler.decode(pending[:DECODE_CHUNK])
+            values = self._sampler.decode(pending[:chunk])
             self._write(self._done, values)
             self._done += len(values)
-            pending = pending[DECODE_CHUNK:]
+            pending = pending[chunk:]
         self._pending = pending.clone()

@@ -1,7 +1,7 @@
 """Depth Anything 3 as an external estimator, run by the Python of its own environment.
 
-Arguments: frames folder, request.json, output.npz, model folder or repository, frames per chunk. Chunks share their
-last frames with the next chunk's first, and each chunk is scaled so that the shared frames agree.
+Arguments: frames folder, request.json, output.npz, model folder or repository, frames per chunk, device. Chunks share
+their last frames with the next chunk's first, and each chunk is scaled so that the shared frames agree.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 SHARED = 8
 
 
-def main(frames: str, request: str, output: str, model: str, chunk: str) -> int:
+def main(frames: str, request: str, output: str, model: str, chunk: str, device: str) -> int:
     """Estimate depth for all frames and write the .npz of the external contract."""
     import torch
     from depth_anything_3.api import DepthAnything3  # pyright: ignore[reportMissingImports]
@@ -26,7 +26,8 @@ def main(frames: str, request: str, output: str, model: str, chunk: str) -> int:
         sys.stderr.write(f"expected {facts['num_frames']} frames, found {len(paths)}\n")
         return 2
     torch.manual_seed(facts["seed"])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     network = DepthAnything3.from_pretrained(model).to(device).eval()
     depth: np.ndarray | None = None
     lenses: list[np.ndarray] = []
@@ -55,4 +56,4 @@ def joined(before: np.ndarray, after: np.ndarray, shared: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:6]))
+    sys.exit(main(*sys.argv[1:7]))

@@ -1,0 +1,86 @@
+"""The lens that a file knows: a Blender scene's camera, or an image's or a video's metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ex4d.clip import open_video
+from ex4d.depth import tools
+from ex4d.depth.lens import from_blender_camera, read_lens
+from ex4d.errors import ClipError, EngineError, MissingExtraError, SettingError
+from ex4d.types import Intrinsics
+
+BLENDER_TIMEOUT_S = 180
+"""Starting Blender and opening a large scene can take a minute on a slow disk."""
+
+
+def lens_from_file(path: Path, width: int, height: int) -> Intrinsics:
+    """The lens of a .blend's active camera, or of an image's or video's metadata, for frames of this size.
+
+    Raises ClipError if the file is not there, SettingError if it names no lens that can be used, MissingExtraError if
+    a .blend is given and there is no Blender.
+    """
+    if not path.exists():
+        raise ClipError(f"There is no file or folder {path}; check the path of the lens.")
+    if path.suffix.lower() == ".blend":
+        return read_blend_camera(path, width, height)
+    found = read_lens(path, width, height)
+    if found is None:
+        raise SettingError(
+            f"{path} says nothing about its lens (EXIF or QuickTime's 35 mm equivalent are understood); give --fov."
+        )
+    return found
+
+
+def read_blend_camera(path: Path, width: int, height: int) -> Intrinsics:
+    """The active camera of a .blend's active scene, opened by Blender in a process of its own."""
+    facts = _ask_blender(path)
+    if "error" in facts:
+        raise SettingError(f"Blender cannot open {path} ({facts['error']}); save it again with this version or older.")
+    if facts["camera"] is None:
+        raise SettingError(f"The scene {facts['scene']!r} of {path} has no active camera; choose one and save.")
+    if facts["type"] != "PERSP":
+        raise SettingError(
+            f"The camera {facts['camera']!r} of {path} is of type {facts['type']}; only a perspective one is a lens."
+        )
+    values = {k: v for k, v in facts.items() if k not in ("scene", "camera", "type")}
+    source = f"given: Blender camera {facts['camera']!r} of {path.name}, {facts['lens_mm']:g} mm"
+    return from_blender_camera(width, height, source=source, **values)
+
+
+def frame_size(video: Path) -> tuple[int, int]:
+    """Width and height of a video's first frame. Raises ClipError."""
+    with open_video(video) as (_, frames):
+        height, width = next(iter(frames)).shape[:2]
+    return width, height
+
+
+def _ask_blender(path: Path) -> dict[str, Any]:
+    """What the camera script prints for ``path``."""
+    script = str(Path(tools.__path__[0]) / "read_blend_camera.py")
+    program = os.environ.get("EX4D_BLENDER") or shutil.which("blender")
+    if find_spec("bpy") is not None:
+        command = [sys.executable, script, str(path)]
+    elif program:
+        command = [program, "--background", "--factory-startup", "--python", script, "--", str(path)]
+    else:
+        raise MissingExtraError("Reading a .blend (without a 'blender' on the PATH or in EX4D_BLENDER)", "blender")
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", timeout=BLENDER_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"Blender cannot be asked for the camera of {path} ({error}); give --fov instead.") from error
+    marked = [line for line in done.stdout.splitlines() if line.startswith("ex4d-camera ")]
+    if not marked:
+        said = " / ".join(done.stdout.split("\n")[-4:]).strip(" /") or "it printed nothing"
+        raise EngineError(f"Blender said nothing of a camera in {path} (exit code {done.returncode}: {said}).")
+    return json.loads(marked[-1].removeprefix("ex4d-camera "))
