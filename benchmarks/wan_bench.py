@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from wan_models import RandomSources, Sizes, real_sizes, tiny_sizes
 
-from ex4d.generate.wan.denoiser import Conditions, WanDenoiser
+from ex4d.generate.wan.denoiser import Conditions
 from ex4d.generate.wan.pipeline import PipelineOptions
 from ex4d.generate.wan.plan import GIB, MemoryPlan, Mode, ModelSize, Workload, plans
 from ex4d.generate.wan.sampling import initial_noise
@@ -74,7 +74,14 @@ class Bench:
         return plans(mode, memory, self.size, self.work(branches), free)[0]  # type: ignore[arg-type]
 
     def options(self, mode: Mode, plan: MemoryPlan) -> PipelineOptions:
-        return PipelineOptions(mode, plan, self.device, prefer_cudnn=self.args.attention == "cudnn")
+        return PipelineOptions(
+            mode,
+            plan,
+            self.device,
+            prefer_cudnn=self.args.attention == "cudnn",
+            short_text=self.args.short_text,
+            keep_16bit=tuple(self.args.keep_16bit),
+        )
 
     def sync(self) -> None:
         if self.device.type == "cuda":
@@ -103,9 +110,3 @@ class Bench:
             if index >= warm:
                 seconds.append(time.perf_counter() - started)
         return statistics.median(seconds), result
-
-
-def guided_velocity(denoiser: WanDenoiser, shot: Any, latents: torch.Tensor) -> torch.Tensor:
-    """The first step's direction with guidance: two forwards."""
-    positive, negative = (denoiser.velocity(shot, latents, 0, branch) for branch in (0, 1))
-    return negative + CFG * (positive - negative)

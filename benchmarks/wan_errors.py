@@ -68,7 +68,8 @@ def _relative(found: Tensor, reference: Tensor) -> float:
 def _ours(
     bench: Bench, precision: Precision, dtype: torch.dtype, loras: Sequence[Lora], *, fp8: bool = False
 ) -> Branches:
-    plan = TransformerPlan(bench.device, dtype, fp8=fp8, conditioning_on_device=True)
+    keep = tuple(bench.args.keep_16bit)
+    plan = TransformerPlan(bench.device, dtype, fp8=fp8, keep_16bit=keep, conditioning_on_device=True)
     model = load_transformer(bench.sources.open("transformer"), plan, loras=[(lora, 1.0) for lora in loras])
     denoiser = WanDenoiser(model, device=bench.device, precision=precision)
     noise = bench.noise().to(bench.device)

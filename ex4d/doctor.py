@@ -22,6 +22,7 @@ EXTRA_PURPOSES = {
     "cluster": "several GPUs or machines",
     "blender": "Blender as a Python module, for headless scripts",
     "dev": "tests and checks",
+    "docs": "building the documentation",
 }
 """What an extra is for, in a user's words; extras without a line here are listed without one."""
 

@@ -52,10 +52,12 @@ def coverage(
     parity: opt.Parity = False,
     fov: opt.Fov = None,
     focal: opt.Focal = None,
+    lens_from: opt.LensFrom = None,
     amount: opt.Amount = None,
     border_depth: opt.BorderDepth = None,
     mode: opt.Mode = None,
     thickness: opt.Thickness = None,
+    other_frames: opt.OtherFrames = False,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -67,7 +69,8 @@ def coverage(
 
     options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
-        border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth,
+        border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth, lens_from,
+        other_frames,
     )  # fmt: skip
     if not 0 <= low <= 1:
         raise SettingError(f"--low is a share between 0 and 1, got {low:g}.")

@@ -72,8 +72,9 @@ def demo(
                     staging / f"coverage_{options.cam_name}.png"
                 )
             with _timed(timings, "preview engine"):
-                settings = get_engine("preview").info().validated({})
-                take = run_engine("preview", shot, settings=settings, seed=seed, on_progress=on_progress, cancel=cancel)
+                engine = get_engine("preview")
+                settings = engine.info().validated({})
+                take = run_engine(engine, shot, settings=settings, seed=seed, on_progress=on_progress, cancel=cancel)
             with _timed(timings, "contact sheet"):
                 _write_sheet(staging / "contact_sheet.png", shot, take.frames)
             with _timed(timings, "take"):  # straight to its place: it takes a free number, the rest is replaced

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ex4d.cli.console import note, warn
 from ex4d.errors import DepthError, SettingError
-from ex4d.progress import CancelToken, OnProgress
+from ex4d.progress import CancelToken, OnProgress, Progress
 
 if TYPE_CHECKING:
     from ex4d.depth import DepthOptions, EstimatorInfo
@@ -32,6 +32,19 @@ def estimator_settings(info: EstimatorInfo, pairs: Sequence[str]) -> dict[str, A
     return parse_settings(info, pairs)  # pyright: ignore[reportArgumentType]
 
 
+def telling(on_progress: OnProgress) -> OnProgress:
+    """``on_progress``, with a warning at once when memory ran out and less is tried."""
+    from ex4d.depth.fallback import MEMORY_STAGE
+
+    def show(step: Progress) -> None:
+        if step.stage == MEMORY_STAGE:
+            warn(step.message)
+        else:
+            on_progress(step)
+
+    return show
+
+
 def announce(info: EstimatorInfo) -> None:
     """Name the estimator and its licence before it runs; warn if it is not for production."""
     note(f"Depth is estimated by {info.title}; licence: {info.licence_text}.")
@@ -44,6 +57,7 @@ def estimated_clip(
     *,
     estimator: str | None,
     settings: Sequence[str],
+    lens: Intrinsics | None,
     fov: float | None,
     focal: float | None,
     num_frames: int | None,
@@ -64,7 +78,8 @@ def estimated_clip(
     frames, own_fps = read_video(video, num_frames=num_frames, on_progress=on_progress, cancel=cancel)
     result = estimate_depth(
         frames, estimator=info.name, settings=values, options=_options(parity, border_depth),
-        lens=_lens(frames, fov, focal), lens_from=video, fps=fps or own_fps, on_progress=on_progress, cancel=cancel,
+        lens=lens or _lens(frames, fov, focal), lens_from=video, fps=fps or own_fps, on_progress=telling(on_progress),
+        cancel=cancel,
     )  # fmt: skip
     for line in result.report.details():
         note(line)

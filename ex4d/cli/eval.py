@@ -18,7 +18,9 @@ Data = Annotated[
 ]
 Output = Annotated[
     Path,
-    typer.Option("--output_dir", help="Folder for eval.json and report.html; made if missing.", show_default=False),
+    typer.Option(
+        "--output_dir", help="Folder for eval.json, tables.md and report.html; made if missing.", show_default=False
+    ),
 ]
 
 
@@ -50,7 +52,7 @@ class Perturbation(StrEnum):
 def guides(
     data: Data,
     output_dir: Output,
-    mode: Annotated[Mode, typer.Option("--mode", help="Occluder mode.")] = Mode.ENDLESS,
+    mode: Annotated[Mode, typer.Option("--mode", help="Occluder mode.")] = Mode.SOLID,
     anchor: Annotated[Anchor, typer.Option("--anchor", help="Where in its pixel a vertex sits.")] = Anchor.CENTER,
     min_angle: Annotated[float, typer.Option("--min_angle", help="Smallest angle of a visible face, degrees.")] = 2.5,
     border_depth: Annotated[float, typer.Option("--border_depth", help="Depth at which the mesh is closed.")] = 100.0,
@@ -78,17 +80,20 @@ def guides(
 
 @app.command("ablation")
 def ablation(data: Data, output_dir: Output) -> None:
-    """What each choice is worth: modes, anchor, angle threshold, border and caps, true and perturbed depth."""
-    from ex4d.eval import default_ablation
+    """What each choice is worth: modes, thickness, anchor, thresholds, border, caps, other frames, perturbed depth."""
+    from ex4d.eval import default_ablation, main_variants
 
-    _run(data, output_dir, list(default_ablation()), "What each choice is worth")
+    _run(data, output_dir, [*main_variants(), *default_ablation()], "What each choice is worth", with_extras=True)
 
 
-def _run(data: Path, output_dir: Path, variants: list, title: str) -> None:
+def _run(data: Path, output_dir: Path, variants: list, title: str, *, with_extras: bool = False) -> None:
     from ex4d.eval import angle_table, evaluate, write_evaluation
 
     with cancel_on_signals() as cancel, progress_bars() as on_progress:
-        evaluation = evaluate(data, variants, title=title, on_progress=on_progress, cancel=cancel)
+        evaluation = evaluate(
+            data, variants, title=title, with_extras=with_extras, keep=output_dir / "scores", on_progress=on_progress,
+            cancel=cancel,
+        )  # fmt: skip
         json_path, html_path = write_evaluation(evaluation, output_dir)
     say(angle_table(evaluation.scores))
     for s in evaluation.scores:

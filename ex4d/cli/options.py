@@ -119,6 +119,15 @@ Focal = Annotated[
     float | None,
     typer.Option("--focal", help="Focal length of the clip in pixels, instead of --fov.", rich_help_panel=_CAMERA),
 ]
+LensFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--lens_from",
+        help="A file that knows the clip's lens, instead of --fov: a .blend (its active camera), or an image or a "
+        "video whose metadata say it.",
+        rich_help_panel=_CAMERA,
+    ),
+]
 BorderDepth = Annotated[
     float | None,
     typer.Option(
@@ -131,8 +140,8 @@ Mode = Annotated[
     str | None,
     typer.Option(
         "--mode",
-        help="What is behind things: 'endless' (as published, sheets that reach the background) or 'solid' (finite "
-        "thickness; keeps far more of the clip). Default: endless.",
+        help="What is behind things: 'solid' (finite thickness; keeps far more of the clip) or 'endless' (as "
+        "published, sheets that reach the background). Default: solid; endless with --parity.",
         rich_help_panel=_CAMERA,
     ),
 ]
@@ -140,8 +149,17 @@ Thickness = Annotated[
     str | None,
     typer.Option(
         "--thickness",
-        help="With --mode solid, how far things reach behind their rim: 'auto', a share of the depth such as 8%, or "
+        help="How far things reach behind their rim: 'auto', a share of the depth such as 8%, or "
         "a length in the depth's unit. Default: auto.",
+        rich_help_panel=_CAMERA,
+    ),
+]
+OtherFrames = Annotated[
+    bool,
+    typer.Option(
+        "--other_frames",
+        help="Where the camera stands still: show behind what moves the background that other frames saw. Its shadows "
+        "are those of other moments. Off by default.",
         rich_help_panel=_CAMERA,
     ),
 ]

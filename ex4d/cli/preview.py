@@ -13,6 +13,7 @@ from ex4d.cli.shot import RenderedShot, ShotOptions, render_shot
 from ex4d.progress import CancelToken, OnProgress
 
 if TYPE_CHECKING:
+    from ex4d.generate.base import Engine
     from ex4d.types import Take
 
 HELP = """Render a camera move and fill its holes without a model, in seconds, as a take.
@@ -49,10 +50,12 @@ def preview(
     parity: opt.Parity = False,
     fov: opt.Fov = None,
     focal: opt.Focal = None,
+    lens_from: opt.LensFrom = None,
     amount: opt.Amount = None,
     border_depth: opt.BorderDepth = None,
     mode: opt.Mode = None,
     thickness: opt.Thickness = None,
+    other_frames: opt.OtherFrames = False,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -66,36 +69,42 @@ def preview(
 
     options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
-        border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth,
+        border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth, lens_from,
+        other_frames,
     )  # fmt: skip
     options.check()
     parsed = parse_settings(get_engine("preview").info(), settings or [])
     with cancel_on_signals() as cancel, made_folder(output_dir), progress_bars() as on_progress:
         shot = render_shot(options, on_progress=on_progress, cancel=cancel)
-        made = run_engine("preview", shot, settings=parsed, seed=seed, on_progress=on_progress, cancel=cancel)
+        made = run_engine(
+            get_engine("preview"), shot, settings=parsed, seed=seed, on_progress=on_progress, cancel=cancel
+        )
         folder = write_take(output_dir, made, on_progress=on_progress, cancel=cancel)
     say(str(folder))
     say(str(folder.with_suffix(".mp4")))
 
 
 def run_engine(
-    engine_name: str,
+    engine: Engine,
     shot: RenderedShot,
     *,
     settings: dict[str, Any],
     seed: int,
+    keep_loaded: bool = False,
     on_progress: OnProgress,
     cancel: CancelToken,
 ) -> Take:
-    """Run an engine on a rendered shot and keep everything needed to make the result again."""
-    from ex4d.generate import get_engine
-    from ex4d.generate.shot import generate_shot
+    """Run an engine on a rendered shot and keep everything needed to make the result again.
+
+    ``keep_loaded`` leaves the engine's model loaded for the next shot, whatever ``settings`` (which are kept) say.
+    """
+    from ex4d.generate.shot import KEEP_LOADED, generate_shot
     from ex4d.takes import take_metadata
     from ex4d.types import Take
 
-    engine = get_engine(engine_name)
+    used = {**settings, KEEP_LOADED: True} if keep_loaded else settings
     frames = generate_shot(
-        engine, shot.plan, shot.guides, shot.clip, settings=settings, seed=seed, fps=shot.clip.fps,
+        engine, shot.plan, shot.guides, shot.clip, settings=used, seed=seed, fps=shot.clip.fps,
         on_progress=on_progress, cancel=cancel,
     )  # fmt: skip
     info = engine.info()

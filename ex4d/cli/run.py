@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 HELP = """From video, depth and camera to a finished take in one command.
 
-Writes the next free take_NNN/ and take_NNN.mp4. Run again with the same inputs it finds that take and stops; after an
-interruption it goes on with the guides it had drawn. Made for render farms: one call per shot and seed.
+Without --depth it is estimated on the way. Writes the next free take_NNN/ and take_NNN.mp4. Run again with the same
+inputs it finds that take and stops; after an interruption it goes on with the depth and guides it had. Made for render
+farms: one call per shot and seed.
 
 Examples:
 
@@ -34,6 +35,8 @@ Examples:
   ex4d run --input_video shot.mp4 --depth d.npz --cam 60 --output_dir shots/010 --set mode=fp8 --set composite=true
 
   ex4d run --input_video shot.mp4 --depth d.npz --cam zoom_in --output_dir shots/010 --stereo 0.065
+
+  ex4d run --input_video shot.mp4 --estimator depth-anything-v2 --cam orbit_left --output_dir shots/010
 """
 
 
@@ -51,9 +54,12 @@ def register(app: typer.Typer) -> None:
 
 def run(
     input_video: opt.InputVideo,
-    depth: opt.Depth,
     cam: opt.Cam,
     output_dir: opt.OutputDir,
+    depth: opt.OptionalDepth = None,
+    estimator: opt.Estimator = None,
+    depth_set: opt.DepthSettings = None,
+    save_depth: opt.SaveDepth = None,
     engine: Annotated[str, typer.Option("--engine", help="wan (the model) or preview (no model).")] = "wan",
     seed: Annotated[int, typer.Option("--seed", help="Same inputs and seed: same frames.")] = 0,
     settings: Annotated[
@@ -71,8 +77,12 @@ def run(
     parity: opt.Parity = False,
     fov: opt.Fov = None,
     focal: opt.Focal = None,
+    lens_from: opt.LensFrom = None,
     amount: opt.Amount = None,
     border_depth: opt.BorderDepth = None,
+    mode: opt.Mode = None,
+    thickness: opt.Thickness = None,
+    other_frames: opt.OtherFrames = False,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -82,15 +92,18 @@ def run(
     """Check everything, skip what is done, make the rest; the help text is ``HELP``."""
     from ex4d.files import made_folder
     from ex4d.generate import get_engine
+    from ex4d.generate.shot import loaded_once
     from ex4d.takes import write_take
 
     options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
-        border_depth, parity,
+        border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth, lens_from,
+        other_frames,
     )  # fmt: skip
     options.check()
     eyes = _stereo(stereo, convergence)
-    info = get_engine(engine).info()
+    maker = get_engine(engine)
+    info = maker.info()
     chosen = parse_settings(info, settings or [])
     if not info.available:
         raise WeightsError(info.missing)
@@ -103,18 +116,33 @@ def run(
             say(str(done))
             return
         store = output_dir / f".guides-{guides_key[:16]}"
+        options = _with_kept_depth(options, store)
         shots = _draw(options, eyes, chosen, store, on_progress, cancel)
-        takes = [
-            run_engine(engine, shot, settings=chosen, seed=seed, on_progress=on_progress, cancel=cancel)
-            for shot in shots
-        ]
+        with loaded_once(maker, chosen) as keep:
+            takes = [
+                run_engine(
+                    maker, shot, settings=chosen, seed=seed, keep_loaded=keep, on_progress=on_progress, cancel=cancel
+                )
+                for shot in shots
+            ]
         take = _joined(takes, eyes)
         take = replace(take, metadata={**take.metadata, "fingerprint": key})
         folder = write_take(output_dir, take, on_progress=on_progress, cancel=cancel)
         for path in store.parent.glob(f"{store.name}*"):
-            path.unlink()
+            path.unlink()  # depth that was estimated for this alone goes too; --save_depth keeps it
     say(str(folder))
     say(str(folder.with_suffix(".mp4")))
+
+
+def _with_kept_depth(options: ShotOptions, store: Path) -> ShotOptions:
+    """Depth that is estimated is kept until the take is done, and taken from there after an interruption."""
+    kept = store.with_name(f"{store.name}-depth.npz")
+    if options.depth is not None or options.save_depth is not None:
+        return options
+    if not kept.is_file():
+        return replace(options, save_depth=kept)
+    note(f"Going on with the depth in {kept}.")
+    return replace(options, depth=kept, estimator=None, estimator_settings=())
 
 
 def _stereo(baseline: float | None, convergence: float | None) -> Stereo | None:
@@ -134,9 +162,9 @@ def _fingerprint(options: ShotOptions, rest: dict[str, Any]) -> str:
     import ex4d
 
     digest = hashlib.sha256()
-    stated = {k: v for k, v in asdict(options).items() if k not in ("input_video", "depth")}
+    stated = {k: v for k, v in asdict(options).items() if k not in ("input_video", "depth", "lens_from", "save_depth")}
     digest.update(json.dumps([ex4d.__version__, stated, rest], sort_keys=True, default=str).encode())
-    for path in (options.input_video, options.depth, options.camera_file):
+    for path in (options.input_video, options.depth, options.camera_file, options.lens_from):
         for file in _files(path):
             digest.update(f"{file.name}:{file.stat().st_size}".encode())
             with file.open("rb") as opened:

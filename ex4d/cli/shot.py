@@ -15,9 +15,12 @@ from ex4d.progress import CancelToken, OnProgress
 if TYPE_CHECKING:
     from ex4d.dwmesh import DWMesh
     from ex4d.generate.shot import ShotPlan
-    from ex4d.types import Clip, Guides, MeshOptions, Trajectory
+    from ex4d.types import Clip, Guides, Intrinsics, MeshOptions, Trajectory
 
 PARITY_FOCAL_PX = 500.0
+
+DEFAULT_MODE = "solid"
+"""Occluders unless --mode or --parity says otherwise: docs/decisions/0009."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class ShotOptions:
     estimator: str | None = None
     estimator_settings: tuple[str, ...] = ()
     save_depth: Path | None = None
+    lens_from: Path | None = None
+    other_frames: bool = False
 
     @property
     def camera_file(self) -> Path | None:
@@ -73,19 +78,20 @@ class ShotOptions:
         self._check_camera()
         self.mesh_options()
         self._check_depth()
-        for path, error, what in ((self.input_video, ClipError, "video"), (self.depth, DepthError, "depth")):
+        files = ((self.input_video, ClipError, "video"), (self.depth, DepthError, "depth"))
+        for path, error, what in (*files, (self.lens_from, ClipError, "lens")):
             if path is not None and not path.exists():
                 raise error(f"There is no file or folder {path}; check the path of the {what}.")
 
     def _check_numbers(self) -> None:
-        if self.fov is not None and self.focal is not None:
-            raise SettingError("--fov and --focal exclude each other; give one of them.")
-        if self.parity and (self.fov, self.focal, self.border_depth) != (None, None, None):
+        if sum(value is not None for value in (self.fov, self.focal, self.lens_from)) > 1:
+            raise SettingError("--fov, --focal and --lens_from exclude each other; give one of them.")
+        if self.parity and (self.fov, self.focal, self.lens_from, self.border_depth) != (None,) * 4:
             raise SettingError(
-                "--parity fixes the focal length and the border; drop --fov, --focal and --border_depth."
+                "--parity fixes the focal length and the border; drop --fov, --focal, --lens_from and --border_depth."
             )
-        if self.parity and (self.mode not in (None, "endless") or self.thickness is not None):
-            raise SettingError("--parity is the published endless mesh; drop --mode and --thickness.")
+        if self.parity and (self.mode not in (None, "endless") or self.thickness is not None or self.other_frames):
+            raise SettingError("--parity is the published endless mesh; drop --mode, --thickness and --other_frames.")
         if self.fov is not None and not 0 < self.fov < 180:
             raise SettingError(f"--fov must lie between 0 and 180 degrees, got {self.fov:g}.")
         for name, value in (("--focal", self.focal), ("--depth_scale", self.depth_scale), ("--fps", self.fps)):
@@ -133,12 +139,15 @@ class ShotOptions:
 
         if self.parity:
             return MeshOptions.ex4d_parity()
-        given: dict[str, Any] = {"mode": self.mode, "border_depth": self.border_depth}
+        given: dict[str, Any] = {"mode": self.mode or DEFAULT_MODE, "border_depth": self.border_depth}
+        if self.other_frames and given["mode"] != "solid":
+            raise SettingError("--other_frames belongs to solid occluders; drop --mode endless or --other_frames.")
+        given["other_frames"] = self.other_frames
         options = MeshOptions(**{name: value for name, value in given.items() if value is not None})
         if self.thickness is None:
             return options
         if options.mode != "solid":
-            raise SettingError("--thickness belongs to solid occluders; add --mode solid or drop --thickness.")
+            raise SettingError("--thickness belongs to solid occluders; drop --mode endless or --thickness.")
         thickness, unit = parse_thickness(self.thickness)
         return replace(options, thickness=thickness, thickness_unit=unit)
 
@@ -151,9 +160,10 @@ class ShotOptions:
         from ex4d.clip import load_clip_with_report
 
         focal = PARITY_FOCAL_PX if self.parity else self.focal
+        lens = self._lens()
         if self.depth is None:
             clip = estimated_clip(
-                self.input_video, estimator=self.estimator, settings=self.estimator_settings, fov=self.fov,
+                self.input_video, estimator=self.estimator, settings=self.estimator_settings, lens=lens, fov=self.fov,
                 focal=focal, num_frames=self.num_frames, fps=self.fps, border_depth=self.mesh_options().border_depth,
                 parity=self.parity, save_to=self.save_depth, on_progress=on_progress, cancel=cancel,
             )  # fmt: skip
@@ -161,6 +171,7 @@ class ShotOptions:
             loaded = load_clip_with_report(
                 self.input_video,
                 self.depth,
+                intrinsics=lens,
                 fov_deg=self.fov,
                 focal_px=focal,
                 num_frames=self.num_frames,
@@ -177,6 +188,14 @@ class ShotOptions:
         _say_sources(clip)
         _warn_if_behind_border(clip, self.mesh_options().border_depth)
         return clip
+
+    def _lens(self) -> Intrinsics | None:
+        """What --lens_from says, for the clip's size."""
+        if self.lens_from is None:
+            return None
+        from ex4d.depth.lens_file import frame_size, lens_from_file
+
+        return lens_from_file(self.lens_from, *frame_size(self.input_video))
 
     def trajectory(self, clip: Clip) -> Trajectory:
         """The camera move for ``clip``. Raises TrajectoryError, ShapeError."""
@@ -317,7 +336,7 @@ def _store_guides(path: Path | None, guides: Guides) -> None:
 def _say_sources(clip: Clip) -> None:
     """One line each: where the focal length came from, and the depth if its terms are known."""
     lens = clip.intrinsics
-    hint = "; give --fov or --focal if you know better" if lens.source.startswith("default") else ""
+    hint = "; give --fov, --focal or --lens_from if you know better" if lens.source.startswith("default") else ""
     note(f"Focal length: {lens.fx:.1f} px ({lens.fov_deg:.1f} deg), {lens.source}{hint}.")
     if clip.depth_licence:
         note(f"Depth: {clip.depth_source}; licence: {clip.depth_licence}.")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ex4d.cli.console import cancel_on_signals, note, progress_bars, say
+from ex4d.cli.console import cancel_on_signals, note, progress_bars, say, warn
 from ex4d.errors import SettingError, WeightsError
 
 HELP = """Model weights: list, fetch, verify, convert.
@@ -18,7 +18,7 @@ Weights lie below $EX4D_WEIGHTS, or in the user's data folder; --root chooses an
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="wan, wan-diffusers, ex4d, turbo. Default: wan and ex4d.", show_default=False),
+    typer.Argument(help="Names of 'ex4d weights list'. Default: wan and ex4d.", show_default=False),
 ]
 Root = Annotated[
     Path | None, typer.Option("--root", help="Weights folder. Default: $EX4D_WEIGHTS, or the user's data folder.")
@@ -44,8 +44,8 @@ def list_weights(root: Root = None) -> None:
     say(f"Weights folder: {folder}")
     for package in PACKAGES:
         state = "here" if package.is_there(folder) else f"missing; {package.command}"
-        say(f"{package.name:<14} {package.title}")
-        say(f"{'':<14} {package.repository}, about {package.gigabytes:g} GB, {package.licence}: {state}")
+        say(f"{package.name:<23} {package.title}")
+        say(f"{'':<23} {package.repository}, about {package.gigabytes:g} GB, {package.licence_text}: {state}")
 
 
 def fetch(names: Names = None, root: Root = None) -> None:
@@ -58,6 +58,8 @@ def fetch(names: Names = None, root: Root = None) -> None:
 
     chosen = find_packages(names or [])
     for package in chosen:
+        if package.research_only:
+            warn(f"{package.name} is for research only; its licence: {package.licence}.")
         with cancel_on_signals() as cancel, progress_bars() as on_progress:
             folder = fetch_package(package, root, on_progress=on_progress, cancel=cancel)
         say(str(folder))

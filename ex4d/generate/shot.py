@@ -7,9 +7,10 @@ frames = generate_shot(engine, plan, guides, clip, settings=settings, ...)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ex4d.generate.base import Engine, GenerateRequest, OnFrame
 from ex4d.generate.leadin import starts_at_source, with_lead_in
@@ -19,6 +20,8 @@ from ex4d.types import Clip, Guides, Trajectory, UInt8
 
 LEAD_IN = "lead_in"
 """The setting of engines whose model expects its first frame to be a real, complete picture."""
+KEEP_LOADED = "keep_loaded"
+"""The setting of engines whose model can stay loaded between takes."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,30 @@ def generate_shot(
         request, on_frame=None if on_frame is None else trimmed, on_progress=on_progress, cancel=cancel
     )
     return frames[plan.trim :]
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """An engine that can keep its model loaded between takes (and has a setting for it)."""
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+@contextmanager
+def loaded_once(engine: Engine, settings: Mapping[str, Any]) -> Iterator[bool]:
+    """For several shots in a row: yields whether to generate them with ``keep_loaded``, so that one loading does.
+
+    Afterwards the model is let go, unless ``settings`` say themselves that it is kept.
+    """
+    if not isinstance(engine, Closable) or settings.get(KEEP_LOADED, True):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        engine.close()
 
 
 def with_trajectory(plan: ShotPlan, trajectory: Trajectory) -> ShotPlan:

@@ -29,7 +29,7 @@ def test_the_table_has_a_row_per_frame_and_low_frames_are_a_warning(ex4d, shot: 
     outcome = ex4d("coverage", *shot.source, "--cam", "90", "--output_dir", tmp_path, "--low", "1")
     rows = [line.split() for line in outcome.out.splitlines() if " %" in line]
     assert [row[0] for row in rows[:6]] == [str(i) for i in range(6)]
-    assert "Warning: The clip covers less than 100 % of frames 0-5." in outcome.err
+    assert "Warning: The clip covers less than 100 % of frames 1-5." in outcome.err
     calm = ex4d("coverage", *shot.source, "--cam", "static", "--output_dir", tmp_path, "--low", "0.1")
     assert "Warning" not in calm.err
 

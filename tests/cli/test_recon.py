@@ -205,7 +205,7 @@ def test_wrong_input_is_one_sentence_and_changes_nothing(
     [
         (("--cam", "45"), f"There is no camera '45'; choose one of {', '.join(PRESETS)}"),
         (("--cam", "nowhere/camera.npz"), "nowhere/camera.npz"),
-        (("--cam", "30", "--fov", "50", "--focal", "500"), "--fov and --focal exclude each other"),
+        (("--cam", "30", "--fov", "50", "--focal", "500"), "--fov, --focal and --lens_from exclude each other"),
         (("--cam", "30", "--parity", "--fov", "50"), "--parity fixes the focal length"),
         (("--cam", "30", "--fov", "180"), "--fov must lie between 0 and 180 degrees, got 180"),
         (("--cam", "30", "--focal", "-3"), "--focal must be a positive number, got -3"),

@@ -24,7 +24,11 @@ def test_thickness_is_auto_a_share_or_a_length(text: str, wanted: tuple[object, 
 def test_mode_and_thickness_reach_the_mesh() -> None:
     made = options(mode="solid", thickness="8%", border_depth=50.0).mesh_options()
     assert (made.mode, made.thickness, made.thickness_unit, made.border_depth) == ("solid", 0.08, "share", 50.0)
-    assert options().mesh_options().mode == "endless"
+    assert options().mesh_options().mode == "solid"
+    assert options(other_frames=True).mesh_options().other_frames
+    assert options(thickness="auto").mesh_options().mode == "solid"
+    assert options(mode="endless").mesh_options().mode == "endless"
+    assert options(parity=True).mesh_options().mode == "endless"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,9 @@ def test_mode_and_thickness_reach_the_mesh() -> None:
     [
         ({"thickness": "thick", "mode": "solid"}, "8%"),
         ({"thickness": "-2", "mode": "solid"}, "0 or more"),
-        ({"thickness": "8%"}, "--mode solid"),
+        ({"thickness": "8%", "mode": "endless"}, "--mode endless"),
+        ({"other_frames": True, "mode": "endless"}, "--other_frames"),
+        ({"other_frames": True, "parity": True}, "--other_frames"),
         ({"mode": "hollow"}, "'endless' or 'solid'"),
         ({"mode": "solid", "parity": True}, "--parity"),
         ({"thickness": "auto", "parity": True}, "--parity"),

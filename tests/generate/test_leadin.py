@@ -33,7 +33,7 @@ def test_a_move_from_the_source_camera_needs_no_lead_in(name):
     assert lead.trim == 0 and lead.trajectory is move
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     yaw=st.floats(-90, 90),
     pitch=st.floats(-90, 90),

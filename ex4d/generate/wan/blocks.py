@@ -9,7 +9,7 @@ values: they are the same in every step of a shot.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +24,15 @@ class CrossKV(NamedTuple):
     v_text: Tensor
     k_image: Tensor
     v_image: Tensor
+    distinct: Tensor | None = None
+    """[1] int32: text tokens from there on equal the one before (padding); None if nobody counted."""
+
+
+class Rows(NamedTuple):
+    """Activations [1, tokens, n]: float8 with a scale [1, tokens, 1] each, or plain without."""
+
+    values: Tensor
+    scale: Tensor | None
 
 
 class Rope(NamedTuple):
@@ -33,10 +42,14 @@ class Rope(NamedTuple):
     sin: Tensor
 
 
-def rms_norm(x: Tensor, norm: Any) -> Tensor:
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Root-mean-square norm over all heads together, in float32."""
     x = x.float()
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + norm.eps) * norm.weight.float()
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight.float()
+
+
+def _rms(x: Tensor, norm: Any) -> Tensor:
+    return rms_norm(x, norm.weight, norm.eps)
 
 
 def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
@@ -66,6 +79,23 @@ def feed_forward(ffn: Any, x: Tensor) -> Tensor:
     else:
         hidden = F.gelu(first(x), approximate="tanh")
     return second(hidden)
+
+
+def in_parts(run: Callable[[Rows], Tensor], rows: Rows, size: int) -> Tensor:  # [1, tokens, n]
+    """``run`` over at most ``size`` tokens at a time, which bounds what it needs in between; 0 is all at once."""
+    values, scale = rows
+    tokens = values.shape[1]
+    if not size or tokens <= size:
+        return run(rows)
+    out: Tensor | None = None
+    for start in range(0, tokens, size):
+        part = slice(start, start + size)
+        found = run(Rows(values[:, part], None if scale is None else scale[:, part]))
+        if out is None:
+            out = found.new_empty(1, tokens, found.shape[-1])
+        out[:, part] = found
+    assert out is not None
+    return out
 
 
 @torch.library.custom_op("ex4d::linear_gelu", mutates_args=())
@@ -98,8 +128,8 @@ def self_attention(
     shift, scale, *_ = modulations(block, modulation)
     attn = block.attn1
     h = modulated_norm(x, shift, scale, block.norm1.eps).to(dtype)
-    q = rotate(rms_norm(attn.to_q(h), attn.norm_q).unflatten(2, (attn.heads, -1)), rope).to(dtype)
-    k = rotate(rms_norm(attn.to_k(h), attn.norm_k).unflatten(2, (attn.heads, -1)), rope).to(dtype)
+    q = rotate(_rms(attn.to_q(h), attn.norm_q).unflatten(2, (attn.heads, -1)), rope).to(dtype)
+    k = rotate(_rms(attn.to_k(h), attn.norm_k).unflatten(2, (attn.heads, -1)), rope).to(dtype)
     v = attn.to_v(h).unflatten(2, (attn.heads, -1))
     return attn.to_out[0](attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)))
 
@@ -110,6 +140,7 @@ def finish(
     h: Tensor,  # [1, tokens, dim] what self_attention made of it
     modulation: Tensor,
     cross: CrossKV,
+    ffn_rows: int = 0,  # tokens that pass the feed-forward at once; 0 is all
 ) -> Tensor:  # [1, tokens, dim]
     """The second half of a block: the first half's residual, cross-attention and feed-forward with theirs."""
     dtype, residual = cross.k_text.dtype, x.dtype
@@ -120,12 +151,13 @@ def finish(
     h = x.float()
     if isinstance(norm, nn.LayerNorm):
         h = F.layer_norm(h, (h.shape[-1],), norm.weight.float(), norm.bias.float(), norm.eps)
-    q = rms_norm(attn.to_q(h.to(dtype)), attn.norm_q).to(dtype).unflatten(2, (attn.heads, -1)).transpose(1, 2)
+    q = _rms(attn.to_q(h.to(dtype)), attn.norm_q).to(dtype).unflatten(2, (attn.heads, -1)).transpose(1, 2)
     h = attend(q, cross.k_text, cross.v_text) + attend(q, cross.k_image, cross.v_image)
     x = (x.float() + attn.to_out[0](h).float()).to(residual)
 
     h = modulated_norm(x, ff_shift, ff_scale, block.norm3.eps).to(dtype)
-    return (x.float() + feed_forward(block.ffn, h).float() * ff_gate).to(residual)
+    h = in_parts(lambda part: feed_forward(block.ffn, part.values), Rows(h, None), ffn_rows)
+    return (x.float() + h.float() * ff_gate).to(residual)
 
 
 def block_forward(block: Any, x: Tensor, modulation: Tensor, rope: Rope, cross: CrossKV) -> Tensor:
@@ -146,9 +178,9 @@ def cross_keys_values(
         return x.to(text.dtype).unflatten(2, (attn.heads, -1)).transpose(1, 2)
 
     return CrossKV(
-        heads(rms_norm(attn.to_k(text), attn.norm_k)),
+        heads(_rms(attn.to_k(text), attn.norm_k)),
         heads(attn.to_v(text)),
-        heads(rms_norm(attn.add_k_proj(image), attn.norm_added_k)),
+        heads(_rms(attn.add_k_proj(image), attn.norm_added_k)),
         heads(attn.add_v_proj(image)),
     )
 

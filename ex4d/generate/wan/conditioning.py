@@ -15,6 +15,7 @@ from torch import Tensor
 from ex4d.errors import ShapeError
 from ex4d.generate.wan.constants import SPATIAL, TEMPORAL
 from ex4d.generate.wan.geometry import GeometryEncoder
+from ex4d.generate.wan.placing import on_device
 from ex4d.generate.wan.vae import WanVae
 from ex4d.progress import CancelToken, OnProgress
 from ex4d.types import Bool, UInt8
@@ -73,7 +74,7 @@ class Encoded:
     y: Tensor  # [1, 20, T, h, w]
     colour: Tensor  # [1, 16, T, h, w]
     mask: Tensor  # [1, 16, T, h, w]
-    geometry: Tensor  # [1, dim, T, h/2, w/2]
+    geometry: Tensor | None  # [1, dim, T, h/2, w/2]
 
 
 def encode_guides(
@@ -81,21 +82,24 @@ def encode_guides(
     *,
     vae: WanVae,
     image_encoder: Any,
-    geometry_encoder: GeometryEncoder,
+    geometry_encoder: GeometryEncoder | None,
     on_progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
 ) -> Encoded:
-    """All encoders, one after the other. Raises ShapeError, Cancelled."""
+    """All encoders, one after the other; the image's is on the VAE's device only for its turn.
+
+    Raises ShapeError, Cancelled.
+    """
     with torch.no_grad():
-        clip_fea = image_tokens(image_encoder, videos.image)
+        with on_device([image_encoder], vae.device):
+            clip_fea = image_tokens(image_encoder, videos.image)
         still = torch.zeros_like(videos.colour)
         still[:, :, 0] = videos.image
         y = image_condition(vae.encode(still, stage="encoding image", on_progress=on_progress, cancel=cancel))
         colour = vae.encode(videos.colour, stage="encoding colour", on_progress=on_progress, cancel=cancel)
         # The mask is scaled a second time, to -3 and 1: EX-4D's weights were trained on exactly that.
         mask = vae.encode(videos.mask * 2 - 1, stage="encoding mask", on_progress=on_progress, cancel=cancel)
-        weight = next(geometry_encoder.parameters())
-        geometry = geometry_encoder(colour.to(weight.device), mask.to(weight.device))
+        geometry = None if geometry_encoder is None else geometry_encoder(colour, mask)
     return Encoded(clip_fea, y, colour, mask, geometry)
 
 

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,8 +16,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ex4d.errors import ShapeError
 from ex4d.generate.wan import blocks as plain
+from ex4d.generate.wan import fused
 from ex4d.generate.wan.blocks import CrossKV, Rope, conditioning_modules, cross_keys_values, modulated_norm
 from ex4d.generate.wan.geometry import geometry_tokens
+from ex4d.generate.wan.placing import on_device
 from ex4d.generate.wan.schedule import Schedule
 from ex4d.generate.wan.step_cache import FirstBlockCache
 from ex4d.generate.wan.streaming import BlockStreamer
@@ -32,7 +34,7 @@ class Conditions:
 
     y: Tensor  # [1, 20, T, h, w] frame-0 mask (4 channels) and latents
     clip_fea: Tensor  # [1, 257, image channels]
-    geometry: Tensor  # [1, dim, T, h/2, w/2]
+    geometry: Tensor | None  # [1, dim, T, h/2, w/2]; None if it is given part by part
     contexts: tuple[Tensor, ...]  # each [1, 512, text channels]; the prompt, then the negative prompt if there is CFG
 
 
@@ -78,6 +80,8 @@ class BlockProgram:
     self_attention: Callable[..., Tensor]
     finish: Callable[..., Tensor]
     description: str
+    fused: bool = False
+    """Whether it can leave repeated text tokens out."""
 
 
 class WanDenoiser:
@@ -96,12 +100,15 @@ class WanDenoiser:
         streamer: BlockStreamer | None = None,
         compile_blocks: bool = False,
         prefer_cudnn: bool = True,
+        ffn_rows: int = 0,
+        short_text: bool = False,
     ):
         self._prefer_cudnn = prefer_cudnn
         self.model, self.device, self.precision = model, device, precision
         self.streamer = streamer
         self._blocks: Sequence[nn.Module] | BlockStreamer = streamer or model.blocks
         self.program = block_program(model.blocks, device, compiled=compile_blocks)
+        self._ffn_rows, self._short_text = ffn_rows, short_text
 
     @contextmanager
     def shot(self, conditions: Conditions, schedule: Schedule, *, cancel: CancelToken | None = None) -> Iterator[Shot]:
@@ -114,9 +121,21 @@ class WanDenoiser:
             raise ShapeError(f"Conditions of shape {list(conditions.y.shape)} do not fit the transformer.")
         with torch.no_grad(), ExitStack() as stack:
             stack.enter_context(attention_backend(self.device, prefer_cudnn=self._prefer_cudnn))
-            tokens = conditions.geometry.to(device=self.device, dtype=torch.float32)
-            stack.enter_context(geometry_tokens(self.model.patch_embedding, tokens))
+            if conditions.geometry is not None:
+                tokens = conditions.geometry.to(device=self.device, dtype=torch.float32)
+                stack.enter_context(geometry_tokens(self.model.patch_embedding, tokens))
             yield self._prepare(conditions, schedule, cancel)
+
+    @contextmanager
+    def part(
+        self,
+        shot: Shot,
+        y: Tensor,  # [1, 20, T, h, w] of the part
+        geometry: Tensor,  # [1, dim, T, h/2, w/2] of the part
+    ) -> Iterator[Shot]:
+        """A part of the picture as a shot of its own, with the constants of ``shot``, which was given no geometry."""
+        with geometry_tokens(self.model.patch_embedding, geometry.to(device=self.device, dtype=torch.float32)):
+            yield replace(shot, y=y, rope=self._rope(y))
 
     def velocity(
         self,
@@ -133,26 +152,34 @@ class WanDenoiser:
         ``start`` is for the branches of one step with the same latents: the first fills it, the others use it.
         With a ``cache`` the blocks after the first may be left out, except in the shot's last step.
         """
-        found = start.found if start is not None else None
-        x, h, grid = found or self._embed(shot, latents)
-        modulation, program = shot.modulations[step], self.program
+        modulation, last = shot.modulations[step], step + 1 == len(shot.modulations)
         with closing(self._running(shot.cross[branch])) as blocks:
             block, cross = next(blocks)
-            if h is None:
-                h = program.self_attention(block, x, modulation, shot.rope, self.precision.compute)
-                if start is not None:
-                    start.found = (x, h, grid)
-            before, x = x, program.finish(block, x, h, modulation, cross)
+            x, h, grid = self._begin(shot, latents, block, modulation, start)
+            first = self.program.finish(block, x, h, modulation, cross, self._ffn_rows)
             if cache is None:
-                x = self._rest(blocks, x, modulation, shot.rope)
+                del x, h  # unless the other branch is to have them, their memory is the next blocks'
+                x = self._rest(blocks, first, modulation, shot.rope)
             else:
-                first, added = x, x - before
-                last = step + 1 == len(shot.modulations)
-                rest = None if last else cache.reuse(branch, added)
-                x = self._rest(blocks, x, modulation, shot.rope) if rest is None else x + rest
-                if rest is None:
-                    cache.keep(branch, added, x - first)
+                x = cache.after(
+                    branch, x, first, lambda: self._rest(blocks, first, modulation, shot.rope), computed=last
+                )
         return self._head(x, shot.head_times[step], grid)
+
+    def _begin(
+        self, shot: Shot, latents: Tensor, block: nn.Module, modulation: Tensor, start: StepStart | None
+    ) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """Tokens with geometry, the result of block 0's first half, and the tokens' grid."""
+        if start is not None and start.found is not None:
+            return start.found
+        embed = self.model.patch_embedding
+        x = embed(torch.cat([latents, shot.y], dim=1).to(embed.weight.dtype))
+        grid = tuple(x.shape[2:])
+        x = x.flatten(2).transpose(1, 2).to(self.precision.residual).contiguous()
+        found = x, self.program.self_attention(block, x, modulation, shot.rope, self.precision.compute), grid
+        if start is not None:
+            start.found = found
+        return found
 
     def _running(self, cross: Sequence[CrossKV]) -> Generator[tuple[nn.Module, CrossKV], None, None]:
         """The blocks in order; closing it early sets a streamer back to the first."""
@@ -167,16 +194,12 @@ class WanDenoiser:
         self, blocks: Iterator[tuple[nn.Module, CrossKV]], x: Tensor, modulation: Tensor, rope: Rope
     ) -> Tensor:  # [1, tokens, dim]
         for block, cross in blocks:
-            h = self.program.self_attention(block, x, modulation, rope, self.precision.compute)
-            x = self.program.finish(block, x, h, modulation, cross)
+            x = self._whole(block, x, modulation, rope, cross)
         return x
 
-    def _embed(self, shot: Shot, latents: Tensor) -> tuple[Tensor, None, tuple[int, ...]]:
-        """Tokens with geometry, nothing for the first half of block 0, and the tokens' grid."""
-        embed = self.model.patch_embedding
-        x = embed(torch.cat([latents, shot.y], dim=1).to(embed.weight.dtype))
-        grid = tuple(x.shape[2:])
-        return x.flatten(2).transpose(1, 2).to(self.precision.residual).contiguous(), None, grid
+    def _whole(self, block: nn.Module, x: Tensor, modulation: Tensor, rope: Rope, cross: CrossKV) -> Tensor:
+        h = self.program.self_attention(block, x, modulation, rope, self.precision.compute)
+        return self.program.finish(block, x, h, modulation, cross, self._ffn_rows)
 
     def _head(self, x: Tensor, time: Tensor, grid: tuple[int, ...]) -> Tensor:
         model = self.model
@@ -195,11 +218,15 @@ class WanDenoiser:
             image = self._image_tokens(conditions.clip_fea.to(self.device))
             texts = [self._text_tokens(context.to(self.device)) for context in conditions.contexts]
         cross: list[list[CrossKV]] = [[] for _ in texts]
+        # Only the kernels make use of it.
+        count = self._short_text and self.program.fused
+        distinct = [count_distinct(c).to(self.device) if count else None for c in conditions.contexts]
         for block in model.blocks:
             check(cancel)
             with on_device(conditioning_modules(block), self.device):
                 for branch, text in enumerate(texts):
                     found = cross_keys_values(block, text.to(dtype), image.to(dtype))
+                    found = found._replace(distinct=distinct[branch])
                     if branch:  # the image is the same in both branches
                         found = found._replace(k_image=cross[0][-1].k_image, v_image=cross[0][-1].v_image)
                     cross[branch].append(found)
@@ -246,22 +273,31 @@ class WanDenoiser:
 
 def block_program(blocks: Any, device: torch.device, *, compiled: bool) -> BlockProgram:
     """The fastest program that this machine runs: kernels on CUDA with Triton, else torch's own operators."""
-    if compiled and device.type == "cuda":
+    halves, name, is_fused = (plain.self_attention, plain.finish), "", False
+    if device.type == "cuda":
         if importlib.util.find_spec("triton") is None:
             _log.warning("Triton is not installed: the transformer's blocks run uncompiled, which is slower.")
-            return BlockProgram(plain.self_attention, plain.finish, "uncompiled (Triton is not installed)")
-        from ex4d.generate.wan import fused
-
-        if fused.fits(blocks):
-            return BlockProgram(_compile(fused.self_attention), _compile(fused.finish), "compiled with kernels")
-        _log.warning("These blocks have no norm before cross-attention: they run without kernels, which is slower.")
+            compiled, name = False, " (Triton is not installed)"
+        elif fused.fits(blocks):
+            halves, name, is_fused = (fused.self_attention, fused.finish), " with kernels", True
+        else:
+            _log.warning("These blocks have no norm before cross-attention: they run without kernels, which is slower.")
     if compiled:
-        return BlockProgram(_compile(plain.self_attention), _compile(plain.finish), "compiled")
-    return BlockProgram(plain.self_attention, plain.finish, "uncompiled")
+        return BlockProgram(_compile(halves[0]), _compile(halves[1]), f"compiled{name}", is_fused)
+    return BlockProgram(halves[0], halves[1], f"uncompiled{name}", is_fused)
 
 
 def _compile(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return torch.compile(function, fullgraph=True, dynamic=False)
+
+
+def count_distinct(
+    context: Tensor,  # [1, text tokens, channels]
+) -> Tensor:  # [1] int32
+    """Text tokens up to and including the first of those that only repeat the last one."""
+    other = (context[0] != context[0, -1]).any(dim=-1)
+    last = other.nonzero()
+    return torch.tensor([int(last[-1]) + 2 if len(last) else 1], dtype=torch.int32)
 
 
 def _linear32(x: Tensor, linear: nn.Linear) -> Tensor:
@@ -270,23 +306,6 @@ def _linear32(x: Tensor, linear: nn.Linear) -> Tensor:
 
 def _norm32(x: Tensor, norm: Any) -> Tensor:
     return F.layer_norm(x, (x.shape[-1],), norm.weight.float(), norm.bias.float(), norm.eps)
-
-
-@contextmanager
-def on_device(modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
-    """Have the modules' tensors on ``device`` for a while; those that lived elsewhere return to where they were.
-
-    Buffers too: transformers' CLIP keeps the positions it looks up in one.
-    """
-    tensors = (t for module in modules for t in (*module.parameters(), *module.buffers()))
-    home = [(t, t.data) for t in tensors if t.device != device]
-    try:
-        for p, data in home:
-            p.data = data.to(device, non_blocking=True)
-        yield
-    finally:
-        for p, data in home:
-            p.data = data
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from ex4d.errors import DeviceMemoryError, EngineError, Ex4dError, MissingExtraError, SettingError, WeightsError
 from ex4d.generate.base import EngineInfo, GenerateRequest, OnFrame
 from ex4d.generate.wan.constants import NEGATIVE_PROMPT, PROMPT
-from ex4d.generate.wan.settings import SETTINGS, guided
+from ex4d.generate.wan.settings import LICENCE, NAME, SETTINGS, TITLE, guided, validated
 from ex4d.progress import CancelToken, OnProgress, Progress, check, report
 from ex4d.types import UInt8
 from ex4d.weights.layout import WanWeights
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ex4d.generate.wan.pipeline import WanPipeline
-    from ex4d.generate.wan.plan import MemoryPlan
+    from ex4d.generate.wan.plan import MemoryPlan, ModelSize, Workload
 
-NAME = "wan"
-TITLE = "EX-4D on Wan 2.1"
-LICENCE = "Apache-2.0 (Wan 2.1 and EX-4D weights)"
 _NEEDS = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors")
 
 
@@ -62,8 +60,7 @@ class WanEngine:
         Raises SettingError, WeightsError, DeviceMemoryError, EngineError (which names the step), Cancelled. After any
         of them the device's memory is free again.
         """
-        info = EngineInfo(NAME, TITLE, SETTINGS, LICENCE)
-        settings = info.validated(request.settings)
+        settings = validated(request.settings)
         missing = _missing_packages()
         if missing:
             raise MissingExtraError(f"The wan engine ({missing.partition(';')[0]})", "wan")
@@ -124,7 +121,7 @@ class WanEngine:
         check(cancel)
         run = ClipRun(request, settings, contexts)
         for plan, is_last in self._plans(settings, run, device):
-            stage(Progress("planning", 1, 1, f"Memory plan: {plan}."))
+            stage(Progress("planning", 1, 1, f"Memory plan: {plan}.{_rough_time(request, settings, device)}"))
             try:
                 pipe = self._pipeline(settings, plan, device, stage, cancel)
                 frames = run(pipe, on_frame=on_frame, on_progress=stage, cancel=cancel)
@@ -133,7 +130,6 @@ class WanEngine:
                     raise
                 if is_last:
                     raise _no_plan_left(plan, run) from None
-                run.forget()
             else:
                 if not settings["keep_loaded"]:
                     self.close()
@@ -149,10 +145,30 @@ class WanEngine:
         source = FileSources(self.weights).open("transformer")
         size = ModelSize.of(source.config)
         source.files.close()
-        kept = self._kept[1].options.plan.expected_peak if self._kept else 0
-        found = plans(settings["mode"], settings["memory"], size, run.workload, max(free_bytes(device), kept))
+        free = free_bytes(device) + (held_bytes(device) if self._kept else 0)
+        found = plans(settings["mode"], settings["memory"], size, run.workload, free)
+        again = self._kept_plan(settings, size, run.workload, device, free)
+        if again is not None:
+            found = [again, *found]
         for index, plan in enumerate(found):
             yield plan, index == len(found) - 1
+
+    def _kept_plan(
+        self, settings: dict[str, Any], size: ModelSize, work: Workload, device: torch.device, free: int
+    ) -> MemoryPlan | None:
+        """The loaded model's plan, if that model is what the settings ask for and the work fits beside it."""
+        from ex4d.generate.wan.plan import make_plan
+
+        if self._kept is None or self._kept[0] != self._key(settings, device):
+            return None
+        kept = self._kept[1].options.plan
+        plan = make_plan(kept.name, settings["mode"], size, work, free, kept.resident_blocks)
+        same = (plan.fp8, plan.vae_tiled) == (kept.fp8, kept.vae_tiled)
+        return plan if same and plan.expected_peak <= free else None
+
+    def _key(self, settings: dict[str, Any], device: torch.device) -> tuple[Any, ...]:
+        """What a loaded model depends on besides its plan."""
+        return (self.weights, device, *(settings[name] for name in ("mode", "memory", "fuse_lora", "compile")))
 
     def _pipeline(
         self,
@@ -165,10 +181,11 @@ class WanEngine:
         from ex4d.generate.wan.pipeline import FileSources, PipelineOptions, WanPipeline
 
         options = PipelineOptions(settings["mode"], plan, device, settings["fuse_lora"], settings["compile"])
-        key = (self.weights, options.mode, plan.name, plan.resident_blocks, options.fuse_lora, options.compile_blocks)
-        if self._kept is not None and self._kept[0] == key:
-            return self._kept[1]
+        key = self._key(settings, device)
         if self._kept is not None:
+            kept = self._kept[1].options.plan
+            if self._kept[0] == key and replace(kept, expected_peak=plan.expected_peak) == plan:
+                return self._kept[1]
             self.close()
         pipe = WanPipeline(FileSources(self.weights), options, on_progress=stage, cancel=cancel)
         self._kept = (key, pipe)
@@ -269,6 +286,13 @@ def free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 1 << 50
 
 
+def held_bytes(device: torch.device) -> int:
+    """Bytes this process holds of the device: a run with the model that is loaded has them too."""
+    import torch
+
+    return torch.cuda.memory_reserved(device) if device.type == "cuda" else 0
+
+
 def free_device() -> None:
     """Give torch's cached device memory back to the system."""
     import gc
@@ -290,6 +314,23 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         found = found.__cause__ or found.__context__
     return False
+
+
+def _rough_time(request: GenerateRequest, settings: dict[str, Any], device: torch.device) -> str:
+    """A sentence about how long a GPU of known speed takes at the published model's size; "" for any other."""
+    import torch
+
+    from ex4d.generate.costs import rough_time
+    from ex4d.generate.gpu import Gpu
+    from ex4d.generate.wan.costs import wan_cost
+
+    if device.type != "cuda":
+        return ""
+    properties = torch.cuda.get_device_properties(device)
+    gpu = Gpu(properties.name, properties.total_memory, properties.total_memory)
+    count, height, width = request.guides.mask.shape
+    seconds = wan_cost(count, width, height, settings, gpu).seconds
+    return "" if seconds is None else f" With the published model that takes roughly {rough_time(seconds)}."
 
 
 def _no_plan_left(plan: MemoryPlan, run: Any) -> DeviceMemoryError:

@@ -5,6 +5,8 @@ Written on torch alone: plain tensors stream, save and load like any other, whic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -79,9 +81,9 @@ FP8_NAMES = (
 """Layers of a block that are worth 8 bits: the ones used in every step. Embeddings and the output stay as they are."""
 
 
-def replace_linears(block: nn.Module, *, native: bool) -> None:
+def replace_linears(block: nn.Module, *, native: bool, names: Sequence[str] = FP8_NAMES) -> None:
     """Put empty float8 layers in the places of a block's large linear layers."""
-    for name in FP8_NAMES:
+    for name in names:
         linear = block.get_submodule(name)
         if not isinstance(linear, nn.Linear):
             raise TypeError(f"{name} is {type(linear).__name__}; fuse adapters before going to 8 bits.")

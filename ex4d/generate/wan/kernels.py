@@ -1,8 +1,7 @@
 """Triton kernels for what lies between a block's matrix products: each reads and writes its rows once.
 
-Every operator works on rows, the last axis of its inputs, in float32; the plain functions of ``blocks.py`` and
-``fp8.py`` stay the reference. Rows that become float8 are not rounded to bfloat16 on the way, as the plain functions
-have to: that would take longer and be less exact. One program holds one row in registers.
+Every function works on rows, the last axis of its inputs, in float32; ``operators.py`` says what each computes, and
+holds the plain functions that are the reference. One program holds one row in registers.
 Importing this module needs Triton.
 """
 
@@ -190,7 +189,6 @@ def _norm(
     )
 
 
-@torch.library.custom_op("ex4d::norm", mutates_args=())
 def norm(x: Tensor, gain: Tensor, offset: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     """``layer_norm(x) * gain + offset`` in ``dtype``; gain and offset are [columns]."""
     out = torch.empty(x.shape, dtype=dtype, device=x.device)
@@ -198,12 +196,6 @@ def norm(x: Tensor, gain: Tensor, offset: Tensor, eps: float, dtype: torch.dtype
     return out
 
 
-@norm.register_fake
-def _(x: Tensor, gain: Tensor, offset: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-    return torch.empty(x.shape, dtype=dtype, device=x.device)
-
-
-@torch.library.custom_op("ex4d::norm_quantise", mutates_args=())
 def norm_quantise(x: Tensor, gain: Tensor, offset: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """:func:`norm` as float8 rows and their scales [..., 1]."""
     out, scales = _float8(x)
@@ -211,12 +203,6 @@ def norm_quantise(x: Tensor, gain: Tensor, offset: Tensor, eps: float) -> tuple[
     return out, scales
 
 
-@norm_quantise.register_fake
-def _(x: Tensor, gain: Tensor, offset: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    return _float8(x)
-
-
-@torch.library.custom_op("ex4d::add_norm", mutates_args=())
 def add_norm(
     x: Tensor, more: Tensor, gate: Tensor | None, gain: Tensor, offset: Tensor, eps: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
@@ -226,14 +212,6 @@ def add_norm(
     return total, out
 
 
-@add_norm.register_fake
-def _(
-    x: Tensor, more: Tensor, gate: Tensor | None, gain: Tensor, offset: Tensor, eps: float, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    return x.new_empty(x.shape), torch.empty(x.shape, dtype=dtype, device=x.device)
-
-
-@torch.library.custom_op("ex4d::add_norm_quantise", mutates_args=())
 def add_norm_quantise(
     x: Tensor, more: Tensor, gate: Tensor | None, gain: Tensor, offset: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -241,13 +219,6 @@ def add_norm_quantise(
     total, (out, scales) = x.new_empty(x.shape), _float8(x)
     _norm(x, more, gate, gain, offset, total, out, scales, eps)
     return total, out, scales
-
-
-@add_norm_quantise.register_fake
-def _(
-    x: Tensor, more: Tensor, gate: Tensor | None, gain: Tensor, offset: Tensor, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    return x.new_empty(x.shape), *_float8(x)
 
 
 def _quantise(x: Tensor, more: Tensor | None, first: tl.constexpr) -> tuple[Tensor, Tensor]:
@@ -261,33 +232,19 @@ def _quantise(x: Tensor, more: Tensor | None, first: tl.constexpr) -> tuple[Tens
     return out, scales
 
 
-@torch.library.custom_op("ex4d::quantise", mutates_args=())
 def quantise(x: Tensor) -> tuple[Tensor, Tensor]:
     """Rows as float8 and their scales [..., 1]."""
     return _quantise(x, None, PLAIN)
 
 
-@torch.library.custom_op("ex4d::add_quantise", mutates_args=())
 def add_quantise(x: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
     """``x + more`` as float8 rows and their scales."""
     return _quantise(x, more, ADD)
 
 
-@torch.library.custom_op("ex4d::gelu_quantise", mutates_args=())
 def gelu_quantise(x: Tensor) -> tuple[Tensor, Tensor]:
     """``gelu_tanh(x)`` as float8 rows and their scales."""
     return _quantise(x, None, GELU)
-
-
-@quantise.register_fake
-@gelu_quantise.register_fake
-def _(x: Tensor) -> tuple[Tensor, Tensor]:
-    return _float8(x)
-
-
-@add_quantise.register_fake
-def _(x: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
-    return _float8(x)
 
 
 def _rms(
@@ -318,7 +275,6 @@ def _rms(
     return out
 
 
-@torch.library.custom_op("ex4d::rms_rotate", mutates_args=())
 def rms_rotate(
     q: Tensor, k: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int, eps: float
 ) -> tuple[Tensor, Tensor]:
@@ -329,20 +285,7 @@ def rms_rotate(
     return _rms((q, k), (q_weight, k_weight), heads, (cos, sin), eps)
 
 
-@rms_rotate.register_fake
-def _(
-    q: Tensor, k: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int, eps: float
-) -> tuple[Tensor, Tensor]:
-    return q.new_empty(q.shape), k.new_empty(k.shape)
-
-
-@torch.library.custom_op("ex4d::rms", mutates_args=())
 def rms(x: Tensor, weight: Tensor, heads: int, eps: float) -> Tensor:
     """Root-mean-square norm over all heads together, in x's dtype."""
     x = x.contiguous()
     return _rms((x, x), (weight, weight), heads, None, eps)[0]
-
-
-@rms.register_fake
-def _(x: Tensor, weight: Tensor, heads: int, eps: float) -> Tensor:
-    return x.new_empty(x.shape)

@@ -27,10 +27,17 @@ class TransformerPlan:
     device: torch.device
     dtype: torch.dtype = torch.bfloat16
     fp8: bool = False
+    keep_16bit: tuple[str, ...] = ()
+    """Layers of :data:`~ex4d.generate.wan.fp8.FP8_NAMES` that stay as they are."""
     blocks_on_device: bool = True
     """False: the blocks wait on the CPU for a streamer."""
     conditioning_on_device: bool = False
     """Keep what only a shot's start needs on the device too (8.8 GB at 14B)."""
+
+    @property
+    def fp8_names(self) -> tuple[str, ...]:
+        """Layers of a block that become 8-bit."""
+        return tuple(name for name in FP8_NAMES if self.fp8 and name not in self.keep_16bit)
 
     def place(self, name: str) -> torch.device:
         """Where parameter ``name`` lives."""
@@ -61,7 +68,7 @@ def load_transformer(
     def prepare(model: nn.Module) -> None:
         if plan.fp8:
             for block in model.get_submodule("blocks").children():
-                replace_linears(block, native=multiplies_fp8(plan.device))
+                replace_linears(block, native=multiplies_fp8(plan.device), names=plan.fp8_names)
 
     def store(model: nn.Module, name: str, tensor: Tensor) -> None:
         if any(lora.touches(name) for lora, _ in loras):
@@ -88,7 +95,7 @@ def _owner(name: str) -> str:
 def put(model: nn.Module, name: str, tensor: Tensor, plan: TransformerPlan) -> None:
     """Store one tensor in the plan's form and place."""
     place = plan.place(name)
-    if plan.fp8 and name.endswith(tuple(f".{layer}.weight" for layer in FP8_NAMES)):
+    if name.endswith(tuple(f".{layer}.weight" for layer in plan.fp8_names)):
         weight, scale = quantise_rows(tensor.to(plan.device))
         layer = model.get_submodule(_owner(name))
         assert isinstance(layer, Fp8Linear)

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from ex4d.generate.wan.conditioning import Encoded, GuideVideos, encode_guides
-from ex4d.generate.wan.denoiser import EXACT, FAST, FLOAT32, Conditions, Precision, WanDenoiser, on_device
+from ex4d.generate.wan.denoiser import EXACT, FAST, FLOAT32, Conditions, Precision, WanDenoiser
 from ex4d.generate.wan.geometry import GeometryEncoder
 from ex4d.generate.wan.loading import TransformerPlan, load_transformer
+from ex4d.generate.wan.placing import free_cached, on_device
 from ex4d.generate.wan.plan import MemoryPlan, Mode
-from ex4d.generate.wan.sampling import denoise
+from ex4d.generate.wan.sampling import Mosaic, denoise, follow
 from ex4d.generate.wan.schedule import Schedule
 from ex4d.generate.wan.step_cache import FirstBlockCache
 from ex4d.generate.wan.streaming import BlockStreamer
+from ex4d.generate.wan.tiles import Layout
 from ex4d.generate.wan.vae import Tiling, WanVae
 from ex4d.progress import CancelToken, OnProgress
 from ex4d.weights.adapters import Ex4dCheckpoint, Lora, inject
@@ -53,6 +55,10 @@ class PipelineOptions:
     compile_blocks: bool = True
     prefer_cudnn: bool = True
     """Prefer cuDNN's attention over torch's default choice."""
+    keep_16bit: tuple[str, ...] = ()
+    """Layers that stay in 16 bits where the others become 8 bits; the plan does not count them."""
+    short_text: bool = False
+    """Count the prompt's padding tokens instead of attending to each; needs Triton."""
 
     @property
     def precision(self) -> Precision:
@@ -91,23 +97,30 @@ class WanPipeline:
             torch.cuda.empty_cache()
 
     def encode(
-        self, videos: GuideVideos, *, on_progress: OnProgress | None = None, cancel: CancelToken | None = None
+        self,
+        videos: GuideVideos,
+        *,
+        geometry: bool = True,
+        on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
     ) -> Encoded:
-        """The guides as conditions of the transformer."""
+        """The guides as conditions of the transformer; without ``geometry`` its tokens are left to be made later."""
         vae = self._vae()
         if self._image_encoder is None:
             source = self._sources.open("image_encoder")
             self._image_encoder = load_part(source, dtype=self._dtype, on_progress=on_progress, cancel=cancel)
             source.files.close()
-        with on_device([self._image_encoder], self.options.device):
-            return encode_guides(
+        with on_device([vae.model], self.options.device):
+            encoded = encode_guides(
                 videos,
                 vae=vae,
                 image_encoder=self._image_encoder,
-                geometry_encoder=self.geometry,
+                geometry_encoder=self.geometry if geometry else None,
                 on_progress=on_progress,
                 cancel=cancel,
             )
+        free_cached(self.options.device)
+        return encoded
 
     def latents(
         self,
@@ -125,6 +138,7 @@ class WanPipeline:
         """Denoise one window."""
         conditions = Conditions(encoded.y, encoded.clip_fea, encoded.geometry, tuple(contexts))
         with self.denoiser.shot(conditions, schedule, cancel=cancel) as shot:
+            free_cached(self.options.device)
             return denoise(
                 self.denoiser,
                 shot,
@@ -137,11 +151,39 @@ class WanPipeline:
                 cancel=cancel,
             )
 
+    def refined(
+        self,
+        encoded: Encoded,  # without geometry
+        contexts: Sequence[Tensor],
+        start: Tensor,  # [1, 3, N, H, W] -1..1: the frames to refine
+        noise: Tensor,  # [1, 16, T, h, w]
+        schedule: Schedule,
+        way: Layout,
+        *,
+        cfg_scale: float,
+        on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Tensor:  # [1, 16, T, h, w]
+        """Denoise one window in tiles, from frames that are noised to the schedule's first level."""
+        device, vae = self.options.device, self._vae()
+        with on_device([vae.model], device):
+            found = vae.encode(start, stage="encoding first pass", on_progress=on_progress, cancel=cancel)
+        latents = schedule.noised(found, noise.to(device=device, dtype=torch.float32))
+        del found
+        conditions = Conditions(encoded.y, encoded.clip_fea, None, tuple(contexts))
+        with self.denoiser.shot(conditions, schedule, cancel=cancel) as shot:
+            free_cached(device)
+            direction = Mosaic(self.denoiser, shot, cfg_scale, way, encoded.colour, encoded.mask, self.geometry)
+            return follow(direction, latents, schedule, on_progress=on_progress, cancel=cancel)
+
     def frames(
         self, latents: Tensor, *, on_progress: OnProgress | None = None, cancel: CancelToken | None = None
     ) -> Iterator[Tensor]:  # [1, 3, 1 or 4, H, W]
         """Decode, frame by frame."""
-        return self._vae().decode(latents, on_progress=on_progress, cancel=cancel)
+        free_cached(self.options.device)
+        vae = self._vae()
+        with on_device([vae.model], self.options.device):
+            yield from vae.decode(latents, on_progress=on_progress, cancel=cancel)
 
     def close(self) -> None:
         """Let go of every part; the device's memory is free once torch's cache is emptied after it."""
@@ -162,7 +204,7 @@ class WanPipeline:
             options = self.options
             dtype = torch.float32 if options.plan.vae_float32 or options.device.type == "cpu" else torch.bfloat16
             source = self._sources.open("vae")
-            model = load_part(source, dtype=dtype, device=options.device)
+            model = load_part(source, dtype=dtype, device="cpu" if options.plan.saving else options.device)
             source.files.close()
             tiling = Tiling() if options.plan.vae_tiled else None
             self.vae = WanVae(model, device=options.device, dtype=dtype, tiling=tiling)
@@ -180,7 +222,12 @@ class WanPipeline:
         if options.mode == "turbo":
             loras.append((self._sources.turbo(), 1.0))
         where = TransformerPlan(
-            options.device, self._dtype, fp8=plan.fp8, blocks_on_device=not streamed, conditioning_on_device=False
+            options.device,
+            self._dtype,
+            fp8=plan.fp8,
+            keep_16bit=options.keep_16bit,
+            blocks_on_device=not streamed,
+            conditioning_on_device=False,
         )
         model = load_transformer(source, where, loras=loras, on_progress=on_progress, cancel=cancel)
         source.files.close()
@@ -194,6 +241,8 @@ class WanPipeline:
             streamer=streamer,
             compile_blocks=options.compile_blocks and options.device.type == "cuda",
             prefer_cudnn=options.prefer_cudnn,
+            ffn_rows=plan.ffn_rows,
+            short_text=options.short_text,
         )
 
 

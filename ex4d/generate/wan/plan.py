@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ex4d.errors import DeviceMemoryError, SettingError
 
 Mode = Literal["exact", "fast", "fp8", "turbo"]
 Memory = Literal["auto", "resident", "fp8", "offload"]
+PlanName = Literal["resident", "fp8", "offload"]
 MODES: tuple[Mode, ...] = ("exact", "fast", "fp8", "turbo")
 MEMORY: tuple[Memory, ...] = ("auto", "resident", "fp8", "offload")
 
@@ -17,6 +18,10 @@ GIB = 1 << 30
 _SLOTS = 3
 _RESERVE = 700 << 20  # CUDA context, cuBLAS and cuDNN workspaces, fragmentation
 _CONDITIONING = 4  # of a block's 12 large matrices' worth: cross-attention keys and values, text and image
+_GEOMETRY_PARAMETERS, _GEOMETRY_WIDTH = 23_200_000, 1024  # EX-4D's encoder, float32
+_VAE_PARAMETERS, _CLIP_PARAMETERS = 127_000_000, 632_000_000
+FFN_ROWS = 4096
+"""Tokens that pass the feed-forward at once in the offload plan."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +57,35 @@ class ModelSize:
 class Workload:
     """What one window asks of the device."""
 
-    tokens: int  # latent frames * h/2 * w/2
+    tokens: int  # latent frames * h/2 * w/2, of what the transformer makes at once
     pixels: int  # H * W of one frame
     branches: int  # 2 with guidance, 1 without
+    tiles: int = 1
+    """Parts a frame is made in; with several, geometry is encoded for each in every step."""
+    cached: bool = False
+    """With the first-block cache."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
     """A decision, with the peak it is expected to reach on the device."""
 
-    name: Literal["resident", "fp8", "offload"]
+    name: PlanName
     fp8: bool
     resident_blocks: int
     vae_tiled: bool
     vae_float32: bool
     expected_peak: int  # bytes
+
+    @property
+    def saving(self) -> bool:
+        """Whether memory counts more than speed: parts leave the device between uses, large layers run in pieces."""
+        return self.name == "offload"
+
+    @property
+    def ffn_rows(self) -> int:
+        """Tokens that pass the feed-forward at once; 0 is all."""
+        return FFN_ROWS if self.saving else 0
 
     def __str__(self) -> str:
         weights = "8-bit" if self.fp8 else "16-bit"
@@ -74,38 +93,73 @@ class MemoryPlan:
         return f"{self.name} ({weights} weights{tiles}), about {self.expected_peak / GIB:.1f} GiB on the GPU"
 
 
-def steps_bytes(size: ModelSize, work: Workload, *, fp8: bool, resident_blocks: int, residual_bytes: int = 4) -> int:
-    """Peak of the denoising loop."""
-    per_block = size.block_parameters * (1 if fp8 else 2)
-    streamed = size.num_layers - resident_blocks
-    blocks = per_block * (resident_blocks + (_SLOTS if streamed else 0))
+@dataclass(frozen=True)
+class Phases:
+    """Bytes on the device at the peak of each phase of a run, in order, without what CUDA itself needs."""
+
+    loading: int
+    encoding: int
+    starting: int
+    denoising: int
+    decoding: int
+
+    @property
+    def peak(self) -> int:
+        """Of all of them."""
+        return max(self.loading, self.encoding, self.starting, self.denoising, self.decoding)
+
+
+def phases(plan: MemoryPlan, mode: Mode, size: ModelSize, work: Workload) -> Phases:
+    """What each phase needs under ``plan`` (whose expected peak is not looked at)."""
+    streamed = plan.resident_blocks < size.num_layers
+    blocks = size.block_parameters * (1 if plan.fp8 else 2) * (plan.resident_blocks + (_SLOTS if streamed else 0))
+    base = blocks + 4 * _GEOMETRY_PARAMETERS + 3000 * size.dim
+    vae = _VAE_PARAMETERS * (4 if plan.vae_float32 else 2)
+    kept = 0 if plan.saving else vae  # between its two turns
+    codec = vae + vae_bytes(work, tiled=plan.vae_tiled, float32=plan.vae_float32)
+    # Encoded guides: three layers' worth at the latents' full size, then the tokens.
+    geometry = 4 * work.tokens * (4 * 3 * _GEOMETRY_WIDTH + size.dim)
+    tokens = 4 * work.tokens * size.dim
     cross = 4 * size.dim * size.num_layers * (work.branches * size.text_tokens + size.image_tokens)
-    shot = 2 * size.conditioning_parameters  # one block's, borrowed at the start
-    activations = work.tokens * (size.dim * (2 * residual_bytes + 14) + size.ffn_dim * 4)
-    outer = 64 * size.dim * 12 + 4 * size.dim * work.tokens  # embeddings, geometry tokens
-    return blocks + cross + shot + activations + outer
+    embedders = 30 * size.dim**2 + 2 * size.conditioning_parameters  # time in float32; one block's, borrowed
+    denoising = cross + tokens + loop_bytes(size, work, residual_bytes=4 if mode == "exact" else 2, rows=plan.ffn_rows)
+    return Phases(
+        loading=base + (12 if plan.fp8 else 8) * size.dim * size.ffn_dim,  # the largest tensor, with its LoRA
+        encoding=base + max(vae + 2 * _CLIP_PARAMETERS + (64 << 20), codec, vae + (0 if work.tiles > 1 else geometry)),
+        starting=base + kept + cross + tokens + embedders,
+        denoising=base + kept + denoising + (geometry if work.tiles > 1 else 0),
+        decoding=base + codec,
+    )
+
+
+def loop_bytes(size: ModelSize, work: Workload, *, residual_bytes: int, rows: int) -> int:
+    """What a forward needs besides weights and the shot's constants: activations, and what is kept for later ones."""
+    stream = work.tokens * size.dim * residual_bytes
+    at_once = min(work.tokens, rows or work.tokens)
+    # Normed rows, queries, keys and values before and after rotation; the feed-forward's hidden rows.
+    activations = work.tokens * size.dim * (2 * residual_bytes + 14) + at_once * size.ffn_dim * 4
+    shared = work.tokens * size.dim * (residual_bytes + 2) if work.branches == 2 else 0
+    cached = stream * (2 * work.branches + 1) if work.cached else 0
+    return activations + shared + cached
 
 
 def vae_bytes(work: Workload, *, tiled: bool, float32: bool) -> int:
     """Peak of encoding or decoding: the convolutions' past and one chunk, about 12 kB a pixel in 16 bits.
 
-    Measured on an H200 at 512x512 with the other encoders beside it: 4.5 GiB in 16 bits, 7.2 GiB in 32.
+    Measured on an H200 at 512x512, decoding: 3.3 GiB in 16 bits, 6.1 GiB in 32, of which a quarter is workspace.
     """
     pixels = min(work.pixels, 384 * 384) if tiled else work.pixels
     return pixels * 12_000 * (2 if float32 else 1) + (600 << 20)
 
 
-def _plan(
-    name: Literal["resident", "fp8", "offload"], mode: Mode, size: ModelSize, work: Workload, free: int, resident: int
-) -> MemoryPlan:
-    fp8 = mode == "fp8" or name == "fp8"
-    residual = 4 if mode == "exact" else 2
-    loop = steps_bytes(size, work, fp8=fp8, resident_blocks=resident, residual_bytes=residual)
-    blocks = size.block_parameters * (1 if fp8 else 2) * (resident + (_SLOTS if resident < size.num_layers else 0))
-    float32 = mode == "exact"
-    tiled = blocks + vae_bytes(work, tiled=False, float32=float32) + _RESERVE > free
-    peak = max(loop, blocks + vae_bytes(work, tiled=tiled, float32=float32)) + _RESERVE
-    return MemoryPlan(name, fp8, resident, tiled, float32, peak)
+def make_plan(name: PlanName, mode: Mode, size: ModelSize, work: Workload, free: int, resident: int) -> MemoryPlan:
+    """The plan of that name with ``resident`` blocks on the device; the VAE runs in tiles where it would not fit."""
+    plan = MemoryPlan(name, mode == "fp8" or name == "fp8", resident, False, mode == "exact", 0)
+    need = phases(plan, mode, size, work)
+    if max(need.encoding, need.decoding) + _RESERVE > (0.9 * free if plan.saving else free):
+        plan = replace(plan, vae_tiled=True)
+        need = phases(plan, mode, size, work)
+    return replace(plan, expected_peak=need.peak + _RESERVE)
 
 
 def plans(mode: Mode, memory: Memory, size: ModelSize, work: Workload, free: int) -> list[MemoryPlan]:
@@ -118,9 +172,9 @@ def plans(mode: Mode, memory: Memory, size: ModelSize, work: Workload, free: int
     every = size.num_layers
     wanted: list[MemoryPlan] = []
     if memory in ("auto", "resident"):
-        wanted.append(_plan("resident", mode, size, work, free, every))
+        wanted.append(make_plan("resident", mode, size, work, free, every))
     if memory in ("auto", "fp8"):
-        wanted.append(_plan("fp8", mode, size, work, free, every))
+        wanted.append(make_plan("fp8", mode, size, work, free, every))
     if memory in ("auto", "offload"):
         wanted += _offload_plans(mode, size, work, free)
     fitting = [plan for plan in wanted if plan.expected_peak <= free]
@@ -138,8 +192,8 @@ def _offload_plans(mode: Mode, size: ModelSize, work: Workload, free: int) -> li
     """As many blocks resident as fit in nine tenths of ``free``, then none."""
     best = 0
     for resident in range(size.num_layers - _SLOTS, -1, -1):
-        if _plan("offload", mode, size, work, free, resident).expected_peak <= 0.9 * free:
+        if make_plan("offload", mode, size, work, free, resident).expected_peak <= 0.9 * free:
             best = resident
             break
     counts = [best, 0] if best else [0]
-    return [_plan("offload", mode, size, work, free, count) for count in counts]
+    return [make_plan("offload", mode, size, work, free, count) for count in counts]

@@ -1,16 +1,22 @@
-"""The denoising loop: noise from the seed, guidance, Euler steps, progress, cancel."""
+"""The denoising loop: noise from the seed, guidance, tiles, Euler steps, progress, cancel."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ex4d.generate.wan.blending import Blender
+from ex4d.generate.wan.constants import SPATIAL
 from ex4d.generate.wan.denoiser import Shot, StepStart, WanDenoiser
+from ex4d.generate.wan.geometry import GeometryEncoder
 from ex4d.generate.wan.schedule import Schedule
 from ex4d.generate.wan.step_cache import FirstBlockCache
+from ex4d.generate.wan.tiles import Layout
 from ex4d.progress import CancelToken, OnProgress, check, report
 
 OnStep = Callable[[int, Tensor], None]
@@ -20,6 +26,86 @@ OnStep = Callable[[int, Tensor], None]
 def initial_noise(seed: int, shape: tuple[int, ...]) -> Tensor:
     """Unit noise in float32, drawn on the CPU so that it is the same on every device."""
     return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float32)
+
+
+class Direction(Protocol):
+    """Which way a step goes, from data to noise."""
+
+    @property
+    def parts(self) -> int:
+        """How often ``done`` is called in a step."""
+        ...
+
+    def __call__(
+        self, latents: Tensor, step: int, done: Callable[[], None], cancel: CancelToken | None
+    ) -> Tensor:  # like latents
+        """Raises Cancelled within one forward of being asked."""
+        ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The direction of a picture the transformer sees at once.
+
+    With two contexts in the shot, the branches run one after the other and are combined in float32:
+    ``negative + cfg_scale * (positive - negative)``.
+    """
+
+    denoiser: WanDenoiser
+    shot: Shot
+    cfg_scale: float
+    cache: FirstBlockCache | None = None
+    parts: int = 1
+
+    def __call__(self, latents: Tensor, step: int, done: Callable[[], None], cancel: CancelToken | None) -> Tensor:
+        """See :class:`Direction`."""
+        check(cancel)
+        guided = len(self.shot.cross) > 1 and self.cfg_scale != 1.0
+        start = StepStart() if guided else None
+        velocity = self.denoiser.velocity(self.shot, latents, step, 0, start=start, cache=self.cache)
+        _wait(self.denoiser.device)
+        if guided:
+            check(cancel)
+            negative = self.denoiser.velocity(self.shot, latents, step, 1, start=start, cache=self.cache)
+            velocity = negative + self.cfg_scale * (velocity - negative)
+            _wait(self.denoiser.device)
+        done()
+        return velocity
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """The direction of a larger picture: of overlapping tiles, blended, each for the transformer a picture of its own.
+
+    The tiles share one set of latents, so after every step they agree again where they overlap. Frame 0's picture, the
+    prompts and the time are the same for all (the shot's, which was given no geometry); each has its own guides.
+    """
+
+    denoiser: WanDenoiser
+    shot: Shot
+    cfg_scale: float
+    way: Layout
+    colour: Tensor  # [1, 16, T, h, w] latents of the guides
+    mask: Tensor
+    encoder: GeometryEncoder
+
+    @property
+    def parts(self) -> int:
+        """Tiles."""
+        return len(self.way.tiles)
+
+    def __call__(self, latents: Tensor, step: int, done: Callable[[], None], cancel: CancelToken | None) -> Tensor:
+        """See :class:`Direction`."""
+        blender = Blender(latents.shape, latents.device)
+        for tile in self.way.tiles:
+            check(cancel)
+            rows = slice(tile.top // SPATIAL, tile.bottom // SPATIAL)
+            columns = slice(tile.left // SPATIAL, tile.right // SPATIAL)
+            part, y, colour, mask = (x[..., rows, columns] for x in (latents, self.shot.y, self.colour, self.mask))
+            with self.denoiser.part(self.shot, y, self.encoder(colour, mask)) as shot:
+                velocity = Whole(self.denoiser, shot, self.cfg_scale)(part, step, done, cancel)
+            blender.add(velocity, rows.start, columns.start, self.way.overlap // SPATIAL)
+        return blender.result()
 
 
 def denoise(
@@ -34,30 +120,36 @@ def denoise(
     on_progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
 ) -> Tensor:  # [1, 16, T, h, w] float32
-    """Latents of the finished clip.
-
-    With two contexts in the shot, the branches run one after the other and are combined in float32:
-    ``negative + cfg_scale * (positive - negative)``. Raises Cancelled within one forward of being asked.
-    """
+    """Latents of a finished clip, made whole from noise. Raises Cancelled within one forward of being asked."""
+    direction = Whole(denoiser, shot, cfg_scale, cache)
     latents = noise.to(device=denoiser.device, dtype=torch.float32)
-    guided = len(shot.cross) > 1 and cfg_scale != 1.0
-    started, steps = time.monotonic(), len(schedule)
+    return follow(direction, latents, schedule, on_step=on_step, on_progress=on_progress, cancel=cancel)
+
+
+def follow(
+    direction: Direction,
+    latents: Tensor,  # [1, 16, T, h, w] float32 at the schedule's first noise level
+    schedule: Schedule,
+    *,
+    on_step: OnStep | None = None,
+    on_progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+) -> Tensor:  # like latents, without noise
+    """Euler steps along ``direction``. Raises Cancelled within one forward of being asked."""
+    steps, done = len(schedule) * direction.parts, 0
+    started = time.monotonic()
     report(on_progress, "denoising", 0, steps)
-    for step in range(steps):
-        check(cancel)
-        start = StepStart() if guided else None
-        velocity = denoiser.velocity(shot, latents, step, 0, start=start, cache=cache)
-        _wait(denoiser.device)
-        if guided:
-            check(cancel)
-            negative = denoiser.velocity(shot, latents, step, 1, start=start, cache=cache)
-            velocity = negative + cfg_scale * (velocity - negative)
-        latents = schedule.step(latents, velocity, step)
-        _wait(denoiser.device)
+
+    def one_done() -> None:
+        nonlocal done
+        done += 1
+        left = (time.monotonic() - started) / done * (steps - done)
+        report(on_progress, "denoising", done, steps, f"about {left:.0f} s left" if left >= 1 else "")
+
+    for step in range(len(schedule)):
+        latents = schedule.step(latents, direction(latents, step, one_done, cancel), step)
         if on_step is not None:
             on_step(step, latents)
-        left = (time.monotonic() - started) / (step + 1) * (steps - step - 1)
-        report(on_progress, "denoising", step + 1, steps, f"about {left:.0f} s left" if left >= 1 else "")
     return latents
 
 

@@ -42,6 +42,19 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.sigmas)
 
+    def last(self, count: int) -> Schedule:
+        """The last ``count`` steps alone."""
+        return Schedule(self.sigmas[-count:])
+
+    def noised(
+        self,
+        latents: Tensor,  # any shape, float32, without noise
+        noise: Tensor,  # same shape, unit
+    ) -> Tensor:
+        """The latents at the first step's noise level."""
+        sigma = float(self.sigmas[0])
+        return (1 - sigma) * latents + sigma * noise
+
     def step(
         self,
         latents: Tensor,  # any shape, float32

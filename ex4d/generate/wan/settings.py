@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
-from ex4d.generate.base import Setting
+from ex4d.generate.base import EngineInfo, Setting
 from ex4d.generate.wan.constants import NEGATIVE_PROMPT, PROMPT, TURBO_STEPS, WINDOW
 from ex4d.generate.wan.plan import MEMORY, MODES
 
@@ -33,6 +35,22 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("erode_mask", "bool", True, "Shrink each mask frame by a random 2 to 8 pixels, as in training."),
     Setting("window", "int", WINDOW, "Frames made at once, 4n+1; longer clips are made in windows.", 5, 161),
     Setting("overlap", "int", 9, "Frames two windows share and are blended over.", minimum=1, maximum=48),
+    Setting(
+        "two_pass",
+        "bool",
+        True,
+        "Make pictures beyond 1280x720 pixels smaller first and refine them in tiles; off: in one go, which needs far "
+        "more memory and a model that knows such sizes.",
+    ),
+    Setting(
+        "refine",
+        "float",
+        0.3,
+        "Share of the steps that the second pass runs again at full size: more draws more detail and keeps less of "
+        "the first pass.",
+        minimum=0.1,
+        maximum=0.9,
+    ),
     Setting(
         "lead_in",
         "bool",
@@ -64,6 +82,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("keep_loaded", "bool", False, "Keep the model on the GPU between takes."),
 )
 
+NAME = "wan"
+TITLE = "EX-4D on Wan 2.1"
+LICENCE = "Apache-2.0 (Wan 2.1 and EX-4D weights)"
+
+
+def validated(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings with defaults filled in. Raises SettingError for an unknown name or a bad value."""
+    return EngineInfo(NAME, TITLE, SETTINGS, LICENCE).validated(settings)
+
 
 def guided(settings: dict[str, Any]) -> bool:
     """Whether the negative prompt takes part."""
@@ -73,3 +100,8 @@ def guided(settings: dict[str, Any]) -> bool:
 def step_count(settings: dict[str, Any]) -> int:
     """Denoising steps of the mode."""
     return TURBO_STEPS if settings["mode"] == "turbo" else int(settings["steps"])
+
+
+def refining_steps(settings: dict[str, Any]) -> int:
+    """Steps of the second pass, where there is one."""
+    return max(1, math.ceil(settings["refine"] * step_count(settings)))

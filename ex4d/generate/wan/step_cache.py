@@ -5,8 +5,10 @@ The idea is ParaAttention's (also in diffusers); the threshold is the user's cho
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -18,24 +20,35 @@ class FirstBlockCache:
     """Largest relative change of the first block's addition that still counts as the same; 0 never reuses."""
     skipped: int = 0
     """Forwards that were cut short."""
-    _first: dict[int, Tensor] = field(default_factory=dict)
-    _rest: dict[int, Tensor] = field(default_factory=dict)
+    _first: dict[Hashable, Tensor] = field(default_factory=dict)
+    _rest: dict[Hashable, Tensor] = field(default_factory=dict)
 
-    def reuse(
+    def after(
         self,
-        branch: int,
-        added: Tensor,  # [1, tokens, dim] by the first block in this step
-    ) -> Tensor | None:
-        """What the other blocks added last time, if the first one does nearly the same as then."""
-        before = self._first.get(branch)
-        if before is None or branch not in self._rest:
-            return None
-        change = (added.float() - before.float()).abs().mean() / before.float().abs().mean().clamp_min(1e-12)
-        if float(change) >= self.threshold:
-            return None
-        self.skipped += 1
-        return self._rest[branch]
+        branch: Hashable,
+        before: Tensor,  # [1, tokens, dim] residual stream before the first block
+        first: Tensor,  # after it
+        rest: Callable[[], Tensor],  # the stream after all blocks
+        *,
+        computed: bool,
+    ) -> Tensor:  # [1, tokens, dim]
+        """The stream after all blocks: remembered if the first one does nearly the same as then, else computed.
 
-    def keep(self, branch: int, added: Tensor, rest: Tensor) -> None:
-        """Remember a full step."""
-        self._first[branch], self._rest[branch] = added, rest
+        ``computed`` True computes in any case. ``branch`` names what is compared with what: one forward of a step.
+        """
+        added = first - before
+        if not computed and self._alike(branch, added):
+            self.skipped += 1
+            return first + self._rest[branch]
+        found = rest()
+        self._first[branch], self._rest[branch] = added, found - first
+        return found
+
+    def _alike(self, branch: Hashable, added: Tensor) -> bool:
+        """Whether the first block's addition changed by less than the threshold since the last full step."""
+        kept = self._first.get(branch)
+        if kept is None:
+            return False
+        change = torch.linalg.vector_norm(added - kept, 1, dtype=torch.float32)
+        size = torch.linalg.vector_norm(kept, 1, dtype=torch.float32)
+        return float(change / size.clamp_min(1e-12)) < self.threshold

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ex4d.errors import ShapeError
+from ex4d.generate.wan.blending import Blender
 from ex4d.generate.wan.constants import SPATIAL, TEMPORAL
 from ex4d.progress import CancelToken, OnProgress, check, report
 
@@ -57,7 +58,7 @@ class WanVae:
         if count % TEMPORAL != 1 or height % SPATIAL or width % SPATIAL:
             raise ShapeError(f"The VAE takes 4n+1 frames with sides in eights, got {count} of {width}x{height}.")
         tiles = self._tiles(height, width)
-        blender = _Blender(16, (count - 1) // TEMPORAL + 1, height // SPATIAL, width // SPATIAL, self.device)
+        blender = Blender((1, 16, (count - 1) // TEMPORAL + 1, height // SPATIAL, width // SPATIAL), self.device)
         chunks = [(0, 1)] + [(i, i + TEMPORAL) for i in range(1, count, TEMPORAL)]
         with torch.no_grad():
             for done, (top, bottom, left, right) in enumerate(tiles):
@@ -92,7 +93,7 @@ class WanVae:
             yield from self._stream(latents, on_progress, cancel, 0, 1)
             return
         count = (latents.shape[2] - 1) * TEMPORAL + 1
-        blender = _Blender(3, count, height, width, torch.device("cpu"))
+        blender = Blender((1, 3, count, height, width), torch.device("cpu"))
         for done, (top, bottom, left, right) in enumerate(tiles):
             part = latents[..., top // SPATIAL : bottom // SPATIAL, left // SPATIAL : right // SPATIAL]
             frames = [f.cpu() for f in self._stream(part, on_progress, cancel, done, len(tiles))]
@@ -132,44 +133,6 @@ class WanVae:
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
-
-
-class _Blender:
-    """Adds overlapping tiles up, each weighted by its distance from its edge, and divides by the weights."""
-
-    def __init__(self, channels: int, count: int, height: int, width: int, device: torch.device):
-        self._shape = (1, channels, count, height, width)
-        self._device = device
-        self._sum: Tensor | None = None
-        self._weight = torch.zeros(height, width, device=device)
-
-    def add(self, tile: Tensor, top: int, left: int, ramp: int) -> None:
-        height, width = tile.shape[3:]
-        if tile.shape == self._shape:
-            self._sum, self._weight = tile, torch.ones_like(self._weight)
-            return
-        if self._sum is None:
-            self._sum = torch.zeros(self._shape, device=self._device)
-        rows = _edge_weight(top, height, self._shape[3], ramp, self._device)
-        weight = rows[:, None] * _edge_weight(left, width, self._shape[4], ramp, self._device)[None, :]
-        self._sum[..., top : top + height, left : left + width] += tile.to(self._device) * weight
-        self._weight[top : top + height, left : left + width] += weight
-
-    def result(self) -> Tensor:
-        if self._sum is None:
-            raise ShapeError("No tile was added.")
-        return self._sum / self._weight
-
-
-def _edge_weight(start: int, length: int, total: int, ramp: int, device: torch.device) -> Tensor:
-    """1 inside, falling linearly over ``ramp`` towards edges that are not the picture's own."""
-    at = torch.arange(length, device=device, dtype=torch.float32) + 0.5
-    weight = torch.ones(length, device=device)
-    if start > 0:
-        weight = torch.minimum(weight, at / ramp)
-    if start + length < total:
-        weight = torch.minimum(weight, (length - at) / ramp)
-    return weight
 
 
 def _count_convs(module: Any) -> int:

