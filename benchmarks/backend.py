@@ -1,238 +1,164 @@
-"""How fast the backend moves results, beside bare pyzmq with zero copy in the same run; prints JSON.
+"""How fast the backend moves results, beside bare pyzmq with zero copy in the same run; prints JSON, then a table.
 
-    python benchmarks/backend.py [--rounds 15] [--skip-curve] [--output FILE]
+    python benchmarks/backend.py [--rounds 30] [--skip-curve] [--output FILE] [--check]
 
-49 RGB frames of 512x512 lie on disk as the result of a job (written by the worker's own recorder); a real server
+49 RGB frames of 512x512 lie on disk as the results of jobs (written by the worker's own recorder); a real server
 process streams them to a real client. Bare pyzmq (ROUTER to DEALER, no copies, no checks, no disk) sends buffers of the
-same sizes from one process to another. Rounds of the two alternate, so that a busy machine is busy for both. A second
-client, in a process of its own, asks small questions while the transfer runs; then running jobs are cancelled.
+same sizes from one process to another. Every round moves the clip with both, one right after the other, in turns which
+goes first; the figure is the median of the rounds' ratios, and all of them are in the JSON. A second client, in a
+process of its own, asks small questions while clips go out and come in; then jobs are cancelled while they run. CPU
+time by thread is there too: it says where time goes also on a busy machine. With --check a missed bar is exit code 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing as mp
 import os
 import platform
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import psutil
 import zmq
+from backend_parts import (
+    CLIP_BYTES,
+    FRAMES,
+    HEIGHT,
+    LONG_JOB,
+    LONG_REPEATS,
+    SPAWN,
+    WIDTH,
+    CpuMeter,
+    bare_once,
+    bare_receiver,
+    connected,
+    job_name,
+    server,
+)
 
-from ex4d_backend.internal import item_file
-from ex4d_backend.keys import KeyRing
-from ex4d_backend.recording import Recorder
-from ex4d_backend.store import JobStore
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
-from ex4d_protocol.events import ItemReceived
+from ex4d_protocol.events import Event, ItemReceived, JobChanged
 from ex4d_protocol.requests import BuildMesh, ClipSpec, Media
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-FRAMES, HEIGHT, WIDTH = 49, 512, 512
-FRAME_BYTES = HEIGHT * WIDTH * 3
-JOB, LONG_JOB, OWNER = "benchmark-frames", "benchmark-long", "benchmark-client"
-REPEATS = 25
-"""The long job has the same frames so many times: nearly 1 GB, so that questions meet a transfer under way."""
-SPAWN = mp.get_context("spawn")
+BARS = {"share_of_bare": 0.75, "round_trip_p99_ms": 5.0, "cancel_p99_ms": 50.0}
 
 
-def write_jobs(folder: Path, owner: str) -> None:
-    """Two finished jobs of ``owner`` in a data folder, their raw frames written as a worker writes them."""
-    (folder / "jobs").mkdir(parents=True)
-    store = JobStore(folder / "jobs.sqlite")
-    rng = np.random.default_rng(0)
-    first: Path | None = None
-    for job_id, repeats in ((JOB, 1), (LONG_JOB, REPEATS)):
-        job = store.add(job_id, owner=owner, title="benchmark", kind="Generate", priority=0, request=b"")
-        items = folder / "jobs" / job.folder_name / "items-1"
-        described: list[Any] = []
-        if first is None:
-            first, recorder = items, Recorder(items, job_id, described.append)
-            for i in range(FRAMES):
-                recorder.array("frame", i, rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))
-            template = described
-        items.mkdir(parents=True, exist_ok=True)
-        for i in range(FRAMES * repeats):
-            if items != first:
-                os.link(first / item_file(i % FRAMES), items / item_file(i))
-            fields = {**msgspec.structs.asdict(template[i % FRAMES]), "type": "Item", "attempt": 1}
-            fields |= {"job_id": job_id, "index": i, "frame": i}
-            store.add_item(job, msgspec.convert(fields, m.Item))
-        store.set_phase(job, "done")
-    store.close()
-
-
-# --- bare pyzmq -----------------------------------------------------------------------------------------------
-
-
-def bare_sender(ports: Any, keys: tuple[bytes, bytes] | None) -> None:
-    context = zmq.Context()
-    socket = context.socket(zmq.ROUTER)
-    if keys:
-        socket.curve_server, (socket.curve_publickey, socket.curve_secretkey) = True, keys
-    ports.put(socket.bind_to_random_port("tcp://127.0.0.1"))
-    rng = np.random.default_rng(0)
-    buffers = [rng.integers(0, 256, FRAME_BYTES, np.uint8) for _ in range(FRAMES)]
-    while True:
-        identity, word = socket.recv_multipart()
-        if word == b"quit":
-            break
-        for buffer in buffers:
-            socket.send_multipart([identity, buffer], copy=False)
-    context.destroy(linger=1000)
-
-
-@contextmanager
-def bare_receiver(*, curve: bool) -> Iterator[zmq.Socket[Any]]:
-    """A DEALER connected to :func:`bare_sender` in another process."""
-    keys, ports = zmq.curve_keypair() if curve else None, SPAWN.Queue()
-    process = SPAWN.Process(target=bare_sender, args=(ports, keys))
-    process.start()
-    context = zmq.Context()
-    socket = context.socket(zmq.DEALER)
-    if keys:
-        socket.curve_serverkey = keys[0]
-        socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
-    socket.connect(f"tcp://127.0.0.1:{ports.get(timeout=60)}")
-    try:
-        yield socket
-    finally:
-        socket.send(b"quit")
-        process.join()
-        context.destroy(linger=0)
-
-
-def bare_once(socket: zmq.Socket[Any]) -> float:
-    """Seconds for all frames."""
-    started = time.perf_counter()
-    socket.send(b"go")
-    frames = [socket.recv(copy=False) for _ in range(FRAMES)]
-    elapsed = time.perf_counter() - started
-    assert sum(len(frame.buffer) for frame in frames) == FRAMES * FRAME_BYTES
-    return elapsed
-
-
-# --- the backend ----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def server(folder: Path, *, curve: bool) -> Iterator[tuple[psutil.Process, str, dict[str, Any]]]:
-    """A server process on ``folder``: the process, its address and the client's keys."""
-    data, port_file = folder / "data", folder / "port"
-    keys: dict[str, Any] = {}
-    if curve:
-        values = {k: v.encode() for k, v in tomllib.loads(KeyRing(data).new("benchmark")).items()}
-        keys = {"server_key": values["server_key"], "keypair": (values["public_key"], values["secret_key"])}
-    write_jobs(data, "benchmark" if curve else OWNER)
-    environment = {**os.environ, "EX4D_BACKEND_CURVE": str(curve).lower(), "EX4D_BACKEND_THREADS": "2"}
-    command = [sys.executable, "-m", "ex4d_backend", "--address", "tcp://127.0.0.1:auto", "--device", "cpu"]
-    command += ["--data-dir", str(data), "--port-file", str(port_file), "--log-level", "warning"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    while not port_file.exists():
-        if process.poll() is not None:
-            raise SystemExit("the backend did not start")
-        time.sleep(0.02)
-    try:
-        yield psutil.Process(process.pid), port_file.read_text().strip(), keys
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-
-
-def connected(address: str, keys: dict[str, Any]) -> Client:
-    client = Client(address, client_name="benchmark", client_id=OWNER, **keys)
-    client.connect()
-    client.wait_connected()
-    return client
-
-
-def fetch_once(address: str, keys: dict[str, Any], job: str = JOB) -> float:
-    """Seconds for all frames, from the request to the end of the results; every checksum is checked."""
-    client = connected(address, keys)
+def fetch_once(client: Client, job: str, size: int = CLIP_BYTES) -> float:
+    """Seconds for all items of a finished job, from the request to the end of the results; all checksums checked."""
     sizes: list[int] = []
     client.follow(job, fetch=False)
-    client.wait_for(lambda e: getattr(e, "job_id", "") == job, 10)
+    client.wait_for(lambda e: getattr(e, "job_id", "") == job, 60)
     started = time.perf_counter()
     client.fetch(job)
-    client.wait_job(job, 60, on_event=lambda e: sizes.append(len(e.data)) if isinstance(e, ItemReceived) else None)
+    client.wait_job(job, 120, on_event=lambda e: sizes.append(len(e.data)) if isinstance(e, ItemReceived) else None)
     elapsed = time.perf_counter() - started
-    client.close()
-    assert sum(sizes) == FRAMES * FRAME_BYTES * (REPEATS if job == LONG_JOB else 1), sizes
+    assert sum(sizes) == size, sizes
     return elapsed
 
 
 def upload_once(address: str, keys: dict[str, Any], seed: int) -> float:
     """Seconds for as many bytes the other way, hashed on both sides."""
-    data = np.random.default_rng(seed + 1).integers(0, 256, FRAMES * FRAME_BYTES, np.uint8)
+    data = np.random.default_rng(seed + 1).integers(0, 256, CLIP_BYTES, np.uint8)
     client = connected(address, keys)
     started = time.perf_counter()
-    client.wait_uploaded(client.upload(data.data), 60)
+    client.wait_uploaded(client.upload(data.data), 120)
     elapsed = time.perf_counter() - started
     client.close()
     return elapsed
 
 
+def compare(client: Client, socket: zmq.Socket[Any], server_pid: int, bare_pid: int, rounds: int) -> dict[str, Any]:
+    """The clip by the backend and by bare pyzmq, round by round."""
+    bare_once(socket)  # warm both
+    fetch_once(client, job_name(0))
+    bare, ours = [], []
+    bare_cpu, our_cpu = CpuMeter(bare_pid), CpuMeter(server_pid)
+    for k in range(1, rounds + 1):
+        for which in ("bare", "ours") if k % 2 else ("ours", "bare"):
+            if which == "bare":
+                with bare_cpu:
+                    bare.append(bare_once(socket))
+            else:
+                with our_cpu:
+                    ours.append(fetch_once(client, job_name(k)))
+    ratios = [b / o for b, o in zip(bare, ours, strict=True)]
+    return {
+        "share_of_bare": round(statistics.median(ratios), 3),
+        "ratios": [round(r, 3) for r in ratios],
+        "bare_pyzmq_gb_s": gb_s(bare),
+        "backend_gb_s": gb_s(ours),
+        "cpu_ms_per_clip": {"bare_pyzmq": bare_cpu.ms_per(rounds), "backend": our_cpu.ms_per(rounds)},
+    }
+
+
 def ask_all_the_time(address: str, keys: dict[str, Any], ready: Any, going: Any, results: Any) -> None:
-    client = Client(address, client_name="asker", **keys)
-    client.connect()
-    client.wait_connected()
-    for _ in range(20):
+    """In a process of its own: the seconds of each small question while ``going`` is set."""
+    client = connected(address, keys, client_id="benchmark-asker")
+    for _ in range(50):
         client.ask(m.Ping())  # the first ones are of a cold process
     ready.set()
     going.wait()
     times = []
     while going.is_set():
         started = time.perf_counter()
-        client.ask(m.Ping())
+        client.ask(m.Ping(), 60)
         times.append(time.perf_counter() - started)
-        time.sleep(0.002)
+        time.sleep(0.001)
     client.close()
     results.put(times)
 
 
-def round_trips(address: str, keys: dict[str, Any], transfers: int) -> list[float]:
-    """Seconds of each small question while large transfers run."""
-    ready, going, results = SPAWN.Event(), SPAWN.Event(), SPAWN.Queue()
-    asker = SPAWN.Process(target=ask_all_the_time, args=(address, keys, ready, going, results))
-    asker.start()
-    ready.wait(60)
-    going.set()
-    for _ in range(transfers):
-        fetch_once(address, keys, LONG_JOB)
-    going.clear()
-    times = results.get(timeout=60)
-    asker.join()
-    return times
+def round_trips(address: str, keys: dict[str, Any], seconds: float) -> tuple[list[float], list[float]]:
+    """Seconds of each small question while clips go out for ``seconds``, and while they come in."""
+    found = []
+    for direction in ("out", "in"):
+        ready, going, results = SPAWN.Event(), SPAWN.Event(), SPAWN.Queue()
+        asker = SPAWN.Process(target=ask_all_the_time, args=(address, keys, ready, going, results))
+        asker.start()
+        ready.wait(120)
+        end, seed = time.perf_counter() + seconds, 1000
+        going.set()
+        while time.perf_counter() < end:
+            seed += 1
+            if direction == "out":
+                client = connected(address, keys)
+                fetch_once(client, LONG_JOB, CLIP_BYTES * LONG_REPEATS)
+                client.close()
+            else:
+                upload_once(address, keys, seed)
+        going.clear()
+        found.append(results.get(timeout=120))
+        asker.join()
+    return found[0], found[1]
+
+
+def in_phase(job: str, phase: str) -> Callable[[Event], bool]:
+    """Whether an event says that the job is in that phase."""
+    return lambda event: isinstance(event, JobChanged) and event.job_id == job and event.state.phase == phase
 
 
 def cancel_times(address: str, keys: dict[str, Any], count: int) -> list[float]:
     """Seconds from sending a cancel of a running job to the server's acceptance."""
     client = connected(address, keys)
-    video, depth = (client.wait_uploaded(client.upload(EXAMPLES / n), 30).ref for n in ("clip.mp4", "depth.npz"))
+    video, depth = (client.wait_uploaded(client.upload(EXAMPLES / n), 60).ref for n in ("clip.mp4", "depth.npz"))
     source = ClipSpec(video=Media(kind="video", blobs=(video,)), depth=Media(kind="npz", blobs=(depth,)))
     times = []
     for i in range(count):
         # Another frame rate is another clip: the job must read it anew and is still running when it is cancelled.
         job = client.submit(BuildMesh(clip=msgspec.structs.replace(source, fps=10.0 + i)), fetch=False)
-        client.wait_for(lambda e, j=job: getattr(e, "job_id", "") == j and e.state.phase == "running", 60)
+        client.wait_for(in_phase(job, "running"), 120)
         started = time.perf_counter()
         client.ask(m.CancelJob(job_id=job))
         times.append(time.perf_counter() - started)
-        client.wait_for(lambda e, j=job: getattr(e, "job_id", "") == j and e.state.phase == "cancelled", 30)
+        client.wait_for(in_phase(job, "cancelled"), 60)
     client.close()
     return times
 
@@ -242,64 +168,105 @@ def cancel_times(address: str, keys: dict[str, Any], count: int) -> list[float]:
 
 def in_ms(values: list[float]) -> dict[str, float]:
     p50, p99 = np.percentile(values, [50, 99]) * 1000
-    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2), "n": len(values)}
+    worst = round(max(values) * 1000, 2)
+    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2), "max": worst, "n": len(values)}
 
 
 def gb_s(seconds: list[float]) -> dict[str, float]:
-    size = FRAMES * FRAME_BYTES / 1e9
+    size = CLIP_BYTES / 1e9
     return {"median": round(size / statistics.median(seconds), 3), "best": round(size / min(seconds), 3)}
 
 
-def measure(folder: Path, *, curve: bool, rounds: int, cancels: int) -> dict[str, Any]:
-    with server(folder, curve=curve) as (process, address, keys), bare_receiver(curve=curve) as socket:
-        bare_once(socket), fetch_once(address, keys)  # warm both
-        bare, ours = [], []
-        for _ in range(rounds):
-            bare.append(bare_once(socket))
-            ours.append(fetch_once(address, keys))
-        uploads = [upload_once(address, keys, seed) for seed in range(min(rounds, 5))]
-        trips = round_trips(address, keys, 2 if curve else 5)
+def measure(folder: Path, *, curve: bool, rounds: int, seconds: float, cancels: int) -> dict[str, Any]:
+    """Everything, with or without encryption on both sides."""
+    with (
+        server(folder, curve=curve, jobs=rounds + 1) as (process, address, keys),
+        bare_receiver(curve=curve) as (socket, bare_pid),
+    ):
+        client = connected(address, keys)
+        moved = compare(client, socket, process.pid, bare_pid, rounds)
+        client.close()
+        uploads = [upload_once(address, keys, seed) for seed in range(5)]
+        going_out, coming_in = round_trips(address, keys, seconds)
         stopped = cancel_times(address, keys, cancels)
         resident = process.memory_info().rss
     return {
-        "bare_pyzmq_gb_s": gb_s(bare),
-        "backend_gb_s": gb_s(ours),
-        "share_of_bare": {
-            "median": round(statistics.median(bare) / statistics.median(ours), 3),
-            "best": round(min(bare) / min(ours), 3),  # what other programs on the machine disturb least
-        },
+        **moved,
         "upload_gb_s": gb_s(uploads),
-        "round_trip_during_transfer_ms": in_ms(trips),
+        "round_trip_while_sending_ms": in_ms(going_out),
+        "round_trip_while_receiving_ms": in_ms(coming_in),
         "cancel_accepted_ms": in_ms(stopped),
         "server_resident_mib": resident >> 20,
     }
 
 
+def verdicts(found: dict[str, Any]) -> dict[str, bool]:
+    """Which bars one part of the report meets."""
+    trips = (found["round_trip_while_sending_ms"], found["round_trip_while_receiving_ms"])
+    return {
+        "share_of_bare": found["share_of_bare"] >= BARS["share_of_bare"],
+        "round_trip_p99_ms": all(t["p99"] <= BARS["round_trip_p99_ms"] for t in trips),
+        "cancel_p99_ms": found["cancel_accepted_ms"]["p99"] <= BARS["cancel_p99_ms"],
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as a Markdown table, one column for each kind of connection."""
+    kinds = [k for k in ("plain", "curve") if k in report]
+    rows = {
+        "share of bare pyzmq (bar 0.75)": lambda r: f"{r['share_of_bare']:.2f}",
+        "backend, bare pyzmq (GB/s, medians)": lambda r: (
+            f"{r['backend_gb_s']['median']:.2f}, {r['bare_pyzmq_gb_s']['median']:.2f}"
+        ),
+        "upload, hashed on both sides (GB/s)": lambda r: f"{r['upload_gb_s']['median']:.2f}",
+        "small request while sending, p50, p99 (ms; bar 5)": lambda r: "{p50:.2f}, {p99:.2f}".format(
+            **r["round_trip_while_sending_ms"]
+        ),
+        "small request while receiving, p50, p99 (ms; bar 5)": lambda r: "{p50:.2f}, {p99:.2f}".format(
+            **r["round_trip_while_receiving_ms"]
+        ),
+        "cancel accepted, p50, p99 (ms; bar 50)": lambda r: "{p50:.2f}, {p99:.2f}".format(**r["cancel_accepted_ms"]),
+        "memory of the server (MiB)": lambda r: str(r["server_resident_mib"]),
+    }
+    lines = [f"| what | {' | '.join(kinds)} |", "|---|" + "---|" * len(kinds)]
+    lines += [f"| {name} | {' | '.join(cell(report[k]) for k in kinds)} |" for name, cell in rows.items()]
+    return "\n".join(lines)
+
+
 def main() -> None:
+    """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--cancels", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of questions, in each direction")
+    parser.add_argument("--cancels", type=int, default=100)
     parser.add_argument("--skip-curve", action="store_true")
     parser.add_argument("--output", type=Path, help="also write the JSON there")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     args = parser.parse_args()
     report: dict[str, Any] = {
         "frames": [FRAMES, HEIGHT, WIDTH, 3],
-        "megabytes": round(FRAMES * FRAME_BYTES / 1e6, 1),
+        "megabytes": round(CLIP_BYTES / 1e6, 1),
         "rounds": args.rounds,
         "cores": os.cpu_count(),
         "load_before": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "pyzmq": zmq.__version__,
+        "bars": BARS,
     }
-    for curve in (False, True)[: 1 if args.skip_curve else 2]:
+    for name in ("plain",) if args.skip_curve else ("plain", "curve"):
         with tempfile.TemporaryDirectory() as folder:
-            name = "curve" if curve else "plain"
-            report[name] = measure(Path(folder), curve=curve, rounds=args.rounds, cancels=args.cancels)
+            found = measure(
+                Path(folder), curve=name == "curve", rounds=args.rounds, seconds=args.seconds, cancels=args.cancels
+            )
+        report[name] = {**found, "met": verdicts(found)}
     text = json.dumps(report, indent=1)
     print(text)
+    print(table(report))
     if args.output is not None:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(text + "\n", encoding="utf-8")
+    if args.check and not all(v for k in ("plain", "curve") if k in report for v in report[k]["met"].values()):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -78,6 +79,7 @@ def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | No
     from ex4d_backend.server import Server
 
     start_logging(settings.log_level, settings.log_format)
+    sys.setswitchinterval(0.0005)  # the loop must not wait long for a thread that hashes or deletes
     server = Server(settings, still_wanted=_parent_watch(parent))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.ask_to_stop())
@@ -86,6 +88,8 @@ def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | No
             path.write_text(server.address + "\n", encoding="utf-8")
     typer.echo(f"EX-4D backend {__version__} listens on {server.address} (data folder {settings.folder})")
     sys.stdout.flush()
+    gc.collect()
+    gc.freeze()  # a full collection over everything imported would stop the loop for tens of milliseconds
     server.run()
 
 

@@ -1,20 +1,22 @@
-"""Uploads by content: resumable, size-checked, verified by one background thread, never under a client's name."""
+"""Uploads by content: resumable, size-checked, written and verified by other threads, never under a client's name."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import queue
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ex4d.errors import InputError
+from ex4d.errors import InputError, OutputError
 from ex4d.files import output_error
 
+PENDING_BYTES, PENDING_CHUNKS = 32 << 20, 512
+"""Uploads that may wait for the disk, of all clients together; beyond it clients are not read from."""
 _HASH_SLICE = 1 << 20
 
 
@@ -31,15 +33,29 @@ class _Partial:
     path: Path
     size: int
     received: int
+    """Bytes on disk."""
     touched: float
+    queued: int = 0
+    """Bytes taken from clients: ``received`` and what waits to be written."""
+    pending: int = 0
+    """Chunks that wait to be written."""
+    hasher: Any = None
+    """Of what was written, if all of it was in this run; else the whole file is read at the end."""
+    broken: OutputError | None = None
+    """Why the last chunk could not be written; those behind it fail with it."""
     verifying: bool = False
 
 
-class BlobStore:
-    """Content-addressed files below one folder. All methods are for the I/O loop; none hashes.
+Done = Callable[[int, OutputError | None], None]
+"""Called on the loop when a chunk is on disk or failed: (bytes there now, error)."""
 
-    ``on_verified`` is called *on the verifying thread* with (sha256, error or ""); hand it over to the loop and
-    call :meth:`settle` there.
+
+class BlobStore:
+    """Content-addressed files below one folder. All methods are for the I/O loop; none hashes, none writes.
+
+    One thread writes and hashes chunks as they come, another reads files again whose first part came in an earlier
+    run. Both hand over by ``post``; ``on_settled`` is called on the loop with (sha256, size, error or "") when a blob
+    is whole or was dropped.
     """
 
     def __init__(
@@ -48,7 +64,8 @@ class BlobStore:
         *,
         blob_bytes: int,
         room_for: Callable[[int], str],
-        on_verified: Callable[[str, str], None],
+        post: Callable[[Callable[[], None]], None],
+        on_settled: Callable[[str, int, str], None],
         clock: Callable[[], float],
     ) -> None:
         """Open the store. ``room_for(size)`` returns "" or the sentence that says why there is no room.
@@ -60,21 +77,27 @@ class BlobStore:
         self._partials_folder = folder / "partial"
         self._blob_bytes = blob_bytes
         self._room_for = room_for
-        self._on_verified = on_verified
+        self._post, self._on_settled = post, on_settled
         try:
             self._partials_folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(folder, error) from None
         self._sizes = {p.name: p.stat().st_size for p in folder.glob("??/*") if len(p.name) == 64}
         self._total = sum(self._sizes.values())
+        self._pending_bytes = self._pending_chunks = 0
         self._partials: dict[str, _Partial] = {}
         for path in self._partials_folder.glob("*.part"):
             digest, _, size = path.stem.partition("-")
             if size.isdigit():
-                self._partials[digest] = _Partial(path, int(size), path.stat().st_size, time.monotonic())
-        self._to_verify: queue.SimpleQueue[tuple[str, Path] | None] = queue.SimpleQueue()
-        self._verifier = threading.Thread(target=self._verify_all, name="blob-verifier", daemon=True)
-        self._verifier.start()
+                there = path.stat().st_size
+                self._partials[digest] = _Partial(path, int(size), there, time.monotonic(), queued=there)
+        self._writer = ThreadPoolExecutor(1, "blob-writer")
+        self._verifier = ThreadPoolExecutor(1, "blob-verifier")
+
+    @property
+    def busy(self) -> bool:
+        """Whether so much waits to be written that no more should be read from clients."""
+        return self._pending_bytes > PENDING_BYTES or self._pending_chunks > PENDING_CHUNKS
 
     @property
     def total_bytes(self) -> int:
@@ -102,10 +125,11 @@ class BlobStore:
         self._verify_if_whole(digest, partial)
         return partial.received
 
-    def put(self, digest: str, size: int, offset: int, data: memoryview) -> int:
-        """Take a chunk; returns how many bytes are here now (more or fewer than sent if it did not fit).
+    def put(self, digest: str, size: int, offset: int, data: memoryview, done: Done) -> int | None:
+        """Take a chunk. None if it will be written, after which ``done`` is called; ``data`` must stay until then.
 
-        Raises BlobError (too large, no room, digest used with another size) or OutputError (disk).
+        If it did not fit, the number of bytes there are (more or fewer than sent). Raises BlobError (too large, no
+        room, digest used with another size) or OutputError (the disk failed a moment ago).
         """
         if digest in self._sizes:
             if self._sizes[digest] != size:
@@ -114,10 +138,18 @@ class BlobStore:
         partial = self._partials.get(digest) or self._begin(digest, size)
         if partial.size != size:
             raise BlobError(f"Blob {digest[:12]} was begun with {partial.size} bytes, not {size}.", "bad_request")
-        if offset == partial.received and not partial.verifying and offset + data.nbytes <= size:
-            self._append(partial, data)
-        self._verify_if_whole(digest, partial)
-        return partial.received
+        if partial.broken is not None:
+            raise partial.broken
+        fits = offset == partial.queued and offset + data.nbytes <= size and not partial.verifying
+        if not fits or not data.nbytes:
+            self._verify_if_whole(digest, partial)
+            return partial.queued
+        partial.queued += data.nbytes
+        partial.pending += 1
+        self._pending_bytes += data.nbytes
+        self._pending_chunks += 1
+        self._writer.submit(self._write, digest, partial, offset, data, done)
+        return None
 
     def _begin(self, digest: str, size: int) -> _Partial:
         if size > self._blob_bytes:
@@ -127,51 +159,88 @@ class BlobStore:
         reason = self._room_for(size)
         if reason:
             raise BlobError(reason, "storage_full")
-        partial = _Partial(self._partials_folder / f"{digest}-{size}.part", size, 0, time.monotonic())
+        path = self._partials_folder / f"{digest}-{size}.part"
+        partial = _Partial(path, size, 0, time.monotonic(), hasher=hashlib.sha256())
         self._partials[digest] = partial
         return partial
 
-    def _append(self, partial: _Partial, data: memoryview) -> None:
-        try:
-            with partial.path.open("r+b" if partial.path.exists() else "wb") as file:
-                file.seek(partial.received)
-                file.write(data)
-        except OSError as error:
-            raise output_error(self._folder, error) from None
-        partial.received += data.nbytes
+    def _write(self, digest: str, partial: _Partial, offset: int, data: memoryview, done: Done) -> None:
+        """On the writing thread."""
+        if partial.broken is None:
+            try:
+                write_at(partial.path, offset, data)
+            except OSError as error:
+                partial.broken = output_error(self._folder, error)
+            else:
+                if partial.hasher is not None:
+                    partial.hasher.update(data)
+        length = data.nbytes
+        self._post(lambda: self._written(digest, partial, length, done))
+
+    def _written(self, digest: str, partial: _Partial, length: int, done: Done) -> None:
+        """On the loop, after :meth:`_write`."""
+        error = partial.broken
+        partial.pending -= 1
         partial.touched = time.monotonic()
+        self._pending_bytes -= length
+        self._pending_chunks -= 1
+        if error is None:
+            partial.received += length
+            self._verify_if_whole(digest, partial)
+        elif not partial.pending:
+            # Nothing of it is under way any more: a client may go on from what is there.
+            partial.broken, partial.hasher, partial.queued = None, None, partial.received
+        done(partial.received, error)
 
     def _verify_if_whole(self, digest: str, partial: _Partial) -> None:
         if partial.received == partial.size and not partial.verifying:
             partial.verifying = True
-            self._to_verify.put((digest, partial.path))
+            thread = self._verifier if partial.hasher is None else self._writer
+            thread.submit(self._verify, digest, partial)
 
-    def _verify_all(self) -> None:
-        while (job := self._to_verify.get()) is not None:
-            digest, path = job
-            try:
-                found = _digest_of(path)
-                error = "" if found == digest else "The file changed while it was uploaded; upload it again."
-                if not error:
-                    target = self.path(digest)
-                    target.parent.mkdir(exist_ok=True)
-                    path.replace(target)
-            except OSError as problem:
-                error = str(output_error(self._folder, problem))
-            self._on_verified(digest, error)
+    def _verify(self, digest: str, partial: _Partial) -> None:
+        """On either thread."""
+        try:
+            found = partial.hasher.hexdigest() if partial.hasher is not None else _digest_of(partial.path)
+            error = "" if found == digest else "The file changed while it was uploaded; upload it again."
+            if not error:
+                partial.path.touch()  # a blob of no bytes has no file yet
+                target = self.path(digest)
+                target.parent.mkdir(exist_ok=True)
+                partial.path.replace(target)
+        except OSError as problem:
+            error = str(output_error(self._folder, problem))
+        self._post(lambda: self._settle(digest, partial, error))
 
-    def settle(self, digest: str, error: str) -> int:
-        """On the loop, after ``on_verified``: count the blob as whole (returns its size), or drop what is wrong."""
-        partial = self._partials.pop(digest, None)
-        if partial is None:
-            return 0
+    def _settle(self, digest: str, partial: _Partial, error: str) -> None:
+        """On the loop, after :meth:`_verify`: count the blob as whole, or drop what is wrong."""
+        if self._partials.get(digest) is partial:
+            del self._partials[digest]
         if error:
             partial.path.unlink(missing_ok=True)
         else:
-            self._sizes[digest] = partial.size
-            self._total += partial.size
-            self.touch(digest)
-        return partial.size
+            self._add(digest, partial.size)
+        self._on_settled(digest, partial.size, error)
+
+    def _add(self, digest: str, size: int) -> None:
+        if digest not in self._sizes:
+            self._sizes[digest] = size
+            self._total += size
+        self.touch(digest)
+
+    def adopt(self, path: Path, digest: str, size: int) -> None:
+        """Take over a file a worker made, on the same disk; it is a blob like any upload then. Raises OutputError."""
+        if not self.has(digest, size):
+            target = self.path(digest)
+            try:
+                target.parent.mkdir(exist_ok=True)
+                path.replace(target)
+            except OSError as error:
+                raise output_error(self._folder, error) from None
+            partial = self._partials.get(digest)
+            if partial is not None and not partial.verifying and not partial.pending:
+                self._partials.pop(digest).path.unlink(missing_ok=True)
+        self._add(digest, size)
 
     def expire(self, *, ttl_s: float, in_use: set[str]) -> list[str]:
         """Delete blobs and partial uploads nobody has used for ``ttl_s`` and that no waiting job needs."""
@@ -190,15 +259,30 @@ class BlobStore:
                 gone.append(digest)  # removed by hand: no longer here either way
         for digest in gone:
             self._total -= self._sizes.pop(digest)
-        stale = [d for d, p in self._partials.items() if not p.verifying and time.monotonic() - p.touched > ttl_s]
+        quiet = {d: p for d, p in self._partials.items() if not p.verifying and not p.pending}
+        stale = [d for d, p in quiet.items() if time.monotonic() - p.touched > ttl_s]
         for digest in stale:
             self._partials.pop(digest).path.unlink(missing_ok=True)
         return gone
 
     def close(self) -> None:
-        """Stop the verifying thread."""
-        self._to_verify.put(None)
-        self._verifier.join(timeout=5)
+        """Stop the threads; what was not written yet has not been acknowledged either."""
+        for thread in (self._writer, self._verifier):
+            thread.shutdown(wait=True, cancel_futures=True)
+
+
+def write_at(path: Path, offset: int, data: memoryview) -> None:
+    """Write ``data`` at ``offset`` of a file that is made if need be; nothing stays of it if that fails."""
+    with path.open("r+b" if path.exists() else "wb", buffering=0) as file:
+        try:
+            file.seek(offset)
+            written = 0
+            while written < data.nbytes:
+                written += file.write(data[written:])
+        except OSError:
+            with suppress(OSError):
+                file.truncate(offset)
+            raise
 
 
 def blob_path(folder: Path, digest: str) -> Path:
@@ -210,12 +294,9 @@ def blob_path(folder: Path, digest: str) -> Path:
 
 def _digest_of(path: Path) -> str:
     hasher = hashlib.sha256()
-    if path.exists():  # a blob of no bytes has no partial file
-        with path.open("rb") as file:
-            while data := file.read(_HASH_SLICE):
-                hasher.update(data)
-    else:
-        path.touch()
+    with path.open("rb") as file:
+        while data := file.read(_HASH_SLICE):
+            hasher.update(data)
     return hasher.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from collections import Counter
@@ -22,9 +23,9 @@ from ex4d_backend.pool import Pool
 from ex4d_backend.settings import ServerSettings
 from ex4d_backend.share import share_of
 from ex4d_backend.store import Job, JobStore
-from ex4d_backend.wording import without_paths
+from ex4d_backend.wording import for_client
 from ex4d_protocol import messages as m
-from ex4d_protocol.requests import BuildMesh, Request, blobs_of
+from ex4d_protocol.requests import Generate, RenderGuides, Request, blobs_of
 
 log = logging.getLogger("ex4d_backend.desk")
 
@@ -115,7 +116,7 @@ class JobDesk:
             raise Refusal("server_draining", "The backend is shutting down; send the job again when it is back.")
         if len(self._queued) >= self._settings.queued_jobs:
             raise Refusal("queue_full", f"The queue is full ({len(self._queued)} jobs); try again later.")
-        if not isinstance(request, BuildMesh):
+        if isinstance(request, RenderGuides | Generate):
             out = request.trajectory
             text = too_many_pixels(out.num_frames, out.width, out.height, self._settings.clip_pixels)
             if text:
@@ -130,14 +131,14 @@ class JobDesk:
         for blob in blobs_of(request).values():
             self._blobs.touch(blob.sha256)
 
-    def find(self, owner: str, job_id: str) -> Job:
-        """A job of this owner. Raises Refusal."""
+    def find(self, owner: str | None, job_id: str) -> Job:
+        """A job of this owner; of anyone if None. Raises Refusal."""
         job = self._store.get(job_id)
-        if job is None or job.owner != owner:
+        if job is None or owner not in (None, job.owner):
             raise Refusal("unknown_job", f"There is no job {job_id} here.", job_id=job_id)
         return job
 
-    def cancel(self, owner: str, job_id: str) -> m.CancelAccepted:
+    def cancel(self, owner: str | None, job_id: str) -> m.CancelAccepted:
         """Stop a job. Raises Refusal for an unknown one."""
         job = self.find(owner, job_id)
         if job.final:
@@ -150,10 +151,16 @@ class JobDesk:
             self._note(job, message="Cancelling.")
         return m.CancelAccepted(job_id=job_id)
 
-    def list(self, owner: str, *, unacknowledged_only: bool) -> m.JobList:
-        """The jobs of an owner."""
-        jobs = [j for j in self._store.of_owner(owner) if not (unacknowledged_only and j.acknowledged)]
-        return m.JobList(jobs=tuple(self.state(j) for j in jobs))
+    def list(self, owner: str | None, *, unacknowledged_only: bool) -> m.JobList:
+        """The jobs of an owner; of all if None, with their owners."""
+        jobs = self._store.all() if owner is None else self._store.of_owner(owner)
+        wanted = [j for j in jobs if not (unacknowledged_only and j.acknowledged)]
+        return m.JobList(jobs=tuple(self.described(owner, j) for j in wanted))
+
+    def described(self, owner: str | None, job: Job) -> m.JobState:
+        """:meth:`state`, with the job's owner if it is told to someone who sees everyone's (``owner`` None)."""
+        state = self.state(job)
+        return msgspec.structs.replace(state, owner=job.owner[:128]) if owner is None else state
 
     def acknowledge(self, owner: str, job_id: str) -> m.ResultsAcknowledged:
         """The client has a final job's results: delete them. Raises Refusal."""
@@ -165,7 +172,7 @@ class JobDesk:
             self._discard(self._items_folder(job))
         return m.ResultsAcknowledged(job_id=job_id)
 
-    def log_tail(self, owner: str, job_id: str) -> m.JobLog:
+    def log_tail(self, owner: str | None, job_id: str) -> m.JobLog:
         """The end of a job's log. Raises Refusal."""
         path = self._job_folder(self.find(owner, job_id)) / "log.txt"
         try:
@@ -202,13 +209,13 @@ class JobDesk:
 
     # --- results ------------------------------------------------------------------------------------------
 
-    def item(self, job: Job, index: int) -> m.Item | None:
-        """One item's description, or None if it is not there (yet)."""
-        return self._store.item(job.job_id, index)
+    def items(self, job: Job, first: int, count: int) -> list[m.Item]:
+        """Descriptions of the items from ``first`` on that are there, ``count`` at most."""
+        return self._store.items(job.job_id, first, count)
 
-    def item_path(self, job: Job, index: int) -> Path:
-        """Where an item's bytes are."""
-        return self._items_folder(job) / internal.item_file(index)
+    def items_folder(self, job: Job) -> str:
+        """Where the items of the job's present attempt are, with a separator at its end."""
+        return f"{self._items_folder(job)}{os.sep}"
 
     def job(self, job_id: str) -> Job | None:
         """A job by id, whoever owns it."""
@@ -257,7 +264,7 @@ class JobDesk:
             clip_pixels=self._settings.clip_pixels,
         )
 
-    def take(self, message: internal.JobProgress | internal.ItemReady | internal.JobEnded) -> None:
+    def take(self, message: internal.FromJob) -> None:
         """A worker's word on a running job."""
         job = self._store.get(message.job_id)
         if job is None or job.phase != "running":
@@ -269,6 +276,8 @@ class JobDesk:
                 self._note(job, message=message.message)
             case internal.ItemReady():
                 self._take_item(job, message)
+            case internal.BlobMade():
+                self._take_blob(job, message)
             case internal.JobEnded():
                 self._end(job, message.outcome, message.message)
 
@@ -277,11 +286,20 @@ class JobDesk:
         try:
             self._store.add_item(job, item)
         except OutputError as error:
-            self._end(job, "failed", str(error))
-            if self.pool is not None:
-                self.pool.stop(job.job_id)
+            self._fail_running(job, error)
             return
         self._note(job)
+
+    def _take_blob(self, job: Job, made: internal.BlobMade) -> None:
+        try:
+            self._blobs.adopt(self._items_folder(job) / made.file, made.sha256, made.size)
+        except OutputError as error:
+            self._fail_running(job, error)
+
+    def _fail_running(self, job: Job, error: OutputError) -> None:
+        self._end(job, "failed", str(error))
+        if self.pool is not None:
+            self.pool.stop(job.job_id)
 
     def crashed(self, job_id: str, reason: str) -> None:
         """The worker of a running job is gone."""
@@ -295,7 +313,7 @@ class JobDesk:
             self._end(job, "failed", text)
 
     def _end(self, job: Job, phase: str, message: str) -> None:
-        message = without_paths(message)
+        message = for_client(message, same_machine=self._settings.loopback_only)
         try:
             self._store.set_phase(job, phase, message)
         except OutputError:

@@ -7,18 +7,25 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 import numpy as np
 
 from ex4d.errors import Ex4dError, SettingError
-from ex4d.generate.base import EngineInfo
+from ex4d.generate.base import EngineInfo, Setting
 from ex4d_backend import internal
-from ex4d_backend.wording import without_paths
+from ex4d_backend.wording import for_client
 from ex4d_protocol import messages as m
 
+if TYPE_CHECKING:
+    from ex4d.depth import EstimatorInfo
+
 log = logging.getLogger("ex4d_backend.devices")
+
+Described = TypeVar("Described", m.EngineSpec, m.EstimatorSpec)
 
 
 def wanted_devices(configured: Sequence[str]) -> list[str]:
@@ -53,16 +60,32 @@ def ready_message(token: str, device: str) -> internal.Ready:
     """In a worker: what it is and what it can run."""
     kind, _, _ = device.partition(":")
     name, memory = _cuda_details() if kind == "cuda" else (_cpu_name(), 0)
-    engines = tuple(engine_spec(info) for info in _engines())
     return internal.Ready(
         token=token,
         device=device,
         device_name=name[:128],
         device_kind=kind,
         memory_bytes=memory,
-        engines=engines,
-        licences={f"engine {e.name}": e.licence for e in engines},
+        abilities=abilities(),
     )
+
+
+def abilities() -> internal.Abilities:
+    """In a worker: engines and estimators as they stand now, with what is missing; loads no model."""
+    engines, estimators = tuple(map(engine_spec, _engines())), tuple(map(estimator_spec, _estimators()))
+    licences = {f"engine {e.name}": e.licence for e in engines} | {f"depth {e.name}": e.licence for e in estimators}
+    return internal.Abilities(engines=engines, estimators=estimators, licences=licences)
+
+
+def _estimators() -> list[EstimatorInfo]:
+    """Every depth estimator, the default first; none if the operator's configuration of them cannot be read."""
+    from ex4d.depth import DEFAULT_ESTIMATOR, list_estimators
+
+    try:
+        return sorted(list_estimators(), key=lambda info: info.name != DEFAULT_ESTIMATOR)
+    except Ex4dError:
+        log.exception("the depth estimators cannot be listed")
+        return []
 
 
 def _engines() -> list[EngineInfo]:
@@ -104,7 +127,40 @@ def _cuda_details() -> tuple[str, int]:
 
 def engine_spec(info: EngineInfo) -> m.EngineSpec:
     """An engine's description for the wire."""
-    settings = tuple(
+    return m.EngineSpec(
+        name=info.name,
+        title=info.title,
+        settings=_setting_specs(info.settings),
+        licence=info.licence,
+        is_preview=info.is_preview,
+        available=info.available,
+        missing=info.missing[:4096],
+    )
+
+
+def estimator_spec(info: EstimatorInfo) -> m.EstimatorSpec:
+    """An estimator's description for the wire; its folders are this machine's business and are left out."""
+    return m.EstimatorSpec(
+        name=info.name,
+        title=info.title,
+        meaning=info.meaning,
+        licence=info.licence_text,
+        research_only=info.research_only,
+        gives_intrinsics=info.gives_intrinsics,
+        temporally_steady=info.temporally_steady,
+        settings=_setting_specs(s for s in info.settings if not is_folder(s.name)),
+        available=info.available,
+        missing=info.missing[:4096],
+    )
+
+
+def is_folder(setting: str) -> bool:
+    """Whether a setting names a folder: such settings never come from the wire, whatever the estimator."""
+    return setting.endswith(("_dir", "_path", "_folder"))
+
+
+def _setting_specs(settings: Iterable[Setting]) -> tuple[m.SettingSpec, ...]:
+    return tuple(
         m.SettingSpec(
             name=s.name,
             kind=s.kind,
@@ -114,17 +170,13 @@ def engine_spec(info: EngineInfo) -> m.EngineSpec:
             maximum=s.maximum,
             choices=tuple(s.choices),
         )
-        for s in info.settings
+        for s in settings
     )
-    return m.EngineSpec(
-        name=info.name,
-        title=info.title,
-        settings=settings,
-        licence=info.licence,
-        is_preview=info.is_preview,
-        available=info.available,
-        missing=without_paths(info.missing)[:4096],
-    )
+
+
+def told(spec: Described, *, same_machine: bool) -> Described:
+    """``spec`` with what is missing in a client's words (see :func:`~ex4d_backend.wording.for_client`)."""
+    return msgspec.structs.replace(spec, missing=for_client(spec.missing, same_machine=same_machine))
 
 
 def preset_specs() -> tuple[m.PresetSpec, ...]:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from ex4d_protocol.messages import EngineSpec
+from ex4d_protocol.messages import EngineSpec, EstimatorSpec
 
 
 class _Message(msgspec.Struct, frozen=True, tag=True):
     pass
+
+
+class Abilities(_Message, frozen=True, kw_only=True):
+    """Worker: what it can run; part of Ready, and again by itself when that changed (weights were fetched)."""
+
+    engines: tuple[EngineSpec, ...] = ()
+    estimators: tuple[EstimatorSpec, ...] = ()
+    licences: dict[str, str] = {}
 
 
 class Ready(_Message, frozen=True, kw_only=True):
@@ -19,8 +27,7 @@ class Ready(_Message, frozen=True, kw_only=True):
     device_name: str
     device_kind: str
     memory_bytes: int
-    engines: tuple[EngineSpec, ...]
-    licences: dict[str, str]
+    abilities: Abilities
 
 
 class Beat(_Message, frozen=True):
@@ -74,7 +81,17 @@ class ItemReady(_Message, frozen=True, kw_only=True):
     order: str
     size: int
     sha256: str
-    crc32: int
+    checksum: str
+
+
+class BlobMade(_Message, frozen=True):
+    """Worker: a file in the job's folder that later requests may refer to like an upload; the server takes it over."""
+
+    job_id: str
+    file: str
+    """Its name below the job's items."""
+    sha256: str
+    size: int
 
 
 class JobEnded(_Message, frozen=True):
@@ -85,7 +102,9 @@ class JobEnded(_Message, frozen=True):
     message: str
 
 
-FromWorker = Ready | Beat | JobProgress | ItemReady | JobEnded
+FromJob = JobProgress | ItemReady | BlobMade | JobEnded
+"""About the job a worker runs."""
+FromWorker = Ready | Abilities | Beat | FromJob
 FromServer = Beat | RunJob | StopJob | Quit
 
 encode = msgspec.msgpack.Encoder().encode

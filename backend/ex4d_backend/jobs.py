@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -12,33 +11,30 @@ import numpy as np
 
 import ex4d
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import SettingError
+from ex4d.errors import InputError, SettingError
 from ex4d.generate import get_engine
 from ex4d.generate.shot import ShotPlan, generate_shot, plan_shot
 from ex4d.guides import render_guides
-from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.progress import check, report
 from ex4d.trajectory import near_depth_of
 from ex4d.types import Clip, Guides
 from ex4d_backend import sources
-from ex4d_backend.recording import Recorder
+from ex4d_backend.context import JobContext
+from ex4d_backend.estimating import estimate
+from ex4d_backend.objects import read_objects
 from ex4d_backend.sources import LoadedSource, Sources, WarmCache
-from ex4d_protocol.requests import BuildMesh, ClipSpec, Generate, MeshSpec, RenderGuides, Request, blobs_of
+from ex4d_protocol.requests import (
+    BuildMesh,
+    ClipSpec,
+    EstimateDepth,
+    Generate,
+    MeshSpec,
+    RenderGuides,
+    Request,
+    blobs_of,
+)
 
 decode_request: Callable[[bytes], Request] = msgspec.msgpack.Decoder(Request).decode
-
-
-@dataclass(frozen=True)
-class JobContext:
-    """What a running job is given."""
-
-    recorder: Recorder
-    scratch: Path
-    blobs: Path
-    clip_pixels: int
-    """Largest clip: width x height x frames."""
-    on_progress: OnProgress
-    cancel: CancelToken
-    log: Callable[[str], None]
 
 
 class Runner:
@@ -58,6 +54,8 @@ class Runner:
                 self._render_guides(request, context)
             case Generate():
                 self._generate(request, context)
+            case EstimateDepth():
+                estimate(request, context)
 
     def _mesh(self, clip: ClipSpec, mesh: MeshSpec, context: JobContext) -> tuple[LoadedSource, DWMesh]:
         source = self._sources.clip(
@@ -72,7 +70,13 @@ class Runner:
         return source, self._sources.mesh(source, clip, mesh, context.blobs)
 
     def _build_mesh(self, request: BuildMesh, context: JobContext) -> None:
-        source, mesh = self._mesh(request.clip, request.mesh, context)
+        # What is edited is the grid of the endless mesh; solid ones are made around it when they are drawn.
+        options = msgspec.structs.replace(request.mesh.options, mode="endless", other_frames=False)
+        spec = msgspec.structs.replace(request.mesh, options=options)
+        source, mesh = self._mesh(request.clip, spec, context)
+        if request.visible_only:
+            _record_visible(request.visible_only, mesh, context)
+            return
         context.recorder.document("clip_info", clip_info(source, mesh))
         context.recorder.array("faces", -1, mesh.faces)
         for t in range(mesh.num_frames):
@@ -107,19 +111,22 @@ class Runner:
 
         def draw() -> Guides:
             drawn[0] = True
+            found = read_objects(request.objects, context.blobs, num_frames=request.trajectory.num_frames)
             return render_guides(
                 mesh,
                 plan.trajectory,
                 rasterizer=request.raster.rasterizer,
                 options=sources.raster_options(request.raster),
                 source_first_frame=request.raster.source_first_frame or plan.source_first_frame,
+                objects=[each.after(plan.trim) for each in found],
                 on_frame=on_frame,
                 on_progress=context.on_progress,
                 cancel=context.cancel,
                 threads=self._threads,
             )
 
-        parts = (request.clip, request.mesh, request.raster, request.trajectory, plan.trim, plan.source_first_frame)
+        moves = (request.trajectory, plan.trim, plan.source_first_frame)
+        parts = (request.clip, request.mesh, request.raster, *moves, request.objects)
         guides = self._guides.get(msgspec.msgpack.encode(parts), draw)
         if not drawn[0] and on_frame is not None:
             for i in range(len(guides.mask)):
@@ -157,6 +164,20 @@ class Runner:
         )
         take = take_info(request, source.clip, settings, fps, info.licence, guides)
         context.recorder.document("take", {**take, "lead_in_frames": plan.trim})
+
+
+def _record_visible(frames: tuple[int, ...], mesh: DWMesh, context: JobContext) -> None:
+    """Only which vertices of ``frames`` are visible. Raises InputError for a frame the clip does not have."""
+    outside = [t for t in frames if t >= mesh.num_frames]
+    if outside:
+        raise InputError(
+            f"Frame {outside[0]} is asked for, but the clip ends at {mesh.num_frames - 1}; ask for frames within it."
+        )
+    for i, t in enumerate(frames):
+        check(context.cancel)
+        visible = mesh.vertex_visible(t).reshape(mesh.height, mesh.width)
+        context.recorder.picture("visible", t, visible.astype(np.uint8) * np.uint8(255))
+        report(context.on_progress, "visible", i + 1, len(frames))
 
 
 def clip_info(source: LoadedSource, mesh: DWMesh) -> dict[str, Any]:
@@ -207,6 +228,7 @@ def take_info(
         },
         "mesh": msgspec.to_builtins(request.mesh),
         "raster": msgspec.to_builtins(request.raster),
+        "objects": msgspec.to_builtins(request.objects),
         "camera": {
             "name": trajectory.name,
             "width": trajectory.width,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,30 @@ from ex4d.files import atomic_path, output_error
 
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
 ZAP_DOMAIN = b"ex4d"
+OPERATOR_FILE = "operator.secret"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _CLOCK_STEP_NS = 100_000_000
 """File times may be this coarse: a folder changed more recently can change again without its time moving."""
+
+
+def new_operator_secret(data_folder: Path) -> str:
+    """Write a new secret into the data folder, for this user's eyes: who can read it is the server's operator."""
+    secret = secrets.token_urlsafe(32)
+    write_private(data_folder / OPERATOR_FILE, secret + "\n")
+    return secret
+
+
+def read_operator_secret(data_folder: Path) -> str:
+    """The secret of the server that runs on ``data_folder``. Raises InputError."""
+    path = data_folder / OPERATOR_FILE
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged"
+        raise InputError(
+            f"Cannot read {path} ({reason}): all jobs are shown to the user who runs the backend, on its machine; "
+            "name its data folder with --data-dir."
+        ) from None
 
 
 class KeyRing:
@@ -41,7 +63,7 @@ class KeyRing:
         path = self._folder / "server.key"
         if not path.exists():
             public, secret = zmq.curve_keypair()
-            _write_private(path, f"{public.decode()}\n{secret.decode()}\n")
+            write_private(path, f"{public.decode()}\n{secret.decode()}\n")
         lines = path.read_text("ascii").split()
         if len(lines) != 2 or any(len(line) != 40 for line in lines):
             raise SettingError(f"{path} does not hold the server's two keys; restore it, or remove it for new ones.")
@@ -56,7 +78,7 @@ class KeyRing:
             raise InputError(f"There is a key {name!r} already; revoke it first, or choose another name.")
         public, secret = zmq.curve_keypair()
         server_public, _ = self.server_pair()
-        _write_private(path, public.decode() + "\n")
+        write_private(path, public.decode() + "\n")
         keys = {"server_key": server_public, "public_key": public, "secret_key": secret}
         return "".join(f"{key} = '{value.decode()}'\n" for key, value in keys.items())
 
@@ -121,7 +143,8 @@ def key_of(frame: zmq.Frame) -> str:
         return ""
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user may read. Raises OutputError."""
     with atomic_path(path) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -18,6 +18,7 @@ import msgspec
 import zmq
 
 from ex4d_backend import internal
+from ex4d_backend.process import end_marked
 from ex4d_backend.settings import ServerSettings
 from ex4d_backend.worker import TOKEN_VARIABLE
 from ex4d_protocol import messages as m
@@ -26,6 +27,8 @@ log = logging.getLogger("ex4d_backend.pool")
 
 BEAT_S = 2.0
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.2, 30.0
+
+MARK_VARIABLE = "EX4D_WORKER_MARK"
 
 WorkerState = Literal["starting", "idle", "busy", "restarting"]
 
@@ -38,6 +41,8 @@ class Worker:
     state: WorkerState = "restarting"
     process: subprocess.Popen[bytes] | None = None
     token: str = ""
+    mark: str = ""
+    """In the environment of its process and of every program that starts, so that none is left behind."""
     identity: bytes = b""
     details: internal.Ready | None = None
     job_id: str = ""
@@ -66,7 +71,7 @@ class Worker:
 class PoolEvents:
     """What the pool tells the server; called from the loop."""
 
-    message: Callable[[internal.JobProgress | internal.ItemReady | internal.JobEnded], None]
+    message: Callable[[internal.FromJob], None]
     crashed: Callable[[str, str], None]
     """(job_id, reason): the worker died or was killed while it ran this job."""
     changed: Callable[[], None]
@@ -170,7 +175,10 @@ class Pool:
 
     def _take(self, worker: Worker, message: internal.FromWorker) -> None:
         worker.heard = time.monotonic()
-        if isinstance(message, internal.JobProgress | internal.ItemReady | internal.JobEnded):
+        if isinstance(message, internal.Abilities) and worker.details is not None:
+            worker.details = msgspec.structs.replace(worker.details, abilities=message)
+            self.events.changed()
+        elif isinstance(message, internal.FromJob):
             if message.job_id != worker.job_id:
                 return
             worker.moved = worker.heard
@@ -199,7 +207,7 @@ class Pool:
                 if not self._stopping and now >= worker.start_at:
                     self._start(worker)
             elif (code := worker.process.poll()) is not None:
-                self._died(worker, _describe_exit(code))
+                self._died(worker, describe_exit(code))
             elif worker.kill_at is not None and now > worker.kill_at:
                 self._kill(worker)
             elif worker.state == "starting" and now - worker.started > self.settings.worker_ready_s:
@@ -215,7 +223,8 @@ class Pool:
 
     def _start(self, worker: Worker) -> None:
         worker.token, worker.identity, worker.details = secrets.token_urlsafe(32), b"", None
-        environment = dict(os.environ, **{TOKEN_VARIABLE: worker.token})
+        worker.mark = f"{MARK_VARIABLE}={secrets.token_hex(16)}"
+        environment = dict(os.environ, **{TOKEN_VARIABLE: worker.token, MARK_VARIABLE: worker.mark.partition("=")[2]})
         kind, _, index = worker.device.partition(":")
         environment["CUDA_VISIBLE_DEVICES"] = index if kind == "cuda" else ""
         if self.settings.threads:
@@ -250,6 +259,7 @@ class Pool:
     def _died(self, worker: Worker, reason: str) -> None:
         job_id = worker.job_id
         reason = worker.kill_reason or reason
+        end_marked(worker.mark)
         worker.process, worker.identity, worker.job_id, worker.kill_at = None, b"", "", None
         worker.state, worker.last_failure = "restarting", reason
         worker.start_at = time.monotonic() + (0.0 if reason == "cancelled" else worker.backoff)
@@ -277,7 +287,7 @@ class Pool:
         self.socket.close(0)
 
 
-def _describe_exit(code: int) -> str:
+def describe_exit(code: int) -> str:
     """What a process's exit code means, as a clause after "the worker"."""
     if code == -signal.SIGSEGV:
         return "crashed (segmentation fault)"

@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import threading
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import zmq
 
+log = logging.getLogger("ex4d_backend.process")
 
-class Waker:
-    """Called on the verifying thread: hands a result to the loop and wakes it."""
+_WAKE = "inproc://wake"
 
-    def __init__(self, context: zmq.Context[Any], results: deque[tuple[str, str]]) -> None:
+
+class Post:
+    """Has other threads' results taken by the server's loop: ``post(call)`` makes the loop call ``call`` soon."""
+
+    def __init__(self, context: zmq.Context[Any]) -> None:
         self._context = context
-        self._results = results
-        self._socket: zmq.Socket[Any] | None = None
+        self._calls: deque[Callable[[], None]] = deque()
+        self._local = threading.local()
+        self.socket: zmq.Socket[Any] = context.socket(zmq.PULL)
+        """Readable when there is something to :meth:`run`."""
+        self.socket.bind(_WAKE)
 
-    def __call__(self, digest: str, error: str) -> None:
-        """Note that checking ``digest`` ended; ``error`` is "" if it is right."""
-        socket = self._socket
-        if socket is None:  # made here, because a socket belongs to the thread that uses it
-            socket = self._socket = self._context.socket(zmq.PUSH)
-            socket.connect("inproc://wake")
-        self._results.append((digest, error))
+    def __call__(self, call: Callable[[], None]) -> None:
+        """From any thread."""
+        socket = getattr(self._local, "socket", None)
+        if socket is None:  # one for each thread, because a socket belongs to the thread that uses it
+            socket = self._local.socket = self._context.socket(zmq.PUSH)
+            socket.connect(_WAKE)
+        self._calls.append(call)
         socket.send(b"")
+
+    def run(self) -> None:
+        """On the loop: make the calls."""
+        while self.socket.poll(0):
+            self.socket.recv()
+        while self._calls:
+            call = self._calls.popleft()
+            try:
+                call()
+            except Exception:  # as with a message: one call must never end the server
+                log.exception("what another thread handed over could not be taken")
 
 
 def package_version(package: str) -> str:
@@ -35,6 +58,20 @@ def package_version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+def end_marked(mark: str) -> None:
+    """Kill every process of this user that has ``mark`` (NAME=value) in its environment; only Linux can tell.
+
+    A worker that was killed could not stop the programs it ran: they would go on holding the GPU.
+    """
+    if not mark:
+        return
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is someone else's
+            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
+                log.warning("process %s, which a worker left behind, was ended", folder.name)
 
 
 def resident_bytes() -> int:

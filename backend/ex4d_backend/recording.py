@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ex4d.files import atomic_path
-from ex4d_backend.internal import ItemReady, item_file
+from ex4d.progress import CancelToken, check
+from ex4d_backend.internal import BlobMade, ItemReady, item_file
 from ex4d_protocol.arrays import describe_array
+from ex4d_protocol.checksum import checksum_of
 
+_HASH_SLICE = 4 << 20
 _PNG_PARAMS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 """Fast; the higher levels take several times as long for a few per cent."""
 
@@ -25,7 +27,7 @@ _PNG_PARAMS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 class Recorder:
     """Writes a job's items below ``folder`` and announces each one. Items are numbered as they are written."""
 
-    def __init__(self, folder: Path, job_id: str, announce: Callable[[ItemReady], None]) -> None:
+    def __init__(self, folder: Path, job_id: str, announce: Callable[[ItemReady | BlobMade], None]) -> None:
         self._folder = folder
         self._job_id = job_id
         self._announce = announce
@@ -48,6 +50,19 @@ class Recorder:
         """One JSON document that belongs to the whole job."""
         data = json.dumps(content, allow_nan=False).encode()
         self._write(name, -1, memoryview(data), encoding="json")
+
+    def blob(self, name: str, make: Callable[[Path], None], *, cancel: CancelToken | None = None) -> tuple[str, int]:
+        """Have ``make`` write a file that the server then keeps like an upload; its (sha256, size)."""
+        path = self._folder / name
+        make(path)
+        hasher = hashlib.sha256()
+        with path.open("rb") as file:
+            while data := file.read(_HASH_SLICE):
+                check(cancel)
+                hasher.update(data)
+        made = BlobMade(self._job_id, name, hasher.hexdigest(), path.stat().st_size)
+        self._announce(made)
+        return made.sha256, made.size
 
     def _write(
         self,
@@ -76,7 +91,7 @@ class Recorder:
                 order=order,
                 size=data.nbytes,
                 sha256=hashlib.sha256(data).hexdigest(),
-                crc32=zlib.crc32(data),
+                checksum=checksum_of(data),
             )
         )
 

@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import secrets
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import zmq
 
-from ex4d.errors import Ex4dError, OutputError
-from ex4d_backend import devices
+from ex4d.errors import OutputError
+from ex4d_backend import costs, devices
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.desk import JobDesk, Refusal
+from ex4d_backend.extensions import serve_extensions
 from ex4d_backend.folder_lock import FolderLock
-from ex4d_backend.keys import Gatekeeper, KeyRing, key_of
+from ex4d_backend.keys import Gatekeeper, KeyRing, key_of, new_operator_secret
+from ex4d_backend.live_desk import LIVE_PIXELS, LiveDesk
 from ex4d_backend.metrics import MetricsPage, metrics_text
 from ex4d_backend.pool import Pool, PoolEvents
-from ex4d_backend.process import Waker, package_version, resident_bytes
-from ex4d_backend.sessions import Session, Sessions, send
+from ex4d_backend.process import Post, package_version, resident_bytes
+from ex4d_backend.sessions import Session, Sessions
 from ex4d_backend.settings import ServerSettings, split_address
+from ex4d_backend.sockets import NOT_ALLOWED, ServerStartError, bind_router, poller_of, read_messages, reply
 from ex4d_backend.store import Job, JobStore
 from ex4d_backend.transfers import Transfers, is_small
-from ex4d_backend.wording import without_paths
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.base import PROTOCOL_MAJOR, PROTOCOL_MINOR
-from ex4d_protocol.errors import FrameError
 
 log = logging.getLogger("ex4d_backend.server")
 
-CONTROL_PER_ROUND, DATA_PER_ROUND = 64, 4
-_NOT_ALLOWED = m.ErrorReply(code="not_allowed", message="This client's key was revoked; ask for a new one.")
+CONTROL_PER_ROUND, DATA_PER_ROUND = 64, 2
 HOUSEKEEPING_S, METRICS_S, SWEEP_S = 0.1, 1.0, 60.0
 
 
@@ -53,7 +51,6 @@ class Server:
         self._drain_until: float | None = None
         self._next_housekeeping = self._next_sweep = self._next_metrics = 0.0
         self._rate_limited = 0
-        self._verified: deque[tuple[str, str]] = deque()
         self._versions = {name: package_version(name) for name in ("ex4d", "pyzmq", "msgspec", "numpy")}
         self._lock = FolderLock(settings.folder)
         # Two I/O threads: bulk data keeps one busy, so everything else has the other to itself.
@@ -66,15 +63,15 @@ class Server:
             raise
 
     def _open(self, settings: ServerSettings) -> None:
+        self._operator_secret = new_operator_secret(settings.folder)
         self._keys = KeyRing(settings.folder) if settings.curve else None
         self._gate = Gatekeeper(self._context, self._keys) if self._keys else None
         host, port = split_address(settings.address)
-        self._control, self.port = self._bind(host, port, io_thread=0)
+        self._control, self.port = bind_router(self._context, host, port, io_thread=0, gate=self._gate)
         data_host, data_port = split_address(settings.data_address) if settings.data_address else (host, 0)
-        self._data, self.data_port = self._bind(data_host, data_port, io_thread=1)
+        self._data, self.data_port = bind_router(self._context, data_host, data_port, io_thread=1, gate=self._gate)
         self.address = f"tcp://{host}:{self.port}"
-        self._wake_receiver = self._context.socket(zmq.PULL)
-        self._wake_receiver.bind("inproc://wake")
+        self._post = Post(self._context)
         self.sessions = Sessions(requests_per_s=settings.requests_per_s, limit=settings.clients)
         store = JobStore(settings.folder / "jobs.sqlite")
         self._blobs = BlobStore(
@@ -82,69 +79,47 @@ class Server:
             clock=store.clock,
             blob_bytes=settings.blob_bytes,
             room_for=self._room_for,
-            on_verified=Waker(self._context, self._verified),
+            post=self._post,
+            on_settled=lambda digest, size, error: self._transfers.blob_settled(digest, size, error),
         )
         self.desk = JobDesk(settings, store, self._blobs, push=self._push, room_for=self._room_for)
-        self._transfers = Transfers(self._data, self.sessions, self._blobs, self.desk, self.sessions.drop)
+        self._transfers = Transfers(self._data, self.sessions, self._blobs, self.desk, self._post)
         events = PoolEvents(self.desk.take, self.desk.crashed, self._capabilities_changed)
         self._told_capabilities = m.Capabilities()
         self.pool = Pool(settings, self._context, devices.wanted_devices(settings.devices), events)
         self.desk.pool = self.pool
+        self.live = LiveDesk(settings, self._context, self.sessions, self._blobs, self._control, self._data)
         self._presets = devices.preset_specs()
         self._metrics = MetricsPage(settings.metrics_port) if settings.metrics_port else None
-
-    def _bind(self, host: str, port: int, *, io_thread: int) -> tuple[zmq.Socket[Any], int]:
-        socket = self._context.socket(zmq.ROUTER)
-        for option, value in (
-            (zmq.LINGER, 0),
-            (zmq.AFFINITY, 1 << io_thread),
-            (zmq.ROUTER_MANDATORY, 1),
-            (zmq.MAXMSGSIZE, framing.MAX_FRAME_BYTES),
-            (zmq.SNDHWM, 1000),
-            (zmq.RCVHWM, 64),
-            (zmq.HEARTBEAT_IVL, 5000),
-            (zmq.HEARTBEAT_TIMEOUT, 20000),
-            (zmq.HANDSHAKE_IVL, 10000),
-        ):
-            socket.setsockopt(option, value)
-        if self._gate is not None:
-            self._gate.guard(socket)
-        try:
-            socket.bind(f"tcp://{host}:{port or '*'}")
-        except zmq.ZMQError as error:
-            socket.close(0)
-            if error.errno == errno.EADDRINUSE:
-                text = f"Port {port} on {host} is taken; choose another with --address tcp://{host}:PORT (or :auto)."
-            else:
-                text = f"Cannot listen on {host}:{port}: {error.strerror or error}; check --address."
-            raise ServerStartError(text) from None
-        return socket, int(bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").rpartition(b":")[2])
+        self._extensions = serve_extensions(settings.extensions)
 
     # --- the loop -----------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Serve until :meth:`ask_to_stop`, then drain. Always leaves the store whole."""
-        poller = zmq.Poller()
-        for socket in (self._control, self._data, self.pool.socket, self._wake_receiver):
-            poller.register(socket, zmq.POLLIN)
         gate = self._gate
-        if gate is not None:
-            poller.register(gate.socket, zmq.POLLIN)
+        sockets = [self._control, self.pool.socket, self.live.socket, self._post.socket]
+        sockets += [gate.socket] if gate is not None else []
+        all_but_data, everything = poller_of(sockets), poller_of([*sockets, self._data])
         more = False
         try:
             while not self._finished():
+                # What a slow disk has not taken yet stays with its senders.
+                poller = all_but_data if self._blobs.busy else everything
                 ready = dict(poller.poll(0 if more else 20))
                 if gate is not None and gate.socket in ready:
                     gate.handle()
                 # Control first, always: a cancel must not wait behind bulk data.
                 if self._control in ready:
-                    self._read(self._control, CONTROL_PER_ROUND, self._on_control)
+                    read_messages(self._control, CONTROL_PER_ROUND, self._on_control, self._keys)
+                if self.live.socket in ready:
+                    self.live.handle()
                 if self.pool.socket in ready:
                     self.pool.handle()
                 if self._data in ready:
-                    self._read(self._data, DATA_PER_ROUND, self._on_data)
-                if self._wake_receiver in ready:
-                    self._settle_blobs()
+                    read_messages(self._data, DATA_PER_ROUND, self._on_data, self._keys)
+                if self._post.socket in ready:
+                    self._post.run()
                 self._housekeeping()
                 self.desk.poll()
                 more = self._transfers.pump()
@@ -174,6 +149,7 @@ class Server:
             return
         self._next_housekeeping = now + HOUSEKEEPING_S
         self.pool.poll()
+        self.live.poll()
         self.sessions.expire(self.settings.session_timeout_s)
         self._drop_revoked()
         if now >= self._next_sweep:
@@ -197,13 +173,17 @@ class Server:
         for session in self.sessions:
             if self._keys.owner(session.key) is None:
                 log.warning("the key of %s was revoked; its session ends", session.owner)
-                self._reply(self._control, session.identity, _NOT_ALLOWED, 0)
+                reply(self._control, session.identity, NOT_ALLOWED, 0)
                 self.sessions.drop(session)
 
     def _close(self) -> None:
         if self._metrics is not None:
             self._metrics.close()
+        self.live.shut_down()
+        if self._extensions is not None:
+            self._extensions.close()
         self.pool.shut_down()
+        self._transfers.close()
         self._blobs.close()
         self.desk.close()
         self._context.destroy(linger=200)
@@ -212,62 +192,21 @@ class Server:
 
     # --- reading ------------------------------------------------------------------------------------------
 
-    def _read(self, socket: zmq.Socket[Any], limit: int, handle: Callable[..., None]) -> None:
-        for _ in range(limit):
-            frames = framing.receive(socket, extra=1)
-            if frames is None:
-                return
-            identity = frames[0].bytes
-            request_id = 0
-            if self._keys is not None and self._keys.owner(key_of(frames[0])) is None:
-                self._reply(socket, identity, _NOT_ALLOWED, 0)
-                continue
-            try:
-                received = framing.decode(frames[1:], framing.CLIENT_DECODERS)
-                request_id = received.header.id
-                handle(identity, received, frames[0])
-            except FrameError as error:
-                self._reply(socket, identity, self._frame_error(error, frames[1:]), error.request_id)
-            except Refusal as refusal:
-                self._reply(socket, identity, refusal.reply, request_id)
-            except Ex4dError as error:
-                code: Any = "storage_full" if isinstance(error, OutputError) else "bad_request"
-                text = without_paths(str(error))
-                self._reply(socket, identity, m.ErrorReply(code=code, message=text), request_id)
-            except Exception:  # one message must never end the server
-                log.exception("a message could not be handled")
-                text = "The backend hit a fault while it handled this message; its log says more."
-                self._reply(socket, identity, m.ErrorReply(code="internal", message=text), request_id)
-
-    def _frame_error(self, error: FrameError, frames: list[zmq.Frame]) -> m.ErrorReply:
-        text = str(error)
-        if error.code == "incompatible":
-            major = framing.major_of(frames) or 0
-            text = framing.incompatible_sentence(
-                server_major=PROTOCOL_MAJOR, client_major=major, client="this client (the add-on)"
-            )
-        code: Any = error.code
-        return m.ErrorReply(code=code, message=text[:4096])
-
-    def _reply(self, socket: zmq.Socket[Any], identity: bytes, message: msgspec.Struct, reply_to: int) -> None:
-        try:
-            if not send(socket, identity, message, reply_to=reply_to):
-                log.warning("a reply was dropped: the client does not read")
-        except zmq.ZMQError as error:
-            log.debug("a client left before its reply (%s)", error)
-
     def _on_control(self, identity: bytes, received: framing.Received, frame: zmq.Frame) -> None:
         message = received.message
         if isinstance(message, m.Hello):
-            reply = self._welcome(identity, message, frame)
+            answer = self._welcome(identity, message, frame)
         else:
             session = self.sessions.control(identity)
             if session is None:
                 raise Refusal("no_session", "This connection has not said Hello (or the backend has restarted).")
             if not isinstance(message, m.CancelJob | m.Ping):
                 self._limit(session)
-            reply = self._answer(session, message)
-        self._reply(self._control, identity, reply, received.header.id)
+            if isinstance(message, m.LiveView):
+                self.live.ask(session, received.header.id, message)
+                return
+            answer = self._answer(session, message)
+        reply(self._control, identity, answer, received.header.id)
 
     def _on_data(self, identity: bytes, received: framing.Received, frame: zmq.Frame) -> None:
         message = received.message
@@ -275,7 +214,7 @@ class Server:
             session = self.sessions.attach(message.session, identity, key_of(frame))
             if session is None:
                 raise Refusal("no_session", "There is no such session; say Hello on the control socket first.")
-            self._reply(self._data, identity, m.Attached(), received.header.id)
+            reply(self._data, identity, m.Attached(), received.header.id)
             return
         session = self.sessions.data(identity)
         if session is None:
@@ -286,6 +225,7 @@ class Server:
 
     def _answer(self, session: Session, message: Any) -> msgspec.Struct:
         desk, owner = self.desk, session.owner
+        whose = None if session.operator else owner
         match message:
             case m.Ping():
                 return m.Pong()
@@ -294,17 +234,21 @@ class Server:
             case m.SubmitJob():
                 return desk.submit(owner, message)
             case m.CancelJob():
-                return desk.cancel(owner, message.job_id)
+                if session.operator:
+                    log.info("the operator cancels job %s", message.job_id)
+                return desk.cancel(whose, message.job_id)
             case m.GetJob():
-                return desk.state(desk.find(owner, message.job_id))
+                return desk.described(whose, desk.find(whose, message.job_id))
             case m.ListJobs():
-                return desk.list(owner, unacknowledged_only=message.unacknowledged_only)
+                return desk.list(whose, unacknowledged_only=message.unacknowledged_only)
             case m.GetJobLog():
-                return desk.log_tail(owner, message.job_id)
+                return desk.log_tail(whose, message.job_id)
             case m.AckResults():
                 return desk.acknowledge(owner, message.job_id)
             case m.PresetQuery():
                 return devices.answer_preset(message)
+            case m.CostQuery():
+                return costs.answer_cost(message, [w.spec() for w in self.pool.workers])
             case m.GetHealth():
                 return self._health()
         kind = type(message).__name__
@@ -327,7 +271,9 @@ class Server:
         key = key_of(frame)
         # With encryption the key's name owns the jobs, whatever client_id says.
         owner = (self._keys.owner(key) if self._keys else None) or hello.client_id
-        session = self.sessions.open(identity, owner, hello.client_name, key)
+        if hello.operator and not secrets.compare_digest(hello.operator.encode(), self._operator_secret.encode()):
+            raise Refusal("not_allowed", "This is not the backend whose data folder that is; check --backend.")
+        session = self.sessions.open(identity, owner, hello.client_name, key, operator=bool(hello.operator))
         if session is None:
             text = f"The backend serves {self.settings.clients} connections already; try again later."
             raise Refusal("rate_limited", text)
@@ -344,19 +290,23 @@ class Server:
         )
 
     def _capabilities(self) -> m.Capabilities:
-        known = {e.name: e for w in self.pool.workers if w.details for e in w.details.engines}
-        licences = {k: v for w in self.pool.workers if w.details for k, v in w.details.licences.items()}
+        able = [w.details.abilities for w in self.pool.workers if w.details]
+        near = self.settings.loopback_only
+        engines = {e.name: devices.told(e, same_machine=near) for a in able for e in a.engines}
+        estimators = {e.name: devices.told(e, same_machine=near) for a in able for e in a.estimators}
         limits = m.Limits(
             blob_bytes=self.settings.blob_bytes,
             queued_jobs=self.settings.queued_jobs,
             storage_bytes=self.settings.storage_bytes,
+            live_pixels=LIVE_PIXELS if self.settings.live else 0,
         )
         return m.Capabilities(
-            engines=tuple(known.values()),
+            engines=tuple(engines.values()),
             presets=self._presets,
             devices=tuple(w.spec() for w in self.pool.workers),
             limits=limits,
-            licences=licences,
+            licences={part: licence for a in able for part, licence in a.licences.items()},
+            estimators=tuple(estimators.values()),
         )
 
     def _capabilities_changed(self) -> None:
@@ -367,11 +317,11 @@ class Server:
         if now != self._told_capabilities:
             self._told_capabilities = now
             for session in self.sessions:
-                self._reply(self._control, session.identity, now, 0)
+                reply(self._control, session.identity, now, 0)
 
     def _push(self, job: Job, state: m.JobState) -> None:
         for session in self.sessions.of_owner(job.owner):
-            self._reply(self._control, session.identity, state, 0)
+            reply(self._control, session.identity, state, 0)
 
     def _health(self) -> m.Health:
         queued, running = self.desk.counts
@@ -397,18 +347,6 @@ class Server:
         if quota and self._blobs.total_bytes + self.desk.result_bytes() + size > quota:
             return f"The backend's storage quota of {quota >> 20} MiB is used up; acknowledge or expire old jobs."
         return ""
-
-    def _settle_blobs(self) -> None:
-        while self._wake_receiver.poll(0):
-            self._wake_receiver.recv()
-        while self._verified:
-            digest, error = self._verified.popleft()
-            size = self._blobs.settle(digest, error)
-            self._transfers.blob_settled(digest, size, error)
-
-
-class ServerStartError(OutputError):
-    """The server cannot listen where it was told to."""
 
 
 __all__ = ["Server", "ServerStartError"]

@@ -21,6 +21,15 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
+class ExtensionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table [extensions]: the Blender extension, served by this backend."""
+
+    folder: str = ""
+    """Folder of the extension's zips; empty serves none."""
+    address: str = "127.0.0.1:7766"
+    """HOST:PORT of http://HOST:PORT/index.json, on loopback; port "auto" takes a free one."""
+
+
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything an operator can set. Sizes in bytes, times in seconds unless the name says otherwise."""
 
@@ -48,6 +57,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Requests one connection may make in the long run; four times as many at once. Cancels are never held back."""
     clip_pixels: Annotated[int, msgspec.Meta(ge=4)] = 2048 * 2048 * 1000
     """Largest clip, width x height x frames: what it is in a worker's memory is about 20 bytes each."""
+    live: bool = True
+    """Whether clients may ask for live views, drawn by a process of their own on the CPU."""
+    live_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 8 << 30
+    """Memory that process may use: for reading one clip (20 bytes a pixel) or keeping several (7 bytes a pixel)."""
+    live_idle_s: Positive = 600.0
+    """It ends when nobody has asked for so long."""
     metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """Prometheus metrics at http://127.0.0.1:PORT/metrics; 0 turns them off."""
     blob_bytes: Annotated[int, msgspec.Meta(ge=1)] = 16 << 30
@@ -60,6 +75,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Finished results nobody has acknowledged are deleted after this; only time in which the server runs counts."""
     blobs_ttl_hours: Positive = 168.0
     """Uploads that no job has used for so long are deleted; counted in the same way."""
+    extensions: ExtensionSettings = ExtensionSettings()
+    """A repository of the Blender extension over HTTP. In a configuration file only."""
     ping_interval_s: Positive = 2.0
     session_timeout_s: Positive = 120.0
     worker_ready_s: Positive = 180.0
@@ -74,6 +91,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """After SIGTERM, how long running jobs may take to end; then they start over at the next start."""
     max_attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
     """Starts of one job over server restarts before it is given up."""
+
+    @property
+    def loopback_only(self) -> bool:
+        """Whether only programs of this machine can connect."""
+        addresses = filter(None, (self.address, self.data_address))
+        return all(split_address(address)[0] in LOOPBACK_HOSTS for address in addresses)
 
     @property
     def folder(self) -> Path:
@@ -95,7 +118,7 @@ def load_settings(
     hints = get_type_hints(ServerSettings)
     for name in hints:
         text = environment.get(ENVIRONMENT_PREFIX + name.upper())
-        if text is not None:
+        if text is not None and name != "extensions":
             values[name] = tuple(text.split(",")) if name == "devices" else text
     values.update({k: v for k, v in overrides.items() if v is not None})
     settings = _convert(values, "The settings (command line, environment)", strict=False)
@@ -111,6 +134,14 @@ def check_settings(settings: ServerSettings) -> None:
             raise SettingError(
                 f"{address} can be reached from other machines, which is refused without encryption: "
                 "use tcp://127.0.0.1:PORT, or set curve = true and allow each client's key (ex4d-backend keys new)."
+            )
+    if settings.extensions.folder:
+        host, _ = split_address(f"tcp://{settings.extensions.address}")
+        if host not in LOOPBACK_HOSTS:
+            raise SettingError(
+                f"The extension would be served to other machines on {settings.extensions.address} without encryption, "
+                "and whoever can change it on the way runs code there: use 127.0.0.1:PORT and put a web server with "
+                "TLS in front of it, or copy the folder to one."
             )
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingError(f"log_level must be debug, info, warning or error, got {settings.log_level!r}.")

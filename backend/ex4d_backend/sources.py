@@ -20,7 +20,7 @@ from ex4d.clip.video import open_video
 from ex4d.dwmesh import DWMesh
 from ex4d.errors import InputError, SettingError, ShapeError, TrajectoryError
 from ex4d.progress import CancelToken, OnProgress
-from ex4d.types import Clip, Intrinsics, MeshOptions, RasterOptions, Trajectory
+from ex4d.types import Clip, Float32, Intrinsics, MeshOptions, RasterOptions, Trajectory
 from ex4d_backend.blobs import blob_path
 from ex4d_backend.limits import too_many_pixels
 from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshSpec, RasterSpec, TrajectorySpec
@@ -61,9 +61,10 @@ class LoadedSource:
 class Sources:
     """Loads clips and builds meshes for one worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, meshes: int = 1) -> None:
+        """Keeps the last clip, and so many of the last ``meshes``."""
         self._clips: WarmCache[LoadedSource] = WarmCache(1)
-        self._meshes: WarmCache[DWMesh] = WarmCache(1)
+        self._meshes: WarmCache[DWMesh] = WarmCache(meshes)
 
     def clip(
         self,
@@ -81,10 +82,10 @@ class Sources:
             raise SettingError("Intrinsics, a field of view and a focal length exclude each other; give one of them.")
 
         def load() -> LoadedSource:
-            video = _lay_out(spec.video, blobs, scratch / "video")
-            depth = _lay_out(spec.depth, blobs, scratch / "depth")
+            video = lay_out(spec.video, blobs, scratch / "video")
+            depth = lay_out(spec.depth, blobs, scratch / "depth")
             try:
-                _check_size(video, spec.num_frames, clip_pixels)
+                check_size(video, spec.num_frames, clip_pixels)
                 loaded = load_clip_with_report(
                     video,
                     depth,
@@ -98,7 +99,7 @@ class Sources:
                     cancel=cancel,
                 )
             except InputError as error:
-                raise _in_client_words(error, {video: spec.video, depth: spec.depth}) from error
+                raise in_client_words(error, {video: spec.video, depth: spec.depth}) from error
             return LoadedSource(_described(loaded.clip, spec), loaded.filled)
 
         return self._clips.get(_key(spec), load)
@@ -128,16 +129,20 @@ def raster_options(spec: RasterSpec) -> RasterOptions:
     )
 
 
-def _check_size(video: Path, num_frames: int | None, clip_pixels: int) -> None:
-    """Refuse a clip that would not fit in memory before it is decoded. Raises InputError or ClipError."""
+def check_size(video: Path, num_frames: int | None, clip_pixels: int) -> tuple[int, int]:
+    """Height and width of a video. Refuses one that would not fit in memory before it is decoded.
+
+    Raises InputError or ClipError.
+    """
     with open_video(video) as (info, frames):
         first = next(frames, None)
     if first is None:
-        return  # the reader says what is wrong with it
+        return 0, 0  # the reader says what is wrong with it
     height, width = first.shape[:2]
     text = too_many_pixels(num_frames or info.num_frames or _count_packets(video), width, height, clip_pixels)
     if text:
         raise InputError(text)
+    return height, width
 
 
 def _count_packets(video: Path) -> int:
@@ -150,7 +155,7 @@ def _key(spec: msgspec.Struct) -> bytes:
     return msgspec.msgpack.encode(spec)
 
 
-def _lay_out(media: Media, blobs: Path, target: Path) -> Path:
+def lay_out(media: Media, blobs: Path, target: Path) -> Path:
     """Give the blobs of a source file names a reader understands; the bytes stay where they are."""
     suffix = _SUFFIXES[media.kind]
     if not media.kind.endswith("_sequence"):
@@ -175,7 +180,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _in_client_words(error: InputError, names: dict[Path, Media]) -> InputError:
+def in_client_words(error: InputError, names: dict[Path, Media]) -> InputError:
     """The same error with the client's display names where the server's paths were."""
     message = str(error)
     for path, media in names.items():
@@ -198,17 +203,44 @@ def _described(clip: Clip, spec: ClipSpec) -> Clip:
 
 def _build_mesh(clip: Clip, spec: MeshSpec, blobs: Path) -> DWMesh:
     options = MeshOptions(**msgspec.structs.asdict(spec.options))
-    overrides = {
-        e.frame: _read_edit(e.positions, blobs, "<f4").reshape(-1, 3) for e in spec.edits if e.positions is not None
-    }
+    overrides = {e.frame: _read_positions(e.positions, blobs) for e in spec.edits if e.positions is not None}
     flags = {e.frame: _read_edit(e.face_flags, blobs, "|i1") for e in spec.edits if e.face_flags is not None}
-    return DWMesh(clip, options, vertex_overrides=overrides, face_flags=flags)
+    thickness = _thickness_map(clip, spec, blobs)
+    return DWMesh(clip, options, vertex_overrides=overrides, face_flags=flags, thickness_map=thickness)
+
+
+def _thickness_map(clip: Clip, spec: MeshSpec, blobs: Path) -> Float32 | None:
+    """The painted thickness: [H, W] if only the whole clip has one, [T, H, W] if single frames do, None if none."""
+    shape = (clip.height, clip.width)
+
+    def read(blob: BlobRef) -> Float32:
+        if blob.size != 4 * clip.height * clip.width:
+            need = 4 * clip.height * clip.width
+            raise ShapeError(
+                f"A painted thickness has {blob.size} bytes; a {clip.width}x{clip.height} clip needs {need}."
+            )
+        return _read_edit(blob, blobs, "<f4").reshape(shape)
+
+    everywhere = read(spec.thickness) if spec.thickness is not None else None
+    painted = {e.frame: e.thickness for e in spec.edits if e.thickness is not None}
+    if not painted:
+        return everywhere
+    outside = [t for t in painted if t >= clip.num_frames]
+    if outside:
+        raise InputError(f"Frame {outside[0]} has a painted thickness, but the clip ends at {clip.num_frames - 1}.")
+    whole = np.full((clip.num_frames, *shape), np.nan if everywhere is None else everywhere, np.float32)
+    for t, blob in painted.items():
+        whole[t] = read(blob)
+    return whole
+
+
+def _read_positions(blob: BlobRef, blobs: Path) -> Float32:  # [N, 3]
+    if blob.size % 12:
+        raise ShapeError(f"An edit of {blob.size} bytes is not a whole number of vertices (12 bytes each).")
+    return _read_edit(blob, blobs, "<f4").reshape(-1, 3)
 
 
 def _read_edit(blob: BlobRef, blobs: Path, dtype: str) -> np.ndarray:
-    unit = 12 if dtype == "<f4" else 1
-    if blob.size % unit:
-        raise ShapeError(f"An edit of {blob.size} bytes is not a whole number of vertices (12 bytes each).")
     try:
         return np.fromfile(blob_path(blobs, blob.sha256), dtype)
     except FileNotFoundError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +48,9 @@ CREATE TABLE IF NOT EXISTS items (
 ) WITHOUT ROWID;
 """
 SCHEMA_VERSION = 2
+CHECKPOINT_WRITES = 500
+log = logging.getLogger("ex4d_backend.store")
+_item_decoder = msgspec.msgpack.Decoder(Item)
 
 
 @dataclass
@@ -119,6 +124,8 @@ class JobStore:
             self._db.execute("PRAGMA journal_mode=WAL")
             # NORMAL survives a kill of the process; only a power cut may take the last commits.
             self._db.execute("PRAGMA synchronous=NORMAL")
+            # Moving the log into the table waits for the disk: a thread of its own does that, not the loop.
+            self._db.execute("PRAGMA wal_autocheckpoint=0")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise OutputError(f"{path} was written by a newer backend; upgrade this one or use another --data-dir.")
@@ -130,6 +137,8 @@ class JobStore:
             raise OutputError(f"Cannot use the job table {path}: {error}; choose another --data-dir.") from None
         served = self._db.execute("SELECT value FROM meta WHERE name = 'served_s'").fetchone()
         self.clock = ServedClock(served[0] if served else 0.0, monotonic=monotonic)
+        self._writes = 0
+        self._checkpointer = ThreadPoolExecutor(1, "job-table")
         self._jobs: dict[str, Job] = {}
         for row in self._db.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY seq"):
             self._jobs[row[1]] = self._from_row(row)
@@ -149,6 +158,17 @@ class JobStore:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise OutputError(f"Cannot write the job table {self._path}: {error}; free some disk space.") from None
+        self._writes += 1
+        if self._writes % CHECKPOINT_WRITES == 0:
+            self._checkpointer.submit(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        """On a thread of its own: readers and writers go on meanwhile."""
+        try:
+            with closing(sqlite3.connect(self._path, isolation_level=None)) as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            log.warning("the job table's log cannot be moved into it: %s", error)  # nothing is lost: it grows
 
     @staticmethod
     def _from_row(row: tuple) -> Job:
@@ -244,10 +264,11 @@ class JobStore:
             )
         job.items += 1
 
-    def item(self, job_id: str, index: int) -> Item | None:
-        """The description of one item (offset 0)."""
-        row = self._db.execute("SELECT description FROM items WHERE job_id = ? AND idx = ?", (job_id, index)).fetchone()
-        return msgspec.msgpack.decode(row[0], type=Item) if row else None
+    def items(self, job_id: str, first: int, count: int) -> list[Item]:
+        """The descriptions (offset 0) of the items from ``first`` on, ``count`` at most, without gaps."""
+        query = "SELECT description FROM items WHERE job_id = ? AND idx >= ? AND idx < ? ORDER BY idx"
+        rows = self._db.execute(query, (job_id, first, first + count))
+        return [_item_decoder.decode(row[0]) for row in rows]
 
     def acknowledge(self, job: Job) -> None:
         """The client has everything: its items may go."""
@@ -269,4 +290,5 @@ class JobStore:
 
     def close(self) -> None:
         """Close the database."""
+        self._checkpointer.shutdown(wait=True)
         self._db.close()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import zmq
 
-from ex4d.errors import Ex4dError
+from ex4d.errors import Ex4dError, OutputError
 from ex4d_backend.blobs import BlobError, BlobStore
 from ex4d_backend.desk import JobDesk, Refusal
-from ex4d_backend.sessions import MAX_CREDIT, Session, Sessions, Stream, open_item, send
+from ex4d_backend.internal import item_file
+from ex4d_backend.sessions import MAX_CREDIT, Session, Sessions, Stream, open_item, read_through, send
 from ex4d_backend.store import Job
 from ex4d_backend.wording import without_paths
 from ex4d_protocol import framing
@@ -25,6 +27,8 @@ log = logging.getLogger("ex4d_backend.transfers")
 PARTS_PER_ROUND = 2
 STREAMS_PER_SESSION = 64
 SMALL_CHUNK_BYTES = 64 << 10
+READ_AHEAD = 32
+"""Items described in one look at the job table."""
 
 
 def is_small(received: framing.Received) -> bool:
@@ -42,15 +46,15 @@ class Transfers:
         sessions: Sessions,
         blobs: BlobStore,
         desk: JobDesk,
-        drop: Callable[[Session], None],
+        post: Callable[[Callable[[], None]], None],
     ) -> None:
         self._socket = socket
         self._sessions = sessions
         self._blobs = blobs
         self._desk = desk
-        self._drop = drop
+        self._post = post
         self._turn = 0
-        self._paused_until: dict[bytes, float] = {}
+        self._reader = ThreadPoolExecutor(1, "result-reader")
 
     def handle(self, session: Session, received: framing.Received) -> None:
         """One message from an attached data socket. Raises Refusal."""
@@ -86,15 +90,25 @@ class Transfers:
         blob = received.blobs[0]
         data = memoryview(blob.buffer if isinstance(blob, zmq.Frame) else blob)
         session.wanted_blobs.add(message.sha256)
+        request_id = received.header.id
+
+        def stored(have: int, error: OutputError | None) -> None:
+            if error is None:
+                self._send(session, m.ChunkAck(sha256=message.sha256, received=have), request_id)
+            else:
+                text = without_paths(str(error))
+                self._send(session, m.ErrorReply(code="storage_full", message=text, detail=detail), request_id)
+
         try:
-            have = self._blobs.put(message.sha256, message.size, message.offset, data)
+            have = self._blobs.put(message.sha256, message.size, message.offset, data, stored)
         except BlobError as error:
             code: Any = error.code
             raise Refusal(code, str(error), detail=detail) from None
         except Ex4dError as error:
             raise Refusal("storage_full", without_paths(str(error)), detail=detail) from None
-        complete = self._blobs.has(message.sha256, message.size)
-        self._send(session, m.ChunkAck(sha256=message.sha256, received=have, complete=complete), received.header.id)
+        if have is not None:
+            complete = self._blobs.has(message.sha256, message.size)
+            self._send(session, m.ChunkAck(sha256=message.sha256, received=have, complete=complete), request_id)
 
     def blob_settled(self, digest: str, size: int, error: str) -> None:
         """Verification is over: tell every client that waits for the blob."""
@@ -122,7 +136,7 @@ class Transfers:
     def pump(self) -> bool:
         """Send a few parts of what is ready and allowed; whether there may be more right away."""
         now, sent = time.monotonic(), 0
-        sessions = [s for s in self._sessions if s.streams and self._paused_until.get(s.identity, 0.0) <= now]
+        sessions = [s for s in self._sessions if s.streams and s.paused_until <= now]
         for k in range(len(sessions)):
             session = sessions[(self._turn + k) % len(sessions)]
             for stream in list(session.streams.values()):
@@ -138,7 +152,7 @@ class Transfers:
             session.streams.pop(stream.job_id, None)
             return False
         if job.attempt != stream.attempt:
-            stream.next_item, stream.attempt, stream.item = 0, job.attempt, None
+            stream.start_over(job.attempt)
         if stream.item is None and not self._open_next(session, stream, job):
             return False
         item, content = stream.item, stream.content
@@ -163,18 +177,50 @@ class Transfers:
                 if self._send(session, end, stream.request_id):
                     session.streams.pop(job.job_id, None)
             return False
-        item = self._desk.item(job, stream.next_item)
-        if item is None:
-            return False
+        if not stream.ahead:
+            stream.ahead.extend(self._desk.items(job, stream.next_item, READ_AHEAD))
+            if not stream.ahead:
+                return False
+        item = stream.ahead[0]
+        stream.folder = stream.folder or self._desk.items_folder(job)
+        cached = stream.next_item < stream.fetched
         try:
-            stream.content = open_item(self._desk.item_path(job, stream.next_item))
+            stream.content = open_item(stream.folder + item_file(stream.next_item), item.size, cached_only=not cached)
+            if stream.content is None:
+                self._fetch_from_disk(stream)
+                return False
         except OSError as error:
             text = f"A result of job {job.job_id} cannot be read ({error.strerror or error}); submit it again."
             self._send(session, m.ErrorReply(code="internal", message=text, job_id=job.job_id), stream.request_id)
             session.streams.pop(job.job_id, None)
             return False
+        stream.ahead.popleft()
         stream.item, stream.offset = item, 0
         return True
+
+    def _fetch_from_disk(self, stream: Stream) -> None:
+        """Have the reading thread bring the next items into memory, so that the loop does not wait for the disk."""
+        if stream.fetching:
+            return
+        stream.fetching, attempt = True, stream.attempt
+        numbers = range(stream.next_item, stream.next_item + len(stream.ahead))
+
+        def fetched(number: int) -> None:
+            if stream.attempt == attempt:
+                stream.fetched = max(stream.fetched, number + 1)
+            if number == numbers[-1]:
+                stream.fetching = False
+
+        def fetch(number: int, path: str) -> None:
+            read_through(path)
+            self._post(lambda: fetched(number))
+
+        for number in numbers:
+            self._reader.submit(fetch, number, stream.folder + item_file(number))
+
+    def close(self) -> None:
+        """Stop the reading thread."""
+        self._reader.shutdown(wait=True, cancel_futures=True)
 
     def _send(
         self, session: Session, message: msgspec.Struct, reply_to: int, blobs: tuple[memoryview, ...] = ()
@@ -185,9 +231,9 @@ class Transfers:
             sent = send(self._socket, session.data_identity, message, reply_to=reply_to, blobs=blobs)
         except zmq.ZMQError as error:
             log.info("client %s is gone (%s)", session.client_name or session.owner, error)
-            self._drop(session)
+            self._sessions.drop(session)
             return False
         if not sent:
             # Its queue is full: look again a little later, and serve the others meanwhile.
-            self._paused_until[session.identity] = time.monotonic() + 0.02
+            session.paused_until = time.monotonic() + 0.02
         return sent

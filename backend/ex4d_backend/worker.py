@@ -23,11 +23,12 @@ from ex4d.errors import Cancelled, Ex4dError
 from ex4d.files import output_error
 from ex4d.progress import CancelToken, Progress
 from ex4d_backend import internal
-from ex4d_backend.wording import without_paths
 
 BEAT_S = 1.0
 SERVER_SILENT_S = 20.0
 PROGRESS_EVERY_S = 0.1
+LOOK_AGAIN_S = 5.0
+"""How often an idle worker looks whether what was missing has been installed."""
 TOKEN_VARIABLE = "EX4D_WORKER_TOKEN"
 
 
@@ -127,7 +128,8 @@ class ProgressSender:
 
 def run_job(runner: Any, link: Link, order: internal.RunJob) -> internal.JobEnded:
     """Run one job; whatever happens becomes its outcome."""
-    from ex4d_backend.jobs import JobContext, decode_request
+    from ex4d_backend.context import JobContext
+    from ex4d_backend.jobs import decode_request
     from ex4d_backend.recording import JobLog, Recorder
 
     token = link.begin(order)
@@ -167,10 +169,10 @@ def run_job(runner: Any, link: Link, order: internal.RunJob) -> internal.JobEnde
     if log is not None:
         log.line(f"{outcome} {message}".rstrip())
         log.close()
-    return internal.JobEnded(order.job_id, outcome, without_paths(message)[:4000])
+    return internal.JobEnded(order.job_id, outcome, message[:4000])
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """On Linux, have the kernel end this process when the server ends, even by a kill."""
     if sys.platform == "linux":
         import ctypes
@@ -186,7 +188,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", required=True)
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args(argv)
-    _die_with_parent()
+    die_with_parent()
     link = Link(args.server)
     link.start()
 
@@ -194,8 +196,20 @@ def main(argv: list[str] | None = None) -> None:
     from ex4d_backend.jobs import Runner
 
     runner = Runner(threads=args.threads or None)
-    link.send(devices.ready_message(os.environ.pop(TOKEN_VARIABLE, ""), args.device))
-    while (order := link.jobs.get()) is not None:
+    ready = devices.ready_message(os.environ.pop(TOKEN_VARIABLE, ""), args.device)
+    link.send(ready)
+    abilities = ready.abilities
+    while True:
+        try:
+            order = link.jobs.get(timeout=LOOK_AGAIN_S)
+        except queue.Empty:
+            now = devices.abilities()
+            if now != abilities:  # weights were fetched or removed
+                link.send(now)
+                abilities = now
+            continue
+        if order is None:
+            break
         link.send(run_job(runner, link, order))
         link.current = None
     time.sleep(0.05)  # let the link's thread pass the last message on

@@ -91,11 +91,11 @@ class Item(Tagged, frozen=True, kw_only=True):
     size: Count
     """Bytes of the whole item."""
     sha256: str = ""
-    """Digest of the whole item; empty if the server did not compute one."""
+    """Digest of the whole item, for those who keep it; empty if the server did not compute one."""
     offset: Count = 0
     """Where this part starts."""
-    crc32: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] | None = None
-    """New in 1.1. CRC-32 (as in zlib) of the whole item; a receiver checks it. None if the server has none."""
+    checksum: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{32})?$")] = ""
+    """New in 1.1. Of the whole item, see :mod:`~ex4d_protocol.checksum`; a receiver checks it. Empty: none."""
 
 
 class ResultsEnd(Tagged, frozen=True, kw_only=True):

@@ -32,6 +32,25 @@ class EngineSpec(Part, frozen=True, kw_only=True):
     """If not available: one sentence with the command that mends it."""
 
 
+class EstimatorSpec(Part, frozen=True, kw_only=True):
+    """New in 1.1. A depth estimator: what its values mean, its licence, and whether it can run."""
+
+    name: Name
+    title: Text = ""
+    meaning: Literal["metric", "scale-free", "disparity"] = "scale-free"
+    """Of its raw values: metres, up to a factor, or inverse up to a factor and offset. The depth sent is always z."""
+    licence: Text = ""
+    research_only: bool = False
+    """The licence of its code or weights forbids commercial production: say so wherever it is offered."""
+    gives_intrinsics: bool = False
+    """It estimates the lens as well."""
+    temporally_steady: bool = False
+    settings: tuple[SettingSpec, ...] = ()
+    available: bool = True
+    missing: Text = ""
+    """If not available: one sentence with the command that mends it, to be run on the server's machine."""
+
+
 class PresetSpec(Part, frozen=True, kw_only=True):
     """A camera move the server can compute."""
 
@@ -70,6 +89,8 @@ class Limits(Part, frozen=True, kw_only=True):
     queued_jobs: Count = 1000
     storage_bytes: Count = 0
     """Disk quota of blobs and results together; 0 means the disk itself."""
+    live_pixels: Count = 0
+    """New in 1.1. Largest picture of a live view, width x height; 0: this server has no live views."""
 
 
 class Capabilities(Tagged, frozen=True, kw_only=True):
@@ -82,3 +103,5 @@ class Capabilities(Tagged, frozen=True, kw_only=True):
     limits: Limits = Limits()
     licences: dict[str, str] = {}
     """Licence by part in use (rasterizer, depth, engine)."""
+    estimators: tuple[EstimatorSpec, ...] = ()
+    """New in 1.1. Depth estimators, the default first; empty until the first worker is ready."""

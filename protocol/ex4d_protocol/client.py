@@ -46,12 +46,17 @@ class Client(Session):
 
     ``address`` is the control socket's, such as ``tcp://127.0.0.1:7764``. ``client_id`` (kept by the caller over
     restarts) owns the jobs. ``server_key`` and ``keypair`` are Z85 CURVE keys for a backend on another machine.
+    ``operator`` is the secret in the backend's data folder, for those who look after all clients' jobs.
     """
 
     # --- questions without waiting ------------------------------------------------------------------------
 
     def query_preset(self, query: m.PresetQuery) -> int:
         """Ask for a preset's cameras; a Reply event with PresetReply follows."""
+        return self.question(query)
+
+    def query_cost(self, query: m.CostQuery) -> int:
+        """Ask what a take would cost; a Reply event with CostReply follows."""
         return self.question(query)
 
     def list_jobs(self, *, unacknowledged_only: bool = False) -> int:

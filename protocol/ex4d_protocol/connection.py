@@ -43,6 +43,7 @@ class Connection(ABC):
         keypair: tuple[bytes, bytes] | None = None,
         context: zmq.Context[Any] | None = None,
         versions: Mapping[str, str] | None = None,
+        operator: str = "",
     ):
         self.address = address
         self.client_name = client_name
@@ -56,12 +57,13 @@ class Connection(ABC):
         self._own_context = context is None
         self._context = context or zmq.Context()
         self._versions = dict(versions or {})
+        self._operator = operator
         self._control: Channel | None = None
         self._data: Channel | None = None
         self._wanted = False
         self._retry_at = self._state_since = self._last_poll = time.monotonic()
         self._retry_s = FIRST_RETRY_S
-        self._silence_s, self._silence_mark = 0.0, 0.0
+        self._silence_s, self._silence_mark, self._pinged_at = 0.0, 0.0, 0.0
         self._ids = count(1)
         self._events: deque[Event] = deque()
 
@@ -113,6 +115,7 @@ class Connection(ABC):
             major=PROTOCOL_MAJOR,
             minor=PROTOCOL_MINOR,
             versions=self._versions,
+            operator=self._operator,
         )
         self._control.send(hello, request_id=next(self._ids))
 
@@ -176,7 +179,10 @@ class Connection(ABC):
         self._check_alive(gap)
 
     def _receive(self, channel: Channel | None, deadline: float) -> None:
+        """Take messages until ``deadline``, one at least; none that would go beyond it if it is like the last one."""
+        now = time.monotonic()
         while channel is not None and channel in (self._control, self._data):
+            began = now
             try:
                 received = channel.receive()
                 if received is None:
@@ -187,7 +193,8 @@ class Connection(ABC):
                     self._refuse_version(int(str(error)))
                 elif error.code != "unknown_type":  # a newer minor may send what is not known here
                     self._lose(f"it sent something unreadable ({error})")
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if now + (now - began) >= deadline:
                 return
 
     def _check_alive(self, gap_s: float) -> None:
@@ -200,13 +207,15 @@ class Connection(ABC):
             self._lose(reason)
             return
         interval = self.welcome.ping_interval_s if self.welcome else WELCOME_TIMEOUT_S
-        if control.last_heard != self._silence_mark:
-            self._silence_mark, self._silence_s = control.last_heard, 0.0
+        heard = max(control.last_heard, data.last_heard) if data is not None else control.last_heard
+        if heard != self._silence_mark:
+            self._silence_mark, self._silence_s = heard, 0.0
         # However long this side was away, it counts as one interval: the server must get time to answer.
         self._silence_s += min(gap_s, interval)
         if self.state == "connecting" and now - self._state_since > WELCOME_TIMEOUT_S:
             self._lose(f"something listens there but has not answered for {WELCOME_TIMEOUT_S:g} seconds")
         elif self.state == "connected" and self._silence_s > interval * SILENT_INTERVALS:
             self._lose(f"it has been silent for {interval * SILENT_INTERVALS:g} seconds")
-        elif self.state == "connected" and now - control.last_sent > interval:
+        elif self.state == "connected" and now - max(self._pinged_at, min(control.last_sent, heard)) > interval:
+            self._pinged_at = now
             control.send(m.Ping(), request_id=next(self._ids))

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveSuperseded
 from ex4d_protocol.messages import Capabilities, ErrorReply, Item, JobState, Welcome
 from ex4d_protocol.requests import BlobRef
 
@@ -151,9 +152,20 @@ class RequestFailed:
     error: ErrorReply
 
 
+@dataclass(frozen=True)
+class LiveAnswer:
+    """An answer to :meth:`Client.live`; the last one has ``ended`` set. A refusal comes as :class:`RequestFailed`."""
+
+    request_id: int
+    message: LivePicture | LiveCoverage | LiveProgress | LiveSuperseded
+    ended: bool
+    picture: NDArray[Any] | None = None
+    """Of a LivePicture: uint8 [height, width, 4], read-only, top row first; not copied where it came in one part."""
+
+
 Event = (
     Connected | Disconnected | Incompatible | CapabilitiesChanged | UploadProgress | Uploaded | UploadError
-    | JobChanged | JobRejected | ItemReceived | ResultsComplete | Reply | RequestFailed
+    | JobChanged | JobRejected | ItemReceived | ResultsComplete | Reply | RequestFailed | LiveAnswer
 )  # fmt: skip
 
 
@@ -174,6 +186,6 @@ class JobView:
 
 __all__ = [
     "CapabilitiesChanged", "Connected", "Disconnected", "Event", "Incompatible", "ItemReceived", "JobChanged",
-    "JobRejected", "JobView", "Reply", "RequestFailed", "ResultsComplete", "UploadError", "UploadProgress",
-    "Uploaded",
+    "JobRejected", "JobView", "LiveAnswer", "Reply", "RequestFailed", "ResultsComplete", "UploadError",
+    "UploadProgress", "Uploaded",
 ]  # fmt: skip

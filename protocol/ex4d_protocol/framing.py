@@ -32,6 +32,7 @@ MAX_FRAME_BYTES = max(MAX_BODY_BYTES, MAX_CHUNK_BYTES)
 """For the sockets' MAXMSGSIZE: a peer that announces more is disconnected before anything is allocated."""
 
 Buffer = bytes | bytearray | memoryview
+_READABLE = int(zmq.POLLIN)
 
 
 class Header(Part, frozen=True, kw_only=True):
@@ -149,6 +150,9 @@ def receive(socket: zmq.Socket[Any], *, extra: int = 0) -> list[zmq.Frame] | Non
     Frames beyond MAX_FRAMES + ``extra`` (the identity) are read and dropped but for one, which makes the
     message fail its check, so that a message of endless parts holds no memory.
     """
+    # Asking first is cheaper than the exception that says that there is nothing.
+    if not int(socket.getsockopt(zmq.EVENTS)) & _READABLE:
+        return None
     try:
         frames = [socket.recv(zmq.NOBLOCK, copy=False)]
     except zmq.Again:

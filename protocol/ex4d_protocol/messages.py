@@ -23,7 +23,17 @@ from ex4d_protocol.bulk import (
     ResultsAcknowledged,
     ResultsEnd,
 )
-from ex4d_protocol.capabilities import Capabilities, DeviceSpec, EngineSpec, Limits, PresetSpec, SettingSpec
+from ex4d_protocol.capabilities import (
+    Capabilities,
+    DeviceSpec,
+    EngineSpec,
+    EstimatorSpec,
+    Limits,
+    PresetSpec,
+    SettingSpec,
+)
+from ex4d_protocol.costs import CostQuery, CostReply
+from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveSuperseded, LiveView
 from ex4d_protocol.requests import Request
 
 # --- connection ---------------------------------------------------------------------------------------
@@ -40,6 +50,8 @@ class Hello(Tagged, frozen=True, kw_only=True):
     """Absent means (1, 0), whatever the reader's own version: senders of later versions fill both in."""
     versions: dict[str, str] = {}
     """Package versions, for logs."""
+    operator: Name = ""
+    """New in 1.1. The secret in the server's data folder: who can read it may see and cancel every client's jobs."""
 
 
 class Welcome(Tagged, frozen=True, kw_only=True):
@@ -140,10 +152,12 @@ class JobState(Tagged, frozen=True, kw_only=True):
     queue_position: Count = 0
     """Jobs ahead of it while queued."""
     kind: Name = ""
-    """"BuildMesh", "RenderGuides" or "Generate"."""
+    """The request's type: "BuildMesh", "RenderGuides", "Generate", "EstimateDepth"."""
     title: Name = ""
     share: float = 0.0
     """New in 1.1. How much of the whole job is done, 0 to 1, its stages weighted; 1 only when the phase is "done"."""
+    owner: Name = ""
+    """New in 1.1. Whose job it is: a client_id, or a key's name. Told to operators only."""
 
 
 class JobAccepted(Tagged, frozen=True, kw_only=True):
@@ -175,7 +189,7 @@ class GetJob(Tagged, frozen=True, kw_only=True):
 
 
 class ListJobs(Tagged, frozen=True, kw_only=True):
-    """C>S: the jobs of this client."""
+    """C>S: the jobs of this client; of all clients if this is an operator."""
 
     unacknowledged_only: bool = False
 
@@ -255,17 +269,20 @@ class Health(Tagged, frozen=True, kw_only=True):
 
 ClientMessage = (
     Hello | Attach | Ping | HaveBlobs | PutChunk | SubmitJob | CancelJob | GetJob | ListJobs | GetJobLog
-    | GetResults | Credit | AckResults | PresetQuery | GetHealth
+    | GetResults | Credit | AckResults | PresetQuery | GetHealth | LiveView | CostQuery
 )  # fmt: skip
 ServerMessage = (
     Welcome | Attached | Pong | ErrorReply | Capabilities | BlobsMissing | ChunkAck | JobAccepted | JobState
     | CancelAccepted | JobList | JobLog | Item | ResultsEnd | ResultsAcknowledged | PresetReply | Health
+    | LivePicture | LiveCoverage | LiveProgress | LiveSuperseded | CostReply
 )  # fmt: skip
 
 __all__ = [
     "FINAL_PHASES", "AckResults", "Attach", "Attached", "BlobProgress", "BlobsMissing", "CancelAccepted", "CancelJob",
-    "Capabilities", "ChunkAck", "ClientMessage", "Credit", "DeviceSpec", "EngineSpec", "ErrorCode", "ErrorReply",
-    "GetHealth", "GetJob", "GetJobLog", "GetResults", "HaveBlobs", "Health", "Hello", "Item", "JobAccepted", "JobList",
-    "JobLog", "JobPhase", "JobState", "Limits", "ListJobs", "Ping", "Pong", "PresetQuery", "PresetReply", "PresetSpec",
-    "PutChunk", "ResultsAcknowledged", "ResultsEnd", "ServerMessage", "SettingSpec", "SubmitJob", "Welcome",
+    "Capabilities", "ChunkAck", "ClientMessage", "CostQuery", "CostReply", "Credit", "DeviceSpec", "EngineSpec",
+    "ErrorCode", "ErrorReply", "EstimatorSpec", "GetHealth", "GetJob", "GetJobLog", "GetResults", "HaveBlobs",
+    "Health", "Hello", "Item", "JobAccepted", "JobList", "JobLog", "JobPhase", "JobState", "Limits", "ListJobs",
+    "LiveCoverage", "LivePicture", "LiveProgress", "LiveSuperseded", "LiveView", "Ping", "Pong", "PresetQuery",
+    "PresetReply", "PresetSpec", "PutChunk", "ResultsAcknowledged", "ResultsEnd", "ServerMessage", "SettingSpec",
+    "SubmitJob", "Welcome",
 ]  # fmt: skip

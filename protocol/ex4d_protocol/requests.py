@@ -1,4 +1,4 @@
-"""What a job is asked to do: clips, meshes, trajectories, and the three requests built from them.
+"""What a job is asked to do: clips, meshes, trajectories, and the requests built from them.
 
 A request holds everything relevant and refers to bulk data by content (:class:`BlobRef`). No path crosses
 the wire.
@@ -71,8 +71,10 @@ class MeshOptionsSpec(Part, frozen=True, kw_only=True):
     """New in 1.1, as are all below."""
     thickness: float | Literal["auto"] = "auto"
     thickness_unit: Literal["share", "depth"] = "share"
-    edge_jump: float = 0.02
+    edge_jump: float = 0.01
     sharpen_edges: Literal["auto", "on", "off"] = "auto"
+    steady_depth: Literal["auto", "on", "off"] = "auto"
+    other_frames: bool = False
 
 
 class MeshEdit(Part, frozen=True, kw_only=True):
@@ -84,6 +86,8 @@ class MeshEdit(Part, frozen=True, kw_only=True):
     """float32 little-endian [H*W, 3], C order: vertices in OpenCV axes, row by row."""
     face_flags: BlobRef | None = None
     """int8 [F]: 0 automatic, 1 visible, 2 occluded; faces in the order of the item ``faces``."""
+    thickness: BlobRef | None = None
+    """New in 1.1. float32 [H, W]: thickness of occluders in the depth's unit, NaN where the options decide."""
 
 
 class MeshSpec(Part, frozen=True, kw_only=True):
@@ -91,6 +95,8 @@ class MeshSpec(Part, frozen=True, kw_only=True):
 
     options: MeshOptionsSpec = MeshOptionsSpec()
     edits: tuple[MeshEdit, ...] = ()
+    thickness: BlobRef | None = None
+    """New in 1.1. As an edit's, for every frame whose edit has none. Only solid occluders have a thickness."""
 
 
 class TrajectorySpec(Part, frozen=True, kw_only=True):
@@ -166,6 +172,22 @@ class RasterSpec(Part, frozen=True, kw_only=True):
     """New in 1.1. Blend silhouette edges; only the rasterizer "nvdiffrast" can."""
 
 
+class ObjectSpec(Part, frozen=True, kw_only=True):
+    """New in 1.1. Triangles that stand in the scene beside the mesh (OpenCV axes, world = source camera of frame 0)."""
+
+    vertices: BlobRef
+    """float32 little-endian, C order: [V, 3], or [N, V, 3] if it ``moves``, one position per output frame."""
+    faces: BlobRef
+    """int32 [F, 3]."""
+    colors: BlobRef | None = None
+    """uint8 [V, 3], RGB: shown, as known content. None: a holdout, which blocks and leaves a hole to be filled."""
+    moves: bool = False
+    name: Name = "object"
+
+
+Objects = Annotated[tuple[ObjectSpec, ...], msgspec.Meta(max_length=256)]
+
+
 class BuildMesh(Tagged, frozen=True, kw_only=True):
     """Build the DW-mesh of every source frame.
 
@@ -175,6 +197,9 @@ class BuildMesh(Tagged, frozen=True, kw_only=True):
 
     clip: ClipSpec
     mesh: MeshSpec = MeshSpec()
+    visible_only: tuple[Count, ...] = ()
+    """New in 1.1. Only ``visible``, and only of these source frames: what an edit changes for a client that has the
+    rest. Empty means everything. A 1.0 server sends everything in any case."""
 
 
 class RenderGuides(Tagged, frozen=True, kw_only=True):
@@ -187,6 +212,8 @@ class RenderGuides(Tagged, frozen=True, kw_only=True):
     trajectory: TrajectorySpec
     mesh: MeshSpec = MeshSpec()
     raster: RasterSpec = RasterSpec()
+    objects: Objects = ()
+    """New in 1.1. Only the rasterizer "cpu" can draw them; another one refuses."""
 
 
 class Generate(Tagged, frozen=True, kw_only=True):
@@ -208,13 +235,42 @@ class Generate(Tagged, frozen=True, kw_only=True):
     """Of the result; None means the clip's."""
     note: Text = ""
     """Kept in the take, for people."""
+    objects: Objects = ()
+    """New in 1.1. As in RenderGuides."""
 
 
-Request = BuildMesh | RenderGuides | Generate
+class EstimateDepth(Tagged, frozen=True, kw_only=True):
+    """New in 1.1. Estimate the depth of a video. At most one of ``fov_deg``, ``focal_px``, ``intrinsics``.
+
+    Items: per source frame ``depth`` (float32 [H, W], distance along +z), and last ``depth_info`` (JSON). That names
+    the whole depth as an .npz blob, which the server has already: use it as the ``depth`` of a :class:`ClipSpec`.
+    """
+
+    video: Media
+    estimator: Name = ""
+    """One of the advertised estimators; empty means the server's default, the first of them."""
+    settings: dict[str, Scalar] = {}
+    """The estimator's advertised settings; one that is missing takes its default."""
+    num_frames: Count | None = None
+    """Use the first so many frames; None means all."""
+    fov_deg: float | None = None
+    """Horizontal field of view in degrees. Without any of the three: the video's metadata, the estimator, a default."""
+    focal_px: float | None = None
+    intrinsics: tuple[float, float, float, float] | None = None
+    """fx, fy, cx, cy in pixels."""
+    align: bool | None = None
+    """Bring the frames to one scale; None: where the estimator looks at single images."""
+    steady: bool | None = None
+    """Calm flicker over time; None as above."""
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 42
+    name: Name = "clip"
 
 
-def blobs_of(request: Request) -> dict[str, BlobRef]:
-    """Every blob the request refers to, by digest, in order of appearance."""
+Request = BuildMesh | RenderGuides | Generate | EstimateDepth
+
+
+def blobs_of(request: msgspec.Struct) -> dict[str, BlobRef]:
+    """Every blob a request (or a part of one) refers to, by digest, in order of appearance."""
     found: dict[str, BlobRef] = {}
 
     def walk(value: Any) -> None:

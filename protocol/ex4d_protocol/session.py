@@ -16,31 +16,25 @@ import zmq
 
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
-from ex4d_protocol.connection import Connection
-from ex4d_protocol.errors import DamagedItem, UploadFailed
 from ex4d_protocol.events import (
     CapabilitiesChanged,
     Event,
     JobChanged,
-    JobRejected,
     JobView,
     Reply,
     RequestFailed,
     UploadError,
 )
-from ex4d_protocol.requests import BlobRef, Request, blobs_of
+from ex4d_protocol.exchange import JobExchange
+from ex4d_protocol.live_requests import LiveRequests
+from ex4d_protocol.requests import BlobRef, Request
 from ex4d_protocol.tracking import TrackedJob
-from ex4d_protocol.uploads import Upload, UploadQueue
+from ex4d_protocol.uploads import Upload
 
-MAX_RESUBMISSIONS = 3
-MAX_DAMAGED = 3
-"""Times one item may come with a wrong checksum before its job's results are given up."""
 RATE_LIMITED_PAUSE_S = 0.5
-CREDIT = 32
-"""Item messages a job may have under way: at most 128 MiB wait for a client that does not read."""
 
 
-class Session(Connection):
+class Session(JobExchange):
     """See :class:`ex4d_protocol.client.Client`, which adds the calls that wait."""
 
     def __init__(
@@ -53,6 +47,7 @@ class Session(Connection):
         keypair: tuple[bytes, bytes] | None = None,
         context: zmq.Context[Any] | None = None,
         versions: Mapping[str, str] | None = None,
+        operator: str = "",
     ):
         super().__init__(
             address,
@@ -62,14 +57,13 @@ class Session(Connection):
             keypair=keypair,
             context=context,
             versions=versions,
+            operator=operator,
         )
         self._questions: set[int] = set()
+        self._live = LiveRequests()
         self._have_asked: dict[int, list[BlobRef]] = {}
-        self._job_requests: dict[int, str] = {}
-        self._uploads = UploadQueue()
         self._waiting_until = 0.0
         self._waiting: list[Callable[[], object]] = []
-        self._jobs: dict[str, TrackedJob] = {}
 
     # --- what a caller asks for ---------------------------------------------------------------------------
 
@@ -161,12 +155,26 @@ class Session(Connection):
             self._questions.add(request_id)
         return request_id
 
+    def live(self, view: m.LiveView) -> int:
+        """Ask what cameras see now. LiveAnswer events with this id follow, or RequestFailed; never both as the last."""
+        request_id = self._tell(view)
+        if request_id is None:
+            request_id = next(self._ids)
+            self._events.append(RequestFailed(request_id, self._no_connection()))
+        else:
+            self._live.asked(request_id)
+        return request_id
+
     # --- the tick -----------------------------------------------------------------------------------------
 
-    def poll(self, budget_s: float = 0.004) -> list[Event]:
-        """Do what can be done now, for about ``budget_s`` seconds at most, and report what happened."""
-        deadline = time.monotonic() + budget_s
-        self._tick(deadline)
+    def poll(self, budget_s: float = 0.002) -> list[Event]:
+        """Do what can be done now, for about ``budget_s`` seconds, and report what happened.
+
+        What is begun when the time is over is at most one part of an item (4 MiB) and 1 MiB of an upload.
+        """
+        now = time.monotonic()
+        deadline = now + budget_s
+        self._tick(now + budget_s / 2 if self._uploads.busy else deadline)
         if time.monotonic() >= self._waiting_until:
             self._do_what_waited()
             self._advance_jobs()
@@ -199,6 +207,8 @@ class Session(Connection):
                 job = self._jobs.get(message.job_id)
                 if job is not None and reply_to in (0, job.fetch_request):
                     self._events.extend(job.take_end(message))
+            case m.LivePicture() | m.LiveCoverage() | m.LiveProgress() | m.LiveSuperseded():
+                self._events.extend(self._live.answered(reply_to, message, received.blobs))
             case m.BlobsMissing():
                 self._events.extend(self._uploads.told_missing(self._have_asked.pop(reply_to, []), message))
             case m.Capabilities():
@@ -234,6 +244,7 @@ class Session(Connection):
     def _lost(self) -> None:
         for request_id in self._questions:
             self._events.append(RequestFailed(request_id, self._no_connection()))
+        self._events.extend(self._live.lost(self._no_connection()))
         self._questions.clear()
         self._have_asked.clear()
         self._job_requests.clear()
@@ -246,40 +257,11 @@ class Session(Connection):
         text = self.last_failure or f"There is no connection to {self.address} yet."
         return m.ErrorReply(code="no_session", message=text)
 
-    def _take_state(self, state: m.JobState) -> None:
-        job = self._jobs.get(state.job_id)
-        if job is not None and not job.view.rejected:
-            job.take_state(state)
-            self._events.append(JobChanged(state))
-            self._fetch_if_wanted(job)
-
-    def _take_item(self, item: m.Item, received: framing.Received) -> None:
-        job = self._jobs.get(item.job_id)
-        if job is None or not received.blobs or received.header.reply_to not in (0, job.fetch_request):
-            return  # the rest of an earlier GetResults, still under way when a later one was sent
-        try:
-            self._events.extend(job.take_item(item, received.blobs[0]))
-        except DamagedItem as error:
-            self._fetch_again(job, str(error))
-            return
-        # Given back a few at a time: each Credit wakes the server.
-        job.owed_credit += 1
-        if job.owed_credit >= CREDIT // 4 and self._data is not None:
-            self._data.send(m.Credit(job_id=item.job_id, more=job.owed_credit))
-            job.owed_credit = 0
-
-    def _fetch_again(self, job: TrackedJob, damage: str) -> None:
-        """Ask for the items from the damaged one on once more; give the job's results up if that does not help."""
-        if job.damaged < MAX_DAMAGED:
-            job.fetching = False
-            self._fetch_if_wanted(job)
-        else:
-            text = f"{damage[:-1]}, {job.damaged} times; the backend's disk or the connection is faulty."
-            self._reject(job, "item_damaged", text)
-
     def _take_error(self, error: m.ErrorReply, reply_to: int) -> None:
         job_id = self._job_requests.pop(reply_to, error.job_id)
-        if error.code == "rate_limited" and self.state == "connected" and reply_to not in self._questions:
+        if self._live.failed(reply_to):
+            self._events.append(RequestFailed(reply_to, error))
+        elif error.code == "rate_limited" and self.state == "connected" and reply_to not in self._questions:
             self._wait_a_little(error, reply_to, self._jobs.get(job_id))
         elif error.code == "incompatible" and self.state == "connecting":
             self._take_incompatible(error.message)
@@ -325,75 +307,7 @@ class Session(Connection):
         for again in waiting:
             again()
 
-    def _take_job_error(self, job: TrackedJob, error: m.ErrorReply) -> None:
-        retry = error.code in ("blob_missing", "unknown_job") and job.request is not None
-        if job.stage in ("submitting", "confirmed", "asking") and retry and not job.final:
-            job.resubmissions += 1
-            if job.resubmissions <= MAX_RESUBMISSIONS:  # the server has lost it: its store was cleared
-                self._uploads.ask_again(job.blobs)
-                job.stage, job.view.submitted = "gathering", False
-                return
-        if job.stage in ("submitting", "asking") or (job.stage == "confirmed" and retry):
-            self._reject(job, error.code, error.message)
-
-    # --- sending ------------------------------------------------------------------------------------------
-
-    def _tell(self, message: msgspec.Struct, *, job_id: str | None = None) -> int | None:
-        """Send on the control socket if connected; returns the request's id."""
-        if self.state != "connected" or self._control is None:
-            return None
-        request_id = next(self._ids)
-        if job_id is not None:
-            self._job_requests[request_id] = job_id
-        return request_id if self._control.send(message, request_id=request_id) else None
-
-    def _ask_job(self, job: TrackedJob) -> None:
-        job.fetching = False
-        self._tell(m.GetJob(job_id=job.view.job_id), job_id=job.view.job_id)
-
-    def _fetch_if_wanted(self, job: TrackedJob) -> None:
-        wanted = job.fetch and job.stage == "confirmed" and not job.view.results_complete
-        if wanted and not job.fetching and self._data is not None and self.state == "connected":
-            job.fetching, job.owed_credit = True, 0
-            job.drop_parts()
-            get = m.GetResults(job_id=job.view.job_id, from_item=job.next_item, attempt=job.attempt, credit=CREDIT)
-            job.fetch_request = next(self._ids)
-            self._data.send(get, request_id=job.fetch_request)
-
-    def _advance_jobs(self) -> None:
-        """Send each gathering job whose uploads are all on the server."""
-        for job in self._jobs.values():
-            if job.stage != "gathering" or (job.request is None and not self._make_request(job)):
-                continue
-            uploads = [self._uploads.need(blob) for blob in job.blobs]
-            failed = next((u for u in uploads if u.error), None)
-            if failed is not None:
-                self._reject(job, "blob_missing", failed.error)
-            elif self.state == "connected" and all(u.at_server for u in uploads) and job.request is not None:
-                submit = m.SubmitJob(
-                    job_id=job.view.job_id, request=job.request, priority=job.priority, title=job.title[:128]
-                )
-                job.stage = "submitting"
-                self._tell(submit, job_id=job.view.job_id)
-
-    def _make_request(self, job: TrackedJob) -> bool:
-        """Have the caller's request made once its uploads are hashed; whether it is there."""
-        failed = next((u for u in job.after if u.error), None)
-        if failed is not None:
-            self._reject(job, "blob_missing", failed.error)
-        if failed is not None or not all(u.hashed for u in job.after) or job.make_request is None:
-            return False
-        try:
-            job.request = job.make_request()
-        except UploadFailed as error:
-            self._reject(job, "blob_missing", str(error))
-            return False
-        job.blobs = tuple(blobs_of(job.request).values())
-        return True
-
-    def _reject(self, job: TrackedJob, code: str, message: str) -> None:
-        job.stage, job.view.rejected = "over", message
-        self._events.append(JobRejected(job.view.job_id, code, message))
+    # --- sending blobs ------------------------------------------------------------------------------------
 
     def _ask_blobs(self) -> None:
         refs = self._uploads.to_ask()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import zmq
 
+from ex4d_protocol.checksum import Checksum
 from ex4d_protocol.errors import DamagedItem, FrameError
 from ex4d_protocol.events import Event, ItemReceived, JobView, ResultsComplete
 from ex4d_protocol.framing import Buffer
@@ -50,6 +50,8 @@ class TrackedJob:
     assembly: memoryview | None = None
     """Where an item that comes in several parts is put together, ``assembled`` bytes of it so far."""
     assembled: int = 0
+    checksum: Checksum = field(default_factory=Checksum)
+    """Of the parts so far, so that no call has a whole large item to check."""
     owed_credit: int = 0
     """Item messages taken since credit was last given back."""
     damaged: int = 0
@@ -79,10 +81,14 @@ class TrackedJob:
                 f"Item {item.index} of job {item.job_id} came out of order (expected {self.next_item}, "
                 f"offset {self.assembled}, got offset {item.offset})."
             )
+        if item.checksum:
+            self.checksum.add(data)
         whole = self._assemble(item, data)
         if whole is None:
             return
-        if item.crc32 is not None and zlib.crc32(whole) != item.crc32:
+        found = self.checksum.digest()
+        self.drop_parts()
+        if item.checksum and found != item.checksum:
             self.damaged += 1
             raise DamagedItem(f"Item {item.index} ({item.name}) of job {item.job_id} is damaged: wrong checksum.")
         self.next_item, self.damaged = self.next_item + 1, 0
@@ -105,15 +111,11 @@ class TrackedJob:
             raise FrameError(f"Item {item.index} of job {item.job_id} changed its size between two parts.")
         self.assembly[self.assembled : self.assembled + data.nbytes] = data
         self.assembled += data.nbytes
-        if self.assembled < item.size:
-            return None
-        whole = self.assembly
-        self.drop_parts()
-        return whole
+        return self.assembly if self.assembled == item.size else None
 
     def drop_parts(self) -> None:
         """Forget the parts of an item that will come again."""
-        self.assembly, self.assembled = None, 0
+        self.assembly, self.assembled, self.checksum = None, 0, Checksum()
 
     def take_end(self, end: ResultsEnd) -> Iterator[Event]:
         """Note that no more items come."""

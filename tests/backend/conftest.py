@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,8 +50,12 @@ class Backend:
         return self.log.read_text()
 
     def workers(self) -> list[psutil.Process]:
-        children = psutil.Process(self.process.pid).children()
-        return [p for p in children if "ex4d_backend.worker" in " ".join(p.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it has just ended and waits to be replaced
+                if "ex4d_backend.worker" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -82,6 +87,20 @@ def make_backend(tmp_path) -> Iterator[Callable[..., Backend]]:
     for backend in made:
         if backend.process is not None and backend.process.poll() is None:
             backend.kill()  # its end is not what these tests are about, and draining would take its time
+
+
+@pytest.fixture(scope="module")
+def make_module_backend(tmp_path_factory) -> Iterator[Callable[..., Backend]]:
+    """Servers with settings of their own that the tests of one module share."""
+    made: list[Backend] = []
+
+    def make(**kwargs) -> Backend:
+        made.append(Backend(tmp_path_factory.mktemp("backend") / "data", **kwargs).start())
+        return made[-1]
+
+    yield make
+    for backend in made:
+        backend.kill()
 
 
 @pytest.fixture(scope="package")

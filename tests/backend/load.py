@@ -100,11 +100,14 @@ def run_load(
         highest = max(highest, server.memory_info().rss)
         served = sum(not s.open(job) for s in submitters for job in s.jobs) / jobs
         if kills and served >= 0.9 * kills[0][0]:
-            _, what = kills.pop(0)
+            kills_at, what = kills.pop(0)
             if what == "client":
                 chance.choice(submitters).kill()
             else:
-                for worker in backend.workers():
+                workers = backend.workers()
+                if not workers:
+                    kills.insert(0, (kills_at, what))  # the last one is being replaced still: kill the next
+                for worker in workers:
                     worker.send_signal(signal.SIGKILL)
     for submitter in submitters:
         submitter.client.close()

@@ -3,7 +3,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 import pytest
 
@@ -34,21 +36,21 @@ class Time:
 def desk_on(folder, clock):
     """The server's books without sockets and workers."""
     settings = ServerSettings(data_dir=str(folder), results_ttl_hours=72, blobs_ttl_hours=168)
-    verified: list[tuple[str, str]] = []
+    calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
     store = JobStore(folder / "jobs.sqlite", monotonic=clock)
     blobs = BlobStore(
         folder / "blobs",
         blob_bytes=1 << 20,
         room_for=lambda size: "",
-        on_verified=lambda *found: verified.append(found),
+        post=calls.put,
+        on_settled=lambda digest, size, error: None,
         clock=store.clock,
     )
     desk = JobDesk(settings, store, blobs, push=lambda job, state: None, room_for=lambda size: "")
     if not blobs.has(REF.sha256, REF.size):
-        blobs.put(REF.sha256, REF.size, 0, memoryview(DATA))
-        while not verified:
-            time.sleep(0.001)
-        blobs.settle(*verified[0])
+        blobs.put(REF.sha256, REF.size, 0, memoryview(DATA), lambda have, error: None)
+        while not blobs.has(REF.sha256, REF.size):
+            calls.get(timeout=20)()
     try:
         yield desk, store, blobs
     finally:

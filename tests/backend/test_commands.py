@@ -14,6 +14,7 @@ import pytest
 
 from backend.conftest import FRAMES, HEIGHT, WIDTH, long_job
 from ex4d.cli.app import main
+from ex4d_protocol import messages as m
 from ex4d_protocol.events import JobChanged
 
 CLIENT_ID = "command-line-tests"
@@ -93,6 +94,33 @@ def test_jobs_are_listed_shown_and_cancelled(ex4d, owner, send_clip):
     assert code == 0 and "had ended already" in out
 
 
+def test_who_runs_the_backend_sees_and_cancels_everyones_jobs(ex4d, backend, connect, send_clip, tmp_path):
+    artist = connect(backend, client_id="artist-somewhere")
+    job = artist.submit(long_job(send_clip(artist)), fetch=False, title="the artist's")
+    artist.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running", 30)
+    assert job[:12] not in ex4d("jobs", "list")[1]
+    assert ex4d("jobs", "cancel", job)[0] == 2, "another client may not"
+    everyone = ("--all", "--data-dir", backend.data_dir)
+    code, out, _ = ex4d("jobs", "list", *everyone)
+    line = next(line for line in out.splitlines() if line.startswith(job[:12]))
+    assert code == 0 and "artist-somew" in line and line.endswith("the artist's")
+    code, out, _ = ex4d("jobs", "show", job[:12], "--json", *everyone)
+    assert code == 0 and json.loads(out)["owner"] == "artist-somewhere"
+    assert ex4d("jobs", "logs", job, *everyone)[0] == 0
+    code, out, _ = ex4d("jobs", "cancel", job, *everyone)
+    assert code == 0 and out == f"Job {job} is cancelled.\n"
+    assert artist.ask(m.GetJob(job_id=job)).owner == "", "only operators are told"
+
+
+def test_only_the_data_folders_secret_makes_an_operator(ex4d, backend, tmp_path):
+    secret = backend.data_dir / "operator.secret"
+    assert secret.stat().st_mode & 0o077 == 0
+    (tmp_path / "operator.secret").write_text("guessed\n")
+    code, _, err = ex4d("jobs", "list", "--all", "--data-dir", tmp_path)
+    assert code == 1 and "not the backend whose data folder that is" in err
+    assert secret.read_text().strip() not in backend.output()
+
+
 def test_status_says_what_the_backend_can_do(ex4d):
     code, out, _ = ex4d("remote", "status")
     assert code == 0 and "EX-4D backend" in out and "device:" in out and "queue: 0 waiting" in out
@@ -103,10 +131,11 @@ def test_status_says_what_the_backend_can_do(ex4d):
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("jobs", "show", "nonesuch"), 2, "No job of this client begins with 'nonesuch'"),
+        (("jobs", "show", "nonesuch"), 2, "No job seen here begins with 'nonesuch'"),
         (("jobs", "list", "--backend", "tcp://127.0.0.1:1"), 1, "Start one with: ex4d-backend"),
         (("jobs", "list", "--backend", "nonsense"), 2, "An address looks like tcp://"),
         (("jobs", "list", "--keys", "/nonesuch.toml"), 2, "Cannot read the keys"),
+        (("jobs", "list", "--all", "--data-dir", "DATA"), 2, "name its data folder with --data-dir"),
         (("keys", "new", "../up", "--data-dir", "DATA"), 2, "A key's name has letters"),
     ],
 )

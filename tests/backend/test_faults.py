@@ -1,19 +1,28 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from backend.conftest import long_job, poses, until
+from ex4d_backend.internal import item_file
+from ex4d_backend.sessions import open_item
+from ex4d_backend.store import JobStore
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import ConnectionFailed, JobCancelled, JobFailed, RequestRefused
 from ex4d_protocol.events import Connected, Disconnected, ItemReceived, JobChanged
+from ex4d_protocol.exchange import CREDIT
 from ex4d_protocol.requests import RenderGuides
 
 
@@ -160,6 +169,99 @@ def test_a_client_that_does_not_read_does_not_grow_the_server(make_backend, conn
     assert process.memory_info().rss - before < 64 << 20
     client.wait_job(job, 60)
     assert len(client.jobs[job].received) == 1601
+
+
+def own_memory(server) -> int:
+    """Bytes of the server process's own memory: without mapped files, which the system may drop at any time."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) << 10
+
+
+ASKS_FOR_RESULTS = """
+import sys, time
+from ex4d_protocol.client import Client
+client = Client(sys.argv[1], client_id="slow-reader")
+client.connect()
+client.wait_connected(60)
+for job in sys.argv[2:]:
+    client.follow(job)
+while not all(client._jobs[job].fetching for job in sys.argv[2:]):
+    client.poll()
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_large_results_nobody_reads_are_no_memory_of_the_server(make_backend, connect):
+    """A client that asked for 640 MiB is stopped: what its credit allows waits for it as mapped files."""
+    server = make_backend()
+    server.data_dir.mkdir(parents=True)
+    store = JobStore(server.data_dir / "jobs.sqlite")
+    size, count = 4 << 20, 40
+    jobs = [f"large-job-{k}" for k in range(4)]
+    for name in jobs:
+        job = store.add(name, owner="slow-reader", title="", kind="BuildMesh", priority=0, request=b"")
+        items = server.data_dir / "jobs" / job.folder_name / "items-1"
+        items.mkdir(parents=True)
+        for i in range(count):
+            with (items / item_file(i)).open("wb") as file:
+                file.truncate(size)  # zeros that take no disk
+            item = m.Item(job_id=name, index=i, name="vertices", frame=i, dtype="|u1", shape=(size,), size=size)
+            store.add_item(job, item)
+        store.set_phase(job, "done")
+    store.close()
+    server.start()
+    before, process = own_memory(server), psutil.Process(server.process.pid)
+    mapped = process.memory_info().shared
+    reader = subprocess.Popen([sys.executable, "-c", ASKS_FOR_RESULTS, server.address, *jobs])
+    try:
+        until(lambda: process.memory_info().shared > mapped + 2 * size, 60)
+        reader.send_signal(signal.SIGSTOP)
+        later = connect(server, client_id="slow-reader")
+        later.ask(m.GetHealth())
+        until(lambda: process.memory_info().shared > mapped + CREDIT * size, 20)  # it waits for the reader
+        assert own_memory(server) - before < 48 << 20
+    finally:
+        reader.kill()
+        reader.wait(20)
+    later.follow(jobs[0])
+    later.wait_job(jobs[0], 60)
+    assert len(later.jobs[jobs[0]].received) == count
+
+
+def dropped_from_memory(file: Path) -> bool:
+    """Have the system forget a file's pages; whether it did (a tmpfs has nothing else)."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return open_item(str(file), file.stat().st_size, cached_only=True) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="only Linux tells what is in memory")
+def test_results_that_must_be_read_from_disk_arrive_and_the_loop_does_not_read_them(backend, client, send_clip):
+    job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(30, step=0.003)), fetch=False)
+    client.wait_job(job, 60)
+    folder = backend.data_dir / "jobs" / hashlib.sha256(job.encode()).hexdigest()[:32] / "items-1"
+    files = sorted(folder.glob("*.bin"))
+    if not [file for file in files if dropped_from_memory(file)]:
+        pytest.skip("this file system keeps every file in memory")
+    client.fetch(job)
+    client.wait_job(job, 60)
+    assert len(client.jobs[job].received) == len(files) == 61
+    assert all(open_item(str(f), f.stat().st_size, cached_only=True) is not None for f in files)
+
+
+def test_one_poll_takes_no_more_than_its_time_allows(client, send_clip):
+    """With no time at all one message is taken from each socket, whatever waits."""
+    job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(20)), fetch=False)
+    client.wait_job(job, 60)
+    client.fetch(job)
+    received, end = 0, time.monotonic() + 30
+    while received < 41:
+        assert time.monotonic() < end
+        items = [e for e in client.poll(0.0) if isinstance(e, ItemReceived)]
+        assert len(items) <= 1
+        received += len(items)
 
 
 def test_a_job_that_makes_no_progress_fails_alone(make_backend, connect, send_clip):

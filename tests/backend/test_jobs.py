@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
+from typing import cast
 
 import cv2
 import msgspec
@@ -12,8 +14,11 @@ from ex4d.clip import load_clip
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import render_guides
 from ex4d.trajectory import near_depth_of, preset
-from ex4d.types import Intrinsics
+from ex4d.types import Intrinsics, MeshOptions
+from ex4d_backend.costs import answer_cost
+from ex4d_backend.share import share_of
 from ex4d_backend.sources import trajectory
+from ex4d_backend.store import Job
 from ex4d_protocol import messages as m
 from ex4d_protocol.errors import JobCancelled, JobFailed, RequestRefused
 from ex4d_protocol.events import ItemReceived, JobChanged
@@ -25,6 +30,7 @@ from ex4d_protocol.requests import (
     MeshOptionsSpec,
     MeshSpec,
     RenderGuides,
+    TrajectorySpec,
 )
 
 
@@ -88,6 +94,33 @@ def test_edits_reach_the_mesh(client, send_clip, local_mesh):
     np.testing.assert_array_equal(items["vertices", 2].array(), moved)
     assert not picture(items["visible", 2]).any()
     np.testing.assert_array_equal(items["vertices", 1].array(), local_mesh.vertices(1))
+
+
+def test_painted_thickness_reaches_the_solid_mesh(client, send_clip, clip_files):
+    painted = np.full((FRAMES, HEIGHT, WIDTH), np.nan, np.float32)
+    painted[:, 10:30] = 0.02
+    painted[4, 10:30] = 1.5
+    everywhere = client.wait_uploaded(client.upload(painted[0].tobytes()), 10).ref
+    frame_4 = client.wait_uploaded(client.upload(painted[4].tobytes()), 10).ref
+    options = MeshOptionsSpec(mode="solid")
+    spec = MeshSpec(options=options, thickness=everywhere, edits=(MeshEdit(frame=4, thickness=frame_4),))
+    lens = Intrinsics.from_focal(WIDTH, HEIGHT, 50.0)
+    turn = preset("orbit_left", num_frames=FRAMES, intrinsics=lens, near_depth=2.0, amount=60)
+    camera = TrajectorySpec.from_arrays(
+        turn.world_from_camera, turn.intrinsics, np.arange(FRAMES), width=WIDTH, height=HEIGHT
+    )
+    clip = send_clip(client)
+    items = run(client, RenderGuides(clip=clip, trajectory=camera, mesh=spec))
+    solid = MeshOptions(mode="solid")
+    mesh = DWMesh(load_clip(*clip_files, focal_px=50.0), solid, thickness_map=painted)
+    guides = render_guides(mesh, trajectory(camera))
+    unpainted = render_guides(DWMesh(load_clip(*clip_files, focal_px=50.0), solid), trajectory(camera))
+    for i in range(FRAMES):
+        np.testing.assert_array_equal(picture(items["colour", i]), guides.colour[i])
+    assert all((guides.colour[i] != unpainted.colour[i]).any() for i in (3, 4))
+    short = client.wait_uploaded(client.upload(bytes(8)), 10).ref
+    with pytest.raises(JobFailed, match="painted thickness has 8 bytes"):
+        run(client, BuildMesh(clip=clip, mesh=MeshSpec(options=options, thickness=short)))
 
 
 def test_generate_streams_the_preview_and_the_recipe(client, send_clip):
@@ -240,3 +273,45 @@ def test_the_log_of_a_job_tells_its_stages(client, send_clip):
     client.wait_job(job, 30)
     text = client.ask(m.GetJobLog(job_id=job)).text
     assert "attempt 1 starts" in text and "guides" in text and "done" in text
+
+
+def test_what_a_take_would_cost_is_answered_at_once(client):
+    def ask(**changes):
+        query = m.CostQuery(engine="wan", num_frames=120, width=512, height=512, settings={"mode": "fast", "steps": 4})
+        return client.ask(msgspec.structs.replace(query, **changes))
+
+    found = ask()
+    assert isinstance(found, m.CostReply)
+    assert (found.windows, found.forwards) == (3, 3 * 4 * 2)
+    assert "There is no GPU here" in found.problem and (found.peak_bytes, found.seconds) == (0, 0.0)
+    preview = ask(engine="preview", settings={})
+    assert (preview.windows, preview.forwards, preview.problem) == (1, 0, "") and preview.seconds > 0
+    for change, why in (({"engine": "nope"}, "no engine 'nope'"), ({"settings": {"nope": 1}}, "nope")):
+        with pytest.raises(RequestRefused, match=why):
+            ask(**change)
+
+
+def test_costs_are_those_of_the_servers_gpu():
+    gpu = m.DeviceSpec(name="NVIDIA H200", kind="cuda", memory_bytes=140 << 30)
+    query = m.CostQuery(engine="wan", num_frames=49, width=512, height=512)
+    found = answer_cost(query, [m.DeviceSpec(name="A CPU"), gpu])
+    assert found.plan == "resident" and 24 << 30 < found.peak_bytes < 36 << 30
+    assert found.device_bytes == 140 << 30 and 10 < found.seconds < 600 and not found.problem
+    none = answer_cost(query, [m.DeviceSpec(name="A CPU")])
+    assert none.device_bytes == 0 and none.problem
+
+
+def test_a_preview_counts_as_nearly_all_of_its_job():
+    """It has one stage where a model has six; a stage nobody knows stands still."""
+
+    def share(**changes):
+        job = SimpleNamespace(**{"kind": "Generate", "phase": "running", "stage": "", "done": 0, "total": 0, **changes})
+        return share_of(cast(Job, SimpleNamespace(**{"share": 0.05, **vars(job)})))
+
+    assert share(stage="guides", done=49, total=49) == pytest.approx(0.1)
+    assert share(stage="preview", done=0, total=49) == pytest.approx(0.1)
+    assert share(stage="preview", done=49, total=98) == pytest.approx(0.55)
+    assert share(stage="preview", done=98, total=98) == 0.99
+    assert share(stage="denoising", done=1, total=2) == pytest.approx(0.25 + 0.325)
+    assert share(stage="something new", done=1, total=2) == 0.05
+    assert share(phase="done") == 1.0

@@ -12,9 +12,9 @@ import pytest
 
 from backend.conftest import long_job, poses, until
 from ex4d_protocol import messages as m
-from ex4d_protocol.errors import JobCancelled
+from ex4d_protocol.errors import JobCancelled, JobFailed
 from ex4d_protocol.events import Disconnected, ItemReceived, JobChanged, UploadProgress
-from ex4d_protocol.requests import RenderGuides
+from ex4d_protocol.requests import RasterSpec, RenderGuides
 
 
 def phases_of(server) -> dict[str, str]:
@@ -40,20 +40,28 @@ def no_result_is_half_written(server) -> None:
 
 
 def test_a_kill_loses_no_job_in_any_state(make_backend, connect, send_clip):
-    """Done and not yet acknowledged, running, queued, and one whose upload is under way, all at the same kill."""
+    """Done and not acknowledged, failed, cancelled, running, queued, and an upload under way, all at the same kill."""
     server = make_backend().start()
     client = connect(server)
     clip = send_clip(client)
     done = client.submit(RenderGuides(clip=clip, trajectory=poses(3)), fetch=False)
     client.wait_job(done, 30)
+    failed = client.submit(RenderGuides(clip=clip, trajectory=poses(3), raster=RasterSpec(rasterizer="no such")))
+    cancelled = client.submit(long_job(clip, 299))
     running = client.submit(long_job(clip, 300))
+    with pytest.raises(JobFailed):
+        client.wait_job(failed, 30)
+    client.cancel(cancelled)
+    with pytest.raises(JobCancelled):
+        client.wait_job(cancelled, 30)
     queued = client.submit(RenderGuides(clip=clip, trajectory=poses(4)))
     client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == running and e.frame > 5, 30)
     upload = client.upload(os.urandom(1 << 20) * 40)
     client.wait_for(lambda e: isinstance(e, UploadProgress) and e.stage == "send" and e.done > 2 << 20, 20)
     workers = server.workers()
     server.kill()
-    assert phases_of(server) == {done: "done", running: "running", queued: "queued"}
+    ended = {done: "done", failed: "failed", cancelled: "cancelled"}
+    assert phases_of(server) == {**ended, running: "running", queued: "queued"}
     no_result_is_half_written(server)
     lost = client.wait_for(lambda e: isinstance(e, Disconnected), 10)
     assert server.address in lost.reason
@@ -65,6 +73,7 @@ def test_a_kill_loses_no_job_in_any_state(make_backend, connect, send_clip):
     client.fetch(done)
     assert client.wait_job(done, 30).attempt == 1
     assert [len(client.jobs[job].received) for job in (done, running, queued)] == [7, 601, 9]
+    assert phases_of(server) == {**ended, running: "done", queued: "done"}
     no_result_is_half_written(server)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from backend.load import check_books, run_load
 
-MEMORY_LIMIT = 400 << 20
+MEMORY_LIMIT = 256 << 20
 """Resident memory of the server process with 50 clients and 1,000 jobs; about 60 MiB are there before the first."""
 
 

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
+import shutil
 import socket
+import subprocess
+import sys
 import tomllib
 import urllib.error
 import urllib.request
@@ -33,6 +37,7 @@ def test_the_example_is_every_setting_at_its_default(tmp_path):
     assert set(values) == set(get_type_hints(ServerSettings))
     assert msgspec.convert(values, ServerSettings) == ServerSettings()
     assert load_settings(EXAMPLE, environment={}) == ServerSettings()
+    assert "Settings are valid" in start("--config", str(EXAMPLE), "--check-config").stdout
     (tmp_path / "all.toml").write_text(commented_out(EXAMPLE.read_text()))
     assert "Settings are valid" in start("--config", str(tmp_path / "all.toml"), "--check-config").stdout
 
@@ -51,6 +56,47 @@ def test_the_unit_starts_what_is_installed_and_checks_its_settings_first():
     assert service["ExecStart"].endswith("ex4d-backend --config /etc/ex4d/backend.toml")
     assert service["ExecStartPre"] == service["ExecStart"] + " --check-config"
     assert int(service["TimeoutStopSec"]) > ServerSettings().drain_s
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_finds_nothing_wrong_with_the_unit_and_little_exposed(tmp_path):
+    unit = tmp_path / "ex4d-backend.service"
+    here = f"{Path(sys.executable).parent}/"
+    unit.write_text((FOLDER / "ex4d-backend.service").read_text().replace("/opt/ex4d/bin/", here))
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    about_it = [line for line in checked.stderr.splitlines() if unit.name in line]
+    assert checked.returncode == 0 and not about_it, checked.stderr
+    command = ["systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=25", str(unit)]
+    exposure = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert exposure.returncode == 0, exposure.stdout[-300:]
+
+
+def test_the_containers_files_are_enough_to_install_and_start_the_backend(tmp_path):
+    """Its COPY and RUN steps in a folder and a target of their own, with the dependencies of this environment."""
+    source, target = tmp_path / "src", tmp_path / "installed"
+    source.mkdir()
+    steps = (FOLDER / "Containerfile").read_text()
+    for line in re.findall(r"^COPY (.*)$", steps, flags=re.MULTILINE):
+        *names, into = line.split()
+        for name in names:
+            place = source / into / name if into == "./" else source / into
+            if (FOLDER.parent / name).is_dir():
+                shutil.copytree(FOLDER.parent / name, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(FOLDER.parent / name, place)
+    assert 'pip install --no-cache-dir ".${EXTRAS}"' in steps
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
+    subprocess.run([*pip, "--target", str(target), "."], cwd=source, check=True, capture_output=True)
+    assert 'ENTRYPOINT ["ex4d-backend"]' in steps
+    script = target / "bin" / "ex4d-backend"
+    environment = {**os.environ, "PYTHONPATH": str(target), "EX4D_BACKEND_DATA_DIR": str(tmp_path / "data")}
+    command = [sys.executable, str(script), "--check-config"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Settings are valid" in done.stdout, done.stderr
+    where = "import ex4d_backend, ex4d_protocol; print(ex4d_backend.__file__, ex4d_protocol.__file__)"
+    found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert found.stdout.count(str(target)) == 2, "what was tested is what was installed"
 
 
 def test_the_container_copies_what_the_package_needs():

@@ -31,7 +31,7 @@ def test_the_same_bytes_are_sent_once_whoever_sends_them(client, connect, backen
 
 
 def test_an_upload_goes_on_where_it_stopped(client, connect, backend):
-    data = content(12 << 20, 2)
+    data = content(64 << 20, 2)
     upload = client.upload(data)
     client.wait_for(lambda e: isinstance(e, UploadProgress) and e.stage == "send" and e.done >= 3 << 20, 20)
     client.close()

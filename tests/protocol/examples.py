@@ -184,9 +184,85 @@ MESSAGES = CLIENT_MESSAGES + SERVER_MESSAGES
 
 # What 1.1 added, set; the messages above leave it at its default and so have the bytes of 1.0.
 MESH_1_1 = r.MeshSpec(options=r.MeshOptionsSpec(hidden_by="face", thickness=0.5, thickness_unit="depth"))
+PAINTED = r.MeshSpec(thickness=BLOB, edits=(r.MeshEdit(frame=3, thickness=BLOB),))
+ESTIMATE = r.EstimateDepth(
+    video=CLIP.video,
+    estimator="depth-anything-v2",
+    settings={"model": "small"},
+    num_frames=49,
+    intrinsics=(500.0, 501.0, 256.0, 255.0),
+    align=True,
+    steady=False,
+    seed=7,
+    name="shot",
+)
+ESTIMATOR = m.EstimatorSpec(
+    name="depth-anything-v2",
+    title="Depth Anything V2",
+    meaning="disparity",
+    licence="Apache-2.0",
+    research_only=True,
+    gives_intrinsics=True,
+    temporally_steady=True,
+    settings=CAPABILITIES.engines[0].settings,
+    available=False,
+    missing="Run this.",
+)
 MESSAGES_1_1 = [
     m.SubmitJob(job_id=JOB, request=r.BuildMesh(clip=CLIP, mesh=MESH_1_1)),
     m.JobState(job_id=JOB, phase="running", share=0.25),
-    m.Item(job_id=JOB, index=0, name="frame", size=3, crc32=0xFFFFFFFF),
+    m.Item(job_id=JOB, index=0, name="frame", size=3, checksum="0123456789abcdef" * 2),
     m.ErrorReply(code="rate_limited", message="Wait a little."),
+    m.SubmitJob(job_id=JOB, request=ESTIMATE),
+    m.SubmitJob(job_id=JOB, request=r.BuildMesh(clip=CLIP, mesh=PAINTED)),
+    m.Capabilities(estimators=(ESTIMATOR,)),
+    m.Hello(client_id=JOB, minor=1, operator="secret"),
+    m.JobState(job_id=JOB, phase="queued", owner="artist"),
+    m.SubmitJob(job_id=JOB, request=r.BuildMesh(clip=CLIP, mesh=MESH_1_1, visible_only=(0, 20))),
+    m.SubmitJob(
+        job_id=JOB,
+        request=r.RenderGuides(
+            clip=CLIP,
+            trajectory=TRAJECTORY,
+            objects=(
+                r.ObjectSpec(vertices=BLOB, faces=BLOB, name="Wall"),
+                r.ObjectSpec(vertices=BLOB, faces=BLOB, colors=BLOB, moves=True, name="Car"),
+            ),
+        ),
+    ),
+]
+
+# Live views and costs came with 1.1 whole.
+LIVE_CLIENT_MESSAGES = [
+    m.LiveView(
+        view="shot",
+        sequence=7,
+        clip=CLIP,
+        trajectory=TRAJECTORY,
+        mesh=MESH,
+        raster=RASTER,
+        scale=0.5,
+        picture=False,
+    ),
+    m.CostQuery(engine="wan", num_frames=120, width=512, height=288, settings={"mode": "fast", "steps": 25}),
+]
+LIVE_SERVER_MESSAGES = [
+    m.LivePicture(view="shot", sequence=7, frame=2, width=4, height=3, coverage=0.5, offset=16, done=False),
+    m.LiveCoverage(view="shot", sequence=7, frames=(0, 2), coverage=(0.25, 1.0), done=True),
+    m.LiveProgress(view="shot", sequence=7, stage="read", done=3, total=49),
+    m.LiveSuperseded(view="shot", sequence=7),
+    m.CostReply(
+        engine="wan",
+        num_frames=120,
+        windows=3,
+        passes=2,
+        tiles=4,
+        forwards=150,
+        plan="fp8",
+        peak_bytes=17 << 30,
+        device_bytes=24 << 30,
+        seconds=95.5,
+        problem="Too large.",
+        text="120 frames",
+    ),
 ]

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 import msgspec
 
 from ex4d_protocol import framing
-from protocol.examples import CLIENT_MESSAGES, MESSAGES_1_1, SERVER_MESSAGES
+from protocol.examples import (
+    CLIENT_MESSAGES,
+    LIVE_CLIENT_MESSAGES,
+    LIVE_SERVER_MESSAGES,
+    MESSAGES_1_1,
+    SERVER_MESSAGES,
+)
 
 JUNK_VALUES = (
     None,
@@ -86,7 +92,8 @@ def with_wrong_values(frame: bytes, chance: random.Random) -> bytes:
 def stream(seed: int, count: int, *, to_server: bool) -> Iterator[list[bytes]]:
     """``count`` messages, nearly all damaged, a few whole; the same ones for the same seed."""
     chance, history = random.Random(seed), []
-    examples = CLIENT_MESSAGES if to_server else SERVER_MESSAGES + MESSAGES_1_1[1:]
+    to_client = SERVER_MESSAGES + MESSAGES_1_1[1:] + LIVE_SERVER_MESSAGES
+    examples = CLIENT_MESSAGES + LIVE_CLIENT_MESSAGES if to_server else to_client
     for _ in range(count):
         frames = frames_of(chance.choice(examples), chance)
         history = [*history[-20:], frames]

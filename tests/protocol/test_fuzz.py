@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import random
+import re
 import resource
+import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -29,10 +33,11 @@ def new_seed(name: str) -> int:
 
 
 def read_all(seed: int, count: int, *, to_server: bool) -> int:
-    """Decode a stream; whatever is read is used as its receiver would. Returns how many were read."""
+    """Decode a stream of ``count``; whatever is read is used as its receiver would. Returns how many were read."""
     decoders = framing.CLIENT_DECODERS if to_server else framing.SERVER_DECODERS
-    read = 0
+    tried = read = 0
     for frames in stream(seed, count, to_server=to_server):
+        tried += 1
         try:
             received = framing.decode(frames, decoders)
         except FrameError as error:
@@ -40,6 +45,7 @@ def read_all(seed: int, count: int, *, to_server: bool) -> int:
             continue
         read += 1
         use(received)
+    assert tried == count
     return read
 
 
@@ -67,8 +73,19 @@ def test_a_hundred_thousand_damaged_messages_grow_nothing(to_server, request):
     seed = new_seed(request.node.name)
     read_all(seed, 5000, to_server=to_server)
     before = resident()
-    read_all(seed + 1, 60_000, to_server=to_server)
+    read_all(seed + 1, 100_000, to_server=to_server)
     assert resident() - before < 32 << 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not installed: pip install atheris")
+def test_a_hundred_thousand_inputs_guided_by_coverage_break_nothing(tmp_path):
+    command = [sys.executable, str(Path(__file__).parent / "guided.py"), str(tmp_path / "corpus")]
+    limits = ["-runs=100000", "-timeout=10", "-rss_limit_mb=1024", "-max_len=70000"]
+    done = subprocess.run([*command, *limits], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = [int(n) for n in re.findall(r"^Done (\d+) runs", done.stderr, re.MULTILINE)]
+    assert runs and runs[0] >= 100_000, done.stderr[-500:]
 
 
 def test_a_client_survives_whatever_a_server_sends(request):

@@ -9,26 +9,50 @@ import msgspec
 import numpy as np
 import pytest
 
+from ex4d.depth import EstimatorInfo
 from ex4d.generate.base import EngineInfo, Setting
 from ex4d.types import MeshOptions, RasterOptions
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol import requests as r
-from protocol.examples import BLOB, CLIENT_MESSAGES, CLIP, GENERATE, MESSAGES, MESSAGES_1_1, TRAJECTORY
+from protocol.examples import (
+    BLOB,
+    CLIENT_MESSAGES,
+    CLIP,
+    GENERATE,
+    LIVE_CLIENT_MESSAGES,
+    LIVE_SERVER_MESSAGES,
+    MESSAGES,
+    MESSAGES_1_1,
+    TRAJECTORY,
+)
 
 FOLDER = Path(__file__).parent
-VERSIONS = {"1_0": MESSAGES, "1_1": MESSAGES_1_1}
-GOLDEN = [(version, message) for version, messages in VERSIONS.items() for message in messages]
+LIVE_MESSAGES = LIVE_CLIENT_MESSAGES + LIVE_SERVER_MESSAGES
+VERSIONS = {"1_0": MESSAGES, "1_1": MESSAGES_1_1 + LIVE_MESSAGES}
+
+
+def labelled(messages) -> dict[str, m.ClientMessage | m.ServerMessage]:
+    """By type; a second message of one type is "Type 2", and so on."""
+    found = {}
+    for message in messages:
+        name = type(message).__name__
+        count = sum(label.partition(" ")[0] == name for label in found)
+        found[f"{name} {count + 1}" if count else name] = message
+    return found
+
+
+GOLDEN = [(v, label, message) for v, messages in VERSIONS.items() for label, message in labelled(messages).items()]
 
 
 def test_examples_cover_every_message():
     names = {t.__name__ for union in (m.ClientMessage, m.ServerMessage) for t in get_args(union)}
-    assert {type(example).__name__ for example in MESSAGES} == names
+    assert {type(example).__name__ for example in MESSAGES + LIVE_MESSAGES} == names
 
 
-@pytest.mark.parametrize(("version", "message"), GOLDEN, ids=lambda x: x if isinstance(x, str) else type(x).__name__)
-def test_bytes_of_a_version_never_change(version, message):
-    golden = bytes.fromhex(json.loads((FOLDER / f"golden_messages_{version}.json").read_text())[type(message).__name__])
+@pytest.mark.parametrize(("version", "label", "message"), GOLDEN, ids=lambda x: x if isinstance(x, str) else "")
+def test_bytes_of_a_version_never_change(version, label, message):
+    golden = bytes.fromhex(json.loads((FOLDER / f"golden_messages_{version}.json").read_text())[label])
     assert msgspec.msgpack.encode(message) == golden
     assert msgspec.msgpack.decode(golden, type=type(message)) == message
 
@@ -40,7 +64,7 @@ def test_a_peer_that_does_not_name_its_version_speaks_1_0():
 
 
 def test_an_older_minor_reads_what_a_newer_one_sends():
-    """A 1.0 reader has no ``crc32`` and no ``share``: it ignores them and reads the rest."""
+    """A 1.0 reader has no ``checksum`` and no ``share``: it ignores them and reads the rest."""
 
     class Item(msgspec.Struct, tag=True):
         job_id: str
@@ -57,15 +81,15 @@ def test_an_older_minor_reads_what_a_newer_one_sends():
         assert all(getattr(read, name) == getattr(message, name) for name in old.__struct_fields__)
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("message", MESSAGES + LIVE_MESSAGES, ids=lambda x: type(x).__name__)
 def test_a_message_survives_the_wire(message):
-    decoders = framing.CLIENT_DECODERS if message in CLIENT_MESSAGES else framing.SERVER_DECODERS
+    decoders = framing.CLIENT_DECODERS if message in CLIENT_MESSAGES + LIVE_CLIENT_MESSAGES else framing.SERVER_DECODERS
     received = framing.decode(framing.encode(message, request_id=7, reply_to=3), decoders)
     assert received.message == message
     assert (received.header.id, received.header.reply_to) == (7, 3)
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("message", MESSAGES + LIVE_MESSAGES, ids=lambda x: type(x).__name__)
 def test_unknown_fields_of_a_newer_minor_are_ignored(message):
     fields = msgspec.to_builtins(message, builtin_types=(bytes,))
     fields["field_of_a_newer_minor"] = {"nested": [1, 2]}
@@ -82,6 +106,11 @@ def test_specs_mirror_the_library(spec, library):
         assert field.name in ours
         if field.default is not dataclasses.MISSING:
             assert ours[field.name] == field.default
+
+
+def test_estimator_spec_mirrors_the_library():
+    library = {f.name for f in dataclasses.fields(EstimatorInfo)} - {"zero_is_infinity"}  # of raw values only
+    assert library == {f.name for f in msgspec.structs.fields(m.EstimatorSpec)}
 
 
 def test_engine_spec_mirrors_the_library():

@@ -1,4 +1,4 @@
-"""``ex4d jobs``: the jobs of one client on a backend."""
+"""``ex4d jobs``: the jobs of one client on a backend, or of all for who runs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import typer
 
 from ex4d.cli.console import say
 from ex4d.errors import InputError
-from ex4d_backend.cli.link import DEFAULT_BACKEND, Backend, ClientId, Keys, connected
+from ex4d_backend.cli.link import (
+    DEFAULT_BACKEND,
+    Backend,
+    ClientId,
+    DataDir,
+    Everyone,
+    Keys,
+    connected,
+    operator_secret,
+)
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 
@@ -29,13 +38,15 @@ def list_jobs(
     backend: Backend = DEFAULT_BACKEND,
     keys: Keys = None,
     client_id: ClientId = None,
+    everyone: Everyone = False,
+    data_dir: DataDir = None,
     unacknowledged: Annotated[
         bool, typer.Option("--unacknowledged", help="Only those whose results are still on the backend.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, oldest first."""
-    with connected(backend, keys, client_id) as client:
+    with connected(backend, keys, client_id, operator=operator_secret(everyone, data_dir)) as client:
         jobs = client.ask(m.ListJobs(unacknowledged_only=unacknowledged)).jobs
     if as_json:
         say(json.dumps([as_dict(job) for job in jobs], indent=1))
@@ -43,7 +54,9 @@ def list_jobs(
     if not jobs:
         say("No jobs.")
     for job in jobs:
-        say(f"{job.job_id[:12]:<12}  {job.phase:<9}  {progress_of(job):<22}  {job.kind:<12}  {job.title}".rstrip())
+        owner = f"{job.owner[:12]:<12}  " if everyone else ""
+        line = f"{job.job_id[:12]:<12}  {owner}{job.phase:<9}  {progress_of(job):<22}  {job.kind:<13}  {job.title}"
+        say(line.rstrip())
 
 
 @app.command("show")
@@ -52,10 +65,12 @@ def show(
     backend: Backend = DEFAULT_BACKEND,
     keys: Keys = None,
     client_id: ClientId = None,
+    everyone: Everyone = False,
+    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one job: its state, progress and, if it failed, why."""
-    with connected(backend, keys, client_id) as client:
+    with connected(backend, keys, client_id, operator=operator_secret(everyone, data_dir)) as client:
         state = client.ask(m.GetJob(job_id=find_job(client, job)))
     if as_json:
         say(json.dumps(as_dict(state), indent=1))
@@ -71,10 +86,12 @@ def cancel(
     backend: Backend = DEFAULT_BACKEND,
     keys: Keys = None,
     client_id: ClientId = None,
+    everyone: Everyone = False,
+    data_dir: DataDir = None,
     wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait until it has stopped.")] = 10.0,
 ) -> None:
     """Stop one job and no other."""
-    with connected(backend, keys, client_id) as client:
+    with connected(backend, keys, client_id, operator=operator_secret(everyone, data_dir)) as client:
         job_id = find_job(client, job)
         if client.ask(m.CancelJob(job_id=job_id)).already_final:
             say(f"Job {job_id} had ended already.")
@@ -88,9 +105,16 @@ def cancel(
 
 
 @app.command("logs")
-def logs(job: JobArgument, backend: Backend = DEFAULT_BACKEND, keys: Keys = None, client_id: ClientId = None) -> None:
+def logs(
+    job: JobArgument,
+    backend: Backend = DEFAULT_BACKEND,
+    keys: Keys = None,
+    client_id: ClientId = None,
+    everyone: Everyone = False,
+    data_dir: DataDir = None,
+) -> None:
     """Print the end of a job's log."""
-    with connected(backend, keys, client_id) as client:
+    with connected(backend, keys, client_id, operator=operator_secret(everyone, data_dir)) as client:
         say(client.ask(m.GetJobLog(job_id=find_job(client, job))).text.rstrip("\n"))
 
 
@@ -101,7 +125,7 @@ def find_job(client: Client, given: str) -> str:
         return given
     if len(found) == 1:
         return found[0]
-    what = f"{len(found)} jobs of this client begin" if found else "No job of this client begins"
+    what = f"{len(found)} jobs seen here begin" if found else "No job seen here begins"
     raise InputError(f"{what} with {given!r}; 'ex4d jobs list' shows them.")
 
 

@@ -17,7 +17,8 @@ import typer
 from ex4d import __version__
 from ex4d.errors import Cancelled, Ex4dError, InputError, SettingError
 from ex4d.files import atomic_path
-from ex4d_backend.settings import DEFAULT_PORT, split_address
+from ex4d_backend.keys import read_operator_secret
+from ex4d_backend.settings import DEFAULT_PORT, load_settings, split_address
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import ConnectionFailed, JobCancelled, JobFailed, ProtocolError, RequestRefused
 
@@ -36,6 +37,13 @@ ClientId = Annotated[
         envvar="EX4D_CLIENT_ID",
         help="Whose jobs. Default: this user's own id, kept in the user's data folder.",
     ),
+]
+Everyone = Annotated[
+    bool,
+    typer.Option("--all", help="Every client's jobs: for the user who runs the backend, on its machine."),
+]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="The backend's data folder, for --all. Default: the usual one.")
 ]
 DEFAULT_BACKEND = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 
@@ -75,7 +83,9 @@ def read_keys(path: Path) -> dict[str, object]:
 
 
 @contextmanager
-def connected(backend: str, keys: Path | None, client_id: str | None, *, timeout_s: float = 3.0) -> Iterator[Client]:
+def connected(
+    backend: str, keys: Path | None, client_id: str | None, *, operator: str = "", timeout_s: float = 3.0
+) -> Iterator[Client]:
     """A connected client; leaving the block leaves the backend. Protocol errors inside become Ex4dErrors."""
     given = read_keys(keys) if keys else {}
     split_address(backend)
@@ -84,6 +94,7 @@ def connected(backend: str, keys: Path | None, client_id: str | None, *, timeout
         client_name="ex4d command line",
         client_id=client_id or own_client_id(),
         versions={"ex4d": __version__},
+        operator=operator,
         **given,  # pyright: ignore[reportArgumentType] - server_key and keypair
     )
     with translated():
@@ -93,6 +104,13 @@ def connected(backend: str, keys: Path | None, client_id: str | None, *, timeout
             yield client
         finally:
             client.close()
+
+
+def operator_secret(everyone: bool, data_dir: Path | None) -> str:
+    """What a client shows to see everyone's jobs, "" if not ``everyone``. Raises InputError."""
+    if not everyone:
+        return ""
+    return read_operator_secret(load_settings(None, overrides={"data_dir": str(data_dir) if data_dir else None}).folder)
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -64,12 +66,25 @@ def status(
     for device in health.devices:
         memory = f", {bytes_for_people(device.memory_bytes)}" if device.memory_bytes else ""
         say(f"device: {device.name}{memory}: {device.worker}")
-    for engine in can.engines:
-        say(f"engine: {engine.name} ({engine.licence}){'' if engine.available else ': ' + engine.missing}")
+    for kind, offered in (("engine", can.engines), ("depth", can.estimators)):
+        for one in offered:
+            say(f"{kind}: {one.name} ({one.licence}){'' if one.available else ': ' + one.missing}")
 
 
-@app.command("guides")
-def guides(
+class Target(msgspec.Struct, frozen=True):
+    """Which backend, as whom, and where to write."""
+
+    backend: str
+    keys: Path | None
+    client_id: str | None
+    output_dir: Path
+    detach: bool
+
+
+MakeRequest = Callable[[ClipSpec, TrajectorySpec, MeshSpec], RenderGuides | Generate]
+
+
+def _shared(
     input_video: opt.InputVideo,
     depth: opt.Depth,
     cam: opt.Cam,
@@ -86,54 +101,53 @@ def guides(
     fill_invalid: opt.FillInvalid = False,
     depth_scale: opt.DepthScale = None,
     detach: Detach = False,
-) -> None:
-    """Have the backend draw what a moved camera sees: colour_NNNN.png and mask_NNNN.png."""
+) -> tuple[ShotOptions, Target]:
+    """What every command that runs a shot is asked: the shot, the backend, where the results go."""
     shot = ShotOptions(
         input_video=input_video, depth=depth, cam=cam, amount=amount, fov=fov, focal=focal, border_depth=border_depth,
         num_frames=num_frames, fps=fps, fill_invalid=fill_invalid, depth_scale=depth_scale,
     )  # fmt: skip
-
-    def request(clip: ClipSpec, trajectory: TrajectorySpec, mesh: MeshSpec) -> RenderGuides:
-        return RenderGuides(clip=clip, trajectory=trajectory, mesh=mesh)
-
-    _run(shot, request, Target(backend, keys, client_id, output_dir, detach))
+    return shot, Target(backend, keys, client_id, output_dir, detach)
 
 
-@app.command("generate")
+def _shot_command(name: str) -> Callable[[Callable[..., MakeRequest]], None]:
+    """Attach a command that has the options of :func:`_shared` and its own, and returns what makes the request."""
+
+    def attach(command: Callable[..., MakeRequest]) -> None:
+        shared, own = (inspect.signature(f, eval_str=True).parameters for f in (_shared, command))
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            make = command(**{k: v for k, v in given.items() if k in own})
+            _run(*_shared(**{k: v for k, v in given.items() if k in shared}), make)
+
+        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*shared.values(), *own.values())]
+        run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue] - typer reads it
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(name)(run)
+
+    return attach
+
+
+@_shot_command("guides")
+def guides() -> MakeRequest:
+    """Have the backend draw what a moved camera sees: colour_NNNN.png and mask_NNNN.png."""
+    return lambda clip, trajectory, mesh: RenderGuides(clip=clip, trajectory=trajectory, mesh=mesh)
+
+
+@_shot_command("generate")
 def generate(
-    input_video: opt.InputVideo,
-    depth: opt.Depth,
-    cam: opt.Cam,
-    output_dir: opt.OutputDir,
     engine: Annotated[str, typer.Option("--engine", help="preview, wan, ...: 'ex4d remote status' lists them.")],
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One of the engine's settings; repeat.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same frames.", min=0)] = 0,
-    backend: Backend = DEFAULT_BACKEND,
-    keys: Keys = None,
-    client_id: ClientId = None,
-    amount: opt.Amount = None,
-    fov: opt.Fov = None,
-    focal: opt.Focal = None,
-    border_depth: opt.BorderDepth = None,
-    num_frames: opt.NumFrames = None,
-    fps: opt.Fps = None,
-    fill_invalid: opt.FillInvalid = False,
-    depth_scale: opt.DepthScale = None,
-    detach: Detach = False,
-) -> None:
+) -> MakeRequest:
     """Have the backend generate a take: frame_NNNN.png, take.json, coverage.npy."""
-    shot = ShotOptions(
-        input_video=input_video, depth=depth, cam=cam, amount=amount, fov=fov, focal=focal, border_depth=border_depth,
-        num_frames=num_frames, fps=fps, fill_invalid=fill_invalid, depth_scale=depth_scale,
-    )  # fmt: skip
     settings = dict(_setting(text) for text in setting or ())
-
-    def request(clip: ClipSpec, trajectory: TrajectorySpec, mesh: MeshSpec) -> Generate:
-        return Generate(clip=clip, trajectory=trajectory, mesh=mesh, engine=engine, settings=settings, seed=seed)
-
-    _run(shot, request, Target(backend, keys, client_id, output_dir, detach))
+    return lambda clip, trajectory, mesh: Generate(
+        clip=clip, trajectory=trajectory, mesh=mesh, engine=engine, settings=settings, seed=seed
+    )
 
 
 @app.command("fetch")
@@ -152,21 +166,7 @@ def fetch(
         collect(client, job_id, output_dir, on_progress=show, cancel=cancel, cancel_job=False)
 
 
-class Target(msgspec.Struct, frozen=True):
-    """Which backend, as whom, and where to write."""
-
-    backend: str
-    keys: Path | None
-    client_id: str | None
-    output_dir: Path
-    detach: bool
-
-
-def _run(
-    shot: ShotOptions,
-    request: Callable[[ClipSpec, TrajectorySpec, MeshSpec], RenderGuides | Generate],
-    target: Target,
-) -> None:
+def _run(shot: ShotOptions, target: Target, request: MakeRequest) -> None:
     shot.check()
     check_writable(target.output_dir)
     video, depth = video_files(shot.input_video), depth_files(shot.depth_file)

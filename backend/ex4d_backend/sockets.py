@@ -1,0 +1,128 @@
+"""The server's public sockets: how they are bound, read and answered on, whatever the messages are about."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import zmq
+
+from ex4d.errors import Ex4dError, OutputError
+from ex4d_backend.desk import Refusal
+from ex4d_backend.keys import Gatekeeper, KeyRing, key_of
+from ex4d_backend.sessions import send
+from ex4d_backend.wording import without_paths
+from ex4d_protocol import framing
+from ex4d_protocol import messages as m
+from ex4d_protocol.base import PROTOCOL_MAJOR
+from ex4d_protocol.errors import FrameError
+
+log = logging.getLogger("ex4d_backend.sockets")
+
+NOT_ALLOWED = m.ErrorReply(code="not_allowed", message="This client's key was revoked; ask for a new one.")
+
+
+class ServerStartError(OutputError):
+    """The server cannot listen where it was told to."""
+
+
+def bind_router(
+    context: zmq.Context[Any], host: str, port: int, *, io_thread: int, gate: Gatekeeper | None
+) -> tuple[zmq.Socket[Any], int]:
+    """A ROUTER socket on ``host``, encrypted if there is a ``gate``, and its port (0 asks for a free one).
+
+    Raises ServerStartError.
+    """
+    socket = context.socket(zmq.ROUTER)
+    for option, value in (
+        (zmq.LINGER, 0),
+        (zmq.AFFINITY, 1 << io_thread),
+        (zmq.ROUTER_MANDATORY, 1),
+        (zmq.MAXMSGSIZE, framing.MAX_FRAME_BYTES),
+        (zmq.SNDHWM, 1000),
+        (zmq.RCVHWM, 64),
+        (zmq.HEARTBEAT_IVL, 5000),
+        (zmq.HEARTBEAT_TIMEOUT, 20000),
+        (zmq.HANDSHAKE_IVL, 10000),
+    ):
+        socket.setsockopt(option, value)
+    if gate is not None:
+        gate.guard(socket)
+    try:
+        socket.bind(f"tcp://{host}:{port or '*'}")
+    except zmq.ZMQError as error:
+        socket.close(0)
+        if error.errno == errno.EADDRINUSE:
+            text = f"Port {port} on {host} is taken; choose another with --address tcp://{host}:PORT (or :auto)."
+        else:
+            text = f"Cannot listen on {host}:{port}: {error.strerror or error}; check --address."
+        raise ServerStartError(text) from None
+    return socket, int(bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").rpartition(b":")[2])
+
+
+def poller_of(sockets: list[zmq.Socket[Any]]) -> zmq.Poller:
+    """Asks which of ``sockets`` can be read."""
+    poller = zmq.Poller()
+    for socket in sockets:
+        poller.register(socket, zmq.POLLIN)
+    return poller
+
+
+def read_messages(
+    socket: zmq.Socket[Any],
+    limit: int,
+    handle: Callable[[bytes, framing.Received, zmq.Frame], None],
+    keys: KeyRing | None,
+) -> None:
+    """Give up to ``limit`` messages to ``handle(identity, message, first frame)``; what is wrong with one is answered.
+
+    With ``keys`` a message counts only if its sender's key is allowed at this moment.
+    """
+    for _ in range(limit):
+        frames = framing.receive(socket, extra=1)
+        if frames is None:
+            return
+        identity = frames[0].bytes
+        request_id = 0
+        if keys is not None and keys.owner(key_of(frames[0])) is None:
+            reply(socket, identity, NOT_ALLOWED, 0)
+            continue
+        try:
+            received = framing.decode(frames[1:], framing.CLIENT_DECODERS)
+            request_id = received.header.id
+            handle(identity, received, frames[0])
+        except FrameError as error:
+            reply(socket, identity, _frame_error(error, frames[1:]), error.request_id)
+        except Refusal as refusal:
+            reply(socket, identity, refusal.reply, request_id)
+        except Ex4dError as error:
+            code: Any = "storage_full" if isinstance(error, OutputError) else "bad_request"
+            text = without_paths(str(error))
+            reply(socket, identity, m.ErrorReply(code=code, message=text), request_id)
+        except Exception:  # one message must never end the server
+            log.exception("a message could not be handled")
+            text = "The backend hit a fault while it handled this message; its log says more."
+            reply(socket, identity, m.ErrorReply(code="internal", message=text), request_id)
+
+
+def _frame_error(error: FrameError, frames: list[zmq.Frame]) -> m.ErrorReply:
+    text = str(error)
+    if error.code == "incompatible":
+        major = framing.major_of(frames) or 0
+        text = framing.incompatible_sentence(
+            server_major=PROTOCOL_MAJOR, client_major=major, client="this client (the add-on)"
+        )
+    code: Any = error.code
+    return m.ErrorReply(code=code, message=text[:4096])
+
+
+def reply(socket: zmq.Socket[Any], identity: bytes, message: msgspec.Struct, reply_to: int) -> None:
+    """Send one answer; a client that has left or does not read gets none."""
+    try:
+        if not send(socket, identity, message, reply_to=reply_to):
+            log.warning("a reply was dropped: the client does not read")
+    except zmq.ZMQError as error:
+        log.debug("a client left before its reply (%s)", error)
