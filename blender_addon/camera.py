@@ -59,10 +59,7 @@ def sample(context: bpy.types.Context, shot: bpy.types.Object, camera: bpy.types
 
     Frame and subframe are restored. Raises AddonError for a camera without perspective, with NaN, or not rigid.
     """
-    if camera.data.type != "PERSP":
-        raise AddonError(
-            f"Camera '{camera.name}' is {camera.data.type.lower()}; set its type to Perspective for a move."
-        )
+    require_perspective(camera)
     scene = context.scene
     props = shot.ex4d
     before = scene.frame_current, scene.frame_subframe
@@ -70,16 +67,53 @@ def sample(context: bpy.types.Context, shot: bpy.types.Object, camera: bpy.types
     try:
         for index in range(props.num_frames):
             scene.frame_set(props.frame_start + index)
-            depsgraph = context.evaluated_depsgraph_get()
-            poses.append(_pose(depsgraph, shot, camera, scene.frame_current))
-            lenses.append(_intrinsics(depsgraph, scene, camera))
-            times.append(_source_time(depsgraph, shot, index))
+            view = at(context.evaluated_depsgraph_get(), scene, shot, camera, index=index)
+            poses.append(view.world_from_camera)
+            lenses.append(view.intrinsics)
+            times.append(view.source_time)
     finally:
         scene.frame_set(before[0], subframe=before[1])
     width, height = render_size(scene)
     return CameraSamples(
         np.stack(poses), np.array(lenses), np.array(times), width=width, height=height, name=camera.name
     )
+
+
+@dataclass(frozen=True)
+class View:
+    """One camera of a move."""
+
+    world_from_camera: Float64  # [4, 4]
+    intrinsics: tuple[float, float, float, float]
+    source_time: float
+
+
+def at(
+    depsgraph: bpy.types.Depsgraph,
+    scene: bpy.types.Scene,
+    shot: bpy.types.Object,
+    camera: bpy.types.Object,
+    *,
+    index: int,
+) -> View:
+    """The camera as ``depsgraph`` has it, which is at frame ``index`` of the shot; size and aspect are ``scene``'s.
+
+    Raises AddonError for a transform or lens that cannot be sent.
+    """
+    frame = shot.ex4d.frame_start + index
+    return View(
+        _pose(depsgraph, shot, camera, frame),
+        _intrinsics(depsgraph, scene, camera, frame),
+        _source_time(depsgraph, shot, index),
+    )
+
+
+def require_perspective(camera: bpy.types.Object) -> None:
+    """Raise AddonError for a camera of another type."""
+    if camera.data.type != "PERSP":
+        raise AddonError(
+            f"Camera '{camera.name}' is {camera.data.type.lower()}; set its type to Perspective for a move."
+        )
 
 
 def _pose(depsgraph: bpy.types.Depsgraph, shot: bpy.types.Object, camera: bpy.types.Object, frame: int) -> Float64:
@@ -91,7 +125,7 @@ def _pose(depsgraph: bpy.types.Depsgraph, shot: bpy.types.Object, camera: bpy.ty
 
 
 def _intrinsics(
-    depsgraph: bpy.types.Depsgraph, scene: bpy.types.Scene, camera: bpy.types.Object
+    depsgraph: bpy.types.Depsgraph, scene: bpy.types.Scene, camera: bpy.types.Object, frame: int
 ) -> tuple[float, float, float, float]:
     width, height = render_size(scene)
     projection = camera.evaluated_get(depsgraph).calc_matrix_camera(
@@ -103,9 +137,7 @@ def _intrinsics(
     )
     found = axes.intrinsics_from_projection(np.array(projection, np.float64), width=width, height=height)
     if not np.isfinite(found).all():
-        raise AddonError(
-            f"Camera '{camera.name}' has a lens that is not finite at frame {scene.frame_current}; check its lens keys."
-        )
+        raise AddonError(f"Camera '{camera.name}' has a lens that is not finite at frame {frame}; check its lens keys.")
     return found
 
 

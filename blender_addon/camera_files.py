@@ -1,4 +1,4 @@
-"""Camera moves as files: the project's own .npz, EX-4D's .npz, and nerfstudio's transforms.json.
+"""Camera moves as files: the project's own .npz, EX-4D's .npz, nerfstudio's transforms.json, COLMAP's text model.
 
 The same layouts as the library's ``ex4d.trajectory.camera_files``, which the add-on must not import.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import axes, files
+from . import axes, camera_colmap, files
 from .camera import CameraSamples
 from .errors import AddonError
 
@@ -25,7 +25,10 @@ NERF_KEYS = ("fl_x", "fl_y", "cx", "cy")
 
 
 def save(path: Path, move: CameraSamples, *, layout: str) -> None:
-    """Write ``move`` as "OURS", "EX4D" or "NERFSTUDIO". Raises AddonError."""
+    """Write ``move`` as "OURS", "EX4D", "NERFSTUDIO" or "COLMAP" (a folder). Raises AddonError."""
+    if layout == "COLMAP":
+        camera_colmap.save(path, move)
+        return
     if layout == "NERFSTUDIO":
         files.write_whole(path, json.dumps(_nerfstudio(move), indent=1).encode())
         return
@@ -37,17 +40,25 @@ def save(path: Path, move: CameraSamples, *, layout: str) -> None:
 def load(path: Path, *, width: int, height: int) -> CameraSamples:
     """Read a move of any of the layouts; ``width`` and ``height`` are for EX-4D's, which holds none.
 
-    Raises AddonError if the file is none of them.
+    COLMAP's folder may also be named by its cameras.txt or images.txt. Raises AddonError if it is none of them.
     """
+    folder = path.parent if path.name in ("cameras.txt", "images.txt", "points3D.txt") else path
     try:
+        if folder.is_dir():
+            found = camera_colmap.load(folder)
+            return _checked(
+                found.world_from_camera, found.intrinsics, found.source_time, found.width, found.height, found.name
+            )
         if path.suffix.lower() == ".json":
             return _from_nerfstudio(json.loads(path.read_text(encoding="utf-8")), path.stem)
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
         return _from_arrays(arrays, path.stem, width, height)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration, EOFError, zipfile.BadZipFile) as error:
         raise AddonError(
-            f"{path.name} is not a camera file this add-on reads; use .npz or a nerfstudio transforms.json.", str(error)
+            f"{path.name} is not a camera file this add-on reads; use .npz, a nerfstudio transforms.json, "
+            "or the folder of a COLMAP text model.",
+            str(error),
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 import bpy
 import numpy as np
@@ -28,27 +29,84 @@ class Problem:
     """Scene frame with the least coverage."""
     coverage: float
     """Of the worst frame."""
+    minimum: float = 0.5
+    """What was asked for."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the camera sees nothing at all of the source."""
+        return self.coverage == 0
+
+    @property
+    def reason(self) -> str:
+        """Why these frames are listed."""
+        return "sees nothing" if self.is_empty else f"below {self.minimum:.0%}"
+
+    @property
+    def text(self) -> str:
+        """Frames, coverage and reason, for a button."""
+        span = f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{span}: {self.reason}" if self.is_empty else f"{span}: {self.coverage:.0%}, {self.reason}"
+
+
+_partial: tuple[str, NDArray[np.float64]] | None = None
+"""Shot id and what is known so far [N] of a coverage under way, NaN elsewhere."""
 
 
 def store(shot: bpy.types.Object, values: NDArray[np.float64]) -> None:  # [N]
-    """Keep the shot's coverage with it."""
+    """Keep the shot's coverage with it; with a linked one it stays until the file is closed."""
     shot.ex4d.coverage_json = json.dumps([round(float(value), 4) for value in values])
 
 
 def of(shot: bpy.types.Object) -> NDArray[np.float64]:  # [N]
-    """The shot's coverage as last rendered; empty if never."""
-    return np.array(json.loads(shot.ex4d.coverage_json or "[]"), np.float64)
+    """The shot's coverage as last computed; empty if never."""
+    return _read(shot.ex4d.coverage_json or "[]").copy()
+
+
+@lru_cache(maxsize=8)
+def _read(text: str) -> NDArray[np.float64]:
+    """Panels and strips ask with every redraw."""
+    return np.array(json.loads(text), np.float64)
+
+
+def put_partial(shot_id: str, values: NDArray[np.float64]) -> None:  # [N], NaN where not known yet
+    """Show what is known so far of a coverage under way."""
+    global _partial
+    _partial = shot_id, values.copy()
+
+
+def forget_partial() -> None:
+    """No coverage is under way any more."""
+    global _partial
+    _partial = None
+
+
+def current(shot: bpy.types.Object) -> NDArray[np.float64]:  # [N]
+    """What to show: a coverage under way (NaN where it is not known yet), or the last one."""
+    if _partial is not None and _partial[0] == shot.ex4d.shot_id:
+        return _partial[1]
+    return of(shot)
+
+
+def redraw() -> None:
+    """Have the sidebars and timelines show what changed."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            for region in area.regions:
+                if (area.type, region.type) in (("VIEW_3D", "UI"), ("DOPESHEET_EDITOR", "WINDOW")):
+                    region.tag_redraw()
 
 
 def problems(values: NDArray[np.float64], *, frame_start: int, minimum: float) -> list[Problem]:
     """Runs of neighbouring frames below ``minimum``, in order."""
-    below = np.flatnonzero(values < minimum)
+    below = np.flatnonzero(values < minimum)  # NaN is not
     found = []
     for run in np.split(below, np.flatnonzero(np.diff(below) > 1) + 1):
         if run.size:
             worst = int(run[np.argmin(values[run])])
             first, last = int(run[0]), int(run[-1])
-            found.append(Problem(frame_start + first, frame_start + last, frame_start + worst, float(values[worst])))
+            least = float(values[worst])
+            found.append(Problem(frame_start + first, frame_start + last, frame_start + worst, least, minimum))
     return found
 
 
@@ -83,7 +141,7 @@ def graph(values: NDArray[np.float64], *, minimum: float) -> NDArray[np.float32]
     for quarter in (0.25, 0.5, 0.75):
         out[int(quarter * size), :, :3] = GRID
     columns = (np.arange(size) * len(values)) // size
-    heights = values[columns]
+    heights = np.nan_to_num(values[columns], nan=0.0)  # a gap where a frame is not known yet
     bars = rows[:, None] <= heights[None, :]
     colours = np.where((heights < minimum)[:, None], np.array(BAD, np.float32), np.array(GOOD, np.float32))
     out[..., :3] = np.where(bars[..., None], colours[None], out[..., :3])

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from . import session
-from .errors import AddonError
+from .errors import AddonError, JobFailed, TaskCancelled
 from .tasks import Delivery, Task
 
 log = logging.getLogger(__package__)
@@ -22,6 +22,8 @@ def put(context: bpy.types.Context, task: Task) -> Delivery:
     """The task's result in the scene. Raises its AddonError, or that of the delivery."""
     session.get().collect(task)
     if task.error is not None:
+        if task.arrival is not None:
+            task.arrival.end(context)
         raise task.error
     if task.deliver is None:
         return Delivery("")
@@ -44,12 +46,24 @@ def _put_orphan(context: bpy.types.Context, task: Task) -> None:
     try:
         done = put(context, task)
     except AddonError as error:
-        current.tell(str(error), is_error=True)
+        tell_error(task.title, error)
         return
     for warning in done.warnings:
         current.tell(warning, is_error=True)
-    current.tell(done.message)
-    bpy.ops.ed.undo_push(message=task.title)
+    if done.message:
+        current.tell(done.message)
+    if done.changes_scene:
+        bpy.ops.ed.undo_push(message=task.title)
+
+
+def tell_error(title: str, error: AddonError) -> None:
+    """Keep what went wrong in sight in the panel; that someone asked to stop is no error."""
+    session.get().tell(
+        str(error),
+        is_error=not isinstance(error, TaskCancelled),
+        task=title,
+        job_id=error.job_id if isinstance(error, JobFailed) else "",
+    )
 
 
 class _window:

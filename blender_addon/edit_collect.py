@@ -6,14 +6,18 @@ uploaded like any other file: once, and without staying in memory.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
 import numpy as np
+from numpy.typing import NDArray
 
-from . import edit_sampling, edit_state, keyframes, layers, paint, pc2, session
+from . import edit_sampling, edit_state, keyframes, layers, linked, paint, pc2, session
 from .edit_upload import FrameEdit, remove_unused, store
 from .errors import AddonError
+from .tasks import Progress, Steps
 
 
 def collect(shot: bpy.types.Object, folder: Path) -> tuple[FrameEdit, ...]:
@@ -22,45 +26,84 @@ def collect(shot: bpy.types.Object, folder: Path) -> tuple[FrameEdit, ...]:
     Positions count with every modifier that is shown, the user's own included. Raises AddonError while a frame is
     being edited, for a changed number of vertices, or if a file cannot be written.
     """
-    body = shot.ex4d.mesh
-    if body is None:
-        raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
-    edit_state.require_finished(body)
-    props = shot.ex4d
-    wanted = props.width * props.height
-    if len(body.data.vertices) != wanted:
-        raise AddonError(
-            f"'{body.name}' has {len(body.data.vertices)} vertices instead of {wanted}; "
-            "undo what changed it or import the clip again."
-        )
-    moved = _changed_positions(shot, body, folder)
+    steps = collect_steps(lambda: shot, folder)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def collect_steps(find: Callable[[], bpy.types.Object], folder: Path) -> Steps[tuple[FrameEdit, ...]]:
+    """As :func:`collect`, one frame a step; ``find`` gives the shot anew for each, since it may go in between."""
+    props = find().ex4d
+    num_frames, start = props.num_frames, props.frame_start
+    moved: dict[int, Path] = {}
     flags: dict[int, Path] = {}
-    for frame in range(props.num_frames):
-        found = paint.flags_at(body.data, frame)
-        if found is not None:
-            flags[frame] = store(folder, found, ".i1")
+    for t in range(num_frames):
+        body = _whole_mesh(find())
+        worked = False
+        if _may_change(body, start + t):
+            positions = _changed_positions(body, start, t)
+            if positions is not None:
+                moved[t] = store(folder, positions, ".f4")
+            worked = True
+        painted = paint.flags_at(body.data, t)
+        if painted is not None:
+            flags[t] = store(folder, painted, ".i1")
+        if worked or painted is not None:
+            yield Progress("looking for edits", t + 1, num_frames)
     edits = tuple(FrameEdit(t, moved.get(t), flags.get(t)) for t in sorted(moved.keys() | flags.keys()))
     if not session.get().tasks:  # a job that is under way may still have to read its files
         remove_unused(folder, edits)
     return edits
 
 
-def _changed_positions(shot: bpy.types.Object, body: bpy.types.Object, folder: Path) -> dict[int, Path]:
-    props = shot.ex4d
-    frames = [t for t in range(props.num_frames) if _may_change(body, props.frame_start + t)]
-    if not frames:
-        return {}
+def signature(body: bpy.types.Object) -> str | None:
+    """Equal only if the same frames are edited in the same way; cheap, for no frame is evaluated.
+
+    None if that cannot be told: the settings of the user's own modifiers may have changed.
+    """
+    if edit_sampling.user_modifiers(body):
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for layer in layers.stack(body):
+        inputs = [layers.get_input(layer, name) for name in ("Attribute", "Weight")]
+        digest.update(repr((layer.name, *inputs, layers.frames_of(layer), layers.is_muted(layer))).encode())
+    for curve in keyframes.fcurves(body):
+        keys = [(key.co[:], key.interpolation) for key in curve.keyframe_points]
+        digest.update(repr((curve.data_path, curve.array_index, keys)).encode())
+    for attribute in paint.attributes(body.data):
+        values = np.empty(len(attribute.data), np.int8)
+        attribute.data.foreach_get("value", values)
+        digest.update(attribute.name.encode() + values.tobytes())
+    return digest.hexdigest()
+
+
+def _whole_mesh(shot: bpy.types.Object) -> bpy.types.Object:
+    """The shot's mesh object, with no edit open. Raises AddonError."""
+    body = shot.ex4d.mesh
+    if body is None:
+        raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
+    edit_state.require_finished(body)
+    wanted = shot.ex4d.width * shot.ex4d.height
+    if len(body.data.vertices) != wanted:
+        raise AddonError(
+            f"'{body.name}' has {len(body.data.vertices)} vertices instead of {wanted}; "
+            "undo what changed it or import the clip again."
+        )
+    return body
+
+
+def _changed_positions(body: bpy.types.Object, frame_start: int, t: int) -> NDArray[np.float32] | None:  # [V, 3]
+    """Positions of source frame ``t`` with every modifier; None if they are the cache's to the bit."""
     cache = layers.cache_of(body)
     if not cache.show_viewport:
         raise AddonError(f"The modifier '{cache.name}' is switched off; switch it on, it plays the clip's mesh.")
-    cached = pc2.read_pc2(Path(bpy.path.abspath(cache.filepath)))
-    out: dict[int, Path] = {}
+    cached = pc2.read_pc2(linked.modifier_path(cache.filepath, body))
     with edit_sampling.Sampler(body, user_modifiers=True) as sampler:
-        for t in frames:
-            positions = sampler.positions(props.frame_start + t)
-            if not np.array_equal(positions, cached[t]):
-                out[t] = store(folder, positions, ".f4")
-    return out
+        positions = sampler.positions(frame_start + t)
+    return None if np.array_equal(positions, cached[t]) else positions
 
 
 def _may_change(body: bpy.types.Object, frame: int) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import bpy
 import numpy as np
 
-from . import edit_state, layers, paint, retime, shot
+from . import edit_state, layers, paint, retime, session, shot, visible
 from .errors import AddonError
-from .operator_base import report
+from .operator_base import LongOperator, report
+from .tasks import Task
 
 MODES = (
     ("OFFSET", "Offset", "The fix moves every vertex by the same way on each frame"),
@@ -56,6 +57,7 @@ class EditOperator:
         try:
             body = edit_state.body_of(shot.active_shot(context))
             self.report({"INFO"}, self.run(context, body))  # type: ignore[attr-defined]
+            visible.edited()
         except AddonError as error:
             return report(self, error)  # type: ignore[arg-type]
         return {"FINISHED"}
@@ -178,7 +180,9 @@ class EX4D_OT_move_layer(_LayerOperator, bpy.types.Operator):
     bl_label = "Move Layer"
 
     direction: bpy.props.EnumProperty(
-        name="Direction", items=(("UP", "Up", "Apply it earlier"), ("DOWN", "Down", "Apply it later"))
+        name="Direction",
+        description="Where in the stack it goes",
+        items=(("UP", "Up", "Apply it earlier"), ("DOWN", "Down", "Apply it later")),
     )
 
     def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
@@ -212,6 +216,7 @@ class EX4D_OT_paint_occlusion(EditOperator, bpy.types.Operator):
 
     flag: bpy.props.EnumProperty(
         name="As",
+        description="What the selected faces become",
         items=(
             ("AUTO", "Automatic", "The face's shape decides", paint.AUTO),
             ("VISIBLE", "Visible", "The source shows these faces", paint.VISIBLE),
@@ -226,6 +231,7 @@ class EX4D_OT_paint_occlusion(EditOperator, bpy.types.Operator):
     )
     frames: bpy.props.EnumProperty(
         name="On",
+        description="On which frames they become that",
         items=(
             ("SHOT", "Whole Shot", "All frames"),
             ("FRAME", "This Frame", "The current frame, or the one being edited"),
@@ -263,7 +269,11 @@ class EX4D_OT_select_painted(EditOperator, bpy.types.Operator):
 
     flag: bpy.props.EnumProperty(
         name="As",
-        items=(("VISIBLE", "Visible", "", paint.VISIBLE), ("OCCLUDED", "Occluded", "", paint.OCCLUDED)),
+        description="Which faces are selected",
+        items=(
+            ("VISIBLE", "Visible", "Faces painted as visible", paint.VISIBLE),
+            ("OCCLUDED", "Occluded", "Faces painted as occluded", paint.OCCLUDED),
+        ),
         default="OCCLUDED",
     )
 
@@ -278,6 +288,17 @@ class EX4D_OT_select_painted(EditOperator, bpy.types.Operator):
         return f"{count} faces are painted {self.flag.lower()} here."
 
 
+class EX4D_OT_update_visible(LongOperator, bpy.types.Operator):
+    """Show in the viewport which faces the source sees after the edits; in a window this happens by itself"""
+
+    bl_idname = "ex4d.update_visible"
+    bl_label = "Update Visible Faces"
+
+    def begin(self, context: bpy.types.Context) -> Task:
+        target = shot.active_shot(context)
+        return visible.start(target, session.get().require_link(), shot.stored_clip(target))
+
+
 CLASSES = (
     EX4D_OT_edit_frame,
     EX4D_OT_finish_edit,
@@ -287,4 +308,5 @@ CLASSES = (
     EX4D_OT_mute_layer,
     EX4D_OT_paint_occlusion,
     EX4D_OT_select_painted,
+    EX4D_OT_update_visible,
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import bpy
 
-from . import edit_state, layers, layers_nodes
+from . import edit_state, guide_objects, layers, layers_nodes
 
 
 class EX4D_UL_layers(bpy.types.UIList):
@@ -58,6 +58,7 @@ class EX4D_PT_edits(bpy.types.Panel):
             layout.operator("ex4d.edit_frame", icon="EDITMODE_HLT")
             _draw_layers(layout, body)
         _draw_paint(layout, context)
+        _draw_objects(layout, context, target)
 
 
 def _draw_open_edit(layout: bpy.types.UILayout, context: bpy.types.Context, body: bpy.types.Object) -> None:
@@ -108,8 +109,24 @@ def _draw_paint(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     for flag, text in (("VISIBLE", "Visible"), ("OCCLUDED", "Occluded"), ("AUTO", "Automatic")):
         row.operator("ex4d.paint_occlusion", text=text).flag = flag
     column.operator("ex4d.select_painted", icon="RESTRICT_SELECT_OFF")
+    column.operator("ex4d.update_visible", icon="FILE_REFRESH")
     if context.mode != "EDIT_MESH":
         column.label(text="Select faces in Edit Mode", icon="INFO")
+
+
+def _draw_objects(layout: bpy.types.UILayout, context: bpy.types.Context, target: bpy.types.Object) -> None:
+    """The role of the active object, unless it belongs to the shot; and how many objects have one."""
+    column = layout.column(align=True)
+    column.label(text="Other objects in the guides")
+    obj, props = context.active_object, target.ex4d
+    own = (target, props.mesh, props.camera, props.source_camera)
+    count = len(guide_objects.marked(context.scene))
+    if obj is not None and obj not in own and obj.type in guide_objects.TYPES:
+        column.prop(obj.ex4d, "role", text=obj.name)
+    elif not count:
+        column.label(text="Select an object to add it", icon="INFO")
+    if count:
+        column.label(text=f"{count} in the guides; live views leave them out", icon="OBJECT_DATA")
 
 
 CLASSES = (EX4D_UL_layers, EX4D_PT_edits)

@@ -8,12 +8,18 @@ import bpy
 class EX4D_PG_edit(bpy.types.PropertyGroup):
     """The frame being edited, and what ends the edit; and the layer chosen in the list."""
 
-    active: bpy.props.BoolProperty(name="Being Edited", options={"HIDDEN"})
+    active: bpy.props.BoolProperty(name="Being Edited", description="Whether Edit This Frame is on", options={"HIDDEN"})
     frame: bpy.props.IntProperty(name="Frame", description="Scene frame that is being edited")
-    backup: bpy.props.PointerProperty(name="Mesh Before the Edit", type=bpy.types.Mesh)
-    topology: bpy.props.StringProperty(name="Topology Before the Edit")
+    backup: bpy.props.PointerProperty(
+        name="Mesh Before the Edit", description="What Discard brings back", type=bpy.types.Mesh
+    )
+    topology: bpy.props.StringProperty(
+        name="Topology Before the Edit", description="By which a changed topology is noticed"
+    )
     cache_name: bpy.props.StringProperty(name="Mesh Cache", description="What the mesh cache modifier was called")
-    hidden_json: bpy.props.StringProperty(name="Modifiers Hidden by the Edit")
+    hidden_json: bpy.props.StringProperty(
+        name="Modifiers Hidden by the Edit", description="They come back when it is finished"
+    )
     active_layer: bpy.props.IntProperty(
         name="Active Layer", description="The layer that the buttons beside the list act on", default=-1
     )

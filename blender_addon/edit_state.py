@@ -9,12 +9,13 @@ undo, saving and reopening in the middle of an edit are harmless.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from . import edit_sampling, layers, layers_nodes
+from . import edit_sampling, layers, layers_nodes, linked
 from .errors import AddonError
 from .layers import FrameRange
 from .layers_nodes import Mode
@@ -29,8 +30,12 @@ def body_of(shot: bpy.types.Object) -> bpy.types.Object:
     if body is None or body.type != "MESH":
         raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
     for what in (body, body.data):
-        if what.library is not None:
-            raise AddonError(f"'{what.name}' is linked from another file; make it local to edit it here.")
+        library = linked.library_of(what)
+        if what.library is not None or (library is not None and what == body.data):  # an override has no own vertices
+            raise AddonError(
+                f"'{what.name}' is linked from {Path(library.filepath).name if library else 'another file'}; "
+                "make it local, or open that file, to edit it."
+            )
     if body.data.shape_keys is not None:
         raise AddonError(f"'{body.name}' has shape keys, which an edit cannot go through; remove them first.")
     return body

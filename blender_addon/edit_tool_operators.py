@@ -42,8 +42,12 @@ class EX4D_OT_smooth_depth(_DepthTool, bpy.types.Operator):
     bl_idname = "ex4d.smooth_depth"
     bl_label = "Smooth Depth"
 
-    iterations: bpy.props.IntProperty(name="Iterations", default=10, min=1, max=1000, soft_max=100)
-    strength: bpy.props.FloatProperty(name="Strength", default=1.0, min=0.0, max=1.0, subtype="FACTOR")
+    iterations: bpy.props.IntProperty(
+        name="Iterations", description="How often; more reaches further", default=10, min=1, max=1000, soft_max=100
+    )
+    strength: bpy.props.FloatProperty(
+        name="Strength", description="How much of the change is made", default=1.0, min=0.0, max=1.0, subtype="FACTOR"
+    )
     edge_ratio: bpy.props.FloatProperty(
         name="Edge Ratio",
         description="Neighbours whose depths differ by more than this factor belong to different surfaces",
@@ -65,7 +69,9 @@ class EX4D_OT_flatten_depth(_DepthTool, bpy.types.Operator):
     bl_idname = "ex4d.flatten_depth"
     bl_label = "Flatten to Plane"
 
-    strength: bpy.props.FloatProperty(name="Strength", default=1.0, min=0.0, max=1.0, subtype="FACTOR")
+    strength: bpy.props.FloatProperty(
+        name="Strength", description="How much of the change is made", default=1.0, min=0.0, max=1.0, subtype="FACTOR"
+    )
 
     def repaired(self, positions: np.ndarray, depth: np.ndarray, selected: np.ndarray) -> np.ndarray:
         return edit_tools.flatten(positions, depth, selected, strength=self.strength)

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ex4d_protocol.client import Client, Upload
-from ex4d_protocol.requests import MeshEdit, Request
+from ex4d_protocol.requests import BuildMesh, Generate, MeshEdit, RenderGuides
 
 from . import files
 
 EDITS_FOLDER = "edits"
+
+MeshRequest = BuildMesh | RenderGuides | Generate
+"""What works on a mesh, which may be edited."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,11 @@ class FrameEdit:
     flags: Path | None
 
 
-def store(folder: Path, values: NDArray[np.generic], suffix: str) -> Path:
-    """Write ``values`` to a file named by their content, unless it is there already. Raises AddonError."""
+def store(folder: Path, values: NDArray[np.generic], suffix: str, *, sub: str = EDITS_FOLDER) -> Path:
+    """Write ``values`` to a file named by their content, unless it is there already. Raises StorageError."""
     data = np.ascontiguousarray(values).data.cast("B")
     name = hashlib.blake2b(data, digest_size=16).hexdigest()
-    path = folder / EDITS_FOLDER / (name + suffix)
+    path = folder / sub / (name + suffix)
     if not path.exists() or path.stat().st_size != data.nbytes:
         files.write_whole(path, data)
     return path
@@ -39,8 +42,13 @@ def store(folder: Path, values: NDArray[np.generic], suffix: str) -> Path:
 
 def remove_unused(folder: Path, edits: tuple[FrameEdit, ...]) -> None:
     """Delete the files of earlier edits (only while no job may still be reading them)."""
-    kept = {path for edit in edits for path in (edit.positions, edit.flags)}
-    for path in (folder / EDITS_FOLDER).glob("*.*"):
+    kept = {path for edit in edits for path in (edit.positions, edit.flags) if path is not None}
+    remove_files_but(folder / EDITS_FOLDER, kept)
+
+
+def remove_files_but(folder: Path, kept: set[Path]) -> None:
+    """Delete the other files of ``folder``, which need not exist."""
+    for path in folder.glob("*.*"):
         if path not in kept:
             path.unlink(missing_ok=True)
 
@@ -58,7 +66,7 @@ class EditUploads:
         """Every upload, to submit a job after."""
         return tuple(self._uploads.values())
 
-    def apply(self, request: Request) -> Request:
+    def apply(self, request: MeshRequest) -> MeshRequest:
         """``request`` on the edited mesh; only once every upload is hashed."""
         edits = tuple(
             MeshEdit(

@@ -10,12 +10,16 @@ only when what is advertised changes.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import bpy
 
-from ex4d_protocol.messages import Capabilities, EngineSpec, SettingSpec
+from ex4d_protocol.messages import EngineSpec, SettingSpec
+
+from .errors import AddonError
 
 PREFIX = "ex4d_engine_"
 
@@ -23,9 +27,9 @@ _made: dict[str, tuple[tuple[SettingSpec, ...], type]] = {}
 """Engine name -> (what it was made from, the class)."""
 
 
-def sync(capabilities: Capabilities) -> None:
+def sync(engines: Iterable[EngineSpec]) -> None:
     """Make the groups match what the backend advertises. Values of engines that went away stay in the .blend."""
-    for engine in capabilities.engines:
+    for engine in engines:
         known = _made.get(engine.name)
         if known is None or known[0] != engine.settings:
             _remove(engine.name)
@@ -63,6 +67,17 @@ def restore(scene: bpy.types.Scene, engine: str, chosen: dict[str, Any]) -> list
         except (AttributeError, TypeError):
             unknown.append(name)
     return unknown
+
+
+def from_json(text: str) -> dict[str, Any]:
+    """Settings as a script gives them. Raises AddonError if ``text`` is no JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise AddonError(f'The engine settings are not JSON ({error}); write them like {{"steps": 25}}.') from error
+    if not isinstance(found, dict):
+        raise AddonError('The engine settings must be a JSON object, like {"steps": 25}.')
+    return found
 
 
 def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, engine: EngineSpec) -> None:

@@ -18,5 +18,21 @@ class LinkLost(AddonError):
     """The backend cannot be reached any more; its jobs are found again after the next Connect."""
 
 
+class StorageError(AddonError):
+    """Something could not be written: a full disk, a folder without permission. Trying again later may work."""
+
+
+class JobFailed(AddonError):
+    """The backend's job failed; ``job_id`` names it for those who want to read its log."""
+
+    def __init__(self, message: str, job_id: str):
+        super().__init__(message)
+        self.job_id = job_id
+
+
 class TaskCancelled(AddonError):
     """The user asked to stop; nothing half-written remains."""
+
+
+class StoppedKeeping(TaskCancelled):
+    """The user asked to stop and to keep what has arrived."""

@@ -8,22 +8,20 @@ from typing import Any
 
 import bpy
 
-from . import files, takes
+from . import sequence_render, takes
 from .errors import AddonError
 
 KINDS = (
     ("PNG", "PNG Sequence", "The frames as they are"),
     ("EXR", "OpenEXR Sequence", "Half float, linear light"),
     ("MP4", "MP4 (H.264)", "A video for viewing"),
-    ("PRORES", "ProRes (QuickTime)", "A video for editing; needs Blender 4.4 or later"),
+    ("PRORES", "ProRes 422 HQ (QuickTime)", "A video for editing, 10 bits; needs Blender 4.4 or later"),
 )
 
 
 def write(scene: bpy.types.Scene, take: Any, kind: str, folder: Path) -> Path:
     """Write ``take`` below ``folder``; returns the file or the sequence's folder. Raises AddonError."""
-    source = takes.folder_of(take)
-    if not (source / files.frame_name(0)).exists():
-        raise AddonError(f"The frames of {take.name} are not in {source} any more; generate it again.")
+    source = takes.require_frames(take)
     is_video = kind in ("MP4", "PRORES")
     target = folder / (f"{take.name}{'.mov' if kind == 'PRORES' else '.mp4'}" if is_video else f"{take.name}_{kind}")
     try:
@@ -38,28 +36,16 @@ def write(scene: bpy.types.Scene, take: Any, kind: str, folder: Path) -> Path:
 
 
 def _render(scene: bpy.types.Scene, take: Any, kind: str, target: Path) -> None:
-    """Play the take through the sequencer of a scene of its own, so that no setting of the user's is touched."""
-    temporary = bpy.data.scenes.new("EX-4D Export")
-    try:
+    def add(strips: Any) -> Any:
+        return takes.add_strip(strips, take, frame_start=1)
+
+    with sequence_render.scene_of(add, count=take.num_frames, target=target) as temporary:
         render = temporary.render
-        strip = takes.to_sequencer(temporary, take, frame_start=1)
-        size = strip.elements[0].orig_width, strip.elements[0].orig_height
-        render.resolution_x, render.resolution_y = size
-        render.resolution_percentage = 100
         render.fps, render.fps_base = scene.render.fps, scene.render.fps_base
-        temporary.frame_start, temporary.frame_end = 1, take.num_frames
-        temporary.view_settings.view_transform = "Standard"  # footage keeps its own colours
         render.use_file_extension = kind == "EXR"
         _choose_format(render, kind)
-        render.filepath = str(target / "frame_####" if kind == "EXR" else target)
-        bpy.ops.render.render(animation=True, scene=temporary.name)
-    except RuntimeError as error:
-        raise AddonError(f"Blender could not write {target.name}: {error}".strip().rstrip(".") + ".") from error
-    finally:
-        bpy.data.scenes.remove(temporary)
-    made = target / "frame_0001.exr" if kind == "EXR" else target
-    if not made.exists():
-        raise AddonError(f"Blender wrote nothing to {target}; choose another folder or format.")
+        first = target / "frame_0001.exr" if kind == "EXR" else target
+        sequence_render.render(temporary, target / "frame_####" if kind == "EXR" else target, first)
 
 
 def _choose_format(render: bpy.types.RenderSettings, kind: str) -> None:
@@ -77,5 +63,7 @@ def _choose_format(render: bpy.types.RenderSettings, kind: str) -> None:
         return
     try:
         video.format, video.codec = "QUICKTIME", "PRORES"
-    except TypeError:
+        video.ffmpeg_prores_profile = "422_HQ"
+        settings.color_depth = "10"
+    except (TypeError, AttributeError):
         raise AddonError("This Blender writes no ProRes; use Blender 4.4 or later, or another format.") from None

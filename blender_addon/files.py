@@ -7,19 +7,24 @@ Everything of a shot lies below ``<blend folder>/<blend name>_ex4d/<shot>/``: ``
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
 
-from .errors import AddonError
+from .errors import AddonError, StorageError
 
 CACHE_FILE = "mesh.pc2"
+DEPTH_FILE = "depth.npy"
+"""Depth that the backend has estimated."""
 COLOUR_FOLDER = "colour"
 VISIBLE_FOLDER = "visible"
 MASK_FOLDER = "mask"
 GUIDES_FOLDER = "guides"
 TAKE_FILE = "take.json"
 """Written last: a take folder without it is unfinished."""
+PARTIAL_FILE = "partial.json"
+"""Written first: what an unfinished take would have been."""
 
 
 def frame_name(index: int) -> str:
@@ -65,14 +70,15 @@ def blender_path(path: Path, blend_path: str) -> str:
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write ``data`` to ``path`` so that the file is either complete or absent. Raises AddonError."""
+    """Write ``data`` to ``path`` so that the file is either complete or absent. Raises StorageError."""
     temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise AddonError(
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StorageError(
             f"Cannot write {path}: {error.strerror or error}; free some space or choose another folder."
         ) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import bpy
 
-from . import jobs, shot
+from . import files, jobs, shot
 from .errors import AddonError
 from .tasks import Delivery
 
@@ -34,7 +34,9 @@ class Plan:
             name=result.folder.name,
             clip_json=result.clip_json,
             video_path=self.video_path,
-            depth_path=self.depth_path,
+            depth_path=self._depth_path(result),
+            depth_estimator=str(result.depth_info.get("title", "")) if result.depth_info is not None else "",
+            depth_licence=str(result.info.get("depth_licence", "")),
             **jobs.clip_numbers(result.info),
         )
         scene = context.scene
@@ -50,4 +52,11 @@ class Plan:
             shot.fit_scene(scene, made)
         if self.standard_view:
             scene.view_settings.view_transform = "Standard"
-        return Delivery(f"Imported {facts.num_frames} frames of {facts.width}x{facts.height} as '{made.name}'.")
+        warnings = result.depth_info.get("warnings", ()) if result.depth_info is not None else ()
+        message = f"Imported {facts.num_frames} frames of {facts.width}x{facts.height} as '{made.name}'."
+        return Delivery(message, tuple(str(warning) for warning in warnings))
+
+    def _depth_path(self, result: jobs.ImportedClip) -> str:
+        if result.depth_info is None:
+            return self.depth_path
+        return files.blender_path(result.folder / files.DEPTH_FILE, self.blend_path)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +24,23 @@ from ex4d_protocol.messages import Capabilities
 from ex4d_protocol.requests import (
     BuildMesh,
     ClipSpec,
+    EstimateDepth,
     Generate,
     Media,
+    MeshSpec,
     RenderGuides,
-    Request,
     TrajectorySpec,
 )
 
-from . import files
-from .edit_upload import EditUploads, FrameEdit
+from . import depth_jobs, files
+from .edit_upload import EditUploads, FrameEdit, MeshRequest
 from .errors import AddonError
-from .link import JobRefused, Link, OnItem
+from .link import JobRefused, Link, OnItem, never
 from .media import MediaFiles, find_depth, find_video
+from .object_upload import ObjectUploads, SceneObject
 from .pc2 import Pc2Writer
 from .tasks import Steps
+from .writer import FolderWriter
 
 log = logging.getLogger(__package__)
 
@@ -48,13 +50,19 @@ class ClipSource:
     """A clip on this machine and how to read it. At most one of ``fov_deg`` and ``focal_px``."""
 
     video: Path
-    depth: Path
+    depth: Path | None
+    """None: ``estimator`` makes it."""
     num_frames: int | None = None
     fov_deg: float | None = None
     focal_px: float | None = None
     depth_scale: float = 1.0
     fill_invalid: bool = False
+    fps: float | None = None
+    """Overrides the video's own; a sequence of pictures has none."""
     name: str = "clip"
+    estimator: str = ""
+    """The backend's, if there is no depth file; "" is its default."""
+    estimator_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,63 +74,76 @@ class ImportedClip:
     """The backend's ``clip_info``; :func:`clip_numbers` takes what a shot needs."""
     faces: NDArray[np.int32]  # [F, 3]
     clip_json: str
+    depth_info: dict[str, Any] | None = None
+    """The backend's, if it has estimated the depth; its copy is then the folder's ``depth.npy``."""
 
 
 def import_clip(link: Link, source: ClipSource, folder: Path) -> Steps[ImportedClip]:
-    """Upload the clip, have its mesh built and write it to ``folder`` (which must not exist yet)."""
-    uploads = _Uploads(link.client, find_video(source.video), find_depth(source.depth))
-    with new_folder(folder) as partial, _ClipWriter(partial) as writer:
+    """Upload the clip, have its depth estimated if it has none, its mesh built, and write both to ``folder``.
+
+    ``folder`` must not exist yet.
+    """
+    depth = find_depth(source.depth) if source.depth is not None else None
+    uploads = _Uploads(link.client, find_video(source.video), depth)
+    estimated: depth_jobs.EstimatedDepth | None = None
+    with FolderWriter(folder) as writer:
+        if depth is None:
+            estimated = yield from depth_jobs.estimate(
+                link,
+                lambda: uploads.estimate(source),
+                uploads.all,
+                writer,
+                writer.folder / files.DEPTH_FILE,
+                title=f"Depth of {source.name}",
+            )
+        made = estimated.media if estimated is not None else None
+        items = _ClipItems(writer)
         job_id = yield from link.run_job(
-            lambda: BuildMesh(clip=uploads.clip(source)),
+            lambda: BuildMesh(clip=uploads.clip(source, made)),
             after=uploads.all,
             title=f"Import {source.name}",
-            on_item=writer.take,
+            on_item=items.take,
+            full=lambda: writer.full,
         )
-        faces = writer.finish()
+        faces = items.finish()
+        yield from writer.finish()
     link.client.ack(job_id)
-    clip_json = msgspec.json.encode(uploads.clip(source)).decode()
-    return ImportedClip(folder, writer.info, faces, clip_json)
+    clip_json = msgspec.json.encode(uploads.clip(source, made)).decode()
+    return ImportedClip(folder, items.info, faces, clip_json, estimated.info if estimated is not None else None)
 
 
-class _ClipWriter:
-    """Writes a BuildMesh job's items to a folder as they come."""
+class _ClipItems:
+    """Has a BuildMesh job's items written as they come."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, writer: FolderWriter):
         self.info: dict[str, Any] = {}
-        self._folder = folder
+        self._writer = writer
         self._cache: Pc2Writer | None = None
         self._faces: NDArray[np.int32] | None = None
 
-    def __enter__(self) -> _ClipWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._cache is not None:
-            self._cache.abandon()
-
     def take(self, item: ev.ItemReceived) -> None:
-        """Store one item. Raises AddonError if it cannot be written or does not fit."""
+        """Store one item. Raises AddonError if an earlier one could not be written or did not fit."""
         match item.name:
             case "clip_info":
                 self.info = item.json()
                 points = self.info["width"] * self.info["height"]
-                path = self._folder / files.CACHE_FILE
-                self._cache = Pc2Writer(path, points=points, samples=self.info["num_frames"])
+                path = self._writer.folder / files.CACHE_FILE
+                self._cache = self._writer.keep_open(Pc2Writer(path, points=points, samples=self.info["num_frames"]))
             case "faces":
-                self._faces = np.array(item.array(), np.int32)
+                self._faces = np.asarray(item.array(), np.int32)
             case "vertices":
                 if self._cache is None:
                     raise AddonError("The backend sent a mesh before its clip; import the clip again.")
-                self._cache.write(item.frame, item.array())
+                self._writer.hand(partial(self._cache.write, item.frame, item.array()), item.data.nbytes)
             case "colour" | "visible":
                 sub = files.COLOUR_FOLDER if item.name == "colour" else files.VISIBLE_FOLDER
-                files.write_whole(self._folder / sub / files.frame_name(item.frame), item.data)
+                self._writer.write(Path(sub, files.frame_name(item.frame)), item.data)
 
     def finish(self) -> NDArray[np.int32]:  # [F, 3]
-        """Put the cache in place and return the faces. Raises AddonError if something never came."""
+        """Have the cache closed and return the faces. Raises AddonError if something never came."""
         if self._cache is None or self._faces is None:
             raise AddonError("The backend sent no mesh for this clip; look at the backend's log.")
-        self._cache.close()
+        self._writer.hand(self._cache.close)
         return self._faces
 
 
@@ -133,23 +154,34 @@ def render_guides(
     folder: Path,
     *,
     edits: tuple[FrameEdit, ...] = (),
+    objects: tuple[SceneObject, ...] = (),
 ) -> Steps[NDArray[np.float64]]:
     """Render guides of the edited clip into ``folder``/guides (replacing the last ones); coverage per frame [N]."""
     coverage: list[NDArray[np.float64]] = []
     target = folder / files.GUIDES_FOLDER
-    with new_folder(target, replaces=True) as partial:
+    with FolderWriter(target, replaces=True) as writer:
 
         def on_item(item: ev.ItemReceived) -> None:
             if item.name == "coverage":
                 coverage.append(np.array(item.array(), np.float64))
             elif item.name in ("colour", "mask"):
                 sub = files.COLOUR_FOLDER if item.name == "colour" else files.MASK_FOLDER
-                files.write_whole(partial / sub / files.frame_name(item.frame), item.data)
+                writer.write(Path(sub, files.frame_name(item.frame)), item.data)
 
-        job_id = yield from run_with_clip(link, clip, make, title="Render guides", on_item=on_item, edits=edits)
+        job_id = yield from run_with_clip(
+            link,
+            clip,
+            make,
+            title="Render guides",
+            on_item=on_item,
+            full=lambda: writer.full,
+            edits=edits,
+            objects=objects,
+        )
         if not coverage:
             raise AddonError("The backend sent no coverage for these guides; look at the backend's log.")
-        files.write_whole(partial / "coverage.json", json.dumps(coverage[0].tolist()).encode())
+        writer.write("coverage.json", json.dumps(coverage[0].tolist()).encode())
+        yield from writer.finish()
     link.client.ack(job_id)
     return coverage[0]
 
@@ -161,6 +193,8 @@ class StoredClip:
     clip_json: str
     video: Path
     depth: Path
+    lens: tuple[float, float, float, float] | None = None
+    """fx, fy, cx, cy if the backend has estimated the depth: the copy here does not hold the lens it found."""
 
     @property
     def spec(self) -> ClipSpec:
@@ -174,107 +208,107 @@ class StoredClip:
 def run_with_clip(
     link: Link,
     clip: StoredClip,
-    make: Callable[[ClipSpec], Request],
+    make: Callable[[ClipSpec], MeshRequest],
     *,
     title: str,
     on_item: OnItem,
+    full: Callable[[], bool] = never,
     on_submit: Callable[[str], None] | None = None,
     edits: tuple[FrameEdit, ...] = (),
+    objects: tuple[SceneObject, ...] = (),
 ) -> Steps[str]:
-    """Run a job on a stored clip with its edits; upload the clip's files only if this backend does not have them."""
+    """Run a job on a stored clip with its edits; upload the clip's files only if this backend does not have them.
+
+    ``title``, ``on_item``, ``full`` and ``on_submit`` are those of :meth:`Link.run_job`.
+    """
     spec = clip.spec
-    changes = EditUploads(link.client, edits)
+    changes, things = EditUploads(link.client, edits), ObjectUploads(link.client, objects)
 
-    def edited() -> Request:
-        return changes.apply(make(spec))
+    def edited() -> MeshRequest:
+        return things.apply(changes.apply(make(spec)))
 
+    run = partial(link.run_job, title=title, on_item=on_item, full=full, on_submit=on_submit)
     try:
-        return (yield from link.run_job(edited, after=changes.all, title=title, on_item=on_item, on_submit=on_submit))
+        return (yield from run(edited, after=(*changes.all, *things.all)))
     except JobRefused as refused:
         if refused.code != "blob_missing":
             raise
         log.info("the backend lacks the clip's files; sending them")
     uploads = _Uploads(link.client, find_video(clip.video), find_depth(clip.depth))
 
-    def request() -> Request:
-        if uploads.media() != (spec.video, spec.depth):
+    def request() -> MeshRequest:
+        video, depth = uploads.media()
+        if clip.lens is not None and video == spec.video:
+            whole = msgspec.structs.replace(spec, depth=depth, intrinsics=clip.lens, fov_deg=None, focal_px=None)
+            return changes.apply(make(whole))
+        if (video, depth) != (spec.video, spec.depth):
             raise UploadFailed("The clip's video or depth has changed since the import; import it again.")
         return edited()
 
-    after = (*uploads.all, *changes.all)
-    return (yield from link.run_job(request, after=after, title=title, on_item=on_item, on_submit=on_submit))
+    return (yield from run(request, after=(*uploads.all, *changes.all, *things.all)))
 
 
 class _Uploads:
-    """A clip's files on their way to the backend."""
+    """A clip's files on their way to the backend; without ``depth`` it makes that itself."""
 
-    def __init__(self, client: Client, video: MediaFiles, depth: MediaFiles):
-        self._kinds = video.kind, depth.kind
-        self._parts = tuple(tuple(client.upload(path) for path in found.paths) for found in (video, depth))
+    def __init__(self, client: Client, video: MediaFiles, depth: MediaFiles | None):
+        self._found = (video,) if depth is None else (video, depth)
+        self._parts = tuple(tuple(client.upload(path) for path in found.paths) for found in self._found)
 
     @property
     def all(self) -> tuple[Upload, ...]:
-        return self._parts[0] + self._parts[1]
+        return tuple(upload for part in self._parts for upload in part)
 
-    def media(self) -> tuple[Media, Media]:
-        """Both sources by content; only once every upload is hashed."""
-        video, depth = (
-            Media(kind=kind, blobs=tuple(upload.ref for upload in part))
-            for kind, part in zip(self._kinds, self._parts, strict=True)
+    def media(self) -> tuple[Media, ...]:
+        """The sources by content, video first; only once every upload is hashed."""
+        return tuple(
+            Media(kind=found.kind, blobs=tuple(upload.ref for upload in part))
+            for found, part in zip(self._found, self._parts, strict=True)
         )
-        return video, depth
 
-    def clip(self, source: ClipSource) -> ClipSpec:
-        video, depth = self.media()
+    def estimate(self, source: ClipSource) -> EstimateDepth:
+        return EstimateDepth(
+            video=self.media()[0],
+            estimator=source.estimator,
+            settings=dict(source.estimator_settings),
+            num_frames=source.num_frames,
+            fov_deg=source.fov_deg,
+            focal_px=source.focal_px,
+            name=source.name,
+        )
+
+    def clip(self, source: ClipSource, estimated: Media | None = None) -> ClipSpec:
+        video, *rest = self.media()
+        depth = estimated or rest[0]
         return ClipSpec(
             video=video,
             depth=depth,
-            depth_scale=source.depth_scale,
+            depth_scale=source.depth_scale if estimated is None else None,
             num_frames=source.num_frames,
             fov_deg=source.fov_deg,
             focal_px=source.focal_px,
             fill_invalid=source.fill_invalid,
+            fps=source.fps,
             name=source.name,
         )
 
 
-@contextmanager
-def new_folder(target: Path, *, replaces: bool = False, in_place: bool = False) -> Iterator[Path]:
-    """A folder that is complete or absent.
-
-    Files are written to a folder beside ``target``, which takes its place at the end; with ``in_place`` they are
-    written to ``target`` itself, so that they can be watched as they arrive. After an error it is removed.
-    """
-    partial = target if in_place else target.with_name(target.name + ".part")
-    try:
-        if not in_place:
-            shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise AddonError(
-            f"Cannot make the folder {partial}: {error.strerror or error}; choose a folder you can write to."
-        ) from error
-    try:
-        yield partial
-        if not in_place:
-            if replaces:
-                shutil.rmtree(target, ignore_errors=True)
-            partial.replace(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def guides_request(clip: ClipSpec, trajectory: TrajectorySpec) -> RenderGuides:
+def guides_request(clip: ClipSpec, trajectory: TrajectorySpec, mesh: MeshSpec = MeshSpec()) -> RenderGuides:
     """Guides for the add-on: every frame as the camera sees it, the first one too."""
-    return RenderGuides(clip=clip, trajectory=trajectory)
+    return RenderGuides(clip=clip, trajectory=trajectory, mesh=mesh)
 
 
 def generate_request(
-    clip: ClipSpec, trajectory: TrajectorySpec, *, engine: str, seed: int, settings: dict[str, Any]
+    clip: ClipSpec,
+    trajectory: TrajectorySpec,
+    *,
+    engine: str,
+    seed: int,
+    settings: dict[str, Any],
+    mesh: MeshSpec = MeshSpec(),
 ) -> Generate:
     """A take by ``engine``."""
-    return Generate(clip=clip, trajectory=trajectory, engine=engine, seed=seed, settings=settings)
+    return Generate(clip=clip, trajectory=trajectory, mesh=mesh, engine=engine, seed=seed, settings=settings)
 
 
 def require_engine(capabilities: Capabilities, name: str) -> None:

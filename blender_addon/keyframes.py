@@ -75,6 +75,11 @@ def clear(owner: bpy.types.ID, paths: tuple[str, ...]) -> None:
             container.remove(curve)
 
 
+def has(owner: bpy.types.ID, path: str) -> bool:
+    """Whether ``path`` is animated by keys."""
+    return any(curve.data_path == path for curve in fcurves(owner))
+
+
 def fcurves(owner: bpy.types.ID) -> Iterator[bpy.types.FCurve]:
     """The curves of what animates ``owner``, in every Blender version."""
     container = _curve_owner(owner)

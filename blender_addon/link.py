@@ -14,12 +14,20 @@ from ex4d_protocol import events as ev
 from ex4d_protocol.client import Client, Upload
 from ex4d_protocol.requests import Request
 
-from .errors import AddonError, LinkLost, TaskCancelled
+from .errors import AddonError, JobFailed, LinkLost, StorageError, TaskCancelled
 from .tasks import Progress, Steps
 
 log = logging.getLogger(__package__)
 
 OnItem = Callable[[ev.ItemReceived], None]
+
+SLOWED_POLL_S = 0.5
+"""How often a connection is read while the disk is behind: enough for it to stay open."""
+
+
+def never() -> bool:
+    """For jobs whose items are not written."""
+    return False
 
 
 class JobRefused(AddonError):
@@ -56,9 +64,17 @@ class Link:
         self._grace_s = grace_s
         self._why_gone = why_gone
         self._inboxes: list[deque[ev.Event]] = []
+        self._slowed: set[str] = set()
+        """Jobs whose items cannot be stored as fast as they come."""
+        self._read_at = 0.0
 
     def poll(self, budget_s: float) -> bool:
         """Take what arrived and hand it to every waiting step. Returns whether anything arrived."""
+        if self._slowed:
+            if time.monotonic() - self._read_at < SLOWED_POLL_S:
+                return False
+            budget_s = 0.0
+        self._read_at = time.monotonic()
         events = self.client.poll(budget_s)
         for event in events:
             if isinstance(event, ev.Disconnected):
@@ -80,7 +96,7 @@ class Link:
         try:
             yield mine
         finally:
-            self._inboxes.remove(mine)
+            self._inboxes = [other for other in self._inboxes if other is not mine]  # two empty ones are equal
 
     def check_alive(self) -> None:
         """Raise LinkLost if the backend is gone for good or has been silent for longer than the grace time."""
@@ -156,13 +172,15 @@ class Link:
         after: Sequence[Upload] = (),
         title: str,
         on_item: OnItem,
+        full: Callable[[], bool] = never,
         on_submit: Callable[[str], None] | None = None,
     ) -> Steps[str]:
         """Submit a job, hand over its items as they come, and return its id when everything was delivered.
 
-        ``on_submit`` is told the id first; whoever gives one can find the job again, so closing the steps (not
-        cancelling them) leaves it running. Results stay on the backend until ``client.ack(job_id)``. Cancelling
-        stops this job and no other. Raises AddonError with the backend's sentence if the job fails.
+        While ``full()`` no more is taken; what it raises ends the steps. ``on_submit`` is told the id first; whoever
+        gives one can find the job again, so closing the steps (not cancelling them) leaves it running. Results stay
+        on the backend until ``client.ack(job_id)``. Cancelling stops this job and no other. Raises AddonError with
+        the backend's sentence if the job fails.
         """
         with self.inbox() as inbox:
             job_id = uuid.uuid4().hex
@@ -170,23 +188,30 @@ class Link:
                 on_submit(job_id)
             self.client.submit(request, after=after, title=title, job_id=job_id)
             uploads = frozenset(upload.upload_id for upload in after)
-            return (yield from self._watch(inbox, job_id, uploads, on_item, keep=on_submit is not None))
+            return (yield from self._watch(inbox, job_id, uploads, on_item, full, keep=on_submit is not None))
 
-    def follow_job(self, job_id: str, *, on_item: OnItem) -> Steps[str]:
+    def follow_job(self, job_id: str, *, on_item: OnItem, full: Callable[[], bool] = never) -> Steps[str]:
         """Take up a job from an earlier connection or an earlier run of Blender; as :meth:`run_job` from there.
 
         Raises JobRefused if the backend does not know it.
         """
         with self.inbox() as inbox:
             self.client.follow(job_id)
-            return (yield from self._watch(inbox, job_id, frozenset(), on_item, keep=True))
+            return (yield from self._watch(inbox, job_id, frozenset(), on_item, full, keep=True))
 
     def _watch(
-        self, inbox: deque[ev.Event], job_id: str, uploads: frozenset[int], on_item: OnItem, *, keep: bool
+        self,
+        inbox: deque[ev.Event],
+        job_id: str,
+        uploads: frozenset[int],
+        on_item: OnItem,
+        full: Callable[[], bool],
+        *,
+        keep: bool,
     ) -> Steps[str]:
         try:
             while True:
-                while inbox:
+                while not self._slow_down(job_id, full()) and inbox:
                     progress = self._on_event(inbox.popleft(), job_id, uploads, on_item)
                     if progress is _COMPLETE:
                         return job_id
@@ -197,10 +222,19 @@ class Link:
         except TaskCancelled:
             self.client.cancel(job_id)
             raise
-        except GeneratorExit:
+        except (GeneratorExit, StorageError):
             if not keep:
                 self.client.cancel(job_id)
             raise
+        finally:
+            self._slowed.discard(job_id)
+
+    def _slow_down(self, job_id: str, full: bool) -> bool:
+        if full:
+            self._slowed.add(job_id)
+        else:
+            self._slowed.discard(job_id)
+        return full
 
     def _on_event(self, event: ev.Event, job_id: str, uploads: frozenset[int], on_item: OnItem) -> Progress | None:
         match event:
@@ -212,13 +246,22 @@ class Link:
                 raise JobRefused(event.message, event.code)
             case ev.ItemReceived(job_id=found) if found == job_id:
                 on_item(event)
-                return Progress("receiving", len(self.client.jobs[job_id].received))
+                return self._receiving(job_id)
             case ev.JobChanged() if event.job_id == job_id:
                 return _progress_of(event)
             case ev.ResultsComplete(job_id=found) if found == job_id and event.phase == "done":
                 return _COMPLETE
             case _:
                 return None
+
+    def _receiving(self, job_id: str) -> Progress:
+        """How far the job is while it runs; then how many of its items are here."""
+        view = self.client.jobs[job_id]
+        state = view.state
+        if state is not None and state.phase == "running" and state.total:
+            return Progress(state.stage, state.done, state.total, state.message, state.share)
+        known = state is not None and state.phase == "done"
+        return Progress("receiving", len(view.received), state.items if known and state is not None else 0)
 
 
 _COMPLETE = Progress("complete")
@@ -227,8 +270,8 @@ _COMPLETE = Progress("complete")
 def _progress_of(event: ev.JobChanged) -> Progress:
     state = event.state
     if state.phase == "failed":
-        raise AddonError(state.message or "The backend's job failed; look at its log.")
+        raise JobFailed(state.message or "The backend's job failed; look at its log.", state.job_id)
     if state.phase == "cancelled":
         raise TaskCancelled(state.message or "The job was cancelled on the backend.")
     stage = f"queued ({state.queue_position} before it)" if state.phase == "queued" else state.stage
-    return Progress(stage or state.phase, state.done, state.total, state.message)
+    return Progress(stage or state.phase, state.done, state.total, state.message, state.share)

@@ -20,7 +20,10 @@ MASK_THRESHOLD = 125 / 255
 
 def load_sequence(folder: Path, *, blend_path: str, name: str, colour: bool) -> bpy.types.Image:
     """The numbered PNGs of ``folder`` as one image. ``colour`` False marks data (masks): read as they are."""
-    image = bpy.data.images.load(str(folder / files.frame_name(0)), check_existing=False)
+    first = folder / files.frame_name(0)
+    if not first.exists():  # a take that is not whole
+        first = min(folder.glob("frame_*.png"), default=first)
+    image = bpy.data.images.load(str(first), check_existing=False)
     image.name = name
     image.source = "SEQUENCE"
     image.colorspace_settings.name = "sRGB" if colour else "Non-Color"
@@ -79,6 +82,22 @@ def plate_material(name: str, image: bpy.types.Image, *, frame_start: int, num_f
     tree.links.new(shown.outputs["Color"], emission.inputs["Color"])
     tree.links.new(emission.outputs[0], output.inputs["Surface"])
     return material
+
+
+def base_colour(material: bpy.types.Material | None) -> tuple[float, float, float]:
+    """A material's flat colour, linear: what its surface shader has unless that is textured, else its viewport colour.
+
+    No material is Blender's own grey.
+    """
+    if material is None:
+        return (0.8, 0.8, 0.8)
+    uses_nodes = bpy.app.version >= (5, 0, 0) or material.use_nodes  # from 5.0 every material does
+    tree: Any = material.node_tree
+    for node in tree.nodes if uses_nodes and tree is not None else ():
+        name = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color", "EMISSION": "Color"}.get(node.type)
+        if name is not None and not node.inputs[name].is_linked:
+            return tuple(node.inputs[name].default_value[:3])
+    return tuple(material.diffuse_color[:3])
 
 
 def _empty_material(name: str) -> tuple[bpy.types.Material, bpy.types.NodeTree]:

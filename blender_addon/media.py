@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from ex4d_protocol.requests import MediaKind
 
 from .errors import AddonError
 
+NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
+OTHER_PICTURES = (".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".tga", ".bmp", ".webp", ".dpx", ".jp2")
 DEPTH_FILES: dict[str, MediaKind] = {".npz": "npz", ".npy": "npy"}
 
 
@@ -21,11 +24,31 @@ class MediaFiles:
 
 
 def find_video(path: Path) -> MediaFiles:
-    """A video file, or a folder of PNG frames in name order. Raises AddonError."""
+    """A video file, a folder of PNG frames in name order, or the first of a PNG sequence. Raises AddonError."""
     _must_exist(path, "video")
     if path.is_dir():
         return MediaFiles("png_sequence", _frames(path, (".png",), "video"))
+    if path.suffix.lower() == ".png":
+        return MediaFiles("png_sequence", numbered_from(path))
+    if path.suffix.lower() in OTHER_PICTURES:
+        raise AddonError(
+            f"{path.name} is a {path.suffix[1:].upper()} picture, and sequences are read as PNG only; load it into "
+            "Blender as an image sequence and choose it from the list beside the path: it is converted then."
+        )
     return MediaFiles("video", (path,))
+
+
+def numbered_from(path: Path) -> tuple[Path, ...]:
+    """The files of a numbered sequence from ``path`` on, without a gap; ``path`` alone if it has no number."""
+    match = NUMBERED.fullmatch(path.name)
+    if match is None:
+        return (path,)
+    head, digits, tail = match.groups()
+    found, number = [], int(digits)
+    while (candidate := path.with_name(f"{head}{number:0{len(digits)}d}{tail}")).exists():
+        found.append(candidate)
+        number += 1
+    return tuple(found)
 
 
 def find_depth(path: Path) -> MediaFiles:

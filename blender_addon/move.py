@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 import numpy as np
 
 from ex4d_protocol.messages import PresetQuery, PresetReply
 from ex4d_protocol.requests import TrajectorySpec
 
-from . import axes, camera, files, keyframes, pc2, shot
+from . import axes, camera, files, keyframes, linked, pc2, shot
 from .errors import AddonError
 
 LENS_PATHS = ("lens", "shift_x", "shift_y")
@@ -55,8 +57,46 @@ def preset_query(
     )
 
 
-def apply(scene: bpy.types.Scene, target: bpy.types.Object, reply: PresetReply) -> bpy.types.Object:
-    """Key the preset on the shot camera, made if there is none; the scene then looks through it."""
+def as_reply(found: camera.CameraSamples) -> PresetReply:
+    """A move from a file or a take goes the way of one from the backend."""
+    return PresetReply(
+        preset=found.name[:128],
+        num_frames=len(found.source_time),
+        width=found.width,
+        height=found.height,
+        world_from_camera=found.world_from_camera.tobytes(),
+        intrinsics=found.intrinsics.tobytes(),
+        source_time=found.source_time.tobytes(),
+    )
+
+
+def of_take(document: dict[str, object], name: str) -> camera.CameraSamples:
+    """The move that a take's ``take.json`` records. Raises AddonError if it records none that can be read."""
+    try:
+        found: Any = document["camera"]
+        poses, lenses, times = (
+            np.array(found[key], np.float64) for key in ("world_from_camera", "intrinsics", "source_time")
+        )
+        count = len(times)
+        if poses.shape != (count, 4, 4) or lenses.shape != (count, 4) or not np.isfinite(poses).all():
+            raise ValueError(f"poses {poses.shape}, lenses {lenses.shape}, times {times.shape}")
+        return camera.CameraSamples(
+            poses, lenses, times, width=int(found["width"]), height=int(found["height"]), name=str(found["name"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise AddonError(
+            f"{name} holds no camera move that can be read; restore the settings without the camera.", str(error)
+        ) from error
+
+
+def apply(
+    scene: bpy.types.Scene, target: bpy.types.Object, reply: PresetReply, *, onto_new: bool = False
+) -> bpy.types.Object:
+    """Key the move on the shot camera, made if there is none; the scene then looks through it.
+
+    ``onto_new`` makes a camera for it and leaves the present one as it is.
+    """
+    linked.require_changeable(target)
     props = target.ex4d
     poses, intrinsics, source_time = TrajectorySpec(
         num_frames=reply.num_frames,
@@ -67,12 +107,12 @@ def apply(scene: bpy.types.Scene, target: bpy.types.Object, reply: PresetReply) 
         source_time=reply.source_time,
     ).arrays()
     cam = props.camera
-    if cam is None or cam.name not in scene.objects:
+    if onto_new or cam is None or cam.name not in scene.objects:
         cam = shot.new_camera(f"{target.name} Camera", target)
         props.camera = cam
     keyframes.clear(cam, keyframes.POSE_PATHS)
     keyframes.clear(cam.data, LENS_PATHS)
-    _set_lens(cam.data, intrinsics, props)
+    _set_lens(cam.data, intrinsics, props, size=(reply.width, reply.height))
     # The keys are in the shot's space; a camera of the user's own may hang elsewhere or nowhere.
     cam.parent = target
     cam.matrix_parent_inverse.identity()
@@ -97,9 +137,12 @@ def trajectory(context: bpy.types.Context, target: bpy.types.Object) -> Trajecto
     )
 
 
-def _set_lens(lens: bpy.types.Camera, intrinsics: np.ndarray, props: bpy.types.PropertyGroup) -> None:
-    camera.match_lens(lens, tuple(intrinsics[0]), width=props.width, height=props.height, near_depth=props.near_depth)
-    lenses = [axes.lens_from_intrinsics(tuple(row), width=props.width, height=props.height) for row in intrinsics]
+def _set_lens(
+    lens: bpy.types.Camera, intrinsics: np.ndarray, props: bpy.types.PropertyGroup, *, size: tuple[int, int]
+) -> None:
+    width, height = size  # in whose pixels the intrinsics are
+    camera.match_lens(lens, tuple(intrinsics[0]), width=width, height=height, near_depth=props.near_depth)
+    lenses = [axes.lens_from_intrinsics(tuple(row), width=width, height=height) for row in intrinsics]
     for path, values in (
         ("lens", [found.lens_mm for found in lenses]),
         ("shift_x", [found.shift_x for found in lenses]),

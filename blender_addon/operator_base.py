@@ -52,6 +52,7 @@ class LongOperator:
         try:
             done = delivery.put(context, task)
         except AddonError as error:
+            delivery.tell_error(task.title, error)
             return report(self, error)
         for warning in done.warnings:
             self.report({"WARNING"}, warning)

@@ -4,11 +4,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import bpy
 
 from . import (
+    depth_jobs,
     engine_settings,
+    estimators,
     files,
     imports,
     jobs,
@@ -89,6 +92,28 @@ class EX4D_OT_import_clip(LongOperator, bpy.types.Operator):
         subtype="FILE_PATH",
         options=properties.PATH_OPTIONS,
     )
+    depth_source: bpy.props.EnumProperty(
+        name="Depth From",
+        description="Where the depth comes from",
+        items=(
+            ("SCENE", "As Chosen", "The scene's choice; a depth path given here is a file's"),
+            ("FILE", "Depth File", "A file or folder with the depth of every frame"),
+            ("ESTIMATE", "Estimator", "The backend estimates it from the video"),
+        ),
+    )
+    estimator: bpy.props.StringProperty(
+        name="Estimator", description="The backend's depth estimator; empty uses the scene's choice, or its default"
+    )
+    estimator_settings: bpy.props.StringProperty(
+        name="Estimator Settings", description="As JSON; empty uses the scene's, what is missing takes its default"
+    )
+    fps: bpy.props.FloatProperty(
+        name="Frame Rate",
+        description="Overrides the video's own; 0 keeps that, and gives a sequence of pictures the scene's",
+        default=0.0,
+        min=0.0,
+        max=1000.0,
+    )
     fov_deg: bpy.props.FloatProperty(
         name="Field of View",
         description="Horizontal, in degrees; 0 if unknown",
@@ -130,7 +155,7 @@ class EX4D_OT_import_clip(LongOperator, bpy.types.Operator):
 
     def begin(self, context: bpy.types.Context) -> Task:
         shot.require_object_mode(context)
-        source = self._source(context.scene.ex4d)
+        source = self._source(context.scene)
         root = files.shot_folder(bpy.data.filepath, source.name, bpy.path.abspath(self.folder))
         current = session.get()
         link = current.require_link()
@@ -144,27 +169,48 @@ class EX4D_OT_import_clip(LongOperator, bpy.types.Operator):
         )
         return current.start("Import clip", jobs.import_clip(link, source, folder), deliver=plan.deliver)
 
-    def _source(self, chosen: bpy.types.PropertyGroup) -> jobs.ClipSource:
+    def _source(self, scene: bpy.types.Scene) -> jobs.ClipSource:
+        chosen = scene.ex4d
         self.video_path = self.video_path or chosen.video_path
-        self.depth_path = self.depth_path or chosen.depth_path
+        estimates = self._estimates(chosen)
+        self.depth_path = "" if estimates else self.depth_path or chosen.depth_path
         if self.fov_deg > 0 and self.focal_px > 0:
             raise AddonError(
                 f"Give a field of view ({self.fov_deg:g} degrees) or a focal length ({self.focal_px:g} px), not both."
             )
-        for what, value in (("video", self.video_path), ("depth", self.depth_path)):
+        for what, value in (("video", self.video_path), ("depth", self.depth_path or estimates)):
             if not value:
                 raise AddonError(f"No {what} is chosen; choose a file or folder for it.")
         video = Path(bpy.path.abspath(self.video_path))
+        pictures = video.is_dir() or video.suffix.lower() == ".png"
         return jobs.ClipSource(
             video=video,
-            depth=Path(bpy.path.abspath(self.depth_path)),
+            depth=None if estimates else Path(bpy.path.abspath(self.depth_path)),
+            **(self._estimator(scene) if estimates else {}),
+            fps=self.fps or (scene.render.fps / scene.render.fps_base if pictures else None),
             num_frames=self.num_frames or None,
             fov_deg=self.fov_deg or None,
             focal_px=self.focal_px or None,
             depth_scale=self.depth_scale,
             fill_invalid=self.fill_invalid,
-            name=files.safe_name(video.stem),
+            name=files.safe_name(video.stem.rstrip("0123456789") or video.parent.name),
         )
+
+    def _estimates(self, chosen: bpy.types.PropertyGroup) -> bool:
+        if self.depth_source == "SCENE":
+            return not self.depth_path and chosen.depth_source == "ESTIMATE"
+        return self.depth_source == "ESTIMATE"
+
+    def _estimator(self, scene: bpy.types.Scene) -> dict[str, Any]:
+        """The estimator and its settings. Raises AddonError if the backend cannot run it."""
+        current = session.get()
+        current.require_link()
+        found = depth_jobs.find(current.capabilities, self.estimator or scene.ex4d.estimator)
+        given = self.estimator_settings
+        settings = (
+            engine_settings.from_json(given) if given else engine_settings.values(scene, estimators.key(found.name))
+        )
+        return {"estimator": found.name, "estimator_settings": settings}
 
 
 class EX4D_OT_cancel(bpy.types.Operator):
@@ -173,11 +219,16 @@ class EX4D_OT_cancel(bpy.types.Operator):
     bl_idname = "ex4d.cancel"
     bl_label = "Cancel"
 
+    title: bpy.props.StringProperty(name="Task", description="What to stop; empty stops everything that is running")
+    keep: bpy.props.BoolProperty(
+        name="Keep What Arrived", description="Keep the frames of a take that have arrived, as a partial take"
+    )
+
     def execute(self, _context: bpy.types.Context) -> set[str]:
         current = session.get()
-        running = list(current.tasks)
+        running = [task for task in current.tasks if self.title in ("", task.title)]
         for task in running:
-            current.cancel(task)
+            current.cancel(task, keep=self.keep)
         if not running:
             self.report({"INFO"}, "Nothing is running.")
             return {"CANCELLED"}
@@ -190,7 +241,8 @@ CLASSES = (EX4D_OT_connect, EX4D_OT_disconnect, EX4D_OT_import_clip, EX4D_OT_can
 
 def _connected(context: bpy.types.Context, address: str) -> Delivery:
     current = session.get()
-    engine_settings.sync(current.capabilities)
+    engine_settings.sync(current.capabilities.engines)
+    engine_settings.sync(estimators.as_engines(current.capabilities))
     operators_panel.complete_choice(context.scene)
     resumed = resume.begin_all()
     engines = ", ".join(engine.name for engine in current.capabilities.engines if engine.available)

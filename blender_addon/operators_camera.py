@@ -6,26 +6,30 @@ from pathlib import Path
 
 import bpy
 
-from ex4d_protocol.messages import PresetReply
-
-from . import camera, camera_files, move, operator_base, properties, shot
+from . import camera, camera_files, camera_scene, move, operator_base, properties, shot
 from .errors import AddonError
 
 LAYOUTS = (
     ("OURS", "EX-4D for Blender (.npz)", "Poses, lens and source time of every frame"),
     ("EX4D", "EX-4D (.npz)", "As EX-4D's own program writes it; one lens for all frames"),
     ("NERFSTUDIO", "nerfstudio (.json)", "transforms.json with OpenGL camera axes"),
+    ("COLMAP", "COLMAP (folder)", "Text model: cameras.txt and images.txt in a folder of the given name"),
+    ("FBX", "FBX (.fbx)", "An animated camera in world space, by Blender's own exporter"),
+    ("ALEMBIC", "Alembic (.abc)", "An animated camera in world space, by Blender's own exporter"),
 )
+EXTENSIONS = {"NERFSTUDIO": ".json", "COLMAP": "", **camera_scene.SUFFIXES}
 
 
 class EX4D_OT_export_camera(bpy.types.Operator):
-    """Write the shot camera's move to a file; for FBX or Alembic use Blender's own exporters"""
+    """Write the shot camera's move to a file for other programs"""
 
     bl_idname = "ex4d.export_camera"
     bl_label = "Export Camera"
 
-    layout_name: bpy.props.EnumProperty(name="Layout", items=LAYOUTS)
-    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options=properties.PATH_OPTIONS)
+    layout_name: bpy.props.EnumProperty(name="Layout", description="What the file looks like", items=LAYOUTS)
+    filepath: bpy.props.StringProperty(
+        name="File", description="Where the move goes", subtype="FILE_PATH", options=properties.PATH_OPTIONS
+    )
     filename_ext = ".npz"
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
@@ -37,9 +41,11 @@ class EX4D_OT_export_camera(bpy.types.Operator):
         try:
             target = shot.active_shot(context)
             sampled = camera.sample(context, target, shot.shot_camera(target, context.scene))
-            suffix = ".json" if self.layout_name == "NERFSTUDIO" else ".npz"
-            path = Path(bpy.path.abspath(self.filepath)).with_suffix(suffix)
-            camera_files.save(path, sampled, layout=self.layout_name)
+            path = Path(bpy.path.abspath(self.filepath)).with_suffix(EXTENSIONS.get(self.layout_name, ".npz"))
+            if self.layout_name in camera_scene.SUFFIXES:
+                camera_scene.save(context.scene, target, sampled, path, layout=self.layout_name)
+            else:
+                camera_files.save(path, sampled, layout=self.layout_name)
         except AddonError as error:
             return operator_base.report(self, error)
         self.report({"INFO"}, f"{len(sampled.source_time)} cameras are written to {path}.")
@@ -47,14 +53,21 @@ class EX4D_OT_export_camera(bpy.types.Operator):
 
 
 class EX4D_OT_import_camera(bpy.types.Operator):
-    """Key a move from a file (.npz of ours or of EX-4D, nerfstudio's .json) on the shot camera"""
+    """Key a move from a file (.npz of ours or of EX-4D, nerfstudio's .json, COLMAP's text) on the shot camera"""
 
     bl_idname = "ex4d.import_camera"
     bl_label = "Import Camera"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options=properties.PATH_OPTIONS)
-    filter_glob: bpy.props.StringProperty(default="*.npz;*.json", options={"HIDDEN"})
+    filepath: bpy.props.StringProperty(
+        name="File",
+        description="The move: .npz, .json, or COLMAP's images.txt",
+        subtype="FILE_PATH",
+        options=properties.PATH_OPTIONS,
+    )
+    filter_glob: bpy.props.StringProperty(
+        name="Filter", description="What the file browser shows", default="*.npz;*.json;*.txt", options={"HIDDEN"}
+    )
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         context.window_manager.fileselect_add(self)
@@ -71,7 +84,7 @@ class EX4D_OT_import_camera(bpy.types.Operator):
                     f"{path.name} has {len(found.source_time)} cameras, the shot has {target.ex4d.num_frames} frames; "
                     "use a move of the same length."
                 )
-            cam = move.apply(context.scene, target, _reply(found))
+            cam = move.apply(context.scene, target, move.as_reply(found))
         except AddonError as error:
             return operator_base.report(self, error)
         self.report({"INFO"}, f"Keyed {path.name} on camera '{cam.name}'.")
@@ -79,16 +92,3 @@ class EX4D_OT_import_camera(bpy.types.Operator):
 
 
 CLASSES = (EX4D_OT_export_camera, EX4D_OT_import_camera)
-
-
-def _reply(found: camera.CameraSamples) -> PresetReply:
-    """A move from a file goes the way of one from the backend."""
-    return PresetReply(
-        preset=found.name[:128],
-        num_frames=len(found.source_time),
-        width=found.width,
-        height=found.height,
-        world_from_camera=found.world_from_camera.tobytes(),
-        intrinsics=found.intrinsics.tobytes(),
-        source_time=found.source_time.tobytes(),
-    )

@@ -2,17 +2,32 @@
 
 # pyright: reportInvalidTypeForm=false
 
-import json
 from pathlib import Path
 from typing import Any
 
 import bpy
+import msgspec
 import numpy as np
 
 from ex4d_protocol.messages import PresetReply
+from ex4d_protocol.requests import TrajectorySpec
 
-from . import coverage, edit_collect, engine_settings, jobs, move, properties, resume, session, shot, take_jobs
-from .errors import AddonError
+from . import (
+    arrivals,
+    coverage,
+    edit_collect,
+    engine_settings,
+    guide_objects,
+    jobs,
+    linked,
+    move,
+    occluders,
+    properties,
+    resume,
+    session,
+    shot,
+    take_jobs,
+)
 from .identity import OpenTake
 from .operator_base import LongOperator
 from .tasks import Delivery, Task
@@ -33,12 +48,13 @@ class EX4D_OT_add_camera_move(LongOperator, bpy.types.Operator):
     centre: bpy.props.EnumProperty(
         name="Centre",
         description="What the move turns around, on the source camera's axis",
-        items=(("NEAREST", "Nearest Point", ""), ("MEDIAN", "Median Depth", ""), ("CURSOR", "3D Cursor", "")),
+        items=properties.CENTRES,
     )
 
     def begin(self, context: bpy.types.Context) -> Task:
         shot.require_object_mode(context)
         target = shot.active_shot(context)
+        linked.require_changeable(target)
         shot_id, preset = target.ex4d.shot_id, self.preset
         current = session.get()
         link = current.require_link()
@@ -66,9 +82,13 @@ class EX4D_OT_render_guides(LongOperator, bpy.types.Operator):
         target, link, clip = shot_and_link(context)
         spec = move.trajectory(context, target)
         shot_id = target.ex4d.shot_id
-        folder = shot.folder_of(target)
+        folder = shot.output_folder(target)
         edits = edit_collect.collect(target, folder)
-        steps = jobs.render_guides(link, lambda c: jobs.guides_request(c, spec), clip, folder, edits=edits)
+        objects = guide_objects.collect(context, target, folder)
+        mesh = occluders.mesh_spec(target)
+        steps = jobs.render_guides(
+            link, lambda c: jobs.guides_request(c, spec, mesh), clip, folder, edits=edits, objects=objects
+        )
 
         def deliver(_context: bpy.types.Context, values: np.ndarray) -> Delivery:
             coverage.store(shot.still_there(shot_id), values)
@@ -110,7 +130,7 @@ class EX4D_OT_generate(LongOperator, bpy.types.Operator):
         """Engine, seed and settings: the operator's own, or the scene's."""
         props = scene.ex4d
         engine = self.engine or props.engine
-        settings = _settings(self.settings) if self.settings else engine_settings.values(scene, engine)
+        settings = engine_settings.from_json(self.settings) if self.settings else engine_settings.values(scene, engine)
         return engine, self.seed if self.seed >= 0 else props.seed, settings
 
 
@@ -140,35 +160,53 @@ def start_generate(
             frame_start=frame_start,
         )
 
-    parent = Path(bpy.path.abspath(folder)) if folder else shot.folder_of(target)
-    edits = edit_collect.collect(target, shot.folder_of(target))
+    parent = Path(bpy.path.abspath(folder)) if folder else shot.output_folder(target)
+    arrival = arrivals.Arrival(note("", Path()), num_frames=spec.num_frames)
+    arrival.entry = msgspec.structs.replace(arrival.entry, folder="")
+
+    def submitted(job_id: str, take: Path) -> OpenTake:
+        arrival.entry = note(job_id, take)
+        return arrival.entry
+
+    edits = edit_collect.collect(target, shot.output_folder(target))
+    objects = guide_objects.collect(context, target, shot.output_folder(target))
+    mesh = occluders.mesh_spec(target)
     steps = take_jobs.generate(
         link,
-        lambda c: jobs.generate_request(c, spec, engine=engine, seed=seed, settings=settings),
+        lambda c: jobs.generate_request(c, spec, engine=engine, seed=seed, settings=settings, mesh=mesh),
         clip,
         parent,
         identity=current.require_identity(),
-        note=note,
+        note=submitted,
+        about=_about(spec, engine=engine, seed=seed, settings=settings),
         edits=edits,
+        objects=objects,
     )
-    return current.start("Generate", steps, shot_id=shot_id, deliver=resume.deliverer(note("", parent)))
+    task = current.start("Generate", steps, shot_id=shot_id, deliver=resume.deliverer(note("", parent)))
+    task.arrival = arrival
+    return task
+
+
+def _about(spec: TrajectorySpec, *, engine: str, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """What an unfinished take says of itself, in the words of ``take.json``."""
+    poses, intrinsics, source_time = spec.arrays()
+    return {
+        "engine": engine,
+        "seed": seed,
+        "settings": settings,
+        "num_frames": spec.num_frames,
+        "camera": {
+            "name": spec.name,
+            "width": spec.width,
+            "height": spec.height,
+            "world_from_camera": poses.tolist(),
+            "intrinsics": intrinsics.tolist(),
+            "source_time": source_time.tolist(),
+        },
+    }
 
 
 def shot_and_link(context: bpy.types.Context) -> tuple[bpy.types.Object, Any, jobs.StoredClip]:
     """The active shot, the connection, and the shot's clip. Raises AddonError if one is missing."""
     target = shot.active_shot(context)
-    props = target.ex4d
-    clip = jobs.StoredClip(
-        props.clip_json, Path(bpy.path.abspath(props.video_path)), Path(bpy.path.abspath(props.depth_path))
-    )
-    return target, session.get().require_link(), clip
-
-
-def _settings(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise AddonError(f'The engine settings are not JSON ({error}); write them like {{"steps": 25}}.') from error
-    if not isinstance(found, dict):
-        raise AddonError('The engine settings must be a JSON object, like {"steps": 25}.')
-    return found
+    return target, session.get().require_link(), shot.stored_clip(target)

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import engine_settings, export, operator_base, properties, resume, shot, takes
+from . import compare, engine_settings, export, move, occluders, operator_base, properties, resume, shot, takes
 from .errors import AddonError
 from .properties import EX4D_PG_take
 
@@ -18,7 +18,12 @@ class _OnTake:
     """Mixin for operators on one take of the scene's list; ``index`` -1 means the active one."""
 
     bl_options = {"REGISTER", "UNDO"}
-    index: bpy.props.IntProperty(name="Take", default=-1, options={"HIDDEN", "SKIP_SAVE"})
+    index: bpy.props.IntProperty(
+        name="Take",
+        description="Its place in the list; -1 is the active one",
+        default=-1,
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -52,6 +57,7 @@ class EX4D_OT_show_take(_OnTake, bpy.types.Operator):
     bl_label = "Show on Plane"
 
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        _end_comparison(context.scene, take)
         takes.show_only(context.scene, take)
         return f"{take.name} is shown."
 
@@ -63,6 +69,7 @@ class EX4D_OT_hide_takes(_OnTake, bpy.types.Operator):
     bl_label = "Hide Takes"
 
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        _end_comparison(context.scene, take)
         takes.show_only(context.scene, take, visible=False)
         return "Takes are hidden."
 
@@ -92,32 +99,120 @@ class EX4D_OT_take_to_sequencer(_OnTake, bpy.types.Operator):
 
 
 class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
-    """Set engine, seed and settings to those of this take"""
+    """Set engine, seed and settings to those of this take, and the camera move if wanted"""
 
     bl_idname = "ex4d.restore_take"
     bl_label = "Restore Settings"
 
+    camera: bpy.props.EnumProperty(
+        name="Camera Move",
+        description="What becomes of the camera move that this take was made with",
+        items=(
+            ("KEEP", "Leave the Camera", "Restore the settings only"),
+            ("SAME", "Onto the Shot Camera", "Replace the keys of the shot camera by the take's"),
+            ("NEW", "Onto a New Camera", "Add a camera with the take's keys and make it the shot camera"),
+        ),
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        self.camera = "SAME"
+        return context.window_manager.invoke_props_dialog(self, width=280)
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        column = self.layout.column()
+        column.label(text="The camera move of this take:")
+        column.prop(self, "camera", expand=True)
+
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
         props = context.scene.ex4d
+        moved = self._restore_camera(context, take) if self.camera != "KEEP" else ""
         props.engine, props.seed = take.engine, take.seed
         missing = engine_settings.restore(context.scene, take.engine, json.loads(take.settings_json))
         note = f"; this backend has no {', '.join(missing)}" if missing else ""
-        return f"Engine, seed and settings are those of {take.name}{note}."
+        target = shot.by_id(take.shot_id)
+        if target is not None:
+            try:
+                occluders.restore(target, takes.read_metadata(takes.folder_of(take)))
+            except AddonError:
+                note += "; its occluders are not known, as its take.json cannot be read"
+        return f"Engine, seed and settings{moved} are those of {take.name}{note}."
+
+    def _restore_camera(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        shot.require_object_mode(context)
+        target = shot.still_there(take.shot_id)
+        found = move.of_take(takes.read_metadata(takes.folder_of(take)), take.name)
+        if len(found.source_time) != target.ex4d.num_frames:
+            raise AddonError(
+                f"{take.name} has {len(found.source_time)} cameras, the shot has {target.ex4d.num_frames} frames; "
+                "restore the settings without the camera."
+            )
+        cam = move.apply(context.scene, target, move.as_reply(found), onto_new=self.camera == "NEW")
+        return f" and the move of '{cam.name}'"
 
 
 class EX4D_OT_another_seed(_OnTake, bpy.types.Operator):
-    """Generate this take again with a new seed"""
+    """Generate this take again with its settings and a new seed, along the move of the shot camera"""
 
     bl_idname = "ex4d.another_seed"
     bl_label = "New Seed"
     bl_options = {"INTERNAL"}  # the generate operator makes the undo step
 
+    same: bpy.props.BoolProperty(
+        name="Same Seed", description="Take the take's own seed, to make one again that ended early"
+    )
+
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
-        seed = secrets.randbelow(2**31)
+        seed = take.seed if self.same else secrets.randbelow(2**31)
         context.scene.ex4d.shot = shot.still_there(take.shot_id)
         how = "EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT"
         bpy.ops.ex4d.generate(how, engine=take.engine, seed=seed, settings=take.settings_json)
         return f"Generating {take.name} again with seed {seed}."
+
+
+class EX4D_OT_compare_takes(_OnTake, bpy.types.Operator):
+    """Show this take and another, or the source, in one frame with a wipe between them"""
+
+    bl_idname = "ex4d.compare_takes"
+    bl_label = "Compare"
+
+    other: bpy.props.IntProperty(name="With", description="The other take in the list; -1 is the source", default=-1)
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        scene = context.scene
+        listed = scene.ex4d.takes
+        if not -1 <= self.other < len(listed):
+            raise AddonError(f"There is no take {self.other + 1} to compare with; choose one in the list.")
+        compare.start(scene, take, listed[self.other] if self.other >= 0 else None)
+        return f"{scene.ex4d.compare_left} is left of the wipe, {scene.ex4d.compare_right} right of it."
+
+
+class EX4D_MT_compare(bpy.types.Menu):
+    bl_idname = "EX4D_MT_compare"
+    bl_label = "Compare With"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        props = context.scene.ex4d
+        self.layout.operator("ex4d.compare_takes", text=compare.SOURCE, icon="FILE_MOVIE").other = -1
+        for index, take in enumerate(props.takes):
+            if index != props.active_take and take.shot_id == props.takes[props.active_take].shot_id:
+                self.layout.operator("ex4d.compare_takes", text=take.name, icon="IMAGE_REFERENCE").other = index
+
+
+class EX4D_OT_end_comparison(bpy.types.Operator):
+    """Take the wipe away and show the left take alone"""
+
+    bl_idname = "ex4d.end_comparison"
+    bl_label = "End Comparison"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        props = context.scene.ex4d
+        left = next((t for t in props.takes if t.name == props.compare_left and t.shot_id == props.compare_shot), None)
+        compare.stop(context.scene, None)
+        if left is not None:
+            takes.show_only(context.scene, left)
+        return {"FINISHED"}
 
 
 class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
@@ -127,7 +222,7 @@ class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
     bl_label = "Export Take"
     bl_options = {"REGISTER"}
 
-    kind: bpy.props.EnumProperty(name="Format", items=export.KINDS)
+    kind: bpy.props.EnumProperty(name="Format", description="What the files are", items=export.KINDS)
     directory: bpy.props.StringProperty(
         name="Folder", description="Where the files go", subtype="DIR_PATH", options=properties.PATH_OPTIONS
     )
@@ -151,6 +246,7 @@ class EX4D_OT_remove_take(_OnTake, bpy.types.Operator):
 
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
         name, folder = take.name, take.folder
+        _end_comparison(context.scene, take)
         takes.remove(context.scene, take)
         return f"{name} is off the list; its files stay in {folder}."
 
@@ -175,7 +271,15 @@ CLASSES = (
     EX4D_OT_take_to_sequencer,
     EX4D_OT_restore_take,
     EX4D_OT_another_seed,
+    EX4D_OT_compare_takes,
+    EX4D_MT_compare,
+    EX4D_OT_end_comparison,
     EX4D_OT_export_take,
     EX4D_OT_remove_take,
     EX4D_OT_find_takes,
 )
+
+
+def _end_comparison(scene: bpy.types.Scene, take: EX4D_PG_take) -> None:
+    if scene.ex4d.compare_shot == take.shot_id:
+        compare.stop(scene, None)

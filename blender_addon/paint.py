@@ -72,6 +72,12 @@ def spans(data: bpy.types.Mesh) -> list[Span]:
     return sorted(ranges, key=lambda span: (span.first - span.last, span.first))
 
 
+def attributes(data: bpy.types.Mesh) -> list[bpy.types.Attribute]:
+    """Everything painted, by name."""
+    found = [each for each in data.attributes if each.name == WHOLE_SHOT or _RANGE.fullmatch(each.name)]
+    return sorted((each for each in found if each.data_type == "INT8"), key=lambda each: each.name)
+
+
 def flags_at(data: bpy.types.Mesh, frame: int) -> Int8 | None:  # [F]
     """The flags of source frame ``frame``; None if nothing is painted there."""
     out = _read(data, WHOLE_SHOT)

@@ -17,17 +17,31 @@ class Step:
     bl_category = "EX-4D"
 
 
-def paragraph(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", alert: bool = False) -> None:
-    """A sentence on as many lines as the sidebar's width asks for; Blender wraps none itself."""
-    region, scale = bpy.context.region, bpy.context.preferences.system.ui_scale
+BOXED, BESIDE_BUTTON = 20, 22
+"""How many pixels of a line a box, and a small button beside it, take away."""
+
+
+def paragraph(
+    layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", alert: bool = False, narrower: int = 0
+) -> None:
+    """A sentence on as many lines as the sidebar's width asks for; Blender wraps none itself.
+
+    ``narrower`` is what of the width is taken already, in pixels.
+    """
+    region, scale = bpy.context.region, bpy.context.preferences.system.ui_scale or 1.0
     width = region.width if region is not None else 280
     column = layout.column(align=True)
     column.alert = alert
     column.scale_y = 0.8
-    characters = max(int((width / scale - 60) / 6.2), 16)
+    characters = max(int((width / scale - 60 - narrower) / 6.2), 16)
     for number, line in enumerate(textwrap.wrap(text, characters, break_long_words=True)):
         first = icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE")
         column.label(text=line, icon=first)
+
+
+def short_title(title: str) -> str:
+    """A title without what stands in brackets: buttons are narrow, and the tooltip has it all."""
+    return title.split(" (")[0]
 
 
 def hint(layout: bpy.types.UILayout, text: str) -> None:

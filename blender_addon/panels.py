@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import bpy
 
-from . import files, preferences, session, shot
+from . import engine_settings, estimators, files, occluders, preferences, session, shot
 from .operators_panel import preset_spec
-from .panel_base import Step, hint, paragraph, why_not
+from .panel_base import BOXED, Step, hint, paragraph, short_title, why_not
+from .panel_messages import draw_fix, draw_message, draw_reason, draw_tasks, fill_import
 
 
 class EX4D_PT_backend(Step, bpy.types.Panel):
@@ -24,12 +26,8 @@ class EX4D_PT_backend(Step, bpy.types.Panel):
             layout.operator("ex4d.disconnect", icon="UNLINKED")
         else:
             _draw_disconnected(layout, context)
-        if current.message:
-            box = layout.box()
-            row = box.row()
-            icon = "ERROR" if current.message_is_error else "INFO"
-            paragraph(row.column(), current.message, icon=icon, alert=current.message_is_error)
-            row.operator("ex4d.dismiss", text="", icon="X", emboss=False)
+        draw_tasks(layout, "Backend")
+        draw_message(layout, "Backend")
 
 
 def _draw_disconnected(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -64,6 +62,7 @@ def _draw_connected(layout: bpy.types.UILayout) -> None:
             row = layout.row()
             row.active = False
             paragraph(row.column(), engine.missing, icon="BLANK1")
+            draw_fix(layout, engine.missing)
     if current.backend is not None:
         layout.operator("ex4d.show_log", icon="TEXT")
     else:
@@ -82,11 +81,23 @@ class EX4D_PT_clip(Step, bpy.types.Panel):
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False
-        column.prop(props, "video_path")
-        column.prop(props, "depth_path")
+        row = column.row(align=True)
+        row.prop(props, "video_path")
+        row.menu("EX4D_MT_footage", text="", icon="SEQUENCE")
+        row = column.row(align=True)
+        row.use_property_split = False
+        row.label(text="Depth:")
+        row.prop(props, "depth_source", expand=True)
+        if props.depth_source == "FILE":
+            column.prop(props, "depth_path")
+            column.prop(props, "depth_scale", text="Scale")
+        else:
+            _draw_estimator(layout, context)
+            column = layout.column()
+            column.use_property_split = True
+            column.use_property_decorate = False
         column.prop(props, "fov_deg", text="FOV")
         column.prop(props, "num_frames")
-        column.prop(props, "depth_scale", text="Scale")
         column.prop(props, "fill_invalid", text="Fill Invalid")
         reason = why_not(context, idle=True) or _why_no_import(props)
         column = layout.column()
@@ -95,10 +106,27 @@ class EX4D_PT_clip(Step, bpy.types.Panel):
         button = column.operator(
             "ex4d.import_clip", icon="IMPORT", text="Import Clip" if target is None else "Import Another"
         )
-        button.fov_deg, button.num_frames = props.fov_deg, props.num_frames
-        button.depth_scale, button.fill_invalid = props.depth_scale, props.fill_invalid
+        fill_import(button, props)
         if reason:
-            hint(layout, reason)
+            draw_reason(layout, reason)
+        draw_tasks(layout, "Clip")
+        draw_message(layout, "Clip")
+
+
+def _draw_estimator(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Which estimator, on what terms, and its settings."""
+    props = context.scene.ex4d
+    spec = estimators.chosen(props.estimator)
+    if spec is None:
+        return
+    box = layout.box()
+    box.menu("EX4D_MT_estimators", text=short_title(spec.title or spec.name), icon="MOD_OCEAN")
+    paragraph(box, estimators.licence_of(spec), icon="ERROR" if spec.research_only else "CHECKMARK",
+              alert=spec.research_only, narrower=BOXED)  # fmt: skip
+    if not spec.available:
+        paragraph(box, spec.missing, icon="BLANK1", narrower=BOXED)
+        draw_fix(box, spec.missing)
+    engine_settings.draw(box, context.scene, estimators.as_engine(spec))
 
 
 def _draw_shot(layout: bpy.types.UILayout, context: bpy.types.Context, target: bpy.types.Object) -> None:
@@ -108,12 +136,19 @@ def _draw_shot(layout: bpy.types.UILayout, context: bpy.types.Context, target: b
     if target.name not in context.scene.objects:
         hint(box, "This shot is not in the scene any more; choose another or import a clip.")
         return
-    paragraph(box, f"{facts.num_frames} frames, {facts.width} x {facts.height}, {facts.fps:g} fps", icon="FILE_MOVIE")
-    paragraph(box, f"{facts.intrinsics[0]:.0f} px focal length ({facts.intrinsics_source})", icon="CAMERA_DATA")
+    paragraph(box, f"{facts.num_frames} frames, {facts.width} x {facts.height}, {facts.fps:g} fps", icon="FILE_MOVIE",
+              narrower=BOXED)  # fmt: skip
+    degrees = math.degrees(2 * math.atan(facts.width / (2 * facts.intrinsics[0])))
+    words = estimators.lens_words(facts.intrinsics_source, degrees)
+    paragraph(box, f"Focal length {facts.intrinsics[0]:.0f} px, {words}", icon="CAMERA_DATA", narrower=BOXED)
+    if facts.depth_estimator:
+        terms = facts.depth_licence or "licence unknown"
+        paragraph(box, f"Depth by {facts.depth_estimator}: {terms}", icon="MOD_OCEAN", alert="RESEARCH" in terms,
+                  narrower=BOXED)  # fmt: skip
     if context.scene.view_settings.view_transform not in ("Standard", "Raw"):
         paragraph(
             box, f"The view transform {context.scene.view_settings.view_transform} changes the footage's colours; "
-            "Standard shows them as they are.", icon="COLOR",
+            "Standard shows them as they are.", icon="COLOR", narrower=BOXED,
         )  # fmt: skip
 
 
@@ -122,9 +157,12 @@ def _why_no_import(props: bpy.types.PropertyGroup) -> str:
         return "Save the .blend first: the shot's files go beside it."
     if not props.video_path:
         return "Choose a video, or a folder of PNG frames."
-    if not props.depth_path:
-        return "Choose its depth: .npz, .npy, or a folder of frames."
-    return ""
+    if props.depth_source == "FILE":
+        return "" if props.depth_path else "Choose its depth: .npz, .npy, or a folder of frames; or estimate it."
+    spec = estimators.chosen(props.estimator)
+    if spec is None:
+        return "This backend estimates no depth; choose a depth file."
+    return "" if spec.available else "This estimator is not installed on the backend; choose another, or install it."
 
 
 class EX4D_PT_mesh(Step, bpy.types.Panel):
@@ -147,6 +185,7 @@ class EX4D_PT_mesh(Step, bpy.types.Panel):
         column = layout.column()
         column.use_property_split = True
         column.prop(target.ex4d, "scene_scale", text="Scale")
+        occluders.draw(column, target)
         column.prop(target.ex4d, "use_source_time")
         if target.ex4d.use_source_time:
             column.prop(target.ex4d, "source_time")
@@ -185,10 +224,21 @@ class EX4D_PT_camera(Step, bpy.types.Panel):
         button = column.operator("ex4d.add_camera_move", icon="KEYFRAME_HLT")
         button.preset, button.amount, button.centre = props.preset, props.amount, props.centre
         button.easing = "" if props.easing == "AUTO" else props.easing
-        hint(layout, reason or "Keys are ordinary ones: edit them, or animate any camera yourself.")
+        if reason:
+            draw_reason(layout, reason)
+        else:
+            hint(layout, "Keys are ordinary ones: edit them, or animate any camera yourself.")
         row = layout.row(align=True)
-        row.operator("ex4d.export_camera", icon="EXPORT", text="Export")
-        row.operator("ex4d.import_camera", icon="IMPORT", text="Import")
+        column = row.column(align=True)
+        column.enabled = target.ex4d.camera is not None
+        column.operator("ex4d.export_camera", icon="EXPORT", text="Export")
+        column = row.column(align=True)
+        column.enabled = context.mode == "OBJECT"
+        column.operator("ex4d.import_camera", icon="IMPORT", text="Import")
+        if target.ex4d.camera is None:
+            hint(layout, "Export needs a shot camera: add a move, or choose one.")
+        draw_tasks(layout, "Camera")
+        draw_message(layout, "Camera")
 
 
 CLASSES = (EX4D_PT_backend, EX4D_PT_clip, EX4D_PT_mesh, EX4D_PT_camera)

@@ -7,13 +7,14 @@ in Blender independent of the clip's length.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import AddonError
+from .errors import AddonError, StorageError
 
 MAGIC = b"POINTCACHE2\0"
 HEADER = struct.Struct("<12siiffi")
@@ -44,7 +45,7 @@ class Pc2Writer:
         self.abandon()
 
     def write(self, sample: int, vertices: NDArray[np.float32]) -> None:  # [points, 3]
-        """Store one sample. Raises AddonError for another vertex count, an unknown sample, or a full disk."""
+        """Store one sample. Raises AddonError for another vertex count, an unknown sample; StorageError."""
         if vertices.shape != (self._points, 3):
             raise AddonError(
                 f"Frame {sample} of the mesh has shape {tuple(vertices.shape)}, expected ({self._points}, 3); "
@@ -72,7 +73,8 @@ class Pc2Writer:
     def abandon(self) -> None:
         """Remove the temporary file; does nothing after :meth:`close`."""
         if not self._file.closed:
-            self._file.close()
+            with contextlib.suppress(OSError):  # a full disk fails once more when what is buffered is flushed
+                self._file.close()
         self._temporary.unlink(missing_ok=True)
 
 
@@ -91,7 +93,7 @@ def read_pc2(path: Path) -> NDArray[np.float32]:  # [samples, points, 3], memory
     return np.memmap(path, "<f4", "r", offset=HEADER.size, shape=(samples, points, 3))
 
 
-def _write_error(path: Path, error: OSError) -> AddonError:
-    return AddonError(
+def _write_error(path: Path, error: OSError) -> StorageError:
+    return StorageError(
         f"Cannot write the mesh cache {path}: {error.strerror or error}; free some space or choose another folder."
     )

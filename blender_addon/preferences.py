@@ -55,6 +55,15 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
         unit="TIME_ABSOLUTE",
     )
 
+    live_limit_ms: bpy.props.FloatProperty(
+        name="Live Limit (ms)",
+        description="Live views pause when 95 of 100 pictures do not come within this time",
+        default=400.0,
+        min=20.0,
+        max=10000.0,
+        precision=0,
+    )
+
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
@@ -70,6 +79,7 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
         column = layout.column(heading="Limits")
         column.prop(self, "timeout_s")
         column.prop(self, "grace_s")
+        column.prop(self, "live_limit_ms")
 
 
 CLASSES = (EX4D_AP_preferences,)

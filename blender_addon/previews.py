@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,18 @@ from numpy.typing import NDArray
 _collection: Any = None
 
 
-def graph(key: str, pixels: NDArray[np.float32]) -> int:  # [S, S, 4] bottom row first
-    """Icon id of a picture made of numbers; the same ``key`` is drawn once."""
-    found = _all().get(key)
+GRAPH = "coverage graph"
+_graph_key = ""
+
+
+def graph(key: str, draw: Callable[[], NDArray[np.float32]]) -> int:  # -> [S, S, 4] bottom row first
+    """Icon id of the one graph, drawn anew when ``key`` changes."""
+    global _graph_key
+    found = _all().get(GRAPH)
     if found is None:
-        found = _all().new(key)
+        found, _graph_key = _all().new(GRAPH), ""
+    if key != _graph_key:
+        pixels, _graph_key = draw(), key
         found.image_size = pixels.shape[1], pixels.shape[0]
         found.image_pixels_float.foreach_set(np.ascontiguousarray(pixels, np.float32).ravel())
     return int(found.icon_id)
@@ -25,12 +34,13 @@ def graph(key: str, pixels: NDArray[np.float32]) -> int:  # [S, S, 4] bottom row
 
 def thumbnail(path: Path) -> int:
     """Icon id of an image file; 0 if there is none."""
-    key = str(path)
+    try:
+        key = f"{path} {os.stat(path).st_mtime_ns}"  # noqa: PTH116 - called on every redraw; written anew is shown anew
+    except OSError:
+        return 0
     found = _all().get(key)
     if found is None:
-        if not path.exists():
-            return 0
-        found = _all().load(key, key, "IMAGE")
+        found = _all().load(key, str(path), "IMAGE")
     return int(found.icon_id)
 
 

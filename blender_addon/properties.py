@@ -9,6 +9,17 @@ from . import retime
 PATH_OPTIONS: set[str] = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Lets a path property hold ``//`` paths without a warning, where Blender has that option."""
 
+OWN = {"LIBRARY_OVERRIDABLE"}
+"""What a library override of a shot may have differently."""
+
+
+CENTRES = (
+    ("NEAREST", "Nearest Point", "At the nearest point of the first frame, as EX-4D does"),
+    ("MEDIAN", "Median Depth", "At the median depth of the first frame"),
+    ("CURSOR", "3D Cursor", "At the depth of the 3D cursor"),
+)
+"""What a move turns around."""
+
 
 def _is_camera(_self, obj: bpy.types.Object) -> bool:
     return obj.type == "CAMERA"
@@ -22,37 +33,68 @@ def _set_scale(self, _context: bpy.types.Context) -> None:
     self.id_data.scale = (self.scene_scale,) * 3
 
 
-class EX4D_PG_shot(bpy.types.PropertyGroup):
-    """A shot, on its Empty: the clip it stands for and the objects that show it."""
+def _look_again(_self, _context: bpy.types.Context) -> None:
+    from . import live  # the live view draws with these properties and is loaded after them
 
-    is_shot: bpy.props.BoolProperty(name="Is a Shot", options={"HIDDEN"})
+    live.current.options_changed()
+
+
+def _set_role(self, _context: bpy.types.Context) -> None:
+    self.id_data.is_holdout = self.role == "HOLDOUT"  # Blender's own renders then show the same hole
+
+
+class EX4D_PG_shot(bpy.types.PropertyGroup):
+    """A shot, on its Empty: the clip it stands for and the objects that show it. ``role`` is for any object."""
+
+    is_shot: bpy.props.BoolProperty(name="Is a Shot", description="This Empty stands for a shot", options={"HIDDEN"})
+    role: bpy.props.EnumProperty(
+        name="In Guides",
+        description="How this object takes part in what is sent to the backend",
+        items=(
+            ("NONE", "Nothing", "It is not sent"),
+            ("GUIDE", "Geometry", "Its faces are drawn with their colour, as something the source shows"),
+            ("HOLDOUT", "Holdout", "It blocks what is behind it and leaves a hole, which the engine fills"),
+        ),
+        update=_set_role,
+        override=OWN,
+    )
     shot_id: bpy.props.StringProperty(name="Shot", description="Stays the same when the Empty is renamed")
     clip_json: bpy.props.StringProperty(
         name="Clip", description="The clip as the backend knows it: contents by digest, intrinsics, length"
     )
-    video_path: bpy.props.StringProperty(name="Video", subtype="FILE_PATH", options=PATH_OPTIONS)
-    depth_path: bpy.props.StringProperty(name="Depth", subtype="FILE_PATH", options=PATH_OPTIONS)
+    video_path: bpy.props.StringProperty(
+        name="Video", description="The clip's video as it was imported", subtype="FILE_PATH", options=PATH_OPTIONS
+    )
+    depth_path: bpy.props.StringProperty(
+        name="Depth", description="The clip's depth as it was imported", subtype="FILE_PATH", options=PATH_OPTIONS
+    )
     folder: bpy.props.StringProperty(
         name="Folder", description="Where this shot's mesh cache, footage, guides and takes lie"
     )
-    num_frames: bpy.props.IntProperty(name="Frames", min=0)
+    num_frames: bpy.props.IntProperty(name="Frames", description="Length of the clip", min=0)
     frame_start: bpy.props.IntProperty(
         name="Start", description="Scene frame that shows the clip's first frame", default=1
     )
-    width: bpy.props.IntProperty(name="Width", min=0)
-    height: bpy.props.IntProperty(name="Height", min=0)
-    fps: bpy.props.FloatProperty(name="Frame Rate", min=0.0)
+    width: bpy.props.IntProperty(name="Width", description="Of the clip, in pixels", min=0)
+    height: bpy.props.IntProperty(name="Height", description="Of the clip, in pixels", min=0)
+    fps: bpy.props.FloatProperty(name="Frame Rate", description="Of the clip", min=0.0)
     intrinsics: bpy.props.FloatVectorProperty(
         name="Intrinsics", description="fx, fy, cx, cy of the source in pixels", size=4
     )
     pixel_aspect: bpy.props.FloatProperty(
         name="Pixel Aspect", description="Height of the clip's pixels in widths", min=0.01, default=1.0
     )
-    intrinsics_source: bpy.props.StringProperty(name="Focal Length From")
+    intrinsics_source: bpy.props.StringProperty(
+        name="Focal Length From", description="Where the clip's focal length came from, in the backend's words"
+    )
+    depth_estimator: bpy.props.StringProperty(
+        name="Depth Estimator", description="What estimated the depth; empty if it came as a file"
+    )
+    depth_licence: bpy.props.StringProperty(name="Depth Licence", description="Terms the estimated depth comes under")
     near_depth: bpy.props.FloatProperty(
         name="Nearest Depth", description="Nearest point of the first frame, in the clip's own unit", min=0.0
     )
-    mesh: bpy.props.PointerProperty(name="Mesh", type=bpy.types.Object)
+    mesh: bpy.props.PointerProperty(name="Mesh", description="The shot's DW-mesh", type=bpy.types.Object)
     source_camera: bpy.props.PointerProperty(
         name="Source Camera",
         description="Matches the camera that filmed the clip",
@@ -64,17 +106,20 @@ class EX4D_PG_shot(bpy.types.PropertyGroup):
         description="The camera whose move is sent to the backend; any Blender camera will do",
         type=bpy.types.Object,
         poll=_is_camera,
+        override=OWN,
     )
     use_source_time: bpy.props.BoolProperty(
         name="Retime",
         description="Show the source at the keyframed Source Frame instead of following the timeline",
         update=_set_playback,
+        override=OWN,
     )
     source_time: bpy.props.FloatProperty(
         name="Source Frame",
         description="Frame of the source to show, counted from 0; keyframe it to freeze, slow down or reverse",
         min=0.0,
         options={"ANIMATABLE"},
+        override=OWN,
     )
     scene_scale: bpy.props.FloatProperty(
         name="Scene Scale",
@@ -82,9 +127,58 @@ class EX4D_PG_shot(bpy.types.PropertyGroup):
         default=1.0,
         min=1e-4,
         update=_set_scale,
+        override=OWN,
+    )
+    occluders: bpy.props.EnumProperty(
+        name="Occluders",
+        description="What blocks the view behind what the source shows, in guides, coverage and takes",
+        items=(
+            ("ENDLESS", "Endless", "Edges reach to the background, as the mesh here shows: what EX-4D was trained on"),
+            ("SOLID", "Solid", "Things have a thickness: far more of the source is kept when the camera moves a lot"),
+        ),
+        update=_look_again,
+        override=OWN,
+    )
+    thickness_by: bpy.props.EnumProperty(
+        name="Thickness",
+        description="How deep solid things are taken to be, behind their outline",
+        items=(
+            ("AUTO", "Automatic", "Estimated from what is seen of each"),
+            ("SHARE", "Share of Depth", "The same share of the distance for all"),
+            ("LENGTH", "Length", "The same length for all, in the clip's own unit"),
+        ),
+        update=_look_again,
+        override=OWN,
+    )
+    thickness_share: bpy.props.FloatProperty(
+        name="Share of Depth",
+        description="Thickness of solid things as a share of their distance from the source camera",
+        subtype="FACTOR",
+        default=0.1,
+        min=0.0,
+        max=1.0,
+        update=_look_again,
+        override=OWN,
+    )
+    thickness_length: bpy.props.FloatProperty(
+        name="Length",
+        description="Thickness of solid things in the unit of the clip's depth",
+        default=0.1,
+        min=0.0,
+        update=_look_again,
+        override=OWN,
+    )
+    other_frames: bpy.props.BoolProperty(
+        name="Other Frames",
+        description="Show, behind what is nearer, the background that other frames of a still camera saw",
+        update=_look_again,
+        override=OWN,
     )
     coverage_json: bpy.props.StringProperty(
-        name="Coverage", description="Share of each frame that the source shows, as last rendered", default="[]"
+        name="Coverage",
+        description="Share of each frame that the source shows, as last rendered",
+        default="[]",
+        override=OWN,
     )
 
 
@@ -92,21 +186,32 @@ class EX4D_PG_take(bpy.types.PropertyGroup):
     """One generated result. Its folder holds the frames and ``take.json``, which makes it repeatable."""
 
     # PropertyGroup's own ``name`` is the take's name (take_001).
-    shot_id: bpy.props.StringProperty(name="Shot")
-    folder: bpy.props.StringProperty(name="Folder")
-    engine: bpy.props.StringProperty(name="Engine")
-    seed: bpy.props.IntProperty(name="Seed")
-    settings_json: bpy.props.StringProperty(name="Settings", default="{}")
-    coverage: bpy.props.FloatProperty(name="Mean Coverage", subtype="FACTOR", min=0.0, max=1.0)
-    num_frames: bpy.props.IntProperty(name="Frames", min=0)
-    frame_start: bpy.props.IntProperty(name="Start")
-    plane: bpy.props.PointerProperty(name="Plane", type=bpy.types.Object)
+    shot_id: bpy.props.StringProperty(name="Shot", description="The shot it was made of")
+    folder: bpy.props.StringProperty(name="Folder", description="Where its frames and take.json lie")
+    engine: bpy.props.StringProperty(name="Engine", description="What made it")
+    seed: bpy.props.IntProperty(name="Seed", description="What it was made with")
+    settings_json: bpy.props.StringProperty(name="Settings", description="The engine's, as JSON", default="{}")
+    coverage: bpy.props.FloatProperty(
+        name="Mean Coverage", description="Share of it that the source shows", subtype="FACTOR", min=0.0, max=1.0
+    )
+    num_frames: bpy.props.IntProperty(name="Frames", description="Its whole length", min=0)
+    frame_start: bpy.props.IntProperty(name="Start", description="Scene frame of its first frame")
+    plane: bpy.props.PointerProperty(name="Plane", description="Shows the take", type=bpy.types.Object)
+    partial: bpy.props.BoolProperty(
+        name="Partial", description="Frames are missing: it is still being made, or ended early"
+    )
+    arrived: bpy.props.IntProperty(name="Frames There", description="Frames on disk", min=0)
 
 
 class EX4D_PG_scene(bpy.types.PropertyGroup):
     """The scene's active shot, its takes, and what the next Generate will use."""
 
-    shot: bpy.props.PointerProperty(name="Shot", type=bpy.types.Object, poll=lambda _self, obj: bool(obj.ex4d.is_shot))
+    shot: bpy.props.PointerProperty(
+        name="Shot",
+        description="The shot that the panels work on",
+        type=bpy.types.Object,
+        poll=lambda _self, obj: bool(obj.ex4d.is_shot),
+    )
     video_path: bpy.props.StringProperty(
         name="Video", description="A video file or a folder of PNG frames", subtype="FILE_PATH", options=PATH_OPTIONS
     )
@@ -116,8 +221,21 @@ class EX4D_PG_scene(bpy.types.PropertyGroup):
         subtype="FILE_PATH",
         options=PATH_OPTIONS,
     )
-    takes: bpy.props.CollectionProperty(name="Takes", type=EX4D_PG_take)
-    active_take: bpy.props.IntProperty(name="Active Take", default=-1)
+    takes: bpy.props.CollectionProperty(name="Takes", description="Results of the scene's shots", type=EX4D_PG_take)
+    active_take: bpy.props.IntProperty(
+        name="Active Take", description="The take that the buttons below the list act on", default=-1
+    )
+    depth_source: bpy.props.EnumProperty(
+        name="Depth From",
+        description="Where the clip's depth comes from",
+        items=(
+            ("FILE", "File", "A file or folder with the depth of every frame"),
+            ("ESTIMATE", "Estimate", "The backend estimates it from the video"),
+        ),
+    )
+    estimator: bpy.props.StringProperty(
+        name="Estimator", description="The backend's depth estimator; empty is its default"
+    )
     fov_deg: bpy.props.FloatProperty(
         name="Field of View",
         description="Horizontal angle of the camera that filmed the clip, in degrees; 0 if unknown",
@@ -156,11 +274,7 @@ class EX4D_PG_scene(bpy.types.PropertyGroup):
     centre: bpy.props.EnumProperty(
         name="Centre",
         description="What the move turns around, on the source camera's axis",
-        items=(
-            ("NEAREST", "Nearest Point", "At the nearest point of the first frame, as EX-4D does"),
-            ("MEDIAN", "Median Depth", "At the median depth of the first frame"),
-            ("CURSOR", "3D Cursor", "At the depth of the 3D cursor"),
-        ),
+        items=CENTRES,
     )
     min_coverage: bpy.props.FloatProperty(
         name="Mark Below",
@@ -177,6 +291,18 @@ class EX4D_PG_scene(bpy.types.PropertyGroup):
     seed: bpy.props.IntProperty(
         name="Seed", description="The same seed, settings and machine give the same frames", min=0
     )
+    wipe: bpy.props.FloatProperty(
+        name="Wipe",
+        description="Where the comparison changes from the left take to the right one; can be keyframed",
+        subtype="FACTOR",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        options={"ANIMATABLE"},
+    )
+    compare_left: bpy.props.StringProperty(name="Left", description="Shown to the left of the wipe")
+    compare_right: bpy.props.StringProperty(name="Right", description="Shown to the right of the wipe")
+    compare_shot: bpy.props.StringProperty(name="Compared Shot", description="Empty while nothing is compared")
 
 
 CLASSES = (EX4D_PG_shot, EX4D_PG_take, EX4D_PG_scene)
@@ -184,7 +310,7 @@ CLASSES = (EX4D_PG_shot, EX4D_PG_take, EX4D_PG_scene)
 
 def attach() -> None:
     """Hang the groups on Object and Scene (after their classes are registered)."""
-    bpy.types.Object.ex4d = bpy.props.PointerProperty(type=EX4D_PG_shot)
+    bpy.types.Object.ex4d = bpy.props.PointerProperty(type=EX4D_PG_shot, override=OWN)
     bpy.types.Scene.ex4d = bpy.props.PointerProperty(type=EX4D_PG_scene)
 
 

@@ -11,11 +11,13 @@ from . import (
     edit_tool_operators,
     engine_settings,
     handlers,
+    live_handlers,
     operators,
     operators_camera,
     operators_panel,
     operators_shot,
     operators_takes,
+    panel_coverage,
     panels,
     panels_shot,
     preferences,
@@ -26,8 +28,10 @@ from . import (
     timer,
 )
 
-_register_classes, _unregister_classes = bpy.utils.register_classes_factory(
-    (
+
+def classes() -> tuple[type, ...]:
+    """Every class of the add-on, in the order they are registered in (which is the panels' order)."""
+    return (
         *preferences.CLASSES,
         *properties.CLASSES,
         *edit_properties.CLASSES,
@@ -41,9 +45,13 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
         *panels.CLASSES[:3],
         *edit_panels.CLASSES,
         *panels.CLASSES[3:],
+        *live_handlers.CLASSES,
+        *panel_coverage.CLASSES,
         *panels_shot.CLASSES,
     )
-)
+
+
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(classes())
 
 
 def register() -> None:
@@ -52,6 +60,7 @@ def register() -> None:
     properties.attach()
     edit_properties.attach()
     handlers.start()
+    live_handlers.start()
     timeline_strip.start()
 
 
@@ -62,6 +71,7 @@ def unregister() -> None:
         session.end()
     finally:  # whatever happens to the connection, no class may stay behind
         timeline_strip.stop()
+        live_handlers.stop()
         handlers.stop()
         previews.clear()
         engine_settings.clear()

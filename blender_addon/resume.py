@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from . import coverage, session, shot, take_jobs, takes
+from . import arrivals, compare, coverage, session, shot, take_jobs, takes
 from .errors import AddonError
 from .identity import OpenTake
 from .tasks import Deliver, Delivery
@@ -24,7 +24,10 @@ def begin_all() -> int:
     entries = list(identity.open_takes())
     for entry in entries:
         steps = take_jobs.resume(link, identity, entry)
-        current.start(f"Generate {Path(entry.folder).name}", steps, shot_id=entry.shot_id, deliver=deliverer(entry))
+        name = Path(entry.folder).name
+        task = current.start(f"Generate {name}", steps, shot_id=entry.shot_id, deliver=deliverer(entry))
+        target = shot.by_id(entry.shot_id)
+        task.arrival = arrivals.Arrival(entry, num_frames=target.ex4d.num_frames if target is not None else 0)
     return len(entries)
 
 
@@ -47,6 +50,8 @@ def deliverer(entry: OpenTake) -> Deliver:
             frame_start=entry.frame_start,
         )
         scene = shot.scene_of(target, context.scene)
+        if scene.ex4d.compare_shot == entry.shot_id:
+            compare.stop(scene, target)
         takes.add(scene, target, shot.shot_camera(target, scene), facts)
         message = f"{result.folder.name}: {result.num_frames} frames by the {entry.engine} engine."
         return Delivery(message, coverage.warnings(result.coverage))
@@ -55,15 +60,15 @@ def deliverer(entry: OpenTake) -> Deliver:
 
 
 def find_unlisted(scene: bpy.types.Scene) -> list[str]:
-    """List finished takes in the shots' folders that the scene does not know; returns their names.
+    """List takes in the shots' folders that the scene does not know; returns their names.
 
-    They are there when Blender ended between the last frame and the next save, or were finished while another
-    file was open.
+    They are there when Blender ended between the last frame and the next save, were finished while another file was
+    open, or ended early with some of their frames.
     """
     added = []
     known = {Path(bpy.path.abspath(take.folder)).resolve() for take in scene.ex4d.takes}
     for target in [o for o in scene.objects if o.ex4d.is_shot]:
-        for folder in takes.finished_folders(shot.folder_of(target)):
+        for folder in takes.folders_below(shot.output_folder(target)):
             if folder.resolve() in known:
                 continue
             try:
@@ -71,5 +76,7 @@ def find_unlisted(scene: bpy.types.Scene) -> list[str]:
             except AddonError as error:
                 log.warning("take %s is not listed: %s", folder, error)
                 continue
-            added.append(folder.name)
+            found = scene.ex4d.takes[-1]
+            part = f" ({found.arrived} of {found.num_frames} frames)" if found.partial else ""
+            added.append(f"{folder.name}{part}")
     return added

@@ -8,6 +8,7 @@ itself, also where running scripts is not allowed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import bpy
@@ -83,10 +84,20 @@ def _drive(curve: bpy.types.FCurve, shot: bpy.types.Object, expression: str) -> 
     driver.expression = expression
 
 
+def follow_material(material: bpy.types.Material, shot: bpy.types.Object) -> None:
+    """Make a material that shows the source outside the mesh play the source time, too."""
+    for tree, node in _nodes_of([material]):
+        _shift(tree, node, shot)
+
+
 def _image_nodes(body: bpy.types.Object) -> list[tuple[bpy.types.NodeTree, Any]]:
+    return _nodes_of(body.data.materials)
+
+
+def _nodes_of(materials: Iterable[bpy.types.Material | None]) -> list[tuple[bpy.types.NodeTree, Any]]:
     return [
         (material.node_tree, node)
-        for material in body.data.materials
+        for material in materials
         if material is not None and material.node_tree is not None
         for node in material.node_tree.nodes
         if node.bl_idname == "ShaderNodeTexImage"

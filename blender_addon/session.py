@@ -24,8 +24,8 @@ from .tasks import Deliver, Steps, Task
 
 log = logging.getLogger(__package__)
 
-TICK_BUDGET_S = 0.008
-"""Longest time one timer call spends; a frame at 60 Hz is 16 ms."""
+TICK_BUDGET_S = 0.004
+"""Longest time one timer call spends, half of it on the network; a frame at 60 Hz is 16 ms."""
 GRACE_S = 15.0
 """How long a silent backend is waited for before an operation gives up."""
 
@@ -45,7 +45,9 @@ class Session:
         self.undelivered: list[Task] = []
         """Ended tasks whose result is not in the scene yet."""
         self.message, self.message_is_error = "", False
-        """The last thing worth telling that no operator could report, for the panel."""
+        """The last thing worth telling, for the panel."""
+        self.message_task, self.message_job = "", ""
+        """The title of the task it is about and the backend's job that failed; "" if there is none."""
 
     @property
     def connected(self) -> bool:
@@ -62,10 +64,11 @@ class Session:
         """What the backend can do; empty while disconnected."""
         return self.link.client.capabilities if self.link else Capabilities()
 
-    def tell(self, message: str, *, is_error: bool = False) -> None:
-        """Show ``message`` in the panel; "" clears it."""
+    def tell(self, message: str, *, is_error: bool = False, task: str = "", job_id: str = "") -> None:
+        """Show ``message`` in the panel of the task it is about; "" clears it."""
         (log.warning if is_error else log.info)("%s", message)
         self.message, self.message_is_error = message, is_error
+        self.message_task, self.message_job = task, job_id
 
     def identify(self, base: Path) -> Identity:
         """This Blender's identity, claimed below ``base`` on first use. Raises AddonError."""
@@ -108,7 +111,10 @@ class Session:
 
     def connect_local(self, backend: LocalBackend, *, timeout_s: float, grace_s: float = GRACE_S) -> Steps[str]:
         """Take over a backend that was just started, as steps; it is stopped when the session ends."""
-        self.backend = backend
+        self.backend = backend  # at once: steps that are dropped before they begin would leave it running
+        return self._connect_local(backend, timeout_s=timeout_s, grace_s=grace_s)
+
+    def _connect_local(self, backend: LocalBackend, *, timeout_s: float, grace_s: float) -> Steps[str]:
         try:
             address = yield from backend.wait_address(timeout_s)
         except BaseException:
@@ -143,11 +149,14 @@ class Session:
             self.backend.stop()
             self.backend = None
 
-    def start(self, title: str, steps: Steps[Any], *, shot_id: str = "", deliver: Deliver | None = None) -> Task:
-        """Begin a task; the timer, or :meth:`run`, advances it."""
+    def start(
+        self, title: str, steps: Steps[Any], *, shot_id: str = "", deliver: Deliver | None = None, quiet: bool = False
+    ) -> Task:
+        """Begin a task; the timer, or :meth:`run`, advances it. One that nobody asked for is ``quiet``."""
         task = Task(title, steps, shot_id=shot_id, deliver=deliver)
         self.tasks.append(task)
-        self.message = ""
+        if not quiet:
+            self.message = ""
         return task
 
     def collect(self, task: Task) -> None:
@@ -177,9 +186,9 @@ class Session:
             self.cancel(task)
             raise
 
-    def cancel(self, task: Task) -> None:
-        """Stop one task, and its job on the backend."""
-        task.cancel()
+    def cancel(self, task: Task, *, keep: bool = False) -> None:
+        """Stop one task, and its job on the backend; ``keep`` leaves the frames of a take that have arrived."""
+        task.cancel(keep=keep)
         if task in self.tasks:
             self.tasks.remove(task)
             self.undelivered.append(task)

@@ -10,7 +10,7 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from . import axes, camera, files, materials, mesh, pc2
+from . import axes, camera, files, jobs, linked, materials, mesh, pc2
 from .errors import AddonError
 
 
@@ -30,6 +30,9 @@ class ClipFacts:
     clip_json: str
     video_path: str
     depth_path: str
+    depth_estimator: str = ""
+    """What estimated the depth; "" if it came as a file."""
+    depth_licence: str = ""
 
 
 def require_object_mode(context: bpy.types.Context) -> None:
@@ -68,8 +71,9 @@ def still_there(shot_id: str) -> bpy.types.Object:
 
 
 def by_id(shot_id: str) -> bpy.types.Object | None:
-    """The shot's Empty, whatever it is called now; None if it was deleted."""
-    return next((o for o in bpy.data.objects if o.ex4d.is_shot and o.ex4d.shot_id == shot_id), None)
+    """The shot's Empty, whatever it is called now, before one linked from its own file; None if it was deleted."""
+    found = [o for o in bpy.data.objects if o.ex4d.is_shot and o.ex4d.shot_id == shot_id]
+    return min(found, key=lambda o: o.library is not None, default=None)
 
 
 def shot_camera(shot: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object:
@@ -83,8 +87,26 @@ def shot_camera(shot: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Obj
 
 
 def folder_of(shot: bpy.types.Object) -> Path:
-    """The shot's folder on disk."""
-    return Path(bpy.path.abspath(shot.ex4d.folder))
+    """Where the shot's imported files lie."""
+    return linked.absolute(shot.ex4d.folder, shot)
+
+
+def output_folder(shot: bpy.types.Object) -> Path:
+    """Where guides and takes of the shot go: its own folder, or one beside this .blend if it comes from another.
+
+    Raises AddonError for a shot from another file in a .blend that was never saved.
+    """
+    if linked.library_of(shot) is None:
+        return folder_of(shot)
+    return files.shot_folder(bpy.data.filepath, shot.name)
+
+
+def stored_clip(shot: bpy.types.Object) -> jobs.StoredClip:
+    """The shot's clip, and where its files were."""
+    props = shot.ex4d
+    video, depth = (linked.absolute(path, shot) for path in (props.video_path, props.depth_path))
+    lens = tuple(props.intrinsics) if props.depth_estimator else None
+    return jobs.StoredClip(props.clip_json, video, depth, lens)
 
 
 def build(
@@ -127,10 +149,16 @@ def build(
     return empty
 
 
+def collection_of(shot: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Collection:
+    """Where new objects of the shot go: its collection, or the scene's if that is another file's. Raises AddonError."""
+    own = [found for found in shot.users_collection if linked.library_of(found) is None]
+    return own[0] if own else scene_of(shot, scene).collection
+
+
 def new_camera(name: str, shot: bpy.types.Object, collection: bpy.types.Collection | None = None) -> bpy.types.Object:
     """A camera below ``shot``, at the source camera's place."""
     obj = bpy.data.objects.new(name, bpy.data.cameras.new(name))
-    _parent(obj, shot, collection or shot.users_collection[0])
+    _parent(obj, shot, collection or collection_of(shot, bpy.context.scene))
     obj.matrix_local = Matrix(axes.BLENDER_CAMERA_FLIP.tolist())
     return obj
 
@@ -184,3 +212,4 @@ def _remember(shot: bpy.types.Object, facts: ClipFacts, folder: str, shot_id: st
     props.near_depth = facts.near_depth
     props.clip_json = facts.clip_json
     props.video_path, props.depth_path = facts.video_path, facts.depth_path
+    props.depth_estimator, props.depth_licence = facts.depth_estimator, facts.depth_licence

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from ex4d_protocol.errors import ProtocolError
 
-from .errors import AddonError, TaskCancelled
+from .errors import AddonError, StoppedKeeping, TaskCancelled
 
 log = logging.getLogger(__package__)
 
@@ -31,6 +31,8 @@ class Progress:
     done: int = 0
     total: int = 0
     message: str = ""
+    whole: float = 0.0
+    """Share of the whole job, its stages weighted; 0 if unknown."""
 
     @property
     def share(self) -> float:
@@ -47,6 +49,8 @@ class Delivery:
 
     message: str
     warnings: tuple[str, ...] = ()
+    changes_scene: bool = True
+    """Whether there is something to undo."""
 
 
 Deliver = Callable[[Any, Any], Delivery]
@@ -67,12 +71,16 @@ class Task:
         self.started_at = time.monotonic()
         self.stage_at = self.started_at
         """When the present stage began; time left is reckoned from it."""
+        self.whole_from = self.started_at, 0.0
+        """When the share of the whole job was first known, and what it was."""
         self.watched_at = self.started_at
         """When an operator last looked after this task."""
         self.progress = Progress("starting")
         self.finished = False
         self.result: Any = None
         self.error: AddonError | None = None
+        self.arrival: Any = None
+        """An ``arrivals.Arrival`` if what arrives is shown while the task runs."""
         self._steps = steps
 
     def advance(self, deadline: float) -> bool:
@@ -88,15 +96,27 @@ class Task:
             worked = True
             if progress.stage != self.progress.stage:
                 self.stage_at = time.monotonic()
+            if progress.whole and not self.progress.whole:
+                self.whole_from = time.monotonic(), progress.whole
             self.progress = progress
             if time.perf_counter() >= deadline:
                 return True
         return worked
 
-    def cancel(self) -> None:
-        """Stop now: the generator cleans up after itself."""
+    @property
+    def seconds_left(self) -> float | None:
+        """A guess from how fast it went so far; None while there is too little to go by."""
+        now, (since, first) = time.monotonic(), self.whole_from
+        gone = self.progress.whole - first
+        if self.progress.whole and gone > 0.02 and now - since > 3:
+            return (now - since) * (1 - self.progress.whole) / gone
+        return None
+
+    def cancel(self, *, keep: bool = False) -> None:
+        """Stop now: the generator cleans up after itself, but for what has arrived if that is to be kept."""
+        reason = StoppedKeeping(f"{self.title}: stopped; what has arrived is kept.") if keep else None
         while not self.finished:
-            self._resume(lambda: self._steps.throw(TaskCancelled(f"{self.title}: cancelled.")))
+            self._resume(lambda: self._steps.throw(reason or TaskCancelled(f"{self.title}: cancelled.")))
 
     def abandon(self, reason: str) -> None:
         """Stop looking after it here. A job that can be found again (a take's) goes on on the backend."""

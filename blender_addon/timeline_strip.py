@@ -6,6 +6,7 @@ from typing import Any
 
 import bpy
 import gpu
+import numpy as np
 from gpu_extras.batch import batch_for_shader
 
 from . import coverage
@@ -38,13 +39,15 @@ def _draw() -> None:
     shot = props.shot
     if shot is None or not props.show_coverage_strip:
         return
-    values = coverage.of(shot)
+    values = coverage.current(shot)
     if not values.size:
         return
     view = context.region.view2d
     height = HEIGHT * context.preferences.system.ui_scale
     corners, colours = [], []
     for index, value in enumerate(values):
+        if np.isnan(value):
+            continue  # live coverage of this frame is still to come
         left, right = (
             view.view_to_region(shot.ex4d.frame_start + index + side, 0, clip=False)[0] for side in (-0.5, 0.5)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shlex
@@ -176,3 +177,24 @@ def connected(blender, address):
 def sources(small_clip, tmp_path):
     video, depth = write_source_files(small_clip, tmp_path / "in")
     return {"video_path": str(video), "depth_path": str(depth), "focal_px": small_clip.focal_px}
+
+
+@pytest.fixture
+def ready(blender, address, sources, tmp_path, monkeypatch):
+    """A connected Blender with a shot, a camera move, and everything saved; its journal is the test's own."""
+    monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
+    operators = blender.ops.ex4d
+    operators.connect(address=address)
+    operators.import_clip(**sources)
+    operators.add_camera_move(preset="30")
+    blender.ops.wm.save_mainfile()
+    return blender
+
+
+@pytest.fixture
+def quiet(caplog, capfd):
+    """Fails the test if the add-on logged an exception or Python printed one."""
+    yield
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR or r.exc_info], caplog.text
+    out, err = capfd.readouterr()
+    assert "Traceback" not in out + err, out + err

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from blender_addon import files, pc2
-from blender_addon.errors import AddonError
+from blender_addon.errors import AddonError, StorageError
+from blender_addon.writer import MAX_WAITING_BYTES, FolderWriter
 
 
 def test_cache_reads_back_what_was_written_in_any_order(tmp_path: Path):
@@ -67,3 +70,57 @@ def test_full_disk_is_one_sentence_and_leaves_no_part(tmp_path: Path):
     with pytest.raises(AddonError, match=r"Cannot write .*a\.png"):
         files.write_whole(target, b"x")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def finish(writer: FolderWriter) -> None:
+    steps = writer.finish()
+    for _ in steps:
+        time.sleep(0.001)
+
+
+def test_folder_appears_whole_and_replaces_the_older_one(tmp_path: Path):
+    for text in (b"old", b"new"):
+        with FolderWriter(tmp_path / "guides", replaces=True) as writer:
+            writer.write(f"{text.decode()}/1.png", text)
+            assert sorted(p.name for p in tmp_path.iterdir() if p.name == "guides") == ["guides"] * (text == b"new")
+            finish(writer)
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png")] == ["guides/new/1.png"]
+    assert [p.name for p in tmp_path.iterdir()] == ["guides"]
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_folder_that_is_not_finished_goes(tmp_path: Path, in_place: bool):
+    with FolderWriter(tmp_path / "take_001", in_place=in_place) as writer:
+        writer.write("1.png", b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_goes_wrong_on_the_thread_is_raised_on_the_next_call_and_nothing_more_is_written(tmp_path: Path):
+    with FolderWriter(tmp_path / "shot") as writer:
+        (writer.folder / "1.png").mkdir()  # in the way
+        writer.write("1.png", b"x")
+        writer.write("2.png", b"x")
+        with pytest.raises(StorageError, match=r"Cannot write .*1\.png"):
+            finish(writer)
+        with pytest.raises(StorageError, match=r"Cannot write .*1\.png"):
+            writer.write("3.png", b"x")
+        assert [p.name for p in writer.folder.iterdir()] == ["1.png"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_take_folder_of_someone_else_is_not_written_into(tmp_path: Path):
+    (tmp_path / "take_001").mkdir()
+    with pytest.raises(StorageError, match="File exists"), FolderWriter(tmp_path / "take_001", in_place=True):
+        pass
+    assert (tmp_path / "take_001").exists()
+
+
+def test_a_slow_disk_stops_the_flow_until_it_has_caught_up(tmp_path: Path):
+    go = threading.Event()
+    with FolderWriter(tmp_path / "shot") as writer:
+        writer.hand(go.wait)
+        writer.hand(lambda: None, MAX_WAITING_BYTES + 1)
+        assert writer.full
+        go.set()
+        finish(writer)
+        assert not writer.full

@@ -104,3 +104,15 @@ def test_an_older_blender_is_told_so(blender, shot, monkeypatch):
 
     monkeypatch.setattr(layers_nodes, "NEEDED", (99, 1, 0))
     assert draw(blender) == ["Edits need Blender 99.1"]
+
+
+def test_other_objects_are_given_a_role_and_the_shots_own_are_not(blender, shot):
+    scene, active = blender.context.scene, blender.context.view_layer.objects
+    cube = blender.data.objects.new("Cube", blender.data.meshes.new("Cube"))
+    scene.collection.objects.link(cube)
+    active.active = shot.ex4d.mesh
+    assert "Select an object to add it" in draw(blender)
+    active.active = cube
+    assert "Cube" in draw(blender)
+    cube.ex4d.role = "GUIDE"
+    assert "1 in the guides; live views leave them out" in draw(blender)

@@ -2,63 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import shlex
 import signal
-import time
-from pathlib import Path
 
-import numpy as np
 import pytest
-from small_clip import ROOT, write_source_files
-
-
-@pytest.fixture
-def ready(blender, address, small_clip, tmp_path, monkeypatch):
-    """A connected Blender with a shot, a camera move, and everything saved."""
-    monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
-    video, depth = write_source_files(small_clip, tmp_path / "in")
-    operators = blender.ops.ex4d
-    operators.connect(address=address)
-    operators.import_clip(video_path=str(video), depth_path=str(depth), focal_px=small_clip.focal_px)
-    operators.add_camera_move(preset="30")
-    blender.ops.wm.save_mainfile()
-    return blender
-
-
-@pytest.fixture
-def quiet(caplog):
-    """Fails the test if the add-on logged an exception."""
-    yield
-    assert not [r for r in caplog.records if r.levelno >= logging.ERROR or r.exc_info], caplog.text
-
-
-def begin(blender):
-    """A take as the modal operator begins it, left alone as if the operator were gone."""
-    from blender_addon import operators_shot
-
-    task = operators_shot.start_generate(blender.context, engine="preview", seed=1, settings={})
-    task.watched_at = 0.0
-    return task
-
-
-def spin(done, seconds: float = 60.0) -> None:
-    """What Blender's timer does, until ``done`` and nothing waits to be delivered."""
-    from blender_addon import session, timer
-
-    end = time.monotonic() + seconds
-    while not done() or session.get().undelivered:
-        assert time.monotonic() < end, "it never came to an end"
-        timer.tick()
-        time.sleep(0.005)
-
-
-def started(task) -> bool:
-    return task.progress.stage != "starting"
-
-
-def take_files(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir())
+from small_clip import write_source_files
+from under_way import begin, spin, started, take_files
 
 
 def test_renaming_saving_and_undo_steps_do_not_disturb_it(ready, quiet, tmp_path):
@@ -206,22 +156,12 @@ def test_a_worker_that_keeps_dying_is_told_with_its_cause(blender, backend_comma
     assert "worker-cpu.log" in sentence
 
 
-def test_no_tick_takes_long_while_frames_arrive(blender, address, tmp_path):
-    """CPU time of this thread, so that other programs on the machine do not count."""
-    from blender_addon import jobs, session
+def test_connecting_twice_at_once_leaves_no_backend_behind(blender, backend_command, tmp_path, monkeypatch, quiet):
+    from blender_addon import local_backend, session
 
-    blender.ops.ex4d.connect(address=address)
+    monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
     current = session.get()
-    source = jobs.ClipSource(ROOT / "examples" / "clip.mp4", ROOT / "examples" / "depth.npz", name="clip")
-    task = current.start("Import clip", jobs.import_clip(current.require_link(), source, tmp_path / "shot"))
-    ticks = []
-    while not task.finished:
-        before = time.thread_time()
-        worked = current.tick()
-        if worked:
-            ticks.append(time.thread_time() - before)
-        time.sleep(0.005)
-    assert task.error is None and len(list((tmp_path / "shot" / "colour").iterdir())) == 49
-    p99 = float(np.percentile(ticks, 99))
-    print(f"\n{len(ticks)} ticks with work: p50 {np.median(ticks) * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms")
-    assert p99 <= 0.010
+    abandoned = local_backend.LocalBackend(shlex.split(backend_command), base=tmp_path / "data")
+    current.start("Connect", current.connect_local(abandoned, timeout_s=60))
+    current.disconnect()
+    assert abandoned.why_gone() is not None

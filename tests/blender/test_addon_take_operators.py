@@ -55,11 +55,11 @@ def test_background_and_sequencer_play_the_takes_frames(blender, two_takes, movi
 
 def test_settings_are_restored_as_far_as_this_backend_has_them(blender, two_takes):
     from blender_addon import engine_settings
-    from ex4d_protocol.messages import Capabilities, EngineSpec, SettingSpec
+    from ex4d_protocol.messages import EngineSpec, SettingSpec
 
     setting = SettingSpec(name="softness", kind="float", default=0.4, minimum=0.0, maximum=1.0)
     engine = EngineSpec(name="preview", title="Preview", settings=(setting,))
-    engine_settings.sync(Capabilities(engines=(engine,)))
+    engine_settings.sync((engine,))
     scene = blender.context.scene
     assert engine_settings.values(scene, "preview") == {"softness": pytest.approx(0.4)}
     blender.ops.ex4d.restore_take(index=1)

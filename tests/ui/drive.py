@@ -37,8 +37,23 @@ def script() -> ui.Steps:
     ui.screenshot("03_connected")
 
     props = bpy.context.scene.ex4d
-    props.video_path, props.depth_path = (f"//{Path(source).name}" for source in (CLIP, DEPTH))
+    props.video_path = f"//{Path(CLIP).name}"
+    props.depth_source = "ESTIMATE"
+    research = [spec.name for spec in current().capabilities.estimators if spec.research_only]
+    props.estimator = research[0] if research else ""
+    yield 0.5
+    yield from ui.scroll(6)
+    ui.screenshot("03_estimator")
+    props.depth_source, props.depth_path = "FILE", f"//{Path(DEPTH).name}"
     bpy.context.scene.view_settings.view_transform = "Standard"
+    yield 0.3
+    props.video_path = f"//{Path(DEPTH).name}"  # no video: the backend says so
+    yield from ui.press("bpy.ops.ex4d.import_clip")
+    yield from ui.wait(lambda: current().message_is_error, "the sentence")
+    yield 0.7
+    ui.screenshot("04_failed")
+    yield from ui.press("bpy.ops.ex4d.dismiss", at=0.76)
+    props.video_path = f"//{Path(CLIP).name}"
     yield 0.3
     yield from ui.press("bpy.ops.ex4d.import_clip")
     yield 0.5
@@ -52,19 +67,47 @@ def script() -> ui.Steps:
     yield from ui.press("bpy.ops.ex4d.add_camera_move")
     yield from ui.wait(lambda: props.shot.ex4d.camera is not None, "the camera")
     bpy.context.scene.frame_set(40)
-    yield 0.5
+    yield 0.7
+    ui.screenshot("06_camera")
     yield from ui.press("bpy.ops.ex4d.render_guides")
     yield from ui.wait(lambda: props.shot.ex4d.coverage_json != "[]", "coverage")
     yield 0.7
     ui.screenshot("06_coverage")
+    yield from show_live()
 
+    bpy.context.scene.frame_set(8)
+    yield from ui.scroll(14)
+    ui.screenshot("07_cost")
     yield from ui.press("bpy.ops.ex4d.generate")
-    yield 0.8
+    yield from ui.wait(lambda: any(take.arrived >= 10 for take in props.takes), "the first frames")
+    yield 0.5
     ui.screenshot("07_generating")
-    yield from ui.wait(lambda: len(props.takes) == 1, "the take")
+    yield from ui.wait(lambda: len(props.takes) == 1 and not props.takes[0].partial, "the take")
+    bpy.context.scene.frame_set(40)
     yield 0.7
     yield from ui.scroll(60)
     ui.screenshot("08_take")
+
+    with ui.override():
+        bpy.ops.ex4d.compare_takes(index=0, other=-1)
+    yield 0.7
+    yield from ui.scroll(60)
+    ui.screenshot("11_compare")
+    yield from ui.press("bpy.ops.ex4d.end_comparison")
+    yield from ui.press("bpy.ops.ex4d.restore_take", leave=False)
+    yield 0.7
+    ui.screenshot("13_restore")
+    ui.xdotool("key", "Escape")
+    yield 0.5
+
+    props.seed = 2
+    yield from ui.press("bpy.ops.ex4d.generate")
+    yield from ui.wait(lambda: len(props.takes) == 2 and props.takes[1].arrived >= 5, "some frames")
+    bpy.ops.ex4d.cancel(keep=True)
+    yield from ui.wait(lambda: not current().tasks, "the end of the job")
+    yield 0.7
+    yield from ui.scroll(60)
+    ui.screenshot("12_partial")
 
     yield from ui.press("bpy.ops.ex4d.mark_problems")
     yield 0.5
@@ -99,6 +142,19 @@ def find_tab() -> ui.Steps:
             if "ex4d.connect" in ui.hovered():
                 return
     raise AssertionError("the tab EX-4D is not there")
+
+
+def show_live() -> ui.Steps:
+    """Switch live mode on and picture what it draws over the camera view."""
+    from blender_addon import live
+
+    switches = bpy.context.window_manager.ex4d_live
+    switches.enabled = True
+    yield from ui.wait(lambda: live.current.is_sharp, "the live picture")
+    yield 1.0
+    ui.screenshot("06_live")
+    switches.enabled = False
+    yield 0.3
 
 
 def look_through_camera() -> None:

@@ -20,14 +20,15 @@ OUT = ROOT / "out" / "ui"
 BORROWED = ("numpy", "numpy.libs", "zmq", "pyzmq.libs", "msgspec")
 """Packages of this environment that the system's Blender, of the same Python, is shown."""
 
-LIMIT_S = 540
+LIMIT_S = 840
 STATES = (
-    "01_unsaved", "02_connecting", "03_connected", "04_importing", "05_imported", "06_coverage", "07_generating",
-    "08_take", "09_marked", "10_disconnected",
+    "01_unsaved", "02_connecting", "03_connected", "03_estimator", "04_failed", "04_importing", "05_imported",
+    "06_camera", "06_coverage", "06_live", "07_cost", "07_generating", "08_take", "09_marked", "10_disconnected",
+    "11_compare", "12_partial", "13_restore",
 )  # fmt: skip
 
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -106,10 +106,11 @@ def hovered() -> str:
     return str(bpy.context.window_manager.clipboard)
 
 
-def press(command: str, *, at: float = 0.3) -> Steps:
+def press(command: str, *, at: float = 0.3, leave: bool = True) -> Steps:
     """Find the button of an operator by hovering over the sidebar, scrolling if need be, and click it.
 
-    ``at`` is where buttons are looked for, as a share of the sidebar's width.
+    ``at`` is where buttons are looked for, as a share of the sidebar's width. The mouse leaves the button afterwards,
+    because Blender does not redraw a button under it, unless ``leave`` is False.
     """
     for direction in (0, -40, 14, 14, 14, 14):  # where the sidebar is now, then from its top down
         yield from scroll(direction)
@@ -124,6 +125,10 @@ def press(command: str, *, at: float = 0.3) -> Steps:
                 print(f"UI: pressing {hovered()}")
                 xdotool("click", 1)
                 yield 0.2
+                if leave:
+                    _, area, _ = view()
+                    mouse(area.x + 300, area.y + 60)
+                    yield 0.1
                 return
     raise AssertionError(f"no button for {command} is to be seen in the sidebar")
 

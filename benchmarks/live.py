@@ -1,0 +1,222 @@
+"""Live views in Blender: from a change of the camera to its picture in the add-on, over loopback.
+
+    python benchmarks/live.py [--changes 120] [--output FILE]
+
+Prints JSON. A real backend process, a real Blender without a window, the example clip (512x512). Each change sets the
+camera's matrix and updates the depsgraph; the add-on's own handler and timer do the rest, the timer called when it
+asks to be, as Blender does. The clock stops when the overlay holds the picture of that camera. ``full`` is one change
+at a time at the render's size, ``reduced`` at the size used while the camera moves; ``drag`` changes the camera all
+the time and looks at how old the newest picture is when it arrives. ``bare_ms`` is the same frame drawn in this
+process without any of it. Ends with status 1 if the 95 % limit of ``full`` is above ``bar_ms``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+BAR_MS = 120.0
+for place in (ROOT, ROOT / "protocol"):
+    sys.path.insert(0, str(place))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--changes", type=int, default=120, help="of the camera, for each part")
+    parser.add_argument("--output", type=Path, help="also write the JSON there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(Path(folder), options.changes)
+    text = json.dumps(result, indent=2)
+    print(text, flush=True)
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(text + "\n", encoding="utf-8")
+    os._exit(0 if result["within_bar"] else 1)  # Blender's module does not always survive its own destructors
+
+
+def measure(folder: Path, changes: int) -> dict[str, Any]:
+    """All parts, one after the other."""
+    bpy = prepare(folder)
+    from blender_addon import live, preferences
+
+    preferences.get(bpy.context).live_limit_ms = 10_000
+    start = time.perf_counter()
+    bpy.context.window_manager.ex4d_live.enabled = True
+    spin(settled)
+    first = time.perf_counter() - start
+    rng = np.random.default_rng(1)
+    cam = bpy.context.scene.ex4d.shot.ex4d.camera
+    rest = cam.matrix_world.copy()
+    result: dict[str, Any] = {
+        "width": bpy.context.scene.render.resolution_x,
+        "height": bpy.context.scene.render.resolution_y,
+        "changes": changes,
+        "bar_ms": BAR_MS,
+        "blender": bpy.app.version_string,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "first_picture_s": first,
+    }
+    rest_coverage, live.REST_COVERAGE_S = live.REST_COVERAGE_S, 3600.0  # not in between: it has a part of its own
+    result["full"] = one_by_one(bpy, cam, rest, rng, changes, moving=False)
+    result["reduced"] = one_by_one(bpy, cam, rest, rng, changes, moving=True)
+    result["drag"] = drag(bpy, cam, rest, changes)
+    result["bare_ms"] = bare()
+    live.REST_COVERAGE_S = rest_coverage
+    result["coverage_s"] = coverage_seconds(bpy, cam)
+    result["within_bar"] = result["full"]["p95_ms"] <= BAR_MS
+    live.current.stop()
+    bpy.ops.ex4d.disconnect()
+    return result
+
+
+def prepare(folder: Path) -> Any:
+    """A Blender with the example clip as a shot, a camera move, and a backend of its own."""
+    import bpy
+
+    os.environ["EX4D_BACKEND_DATA_DIR"] = str(folder / "data")
+    os.environ.setdefault("EX4D_BACKEND_COMMAND", shlex.join([sys.executable, "-m", "ex4d_backend"]))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
+    bpy.ops.preferences.addon_enable(module="blender_addon")
+    operators = bpy.ops.ex4d
+    operators.connect()
+    clip, depth = ROOT / "examples" / "clip.mp4", ROOT / "examples" / "depth.npz"
+    operators.import_clip(video_path=str(clip), depth_path=str(depth))
+    operators.add_camera_move(preset="30")
+    bpy.context.scene.frame_set(25)
+    return bpy
+
+
+def spin(done: Any, seconds: float = 300.0) -> None:
+    """Call the add-on's timer when it asks to be called, until ``done``."""
+    from blender_addon import live, timer
+
+    end = time.perf_counter() + seconds
+    while not done():
+        if time.perf_counter() > end:
+            raise SystemExit(f"live.py: no picture came within {seconds:g} s: {live.current.note}")
+        delay = timer.tick()
+        if not done():
+            time.sleep(delay)
+
+
+def settled() -> bool:
+    """Whether the sharp picture of the present camera is there and no request is under way."""
+    from blender_addon import live
+
+    state = live.current
+    if state.paused or state.note_is_error:
+        raise SystemExit(f"live.py: {state.paused or state.note}")
+    return state.is_sharp and not state.waiting
+
+
+def nudge(bpy: Any, cam: Any, rest: Any, offset: np.ndarray) -> None:
+    """A change as a user's drag makes it."""
+    pose = rest.copy()
+    pose.translation = pose.translation + type(pose.translation)(offset)
+    cam.matrix_world = pose
+    bpy.context.view_layer.update()
+
+
+def one_by_one(
+    bpy: Any, cam: Any, rest: Any, rng: np.random.Generator, changes: int, *, moving: bool
+) -> dict[str, float]:
+    """Milliseconds from each change to its picture; the next one comes when everything has settled."""
+    from blender_addon import live, overlay
+
+    times, rest_s = [], live.REST_S
+    for _ in range(changes):
+        spin(settled)
+        live.REST_S = 60.0 if moving else 0.0  # within the pause of a drag, or outside of every drag
+        before = overlay.current.number
+        start = time.perf_counter()
+        nudge(bpy, cam, rest, rng.normal(scale=0.05, size=3))
+        spin(lambda before=before: overlay.current.number != before)
+        times.append(time.perf_counter() - start)
+        live.REST_S = rest_s
+    height, width = overlay.current.picture.shape[:2]
+    return {**percentiles(times), "picture": [width, height]}
+
+
+def drag(bpy: Any, cam: Any, rest: Any, changes: int) -> dict[str, float]:
+    """Change the camera sixty times a second; pictures a second, and how old each is when it arrives."""
+    from blender_addon import live, overlay, timer
+
+    changed: dict[bytes, float] = {}
+    ages, last, due = [], overlay.current.number, 0.0
+    start = time.perf_counter()
+    for k in range(changes):
+        nudge(bpy, cam, rest, np.array([0.1 * np.sin(k / 15), 0.05 * np.cos(k / 20), 0.0]))
+        changed[live.current.camera_bytes] = time.perf_counter()
+        end = start + (k + 1) / 60
+        while (now := time.perf_counter()) < end:
+            if now >= due:
+                due = now + timer.tick()
+                if overlay.current.number != last:
+                    last = overlay.current.number
+                    ages.append(time.perf_counter() - changed[live.current.shown_camera_bytes])
+            time.sleep(max(0.0, min(due, end) - time.perf_counter()))
+    spin(settled)
+    return {**percentiles(ages), "pictures_per_s": len(ages) / (changes / 60)}
+
+
+def bare() -> dict[str, float]:
+    """The same frame of the same clip, drawn in this process by the library alone."""
+    from blender_addon import live
+    from ex4d.clip import load_clip
+    from ex4d.dwmesh import DWMesh
+    from ex4d.guides import FrameRenderer
+    from ex4d.raster import Camera
+    from ex4d.types import MeshOptions, Trajectory
+
+    clip = load_clip(ROOT / "examples" / "clip.mp4", ROOT / "examples" / "depth.npz")
+    spec = live.current.pictures.sent.trajectory
+    camera = Camera.of(Trajectory(*spec.arrays(), spec.width, spec.height, "bare"), 0)
+    found: dict[str, float] = {}
+    for mode in ("endless", "solid"):
+        with FrameRenderer(DWMesh(clip, MeshOptions(mode=mode))) as renderer:
+            renderer.render(24, camera)
+            times = []
+            for _ in range(40):
+                start = time.perf_counter()
+                renderer.render(24, camera)
+                times.append(time.perf_counter() - start)
+        found[mode] = 1e3 * float(np.median(times))
+    return found
+
+
+def coverage_seconds(bpy: Any, cam: Any) -> float:
+    """From a changed keyframe to the coverage of the whole move; the pause before it begins is part of it."""
+    from blender_addon import live
+
+    target = bpy.context.scene.ex4d.shot
+    spin(lambda: settled() and not live.current.computes_coverage)
+    before = target.ex4d.coverage_json
+    cam.location.x += 0.2
+    start = time.perf_counter()
+    cam.keyframe_insert("location", frame=30)
+    bpy.context.view_layer.update()
+    spin(lambda: target.ex4d.coverage_json != before)
+    return time.perf_counter() - start
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    low, high = np.percentile(seconds, [50, 95])
+    return {"p50_ms": 1e3 * float(low), "p95_ms": 1e3 * float(high), "worst_ms": 1e3 * max(seconds)}
+
+
+if __name__ == "__main__":
+    main()

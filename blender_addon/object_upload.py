@@ -1,0 +1,68 @@
+"""Other objects of the scene on their way to the backend, in numbers and files alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ex4d_protocol.client import Client, Upload
+from ex4d_protocol.requests import Generate, ObjectSpec, RenderGuides
+
+from .edit_upload import MeshRequest
+from .errors import AddonError
+
+OBJECTS_FOLDER = "objects"
+NEEDED_MINOR = 1
+"""A backend of protocol 1.0 would leave objects out without a word."""
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One object's triangles, in files named by their content. Without colours it is a holdout."""
+
+    name: str
+    vertices: Path
+    faces: Path
+    colors: Path | None
+    moves: bool
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of it."""
+        return tuple(path for path in (self.vertices, self.faces, self.colors) if path is not None)
+
+
+class ObjectUploads:
+    """Objects on their way to the backend. Raises AddonError if that is too old for them."""
+
+    def __init__(self, client: Client, objects: tuple[SceneObject, ...]):
+        if objects and (client.welcome is None or client.welcome.minor < NEEDED_MINOR):
+            raise AddonError(
+                f"The backend is too old for guide objects such as '{objects[0].name}'; upgrade it, or give the "
+                "objects no role."
+            )
+        self._objects = objects
+        self._uploads = {path: client.upload(path) for path in sorted({p for each in objects for p in each.files})}
+
+    @property
+    def all(self) -> tuple[Upload, ...]:
+        """Every upload, to submit a job after."""
+        return tuple(self._uploads.values())
+
+    def apply(self, request: MeshRequest) -> MeshRequest:
+        """``request`` with the objects; only once every upload is hashed."""
+        if not isinstance(request, RenderGuides | Generate):
+            return request
+        specs = tuple(
+            ObjectSpec(
+                vertices=self._uploads[each.vertices].ref,
+                faces=self._uploads[each.faces].ref,
+                colors=self._uploads[each.colors].ref if each.colors else None,
+                moves=each.moves,
+                name=each.name[:128],
+            )
+            for each in self._objects
+        )
+        return msgspec.structs.replace(request, objects=specs)

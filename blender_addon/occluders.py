@@ -1,0 +1,64 @@
+"""What hides what behind it: a shot's choice of occluders, as the backend's jobs and live views take it.
+
+The mesh in Blender is the editable grid either way; the choice is about guides, coverage and takes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import msgspec
+
+from ex4d_protocol.requests import MeshOptionsSpec, MeshSpec
+
+DIGITS = 6
+"""Blender keeps single precision: 0.1 is meant as 0.1."""
+
+
+def mesh_spec(target: bpy.types.Object) -> MeshSpec:
+    """The shot's mesh options; its edits come on top."""
+    shot = target.ex4d
+    if shot.occluders != "SOLID":
+        return MeshSpec()
+    given = {"SHARE": shot.thickness_share, "LENGTH": shot.thickness_length}.get(shot.thickness_by)
+    options = MeshOptionsSpec(
+        mode="solid",
+        thickness="auto" if given is None else round(given, DIGITS),
+        thickness_unit="depth" if shot.thickness_by == "LENGTH" else "share",
+        other_frames=shot.other_frames,
+    )
+    return MeshSpec(options=options)
+
+
+def restore(target: bpy.types.Object, metadata: dict[str, Any]) -> None:
+    """Set the shot's occluders to those of a take, from its ``take.json``; takes without any change nothing."""
+    found = metadata.get("mesh", {}).get("options")
+    if found is None:
+        return
+    options = msgspec.convert(found, MeshOptionsSpec)
+    shot = target.ex4d
+    shot.occluders = options.mode.upper()
+    if options.mode != "solid":
+        return
+    shot.other_frames = options.other_frames
+    if isinstance(options.thickness, str):
+        shot.thickness_by = "AUTO"
+    elif options.thickness_unit == "depth":
+        shot.thickness_by, shot.thickness_length = "LENGTH", options.thickness
+    else:
+        shot.thickness_by, shot.thickness_share = "SHARE", options.thickness
+
+
+def draw(layout: bpy.types.UILayout, target: bpy.types.Object) -> None:
+    """The choice, and what belongs to it."""
+    shot = target.ex4d
+    layout.prop(shot, "occluders")
+    if shot.occluders != "SOLID":
+        return
+    layout.prop(shot, "thickness_by")
+    if shot.thickness_by == "SHARE":
+        layout.prop(shot, "thickness_share", text="Share")
+    elif shot.thickness_by == "LENGTH":
+        layout.prop(shot, "thickness_length", text="Length")
+    layout.prop(shot, "other_frames")

@@ -1,0 +1,224 @@
+"""Comparing takes by a wipe, restoring what made a take, and takes that are not whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_clip import png_bytes
+
+
+def write_take(folder: Path, *, value: int, frames: Iterable[int] = range(5), size=(90, 150), document=None) -> None:
+    """A take of flat grey pictures; with ``document`` None it is not whole."""
+    from blender_addon import files
+
+    for index in frames:
+        picture = np.full((*size, 3), value + 10 * index, np.uint8)
+        files.write_whole(folder / files.frame_name(index), png_bytes(picture))
+    name, content = (files.TAKE_FILE, document) if document else (files.PARTIAL_FILE, {"num_frames": 5, "seed": 9})
+    files.write_whole(folder / name, json.dumps(content).encode())
+
+
+@pytest.fixture
+def takes_folder(blender) -> Path:
+    from blender_addon import files
+
+    return files.shot_folder(blender.data.filepath, "clip")
+
+
+@pytest.fixture
+def two_takes(blender, shot, moving_camera, takes_folder):
+    from blender_addon import takes
+
+    for number in (1, 2):
+        folder = takes_folder / f"take_00{number}"
+        write_take(folder, value=60 * number, document={"engine": "preview", "seed": number})
+        takes.add(blender.context.scene, shot, moving_camera, takes.facts_of(folder, shot))
+    return blender.context.scene.ex4d.takes
+
+
+def column_values(picture: np.ndarray) -> np.ndarray:  # [W]
+    """The middle row; every pixel of it must be covered."""
+    row = picture[picture.shape[0] // 2]
+    assert (row[:, 3] == 255).all(), "the planes leave no gap"
+    return row[:, 0]
+
+
+def test_wipe_shows_one_take_left_and_the_other_right_of_it(blender, two_takes, render):
+    scene = blender.context.scene
+    blender.ops.ex4d.compare_takes(index=0, other=1)
+    for frame, wipe in ((1, 0.5), (3, 0.2), (5, 0.9), (2, 0.0), (2, 1.0)):
+        scene.frame_set(frame)
+        scene.ex4d.wipe = wipe
+        values = column_values(render())
+        edge = round(150 * wipe)
+        grey = 10 * (frame - 1)
+        assert (np.abs(values[: max(edge - 1, 0)].astype(int) - (60 + grey)) <= 1).all()
+        assert (np.abs(values[edge + 1 :].astype(int) - (120 + grey)) <= 1).all()
+
+
+def test_wipe_can_be_keyframed(blender, two_takes, render):
+    from blender_addon import keyframes
+
+    scene = blender.context.scene
+    blender.ops.ex4d.compare_takes(index=1, other=0)
+    for frame, wipe in ((1, 0.0), (5, 1.0)):
+        scene.ex4d.wipe = wipe
+        scene.keyframe_insert("ex4d.wipe", frame=frame)
+    keyframes.set_interpolation(scene, "LINEAR")
+    scene.frame_set(2)
+    values = column_values(render())
+    assert abs(int((values > 100).sum()) - 150 // 4) <= 1, "a quarter of the way is a quarter of the width"
+
+
+def test_a_take_is_compared_with_the_source(blender, two_takes, small_clip, render):
+    blender.ops.ex4d.compare_takes(index=0, other=-1)
+    scene = blender.context.scene
+    assert (scene.ex4d.compare_left, scene.ex4d.compare_right) == ("take_001", "Source")
+    scene.frame_set(3)
+    scene.ex4d.wipe = 0.0
+    picture = render()[..., :3].astype(int)
+    rows, columns = (np.linspace(0, n, s, endpoint=False).astype(int) for n, s in ((96, 90), (128, 150)))
+    assert np.abs(picture - small_clip.frames[2][rows][:, columns]).mean() < 12, "the footage fills the frame"
+    target = scene.ex4d.shot
+    target.ex4d.use_source_time, target.ex4d.source_time = True, 4.0
+    blender.ops.ex4d.compare_takes(index=0, other=-1)
+    scene.frame_set(1)
+    picture = render()[..., :3].astype(int)
+    assert np.abs(picture - small_clip.frames[4][rows][:, columns]).mean() < 12, "it follows the source time"
+
+
+def test_ending_or_showing_a_take_takes_the_wipe_away(blender, two_takes):
+    from blender_addon import compare
+
+    scene = blender.context.scene
+    objects = len(scene.objects)
+    shot_id = two_takes[0].shot_id
+    blender.ops.ex4d.compare_takes(index=0, other=1)
+    blender.ops.ex4d.compare_takes(index=1, other=0)
+    assert len(compare.planes_of(scene, shot_id)) == 2
+    assert [take.plane.hide_render for take in two_takes] == [True, True]
+    blender.ops.ex4d.end_comparison()
+    assert len(scene.objects) == objects and scene.ex4d.compare_shot == ""
+    assert [take.plane.hide_render for take in two_takes] == [True, False], "the left take is shown alone"
+    blender.ops.ex4d.compare_takes(index=0, other=-1)
+    blender.ops.ex4d.show_take(index=0)
+    assert len(scene.objects) == objects
+
+
+def test_settings_and_move_come_back_onto_the_same_or_a_new_camera(blender, shot, moving_camera, takes_folder):
+    from blender_addon import camera, takes
+
+    context, scene = blender.context, blender.context.scene
+    shot.ex4d.use_source_time = True
+    shot.ex4d.source_time = 2.0
+    before = camera.sample(context, shot, moving_camera)
+    recorded = {
+        "name": before.name, "width": before.width, "height": before.height,
+        "world_from_camera": before.world_from_camera.tolist(), "intrinsics": before.intrinsics.tolist(),
+        "source_time": before.source_time.tolist(),
+    }  # fmt: skip
+    write_take(takes_folder / "take_001", value=9, document={"engine": "preview", "seed": 7, "camera": recorded})
+    takes.add(scene, shot, moving_camera, takes.facts_of(takes_folder / "take_001", shot))
+    shot.ex4d.use_source_time = False
+    moving_camera.animation_data_clear()
+    moving_camera.location = (0, 0, 2)
+
+    blender.ops.ex4d.restore_take(index=0)
+    assert scene.ex4d.seed == 7
+    assert shot.ex4d.camera == moving_camera and not shot.ex4d.use_source_time, "the camera is left alone"
+    blender.ops.ex4d.restore_take(index=0, camera="NEW")
+    fresh = shot.ex4d.camera
+    assert fresh != moving_camera and scene.camera == fresh and tuple(moving_camera.location) == (0, 0, 2)
+    for _ in range(2):
+        after = camera.sample(context, shot, shot.ex4d.camera)
+        np.testing.assert_allclose(after.world_from_camera, before.world_from_camera, atol=1e-5)
+        np.testing.assert_allclose(after.intrinsics, before.intrinsics, rtol=1e-4)
+        np.testing.assert_allclose(after.source_time, 2.0)
+        shot.ex4d.camera = moving_camera
+        blender.ops.ex4d.restore_take(index=0, camera="SAME")
+        assert shot.ex4d.camera == moving_camera
+
+
+def test_a_take_without_a_recorded_move_says_so(blender, two_takes):
+    with pytest.raises(RuntimeError, match="holds no camera move that can be read; restore the settings without"):
+        blender.ops.ex4d.restore_take(index=0, camera="NEW")
+
+
+def test_an_unfinished_take_is_found_and_shown_where_it_has_frames(blender, shot, moving_camera, takes_folder, render):
+    write_take(takes_folder / "take_001", value=50, frames=(0, 1, 3))
+    blender.ops.ex4d.find_takes()
+    scene = blender.context.scene
+    (take,) = scene.ex4d.takes
+    assert (take.partial, take.arrived, take.num_frames, take.seed) == (True, 3, 5, 9)
+    for frame, hidden in ((0, True), (1, False), (2, False), (3, True), (4, False), (5, True)):
+        scene.frame_set(frame)
+        assert (take.plane.hide_viewport, take.plane.hide_render) == (hidden, hidden), f"frame {frame}"
+    scene.frame_set(4)
+    assert abs(int(column_values(render())[0]) - 80) <= 1
+    blender.ops.ex4d.take_to_sequencer(index=0)
+    editor = scene.sequence_editor
+    (strip,) = editor.strips if hasattr(editor, "strips") else editor.sequences
+    assert [int(element.filename[6:10]) for element in strip.elements] == [1, 2, 2, 4, 4], "a gap repeats"
+
+
+def test_an_empty_unfinished_folder_is_no_take(blender, shot, moving_camera, takes_folder):
+    write_take(takes_folder / "take_001", value=50, frames=())
+    assert blender.ops.ex4d.find_takes() == {"CANCELLED"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "codec"), [("MP4", "take_001.mp4", "h264"), ("PRORES", "take_001.mov", "prores")]
+)
+def test_exported_videos_have_the_frames_the_size_and_the_rate(blender, two_takes, tmp_path, kind, name, codec):
+    av = pytest.importorskip("av", reason="only the project's own environment has PyAV")
+    scene = blender.context.scene
+    scene.render.fps, scene.render.fps_base = 24, 1.001
+    blender.ops.ex4d.export_take(index=0, kind=kind, directory=str(tmp_path))
+    with av.open(str(tmp_path / name)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        assert stream.codec_context.name == codec
+        assert float(stream.average_rate) == pytest.approx(24 / 1.001, rel=1e-4)
+        if kind == "PRORES":
+            assert stream.codec_context.profile == "HQ" and stream.codec_context.pix_fmt == "yuv422p10le", "no alpha"
+    assert [frame.shape for frame in frames] == [(90, 150, 3)] * 5
+    for index, frame in enumerate(frames):
+        assert np.abs(frame.astype(int) - (60 + 10 * index)).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "EXR"])
+def test_exported_sequences_open_elsewhere(blender, two_takes, tmp_path, kind):
+    pytest.importorskip("cv2", reason="only the project's own environment has OpenCV")
+    import os
+
+    os.environ["OPENCV_IO_ENABLE_OPENEXR"] = "1"
+    import cv2
+
+    blender.ops.ex4d.export_take(index=0, kind=kind, directory=str(tmp_path))
+    paths = sorted((tmp_path / f"take_001_{kind}").glob("frame_*"))
+    assert [path.name for path in paths] == [f"frame_{i:04d}.{kind.lower()}" for i in range(1, 6)]
+    for index, path in enumerate(paths):
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert image.shape == (90, 150, 3), "no alpha"
+        grey = (60 + 10 * index) / 255
+        expected = 60 + 10 * index if kind == "PNG" else ((grey + 0.055) / 1.055) ** 2.4
+        assert image.mean() == pytest.approx(expected, abs=1e-3 if kind == "EXR" else 0)
+
+
+def test_what_cannot_be_compared_is_one_sentence_and_changes_nothing(blender, shot, two_takes, takes_folder):
+    scene = blender.context.scene
+    objects = len(scene.objects)
+    with pytest.raises(RuntimeError, match="There is no take 6 to compare with; choose one in the list"):
+        blender.ops.ex4d.compare_takes(index=0, other=5)
+    for path in (takes_folder / "colour").iterdir():
+        path.unlink()
+    with pytest.raises(RuntimeError, match=r"The frames of the source are not in .* so they cannot be compared"):
+        blender.ops.ex4d.compare_takes(index=0, other=-1)
+    two_takes[1].shot_id = "1" * 32
+    with pytest.raises(RuntimeError, match="are of different shots; compare takes of one shot"):
+        blender.ops.ex4d.compare_takes(index=0, other=1)
+    assert len(scene.objects) == objects and scene.ex4d.compare_shot == ""

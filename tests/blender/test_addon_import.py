@@ -1,0 +1,296 @@
+"""Importing what a user has: strips, movie clips, image sequences, and depth that the backend estimates."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+
+import numpy as np
+import pytest
+from small_clip import png_bytes
+
+TOOL = """
+import json, sys, time
+time.sleep(float(sys.argv[4]))
+import numpy as np
+request = json.load(open(sys.argv[2]))
+n, h, w = (request[k] for k in ("num_frames", "height", "width"))
+depth = 2 + np.arange(n)[:, None, None] * 0.01 + np.linspace(0, 1, h)[:, None] + np.linspace(0, 1, w)
+np.savez(sys.argv[3], depth=depth.astype(np.float32), meaning="metric", intrinsics=[140.0, 140.0, w / 2, h / 2])
+"""
+CONFIG = """
+[[estimator]]
+name = "{name}"
+command = [{python}, {script}, "{{frames}}", "{{request}}", "{{output}}", "{seconds}"]
+meaning = "metric"
+licence = "for tests"
+research_only = true
+gives_intrinsics = true
+"""
+
+
+def pictures(folder, count: int, *, suffix: str = ".png", start: int = 1) -> list[str]:
+    """Flat frames of 128 x 96 whose grey says which they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"shot_{start + i:03d}{suffix}" for i in range(count)]
+    for i, name in enumerate(names):
+        (folder / name).write_bytes(png_bytes(np.full((96, 128, 3), 20 + 8 * i, np.uint8)))
+    return names
+
+
+@pytest.fixture
+def movie(blender, tmp_path):
+    """A lossless movie of eight frames, made by Blender itself."""
+    from blender_addon import sequence_render
+
+    names = pictures(tmp_path / "frames", 8)
+
+    def add(strips):
+        strip = strips.new_image("s", str(tmp_path / "frames" / names[0]), 1, 1)
+        for name in names[1:]:
+            strip.elements.append(name)
+        return strip
+
+    path = tmp_path / "movie.mkv"
+    with sequence_render.scene_of(add, count=8, target=path) as scene:
+        settings = scene.render.image_settings
+        if hasattr(settings, "media_type"):
+            settings.media_type = "VIDEO"
+        settings.file_format = "FFMPEG"
+        video = scene.render.ffmpeg
+        video.format, video.codec = "MKV", "FFV1"
+        scene.render.use_file_extension = False
+        sequence_render.render(scene, path, path)
+    return path
+
+
+def strips_of(scene):
+    editor = scene.sequence_editor_create()
+    return editor.strips if hasattr(editor, "strips") else editor.sequences
+
+
+def greys(bpy, path: str, count: int) -> list[int]:
+    from pathlib import Path
+
+    from blender_addon import media
+
+    found = media.numbered_from(Path(bpy.path.abspath(path)))[: count or None]
+    values = []
+    for file in found:
+        image = bpy.data.images.load(str(file))
+        image.colorspace_settings.name = "Non-Color"
+        values.append(round(image.pixels[0] * 255))
+    return values
+
+
+def test_a_movie_strip_is_taken_as_its_file(blender, movie):
+    from blender_addon import footage
+
+    scene = blender.context.scene
+    strip = strips_of(scene).new_movie("Plate", str(movie), 1, 1)
+    (entry,) = footage.found()
+    assert (entry.kind, entry.name, entry.owner) == ("STRIP", "Plate", "Scene")
+    chosen = footage.choose(entry)
+    assert blender.path.abspath(chosen.path) == str(movie) and chosen.num_frames == 0
+    strip.frame_final_duration = 5
+    assert footage.choose(entry).num_frames == 5, "cut at its end"
+
+
+def test_a_strip_cut_at_its_start_is_written_out_as_it_plays(blender, movie, tmp_path):
+    scene = blender.context.scene
+    strip = strips_of(scene).new_movie("Plate", str(movie), 1, 10)
+    strip.frame_offset_start, strip.frame_offset_end = 2, 1
+    scenes = len(blender.data.scenes)
+    assert blender.ops.ex4d.use_footage(kind="STRIP", name="Plate", owner=scene.name) == {"FINISHED"}
+    props = scene.ex4d
+    assert props.video_path == "//scene_ex4d/footage/Plate/frame_0001.png" and props.num_frames == 0
+    assert np.abs(np.array(greys(blender, props.video_path, 0)) - [36, 44, 52, 60, 68]).max() <= 1
+    assert len(blender.data.scenes) == scenes
+
+
+def test_pictures_are_taken_from_the_first_on(blender, tmp_path):
+    from blender_addon import footage
+
+    folder = tmp_path / "seq"
+    names = pictures(folder, 6)
+    scene = blender.context.scene
+    strip = strips_of(scene).new_image("Pics", str(folder / names[1]), 1, 1)
+    for name in names[2:5]:
+        strip.elements.append(name)
+    image = blender.data.images.load(str(folder / names[2]))
+    image.source = "SEQUENCE"
+    clip = blender.data.movieclips.load(str(folder / names[0]))
+    found = {entry.kind: footage.choose(entry) for entry in footage.found()}
+    assert greys(blender, found["STRIP"].path, found["STRIP"].num_frames) == [28, 36, 44, 52]
+    assert greys(blender, found["IMAGE"].path, found["IMAGE"].num_frames) == [36, 44, 52, 60]
+    assert clip.source == "SEQUENCE" and found["CLIP"].num_frames == 0
+    assert greys(blender, found["CLIP"].path, 0) == [20, 28, 36, 44, 52, 60]
+
+
+def test_other_picture_formats_are_converted(blender, tmp_path):
+    from blender_addon import footage
+
+    folder = tmp_path / "tiffs"
+    names = pictures(folder, 3)
+    for name in names:
+        image = blender.data.images.load(str(folder / name))
+        image.file_format = "TARGA"
+        image.save(filepath=str(folder / name.replace(".png", ".tga")))
+        blender.data.images.remove(image)
+    image = blender.data.images.load(str(folder / "shot_001.tga"))
+    image.source = "SEQUENCE"
+    (entry,) = [e for e in footage.found() if e.kind == "IMAGE"]
+    chosen = footage.choose(entry)
+    assert chosen.path.startswith("//scene_ex4d/footage/")
+    assert greys(blender, chosen.path, 0) == [20, 28, 36]
+
+
+@pytest.mark.parametrize("what", ["still", "gone", "lost file"])
+def test_footage_that_cannot_be_used_is_one_sentence(blender, tmp_path, what):
+    folder = tmp_path / "seq"
+    names = pictures(folder, 3)
+    image = blender.data.images.load(str(folder / names[0]))
+    image.source = "SEQUENCE"
+    name = image.name
+    if what == "still":
+        for other in names[1:]:
+            (folder / other).unlink()
+        expected = "is a single picture; choose footage of at least two frames"
+    elif what == "gone":
+        blender.data.images.remove(image)
+        expected = "There is no footage 'shot_001.png' in this file any more"
+    else:
+        (folder / names[0]).unlink()
+        expected = "is not there; choose the footage's file yourself"
+    with pytest.raises(RuntimeError, match=expected):
+        blender.ops.ex4d.use_footage(kind="IMAGE", name=name)
+
+
+def test_our_own_sequences_are_not_offered_as_footage(blender, shot):
+    from blender_addon import footage
+
+    assert len(blender.data.images) == 2 and footage.found() == []
+
+
+def test_a_sequence_comes_in_at_the_scenes_rate(connected, sources, small_clip):
+    scene = connected.context.scene
+    scene.render.fps, scene.render.fps_base = 24, 1.001
+    first = sorted(os.listdir(sources["video_path"]))[0]
+    sources["video_path"] = f"{sources['video_path']}/{first}"
+    assert connected.ops.ex4d.import_clip(**sources) == {"FINISHED"}
+    props = scene.ex4d.shot.ex4d
+    assert props.fps == pytest.approx(24 / 1.001, rel=1e-5)
+    assert props.num_frames == small_clip.size[0]
+    assert scene.ex4d.shot.name == "clip", "named after the folder, not after a number"
+
+
+@pytest.fixture(scope="module")
+def estimating(backend_command, tmp_path_factory):
+    """A backend of its own with a depth estimator that is a small program; yields its address."""
+    from blender_addon.local_backend import LocalBackend
+
+    folder = tmp_path_factory.mktemp("estimating")
+    (folder / "tool.py").write_text(TOOL)
+    python = shlex.split(backend_command)[0]
+    parts = {"python": json.dumps(python), "script": json.dumps(str(folder / "tool.py"))}
+    tools = (("ramp", 0), ("slow", 600))
+    (folder / "depth.toml").write_text("".join(CONFIG.format(name=n, seconds=s, **parts) for n, s in tools))
+    changed = {"EX4D_DEPTH_CONFIG": str(folder / "depth.toml"), "EX4D_WEIGHTS": str(folder / "weights")}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        running = LocalBackend(shlex.split(backend_command), base=folder)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    steps = running.wait_address(60)
+    while True:
+        try:
+            next(steps)
+            time.sleep(0.05)
+        except StopIteration as end:
+            address = end.value
+            break
+    yield address
+    running.stop()
+
+
+def test_depth_is_estimated_and_its_terms_are_kept(blender, estimating, address, sources, small_clip, tmp_path):
+    from blender_addon import estimators
+
+    blender.ops.ex4d.connect(address=estimating)
+    spec = estimators.chosen("ramp")
+    assert spec is not None and estimators.licence_of(spec) == "RESEARCH ONLY: for tests"
+    operators = blender.ops.ex4d
+    arguments = {"video_path": sources["video_path"], "depth_source": "ESTIMATE", "estimator": "ramp"}
+    assert operators.import_clip(**arguments) == {"FINISHED"}
+    target = blender.context.scene.ex4d.shot
+    props = target.ex4d
+    frames, height, width = small_clip.size
+    assert (props.num_frames, props.width, props.height) == (frames, width, height)
+    assert props.intrinsics[0] == pytest.approx(140.0), "the estimator's own lens"
+    assert estimators.lens_words(props.intrinsics_source, 60.0).startswith("from the estimator")
+    assert "for tests" in props.depth_licence and props.depth_estimator
+    assert props.depth_path == "//scene_ex4d/clip/depth.npy"
+    depth = np.load(tmp_path / "scene_ex4d" / "clip" / "depth.npy")
+    assert depth.shape == (frames, height, width) and depth.dtype == np.float32
+    expected = 2 + np.linspace(0, 1, height)[:, None] + np.linspace(0, 1, width)
+    np.testing.assert_allclose(depth[0], expected, rtol=0.02)
+
+    operators.add_camera_move(preset="30")
+    assert operators.generate(engine="preview", seed=1) == {"FINISHED"}
+    first = (tmp_path / "scene_ex4d" / "clip" / "take_001" / "frame_0005.png").read_bytes()
+    operators.connect(address=address)  # another backend, which has never seen this clip and has no such estimator
+    assert operators.generate(engine="preview", seed=1) == {"FINISHED"}, "the shot's own copy is sent"
+    assert (tmp_path / "scene_ex4d" / "clip" / "take_002" / "frame_0005.png").read_bytes() == first
+
+
+def test_cancelling_an_estimate_leaves_nothing(blender, estimating, sources, tmp_path):
+    from pathlib import Path
+
+    from blender_addon import jobs, session
+
+    blender.ops.ex4d.connect(address=estimating)
+    current = session.get()
+    source = jobs.ClipSource(Path(sources["video_path"]), None, estimator="slow", name="clip")
+    folder = tmp_path / "scene_ex4d" / "clip"
+    task = current.start("Import clip", jobs.import_clip(current.require_link(), source, folder))
+    end = time.monotonic() + 60
+    while not task.progress.stage.startswith("depth"):
+        assert time.monotonic() < end and not task.finished, task.error
+        current.tick()
+        time.sleep(0.005)
+    assert blender.ops.ex4d.cancel() == {"FINISHED"}
+    assert task.finished and "cancelled" in str(task.error)
+    assert list((tmp_path / "scene_ex4d").iterdir()) == []
+
+
+def test_an_estimator_that_is_not_there_says_what_to_do(blender, estimating, sources):
+    blender.ops.ex4d.connect(address=estimating)
+    arguments = {"video_path": sources["video_path"], "depth_source": "ESTIMATE"}
+    with pytest.raises(RuntimeError, match="has no depth estimator 'none'; it has: "):
+        blender.ops.ex4d.import_clip(**arguments, estimator="none")
+    from blender_addon import session
+
+    missing = next(spec for spec in session.get().capabilities.estimators if not spec.available)
+    with pytest.raises(RuntimeError) as caught:
+        blender.ops.ex4d.import_clip(**arguments, estimator=missing.name)
+    assert missing.missing in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("default 54.2 deg", "assumed 54.2 degrees"),
+        ("given", "as given"),
+        ("given: 35 mm lens on a 36 mm sensor", "as given: 35 mm lens on a 36 mm sensor"),
+        ("metadata: 28 mm (35 mm equivalent, EXIF)", "from metadata: 28 mm (35 mm equivalent, EXIF)"),
+        ("moge", "from the estimator moge"),
+    ],
+)
+def test_where_the_lens_came_from_is_said_in_words(source, words):
+    from blender_addon import estimators
+
+    assert estimators.lens_words(source, 54.2) == words
