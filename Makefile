@@ -9,7 +9,7 @@ export EX4D_VENV := $(abspath $(VENV))
 export EX4D_BPY50_PYTHON := $(abspath $(VENV50))/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-ui check format bench bench-guides bench-backend bench-blender eval eval-ci pictures addon clean
+.PHONY: help demo test test-slow test-ui check format bench bench-guides bench-backend bench-blender bench-live eval eval-ci docs docs-pages pictures pictures-ui addon clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,12 @@ $(VENV)/.dev: $(VENV)/.base pyproject.toml constraints.txt
 	@bash scripts/system_packages.sh test
 	@$(PIP) install -c constraints.txt 'torch==2.13.0'
 	@$(PIP) install -c constraints.txt -e '.[blender,wan,depth,dev]'
+	@touch $@
+
+# On top of .dev: the command line's page lists the wan engine's settings, which need its extra.
+$(VENV)/.docs: $(VENV)/.dev pyproject.toml constraints.txt
+	@echo "Installing what builds the documentation into $(VENV) (once) ..."
+	@$(PIP) install -c constraints.txt -e '.[blender,wan,depth,dev,docs]'
 	@touch $@
 
 $(VENV50)/.done: $(VENV)/.python pyproject.toml constraints.txt
@@ -67,13 +73,16 @@ format: $(VENV)/.dev ## Put the code into the project's form
 	@$(BIN)/ruff check --fix $(SRC)
 	@$(BIN)/ruff format $(SRC)
 
-bench: bench-guides bench-backend bench-blender ## Run the benchmarks that need no GPU
+bench: bench-guides bench-backend bench-blender bench-live ## Run the benchmarks that need no GPU
 
 bench-guides: $(VENV)/.dev ## Guides against Embree, JSON with seconds per stage
 	@$(BIN)/python benchmarks/guides.py
 
 bench-backend: $(VENV)/.dev ## Transfers, round trips and cancel against bare pyzmq, JSON
 	@$(BIN)/python benchmarks/backend.py
+
+bench-live: $(VENV)/.dev ## From a camera change in Blender to its picture, JSON
+	@$(BIN)/python benchmarks/live.py
 
 bench-blender: $(VENV)/.dev ## Import and playback in Blender, JSON
 	@$(BIN)/python benchmarks/blender_import.py
@@ -85,8 +94,25 @@ eval-ci: $(VENV)/.dev ## Score the guides against three small ground-truth scene
 eval: $(VENV)/.dev ## Score them against the full set of scenes, into out/eval/ (up to an hour)
 	@$(BIN)/python scripts/run_eval.py out/eval --set full
 
-pictures: demo ## Make the README's pictures from the demo's results
+# Not with --quiet, which hides the warnings from --strict, too.
+docs: $(VENV)/.docs ## Build the documentation into out/site/ and check its links and generated pages
+	@$(BIN)/python scripts/docs_cli.py --check
+	@$(BIN)/python scripts/docs_figures.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@$(BIN)/python scripts/check_links.py --site out/site
+	@echo "The documentation is in out/site/index.html"
+
+docs-pages: $(VENV)/.docs ## Write the pages that are made from the code and from measured results
+	@$(BIN)/python scripts/docs_cli.py
+	@$(BIN)/python scripts/docs_figures.py
+
+pictures: $(VENV)/.base ## Make the docs' pictures from the example clip, and the gallery page (some minutes)
+	@$(BIN)/python scripts/make_diagram.py
 	@$(BIN)/python scripts/make_pictures.py
+	@$(BIN)/python scripts/make_gallery.py
+
+pictures-ui: test-ui ## Make the docs' pictures of the running extension
+	@$(BIN)/python scripts/docs_images.py
 
 addon: $(VENV)/.dev ## Build and validate the extension's zips into dist/
 	@$(BIN)/python scripts/build_addon.py

@@ -1,0 +1,153 @@
+"""Fill the docs' tables of measured figures from benchmarks/results: no figure is typed by hand.
+
+    python scripts/docs_figures.py [--check] [--docs docs]
+
+A page marks the place of a table with ``<!-- figures: NAME -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BLOCK = re.compile(r"(<!-- figures: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+MODES = ("exact", "fast", "fp8", "turbo")
+
+
+def main() -> int:
+    """Fill or check every page; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="only say whether the pages are up to date")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    options = parser.parse_args()
+    stale = []
+    for page in sorted(options.docs.glob("*.md")):
+        old = page.read_text(encoding="utf-8")
+        new = filled(old)
+        if new != old:
+            stale.append(page)
+            if not options.check:
+                page.write_text(new, encoding="utf-8")
+    if options.check and stale:
+        print(f"{', '.join(map(str, stale))} not up to date; run: python scripts/docs_figures.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+def filled(text: str) -> str:
+    """A page with its tables. Raises KeyError for a table that there is not."""
+    return BLOCK.sub(lambda m: f"{m[1]}\n{TABLES[m['name']]().strip()}\n\n{m[4]}", text)
+
+
+def results(name: str) -> dict[str, Any]:
+    """One file of kept results."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def wan_setup() -> str:
+    """On what it was measured."""
+    where = results("wan_h200")["environment"]
+    return (
+        f"{where['frames']} frames of {where['size']} on one {where['gpu']} ({where['gpu_gib']:.0f} GiB), "
+        f"torch {where['torch']}, CUDA {where['cuda']}, diffusers {where['diffusers']}."
+    )
+
+
+def wan_time() -> str:
+    """Time per mode beside the published program's."""
+    found = results("wan_h200")
+    upstream = found["upstream"]
+    rows = [
+        (
+            "published program",
+            f"{upstream['forward_ms']:.0f}",
+            "1.00",
+            f"{upstream['clip_denoising_s_extrapolated']:.1f} *",
+            "",
+            "",
+        )
+    ]
+    for mode in MODES:
+        one = found[mode]
+        whole = found["whole_clip"][mode]
+        measured = "clip_denoising_s" in one
+        denoising = one["clip_denoising_s"] if measured else one["clip_denoising_s_extrapolated"]
+        star = "" if measured else " *"
+        guess = " *" if whole["denoising_extrapolated"] else ""
+        row = (
+            f"`{mode}`",
+            f"{one['forward_ms']:.0f}",
+            f"{one['forward_ratio']:.2f}",
+            f"{denoising:.1f}{star}",
+            f"{one['clip_denoising_ratio']:.2f}{star}",
+            f"{whole['seconds']:.1f}{guess}",
+        )
+        rows.append(row)
+    head = ("mode", "one forward, ms", "times faster", "denoising a clip, s", "times faster", "whole clip, s")
+    return table(head, rows) + (
+        "\n\nThe published program's own model code ran in the same process. \\* Extrapolated from one forward. A "
+        "whole clip includes encoding and decoding; loading the weights is not in it."
+    )
+
+
+def wan_plans() -> str:
+    """Peaks of the memory plans; a plan that failed is shown as such."""
+    rows = []
+    for name, plan in results("wan_h200")["plans"].items():
+        if not isinstance(plan, dict):
+            continue
+        if "error" in plan:
+            cap = re.search(r"([\d.]+) GiB allowed", plan["error"])
+            limit = f"{float(cap[1]):g}" if cap else ""
+            rows.append((f"`{name}`", limit, "**did not fit**", "", ""))
+        else:
+            peak = plan["peak"]["reserved_gib"]
+            rows.append(
+                (
+                    f"`{name}`",
+                    f"{plan['cap_gib']:g}",
+                    f"{peak:.1f}",
+                    f"{plan['forward_ms']:.0f}",
+                    f"{plan['load_s']:.0f}",
+                )
+            )
+    return table(("plan", "cap, GiB", "peak, GiB", "one forward, ms", "loading, s"), rows) + (
+        "\n\nThe allocator was capped at the stated size. The peak is memory reserved by torch."
+    )
+
+
+def wan_errors() -> str:
+    """Error of each mode."""
+    errors = results("wan_h200")["errors"]
+    rows = []
+    for name in ("upstream", *MODES):
+        one = errors[name]
+        guided = f"{one['guided']:.2%}" if "guided" in one else "no guidance"
+        rows.append(("published program" if name == "upstream" else f"`{name}`", f"{one['forward']:.2%}", guided))
+    return table(("mode", "one forward", "after guidance"), rows) + (
+        f"\n\nRelative error on a random model ({errors['model']}). `fp8` pays for its speed with the largest error."
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "wan-setup": wan_setup,
+    "wan-time": wan_time,
+    "wan-plans": wan_plans,
+    "wan-errors": wan_errors,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
