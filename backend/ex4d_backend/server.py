@@ -22,7 +22,7 @@ from ex4d_backend.keys import Gatekeeper, KeyRing, key_of, new_operator_secret
 from ex4d_backend.live_desk import LIVE_PIXELS, LiveDesk
 from ex4d_backend.metrics import MetricsPage, metrics_text
 from ex4d_backend.pool import Pool, PoolEvents
-from ex4d_backend.process import Post, package_version, resident_bytes
+from ex4d_backend.process import Post, package_version, resident_bytes, yield_io_thread
 from ex4d_backend.sessions import Session, Sessions
 from ex4d_backend.settings import ServerSettings, split_address
 from ex4d_backend.sockets import NOT_ALLOWED, ServerStartError, bind_router, poller_of, read_messages, reply
@@ -33,6 +33,9 @@ from ex4d_protocol import messages as m
 from ex4d_protocol.base import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
 log = logging.getLogger("ex4d_backend.server")
+
+BULK_IO_THREAD = 1
+"""Of ZeroMQ's two: the data socket's. Everything else has the other to itself."""
 
 CONTROL_PER_ROUND, DATA_PER_ROUND = 64, 2
 HOUSEKEEPING_S, METRICS_S, SWEEP_S = 0.1, 1.0, 60.0
@@ -51,9 +54,10 @@ class Server:
         self._drain_until: float | None = None
         self._next_housekeeping = self._next_sweep = self._next_metrics = 0.0
         self._rate_limited = 0
+        self._bulk_yields = False
         self._versions = {name: package_version(name) for name in ("ex4d", "pyzmq", "msgspec", "numpy")}
         self._lock = FolderLock(settings.folder)
-        # Two I/O threads: bulk data keeps one busy, so everything else has the other to itself.
+        # Bulk data keeps one I/O thread busy (BULK_IO_THREAD).
         self._context: zmq.Context[Any] = zmq.Context(io_threads=2)
         try:
             self._open(settings)
@@ -69,7 +73,9 @@ class Server:
         host, port = split_address(settings.address)
         self._control, self.port = bind_router(self._context, host, port, io_thread=0, gate=self._gate)
         data_host, data_port = split_address(settings.data_address) if settings.data_address else (host, 0)
-        self._data, self.data_port = bind_router(self._context, data_host, data_port, io_thread=1, gate=self._gate)
+        self._data, self.data_port = bind_router(
+            self._context, data_host, data_port, io_thread=BULK_IO_THREAD, gate=self._gate
+        )
         self.address = f"tcp://{host}:{self.port}"
         self._post = Post(self._context)
         self.sessions = Sessions(requests_per_s=settings.requests_per_s, limit=settings.clients)
@@ -148,6 +154,7 @@ class Server:
         if now < self._next_housekeeping:
             return
         self._next_housekeeping = now + HOUSEKEEPING_S
+        self._bulk_yields = self._bulk_yields or yield_io_thread(BULK_IO_THREAD)
         self.pool.poll()
         self.live.poll()
         self.sessions.expire(self.settings.session_timeout_s)

@@ -144,3 +144,14 @@ def test_a_taken_metrics_port_is_one_clear_sentence(tmp_path, monkeypatch):
         port = str(taken.getsockname()[1])
         arguments = ("--address", "tcp://127.0.0.1:auto", "--data-dir", str(tmp_path))
         assert f"127.0.0.1:{port}" in one_sentence(start(*arguments, EX4D_BACKEND_METRICS_PORT=port))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of single threads")
+def test_the_thread_that_copies_bulk_data_gives_way_and_no_other(backend):
+    def giving_way() -> set[str]:
+        tasks = list(Path(f"/proc/{backend.process.pid}/task").iterdir())
+        nice = {(t / "comm").read_text().strip(): os.getpriority(os.PRIO_PROCESS, int(t.name)) for t in tasks}
+        return {name for name, value in nice.items() if value != os.getpriority(os.PRIO_PROCESS, 0)}
+
+    until(giving_way)
+    assert giving_way() == {"ZMQbg/IO/1"}
