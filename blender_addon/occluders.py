@@ -12,6 +12,8 @@ import msgspec
 
 from ex4d_protocol.requests import MeshOptionsSpec, MeshSpec
 
+from .errors import AddonError
+
 DIGITS = 6
 """Blender keeps single precision: 0.1 is meant as 0.1."""
 
@@ -32,11 +34,16 @@ def mesh_spec(target: bpy.types.Object) -> MeshSpec:
 
 
 def restore(target: bpy.types.Object, metadata: dict[str, Any]) -> None:
-    """Set the shot's occluders to those of a take, from its ``take.json``; takes without any change nothing."""
-    found = metadata.get("mesh", {}).get("options")
-    if found is None:
-        return
-    options = msgspec.convert(found, MeshOptionsSpec)
+    """Set the shot's occluders to those of a take, from its ``take.json``; takes that say none change nothing.
+
+    Raises AddonError if they are not ones that this version knows.
+    """
+    if "mesh" not in metadata:
+        return  # a take that is not whole
+    try:
+        options = msgspec.convert(metadata["mesh"], MeshSpec).options
+    except msgspec.ValidationError as error:
+        raise AddonError("The take's occluders are not ones that this version knows.", str(error)) from error
     shot = target.ex4d
     shot.occluders = options.mode.upper()
     if options.mode != "solid":

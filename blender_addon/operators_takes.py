@@ -135,7 +135,7 @@ class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
             try:
                 occluders.restore(target, takes.read_metadata(takes.folder_of(take)))
             except AddonError:
-                note += "; its occluders are not known, as its take.json cannot be read"
+                note += "; its occluders could not be restored, as its take.json does not say which they were"
         return f"Engine, seed and settings{moved} are those of {take.name}{note}."
 
     def _restore_camera(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:

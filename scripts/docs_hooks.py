@@ -1,8 +1,8 @@
 """What mkdocs does beside its plugins: pages from elsewhere in the repository, and links that work in both places.
 
 The Markdown is written so that its links work when the repository is browsed. In the site, a link to a file outside
-docs/ becomes a link to that file's page if it has one (``PAGES``), or to the repository. A link to nothing is a
-warning, which ``mkdocs build --strict`` turns into an error.
+docs/ becomes a link to that file's page if it has one (``PAGES``), else its path in the repository. A link to nothing
+is a warning, which ``mkdocs build --strict`` turns into an error.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ PAGES = {
 """Pages whose source is outside docs/."""
 
 LINK = re.compile(r"(?P<head>\]\()(?P<target>[^)\s]+)(?P<tail>(?:\s+\"[^\"]*\")?\))")
+OUTSIDE = re.compile(r"\[(?P<text>[^\[\]]+)\]\(repository:(?P<path>[^)\s]+)[^)]*\)")
 FENCE = re.compile(r"^ *(```|~~~)")
 log = logging.getLogger("mkdocs.hooks.docs")
 
@@ -36,7 +37,7 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Mend the links, and list the decisions on their index."""
     uri = page.file.src_uri
     source = PurePosixPath(PAGES.get(uri, f"docs/{uri}"))
@@ -46,7 +47,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
     for line in markdown.splitlines():
         if FENCE.match(line):
             fenced = not fenced
-        lines.append(line if fenced else LINK.sub(lambda m: mended(m, source, uri, config["repo_url"]), line))
+        lines.append(line if fenced else OUTSIDE.sub(as_path, LINK.sub(lambda m: mended(m, source, uri), line)))
     return "\n".join(lines)
 
 
@@ -57,7 +58,7 @@ def decisions() -> str:
     return "\n".join(f"- [{page.name[:4]}: {title}]({page.name})" for page, title in zip(pages, titles, strict=True))
 
 
-def mended(found: re.Match[str], source: PurePosixPath, uri: str, repository: str) -> str:
+def mended(found: re.Match[str], source: PurePosixPath, uri: str) -> str:
     """One link of the page ``uri``, whose text lies at ``source`` in the repository, as the site needs it."""
     target, _, anchor = found["target"].partition("#")
     if not target or re.match(r"[a-z][a-z0-9+.-]*:", target):
@@ -70,10 +71,15 @@ def mended(found: re.Match[str], source: PurePosixPath, uri: str, repository: st
     elif path.startswith("docs/") and (ROOT / path).is_file():
         new = path.removeprefix("docs/")
     elif (ROOT / path).exists():
-        kind = "tree" if (ROOT / path).is_dir() else "blob"
-        return f"{found['head']}{repository}/{kind}/main/{path}{suffix}{found['tail']}"
+        return f"{found['head']}repository:{path}{found['tail']}"
     else:
         log.warning("%s links to %s, which does not exist", source, found["target"])
         return found[0]
     relative = os.path.relpath(new, PurePosixPath(uri).parent).replace(os.sep, "/")
     return f"{found['head']}{relative}{suffix}{found['tail']}"
+
+
+def as_path(found: re.Match[str]) -> str:
+    """A link to a file that the site does not have: its words, and the path unless they are it."""
+    text, path = found["text"], found["path"]
+    return text if PurePosixPath(path).name in text else f"{text} (`{path}`)"

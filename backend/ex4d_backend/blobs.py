@@ -17,7 +17,6 @@ from ex4d.files import output_error
 
 PENDING_BYTES, PENDING_CHUNKS = 32 << 20, 512
 """Uploads that may wait for the disk, of all clients together; beyond it clients are not read from."""
-_HASH_SLICE = 1 << 20
 
 
 class BlobError(InputError):
@@ -201,7 +200,7 @@ class BlobStore:
     def _verify(self, digest: str, partial: _Partial) -> None:
         """On either thread."""
         try:
-            found = partial.hasher.hexdigest() if partial.hasher is not None else _digest_of(partial.path)
+            found = partial.hasher.hexdigest() if partial.hasher is not None else digest_of(partial.path)
             error = "" if found == digest else "The file changed while it was uploaded; upload it again."
             if not error:
                 partial.path.touch()  # a blob of no bytes has no file yet
@@ -292,12 +291,10 @@ def blob_path(folder: Path, digest: str) -> Path:
     return folder / digest[:2] / digest
 
 
-def _digest_of(path: Path) -> str:
-    hasher = hashlib.sha256()
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
-        while data := file.read(_HASH_SLICE):
-            hasher.update(data)
-    return hasher.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-__all__ = ["BlobError", "BlobStore", "blob_path"]
+__all__ = ["BlobError", "BlobStore", "blob_path", "digest_of"]

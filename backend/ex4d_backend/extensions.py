@@ -6,7 +6,6 @@ zips from beside it. Only this listing and the zips named in it are served, to G
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -21,6 +20,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ex4d import __version__
 from ex4d.errors import InputError, OutputError
+from ex4d_backend.blobs import digest_of
 from ex4d_backend.settings import ExtensionSettings, split_address
 
 log = logging.getLogger("ex4d_backend.extensions")
@@ -39,7 +39,7 @@ _REQUIRED = (
     "blender_version_min",
 )
 _OPTIONAL = ("blender_version_max", "website", "copyright", "tags", "platforms", "permissions")
-_HASH_SLICE = 1 << 20
+_COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _read(path: Path) -> Package | None:
     """A zip's entry, or None (and a line in the log) if it is no extension."""
     try:
         manifest = _manifest_of(path)
-        size, digest = path.stat().st_size, _digest_of(path)
+        size, digest = path.stat().st_size, digest_of(path)
     except (OSError, zipfile.BadZipFile, tomllib.TOMLDecodeError, UnicodeDecodeError, InputError) as error:
         log.warning("%s is not listed: %s", path.name, error)
         return None
@@ -108,14 +108,6 @@ def _manifest_of(path: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"its manifest lacks {', '.join(missing)}.")
     return manifest
-
-
-def _digest_of(path: Path) -> str:
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := file.read(_HASH_SLICE):
-            hasher.update(data)
-    return hasher.hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -147,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         with package.path.open("rb") as file:
             self._head(200, "application/zip", package.size)
             if with_body:
-                shutil.copyfileobj(file, self.wfile, _HASH_SLICE)
+                shutil.copyfileobj(file, self.wfile, _COPY_BYTES)
 
     def _head(self, status: int, kind: str, length: int) -> None:
         self.send_response(status)

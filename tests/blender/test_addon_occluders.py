@@ -64,10 +64,11 @@ def test_a_take_brings_its_occluders_back(moving):
     assert shot.ex4d.thickness_share == pytest.approx(0.25)
 
 
-def test_a_take_that_cannot_be_read_still_gives_its_settings(moving):
+@pytest.mark.parametrize("content", ["{", '{"mesh": {"options": {"mode": "of a later version"}}}'])
+def test_a_take_that_cannot_be_read_still_gives_its_settings(moving, content):
     moving.ops.ex4d.generate(engine="preview", seed=7)
     take = moving.context.scene.ex4d.takes[0]
-    (Path(moving.path.abspath(take.folder)) / "take.json").write_text("{")
+    (Path(moving.path.abspath(take.folder)) / "take.json").write_text(content)
     moving.context.scene.ex4d.seed = 0
     moving.ops.ex4d.restore_take()
     assert moving.context.scene.ex4d.seed == 7
