@@ -89,10 +89,10 @@ bench-blender: $(VENV)/.dev ## Import and playback in Blender, JSON
 	@$(BIN)/python benchmarks/blender_layers.py
 
 eval-ci: $(VENV)/.dev ## Score the guides against three small ground-truth scenes, into out/eval_ci/
-	@$(BIN)/python scripts/run_eval.py out/eval_ci --set ci
+	@$(BIN)/python scripts/run_eval.py out/eval_ci --set ci $(ARGS)
 
 eval: $(VENV)/.dev ## Score them against the full set of scenes, into out/eval/ (up to an hour)
-	@$(BIN)/python scripts/run_eval.py out/eval --set full
+	@$(BIN)/python scripts/run_eval.py out/eval --set full $(ARGS)
 
 # Not with --quiet, which hides the warnings from --strict, too.
 docs: $(VENV)/.docs ## Build the documentation into out/site/ and check its links and generated pages

@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--full", nargs="*", default=["fast", "fp8"], help="modes whose whole clip is denoised")
     parser.add_argument("--plans", nargs="*", default=[], help="memory plans to try (default: all)")
     parser.add_argument("--seconds", type=float, help="leave out sections that would end later than this")
-    parser.add_argument("--short-text", action="store_true", help="count padding tokens instead of attending to them")
+    parser.add_argument("--attend-padding", action="store_true", help="attend to padding tokens, not count them")
     parser.add_argument("--keep-16bit", nargs="*", default=[], help="layers that fp8 leaves alone, as attn2.to_out.0")
     parser.add_argument("--profile", action="store_true", help="list the longest kernels of each mode")
     parser.add_argument("--attention", choices=["cudnn", "default"], default="cudnn")

@@ -79,7 +79,7 @@ class Bench:
             plan,
             self.device,
             prefer_cudnn=self.args.attention == "cudnn",
-            short_text=self.args.short_text,
+            short_text=not self.args.attend_padding,
             keep_16bit=tuple(self.args.keep_16bit),
         )
 

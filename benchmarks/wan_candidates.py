@@ -43,19 +43,16 @@ def fast_candidates(bench: Bench, *, mode: Any = "fast") -> dict[str, Any]:
 
 
 def _settings() -> dict[str, Setting]:
-    def shape(*numbers: int) -> Setting:
-        return {"short_text": True, "shape": numbers}
-
     tuned = {"coordinate_descent_tuning": True}
     return {
         "as it is": {},
-        "short text": {"short_text": True},
-        "short text, 4 warps": shape(128, 64, 4, 2),
-        "short text, 64 queries": shape(64, 64, 4, 3),
-        "short text, 128 keys": shape(128, 128, 8, 2),
+        "padding attended": {"short_text": False},
+        "128 queries, 8 warps": {"shape": (128, 64, 8, 2)},
+        "128 queries, 4 warps": {"shape": (128, 64, 4, 2)},
+        "128 queries, 128 keys": {"shape": (128, 128, 8, 2)},
+        "padding attended, tuned": {"short_text": False, "inductor": tuned},
         "tuned": {"inductor": tuned},
-        "short text, tuned": {"short_text": True, "inductor": tuned},
-        "short text, norms of 4 warps": {"short_text": True, "warps": 4},
+        "norms of 4 warps": {"warps": 4},
         "as it is, again": {},
     }
 
@@ -90,7 +87,7 @@ def _forward(bench: Bench, pipe: WanPipeline, setting: Setting) -> dict[str, flo
         precision=precision,
         compile_blocks=bench.device.type == "cuda",
         prefer_cudnn=bench.args.attention == "cudnn",
-        short_text=setting.get("short_text", False),
+        short_text=setting.get("short_text", True),
     )
     noise = bench.noise().to(bench.device)
     with tried.shot(bench.conditions(), Schedule.shifted(STEPS)) as shot:

@@ -7,8 +7,8 @@
 # order of importance; what would end too late is left out and said so. Results: tests.log, wan.log, wan.json (written
 # after every section, into what is there already). SECONDS_LIMIT is the time for all (530), TEST_SECONDS that of the
 # tests (90). SECTIONS and PLANS choose what is measured: a second call with SECTIONS="exact fp8 turbo codec whole_clip
-# errors plans" PLANS="resident fp8 offload" measures the rest. SHORT_TEXT=1 and KEEP=attn2.to_out.0 switch on what is
-# not yet a default. Ends with the tests' status if they failed, else with the benchmark's.
+# errors plans" PLANS="resident fp8 offload" measures the rest. KEEP=attn2.to_out.0 leaves those
+# layers in 16 bits in fp8. Ends with the tests' status if they failed, else with the benchmark's.
 set -uo pipefail
 out=${1:?usage: device_wan.sh OUTPUT_DIR [UPSTREAM_CHECKOUT] [WHEELS_DIR]}
 upstream=${2:-} wheels=${3:-}
@@ -28,7 +28,7 @@ status=${PIPESTATUS[0]}
 sections=${SECTIONS:-environment upstream fast fast_candidates plans cold fp8}
 left=$((${SECONDS_LIMIT:-530} - SECONDS))
 timeout "$left" python3 benchmarks/wan.py ${upstream:+--upstream "$upstream"} --only $sections --full fast \
-  ${SHORT_TEXT:+--short-text} ${KEEP:+--keep-16bit $KEEP} \
+  ${KEEP:+--keep-16bit $KEEP} \
   --plans ${PLANS:-offload_fp8} --seconds $((left - 5)) --out "$out/wan.json" 2>&1 | tee "$out/wan.log"
 bench=${PIPESTATUS[0]}
 [ "$status" -ne 0 ] && exit "$status"

@@ -129,6 +129,33 @@ def wan_plans() -> str:
     )
 
 
+def wan_cold() -> str:
+    """From starting the program to the end of its first forward."""
+    runs = results("wan_h200")["cold"]
+    rows = [
+        (
+            "the first time" if name == "first" else "again",
+            f"{run['import_s']:.1f}",
+            f"{run['load_s']:.1f}",
+            f"{run['first_step_s']:.1f}",
+            f"{run['total_s']:.0f}",
+        )
+        for name, run in runs.items()
+        if isinstance(run, dict)
+    ]
+    head = (
+        "start of `fast`",
+        "importing, s",
+        "loading and fusing weights, s",
+        "compiling and first forward, s",
+        "in all, s",
+    )
+    return table(head, rows) + (
+        "\n\nThe transformer's weights were read from 16-bit files that the system had just written. Encoding "
+        "the prompt and the guides is not in it."
+    )
+
+
 def wan_errors() -> str:
     """Error of each mode."""
     errors = results("wan_h200")["errors"]
@@ -146,6 +173,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "wan-setup": wan_setup,
     "wan-time": wan_time,
     "wan-plans": wan_plans,
+    "wan-cold": wan_cold,
     "wan-errors": wan_errors,
 }
 

@@ -23,10 +23,10 @@ from torch import Tensor
 class Shape:
     """How the kernel is cut up."""
 
-    queries: int = 128
+    queries: int = 64
     keys: int = 64
-    warps: int = 8
-    stages: int = 2
+    warps: int = 4
+    stages: int = 3
 
 
 SHAPE = Shape()

@@ -57,7 +57,7 @@ class PipelineOptions:
     """Prefer cuDNN's attention over torch's default choice."""
     keep_16bit: tuple[str, ...] = ()
     """Layers that stay in 16 bits where the others become 8 bits; the plan does not count them."""
-    short_text: bool = False
+    short_text: bool = True
     """Count the prompt's padding tokens instead of attending to each; needs Triton."""
 
     @property
