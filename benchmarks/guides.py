@@ -9,8 +9,9 @@ published program's pictures, and with --upstream its own loop in the same proce
 
 On the CPU, compiling happens in a warm-up on a small clip and is reported apart. Embree (the embreex wheel) builds
 and traces two of the frames in the same run; its time per frame times the frame count is what the ratio compares.
---mode chooses endless or solid meshes. With both, the two are measured one after the other and the ratio of their times
-is reported; peak memory then counts what ran before. Embree traces endless meshes only.
+--mode chooses endless or solid meshes. With both (the default on a GPU), the two are measured one after the other and
+the ratio of their times is reported; peak memory on the CPU then counts what ran before. Embree traces endless meshes
+only. On a GPU a clip full of edges is measured besides.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import numpy as np
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import FrameRenderer, render_guides
 from ex4d.raster import Camera, get_rasterizer
-from ex4d.types import Clip, Float32, Guides, Intrinsics, MeshOptions, RasterOptions, Trajectory
+from ex4d.types import Clip, Float32, Guides, Intrinsics, MeshOptions, OccluderMode, Trajectory
 
 NEAR = 2.5  # depth of the nearest thing in the synthetic clip, and about the radius of the move
 
@@ -174,7 +175,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     if args.mode != "both":
-        return measure_mode(args, MeshOptions(mode=args.mode))
+        return measure_mode(args, MeshOptions(mode=args.mode or "endless"))
     endless, solid = measure_mode(args, MeshOptions(mode="endless")), measure_mode(args, MeshOptions(mode="solid"))
     return {"endless": endless, "solid": solid, "solid_takes_times": solid["total_s"] / endless["total_s"]}
 
@@ -239,34 +240,67 @@ def measure_gpu(args: argparse.Namespace) -> int:
         n for n in names if n not in GPU_RASTERIZERS or "error" not in report.section(f"load/{n}", lambda n=n: load(n))
     ]
     devices = [n for n in usable if n in GPU_RASTERIZERS]
+    modes: list[OccluderMode] = ["endless", "solid"] if args.mode in (None, "both") else [args.mode]
+    for n, (height, width) in enumerate((int(h), int(w)) for h, w in sizes):
+        clip = synthetic_clip(args.frames, height, width)
+        for name in devices:
+            title = f"{height}x{width}"
+            gpu.both_modes(report, title, clip, arc(clip, args.degrees), name, args.gpu_repeat, modes)
+        if n == 0:
+            agreements(args, report, devices, modes)
+            leaves(args, report, devices, modes)
     if args.golden is not None:
         for name in [*devices, "cpu"]:
             for antialias in (False, True) if name == "nvdiffrast" else (False,):
                 title = f"golden/{name}{'+antialias' if antialias else ''}"
                 report.section(title, lambda n=name, a=antialias: gpu.golden(args.golden, n, a))
-    for seed in range(3):
-        clip = synthetic_clip(4, 256, 320, seed)
-        report.section(
-            f"agreement/seed {seed}",
-            lambda c=clip: gpu.agreement(DWMesh(c), arc(c, args.degrees), [*devices, "cpu"]),
-        )
-    for height, width in ((int(h), int(w)) for h, w in sizes):
-        clip = synthetic_clip(args.frames, height, width)
-        mesh, trajectory = DWMesh(clip), arc(clip, args.degrees)
-        for name in devices:
-            report.section(
-                f"{height}x{width}/{name}",
-                lambda m=mesh, t=trajectory, n=name: gpu.measure_size(m, t, n, RasterOptions(), args.gpu_repeat),
-            )
-        if args.upstream is not None and height * width <= 1024 * 1024:
+    for height, width in ((int(h), int(w)) for h, w in sizes if args.upstream is not None):
+        if height * width <= 1024 * 1024:
             report.section(
                 f"{height}x{width}/published",
-                lambda c=clip: gpu.published(args.upstream, c, devices, args.gpu_repeat),
+                lambda h=height, w=width: gpu.published(
+                    args.upstream, synthetic_clip(args.frames, h, w), devices, args.gpu_repeat
+                ),
             )
     if args.tune and "triton" in devices:
         clip = synthetic_clip(args.frames, 512, 512)
         report.section("tuning/512x512", lambda: gpu.tuning(DWMesh(clip), arc(clip, args.degrees), args.gpu_repeat))
     return 1 if report.failed else 0
+
+
+def agreements(args: argparse.Namespace, report: Any, devices: list[str], modes: list[OccluderMode]) -> None:
+    """How well the rasterizers' pictures agree, of several scenes in each mode."""
+    import guides_gpu as gpu
+    from guides_solid import foliage_clip
+
+    for mode in modes:
+        clips = {f"seed {seed}": synthetic_clip(4, 256, 320, seed) for seed in range(3)}
+        if mode == "solid":
+            clips["foliage"] = foliage_clip(4, 256, 320)
+        for title, clip in clips.items():
+            report.section(
+                f"agreement/{'solid/' if mode == 'solid' else ''}{title}",
+                lambda c=clip, o=MeshOptions(mode=mode): gpu.agreement(
+                    DWMesh(c, o), arc(c, args.degrees), [*devices, "cpu"]
+                ),
+            )
+
+
+def leaves(args: argparse.Namespace, report: Any, devices: list[str], modes: list[OccluderMode]) -> None:
+    """A clip full of edges; with --kernels, what takes how long on the device."""
+    import guides_gpu as gpu
+    from guides_solid import SOLID, foliage_clip, kernel_times
+
+    clips = {"512x512": synthetic_clip(args.frames, 512, 512), "foliage 512x512": foliage_clip(args.frames, 512, 512)}
+    for name in devices:
+        clip = clips["foliage 512x512"]
+        gpu.both_modes(report, "foliage 512x512", clip, arc(clip, args.degrees), name, args.gpu_repeat, modes)
+    for title, clip in clips.items() if args.kernels else ():
+        for name in devices:
+            report.section(
+                f"kernels/{title}/{name}/solid",
+                lambda c=clip, n=name: kernel_times(DWMesh(c, SOLID), arc(c, args.degrees), n),
+            )
 
 
 def load(name: str) -> dict[str, float]:
@@ -279,10 +313,15 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=49)
     parser.add_argument("--degrees", type=float, default=60.0, help="length of the camera's arc")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--mode", choices=("endless", "solid", "both"), default="endless", help="meshes; on the CPU")
+    parser.add_argument(
+        "--mode", choices=("endless", "solid", "both"), help="meshes; by default endless on the CPU, both on a GPU"
+    )
     parser.add_argument("--rasterizer", default="cpu", help="one or more of cpu, nvdiffrast, triton, with commas")
     parser.add_argument("--sizes", default="512x512,576x1024,1152x2048", help="HEIGHTxWIDTH, ..., for GPU rasterizers")
     parser.add_argument("--gpu-repeat", type=int, default=20, help="timed calls on the GPU; the median counts")
+    parser.add_argument(
+        "--kernels", action="store_true", help="also the time of each kernel on the GPU, of solid meshes"
+    )
     parser.add_argument("--tune", action="store_true", help="also time other settings of our GPU rasterizer")
     parser.add_argument("--upstream", type=Path, metavar="PATH", help="a checkout of EX-4D, to time its own loop")
     parser.add_argument(
@@ -293,8 +332,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="also write the JSON here")
     args = parser.parse_args()
     if args.rasterizer != "cpu" and args.rasterizer != "oracle":
-        if args.mode != "endless":
-            parser.error(f"--mode {args.mode} is measured on the CPU only; leave --rasterizer out.")
         sys.exit(measure_gpu(args))
     text = json.dumps(measure(args), indent=2)
     print(text)

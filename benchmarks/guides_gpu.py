@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from guides_solid import building
 
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import render_guides, source_frames
 from ex4d.raster.gpu.batch import CameraBatch
 from ex4d.raster.gpu.guides import GpuGuideRenderer
 from ex4d.trajectory import near_depth_of, poses_from_view, preset
-from ex4d.types import Clip, Intrinsics, MeshOptions, RasterOptions, Trajectory
+from ex4d.types import Clip, Intrinsics, MeshOptions, OccluderMode, RasterOptions, Trajectory
 
 
 class Report:
@@ -110,6 +111,10 @@ def measure_size(
     result["taken_from_device_gib"] = (free_before - torch.cuda.mem_get_info()[0]) / 2**30  # nvdiffrast's own too
     result["coverage"] = float(guides.mask.float().mean())
     result["stages"] = stages(renderer, trajectory, options, repeat)
+    if result["frames_per_batch"] > 16:
+        result["clip_16_at_once"] = milliseconds(
+            lambda: renderer.render(trajectory, options=options, frames_per_batch=16), repeat
+        )
     result["from_host_arrays"] = milliseconds(
         lambda: GpuGuideRenderer(mesh, rasterizer).render(trajectory, options=options), 3
     )
@@ -144,6 +149,8 @@ def stages(renderer: GpuGuideRenderer, trajectory: Trajectory, options: RasterOp
         both = list(zip(ranges, hidden, strict=True))
         result["colours"] = milliseconds(lambda: [surfaces.colors(times[a:b], o) for (a, b), o in both], repeat)
         del lifted, hidden, pairs, both
+    elif surfaces.solid is not None:
+        result.update(building(surfaces.solid, [times[a:b] for a, b in ranges], milliseconds, repeat))
     raster = renderer.rasterizer
 
     def draw() -> None:
@@ -195,6 +202,23 @@ def tuning(mesh: DWMesh, trajectory: Trajectory, repeat: int) -> dict[str, float
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
+
+
+def both_modes(
+    report: Report, title: str, clip: Clip, trajectory: Trajectory, name: str, repeat: int, modes: list[OccluderMode]
+) -> None:
+    """Endless and solid meshes of one clip, and the ratio of their times."""
+    clip_ms: dict[str, float] = {}
+    for mode in modes:
+
+        def measure(options: MeshOptions = MeshOptions(mode=mode)) -> dict[str, Any]:
+            result = measure_size(DWMesh(clip, options), trajectory, name, RasterOptions(), repeat)
+            clip_ms[options.mode] = result["clip"]["median_ms"]
+            if len(clip_ms) == 2:
+                result["times_endless"] = clip_ms["solid"] / clip_ms["endless"]
+            return result
+
+        report.section(f"{title}/{name}{'/solid' if mode == 'solid' else ''}", measure)
 
 
 def agreement(mesh: DWMesh, trajectory: Trajectory, names: list[str]) -> dict[str, Any]:

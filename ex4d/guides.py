@@ -15,7 +15,7 @@ from ex4d.errors import RasterError, SettingError, TrajectoryError
 from ex4d.objects import GuideObject, check_objects, with_objects
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.raster import Camera, Rasterizer, Surface, get_rasterizer
-from ex4d.raster.bands import Bands, Split
+from ex4d.raster.bands import Bands
 from ex4d.raster.cpu import CpuRasterizer
 from ex4d.raster.gpu import GPU_RASTERIZERS
 from ex4d.types import Bool, Guides, Int32, RasterOptions, Trajectory, UInt8
@@ -24,8 +24,6 @@ OnGuide = Callable[[int, UInt8, Bool], None]
 """Called with (output frame, colour [H, W, 3], mask [H, W]), in order, from the caller's thread."""
 
 STAGE = "guides"
-ROWS_PER_CHECK = 192
-"""A frame asks ``cancel`` this often, for sizes and scenes where a frame takes long; more bands cost time."""
 
 
 def render_guides(
@@ -82,7 +80,7 @@ def render_guides(
             guides.colour[0], guides.mask[0] = mesh.clip.frames[times[0]], True
             return
         if not hasattr(own, "rasterizer"):
-            own.rasterizer = get_rasterizer(rasterizer, _checking(cancel))
+            own.rasterizer = get_rasterizer(rasterizer, lambda: check(cancel))
         drawn: Rasterizer = own.rasterizer
         camera = Camera.of(trajectory, i)
         surface = with_objects(mesh.surface(int(times[i])), objects, i, camera)
@@ -119,11 +117,17 @@ class FrameRenderer:
         self._rasterizer = CpuRasterizer(self._bands)
         self._held: tuple[int, Surface] | None = None
 
-    def render(self, t: int, camera: Camera) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
-        """Colour and mask of source frame ``t`` as ``camera`` sees it. Raises SettingError for a frame not there."""
+    def render(
+        self, t: int, camera: Camera, objects: Sequence[GuideObject] = (), *, index: int = 0
+    ) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
+        """Colour and mask of source frame ``t`` as ``camera`` sees it, with ``objects`` as in output frame ``index``.
+
+        Raises SettingError for a frame not there.
+        """
         if self._held is None or self._held[0] != t:
             self._held = t, self._mesh.surface(t, self._bands)
-        return self._rasterizer.draw(self._held[1], camera, self._options)
+        surface = with_objects(self._held[1], objects, index, camera)
+        return self._rasterizer.draw(surface, camera, self._options)
 
     def close(self) -> None:
         """End the threads, unless they were borrowed."""
@@ -166,17 +170,6 @@ def thread_count(threads: int | None = None) -> int:
     if threads < 1:
         raise SettingError(f"At least one thread is needed, got {threads}.")
     return threads
-
-
-def _checking(cancel: CancelToken | None) -> Split:
-    """A split that works in the calling thread and asks ``cancel`` between bands of rows."""
-
-    def split(count: int, work: Callable[[int, int], None]) -> None:
-        for first in range(0, count, ROWS_PER_CHECK):
-            check(cancel)
-            work(first, min(first + ROWS_PER_CHECK, count))
-
-    return split
 
 
 def _in_order(work: Callable[[int], None], count: int, workers: int, cancel: CancelToken | None) -> Iterator[int]:

@@ -102,6 +102,9 @@ class Clip:
     depth_source: str = "file"
     """Where the depth came from: "file" or an estimator's name."""
     depth_licence: str = ""
+    world_from_camera: Float64 | None = None
+    """[T, 4, 4] rigid poses of the source camera, where its motion is known, in the depth's unit. Moves are relative to
+    the source camera of the same moment in any case; this is for what joins several frames."""
 
     def __post_init__(self) -> None:
         f, d = self.frames, self.depth
@@ -118,6 +121,14 @@ class Clip:
                 f"Intrinsics are for {self.intrinsics.width}x{self.intrinsics.height}, "
                 f"frames are {f.shape[2]}x{f.shape[1]}."
             )
+
+        if self.world_from_camera is not None:
+            if len(self.world_from_camera) != len(f):
+                raise TrajectoryError(
+                    f"The source camera has {len(self.world_from_camera)} poses but the clip {len(f)} frames; "
+                    "give the camera of exactly these frames."
+                )
+            _check_rigid(self.world_from_camera)
 
     @property
     def num_frames(self) -> int:
@@ -173,7 +184,8 @@ class MeshOptions:
     """Whether a solid mesh first steadies the depth of what does not change before a camera that stands still: "auto"
     looks at the clip; depth that does not waver is left alone."""
     other_frames: bool = False
-    """Whether a solid mesh shows, behind what is nearer, the background that other frames of a still camera saw."""
+    """Whether a solid mesh shows, behind what is nearer, the background that other frames saw: of a still camera, or of
+    one whose motion the clip knows (``Clip.world_from_camera``)."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("endless", "solid"):
@@ -251,15 +263,7 @@ class Trajectory:
             raise TrajectoryError(
                 f"Focal lengths must be positive pixels; frame {i} has fx, fy = {k[i, 0]}, {k[i, 1]}."
             )
-        r = w[:, :3, :3]
-        error = np.abs(r @ r.transpose(0, 2, 1) - np.eye(3)).reshape(n, -1).max(axis=1)
-        wrong = (error > 1e-3) | (np.linalg.det(r) < 0) | (np.abs(w[:, 3] - [0, 0, 0, 1]).max(axis=1) > 1e-6)
-        if wrong.any():
-            i = int(np.argmax(wrong))
-            raise TrajectoryError(
-                f"The camera matrix of frame {i} is not rigid (deviation {error[i]:.3g}); only rotation and "
-                "translation are allowed: remove scale, shear or mirroring."
-            )
+        _check_rigid(w)
 
     def __len__(self) -> int:
         return len(self.world_from_camera)
@@ -273,6 +277,22 @@ class Trajectory:
         """Intrinsics of output frame ``i``."""
         fx, fy, cx, cy = (float(v) for v in self.intrinsics[i])
         return Intrinsics(fx, fy, cx, cy, self.width, self.height)
+
+
+def _check_rigid(poses: Float64) -> None:  # [N, 4, 4]
+    """Raise TrajectoryError, naming the frame, for poses that do more than rotate and translate."""
+    if poses.ndim != 3 or poses.shape[1:] != (4, 4):
+        raise TrajectoryError(f"Camera poses must be [N, 4, 4], got {poses.shape}.")
+    r = poses[:, :3, :3]
+    error = np.abs(r @ r.transpose(0, 2, 1) - np.eye(3)).reshape(len(poses), -1).max(axis=1)
+    last_row = np.abs(poses[:, 3] - [0, 0, 0, 1]).max(axis=1)
+    right = (error <= 1e-3) & (np.linalg.det(r) > 0) & (last_row <= 1e-6) & np.isfinite(poses).all(axis=(1, 2))
+    if not right.all():
+        i = int(np.argmin(right))
+        raise TrajectoryError(
+            f"The camera matrix of frame {i} is not rigid (deviation {error[i]:.3g}); only rotation and "
+            "translation are allowed: remove scale, shear or mirroring."
+        )
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@
 #
 # Builds nvdiffrast from its source if a folder is given (non-commercial licence), installs missing Python packages from
 # a folder of wheels, runs the tests marked gpu of tests/geometry, then benchmarks/guides.py. Results: tests.log,
-# guides_gpu.json. TUNE=1 also tries settings of our rasterizer, TEST_SECONDS limits the tests (220). Ends with the
-# tests' status if they failed, else with the benchmark's.
+# guides_gpu.json. TUNE=1 also tries settings of our rasterizer, KERNELS=1 lists each kernel's time; TESTS names the test
+# files (tests/geometry; tests/geometry/test_gpu_solid.py for those of solid meshes alone), TEST_SECONDS limits them
+# (220), and BENCH_SECONDS the benchmark (600), which keeps what it has measured by then. Ends with the tests' status if
+# they failed, else with the benchmark's.
 set -uo pipefail
 out=${1:?usage: device_guides.sh OUTPUT_DIR [NVDIFFRAST_SOURCE] [UPSTREAM_CHECKOUT] [WHEELS_DIR]}
 nvdiffrast=${2:-} upstream=${3:-} wheels=${4:-}
@@ -23,10 +25,11 @@ if [ -n "$nvdiffrast" ]; then
     >"$out/nvdiffrast_build.log" 2>&1 || { echo "nvdiffrast did not build; see nvdiffrast_build.log"; tail -5 "$out/nvdiffrast_build.log"; }
 fi
 # Versions there are not ours, so their deprecation warnings are no errors.
-timeout "${TEST_SECONDS:-220}" python3 -m pytest -m gpu tests/geometry -o filterwarnings=default -p no:cacheprovider -q 2>&1 | tee "$out/tests.log" | tail -60
+# shellcheck disable=SC2086 # TESTS may name several files
+timeout "${TEST_SECONDS:-220}" python3 -m pytest -m gpu ${TESTS:-tests/geometry} -o filterwarnings=default -p no:cacheprovider -q 2>&1 | tee "$out/tests.log" | tail -60
 status=${PIPESTATUS[0]}
 golden=${EX4D_GOLDEN_DIR:-tests/golden}/recon
-python3 benchmarks/guides.py --rasterizer triton,nvdiffrast ${TUNE:+--tune} --golden "$golden" ${upstream:+--upstream "$upstream"} --output "$out/guides_gpu.json"
+timeout "${BENCH_SECONDS:-600}" python3 benchmarks/guides.py --rasterizer triton,nvdiffrast ${TUNE:+--tune} ${KERNELS:+--kernels} --golden "$golden" ${upstream:+--upstream "$upstream"} --output "$out/guides_gpu.json"
 bench=$?
 [ "$status" -ne 0 ] && exit "$status"
 exit "$bench"

@@ -93,6 +93,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int)
     parser.add_argument("--samples", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--noise", type=int, default=0, help="what Cycles' own noise is drawn from (default 0)")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
@@ -100,7 +101,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     chosen = {k: getattr(args, k) or v for k, v in SETS[args.set].items()}
-    quality = render.Quality(samples=chosen["samples"], threads=args.threads)
+    quality = render.Quality(samples=chosen["samples"], threads=args.threads, seed=args.noise)
     for name in chosen["scenes"]:
         folder = args.out / f"{name}_{args.seed}"
         if (folder / SCENE_FILE).exists():

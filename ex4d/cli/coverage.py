@@ -57,7 +57,9 @@ def coverage(
     border_depth: opt.BorderDepth = None,
     mode: opt.Mode = None,
     thickness: opt.Thickness = None,
+    thickness_map: opt.ThicknessMap = None,
     other_frames: opt.OtherFrames = False,
+    source_camera: opt.SourceCamera = None,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -70,7 +72,7 @@ def coverage(
     options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
         border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth, lens_from,
-        other_frames,
+        other_frames, thickness_map, source_camera,
     )  # fmt: skip
     if not 0 <= low <= 1:
         raise SettingError(f"--low is a share between 0 and 1, got {low:g}.")

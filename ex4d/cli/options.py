@@ -154,12 +154,30 @@ Thickness = Annotated[
         rich_help_panel=_CAMERA,
     ),
 ]
+ThicknessMap = Annotated[
+    Path | None,
+    typer.Option(
+        "--thickness_map",
+        help="Thickness per pixel in the depth's unit, NaN where --thickness decides: .npy, or .npz with the key "
+        "'thickness', of height x width for all frames or frames x height x width.",
+        rich_help_panel=_CAMERA,
+    ),
+]
 OtherFrames = Annotated[
     bool,
     typer.Option(
         "--other_frames",
-        help="Where the camera stands still: show behind what moves the background that other frames saw. Its shadows "
-        "are those of other moments. Off by default.",
+        help="Show behind things the background that other frames saw, where the camera stands still or "
+        "--source_camera says how it moves. Shadows there are those of other moments. Off by default.",
+        rich_help_panel=_CAMERA,
+    ),
+]
+SourceCamera = Annotated[
+    Path | None,
+    typer.Option(
+        "--source_camera",
+        help="How the camera that filmed the clip moved, for --other_frames: a camera file as --cam takes it, with one "
+        "pose per frame in the depth's unit. The new camera's move stays relative to it.",
         rich_help_panel=_CAMERA,
     ),
 ]

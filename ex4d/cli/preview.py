@@ -55,7 +55,9 @@ def preview(
     border_depth: opt.BorderDepth = None,
     mode: opt.Mode = None,
     thickness: opt.Thickness = None,
+    thickness_map: opt.ThicknessMap = None,
     other_frames: opt.OtherFrames = False,
+    source_camera: opt.SourceCamera = None,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -70,7 +72,7 @@ def preview(
     options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
         border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth, lens_from,
-        other_frames,
+        other_frames, thickness_map, source_camera,
     )  # fmt: skip
     options.check()
     parsed = parse_settings(get_engine("preview").info(), settings or [])

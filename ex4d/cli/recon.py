@@ -69,7 +69,9 @@ def recon(
     border_depth: opt.BorderDepth = None,
     mode: opt.Mode = None,
     thickness: opt.Thickness = None,
+    thickness_map: opt.ThicknessMap = None,
     other_frames: opt.OtherFrames = False,
+    source_camera: opt.SourceCamera = None,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -82,7 +84,7 @@ def recon(
     shot_options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
         border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth, lens_from,
-        other_frames,
+        other_frames, thickness_map, source_camera,
     )  # fmt: skip
     shot_options.check()
     with cancel_on_signals() as cancel, staged_folder(output_dir) as staging:

@@ -82,7 +82,9 @@ def run(
     border_depth: opt.BorderDepth = None,
     mode: opt.Mode = None,
     thickness: opt.Thickness = None,
+    thickness_map: opt.ThicknessMap = None,
     other_frames: opt.OtherFrames = False,
+    source_camera: opt.SourceCamera = None,
     num_frames: opt.NumFrames = None,
     fps: opt.Fps = None,
     fill_invalid: opt.FillInvalid = False,
@@ -98,7 +100,7 @@ def run(
     options = ShotOptions(
         input_video, depth, cam, depth_scale, depth_channel, num_frames, fps, fill_invalid, amount, fov, focal,
         border_depth, parity, mode, thickness, estimator, tuple(depth_set or ()), save_depth, lens_from,
-        other_frames,
+        other_frames, thickness_map, source_camera,
     )  # fmt: skip
     options.check()
     eyes = _stereo(stereo, convergence)
@@ -162,9 +164,11 @@ def _fingerprint(options: ShotOptions, rest: dict[str, Any]) -> str:
     import ex4d
 
     digest = hashlib.sha256()
-    stated = {k: v for k, v in asdict(options).items() if k not in ("input_video", "depth", "lens_from", "save_depth")}
+    files = ("input_video", "depth", "lens_from", "save_depth", "thickness_map", "source_camera")
+    stated = {k: v for k, v in asdict(options).items() if k not in files}
     digest.update(json.dumps([ex4d.__version__, stated, rest], sort_keys=True, default=str).encode())
-    for path in (options.input_video, options.depth, options.camera_file, options.lens_from):
+    read = (options.input_video, options.depth, options.camera_file, options.lens_from)
+    for path in (*read, options.thickness_map, options.source_camera):
         for file in _files(path):
             digest.update(f"{file.name}:{file.stat().st_size}".encode())
             with file.open("rb") as opened:
@@ -201,11 +205,10 @@ def _draw(
     cancel: CancelToken,
 ) -> list[RenderedShot]:
     """The shot, and the right eye's if there is one, with guides from an interrupted run where they are at hand."""
-    from ex4d.dwmesh import DWMesh
     from ex4d.generate.stereo import right_eye
 
     clip = options.load(on_progress=on_progress, cancel=cancel)
-    mesh = DWMesh(clip, options.mesh_options())
+    mesh = options.mesh(clip)
     moves = [options.trajectory(clip)]
     if eyes is not None:
         moves.append(right_eye(moves[0], baseline=eyes.baseline, convergence=eyes.convergence))

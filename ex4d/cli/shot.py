@@ -48,6 +48,8 @@ class ShotOptions:
     save_depth: Path | None = None
     lens_from: Path | None = None
     other_frames: bool = False
+    thickness_map: Path | None = None
+    source_camera: Path | None = None
 
     @property
     def camera_file(self) -> Path | None:
@@ -77,9 +79,11 @@ class ShotOptions:
         self._check_numbers()
         self._check_camera()
         self.mesh_options()
+        self._check_source_camera()
         self._check_depth()
         files = ((self.input_video, ClipError, "video"), (self.depth, DepthError, "depth"))
-        for path, error, what in (*files, (self.lens_from, ClipError, "lens")):
+        known = ((self.lens_from, ClipError, "lens"), (self.thickness_map, ClipError, "thickness map"))
+        for path, error, what in (*files, *known):
             if path is not None and not path.exists():
                 raise error(f"There is no file or folder {path}; check the path of the {what}.")
 
@@ -90,8 +94,12 @@ class ShotOptions:
             raise SettingError(
                 "--parity fixes the focal length and the border; drop --fov, --focal, --lens_from and --border_depth."
             )
-        if self.parity and (self.mode not in (None, "endless") or self.thickness is not None or self.other_frames):
-            raise SettingError("--parity is the published endless mesh; drop --mode, --thickness and --other_frames.")
+        solid = (self.thickness, self.thickness_map, self.source_camera) != (None,) * 3 or self.other_frames
+        if self.parity and (self.mode not in (None, "endless") or solid):
+            raise SettingError(
+                "--parity is the published endless mesh; drop --mode, --thickness, --thickness_map, --other_frames and "
+                "--source_camera."
+            )
         if self.fov is not None and not 0 < self.fov < 180:
             raise SettingError(f"--fov must lie between 0 and 180 degrees, got {self.fov:g}.")
         for name, value in (("--focal", self.focal), ("--depth_scale", self.depth_scale), ("--fps", self.fps)):
@@ -133,6 +141,12 @@ class ShotOptions:
                 f"got {self.amount:g}."
             )
 
+    def _check_source_camera(self) -> None:
+        from ex4d.trajectory import load_camera
+
+        if self.source_camera is not None:
+            load_camera(self.source_camera)
+
     def mesh_options(self) -> MeshOptions:
         """How the mesh is built. Raises SettingError."""
         from ex4d.types import MeshOptions
@@ -142,6 +156,10 @@ class ShotOptions:
         given: dict[str, Any] = {"mode": self.mode or DEFAULT_MODE, "border_depth": self.border_depth}
         if self.other_frames and given["mode"] != "solid":
             raise SettingError("--other_frames belongs to solid occluders; drop --mode endless or --other_frames.")
+        if self.source_camera is not None and not self.other_frames:
+            raise SettingError("--source_camera is for --other_frames; give both or neither.")
+        if self.thickness_map is not None and given["mode"] != "solid":
+            raise SettingError("--thickness_map belongs to solid occluders; drop --mode endless or --thickness_map.")
         given["other_frames"] = self.other_frames
         options = MeshOptions(**{name: value for name, value in given.items() if value is not None})
         if self.thickness is None:
@@ -185,9 +203,25 @@ class ShotOptions:
             clip = loaded.clip
             if loaded.filled.count:
                 note(f"Filled depth in {loaded.filled.describe()}.")
+        if self.source_camera is not None:
+            from ex4d.clip import with_source_camera
+            from ex4d.trajectory import load_camera
+
+            camera = load_camera(self.source_camera, size=(clip.width, clip.height))
+            clip = with_source_camera(clip, camera, longer=self.num_frames is not None)
         _say_sources(clip)
         _warn_if_behind_border(clip, self.mesh_options().border_depth)
         return clip
+
+    def mesh(self, clip: Clip) -> DWMesh:
+        """The mesh of ``clip`` with these options. Raises DepthError, ShapeError, SettingError, InputError."""
+        from ex4d.clip import read_thickness_map
+        from ex4d.dwmesh import DWMesh
+
+        painted = read_thickness_map(self.thickness_map) if self.thickness_map is not None else None
+        if painted is not None and painted.ndim == 3 and self.num_frames is not None:
+            painted = painted[: clip.num_frames]
+        return DWMesh(clip, self.mesh_options(), thickness_map=painted)
 
     def _lens(self) -> Intrinsics | None:
         """What --lens_from says, for the clip's size."""
@@ -252,11 +286,9 @@ def render_shot(
     cancel: CancelToken,
 ) -> RenderedShot:
     """Load, build, render for an engine with these ``settings``; warn about frames that show nothing."""
-    from ex4d.dwmesh import DWMesh
-
     clip = options.load(on_progress=on_progress, cancel=cancel)
     trajectory = options.trajectory(clip)
-    mesh = DWMesh(clip, options.mesh_options())
+    mesh = options.mesh(clip)
     return draw_shot(options, mesh, trajectory, settings=settings, on_progress=on_progress, cancel=cancel)
 
 

@@ -2,6 +2,7 @@
 
 from ex4d.clip.depth import read_depth
 from ex4d.clip.invalid import InvalidDepth, fill_invalid, find_invalid, require_valid
+from ex4d.clip.known import read_thickness_map, with_source_camera
 from ex4d.clip.load import LoadedClip, check_depth_fits, load_clip, load_clip_with_report
 from ex4d.clip.video import DEFAULT_FPS, VideoInfo, open_video, read_video
 from ex4d.clip.writing import video_writer, write_video
@@ -18,8 +19,10 @@ __all__ = [
     "load_clip_with_report",
     "open_video",
     "read_depth",
+    "read_thickness_map",
     "read_video",
     "require_valid",
     "video_writer",
+    "with_source_camera",
     "write_video",
 ]

@@ -1,9 +1,11 @@
-"""What other frames show behind a moving thing: a layer of the background, kept from a camera that stands still.
+"""What other frames show behind a thing: a layer of the background, of a camera that stands still or whose motion is
+known (then :mod:`ex4d.dwmesh.moving_backdrop` says what a frame's layer is).
 
-Each pixel's background is the farthest surface that at least two frames show there, alike in depth and colour; the
-layer holds the median of these frames. Where a frame has something nearer, the layer joins its solid mesh as a
-further, visible sheet: it fills what is hidden in this one frame. It is not the moment's own truth: shadows and
-reflections of what stands before it are those of other moments, and what moved there meanwhile is not seen.
+Before a camera that stands still each pixel's background is the farthest surface that at least two frames show there,
+alike in depth and colour; the layer holds the median of these frames. Where a frame has something nearer, the layer
+joins its solid mesh as a further, visible sheet: it fills what is hidden in this one frame. It is not the moment's own
+truth: shadows and reflections of what stands before it are those of other moments, and what moved there meanwhile is
+not seen.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 from numba import njit
 
 from ex4d.dwmesh.edges import cut_rows, quad_cuts
+from ex4d.dwmesh.moving_backdrop import Layer, MovingBackdrop, moves
 from ex4d.dwmesh.still import unchanged_share
 from ex4d.errors import SettingError
 from ex4d.types import Bool, Clip, Float32, Float64, Int32, UInt8
@@ -41,7 +44,8 @@ class Sheet(NamedTuple):
 class Backdrop:
     """The background layer of one clip. Safe to use from several threads.
 
-    Raises SettingError for a single frame or a camera that moves: a clip does not say where its camera was.
+    Raises SettingError for a single frame, for a camera that moves unless the clip says how
+    (``Clip.world_from_camera``), and for a motion that the frames contradict.
     """
 
     def __init__(
@@ -51,36 +55,42 @@ class Backdrop:
         rays: tuple[Float32, Float32],  # [W], [H] x and y of each pixel at depth 1
         limits: tuple[float, Float64],  # jump and steepness [2] that make an edge, as for the mesh
     ) -> None:
+        self._clip, self._depth_of, self._rays, self._limits = clip, depth_of, rays, limits
+        self._moving = MovingBackdrop(clip, depth_of, rays) if moves(clip.world_from_camera) else None
+        if self._moving is None:
+            self._still = self._seen_all_the_time()
+
+    def _seen_all_the_time(self) -> Layer:
+        """The layer of a camera that stands still, the same for all frames; depth 0 where nothing is known."""
+        clip = self._clip
         share = unchanged_share(clip.frames)
         if share < LEAST_STILL:
             raise SettingError(
                 f"Other frames can only fill in for a camera that stands still; here {share:.0%} of what is textured "
-                "stays in place. Turn other_frames off."
+                "stays in place. Say how the camera moves (--source_camera), or turn other_frames off."
             )
         count = min(clip.num_frames, MOST_FRAMES)
         chosen = sorted({round(i) for i in np.linspace(0, clip.num_frames - 1, count)})
-        self._clip, self._depth_of, self._rays, self._limits = clip, depth_of, rays, limits
         shape = clip.depth.shape[1:]
-        self.depth, self.colour = np.zeros(shape, np.float32), np.zeros((*shape, 3), np.uint8)
-        depths = np.stack([depth_of(k) for k in chosen])
-        _accumulate(clip.frames[chosen], depths, SAME_DEPTH, SAME_COLOUR, self.depth, self.colour)
+        layer = Layer(np.zeros(shape, np.float32), np.zeros((*shape, 3), np.uint8))
+        depths = np.stack([self._depth_of(k) for k in chosen])
+        _accumulate(clip.frames[chosen], depths, SAME_DEPTH, SAME_COLOUR, layer.depth, layer.colour)
+        return layer
 
-    def hidden(self, t: int) -> Bool:  # [H, W]
-        """Where frame ``t`` has something nearer than the layer, three pixels wide or near such a place.
+    def layer(self, t: int) -> Layer:
+        """What is known of the background of frame ``t``; depth 0, or that of its own surface, where nothing is."""
+        return self._still if self._moving is None else self._moving.layer(t)
 
-        Outlines that shift by a part of a pixel from frame to frame hide nothing.
-        """
-        nearer = (self.depth > 0) & (self._depth_of(t) < (1 - SAME_DEPTH) * self.depth)
-        window = np.ones((3, 3), np.uint8)
-        wide = cv2.morphologyEx(nearer.astype(np.uint8), cv2.MORPH_OPEN, window)
-        return nearer & (cv2.dilate(wide, window) > 0)
+    def behind(self, t: int) -> tuple[Bool, Sheet]:  # [H, W]
+        """Where frame ``t`` hides its layer, and the layer there as a sheet."""
+        layer, own = self.layer(t), self._depth_of(t)
+        hidden = _hidden(layer, own)
+        return hidden, self._sheet(t, layer, own, hidden)
 
-    def sheet(self, t: int) -> Sheet:
-        """The layer where it is hidden in frame ``t``, up to the pixels beside it that show the background."""
-        own = self._depth_of(t)
-        hidden = self.hidden(t)
-        shown = (self.depth > 0) & ~hidden & (own < (1 + SAME_DEPTH) * self.depth)
-        depth = np.where(hidden, self.depth, own)
+    def _sheet(self, t: int, layer: Layer, own: Float32, hidden: Bool) -> Sheet:
+        """The layer where it is hidden, up to the pixels beside it that show the background."""
+        shown = (layer.depth > 0) & ~hidden & (own < (1 + SAME_DEPTH) * layer.depth)
+        depth = np.where(hidden, layer.depth, own)
         known = hidden | shown
         whole = known[:-1, :-1] & known[:-1, 1:] & known[1:, :-1] & known[1:, 1:]
         some = hidden[:-1, :-1] | hidden[:-1, 1:] | hidden[1:, :-1] | hidden[1:, 1:]
@@ -95,7 +105,7 @@ class Backdrop:
         vertices = np.stack([x[used % width] * z, y[used // width] * z, z], axis=1).astype(np.float32)
         colors = np.full((len(used), 4), 255, np.uint8)
         frame = self._clip.frames[t].reshape(-1, 3)
-        colors[:, :3] = np.where(hidden.reshape(-1, 1)[used], self.colour.reshape(-1, 3)[used], frame[used])
+        colors[:, :3] = np.where(hidden.reshape(-1, 1)[used], layer.colour.reshape(-1, 3)[used], frame[used])
         return Sheet(vertices, colors, faces.reshape(-1, 3).astype(np.int32))
 
     def _cut(self, depth: Float32) -> Bool:  # [H - 1, W - 1]
@@ -108,6 +118,17 @@ class Backdrop:
         cut_rows(inverse, jump, float(steep[0]), float(steep[1]), 0, height + 2, cuts)
         quad_cuts(cuts, 0, height + 1, quads)
         return quads[1:-1, 1:-1] != 0
+
+
+def _hidden(layer: Layer, own: Float32) -> Bool:  # [H, W]
+    """Where a frame has something nearer than its layer, three pixels wide or near such a place.
+
+    Outlines that shift by a part of a pixel from frame to frame hide nothing.
+    """
+    nearer = (layer.depth > 0) & (own < (1 - SAME_DEPTH) * layer.depth)
+    window = np.ones((3, 3), np.uint8)
+    wide = cv2.morphologyEx(nearer.astype(np.uint8), cv2.MORPH_OPEN, window)
+    return nearer & (cv2.dilate(wide, window) > 0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

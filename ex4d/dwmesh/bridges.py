@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT
+from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT, SKIP, any_bits
 from ex4d.dwmesh.walls import LEAST_END
 from ex4d.types import Float32, Float64, Int32, Int64, UInt8
 
@@ -31,7 +31,7 @@ def count_row_cuts(cuts: UInt8, first: int, last: int, counts: Int64) -> None:
         counts[j] = n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _strip(
     j: int, x0: float, w0: float, x1: float, w1: float, rays: Float64, v: int, f: int, vertices: Float32, faces: Int32
 ) -> None:
@@ -46,7 +46,7 @@ def _strip(
     faces[f + 1, 0], faces[f + 1, 1], faces[f + 1, 2] = v + 2, v + 1, v + 3
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _slope(row: Float32, cuts: UInt8, i: int, side: int) -> float:  # row, cuts [W]
     """Step of inverse depth per column towards ``side``, just inside an end at ``i``; 0 at a lone pixel."""
     k = i - side
@@ -77,7 +77,7 @@ def _meet(row: Float32, cuts: UInt8, p: int, q: int, same: float) -> bool:
     return miss <= same * max(row[p], row[q])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _deepest(inverse: Float32, cuts: UInt8, j: int, k: int) -> float:
     """Least inverse depth of the surface within the pixel's height, half way to connected pixels above and below."""
     own = inverse[j, k]
@@ -123,36 +123,40 @@ def bridge_rows(
     for j in range(first, last):
         v, f, row, cut = vertex_at[j], face_at[j], inverse[j], cuts[j]
         depth = 0
-        for i in range(1, width - 2):
-            if not cut[i] & CUT_RIGHT:
+        for block in range(1, width - 2, SKIP):
+            stop = min(block + SKIP, width - 2)
+            if not any_bits(cut[block:stop]) & CUT_RIGHT:
                 continue
-            if row[i + 1] > row[i]:
-                waiting[depth] = i
-                depth += 1
-                continue
-            q = i + 1
-            joined = False
-            while depth > 0 and not joined:
-                p = waiting[depth - 1]
-                joined = _meet(row, cut, p, q, same)
-                if not joined and row[q] > row[p]:
-                    break
-                depth -= 1
-                end, w = q - 0.5, row[q]
-                if joined:
-                    under = _covered(inverse, cuts, j, p, 1, q - p - 1, (row[q] - row[p]) / (q - p)) == q - p - 1
-                else:
-                    n = _covered(inverse, cuts, j, p, 1, min(q - p - 1, _run(cut, p, 1)), 0.0)
-                    end, w, under = p + 0.5 + n, row[p], n > 0
-                if under:
-                    _strip(j, p + 0.5, row[p], end, w, rays, v, f, vertices, faces)
+            for i in range(block, stop):
+                if not cut[i] & CUT_RIGHT:
+                    continue
+                if row[i + 1] > row[i]:
+                    waiting[depth] = i
+                    depth += 1
+                    continue
+                q = i + 1
+                joined = False
+                while depth > 0 and not joined:
+                    p = waiting[depth - 1]
+                    joined = _meet(row, cut, p, q, same)
+                    if not joined and row[q] > row[p]:
+                        break
+                    depth -= 1
+                    end, w = q - 0.5, row[q]
+                    if joined:
+                        under = _covered(inverse, cuts, j, p, 1, q - p - 1, (row[q] - row[p]) / (q - p)) == q - p - 1
+                    else:
+                        n = _covered(inverse, cuts, j, p, 1, min(q - p - 1, _run(cut, p, 1)), 0.0)
+                        end, w, under = p + 0.5 + n, row[p], n > 0
+                    if under:
+                        _strip(j, p + 0.5, row[p], end, w, rays, v, f, vertices, faces)
+                        v += STRIP_VERTICES
+                        f += STRIP_FACES
+                if not joined:  # a surface that comes out and was not seen going in
+                    n = _covered(inverse, cuts, j, q, -1, _run(cut, q, -1), 0.0)
+                    _strip(j, q - 0.5 - n, row[q], q - 0.5, row[q], rays, v, f, vertices, faces)
                     v += STRIP_VERTICES
                     f += STRIP_FACES
-            if not joined:  # a surface that comes out and was not seen going in
-                n = _covered(inverse, cuts, j, q, -1, _run(cut, q, -1), 0.0)
-                _strip(j, q - 0.5 - n, row[q], q - 0.5, row[q], rays, v, f, vertices, faces)
-                v += STRIP_VERTICES
-                f += STRIP_FACES
         while depth > 0:
             depth -= 1
             p = waiting[depth]

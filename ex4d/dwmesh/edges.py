@@ -10,10 +10,23 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ex4d.types import Float32, Float64, Int8, UInt8
+from ex4d.types import Float32, Float64, Int8, Int32, UInt8
 
 CUT_RIGHT, CUT_DOWN = 1, 2
 """Bits of ``cuts``: no connection with the pixel to the right, or below."""
+
+
+SKIP = 64
+"""Pixels that are looked at together: most rows have long parts without an edge."""
+
+
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def any_bits(cuts: UInt8) -> np.uint8:  # cuts [N]
+    """All bits that are set in any; compilers turn this into vector instructions."""
+    found = np.uint8(0)
+    for i in range(len(cuts)):
+        found |= cuts[i]
+    return found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -42,16 +55,17 @@ def cut_rows(
     """Mark the depth edges to the right of and below each pixel; the outermost ring is cut from the rest."""
     height, width = inverse.shape
     limit, x_limit, y_limit = np.float32(jump), np.float32(steep_x), np.float32(steep_y)
+    n = max(width - 3, 0)  # pairs of neighbours inside the ring
+    before, after = np.empty(n, np.float32), np.empty(n, np.float32)
     for j in range(first, last):
         row, out = inverse[j], cuts[j]
         out[:] = 0
         if 0 < j < height - 1:
             # The ring is of another surface and says nothing about this one's slope: ends repeat a pixel instead.
-            inner = row[1 : width - 1]
-            n = width - 3
-            before, after = np.empty(n, np.float32), np.empty(n, np.float32)
+            inner, beyond, rest = row[1 : width - 1], row[3:], before[1:]
             before[0], after[n - 1] = inner[0], inner[n]
-            before[1:], after[: n - 1] = inner[: n - 1], inner[2:]
+            for i in range(n - 1):
+                rest[i], after[i] = inner[i], beyond[i]
             _apart(before, inner[:n], inner[1:], after, limit, x_limit, out[1 : width - 2], CUT_RIGHT)
             out[0] = CUT_RIGHT
             out[width - 2] = CUT_RIGHT
@@ -61,9 +75,9 @@ def cut_rows(
         elif j < height - 2:
             below = inverse[j + 1]
             above = inverse[j - 1] if j > 1 else row
-            after = inverse[j + 2] if j < height - 3 else below
+            last_row = inverse[j + 2] if j < height - 3 else below
             s = slice(1, width - 1)
-            _apart(above[s], row[s], below[s], after[s], limit, y_limit, out[s], CUT_DOWN)
+            _apart(above[s], row[s], below[s], last_row[s], limit, y_limit, out[s], CUT_DOWN)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -79,6 +93,15 @@ def quad_cuts(cuts: UInt8, first: int, last: int, quads: UInt8) -> None:
                 | ((lower[i] & CUT_RIGHT) << 2)
                 | ((upper[i] & CUT_DOWN) << 2)
             )
+
+
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def _largest(values: Int32) -> np.int32:
+    """The largest of 0 and all values."""
+    largest = np.int32(0)
+    for i in range(len(values)):
+        largest = max(largest, values[i])
+    return largest
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -99,24 +122,29 @@ def row_thickness(
     goes on behind that, unseen: it counts as longer.
     """
     width = inverse.shape[1]
+    largest = np.zeros(1, np.int32)
+    nearest = largest.view(np.float32)
     for j in range(first, last):
-        row = inverse[j]
+        row, cut = inverse[j], cuts[j]
+        bits = row.view(np.int32)  # what is not negative has the order of its bits, and integers compare in vectors
         start = 0
-        nearest = np.float32(0.0)
-        for i in range(width):
-            nearest = max(nearest, row[i])
-            if i == width - 1 or cuts[j, i] & CUT_RIGHT:
-                covered = (start > 1 and row[start - 1] > row[start]) + (i < width - 2 and row[i + 1] > row[i])
-                run = (i + 1 - start) * pitch * (1.0 + shape[2] * covered)
-                most, least = np.float32(run * shape[0] - 1.0), np.float32(run * shape[1])
-                front = np.float32(1.0) / nearest
-                extent[j, start : i + 1] = run
-                part, out = row[start : i + 1], thickness[j, start : i + 1]
-                for k in range(len(part)):  # in single precision, for vector instructions
-                    z = np.float32(1.0) / part[k]
-                    out[k] = max(most * z + front, least * z)
-                start = i + 1
-                nearest = np.float32(0.0)
+        for block in range(0, width, SKIP):
+            stop = min(block + SKIP, width)
+            if stop < width and not any_bits(cut[block:stop]) & CUT_RIGHT:
+                continue
+            for i in range(block, stop):
+                if i == width - 1 or cut[i] & CUT_RIGHT:
+                    largest[0] = _largest(bits[start : i + 1])
+                    covered = (start > 1 and row[start - 1] > row[start]) + (i < width - 2 and row[i + 1] > row[i])
+                    run = (i + 1 - start) * pitch * (1.0 + shape[2] * covered)
+                    most, least = np.float32(run * shape[0] - 1.0), np.float32(run * shape[1])
+                    front = np.float32(1.0) / nearest[0]
+                    extent[j, start : i + 1] = run
+                    part, out = row[start : i + 1], thickness[j, start : i + 1]
+                    for k in range(len(part)):  # in single precision, for vector instructions
+                        z = np.float32(1.0) / part[k]
+                        out[k] = max(most * z + front, least * z)
+                    start = i + 1
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -139,32 +167,45 @@ def column_thickness(
     chain = np.empty((height, count), np.int32)
     nearest = np.zeros(count, np.float32)
     covered = np.zeros(count, np.int32)  # 1 where the run's upper end is behind something nearer
+    at_edge = np.empty(count, np.uint8)
     for j in range(height):
         row, cut = inverse[j, first:last], cuts[j]
         above = cuts[j - 1] if j > 0 else cut
         for n in range(count):
             nearest[n] = max(nearest[n], row[n])
+        here, over = cut[first:last], above[first:last]
         for n in range(count):
-            i = first + n
-            beside = cuts[j, i - 1] if i > 0 else cut[i]
-            if not (cut[i] | above[i] | beside) and j < height - 1:
+            at_edge[n] = here[n] | over[n]
+        before = cut[max(first - 1, 0) : last - 1]  # the pixel to the left, where there is one
+        beside = at_edge[count - len(before) :]
+        for n in range(len(before)):
+            beside[n] |= before[n]
+        if j == height - 1:
+            at_edge[:] = 1
+        for block in range(0, count, SKIP):
+            stop = min(block + SKIP, count)
+            if not any_bits(at_edge[block:stop]):
                 continue
-            chain[j, n] = latest[n]
-            latest[n] = j
-            if j == height - 1 or cut[i] & CUT_DOWN:
-                below = j < height - 2 and inverse[j + 1, i] > row[n]
-                run = (j + 1 - start[n]) * pitch * (1.0 + shape[2] * (covered[n] + below))
-                most, least = np.float32(run * shape[0] - 1.0), np.float32(run * shape[1])
-                front = np.float32(1.0) / nearest[n]
-                k = latest[n]
-                while k >= start[n]:
-                    if run < extent[k, i]:
-                        z = np.float32(1.0) / inverse[k, i]
-                        thickness[k, i] = max(most * z + front, least * z)
-                    k = chain[k, n]
-                start[n] = j + 1
-                nearest[n] = 0.0
-                covered[n] = j > 0 and j < height - 1 and row[n] > inverse[j + 1, i]
+            for n in range(block, stop):
+                if not at_edge[n]:
+                    continue
+                i = first + n
+                chain[j, n] = latest[n]
+                latest[n] = j
+                if j == height - 1 or cut[i] & CUT_DOWN:
+                    below = j < height - 2 and inverse[j + 1, i] > row[n]
+                    run = (j + 1 - start[n]) * pitch * (1.0 + shape[2] * (covered[n] + below))
+                    most, least = np.float32(run * shape[0] - 1.0), np.float32(run * shape[1])
+                    front = np.float32(1.0) / nearest[n]
+                    k = latest[n]
+                    while k >= start[n]:
+                        if run < extent[k, i]:
+                            z = np.float32(1.0) / inverse[k, i]
+                            thickness[k, i] = max(most * z + front, least * z)
+                        k = chain[k, n]
+                    start[n] = j + 1
+                    nearest[n] = 0.0
+                    covered[n] = j > 0 and j < height - 1 and row[n] > inverse[j + 1, i]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -1,7 +1,8 @@
 """Compiled loops that turn depth into vertices and find occluded faces.
 
 All run without the interpreter lock, so several frames (or bands of rows of one frame) build at the same time.
-Every loop writes whole rows of contiguous arrays, which lets the compiler use vector instructions.
+Every loop writes whole rows of contiguous arrays, which lets the compiler use vector instructions; those with a few
+values per pixel are flattened first, because only then the stride is a constant to the compiler.
 """
 
 from __future__ import annotations
@@ -25,23 +26,25 @@ def lift_rows(
     """Vertices of rows ``first`` to ``last`` (exclusive); outermost rows and columns get ``border_depth``."""
     height, width = depth.shape
     border = np.float32(border_depth)
+    edge = np.full(width, border, np.float32)
     for j in range(first, last):
-        base = j * width
-        edge_row = j == 0 or j == height - 1
+        row = edge if j == 0 or j == height - 1 else depth[j]
+        out = vertices[j * width : (j + 1) * width].reshape(-1)
         for i in range(width):
-            z = border if edge_row or i == 0 or i == width - 1 else depth[j, i]
-            vertices[base + i, 0] = ray_x[i] * z
-            vertices[base + i, 1] = ray_y[j] * z
-            vertices[base + i, 2] = z
+            z = border if i == 0 or i == width - 1 else row[i]
+            out[3 * i] = ray_x[i] * z
+            out[3 * i + 1] = ray_y[j] * z
+            out[3 * i + 2] = z
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _load_row(vertices: Float32, row: int, width: int, out: Float64) -> None:  # out [3, W]
-    base = row * width
+    source = vertices[row * width : (row + 1) * width].reshape(-1)
+    x, y, z = out[0], out[1], out[2]
     for i in range(width):
-        out[0, i] = vertices[base + i, 0]
-        out[1, i] = vertices[base + i, 1]
-        out[2, i] = vertices[base + i, 2]
+        x[i] = source[3 * i]
+        y[i] = source[3 * i + 1]
+        z[i] = source[3 * i + 2]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -126,12 +129,14 @@ def visible_grid_rows(
 @njit(nogil=True, cache=True, error_model="numpy")
 def fill_colors(frame: np.ndarray, visible: Bool, blank: bool, first: int, last: int, colors: np.ndarray) -> None:
     """RGBA per vertex from ``frame`` [HW, 3]: alpha 255 where visible, else 0 (and black with ``blank``)."""
-    for v in range(first, last):
-        keep = visible[v] or not blank
-        colors[v, 0] = frame[v, 0] if keep else 0
-        colors[v, 1] = frame[v, 1] if keep else 0
-        colors[v, 2] = frame[v, 2] if keep else 0
-        colors[v, 3] = 255 if visible[v] else 0
+    source, seen, out = frame[first:last].reshape(-1), visible[first:last], colors[first:last].reshape(-1)
+    always = not blank
+    for v in range(last - first):
+        keep = seen[v] | always
+        out[4 * v] = source[3 * v] if keep else 0
+        out[4 * v + 1] = source[3 * v + 1] if keep else 0
+        out[4 * v + 2] = source[3 * v + 2] if keep else 0
+        out[4 * v + 3] = 255 if seen[v] else 0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -145,22 +150,22 @@ def fill_ringed_colors(
     """RGBA of a grid with a hidden ring around the picture: alpha 255 but where ``hidden``."""
     height, width = frame.shape[0], frame.shape[1]
     for j in range(first, last):
-        row = colors[j * (width + 2) : (j + 1) * (width + 2)]
+        row = colors[j * (width + 2) : (j + 1) * (width + 2)].reshape(-1)
         if j == 0 or j == height + 1:
             row[:] = 0
             continue
-        row[0] = 0
-        row[width + 1] = 0
-        source = frame[j - 1]
+        row[:4] = 0
+        row[4 * (width + 1) :] = 0
+        source, out = frame[j - 1].reshape(-1), row[4:]
         for i in range(width):
-            row[i + 1, 0] = source[i, 0]
-            row[i + 1, 1] = source[i, 1]
-            row[i + 1, 2] = source[i, 2]
-            row[i + 1, 3] = 255
+            out[4 * i] = source[3 * i]
+            out[4 * i + 1] = source[3 * i + 1]
+            out[4 * i + 2] = source[3 * i + 2]
+            out[4 * i + 3] = 255
         if hidden.size > 0:
             for i in range(width):
                 if hidden[(j - 1) * width + i]:
-                    row[i + 1, 3] = 0
+                    out[4 * i + 3] = 0
 
 
 def grid_faces(height: int, width: int) -> Int32:  # [2 * (H - 1) * (W - 1) + 2, 3]

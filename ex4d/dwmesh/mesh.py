@@ -204,7 +204,7 @@ class DWMesh:
 
     def _colors(self, t: int, visible: Bool, split: Split) -> UInt8:
         colors = np.empty((self.height * self.width, 4), np.uint8)
-        frame, blank = self.clip.frames[t].reshape(-1, 3), self.options.blank_occluded_colors
+        frame, blank = np.ascontiguousarray(self.clip.frames[t]).reshape(-1, 3), self.options.blank_occluded_colors
         split(len(visible), lambda a, b: fill_colors(frame, visible, blank, a, b, colors))
         return colors
 

@@ -26,15 +26,17 @@ BETWEEN = 0.15
 RAMPS = 0.2
 """Share of ramps among the steps above which a clip's edges are smeared: sharp depth has 0.05, one pixel between the
 sides 0.33, blurred depth 0.7 and more."""
-RANGE = 0.06
-"""Pixels whose 3 x 3 neighbourhood spans more than this share of the inverse depth may be part of a ramp."""
+RANGE, EXPLAINED_RANGE = 0.06, 0.03
+"""Pixels whose 3 x 3 neighbourhood spans more than this share of the inverse depth may be part of a ramp: as long as
+nobody knows how edges were smeared, and once that is known."""
 CURVED = 0.15
 """A ramp bends at its ends, by this share of its 3 x 3 span at least; a plane, however steep, does not."""
 SIGMAS_PX = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
 """Widths of the smear that are tried. The first is too narrow to tell from a single pixel between two sides."""
-SAME_SIDE = 0.1
+SAME_SIDE = 0.03
 """Pixels within this share of each other's inverse depth are on one side, and share a correction."""
-CORRECTIONS = 2
+TRIALS, CORRECTIONS = 2, 3
+"""Corrections that tell whether a smear explains the ramps, and that undo it then."""
 EXPLAINED = 0.2
 """Share of the misfit that may remain after correction: Gaussian smears leave 0.1 to 0.2, others 0.25 and more."""
 LEAST = 1e-6
@@ -74,7 +76,7 @@ def sharpened(depth: Float32, sigma_px: float) -> Float32:  # [H, W]
         return np.float32(1) / _two_sided(_two_sided(inverse))
     clearer = inverse + (inverse - _smeared(inverse, sigma_px))  # one step back; more would raise noise
     clearer = np.clip(clearer, cv2.erode(inverse, _WINDOW), cv2.dilate(inverse, _WINDOW))
-    sides = _two_sided(clearer)
+    sides = _two_sided(clearer, EXPLAINED_RANGE)
     result = sides
     for _ in range(CORRECTIONS):
         correction = np.empty_like(sides)
@@ -105,7 +107,7 @@ def _misfit(inverse: Float32, sharp: Float32, sigma_px: float) -> float:
 
 def _unsmeared(inverse: Float32, sharp: Float32, sigma_px: float) -> Float32:
     """``sharp`` corrected pixel by pixel towards what gives ``inverse`` when smeared: exact if the smear was one."""
-    for _ in range(CORRECTIONS):
+    for _ in range(TRIALS):
         sharp = sharp + (inverse - _smeared(sharp, sigma_px))
     return sharp
 
@@ -118,12 +120,12 @@ def _smeared(inverse: Float32, sigma_px: float) -> Float32:
     return np.asarray(cv2.GaussianBlur(inverse, (0, 0), sigma_px), np.float32)
 
 
-def _two_sided(inverse: Float32) -> Float32:
+def _two_sided(inverse: Float32, least: float = RANGE) -> Float32:
     """Each pixel of a ramp at the nearer of its neighbourhood's two ends."""
     high, low = cv2.dilate(inverse, _WINDOW), cv2.erode(inverse, _WINDOW)
     span = high - low
     side = np.where(inverse - low > high - inverse, high, low)
-    return np.where((span > RANGE * high) & _bends(inverse, span), side, inverse)
+    return np.where((span > least * high) & _bends(inverse, span), side, inverse)
 
 
 def _bends(inverse: Float32, span: Float32) -> Bool:

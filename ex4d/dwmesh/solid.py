@@ -40,21 +40,25 @@ from ex4d.raster.base import QUAD_DROP, Surface
 from ex4d.types import Bool, Clip, Float32, Float64, Int8, Int32, Int64, MeshOptions, UInt8
 
 # Found on rendered scenes with known visibility (see ex4d.eval), and checked on others.
-DEPTH_PER_WIDTH = 1.0
+DEPTH_PER_WIDTH = 0.93
 """How deep a thing is taken to be, from its nearest point on, for its smaller extent across the picture."""
-LEAST_PER_WIDTH = 0.2
+LEAST_PER_WIDTH = 0.25
 """What a wall has of that extent at least."""
-PER_COVERED_END = 0.5
+COLUMN_RATIO = 2.4
+"""How much more an extent down a column counts: what is wider than tall, as a table is, goes back further than up."""
+PER_COVERED_END = 0.7
 """Share by which an extent grows for each end that something nearer covers."""
 PARTLY_COVERED_PX = 0.7
 """Pixels that a run counts too many: those at its ends are covered in part."""
 LARGEST_SHARE = 0.3
 """No estimate is more than this share of the depth."""
 CROWD_PX = 9
-"""Side of the window in which cut pixels are counted, and the thickness, in pixels, where they are dense (foliage)."""
-CROWD_SHARES = (0.3, 0.5)
+"""Side of the window in which cut pixels are counted."""
+BUSH_PX = 8.5
+"""The thickness, in pixels, where they are dense (foliage)."""
+CROWD_SHARES = (0.3, 0.52)
 """Share of cut pixels in the window at which a thicket begins, and is complete."""
-RIM_PX = 0.4
+RIM_PX = 0.6
 """How far, in pixel widths, a surface turns away between its last pixel and its rim."""
 SMEARED_JUMP = 0.03
 """The least jump at an edge of depth that was smeared: its surfaces are not quite smooth once it is sharp again."""
@@ -62,7 +66,7 @@ ROUGH_JUMP = 4.0
 """The least jump at an edge, in terms of the depth's own roughness."""
 BEHIND_BACKDROP = 1.06
 """Factor on the depth of bridges where other frames show what is there."""
-SAME_SURFACE = 0.1
+SAME_SURFACE = 0.085
 """Share of the inverse depth by which two ends of a covered surface may miss each other."""
 
 
@@ -153,8 +157,8 @@ class SolidBuilder:
         self._bridge(inverse, cuts, strip_vertex_at, strip_face_at, vertices, faces, split)
         dropped = (quads != 0).astype(np.uint8).ravel() * np.uint8(QUAD_DROP)
         if self._backdrop is not None:
-            self._push_bridges(vertices[vertex_end:], self._backdrop.hidden(t))
-            sheet = self._backdrop.sheet(t)
+            hidden_there, sheet = self._backdrop.behind(t)
+            self._push_bridges(vertices[vertex_end:], hidden_there)
             faces = np.concatenate([faces, sheet.faces + np.int32(len(vertices))])
             vertices, colors = np.concatenate([vertices, sheet.vertices]), np.concatenate([colors, sheet.colors])
         return Surface(vertices, colors, faces, height, width, dropped, one_sided=True)
@@ -192,7 +196,7 @@ class SolidBuilder:
     ) -> None:
         """Vertices and colours of the ringed grid."""
         height, width = depth.shape
-        frame, none = self._clip.frames[t], np.empty(0, np.bool_)
+        frame, none = np.ascontiguousarray(self._clip.frames[t]), np.empty(0, np.bool_)
 
         def work(first: int, last: int) -> None:
             lift_rows(depth, self._ray_x, self._ray_y, self._options.border_depth, first, last, vertices)
@@ -228,16 +232,16 @@ class SolidBuilder:
 
     def _estimate(self, inverse: Float32, cuts: UInt8, split: Split) -> Float32:
         height, width = inverse.shape
-        pitch_x, pitch_y = (float(p) for p in self._pitch)
+        pitch_x, pitch_down = float(self._pitch[0]), COLUMN_RATIO * float(self._pitch[1])
         thickness = np.empty(inverse.shape, np.float32)
         extent = np.empty(inverse.shape, np.float32)
         shape: Float64 = np.array([DEPTH_PER_WIDTH, LEAST_PER_WIDTH, PER_COVERED_END], np.float64)
         split(height, lambda a, b: row_thickness(inverse, cuts, pitch_x, shape, a, b, extent, thickness))
-        split(width, lambda a, b: column_thickness(inverse, cuts, pitch_y, shape, a, b, extent, thickness))
+        split(width, lambda a, b: column_thickness(inverse, cuts, pitch_down, shape, a, b, extent, thickness))
         area = CROWD_PX**2
         crowd = cv2.boxFilter((cuts != 0).astype(np.uint8), -1, (CROWD_PX, CROWD_PX), normalize=False)
         limits = np.array(
-            [PARTLY_COVERED_PX, LARGEST_SHARE, CROWD_SHARES[0] * area, CROWD_SHARES[1] * area, CROWD_PX], np.float64
+            [PARTLY_COVERED_PX, LARGEST_SHARE, CROWD_SHARES[0] * area, CROWD_SHARES[1] * area, BUSH_PX], np.float64
         )
         split(height, lambda a, b: settle_thickness(inverse, crowd, pitch_x, limits, a, b, thickness))
         return thickness

@@ -8,10 +8,12 @@ on the side they share, from the same two vertices, so nothing opens between the
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT
+from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT, SKIP, any_bits
 from ex4d.types import Float32, Float64, Int32, Int64, UInt8
 
 SIDE_VERTICES, SIDE_FACES, QUAD_FACES = 7, 3, 4
@@ -42,47 +44,44 @@ def count_cuts(quads: UInt8, first: int, last: int, counts: Int64) -> None:  # c
         counts[j, 1] = cut
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _put(vertices: Float32, colors: UInt8, at: int, rx: float, ry: float, z: float, source: int, alpha: int) -> None:
-    """Vertex ``at`` on the ray (rx, ry, 1) at depth ``z``, in the colour of vertex ``source``."""
-    vertices[at, 0] = rx * z
-    vertices[at, 1] = ry * z
-    vertices[at, 2] = z
-    colors[at, 0] = colors[source, 0]
-    colors[at, 1] = colors[source, 1]
-    colors[at, 2] = colors[source, 2]
-    colors[at, 3] = alpha
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def _put(vertices: Float32, rgba: Int32, at: int, rx: float, ry: float, z: float, colour: Any, alpha: Any) -> None:
+    """Vertex ``at`` on the ray (rx, ry, 1) at depth ``z``, in ``colour`` with another alpha."""
+    vertices[3 * at] = rx * z
+    vertices[3 * at + 1] = ry * z
+    vertices[3 * at + 2] = z
+    rgba[at] = np.int32((colour & 0xFFFFFF) | (alpha << 24))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _joined(own: int, step: int, height: int, width: int, cuts: UInt8) -> bool:
-    """Whether vertex ``own`` and the next one, ``step`` away along a row or column, are on one surface."""
-    first = min(own, own + step)
-    row, column = (own + step) // width, (own + step) % width
-    if row <= 0 or column <= 0 or row >= height - 1 or column >= width - 1:
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def _joined(j: int, i: int, down: int, right: int, cuts: UInt8) -> bool:
+    """Whether pixel (j, i) and the next one, ``down`` and ``right`` of it, are on one surface."""
+    row, column = j + down, i + right
+    if row <= 0 or column <= 0 or row >= cuts.shape[0] - 1 or column >= cuts.shape[1] - 1:
         return False
-    return not cuts[first // width, first % width] & (CUT_RIGHT if abs(step) == 1 else CUT_DOWN)
+    return not cuts[min(j, row), min(i, column)] & (CUT_RIGHT if down == 0 else CUT_DOWN)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _end(own: int, other: int, height: int, width: int, cuts: UInt8, vertices: Float32, rim: float) -> float:
-    """Depth that the surface at vertex ``own`` has reached half way to ``other``, across a cut.
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def _end(j: int, i: int, down: int, right: int, cuts: UInt8, vertices: Float32, rim: float) -> float:
+    """Depth that the surface at pixel (j, i) has reached half way to its neighbour across a cut.
 
-    It goes on along its own slope in inverse depth. Where a nearer surface turns away faster and faster, as round
-    things do towards their outline, it goes as far as a circle with the same last two steps would.
+    The neighbour lies opposite to (``down``, ``right``). The surface goes on along its own slope in inverse depth.
+    Where a nearer surface turns away faster and faster, as round things do towards their outline, it goes as far as a
+    circle with the same last two steps would.
     """
-    row, column = own // width, own % width
-    z, beyond = np.float64(vertices[own, 2]), np.float64(vertices[other, 2])
-    if row == 0 or column == 0 or row == height - 1 or column == width - 1:
+    height, width = cuts.shape
+    own, step = 3 * (j * width + i) + 2, 3 * (down * width + right)
+    z, beyond = np.float64(vertices[own]), np.float64(vertices[own - step])
+    if j == 0 or i == 0 or j == height - 1 or i == width - 1:
         return float(z)  # the ring stays at the border
     w, far = 1.0 / z, 1.0 / beyond
-    step = own - other
     slope, gain = 0.0, HALF
-    if _joined(own, step, height, width, cuts):
-        inner = 1.0 / np.float64(vertices[own + step, 2])
+    if _joined(j, i, down, right, cuts):
+        inner = 1.0 / np.float64(vertices[own + step])
         slope = w - inner
-        if z < beyond and slope < 0 and _joined(own + step, step, height, width, cuts):
-            share = (inner - 1.0 / np.float64(vertices[own + 2 * step, 2])) / slope
+        if z < beyond and slope < 0 and _joined(j + down, i + right, down, right, cuts):
+            share = (inner - 1.0 / np.float64(vertices[own + 2 * step])) / slope
             if ROUND[0] < share < ROUND[1]:
                 gain = min(max(ROUND_GAIN * (share - ROUND_START), ROUND_LIMITS[0]), ROUND_LIMITS[1])
     if z < beyond:
@@ -93,39 +92,66 @@ def _end(own: int, other: int, height: int, width: int, cuts: UInt8, vertices: F
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _row_ends(j: int, bit: int, cuts: UInt8, vertices: Float32, rim: float, ends: Float64) -> None:
+    """Where the surfaces end at cuts to the right of (``bit`` CUT_RIGHT) or below (CUT_DOWN) the pixels of row ``j``.
+
+    ``ends`` [W, 2]: depth for the pixel itself, and for its neighbour across the cut.
+    """
+    down, right = (0, 1) if bit == CUT_RIGHT else (1, 0)
+    row = cuts[j]
+    for block in range(0, len(row), SKIP):
+        stop = min(block + SKIP, len(row))
+        if not any_bits(row[block:stop]) & bit:
+            continue
+        for i in range(block, stop):
+            if not row[i] & bit:
+                continue
+            ends[i, 0] = _end(j, i, -down, -right, cuts, vertices, rim)
+            ends[i, 1] = _end(j + down, i + right, down, right, cuts, vertices, rim)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _load(
-    m: int,
-    at: int,
-    height: int,
-    width: int,
-    cuts: UInt8,
-    rim: float,
+    j: int,
+    i: int,
+    upper: Float64,  # [W, 2] ends at cuts to the right, in row j
+    lower: Float64,  # in row j + 1
+    across: Float64,  # at cuts between the rows
     vertices: Float32,
     thickness: Float32,
     index: Int64,
     corner: Float64,
     ends: Float64,
 ) -> None:
-    """The quad whose upper left vertex is ``at``: corners clockwise from there, and where cut sides' surfaces end.
+    """The quad whose upper left pixel is (j, i): corners clockwise from there, and where cut sides' surfaces end.
 
     ``ends`` [4, 2]: depths for the side's first and second corner.
     """
-    index[0], index[1], index[2], index[3] = at, at + 1, at + width + 1, at + width
+    width = thickness.shape[1]
     for k in range(4):
-        c = index[k]
-        z = np.float64(vertices[c, 2])
-        corner[k, RX] = vertices[c, 0] / z
-        corner[k, RY] = vertices[c, 1] / z
+        row, column = j + (k >> 1), i + ((k ^ (k >> 1)) & 1)
+        c = row * width + column
+        z = np.float64(vertices[3 * c + 2])
+        index[k] = c
+        corner[k, RX] = vertices[3 * c] / z
+        corner[k, RY] = vertices[3 * c + 1] / z
         corner[k, Z] = z
-        corner[k, THICK] = thickness[c // width, c % width]
-    for k in range(4):
-        if (m >> k) & 1:
-            a, b = index[k], index[(k + 1) & 3]
-            ends[k, 0] = _end(a, b, height, width, cuts, vertices, rim)
-            ends[k, 1] = _end(b, a, height, width, cuts, vertices, rim)
+        corner[k, THICK] = thickness[row, column]
+    ends[0, 0], ends[0, 1] = upper[i, 0], upper[i, 1]
+    ends[1, 0], ends[1, 1] = across[i + 1, 0], across[i + 1, 1]
+    ends[2, 0], ends[2, 1] = lower[i, 1], lower[i, 0]
+    ends[3, 0], ends[3, 1] = across[i, 1], across[i, 0]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def _centre(corner: Float64) -> tuple[float, float]:
+    """Ray through the quad's middle."""
+    x = corner[0, RX] + corner[1, RX] + corner[2, RX] + corner[3, RX]
+    y = corner[0, RY] + corner[1, RY] + corner[2, RY] + corner[3, RY]
+    return x / 4, y / 4
+
+
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _put_group(
     m: int,
     cut: int,
@@ -136,7 +162,7 @@ def _put_group(
     v: int,
     f: int,
     vertices: Float32,
-    colors: UInt8,
+    rgba: Int32,
     faces: Int32,
 ) -> int:
     """The share of the corners behind side ``cut``, up to the next cut side (perhaps this one again).
@@ -150,7 +176,7 @@ def _put_group(
         c = (head + n) & 3
         inverse += 1.0 / corner[c, Z]
         thick += corner[c, THICK]
-        alpha = min(alpha, int(colors[index[c], 3]))
+        alpha = min(alpha, (rgba[index[c]] >> 24) & 255)
         n += 1
         if (m >> c) & 1:
             break
@@ -160,13 +186,13 @@ def _put_group(
     for k in range(n):
         middle[(head + k) & 3, 0] = z
         middle[(head + k) & 3, 1] = thick / n
-    mx, my = corner[:, RX].sum() / 4, corner[:, RY].sum() / 4
-    _put(vertices, colors, v, mx, my, z, index[head], alpha)
+    mx, my = _centre(corner)
+    _put(vertices, rgba, v, mx, my, z, rgba[index[head]], alpha)
     for k in range(2):
         own, other = (head, cut) if k == 0 else (tail, (tail + 1) & 3)
         rx, ry = 0.5 * (corner[own, RX] + corner[other, RX]), 0.5 * (corner[own, RY] + corner[other, RY])
         end = ends[cut, 1] if k == 0 else ends[tail, 0]
-        _put(vertices, colors, v + 1 + k, rx, ry, end, index[own], colors[index[own], 3])
+        _put(vertices, rgba, v + 1 + k, rx, ry, end, rgba[index[own]], (rgba[index[own]] >> 24) & 255)
     previous = v + 1
     for k in range(n + 1):
         c = index[(head + k) & 3] if k < n else v + 2
@@ -176,7 +202,7 @@ def _put_group(
     return f
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _put_wall(
     cut: int,
     index: Int64,
@@ -186,19 +212,20 @@ def _put_wall(
     v: int,
     f: int,
     vertices: Float32,
-    colors: UInt8,
+    rgba: Int32,
     faces: Int32,
 ) -> None:
     """The wall of side ``cut``, from the middle of the side to the middle of the quad, behind its nearer corner."""
     other = (cut + 1) & 3
     near = cut if corner[cut, Z] < corner[other, Z] else other
     rx, ry = 0.5 * (corner[cut, RX] + corner[other, RX]), 0.5 * (corner[cut, RY] + corner[other, RY])
-    mx, my = corner[:, RX].sum() / 4, corner[:, RY].sum() / 4
+    mx, my = _centre(corner)
     front = ends[cut, 0 if near == cut else 1]
-    _put(vertices, colors, v, rx, ry, front, index[near], 0)
-    _put(vertices, colors, v + 1, rx, ry, front + corner[near, THICK], index[near], 0)
-    _put(vertices, colors, v + 2, mx, my, middle[near, 0], index[near], 0)
-    _put(vertices, colors, v + 3, mx, my, middle[near, 0] + middle[near, 1], index[near], 0)
+    colour = rgba[index[near]]
+    _put(vertices, rgba, v, rx, ry, front, colour, 0)
+    _put(vertices, rgba, v + 1, rx, ry, front + corner[near, THICK], colour, 0)
+    _put(vertices, rgba, v + 2, mx, my, middle[near, 0], colour, 0)
+    _put(vertices, rgba, v + 3, mx, my, middle[near, 0] + middle[near, 1], colour, 0)
     faces[f, 0], faces[f, 1], faces[f, 2] = v, v + 1, v + 2
     faces[f + 1, 0], faces[f + 1, 1], faces[f + 1, 2] = v + 2, v + 1, v + 3
 
@@ -218,21 +245,28 @@ def build_pieces(
     faces: Int32,  # [F, 3]
 ) -> None:
     """Write the pieces and walls of quad rows ``first..last-1``."""
-    height, width = quads.shape[0] + 1, quads.shape[1] + 1
+    width = cuts.shape[1]
     index, corner, middle, ends = np.empty(4, np.int64), np.empty((4, 4)), np.empty((4, 2)), np.empty((4, 2))
+    # A cut side belongs to two quads, so what is found at it is kept: in one row, in the next, and between them.
+    upper, lower, across = np.zeros((width, 2)), np.zeros((width, 2)), np.zeros((width, 2))
+    points, rgba = vertices.reshape(-1), colors.view(np.int32).reshape(-1)
+    _row_ends(first, CUT_RIGHT, cuts, points, rim, lower)
     for j in range(first, last):
         v, f = vertex_at[j], face_at[j]
+        upper, lower = lower, upper
+        _row_ends(j + 1, CUT_RIGHT, cuts, points, rim, lower)
+        _row_ends(j, CUT_DOWN, cuts, points, rim, across)
         for i in range(width - 1):
             m = quads[j, i]
             if m == 0:
                 continue
-            _load(m, j * width + i, height, width, cuts, rim, vertices, thickness, index, corner, ends)
+            _load(j, i, upper, lower, across, points, thickness, index, corner, ends)
             for cut in range(4):
                 if (m >> cut) & 1:
-                    f = _put_group(m, cut, index, corner, ends, middle, v, f, vertices, colors, faces)
+                    f = _put_group(m, cut, index, corner, ends, middle, v, f, points, rgba, faces)
                     v += 3
             for cut in range(4):
                 if (m >> cut) & 1:
-                    _put_wall(cut, index, corner, ends, middle, v, f, vertices, colors, faces)
+                    _put_wall(cut, index, corner, ends, middle, v, f, points, rgba, faces)
                     v += 4
                     f += 2

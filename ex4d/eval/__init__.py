@@ -3,6 +3,7 @@
 from ex4d.eval.dataset import Scene, Target, find_scenes, load_scene, save_scene_info, save_view
 from ex4d.eval.extras import Extras, scene_extras, thickness_spread
 from ex4d.eval.geometry import FrameScore, TargetScore, VariantScores, evaluate_variants
+from ex4d.eval.limits import LimitScore, best_thickness, scene_limits
 from ex4d.eval.metrics import MaskScores, mask_scores, psnr, ssim
 from ex4d.eval.perturb import PERTURBATIONS, perturbed
 from ex4d.eval.report import html_report
@@ -19,6 +20,7 @@ __all__ = [
     "Evaluation",
     "Extras",
     "FrameScore",
+    "LimitScore",
     "MaskScores",
     "ResultScores",
     "Scene",
@@ -29,6 +31,7 @@ __all__ = [
     "Variant",
     "VariantScores",
     "angle_table",
+    "best_thickness",
     "compare_results",
     "default_ablation",
     "evaluate",
@@ -46,6 +49,7 @@ __all__ = [
     "save_scene_info",
     "save_view",
     "scene_extras",
+    "scene_limits",
     "ssim",
     "summarise",
     "thickness_spread",

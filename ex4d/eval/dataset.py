@@ -15,7 +15,8 @@ One folder per scene, made by the scene generator or by hand from anyone's multi
         truth.npz           optional: bool arrays "visible" and "unknowable" [N, H, W]; computed from depth if missing
 
 All cameras of a scene share one world (OpenCV axes) and one unit with the depth. A target's ``source_time`` says
-which source frame each of its frames was taken at the same time as. The source camera may move but must keep its lens.
+which source frame each of its frames was taken at the same time as. The source camera may move but must keep its lens;
+what fills in from other frames is told how it moves.
 Targets written as plain strings are of kind "other"; "orbit" marks those that the tables by angle are made from.
 """
 
@@ -105,7 +106,9 @@ def load_scene(folder: Path, *, cancel: CancelToken | None = None) -> Scene:
         raise TrajectoryError(f"{source} has {len(frames)} frames and {len(cameras)} cameras; they must be as many.")
     fps = float(info.get("fps", DEFAULT_FPS))
     name = str(info.get("name", folder.name))
-    clip = Clip(frames, depth, cameras.frame_intrinsics(0), fps=fps, name=name)
+    poses = cameras.world_from_camera
+    motion = poses if np.ptp(poses, axis=0).max() > 1e-9 else None  # one that stands still is found in the pictures
+    clip = Clip(frames, depth, cameras.frame_intrinsics(0), fps=fps, name=name, world_from_camera=motion)
     targets = []
     for entry in info.get("targets", []):
         check(cancel)

@@ -7,11 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 Split = Callable[[int, Callable[[int, int], None]], None]
 """``split(count, work)`` calls ``work(first, last)`` for parts that make up 0..count-1, and returns after the last."""
+Pause = Callable[[], None]
+"""Called between parts of long work; it may raise to end it."""
 
 
 def serial(count: int, work: Callable[[int, int], None]) -> None:
     """Everything in one part, in this thread."""
     work(0, count)
+
+
+def no_pause() -> None:
+    """Go on."""
 
 
 class Bands:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from ex4d.raster.bands import Split, serial
+from ex4d.raster.bands import Pause, Split, no_pause
 from ex4d.raster.base import Camera, Surface, check_planes
 from ex4d.raster.faces import draw_faces, num_runs, run_rows
 from ex4d.raster.grid import draw_grid
-from ex4d.raster.kernels import DARKER, Projected, Target, View, project, row_bounds
+from ex4d.raster.kernels import DARKER, Projected, Target, View, project, row_bounds, unpack_rows
 from ex4d.types import Bool, Int32, RasterOptions, UInt8
 
 _NO_FLAGS = np.empty((0, 0), np.uint8)
+NO_ROWS = np.empty((0, 2), np.int32)
+ROWS_PER_PART, RUNS_PER_PART = 32, 128
+"""Rows of a grid, and runs of faces, that are drawn in one go: vertices of the former fit into a core's own cache."""
 
 
 class CpuRasterizer:
-    """Draws with compiled loops; scratch memory is kept between calls (about 13 bytes a vertex, 4 a pixel).
+    """Draws with compiled loops; scratch memory is kept between calls (about 13 bytes a vertex, 8 a pixel).
 
     ``split`` shares one picture's rows among threads, for a single frame as soon as possible; for a whole clip it is
-    faster to give each thread its own rasterizer and its own frames. The picture is the same.
+    faster to give each thread its own rasterizer and its own frames. The picture is the same. Without a split,
+    ``pause`` is called several times a picture, and may raise to end it.
     """
 
     name = "cpu"
 
-    def __init__(self, split: Split = serial) -> None:
-        self._split = split
+    def __init__(self, split: Split | None = None, pause: Pause = no_pause) -> None:
+        self._split, self._pause = split, pause
         self._scratch: dict[str, np.ndarray] = {}
 
     def draw(
@@ -36,26 +42,13 @@ class CpuRasterizer:
         """Colour (zero outside the mask) and mask. Raises RasterError for planes that cannot be used."""
         check_planes(options)
         k = camera.intrinsics
-        colour = np.zeros((k.height, k.width, 3), np.uint8)
-        mask = np.zeros((k.height, k.width), np.uint8)
-        nearest = self._buffer("nearest", (k.height, k.width), np.float32)
-        rounding = DARKER if options.round_colors_down else 0.5
-        limits = (1.0 / options.far, float(options.mask_threshold), rounding)
-        view, points, bounds = self._project(surface, camera, options)
-        rows = self._buffer("rows", (num_runs(surface.faces), 2), np.int32)
-        self._split(len(rows), lambda a, b: run_rows(surface.faces, points.sy, view.state, a, b, rows))
-        flags = _NO_FLAGS
-        if surface.quad_flags is not None:
-            flags = surface.quad_flags.reshape(surface.grid_height - 1, surface.grid_width - 1)
-
-        def draw_rows(first: int, last: int) -> None:
-            nearest[first:last] = 0
-            target = Target(first, last, nearest, colour, mask, limits, surface.one_sided)
-            if surface.grid_height > 1:
-                draw_grid(surface.grid_height, surface.grid_width, flags, bounds, points, view, target)
-            draw_faces(surface.faces, rows, points, view, target)
-
-        self._split(k.height, draw_rows)
+        colour, mask = np.empty((k.height, k.width, 3), np.uint8), np.empty((k.height, k.width), np.uint8)
+        self._buffer("nearest", (k.height, k.width), np.float32)
+        self._buffer("picture", (k.height, k.width), np.int32)
+        if self._split is None:
+            self._draw_whole(surface, camera, options, colour, mask)
+        else:
+            self._draw_split(surface, camera, options, colour, mask, self._split)
         return colour, mask.view(np.bool_)
 
     @property
@@ -63,27 +56,107 @@ class CpuRasterizer:
         """1 / z of what the last picture shows or is hidden by, 0 where there is nothing; valid until the next one."""
         return self._scratch["nearest"]
 
+    def _draw_whole(self, surface: Surface, camera: Camera, options: RasterOptions, colour: UInt8, mask: UInt8) -> None:
+        """In this thread; rows of the grid are drawn while what was projected is still at hand."""
+        drawing = _Drawing(surface, camera, options, self._buffer)
+        height, rows = surface.grid_height, mask.shape[0]
+        target = drawing.clear(0, rows)
+        projected = 0
+        for top in range(0, max(height - 1, 0), ROWS_PER_PART):
+            self._pause()
+            bottom = min(top + ROWS_PER_PART, height - 1)
+            drawing.project_rows(projected, bottom + 1)
+            projected = bottom + 1
+            drawing.draw_grid(target, top, bottom)
+        drawing.project_rows(projected, height)
+        drawing.project_others()
+        runs = num_runs(surface.faces)
+        for first in range(0, runs, RUNS_PER_PART):
+            self._pause()
+            drawing.draw_faces(target, NO_ROWS, first, min(first + RUNS_PER_PART, runs))
+        unpack_rows(target.picture, 0, rows, colour, mask)
+
+    def _draw_split(
+        self, surface: Surface, camera: Camera, options: RasterOptions, colour: UInt8, mask: UInt8, split: Split
+    ) -> None:
+        """Each part draws the whole surface into its rows of the picture."""
+        drawing = _Drawing(surface, camera, options, self._buffer)
+        split(surface.grid_height, drawing.project_rows)
+        drawing.project_others()
+        runs = num_runs(surface.faces)
+        rows = self._buffer("rows", (runs, 2), np.int32)
+        split(runs, lambda a, b: run_rows(surface.faces, drawing.points.sy, drawing.view.state, a, b, rows))
+
+        def draw_rows(first: int, last: int) -> None:
+            target = drawing.clear(first, last)
+            drawing.draw_grid(target, 0, surface.grid_height - 1)
+            drawing.draw_faces(target, rows, 0, runs)
+            unpack_rows(target.picture, first, last, colour, mask)
+
+        split(mask.shape[0], draw_rows)
+
     def _buffer(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         held = self._scratch.get(name)
         if held is None or held.shape != shape:
             held = self._scratch[name] = np.empty(shape, dtype)
         return held
 
-    def _project(
-        self, surface: Surface, camera: Camera, options: RasterOptions
-    ) -> tuple[View, Projected, Int32]:  # bounds [H, 6]
-        n, height, width = len(surface.vertices), surface.grid_height, surface.grid_width
-        k = camera.intrinsics
+
+class _Drawing:
+    """One picture: the steps, with what they all need in the form that compiled code takes."""
+
+    def __init__(
+        self,
+        surface: Surface,
+        camera: Camera,
+        options: RasterOptions,
+        buffer: Callable[[str, tuple[int, ...], type], np.ndarray],
+    ) -> None:
+        n, k = len(surface.vertices), camera.intrinsics
         pose = np.ascontiguousarray(camera.camera_from_world[:3], np.float64)
         lens = np.array([k.fx, k.fy, k.cx, k.cy, options.near], np.float64)
-        sx, sy = self._buffer("sx", (n,), np.int32), self._buffer("sy", (n,), np.int32)
-        inv_z, state = self._buffer("inv_z", (n,), np.float32), self._buffer("state", (n,), np.uint8)
-        bounds = self._buffer("bounds", (height, 6), np.int32)
+        state = buffer("state", (n,), np.uint8)
+        self.view = View(np.ascontiguousarray(surface.vertices), state, pose, lens)
+        sx, sy, inv_z = buffer("sx", (n,), np.int32), buffer("sy", (n,), np.int32), buffer("inv_z", (n,), np.float32)
+        self.points = Projected(sx, sy, inv_z, np.ascontiguousarray(surface.colors))
+        self._surface, self._all_in_front = surface, False
+        self._rgba = self.points.colors.view(np.int32).reshape(-1)
+        self._bounds: Int32 = buffer("bounds", (surface.grid_height, 6), np.int32)
+        self._nearest, self._picture = (
+            buffer(name, (k.height, k.width), kind) for name, kind in (("nearest", np.float32), ("picture", np.int32))
+        )
+        self._limits = (1.0 / options.far, float(options.mask_threshold), DARKER if options.round_colors_down else 0.5)
+        self._flags = _NO_FLAGS
+        if surface.quad_flags is not None:
+            self._flags = surface.quad_flags.reshape(surface.grid_height - 1, surface.grid_width - 1)
 
-        def project_rows(first: int, last: int) -> None:
-            project(surface.vertices, pose, lens, first * width, last * width, sx, sy, inv_z, state)
-            row_bounds(sx, sy, state, width, first, last, bounds)
+    def project_rows(self, first: int, last: int) -> None:
+        """Project rows of the grid."""
+        width, p = self._surface.grid_width, self.points
+        self._project(first * width, last * width)
+        row_bounds(p.sx, p.sy, self.view.state, width, first, last, self._bounds)
 
-        self._split(height, project_rows)
-        project(surface.vertices, pose, lens, height * width, n, sx, sy, inv_z, state)
-        return View(surface.vertices, state, pose, lens), Projected(sx, sy, inv_z, surface.colors), bounds
+    def project_others(self) -> None:
+        """Project the vertices behind the grid's, as the last."""
+        self._project(self._surface.grid_height * self._surface.grid_width, len(self._surface.vertices))
+        self._all_in_front = not self.view.state.any()
+
+    def _project(self, first: int, last: int) -> None:
+        v, p = self.view, self.points
+        project(v.vertices, v.pose, v.lens, first, last, p.sx, p.sy, p.inv_z, v.state)
+
+    def clear(self, first: int, last: int) -> Target:
+        """Rows ``first..last-1`` of the picture, empty."""
+        self._nearest[first:last], self._picture[first:last] = 0, 0
+        return Target(first, last, self._nearest, self._picture, self._limits, self._surface.one_sided)
+
+    def draw_grid(self, target: Target, top: int, bottom: int) -> None:
+        """Draw rows of the grid's quads."""
+        width = self._surface.grid_width
+        if bottom > top:
+            draw_grid(width, self._flags, self._bounds, self._rgba, self.points, self.view, target, top, bottom)
+
+    def draw_faces(self, target: Target, rows: Int32, first: int, last: int) -> None:
+        """Draw runs of the other faces; ``rows`` as of :func:`run_rows`, or empty."""
+        in_front = self._all_in_front
+        draw_faces(self._surface.faces, rows, first, last, in_front, self._rgba, self.points, self.view, target)

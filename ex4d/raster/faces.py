@@ -10,6 +10,25 @@ import numpy as np
 from numba import njit
 
 from ex4d.raster.clip import draw_clipped
+from ex4d.raster.cover import (
+    A_X,
+    A_Y,
+    B_X,
+    B_Y,
+    BLOCK,
+    C_X,
+    C_Y,
+    CHUNK,
+    CHUNK_SIZE,
+    CODE,
+    FIRST_COLUMN,
+    FIRST_ROW,
+    FLAG,
+    LATER,
+    TEST,
+    cover_faces,
+    find_drawn,
+)
 from ex4d.raster.kernels import (
     BEHIND,
     IN_FRONT,
@@ -20,10 +39,10 @@ from ex4d.raster.kernels import (
     first_sample,
     last_sample,
 )
-from ex4d.raster.small import fill_small
+from ex4d.raster.samples import DEPTHS_SIZE, FULL, RECORDS_SIZE, draw_samples, put_block, put_tested
 from ex4d.types import Int32, UInt8
 
-RUN = 256
+RUN = CHUNK
 """Faces in a run."""
 EVERYWHERE = 2**30
 
@@ -48,32 +67,71 @@ def run_rows(faces: Int32, sy: Int32, state: UInt8, first: int, last: int, rows:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _load(faces: Int32, sx: Int32, sy: Int32, chunk: Int32) -> None:
+    """Look up the corners of ``faces`` into the fields of ``chunk``."""
+    for n in range(len(faces)):
+        a, b, c = faces[n, 0], faces[n, 1], faces[n, 2]
+        chunk[A_X + n], chunk[A_Y + n] = sx[a], sy[a]
+        chunk[B_X + n], chunk[B_Y + n] = sx[b], sy[b]
+        chunk[C_X + n], chunk[C_Y + n] = sx[c], sy[c]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _put_off(faces: Int32, state: UInt8, chunk: Int32) -> None:
+    """Leave those that are not wholly in front for later."""
+    for n in range(len(faces)):
+        if state[faces[n, 0]] | state[faces[n, 1]] | state[faces[n, 2]] != IN_FRONT:
+            chunk[CODE + n] = LATER
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def draw_faces(
     faces: Int32,  # [F, 3]
-    rows: Int32,  # [runs, 2] from run_rows
+    rows: Int32,  # [runs, 2] from run_rows, or empty to draw all
+    begin: int,
+    end: int,
+    all_in_front: bool,
+    rgba: Int32,  # [V] the vertices' colours as one number each
     points: Projected,
     view: View,
     target: Target,
 ) -> None:
-    """Draw triangles given by index."""
+    """Draw runs ``begin..end-1`` of triangles given by index."""
     # Unpacked once: unpacking counts references, which costs more than drawing a triangle.
-    sx, sy, inv_z, colors, state = points.sx, points.sy, points.inv_z, points.colors, view.state
-    nearest, colour, mask, limits = target.nearest, target.colour, target.mask, target.limits
-    first, last, one_sided = target.first, target.last, target.one_sided
+    sx, sy, state = points.sx, points.sy, view.state
+    columns, first, last = target.nearest.shape[1], target.first, target.last
     later = np.empty(RUN, np.int32)  # keeps the code for large triangles out of the inner loop
-    for k in range(len(rows)):
-        if rows[k, 0] >= last or rows[k, 1] < first:
+    chunk, some = np.empty(CHUNK_SIZE, np.int32), np.empty(RUN + 1, np.int32)
+    chunk[FLAG : FLAG + RUN] = 0
+    records, depths = np.empty(RECORDS_SIZE, np.int32), np.empty(DEPTHS_SIZE, np.float32)
+    n = 0
+    for k in range(begin, end):
+        if len(rows) > 0 and (rows[k, 0] >= last or rows[k, 1] < first):
             continue
+        run = faces[k * RUN : (k + 1) * RUN]
+        _load(run, sx, sy, chunk)
+        cover_faces(chunk, len(run), columns, first, last)
+        if not all_in_front:
+            _put_off(run, state, chunk)
         waiting = 0
-        for f in range(k * RUN, min((k + 1) * RUN, len(faces))):
-            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-            front = state[a] | state[b] | state[c] == IN_FRONT
-            if not front or not fill_small(
-                a, b, c, False, one_sided, first, last, sx, sy, inv_z, colors, limits, nearest, colour, mask
-            ):
+        for s in range(find_drawn(chunk, len(run), some)):
+            f = some[s]
+            a, b, c, code = run[f, 0], run[f, 1], run[f, 2], chunk[CODE + f]
+            if code <= BLOCK:
+                n = put_block(records, n, a, b, c, 0, code, chunk[FIRST_COLUMN + f], chunk[FIRST_ROW + f])
+            elif code == TEST:
+                n = put_tested(records, n, a, b, c, 0, (sx, sy), columns, first, last)
+            else:
                 later[waiting] = f
                 waiting += 1
-        _draw_large(faces, later[:waiting], points, view, target)
+            if n > FULL:
+                draw_samples(records, depths, n, rgba, points, target)
+                n = 0
+        if waiting:
+            draw_samples(records, depths, n, rgba, points, target)
+            n = 0
+            _draw_large(run, later[:waiting], points, view, target)
+    draw_samples(records, depths, n, rgba, points, target)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -7,11 +7,29 @@ from numba import njit
 
 from ex4d.raster.base import QUAD_DROP
 from ex4d.raster.clip import draw_clipped
+from ex4d.raster.cover import (
+    BLOCK,
+    BLOCK_BITS,
+    CHUNK,
+    CHUNK_SIZE,
+    CODE,
+    FIRST_COLUMN,
+    FIRST_ROW,
+    FLAG,
+    LATER,
+    LOWER_X,
+    LOWER_Y,
+    STRIDE,
+    TEST,
+    UPPER_X,
+    UPPER_Y,
+    cover_lower,
+    cover_upper,
+    find_drawn,
+)
 from ex4d.raster.kernels import (
     BEHIND,
-    HALF,
     IN_FRONT,
-    SUBPIXELS,
     Number,
     Projected,
     Target,
@@ -19,12 +37,9 @@ from ex4d.raster.kernels import (
     fill_triangle,
     first_sample,
     last_sample,
-    owns_edge,
-    shade,
 )
+from ex4d.raster.samples import DEPTHS_SIZE, FULL, LOWEST_BIT, RECORDS_SIZE, draw_samples, put, put_block, put_tested
 from ex4d.types import Int32, UInt8
-
-TINY = 4  # samples per side of a bounding box up to which testing each sample beats computing spans
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -37,13 +52,6 @@ def row_is_outside(above: Int32, below: Int32, target: Target) -> bool:
     x0, x1 = first_sample(min(above[0], below[0])), last_sample(max(above[1], below[1]))
     y0, y1 = first_sample(min(above[2], below[2])), last_sample(max(above[3], below[3]))
     return x0 > x1 or y0 > y1 or x0 >= target.nearest.shape[1] or x1 < 0 or y0 >= target.last or y1 < target.first
-
-
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-def orientation(ax: Number, ay: Number, bx: Number, by: Number, px: Number, py: Number) -> Number:
-    """Twice the signed area of (a, b, p), in 64-bit integers."""
-    dx, dy = np.int64(bx) - ax, np.int64(by) - ay
-    return dx * (np.int64(py) - ay) - dy * (np.int64(px) - ax)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -64,76 +72,106 @@ def draw_large(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _load(sx: Int32, sy: Int32, corner: int, width: int, flags: UInt8, chunk: Int32) -> None:
+    """Copy the quads to the right of vertex ``corner``, as many as ``flags`` has, into the fields of ``chunk``."""
+    count = len(flags)
+    upper, lower = slice(corner, corner + count + 1), slice(corner + width, corner + width + count + 1)
+    upper_x, upper_y, lower_x, lower_y = sx[upper], sy[upper], sx[lower], sy[lower]
+    for i in range(count + 1):  # copies written as slices are slower
+        chunk[UPPER_X + i] = upper_x[i]
+    for i in range(count + 1):
+        chunk[UPPER_Y + i] = upper_y[i]
+    for i in range(count + 1):
+        chunk[LOWER_X + i] = lower_x[i]
+    for i in range(count + 1):
+        chunk[LOWER_Y + i] = lower_y[i]
+    for i in range(count):
+        chunk[FLAG + i] = flags[i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _put_off(state: UInt8, corner: int, width: int, flags: UInt8, chunk: Int32) -> None:
+    """Leave triangles that are not wholly in front for later."""
+    for i in range(len(flags)):
+        if not flags[i] & QUAD_DROP:
+            v = corner + i
+            diagonal = state[v + 1] | state[v + width]
+            code = chunk[CODE + i]
+            if diagonal | state[v] != IN_FRONT:
+                code = (code & ~(BLOCK | TEST)) | LATER
+            if diagonal | state[v + width + 1] != IN_FRONT:
+                code = (code & ~((BLOCK << BLOCK_BITS) | (TEST << 1))) | (LATER << 1)
+            chunk[CODE + i] = code
+
+
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def _put_one(records: Int32, n: int, v: int, width: int, flag: Number, code: Number, chunk: Int32, i: Number) -> None:
+    """Write record ``n`` for quad ``i``, whose upper left vertex is ``v``: one of its triangles covers one sample."""
+    k = np.int64(code > BLOCK)
+    bit = LOWEST_BIT[(code | (code >> BLOCK_BITS)) & BLOCK]
+    column = chunk[FIRST_COLUMN + k * STRIDE + i] + (bit & 1)
+    row = chunk[FIRST_ROW + k * STRIDE + i] + (bit >> 1)
+    put(records, n, v + width, v + k, v + 1 + k * width, column, row, (flag >> k) & 1)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def draw_grid(
-    height: int,
     width: int,
     quad_flags: UInt8,  # [H - 1, W - 1], or empty where all are drawn
     bounds: Int32,  # [H, 6] from row_bounds
+    rgba: Int32,  # [V] the vertices' colours as one number each
     points: Projected,
     view: View,
     target: Target,
+    top: int,
+    bottom: int,
 ) -> None:
-    """Draw the triangles of a grid of ``height`` x ``width`` vertices."""
+    """Draw the triangles of rows ``top..bottom-1`` of the quads of a grid of ``width`` vertices a row."""
     # Unpacked once: unpacking counts references, which costs more than drawing a triangle.
-    sx, sy, inv_z, colors, state = points.sx, points.sy, points.inv_z, points.colors, view.state
-    nearest, colour, mask, limits = target.nearest, target.colour, target.mask, target.limits
-    columns, first, last = nearest.shape[1], target.first, target.last
-    one_sided = target.one_sided
+    sx, sy, state = points.sx, points.sy, view.state
+    columns, first, last = target.nearest.shape[1], target.first, target.last
     plain = np.zeros(width - 1, np.uint8)
     later = np.empty(2 * (width - 1), np.int32)  # keeps the code for large triangles out of the inner loop
-    for j in range(height - 1):
+    chunk, some = np.empty(CHUNK_SIZE, np.int32), np.empty(CHUNK + 1, np.int32)
+    records, depths = np.empty(RECORDS_SIZE, np.int32), np.empty(DEPTHS_SIZE, np.float32)
+    n = 0
+    for j in range(top, bottom):
         if row_is_outside(bounds[j], bounds[j + 1], target):
             continue
-        cuts = bounds[j, 4] | bounds[j + 1, 4] != IN_FRONT
         waiting = 0
         flags = quad_flags[j] if quad_flags.size > 0 else plain
-        for i in range(width - 1):
-            flag = flags[i]
-            if flag & QUAD_DROP:
-                continue
-            v00 = j * width + i
-            for k in range(2):
-                a = v00 + width
-                b = v00 + k
-                c = v00 + 1 + k * width
-                if cuts and state[a] | state[b] | state[c] != IN_FRONT:
-                    later[waiting] = 2 * i + k
-                    waiting += 1
-                    continue
-                ax, ay, bx, by, cx, cy = sx[a], sy[a], sx[b], sy[b], sx[c], sy[c]
-                x0 = max(first_sample(min(ax, bx, cx)), 0)
-                x1 = min(last_sample(max(ax, bx, cx)), columns - 1)
-                y0 = max(first_sample(min(ay, by, cy)), first)
-                y1 = min(last_sample(max(ay, by, cy)), last - 1)
-                if x0 > x1 or y0 > y1:
-                    continue
-                if x1 - x0 >= TINY or y1 - y0 >= TINY:
-                    later[waiting] = 2 * i + k
-                    waiting += 1
-                    continue
-                area = orientation(ax, ay, bx, by, cx, cy)
-                if area == 0:
-                    continue
-                hide = (flag >> k) & 1 != 0 or (one_sided and area < 0)
-                if area < 0:
-                    b, c, bx, by, cx, cy, area = c, b, cx, cy, bx, by, -area
-                limit = limits[1]
-                hidden = hide or (colors[a, 3] <= limit and colors[b, 3] <= limit and colors[c, 3] <= limit)
-                inv_area = 1.0 / area
-                for row in range(y0, y1 + 1):
-                    for column in range(x0, x1 + 1):
-                        px, py = column * SUBPIXELS + HALF, row * SUBPIXELS + HALF
-                        e0 = orientation(bx, by, cx, cy, px, py)
-                        e1 = orientation(cx, cy, ax, ay, px, py)
-                        e2 = orientation(ax, ay, bx, by, px, py)
-                        covered = (
-                            (e0 + owns_edge(cx - bx, cy - by))
-                            | (e1 + owns_edge(ax - cx, ay - cy))
-                            | (e2 + owns_edge(bx - ax, by - ay))
-                        ) >= 0  # no sign bit is set
-                        if covered:
-                            shade(
-                                e0, e1, e2, inv_area, a, b, c, hidden, inv_z, colors, limits,
-                                row, column, nearest, colour, mask,
-                            )  # fmt: skip
-        draw_large(later[:waiting], j * width, width, flags, points, view, target)
+        for start in range(0, width - 1, CHUNK):
+            count = min(CHUNK, width - 1 - start)
+            corner = j * width + start
+            part = flags[start : start + count]
+            _load(sx, sy, corner, width, part, chunk)
+            cover_upper(chunk, count, columns, first, last)
+            cover_lower(chunk, count, columns, first, last)
+            if bounds[j, 4] | bounds[j + 1, 4] != IN_FRONT:
+                _put_off(state, corner, width, part, chunk)
+            for s in range(find_drawn(chunk, count, some)):
+                i = some[s]
+                code, flag, v = chunk[CODE + i], part[i], corner + i
+                if code & (code - 1) == 0 and code < TEST:  # one sample of one triangle, as most have
+                    _put_one(records, n, v, width, flag, code, chunk, i)
+                    n += 1
+                else:
+                    for k in range(2):
+                        a, b, c, hide = v + width, v + k, v + 1 + k * width, (flag >> k) & 1
+                        if code & (LATER << k):
+                            later[waiting] = 2 * (start + i) + k
+                            waiting += 1
+                        elif code & (TEST << k):
+                            n = put_tested(records, n, a, b, c, hide, (sx, sy), columns, first, last)
+                        else:
+                            block = (code >> (k * BLOCK_BITS)) & BLOCK
+                            column, row = chunk[FIRST_COLUMN + k * STRIDE + i], chunk[FIRST_ROW + k * STRIDE + i]
+                            n = put_block(records, n, a, b, c, hide, block, column, row)
+                if n > FULL:
+                    draw_samples(records, depths, n, rgba, points, target)
+                    n = 0
+        if waiting:
+            draw_samples(records, depths, n, rgba, points, target)
+            n = 0
+            draw_large(later[:waiting], j * width, width, flags, points, view, target)
+    draw_samples(records, depths, n, rgba, points, target)

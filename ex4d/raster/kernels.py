@@ -26,6 +26,7 @@ SHIFT = SUBPIXELS.bit_length() - 1
 HALF = SUBPIXELS // 2  # a pixel's centre
 GUARD = float(2**29)  # subpixels
 IN_FRONT, NEEDS_CLIP, BEHIND = 0, 1, 2
+BLOCK = 512  # vertices projected in one go
 DARKER = 1e-3  # added before rounding down, so that 254.99999 from exact 255s stays 255
 
 
@@ -56,8 +57,9 @@ class Target(NamedTuple):
     first: int
     last: int
     nearest: Float32  # [H, W] largest 1 / z so far
-    colour: UInt8  # [H, W, 3]
-    mask: UInt8  # [H, W] 0 or 1
+    picture: (
+        Int32  # [H, W] what is there: red, green, blue and the mask (0 or 1) from the lowest byte on; 0 for nothing
+    )
     limits: tuple[float, float, float]
     """Smallest 1 / z drawn, alpha a pixel must exceed, and what is added to colours before dropping the fraction."""
     one_sided: bool
@@ -77,22 +79,46 @@ def project(
     state: UInt8,  # [V] out: IN_FRONT, NEEDS_CLIP (outside the guard band) or BEHIND (nearer than near)
 ) -> None:
     """Project vertices ``first..last-1`` and snap them to the subpixel grid."""
+    near = lens[4]
+    # In blocks, and written field by field: compilers use vector instructions where a loop writes to one array only.
+    block = np.empty(3 * BLOCK)
+    for start in range(first, last, BLOCK):
+        count = min(BLOCK, last - start)
+        _to_image(vertices[start : start + count].reshape(-1), view, lens, block)
+        px, py, zc = block[:count], block[BLOCK : BLOCK + count], block[2 * BLOCK : 2 * BLOCK + count]
+        out_x, out_y, out_w = sx[start : start + count], sy[start : start + count], inv_z[start : start + count]
+        out_state = state[start : start + count]
+        for n in range(count):
+            inside = zc[n] >= near and abs(px[n]) <= GUARD and abs(py[n]) <= GUARD
+            out_x[n] = np.int32(px[n] if inside else 0.0)
+        for n in range(count):
+            inside = zc[n] >= near and abs(px[n]) <= GUARD and abs(py[n]) <= GUARD
+            out_y[n] = np.int32(py[n] if inside else 0.0)
+        for n in range(count):
+            inside = zc[n] >= near and abs(px[n]) <= GUARD and abs(py[n]) <= GUARD
+            out_w[n] = np.float32(1.0 / zc[n] if inside else 0.0)
+        for n in range(count):
+            inside = zc[n] >= near and abs(px[n]) <= GUARD and abs(py[n]) <= GUARD
+            out_state[n] = IN_FRONT if inside else (NEEDS_CLIP if zc[n] >= near else BEHIND)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _to_image(vertices: Float32, view: Float64, lens: Float64, block: Float64) -> None:
+    """Image x and y in whole subpixels, and camera z, as the three fields of ``block`` [3 * BLOCK].
+
+    ``vertices`` are flat, x, y, z after x, y, z: a stride that is not a constant would keep vectors away.
+    """
     r00, r01, r02, tx = view[0, 0], view[0, 1], view[0, 2], view[0, 3]
     r10, r11, r12, ty = view[1, 0], view[1, 1], view[1, 2], view[1, 3]
     r20, r21, r22, tz = view[2, 0], view[2, 1], view[2, 2], view[2, 3]
-    fx, fy, cx, cy, near = lens[0], lens[1], lens[2], lens[3], lens[4]
-    for v in range(first, last):
-        x, y, z = np.float64(vertices[v, 0]), np.float64(vertices[v, 1]), np.float64(vertices[v, 2])
+    fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
+    for n in range(len(vertices) // 3):
+        x, y, z = np.float64(vertices[3 * n]), np.float64(vertices[3 * n + 1]), np.float64(vertices[3 * n + 2])
         zc = r20 * x + r21 * y + r22 * z + tz
         inverse = 1.0 / zc
-        px = np.floor((fx * (r00 * x + r01 * y + r02 * z + tx) * inverse + cx) * SUBPIXELS + 0.5)
-        py = np.floor((fy * (r10 * x + r11 * y + r12 * z + ty) * inverse + cy) * SUBPIXELS + 0.5)
-        front = zc >= near
-        inside = front and abs(px) <= GUARD and abs(py) <= GUARD
-        sx[v] = np.int32(px if inside else 0.0)
-        sy[v] = np.int32(py if inside else 0.0)
-        inv_z[v] = np.float32(inverse if inside else 0.0)
-        state[v] = IN_FRONT if inside else (NEEDS_CLIP if front else BEHIND)
+        block[n] = np.floor((fx * (r00 * x + r01 * y + r02 * z + tx) * inverse + cx) * SUBPIXELS + 0.5)
+        block[BLOCK + n] = np.floor((fy * (r10 * x + r11 * y + r12 * z + ty) * inverse + cy) * SUBPIXELS + 0.5)
+        block[2 * BLOCK + n] = zc
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -103,59 +129,57 @@ def row_bounds(sx: Int32, sy: Int32, state: UInt8, width: int, first: int, last:
     """
     for j in range(first, last):
         start = j * width
-        x0 = x1 = sx[start]
-        y0 = y1 = sy[start]
-        seen_or, seen_and = state[start], state[start]
-        for v in range(start, start + width):
-            x0, x1 = min(x0, sx[v]), max(x1, sx[v])
-            y0, y1 = min(y0, sy[v]), max(y1, sy[v])
-            seen_or |= state[v]
-            seen_and &= state[v]
-        bounds[j, 0], bounds[j, 1], bounds[j, 2], bounds[j, 3] = x0, x1, y0, y1
+        row = sx[start : start + width]
+        low, high = row[0], row[0]
+        for i in range(width):
+            low, high = min(low, row[i]), max(high, row[i])
+        bounds[j, 0], bounds[j, 1] = low, high
+        row = sy[start : start + width]
+        low, high = row[0], row[0]
+        for i in range(width):
+            low, high = min(low, row[i]), max(high, row[i])
+        bounds[j, 2], bounds[j, 3] = low, high
+        states = state[start : start + width]
+        seen_or, seen_and = states[0], states[0]
+        for i in range(width):
+            seen_or |= states[i]
+            seen_and &= states[i]
         bounds[j, 4], bounds[j, 5] = seen_or, seen_and
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def unpack_rows(picture: Int32, first: int, last: int, colour: UInt8, mask: UInt8) -> None:
+    """Colour [H, W, 3] and mask [H, W] of rows ``first..last-1``."""
+    for j in range(first, last):
+        row, rgb, seen = picture[j], colour[j].reshape(-1), mask[j]
+        for i in range(len(row)):
+            rgb[3 * i] = np.uint8(row[i])
+            rgb[3 * i + 1] = np.uint8(row[i] >> 8)
+            rgb[3 * i + 2] = np.uint8(row[i] >> 16)
+        for i in range(len(row)):
+            seen[i] = np.uint8(row[i] >> 24)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def shade(
-    e0: Number,  # edge functions at the sample, opposite a, b, c: the weights of a, b, c
-    e1: Number,
-    e2: Number,
-    inv_area: Number,
+    q0: Number,  # weights of the corners, each over its z
+    q1: Number,
+    q2: Number,
+    z: Number,
     a: int,
     b: int,
     c: int,
-    hidden: bool,
-    inv_z: Any,  # the fields of Projected and Target one by one: unpacking them here would count references
     colors: Any,
-    limits: tuple[float, float, float],
-    row: int,
-    column: int,
-    nearest: Float32,
-    colour: UInt8,
-    mask: UInt8,
-) -> None:
-    """Depth test, then colour, for one covered sample. ``hidden``: no corner's alpha passes the threshold."""
-    far_inv, threshold, rounding = limits
-    q0 = e0 * inv_area * inv_z[a]
-    q1 = e1 * inv_area * inv_z[b]
-    q2 = e2 * inv_area * inv_z[c]
-    total = q0 + q1 + q2
-    depth = np.float32(total)
-    if depth > nearest[row, column] and total >= far_inv:
-        nearest[row, column] = depth
-        seen = False
-        z = 1.0 / total
-        if not hidden:
-            seen = (q0 * colors[a, 3] + q1 * colors[b, 3] + q2 * colors[c, 3]) * z > threshold
-        mask[row, column] = seen
-        if seen:
-            for n in range(3):
-                value = (q0 * colors[a, n] + q1 * colors[b, n] + q2 * colors[c, n]) * z
-                colour[row, column, n] = np.uint8(value + rounding)
-        else:
-            colour[row, column, 0] = 0
-            colour[row, column, 1] = 0
-            colour[row, column, 2] = 0
+    threshold: float,
+    rounding: float,
+) -> Number:
+    """What ``Target.picture`` shows of a sample that is seen."""
+    if (q0 * colors[a, 3] + q1 * colors[b, 3] + q2 * colors[c, 3]) * z <= threshold:
+        return 0
+    red = np.int32((q0 * colors[a, 0] + q1 * colors[b, 0] + q2 * colors[c, 0]) * z + rounding)
+    green = np.int32((q0 * colors[a, 1] + q1 * colors[b, 1] + q2 * colors[c, 1]) * z + rounding)
+    blue = np.int32((q0 * colors[a, 2] + q1 * colors[b, 2] + q2 * colors[c, 2]) * z + rounding)
+    return red | (green << 8) | (blue << 16) | (1 << 24)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -177,22 +201,26 @@ def last_sample(high: Number) -> int:
 
 
 @njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-def span(n: Number, step: Number, lo: Number, hi: Number) -> tuple[Number, Number]:
-    """Narrow ``lo..hi`` to the columns x with n + step * x >= 0."""
-    if step > 0:
-        lo = max(lo, -(n // step))
-    elif step < 0:
-        hi = min(hi, n // -step)
-    elif n < 0:
-        hi = lo - 1
-    return lo, hi
+def span(n: Number, step: Number, inverse: Number, width: int, lo: Number, hi: Number) -> tuple[Number, Number]:
+    """Narrow ``lo..hi`` (within 0..width-1) to the columns x with n + step * x >= 0; ``inverse`` is 1 / abs(step).
+
+    Integer division is slow: the quotient is taken in floating point, within the picture, and set right by its rest.
+    """
+    if step == 0:
+        return lo, (hi if n >= 0 else lo - 1)
+    size = abs(step)
+    quotient = np.int64(np.floor(min(max(n * inverse, -width - 1.0), width + 1.0)))
+    rest = n - quotient * size
+    quotient += np.int64(rest >= size) - np.int64(rest < 0)
+    return (max(lo, -quotient), hi) if step > 0 else (lo, min(hi, quotient))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def fill_triangle(a: int, b: int, c: int, hide: bool, points: Projected, target: Target) -> None:
-    """Draw one triangle of any size, finding each row's span of samples by integer division. ``hide``: no colour."""
+    """Draw one triangle of any size, finding each row's span of samples by division. ``hide``: no colour."""
     sx, sy, inv_z, colors = points.sx, points.sy, points.inv_z, points.colors
-    nearest, colour, mask = target.nearest, target.colour, target.mask
+    nearest, picture = target.nearest, target.picture
+    far_inv, threshold, rounding = target.limits
     ax, ay, bx, by = np.int64(sx[a]), np.int64(sy[a]), np.int64(sx[b]), np.int64(sy[b])
     cx, cy = np.int64(sx[c]), np.int64(sy[c])
     area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
@@ -201,28 +229,36 @@ def fill_triangle(a: int, b: int, c: int, hide: bool, points: Projected, target:
     if area < 0:
         b, c, bx, by, cx, cy, area = c, b, cx, cy, bx, by, -area
         hide = hide or target.one_sided
-    x0 = max(first_sample(min(ax, bx, cx)), 0)
-    x1 = min(last_sample(max(ax, bx, cx)), nearest.shape[1] - 1)
+    width = nearest.shape[1]
+    x0, x1 = max(first_sample(min(ax, bx, cx)), 0), min(last_sample(max(ax, bx, cx)), width - 1)
     y0 = max(first_sample(min(ay, by, cy)), target.first)
     y1 = min(last_sample(max(ay, by, cy)), target.last - 1)
     if x0 > x1 or y0 > y1:
         return
-    limit = target.limits[1]
-    hidden = hide or (colors[a, 3] <= limit and colors[b, 3] <= limit and colors[c, 3] <= limit)
-    inv_area = 1.0 / area
+    hidden = hide or (colors[a, 3] <= threshold and colors[b, 3] <= threshold and colors[c, 3] <= threshold)
+    inv_area, w0, w1, w2 = 1.0 / area, inv_z[a], inv_z[b], inv_z[c]
     dx0, dy0, dx1, dy1, dx2, dy2 = cx - bx, cy - by, ax - cx, ay - cy, bx - ax, by - ay
     own0, own1, own2 = owns_edge(dx0, dy0), owns_edge(dx1, dy1), owns_edge(dx2, dy2)
     step0, step1, step2 = -dy0 * SUBPIXELS, -dy1 * SUBPIXELS, -dy2 * SUBPIXELS
+    inverse0, inverse1, inverse2 = 1.0 / abs(step0), 1.0 / abs(step1), 1.0 / abs(step2)
     for row in range(y0, y1 + 1):
         py = row * SUBPIXELS + HALF
         n0 = dx0 * (py - by) - dy0 * (HALF - bx)  # edge functions at column 0
         n1 = dx1 * (py - cy) - dy1 * (HALF - cx)
         n2 = dx2 * (py - ay) - dy2 * (HALF - ax)
-        lo, hi = span(n0 + own0, step0, x0, x1)
-        lo, hi = span(n1 + own1, step1, lo, hi)
-        lo, hi = span(n2 + own2, step2, lo, hi)
+        lo, hi = span(n0 + own0, step0, inverse0, width, x0, x1)
+        lo, hi = span(n1 + own1, step1, inverse1, width, lo, hi)
+        lo, hi = span(n2 + own2, step2, inverse2, width, lo, hi)
+        depths, shown = nearest[row], picture[row]
+        e0, e1, e2 = n0 + step0 * lo, n1 + step1 * lo, n2 + step2 * lo
         for column in range(lo, hi + 1):
-            e0, e1, e2 = n0 + step0 * column, n1 + step1 * column, n2 + step2 * column
-            shade(
-                e0, e1, e2, inv_area, a, b, c, hidden, inv_z, colors, target.limits, row, column, nearest, colour, mask
-            )  # fmt: skip
+            q0, q1, q2 = e0 * inv_area * w0, e1 * inv_area * w1, e2 * inv_area * w2
+            e0, e1, e2 = e0 + step0, e1 + step1, e2 + step2
+            total = q0 + q1 + q2
+            depth = np.float32(total)
+            if depth > depths[column] and total >= far_inv:
+                depths[column] = depth
+                value = 0
+                if not hidden:
+                    value = shade(q0, q1, q2, 1.0 / total, a, b, c, colors, threshold, rounding)
+                shown[column] = value

@@ -20,6 +20,7 @@ from ex4d.eval import (
     summarise,
     write_evaluation,
 )
+from ex4d.eval.extras import scene_extras
 from ex4d.types import MeshOptions
 
 
@@ -40,6 +41,19 @@ def test_targets_are_relative_to_the_source_of_the_same_moment(tmp_path):
     scene = load_scene(write_scene(tmp_path / "moving", look(path), {"along": look(path)}))
     assert np.allclose(scene.targets[0].trajectory.world_from_camera, np.eye(4))
     assert scene.targets[0].truth is not None and scene.targets[0].truth.visible.all()
+
+
+def test_other_frames_of_a_source_that_moves_fill_in_by_its_known_motion(tmp_path):
+    path = [(0.25 * t - 1.2, 0, 0.04 * t) for t in range(10)]
+    beside = [(x + 2.0, y, z + 0.3) for x, y, z in path]
+    folder = write_scene(tmp_path / "moving", look(path), {"orbit": look(beside, yaws_deg=[-15.0] * 10)}, kind="orbit")
+    scene = load_scene(folder)
+    assert scene.clip.world_from_camera is not None
+    extras = scene_extras(scene)
+    assert not extras.unavailable
+    assert extras.filled > 0.01 and extras.filled_right > 0.95
+    still = load_scene(write_scene(tmp_path / "still", look(path[:1] * 3), {"along": look(path[:3])}))
+    assert still.clip.world_from_camera is None
 
 
 def test_a_wall_alone_is_reproduced_where_the_source_saw_it(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,6 +112,49 @@ def test_random_meshes_from_random_cameras(seed: int, turn: float) -> None:
     camera = Camera(random_pose(rng, turn, 0.5), random_lens(rng))
     z = (surface.vertices @ camera.camera_from_world[2, :3]) + camera.camera_from_world[2, 3]
     compare(surface, camera, exact=bool((z > 0.01).all()))
+
+
+def bumpy_grid(rng: np.random.Generator, height: int, width: int, one_sided: bool) -> Surface:
+    """A grid with steps and noise, some quads dropped or hidden, some vertices transparent."""
+    row, column = np.mgrid[0:height, 0:width].astype(np.float32)
+    z = (
+        3
+        + (rng.random((height, width)) < 0.1) * rng.uniform(-1, 2, (height, width))
+        + 0.1 * rng.random((height, width))
+    )
+    vertices = np.stack([(column - width / 2) / width * z, (row - height / 2) / width * z, z], axis=-1)
+    colors = rng.integers(0, 256, (height * width, 4), dtype=np.uint8)
+    colors[:, 3] = np.where(rng.random(height * width) < 0.1, 0, 255)
+    quads = (height - 1) * (width - 1)
+    flags = (rng.integers(0, 8, quads) * (rng.random(quads) < 0.1)).astype(np.uint8)
+    points = vertices.reshape(-1, 3).astype(np.float32)
+    return Surface(points, colors, NO_FACES, height, width, flags, one_sided=one_sided)
+
+
+@pytest.mark.parametrize("one_sided", [False, True])
+@pytest.mark.parametrize("zoom", [0.6, 1.0, 2.5, 6.0])
+def test_rows_longer_than_what_is_drawn_in_one_go(zoom: float, one_sided: bool) -> None:
+    """Triangles from less than a sample to many, over several chunks of quads and batches of samples."""
+    rng = np.random.default_rng(int(10 * zoom) + one_sided)
+    surface = bumpy_grid(rng, 3, 300, one_sided)
+    camera = Camera(random_pose(rng, 0.02, 0.02), Intrinsics(150.0 * zoom, 150.0 * zoom, 80.0, 4.0, 160, 8))
+    compare(surface, camera)
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.1, 1.0])
+def test_a_grid_s_triangles_given_by_index_give_the_same_picture(turn: float) -> None:
+    """The two have loops of their own. Behind the camera, too, where ``turn`` reaches that far."""
+    rng = np.random.default_rng(5)
+    grid = replace(bumpy_grid(rng, 120, 310, False), quad_flags=None)
+    loose = Surface(grid.vertices, grid.colors, all_faces(grid))
+    seen = 0
+    for _ in range(4):
+        camera = Camera(random_pose(rng, turn, 0.5), Intrinsics(300.0, 280.0, 150.0, 70.0, 310, 130))
+        drawn, wanted = (get_rasterizer("cpu").draw(s, camera) for s in (loose, grid))
+        np.testing.assert_array_equal(drawn[1], wanted[1])
+        np.testing.assert_array_equal(drawn[0], wanted[0])
+        seen += int(wanted[1].sum())
+    assert seen > 0
 
 
 @pytest.mark.parametrize("seed", range(4))

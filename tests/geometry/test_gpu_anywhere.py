@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ex4d.dwmesh import FACE_OCCLUDED, FACE_VISIBLE, DWMesh
+from ex4d.dwmesh.kernels import grid_faces
 from ex4d.errors import RasterError
 from ex4d.guides import render_guides
 from ex4d.raster import Camera
+from ex4d.raster.base import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER
 from ex4d.types import Intrinsics, MeshOptions, RasterOptions
 
 from .conftest import make_clip, make_trajectory
@@ -57,6 +60,102 @@ def test_meshes_built_with_tensors_equal_the_cpu_s(options: MeshOptions) -> None
             np.testing.assert_array_equal(vertices[n].numpy(), mesh.vertices(t))
             np.testing.assert_array_equal(occluded[n].numpy(), mesh.face_occluded(t))
             np.testing.assert_array_equal(colors[n].numpy(), mesh.colors(t))
+
+
+def test_faces_that_hide_alone_are_marked_and_leave_their_vertices_seen() -> None:
+    torch = pytest.importorskip("torch")
+    from ex4d.raster.gpu.build import DeviceMesh
+
+    mesh = DWMesh(make_clip(frames=2), MeshOptions(hidden_by="face"))
+    built = DeviceMesh(mesh, torch.device("cpu"), kernels=False).surfaces([1, 0])
+    assert built.quad_flags is not None
+    for n, t in enumerate([1, 0]):
+        wanted = mesh.surface(t)
+        assert wanted.quad_flags is not None
+        assert wanted.quad_flags.any()
+        np.testing.assert_array_equal(built.quad_flags[n].numpy(), wanted.quad_flags)
+        np.testing.assert_array_equal(built.colors[n].numpy(), wanted.colors)
+
+
+def test_solid_surfaces_built_by_kernels_equal_the_cpu_s() -> None:
+    """In Triton's interpreter where there is no device: Triton decides at import, hence a process of its own."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("triton")
+    if torch.cuda.is_available():
+        pytest.skip("the tests marked gpu do it on the device")
+    claims = Path(__file__).with_name("test_gpu_solid.py")
+    options = ["-q", "-m", "gpu", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+    command = [sys.executable, "-m", "pytest", *options, str(claims)]
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_frames_with_triangles_of_their_own_are_joined() -> None:
+    """Their vertices follow one another; a dropped quad's triangles have no area."""
+    torch = pytest.importorskip("torch")
+    from ex4d.raster.gpu.batch import SurfaceBatch
+    from ex4d.raster.gpu.nvdiffrast_raster import joined_faces
+
+    mesh = DWMesh(make_clip(frames=2, height=9, width=11), MeshOptions(mode="solid"))
+    surfaces = [mesh.surface(t) for t in range(2)]
+    batch = SurfaceBatch.of(surfaces, torch.device("cpu"))
+    faces, ranges = joined_faces(batch, torch.from_numpy(grid_faces(11, 13)[:-2]))
+    for t, surface in enumerate(surfaces):
+        assert surface.quad_flags is not None
+        first, count = ranges[t].tolist()
+        own = faces[first : first + count].numpy() - t * batch.num_vertices
+        dropped = np.tile(surface.quad_flags != 0, 2)
+        assert dropped.any()
+        np.testing.assert_array_equal(own[: 2 * 120][~dropped], grid_faces(11, 13)[:-2][~dropped])
+        assert not own[: 2 * 120][dropped].any()
+        np.testing.assert_array_equal(own[2 * 120 :][: len(surface.faces)], surface.faces)
+
+
+def test_what_a_triangle_shows_follows_its_side_and_its_quad_s_flags() -> None:
+    """The same answers with one topology for all frames and with triangles of their own."""
+    torch = pytest.importorskip("torch")
+    from ex4d.raster.gpu.batch import SurfaceBatch
+    from ex4d.raster.gpu.nvdiffrast_raster import joined_faces, shown
+
+    rng = np.random.default_rng(0)
+    flags = torch.from_numpy(rng.choice([0, QUAD_HIDE_UPPER, QUAD_HIDE_LOWER], (2, 6)).astype(np.uint8))
+    faces = torch.tensor([[[0, 1, 5], [5, 1, 0]]], dtype=torch.int32)
+    colors = torch.zeros((2, 12, 4), dtype=torch.uint8)
+    batch = SurfaceBatch(torch.zeros((2, 12, 3)), colors, faces, 3, 4, flags, one_sided=True)
+    grid = torch.from_numpy(grid_faces(3, 4)[:-2])
+    places = torch.from_numpy(rng.uniform(-1, 1, (2, 12, 4)).astype(np.float32)).abs()
+    number = torch.from_numpy(rng.integers(0, 14, (2, 5, 7)))
+    hits = torch.zeros((2, 5, 7, 4))
+    hits[..., 3] = number + 1
+    together = shown(hits, places, torch.cat([grid, faces[0]]), batch)
+    hits[1, ..., 3] += 14
+    joined, _ = joined_faces(batch, grid)
+    apart = shown(hits, places.flatten(0, 1), joined, batch)
+    assert together is not None
+    assert apart is not None
+    corners = torch.cat([grid, faces[0]]).numpy()
+    for at in np.ndindex(2, 5, 7):
+        x, y, _, w = places[at[0]].numpy().T
+        a, b, c = corners[int(number[at])]
+        front = np.linalg.det([[v[k] for v in (x, y, w)] for k in (a, b, c)]) >= 0
+        half, quad = divmod(int(number[at]), 6)
+        hides = half < 2 and int(flags[at[0], quad]) == (QUAD_HIDE_UPPER, QUAD_HIDE_LOWER)[half]
+        assert bool(together[at]) == bool(apart[at]) == (bool(front) and not hides)
+
+
+def test_large_triangle_numbers_are_read_back() -> None:
+    """Beyond what float32 can count, nvdiffrast gives their bits with an offset (its common.h)."""
+    torch = pytest.importorskip("torch")
+    from ex4d.raster.gpu.nvdiffrast_raster import triangle_numbers
+
+    numbers = np.array([0, 1, 2**24, 2**24 + 1, 2**24 + 2, 40_000_001], np.int32)
+    coded = np.where(
+        numbers <= 2**24, numbers.astype(np.float32), (numbers + 0x4A800000).astype(np.int32).view(np.float32)
+    )
+    hits = torch.zeros((1, 1, 6, 4))
+    hits[0, 0, :, 3] = torch.from_numpy(coded.astype(np.float32))
+    np.testing.assert_array_equal(triangle_numbers(hits)[0, 0].numpy(), numbers.astype(np.int64) - 1)
 
 
 @pytest.mark.parametrize("seed", range(3))

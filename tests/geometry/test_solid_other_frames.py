@@ -1,16 +1,23 @@
-"""Other frames of a still camera: they fill what is hidden now, and only that."""
+"""Other frames of a still camera, or of one whose motion is known: they fill what is hidden now, and only that."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from ex4d.cli.shot import ShotOptions, render_shot
+from ex4d.clip import read_thickness_map, with_source_camera
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import SettingError
+from ex4d.errors import InputError, SettingError, ShapeError, TrajectoryError
+from ex4d.progress import CancelToken
 from ex4d.raster import Camera, get_rasterizer
-from ex4d.types import Bool, Clip, Float64, MeshOptions, UInt8
+from ex4d.raster.cpu import CpuRasterizer
+from ex4d.trajectory import save_camera
+from ex4d.types import Bool, Clip, Float32, Float64, Intrinsics, MeshOptions, Trajectory, UInt8
 
 from .conftest import make_clip
 from .test_solid import turned
@@ -83,3 +90,153 @@ def test_a_place_that_only_one_frame_saw_is_not_known() -> None:
     alone = DWMesh(two, SOLID)
     pose = turned(12.0, 8.0)
     assert (seen(mesh, 0, pose)[1] == seen(alone, 0, pose)[1]).all()
+
+
+# --- a camera whose motion is known ---------------------------------------------------------------------
+
+WALL, POLE, BOX = 12.0, 6.0, 4.0
+LENS = Intrinsics.from_focal(SIZE, SIZE, 60.0)
+
+
+def cast(pose: Float64, box_x: float) -> tuple[UInt8, Float32]:
+    """Ray-cast a wall, a pole that stands and a box at ``box_x``, all square to the world's z; picture and depth."""
+    pixel = (np.arange(SIZE) + 0.5 - SIZE / 2) / LENS.fx
+    rays = np.stack([*np.meshgrid(pixel, pixel), np.ones((SIZE, SIZE))], axis=-1) @ pose[:3, :3].T
+    depth, colour = np.full((SIZE, SIZE), np.inf), np.zeros((SIZE, SIZE, 3))
+    planes = ((WALL, 0.0, 99.0, 99.0, 200), (POLE, 0.6, 0.25, 99.0, 90), (BOX, box_x, 0.5, 0.7, 20))
+    for z, middle, half_width, half_height, blue in planes:
+        far = (z - pose[2, 3]) / rays[..., 2]
+        x, y = (pose[axis, 3] + rays[..., axis] * far for axis in (0, 1))
+        hit = (np.abs(x - middle) < half_width) & (np.abs(y) < half_height) & (far < depth)
+        shade = np.stack([128 + 60 * np.sin(2 * x), 128 + 60 * np.cos(1.7 * y), np.full_like(x, blue)], axis=-1)
+        depth, colour = np.where(hit, far, depth), np.where(hit[..., None], shade, colour)
+    return colour.astype(np.uint8), depth.astype(np.float32)
+
+
+def motion(count: int = 12) -> Float64:
+    """A camera that trucks right while it pans left."""
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    for t in range(count):
+        poses[t] = turned(-0.5 * t, 0.0)
+        poses[t, :3, 3] = (0.18 * t, 0.02 * t, 0.05 * t)
+    return poses
+
+
+def box_at(t: int) -> float:
+    return -1.2 + 0.35 * t
+
+
+def moving_clip(poses: Float64) -> Clip:
+    views = [cast(pose, box_at(t)) for t, pose in enumerate(poses)]
+    return Clip(np.stack([v[0] for v in views]), np.stack([v[1] for v in views]), LENS, world_from_camera=poses)
+
+
+def filled_and_right(clip: Clip, poses: Float64) -> tuple[float, float]:
+    """Share of new pixels in views to either side, and of those the share that shows the true surface."""
+    alone, filled, rasterizer = DWMesh(clip, SOLID), DWMesh(clip, FILLED), CpuRasterizer()
+    new_pixels = right_pixels = looked = 0
+    for t in (0, 4, 8, 11):
+        for degrees in (-14.0, 14.0):
+            pose = turned(degrees, 6.0)
+            camera = Camera(pose, LENS)
+            _, before = rasterizer.draw(alone.surface(t), camera)
+            colour, after = rasterizer.draw(filled.surface(t), camera)
+            new = after & ~before
+            true_colour, true_depth = cast(poses[t] @ np.linalg.inv(pose), box_at(t))
+            right = np.abs(1 - rasterizer.inverse_depth * true_depth) < 0.03
+            right &= np.abs(colour.astype(int) - true_colour).max(axis=2) < 24
+            new_pixels, right_pixels = new_pixels + int(new.sum()), right_pixels + int((new & right).sum())
+            looked += new.size
+    return new_pixels / looked, right_pixels / max(new_pixels, 1)
+
+
+def test_a_camera_of_known_motion_fills_what_is_hidden_and_what_it_fills_is_right() -> None:
+    share, right = filled_and_right(moving_clip(motion()), motion())
+    assert share > 0.08
+    assert right > 0.95
+
+
+def test_the_world_the_poses_are_told_in_does_not_matter() -> None:
+    poses = motion()
+    elsewhere = turned(40.0, 3.0)
+    clip = moving_clip(poses)
+    here = DWMesh(clip, FILLED).surface(4)
+    there = DWMesh(replace(clip, world_from_camera=elsewhere @ poses), FILLED).surface(4)
+    np.testing.assert_allclose(there.vertices, here.vertices, rtol=1e-4, atol=1e-4)
+
+
+def test_the_source_view_of_a_moving_camera_stays_exactly_the_source() -> None:
+    clip = moving_clip(motion())
+    colour, mask = seen(DWMesh(clip, FILLED), 5, np.eye(4))
+    assert mask.all()
+    np.testing.assert_array_equal(colour, clip.frames[5])
+
+
+def test_motion_that_the_frames_contradict_or_that_is_not_theirs_is_refused_in_a_sentence() -> None:
+    clip = moving_clip(motion())
+    backwards, larger = motion(), motion()
+    backwards[:, :3, 3] *= -1
+    larger[:, :3, 3] *= 8  # another unit than the depth's
+    for wrong in (backwards, larger):
+        with pytest.raises(SettingError, match="does not fit the clip"):
+            DWMesh(replace(clip, world_from_camera=wrong), FILLED)
+    with pytest.raises(TrajectoryError, match="11 poses but the clip 12 frames"):
+        replace(clip, world_from_camera=motion(11))
+    with pytest.raises(TrajectoryError, match="frame 3 is not rigid"):
+        replace(clip, world_from_camera=motion() * np.where(np.arange(12) == 3, 2.0, 1.0)[:, None, None])
+    with pytest.raises(SettingError, match="--source_camera"):
+        DWMesh(replace(clip, world_from_camera=None), FILLED)
+
+
+def camera_of(poses: Float64, *, focal: float = LENS.fx, size: int = SIZE) -> Trajectory:
+    rows = np.tile([focal * size / SIZE] * 2 + [size / 2] * 2, (len(poses), 1))
+    return Trajectory(poses, rows, np.arange(len(poses), dtype=float), size, size)
+
+
+def test_a_camera_file_must_be_that_of_the_clip() -> None:
+    poses = motion()
+    bare = replace(moving_clip(poses), world_from_camera=None)
+    known = with_source_camera(bare, camera_of(poses, size=128)).world_from_camera
+    assert known is not None and np.array_equal(known, poses)
+    for camera, longer, what in (
+        (camera_of(motion(11)), True, "11 poses but the clip 12 frames"),
+        (camera_of(motion(13)), False, "13 poses but the clip 12 frames"),
+        (camera_of(poses, focal=80.0), False, "focal length of 80.0 px in frame 0, the clip 60.0 px"),
+        (replace(camera_of(poses), source_time=np.zeros(12)), False, "retimed"),
+    ):
+        with pytest.raises(TrajectoryError, match=what):
+            with_source_camera(bare, camera, longer=longer)
+    assert with_source_camera(bare, camera_of(motion(13)), longer=True).world_from_camera is not None
+
+
+def test_the_command_line_takes_the_cameras_motion_and_a_thickness_map(tmp_path: Path) -> None:
+    poses = motion()
+    clip = moving_clip(poses)
+    (tmp_path / "clip").mkdir()
+    for t, frame in enumerate(clip.frames):
+        cv2.imwrite(str(tmp_path / "clip" / f"{t:03d}.png"), frame[..., ::-1])
+    np.savez(tmp_path / "depth.npz", depth=clip.depth)
+    for name in ("camera.npz", "transforms.json"):
+        save_camera(tmp_path / name, camera_of(poses))
+    painted = np.full(clip.depth.shape, np.nan, np.float32)
+    painted[clip.depth < 9] = 4.0
+    np.savez(tmp_path / "map.npz", thickness=painted)
+    given = ShotOptions(tmp_path / "clip", tmp_path / "depth.npz", "orbit_left", amount=14, focal=LENS.fx)
+
+    def coverage(**more: object) -> float:
+        options = replace(given, **more)
+        options.check()
+        shot = render_shot(options, on_progress=lambda _: None, cancel=CancelToken())
+        return float(shot.guides.coverage.mean())
+
+    plain = coverage()
+    assert coverage(thickness_map=tmp_path / "map.npz") < plain
+    known = [coverage(other_frames=True, source_camera=tmp_path / n) for n in ("camera.npz", "transforms.json")]
+    assert min(known) > plain + 0.02 and np.ptp(known) < 1e-3
+    with pytest.raises(SettingError, match="stands still"):
+        coverage(other_frames=True)
+    np.save(tmp_path / "bad.npy", np.zeros(5))
+    with pytest.raises(ShapeError, match="must hold numbers"):
+        read_thickness_map(tmp_path / "bad.npy")
+    with pytest.raises(InputError, match="no thickness map that can be read"):
+        read_thickness_map(tmp_path / "depth.csv")

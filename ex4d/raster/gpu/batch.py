@@ -39,6 +39,7 @@ class SurfaceBatch:
         faces = np.zeros((len(surfaces), most_f, 3), np.int32)
         for n, surface in enumerate(surfaces):
             vertices[n, : len(surface.vertices)] = surface.vertices
+            vertices[n, len(surface.vertices) :] = surface.vertices[-1:]  # and not at the camera
             colors[n, : len(surface.colors)] = surface.colors
             faces[n, : len(surface.faces)] = surface.faces
         flags = None
@@ -48,18 +49,6 @@ class SurfaceBatch:
             flags = flags.to(device)
         v, c, f = (torch.from_numpy(array).to(device) for array in (vertices, colors, faces))
         return cls(v, c, f, first.grid_height, first.grid_width, flags, first.one_sided)
-
-    def frame(self, n: int) -> SurfaceBatch:
-        """Frame ``n`` alone."""
-        return SurfaceBatch(
-            self.vertices[n : n + 1],
-            self.colors[n : n + 1],
-            self.faces if len(self.faces) == 1 else self.faces[n : n + 1],
-            self.grid_height,
-            self.grid_width,
-            None if self.quad_flags is None else self.quad_flags[n : n + 1],
-            self.one_sided,
-        )
 
     @property
     def num_bytes(self) -> int:
@@ -108,9 +97,9 @@ class CameraBatch:
 
     @classmethod
     def along(cls, trajectory: Trajectory, options: RasterOptions, device: torch.device) -> CameraBatch:
-        """All views of a trajectory, inverted one by one as :meth:`Camera.of` does."""
-        poses = [np.linalg.inv(pose)[:3].reshape(12) for pose in trajectory.world_from_camera]
-        return cls._of(np.stack(poses), trajectory.intrinsics, trajectory.width, trajectory.height, options, device)
+        """All views of a trajectory, inverted as :meth:`Camera.of` does."""
+        poses = np.linalg.inv(trajectory.world_from_camera)[:, :3].reshape(-1, 12)
+        return cls._of(poses, trajectory.intrinsics, trajectory.width, trajectory.height, options, device)
 
     @classmethod
     def _of(

@@ -6,13 +6,19 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ex4d.dwmesh.mesh import FACE_AUTO, FACE_OCCLUDED, DWMesh
+from ex4d.raster.base import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER
 from ex4d.raster.gpu.batch import SurfaceBatch
+from ex4d.raster.gpu.device import as_current
+
+if TYPE_CHECKING:
+    from ex4d.raster.gpu.solid import DeviceSolid
 
 KEPT_BYTES = 2 * 2**30  # device memory for surfaces that were built on the CPU
 BLOCK = 256  # lanes a program; each works on one pixel or quad
@@ -23,8 +29,9 @@ class DeviceMesh:
 
     Upload once, then build as often as a camera moves: building takes well under a millisecond a frame. Vertices,
     occlusion and colours equal the CPU's. With ``kernels`` (the default where Triton can run) each step is one fused
-    pass; without, the same arithmetic is done by plain tensor operations, on any device. Solid meshes are built on the
-    CPU, since their topology differs from frame to frame, and then kept.
+    pass; without, the same arithmetic is done by plain tensor operations, on any device. Solid meshes are built by
+    :class:`ex4d.raster.gpu.solid.DeviceSolid`. Without kernels, or with a backdrop from other frames
+    (``MeshOptions.other_frames``), the CPU builds them instead; they are then kept on the device.
     """
 
     def __init__(self, mesh: DWMesh, device: torch.device, *, kernels: bool) -> None:
@@ -32,8 +39,9 @@ class DeviceMesh:
         self.device = device
         self._kernels = kernels
         clip = mesh.clip
-        self.depth = torch.from_numpy(clip.depth).to(device).reshape(mesh.num_frames, -1)  # [T, HW]
-        self.frames = torch.from_numpy(clip.frames).to(device).reshape(mesh.num_frames, -1, 3)  # [T, HW, 3]
+        depth, frames = np.ascontiguousarray(clip.depth), np.ascontiguousarray(clip.frames)
+        self.depth = torch.from_numpy(depth).to(device).reshape(mesh.num_frames, -1)  # [T, HW]
+        self.frames = torch.from_numpy(frames).to(device).reshape(mesh.num_frames, -1, 3)  # [T, HW, 3]
         self._ray_x, self._ray_y = (torch.from_numpy(ray).to(device) for ray in (mesh._ray_x, mesh._ray_y))
         self._border = torch.tensor([mesh.options.border_depth], dtype=torch.float32, device=device)
         self._tan_sq = torch.tensor([mesh._tan_sq], dtype=torch.float64, device=device)
@@ -41,14 +49,31 @@ class DeviceMesh:
         self._overrides = {t: torch.from_numpy(v).to(device) for t, v in mesh._overrides.items()}
         self._held: dict[tuple[int, ...], SurfaceBatch] = {}
         self._flags = {t: torch.from_numpy(f).to(device) for t, f in mesh._flags.items()}
+        self.solid: DeviceSolid | None = None
+        if kernels and mesh._solid is not None and mesh._solid._backdrop is None:
+            from ex4d.raster.gpu.solid import DeviceSolid
+
+            with as_current(device):
+                self.solid = DeviceSolid(mesh, device, self.depth, self.frames)
 
     def surfaces(self, times: list[int]) -> SurfaceBatch:
         """The surfaces of source frames ``times`` (any order, repeats allowed)."""
-        if self.mesh.options.mode != "endless":
+        if self.solid is None and self.mesh.options.mode != "endless":
             return self._built_on_host(times)
-        vertices = self.vertices(times)
-        colors = self.colors(times, self.face_occluded(times, vertices))
-        return SurfaceBatch(vertices, colors, self._caps[None], self.mesh.height, self.mesh.width)
+        with as_current(self.device):
+            return self._endless(times) if self.solid is None else self.solid.surfaces(times)
+
+    def sizes(self) -> tuple[int, int]:
+        """Vertices and triangles of a frame, the grid's included; of the largest frame where they differ."""
+        if self.solid is not None:
+            vertices, further = self.solid.sizes()
+            return vertices, 2 * (self.mesh.height + 1) * (self.mesh.width + 1) + further
+        many = 1 if self.mesh.options.mode == "endless" else 2  # a guess: it is not known before it is built
+        return many * self.mesh.height * self.mesh.width, many * len(self.mesh.faces)
+
+    def bytes_per_frame(self) -> int:
+        """Device memory that building a frame takes besides what it builds."""
+        return self.mesh.num_grid_faces if self.solid is None else self.solid.bytes_per_frame()
 
     def vertices(self, times: list[int]) -> Tensor:  # [B, HW, 3] float32
         """Vertices in the source camera's axes, edits included."""
@@ -111,6 +136,16 @@ class DeviceMesh:
         out[..., :3] = torch.where(visible[..., None], frames, 0) if blank else frames
         out[..., 3] = visible.to(torch.uint8) * 255
         return out
+
+    def _endless(self, times: list[int]) -> SurfaceBatch:
+        vertices = self.vertices(times)
+        occluded, flags = self.face_occluded(times, vertices), None
+        if self.mesh.options.hidden_by == "face":
+            upper, lower = occluded[:, :-2].to(torch.uint8).chunk(2, dim=1)
+            flags = upper * QUAD_HIDE_UPPER | lower * QUAD_HIDE_LOWER
+            occluded[:, :-2] = False  # of the faces, only the caps hide their vertices
+        colors = self.colors(times, occluded)
+        return SurfaceBatch(vertices, colors, self._caps[None], self.mesh.height, self.mesh.width, flags)
 
     def _built_on_host(self, times: list[int]) -> SurfaceBatch:
         """Surfaces whose topology differs from frame to frame; kept, since they do not depend on the camera."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 
@@ -20,6 +22,11 @@ def has_triton() -> bool:
 def interpreted() -> bool:
     """Whether Triton was told to run its kernels in Python (TRITON_INTERPRET=1), which needs no GPU and is slow."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def as_current(device: torch.device) -> AbstractContextManager[Any]:
+    """``device`` as the current one, on which Triton starts its kernels; nothing where there is none to choose."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def check_device(name: str, device: torch.device | str | None = None) -> torch.device:

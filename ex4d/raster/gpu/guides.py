@@ -20,7 +20,7 @@ from ex4d.raster.gpu.device import has_triton, interpreted
 from ex4d.types import Guides, RasterOptions, Trajectory
 
 STAGE = "guides"
-MOST_FRAMES = 16  # a batch; more gain nothing
+MOST_FRAMES = 64  # a batch: the more, the fewer launches a frame
 BATCH_BYTES = 4 * 2**30  # device memory a batch may take
 AHEAD = 2  # batches handed to the device before the oldest must be done: bounds memory and the answer to cancel
 
@@ -178,9 +178,9 @@ class GpuGuideRenderer:
             if wanted < 1:
                 raise SettingError(f"At least one frame a batch is needed, got {wanted}.")
             return wanted
-        pixels, vertices = trajectory.height * trajectory.width, self.mesh.height * self.mesh.width
-        triangles = len(self.mesh.faces)
-        each = self.rasterizer.bytes_per_frame(vertices, triangles, pixels)
+        vertices, triangles = self._surfaces.sizes()
+        each = self.rasterizer.bytes_per_frame(vertices, triangles, trajectory.height * trajectory.width)
+        each += self._surfaces.bytes_per_frame()
         return max(1, min(MOST_FRAMES, BATCH_BYTES // each, (2**31 - 1) // (4 * triangles)))
 
 
@@ -199,7 +199,7 @@ def render_guides_gpu(
 ) -> GpuGuides:
     """Render the clip along ``trajectory`` on a GPU and leave the guides there, for an engine on the same device.
 
-    ``frames_per_batch`` frames are built and drawn at once; by default as many as fit about 4 GiB, up to 16. For
+    ``frames_per_batch`` frames are built and drawn at once; by default as many as fit about 4 GiB, up to 64. For
     several renderings of one clip keep a :class:`GpuGuideRenderer`. ``depth`` adds the z-depth of what is seen.
 
     Raises RasterError where the rasterizer cannot run or runs out of memory, TrajectoryError for a source time outside

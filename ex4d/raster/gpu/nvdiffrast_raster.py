@@ -1,7 +1,8 @@
-"""NVIDIA's nvdiffrast behind the same interface, for a batch of frames with one topology.
+"""NVIDIA's nvdiffrast behind the same interface: frames with one topology as instances, others as ranges of triangles.
 
 It has its own rules: vertices snapped to 1/16 pixel, depth compared after rounding z / w to 32 bits. So pictures agree
-with the other rasterizers' except on some samples next to edges.
+with the other rasterizers' except on some samples next to edges. Where solid meshes have edges in nearly every pixel
+(leaves of one to some pixels), that is several per cent of the samples.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class NvdiffrastRasterizer:
     @staticmethod
     def bytes_per_frame(num_vertices: int, num_triangles: int, pixels: int) -> int:
         """Device memory one frame of a batch takes: vertices, nvdiffrast's triangle records, its float pictures."""
-        return num_vertices * (12 + 4 + 16 + 16) + num_triangles * (1 + 90) + pixels * (16 * 6)
+        return num_vertices * (12 + 4 + 16 + 16) + num_triangles * (1 + 90 + 12) + pixels * (16 * 6)
 
     def draw_batch(
         self,
@@ -65,19 +66,20 @@ class NvdiffrastRasterizer:
         Raises RasterError for planes that cannot be used, or if nvdiffrast runs out of room for triangles.
         """
         check_planes(options)
-        if surfaces.size > 1 and (surfaces.faces.shape[0] != 1 or surfaces.quad_flags is not None):
-            # Instanced mode needs one topology for all frames.
-            return self._one_by_one(surfaces, cameras, options, depth)
         with torch.cuda.device(self.device), torch.no_grad():
-            faces = self._faces(surfaces)
             places = clip_space(surfaces.vertices, cameras)
             values = surfaces.colors.float()
             if depth:
                 values = torch.cat([values, places[..., 3:]], dim=-1)  # w is the z-depth
+            ranges = None
+            if surfaces.faces.shape[0] == 1 and surfaces.quad_flags is None:
+                faces = self._faces(surfaces)
+            else:  # each frame has triangles of its own
+                faces, ranges = self._own_faces(surfaces)
+                places, values = places.flatten(0, 1), values.flatten(0, 1)
+            size = [cameras.height, cameras.width]
             try:
-                hits, _ = self._dr.rasterize(
-                    self._context, places, faces, resolution=[cameras.height, cameras.width], grad_db=False
-                )
+                hits, _ = self._dr.rasterize(self._context, places, faces, size, ranges=ranges, grad_db=False)
             except RuntimeError as error:
                 if "subtriangle" not in str(error):
                     raise
@@ -88,36 +90,26 @@ class NvdiffrastRasterizer:
             picture, _ = self._dr.interpolate(values, hits, faces)
             if options.antialias:
                 picture = self._dr.antialias(picture, hits, places, faces, topology_hash=self._topology_hash(faces))
-            return _finish(picture, _shown(hits, places, faces, surfaces), options)
-
-    def _one_by_one(
-        self, surfaces: SurfaceBatch, cameras: CameraBatch, options: RasterOptions, depth: bool
-    ) -> DrawnBatch:
-        drawn = [
-            self.draw_batch(surfaces.frame(n), cameras.part(n, n + 1), options, depth=depth)
-            for n in range(surfaces.size)
-        ]
-        depths = [one.depth for one in drawn if one.depth is not None]
-        return DrawnBatch(
-            torch.cat([one.colour for one in drawn]),
-            torch.cat([one.mask for one in drawn]),
-            torch.cat(depths) if depths else None,
-        )
+            return _finish(picture, shown(hits, places, faces, surfaces), options)
 
     def _faces(self, surfaces: SurfaceBatch) -> Tensor:  # [F, 3] int32
-        size = (surfaces.grid_height, surfaces.grid_width)
         if not surfaces.grid_triangles:
             return surfaces.faces[0].contiguous()
-        if self._grid is None or self._grid[0] != size:
-            self._grid = size, torch.from_numpy(grid_faces(*size)[:-2]).to(self.device)
-            self._topology = None
-        grid = self._grid[1]
-        if surfaces.quad_flags is not None:
-            kept = (surfaces.quad_flags[0] & QUAD_DROP) == 0
-            return torch.cat([grid[kept.repeat(2)], surfaces.faces[0]])
+        grid = self._grid_faces(surfaces)
         if self._topology is None or not torch.equal(self._topology[len(grid) :], surfaces.faces[0]):
             self._topology = torch.cat([grid, surfaces.faces[0]])
         return self._topology
+
+    def _own_faces(self, surfaces: SurfaceBatch) -> tuple[Tensor, Tensor]:  # [B * F, 3] int32, [B, 2] int32 on the host
+        grid = self._grid_faces(surfaces) if surfaces.grid_triangles else surfaces.faces[0, :0]
+        return joined_faces(surfaces, grid)
+
+    def _grid_faces(self, surfaces: SurfaceBatch) -> Tensor:  # [2 * quads, 3] int32
+        size = (surfaces.grid_height, surfaces.grid_width)
+        if self._grid is None or self._grid[0] != size:
+            self._grid = size, torch.from_numpy(grid_faces(*size)[:-2]).to(self.device)
+            self._topology = None
+        return self._grid[1]
 
     def _topology_hash(self, faces: Tensor) -> Any:
         if self._hash is None or self._hash[0] is not faces:
@@ -148,21 +140,52 @@ def clip_space(vertices: Tensor, cameras: CameraBatch) -> Tensor:  # [B, V, 3] -
     return torch.baddbmm(matrix[:, None, :, 3], vertices, matrix[:, :, :3].transpose(1, 2))
 
 
-def _shown(hits: Tensor, places: Tensor, faces: Tensor, surfaces: SurfaceBatch) -> Tensor | None:  # [B, H, W] bool
-    """Where the triangle that was hit may show colour, or None if all may."""
+def joined_faces(surfaces: SurfaceBatch, grid: Tensor) -> tuple[Tensor, Tensor]:  # [B * F, 3] int32, [B, 2] int32
+    """Triangles of all frames over all their vertices, and each frame's first and how many it has (on the host).
+
+    Every frame has as many: those of dropped quads have no area, which the rasterizer passes over.
+    """
+    frames, each = surfaces.size, surfaces.num_triangles
+    faces = torch.empty((frames, each, 3), dtype=torch.int32, device=grid.device)
+    faces[:, : len(grid)] = grid
+    if surfaces.quad_flags is not None:
+        dropped = (surfaces.quad_flags & QUAD_DROP) != 0
+        faces[:, : len(grid)].masked_fill_(dropped.repeat(1, 2)[..., None], 0)
+    faces[:, len(grid) :] = surfaces.faces
+    faces += torch.arange(0, frames * surfaces.num_vertices, surfaces.num_vertices, device=grid.device)[:, None, None]
+    first = torch.arange(frames, dtype=torch.int32) * each
+    return faces.flatten(0, 1), torch.stack([first, torch.full_like(first, each)], dim=1)
+
+
+def triangle_numbers(hits: Tensor) -> Tensor:  # [B, H, W, 4] float32 -> [B, H, W] int64, -1 for none
+    """Which triangle was hit. Numbers that float32 cannot count are its bits, less an offset."""
+    code = hits[..., 3].contiguous()
+    large = code.view(torch.int32).long() - 0x4A800000
+    return torch.where(code <= 2.0**24, code.long(), large) - 1
+
+
+def shown(hits: Tensor, places: Tensor, faces: Tensor, surfaces: SurfaceBatch) -> Tensor | None:  # [B, H, W] bool
+    """Where the triangle that was hit may show colour, or None if all may.
+
+    ``places`` and ``faces`` are [B, V, 4] and [F, 3] of frames with one topology, else [B * V, 4] and [B * F, 3].
+    """
     if not surfaces.one_sided and surfaces.quad_flags is None:
         return None
-    shown = torch.ones((len(places), len(faces)), dtype=torch.bool, device=places.device)
+    number = triangle_numbers(hits).clamp_min_(0)  # no hit has alpha 0 anyway
+    frame = torch.arange(surfaces.size, device=number.device)[:, None, None]
+    result = torch.ones(number.shape, dtype=torch.bool, device=number.device)
     if surfaces.one_sided:  # x, y, w as homogeneous image coordinates: a negative volume turns its back
-        a, b, c = (places[:, faces[:, n].long()][..., [0, 1, 3]] for n in range(3))
-        shown &= (a * torch.linalg.cross(b, c)).sum(dim=-1) >= 0
+        corner = faces[number].long()
+        if places.ndim == 3:
+            corner = corner + frame[..., None] * surfaces.num_vertices
+        a, b, c = places.reshape(-1, 4)[:, [0, 1, 3]][corner].unbind(-2)
+        result &= (a * torch.linalg.cross(b, c)).sum(dim=-1) >= 0
     if surfaces.quad_flags is not None:
-        flags = surfaces.quad_flags[0]
-        flags = flags[(flags & QUAD_DROP) == 0]
-        hidden = torch.cat([(flags & QUAD_HIDE_UPPER) != 0, (flags & QUAD_HIDE_LOWER) != 0])
-        shown[:, : len(hidden)] &= ~hidden
-    number = (hits[..., 3].long() - 1).clamp_min(0)  # 0 is no hit, which has alpha 0 anyway
-    return shown.gather(1, number.flatten(1)).reshape(number.shape)
+        own, quads = number % surfaces.num_triangles, surfaces.quad_flags.shape[1]
+        flags = surfaces.quad_flags[frame, own.clamp_max(2 * quads - 1) % quads]
+        bit = torch.where(own < quads, QUAD_HIDE_UPPER, QUAD_HIDE_LOWER)
+        result &= (own >= 2 * quads) | ((flags & bit) == 0)
+    return result
 
 
 def _finish(picture: Tensor, shown: Tensor | None, options: RasterOptions) -> DrawnBatch:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ex4d.raster.base import Camera, Surface, check_planes
 from ex4d.raster.gpu import draw_kernels, setup_kernels
 from ex4d.raster.gpu.batch import CameraBatch, DrawnBatch, SurfaceBatch
-from ex4d.raster.gpu.device import check_device
+from ex4d.raster.gpu.device import as_current, check_device
 from ex4d.types import Bool, RasterOptions, UInt8
 
 BLOCK = 128  # lanes a program in the passes over vertices, triangles and pixels
@@ -60,7 +60,7 @@ class TritonRasterizer:
         Raises RasterError for planes that cannot be used.
         """
         check_planes(options)
-        with torch.cuda.device(self.device) if self.device.type == "cuda" else torch.no_grad():
+        with as_current(self.device):
             points = self._project(surfaces, cameras)
             keys = self._draw(surfaces, cameras, points)
             return self._resolve(surfaces, cameras, points, keys, depth)

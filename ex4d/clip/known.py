@@ -1,0 +1,66 @@
+"""What may be known of a clip besides its depth: how its camera moved, and how thick the things in it are."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ex4d.errors import InputError, ShapeError, TrajectoryError
+from ex4d.types import Clip, Float32, Trajectory
+
+SAME_LENS = 0.02
+"""Share by which focal lengths may differ and be one lens."""
+
+
+def with_source_camera(clip: Clip, camera: Trajectory, *, longer: bool = False) -> Clip:
+    """The clip with the motion of the camera that filmed it: one pose per frame, in any world, in the depth's unit.
+
+    A camera ``longer`` than the clip is cut where that is expected, because the clip is the beginning of what it
+    filmed. Moves of new cameras stay relative to the source camera of the same moment. Raises TrajectoryError for
+    another number of poses, a retimed move or another lens than the clip's.
+    """
+    count = clip.num_frames
+    if len(camera) < count or (len(camera) > count and not longer):
+        raise TrajectoryError(
+            f"The source camera has {len(camera)} poses but the clip {count} frames; give the camera of exactly these "
+            "frames."
+        )
+    if np.abs(camera.source_time - np.arange(len(camera))).max() > 1e-6:
+        raise TrajectoryError(
+            f"The source camera '{camera.name}' is retimed; give one with a pose for each frame of the clip, in order."
+        )
+    ours = clip.intrinsics
+    focal = camera.intrinsics[:count, 0] * ours.width / camera.width
+    worst = int(np.argmax(np.abs(focal / ours.fx - 1)))
+    if abs(focal[worst] / ours.fx - 1) > SAME_LENS:
+        raise TrajectoryError(
+            f"The source camera has a focal length of {focal[worst]:.1f} px in frame {worst}, the clip "
+            f"{ours.fx:.1f} px; give the clip its lens (--focal), or another camera file."
+        )
+    return replace(clip, world_from_camera=np.ascontiguousarray(camera.world_from_camera[:count], np.float64))
+
+
+def read_thickness_map(path: Path) -> Float32:  # [H, W] or [T, H, W]
+    """Read an .npy, or an .npz with the key "thickness" or one array; NaN says nothing of a pixel.
+
+    Raises InputError or ShapeError with the file's name.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".npy":
+            values = np.load(path, allow_pickle=False)
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                names = archive.files
+                key = "thickness" if "thickness" in names else names[0] if len(names) == 1 else ""
+                if not key:
+                    raise InputError(f"{path} has no array 'thickness'; it has: {', '.join(names) or 'nothing'}.")
+                values = archive[key]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise InputError(f"{path} is no thickness map that can be read (.npy or .npz): {error}.") from error
+    if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+        raise ShapeError(f"{path} must hold numbers of [H, W] or [T, H, W], got {values.shape} {values.dtype}.")
+    return np.ascontiguousarray(values, np.float32)

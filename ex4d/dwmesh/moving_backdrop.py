@@ -1,0 +1,248 @@
+"""The background behind each frame's surfaces as other frames of a moving camera saw it, where its motion is known.
+
+Other frames' points are brought into the frame's axes by the known poses; behind its own surface each pixel then has
+candidates, nearest first. A candidate counts if it is still there when it is looked for in the other frames: at least
+two see it at its depth with one colour, and hardly any looks through the place where it should be. So things that move
+are not taken for background, nor what only one frame's depth claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numba import njit
+
+from ex4d.errors import SettingError
+from ex4d.types import Clip, Float32, Float64, UInt8
+
+MOST_FRAMES = 25
+"""Frames, spread over the clip, that are looked at."""
+SAME_DEPTH = 0.05
+"""Share by which depths may differ and be the same surface's."""
+SAME_COLOUR = 24
+"""Levels by which colours may differ from their median and be the same surface's."""
+LOOKED_THROUGH = 0.2
+"""Frames that look through a place, as a share of those that see something there, with which it is still taken."""
+LEAST_FIT = 0.5
+"""Share of the points two frames have in common that must be where the motion says; less says that it is wrong."""
+FINE_COLOUR = 12
+"""Levels within which colours must stay to tell a motion from none."""
+NO_BETTER = 0.95
+"""A motion with which fewer points meet than this share of those that meet without any is wrong."""
+EVERY = 3
+"""One pixel in this many, along rows and columns, is looked at to judge the motion."""
+
+
+class Layer(NamedTuple):
+    """What is known of the background of one frame; its own surface where nothing is."""
+
+    depth: Float32  # [H, W]
+    colour: UInt8  # [H, W, 3]
+
+
+class MovingBackdrop:
+    """Background layers of one clip with ``world_from_camera``. Safe to use from several threads.
+
+    Raises SettingError for a motion that the frames contradict: too few of their points meet.
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        depth_of: Callable[[int], Float32],  # frame -> [H, W]
+        rays: tuple[Float32, Float32],  # [W], [H] x and y of each pixel at depth 1
+    ) -> None:
+        assert clip.world_from_camera is not None
+        count = min(clip.num_frames, MOST_FRAMES)
+        chosen = sorted({round(i) for i in np.linspace(0, clip.num_frames - 1, count)})
+        self._clip, self._depth_of, self._poses = clip, depth_of, clip.world_from_camera
+        self._chosen = np.array(chosen)
+        self._depths = np.stack([depth_of(k) for k in chosen])
+        self._colours = np.ascontiguousarray(clip.frames[chosen])
+        # A place is looked through only if everything beside it is farther too: outlines shift by parts of a pixel.
+        beside = np.ones((3, 3), np.uint8)
+        self._nearest = np.stack([cv2.erode(d, beside) for d in self._depths]).astype(np.float32, copy=False)
+        k, (x, y) = clip.intrinsics, rays
+        self._lens = np.array([k.fx, k.fy, -x[0] * k.fx, -y[0] * k.fy], np.float64)
+        self._check_motion()
+
+    def layer(self, t: int) -> Layer:
+        """What other frames know behind the surface of frame ``t``."""
+        own = self._depth_of(t)
+        here = np.linalg.inv(self._poses[t]) @ self._poses[self._chosen]  # [K, 4, 4] axes of t from those of k
+        candidates = np.full(self._depths.shape, np.inf, np.float32)
+        _gather(self._depths, here, self._lens, own, 1 + SAME_DEPTH, candidates)
+        candidates.sort(axis=0)
+        depth, colour = own.copy(), self._clip.frames[t].copy()
+        limits = np.array([SAME_DEPTH, SAME_COLOUR, LOOKED_THROUGH])
+        there = np.linalg.inv(here)
+        _choose(candidates, self._depths, self._nearest, self._colours, there, self._lens, limits, depth, colour)
+        return Layer(depth, colour)
+
+    def _check_motion(self) -> None:
+        poses = self._poses[self._chosen]
+        steps = np.linalg.inv(poses[1:]) @ poses[:-1]  # axes of each chosen frame from those of the one before
+        fit, still = self._fit(steps, SAME_COLOUR), np.tile(np.eye(4), (len(steps), 1, 1))
+        worse = self._fit(steps, FINE_COLOUR) < NO_BETTER * self._fit(still, FINE_COLOUR)
+        if fit < LEAST_FIT or worse:
+            raise SettingError(
+                f"The source camera's motion does not fit the clip: {fit:.0%} of its frames' points meet where it says"
+                f"{', fewer than if the camera stood still' if worse else ''}. Check that poses and depth have one "
+                "unit and that the file belongs to this clip, or turn other_frames off."
+            )
+
+    def _fit(self, steps: Float64, same_colour: int) -> float:  # [K - 1, 4, 4]
+        """Median over neighbours among the chosen frames: the share of their points that meet."""
+        shares = []
+        for a, step in enumerate(steps):
+            depths, colours = self._depths[a : a + 2], self._colours[a : a + 2]
+            met, common = _meeting(depths, colours, step, self._lens, SAME_DEPTH, same_colour, EVERY)
+            shares += [met / common] if common else []
+        return float(np.median(shares)) if shares else 0.0
+
+
+def moves(poses: Float64 | None) -> bool:  # [T, 4, 4]
+    """Whether known poses differ at all."""
+    return poses is not None and bool(np.ptp(poses, axis=0).max() > 1e-9)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _gather(
+    depths: Float32,  # [K, H, W]
+    poses: Float64,  # [K, 4, 4] the frame's axes from those of each
+    lens: Float64,  # [4] fx, fy and the principal point in pixel indices
+    own: Float32,  # [H, W]
+    behind: float,  # factor on the own depth from which on something lies behind it
+    out: Float32,  # [K, H, W] nearest depth behind the own surface, in the frame's axes
+) -> None:
+    """Put every point into the four pixels around it."""
+    count, height, width = depths.shape
+    fx, fy, cx, cy = lens
+    for k in range(count):
+        m = poses[k]
+        for j in range(height):
+            for i in range(width):
+                z = depths[k, j, i]
+                x, y = (i - cx) / fx * z, (j - cy) / fy * z
+                zt = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+                if zt <= 0:
+                    continue
+                u = (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / zt * fx + cx
+                v = (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / zt * fy + cy
+                if not (-1 < u < width and -1 < v < height):
+                    continue
+                left, top = int(np.floor(u)), int(np.floor(v))
+                for row in range(max(top, 0), min(top + 2, height)):
+                    for column in range(max(left, 0), min(left + 2, width)):
+                        if zt > behind * own[row, column] and zt < out[k, row, column]:
+                            out[k, row, column] = zt
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
+    """Pixel indices and depth, through ``pose``, of what pixel (i, j) shows at depth z; depth 0 behind the camera."""
+    x, y = (i - lens[2]) / lens[0] * z, (j - lens[3]) / lens[1] * z
+    depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
+    if depth <= 0:
+        return 0.0, 0.0, 0.0
+    u = (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]) / depth * lens[0] + lens[2]
+    v = (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]) / depth * lens[1] + lens[3]
+    return u, v, depth
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _colour_at(picture: UInt8, u: float, v: float, channel: int) -> float:  # [H, W, 3]
+    """Bilinear; u and v lie inside the picture."""
+    height, width = picture.shape[:2]
+    i, j = min(int(u), width - 2), min(int(v), height - 2)
+    a, b = u - i, v - j
+    top = (1 - a) * picture[j, i, channel] + a * picture[j, i + 1, channel]
+    bottom = (1 - a) * picture[j + 1, i, channel] + a * picture[j + 1, i + 1, channel]
+    return (1 - b) * top + b * bottom
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _choose(
+    candidates: Float32,  # [K, H, W] sorted along K
+    depths: Float32,  # [K, H, W]
+    nearest: Float32,  # [K, H, W] least depth around each pixel
+    colours: UInt8,  # [K, H, W, 3]
+    poses: Float64,  # [K, 4, 4] axes of each from the frame's
+    lens: Float64,
+    limits: Float64,  # [3] SAME_DEPTH, SAME_COLOUR, LOOKED_THROUGH
+    depth: Float32,  # [H, W] the own, replaced where something is known behind it
+    colour: UInt8,  # [H, W, 3]
+) -> None:
+    """Per pixel: the nearest candidate that the frames confirm."""
+    count, height, width = candidates.shape
+    seen, ratios = np.empty((count, 3)), np.empty(count)
+    for j in range(height):
+        for i in range(width):
+            tried = 0.0
+            for c in range(count):
+                z = candidates[c, j, i]
+                if not z < np.inf:
+                    break
+                if z <= (1 + limits[0]) * tried:
+                    continue
+                tried = z
+                n, through = 0, 0
+                for k in range(count):
+                    u, v, there = _place(poses[k], lens, i, j, z)
+                    if there <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
+                        continue
+                    row, column = int(v + 0.5), int(u + 0.5)
+                    ratio = depths[k, row, column] / there
+                    if abs(ratio - 1) <= limits[0]:
+                        for channel in range(3):
+                            seen[n, channel] = _colour_at(colours[k], u, v, channel)
+                        ratios[n] = ratio
+                        n += 1
+                    elif nearest[k, row, column] > (1 + limits[0]) * there:
+                        through += 1
+                if n < 2 or through > limits[2] * n:
+                    continue
+                middle = np.empty(3)
+                for channel in range(3):
+                    middle[channel] = np.sort(seen[:n, channel])[n // 2]
+                alike = 0
+                for m in range(n):
+                    if np.abs(seen[m] - middle).max() <= limits[1]:
+                        ratios[alike] = ratios[m]
+                        alike += 1
+                if alike >= 2:
+                    depth[j, i] = z * np.sort(ratios[:alike])[alike // 2]
+                    for channel in range(3):
+                        colour[j, i, channel] = np.uint8(middle[channel] + 0.5)
+                    break
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _meeting(
+    depths: Float32,  # [2, H, W]
+    colours: UInt8,  # [2, H, W, 3]
+    pose: Float64,  # [4, 4] axes of the second from those of the first
+    lens: Float64,
+    same_depth: float,
+    same_colour: float,
+    every: int,
+) -> tuple[int, int]:
+    """How many points of the first frame the second sees in place, and how many lie in its picture."""
+    height, width = depths.shape[1:]
+    met, common = 0, 0
+    for j in range(0, height, every):
+        for i in range(0, width, every):
+            u, v, there = _place(pose, lens, i, j, depths[0, j, i])
+            if there <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
+                continue
+            common += 1
+            alike = abs(depths[1, int(v + 0.5), int(u + 0.5)] / there - 1) <= same_depth
+            for channel in range(3):
+                level = _colour_at(colours[1], u, v, channel)
+                alike = alike and abs(level - colours[0, j, i, channel]) <= same_colour
+            if alike:
+                met += 1
+    return met, common

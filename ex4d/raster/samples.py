@@ -1,0 +1,173 @@
+"""Samples that small triangles cover: their depth and colour, many samples at a time.
+
+Records are appended triangle by triangle and drawn in that order, so the result is that of drawing one after the other.
+As in :mod:`ex4d.raster.cover`, fields lie in one array at constant distances, so that the arithmetic compiles to vector
+instructions. Delete ``__pycache__/*.nbi`` beside this file after editing it (see :mod:`ex4d.raster.kernels`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ex4d.raster.cover import TINY
+from ex4d.raster.kernels import HALF, SHIFT, SUBPIXELS, Number, Projected, Target, first_sample, last_sample, owns_edge
+from ex4d.types import Float32, Int32
+
+BATCH = 512
+FULL = BATCH - 2 * TINY * TINY
+"""With more records than this, another quad may not fit: time to draw them."""
+STRIDE = BATCH + 48  # no multiple of 4096 bytes, see cover.py
+# Fields of a record: the triangle's corners (vertices), the sample, and whether it is hidden; then what is looked up.
+A, B, C, COLUMN, ROW, HIDE = 0, STRIDE, 2 * STRIDE, 3 * STRIDE, 4 * STRIDE, 5 * STRIDE
+A_X, A_Y, B_X, B_Y, C_X, C_Y = (n * STRIDE for n in range(6, 12))
+A_RGBA, B_RGBA, C_RGBA, RESULT = (n * STRIDE for n in range(12, 16))
+RECORDS_SIZE = 16 * STRIDE
+A_W, B_W, C_W, DEPTH = 0, STRIDE, 2 * STRIDE, 3 * STRIDE
+"""Fields of the second array: inverse depth of the corners, and of the sample; negative for one beyond ``far``."""
+DEPTHS_SIZE = 4 * STRIDE
+
+LOWEST_BIT = np.array([0, 0, 1, 0, 2, 0, 1, 0, 3, 0, 1, 0, 2, 0, 1, 0], np.int32)
+"""Place of the lowest bit that is set, of numbers up to 15."""
+_I = np.int32  # see cover.py
+
+
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def put(records: Int32, n: Number, a: Number, b: Number, c: Number, column: Number, row: Number, hide: Number) -> None:
+    """Write record ``n``: triangle (a, b, c) covers a sample."""
+    records[A + n] = a
+    records[B + n] = b
+    records[C + n] = c
+    records[COLUMN + n] = column
+    records[ROW + n] = row
+    records[HIDE + n] = hide
+
+
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def put_block(
+    records: Int32,
+    n: Number,
+    a: Number,
+    b: Number,
+    c: Number,
+    hide: Number,
+    block: Number,
+    column: Number,
+    row: Number,
+) -> Number:
+    """Append the samples of ``block``, the bits of cover.py for those from (column, row) on; returns the new count."""
+    while block:
+        bit = LOWEST_BIT[block]
+        put(records, n, a, b, c, column + (bit & 1), row + (bit >> 1), hide)
+        n += 1
+        block &= block - 1
+    return n
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def put_tested(
+    records: Int32,
+    n: Number,
+    a: Number,
+    b: Number,
+    c: Number,
+    hide: Number,
+    points: tuple[Int32, Int32],  # sx, sy
+    columns: int,
+    first: int,
+    last: int,
+) -> Number:
+    """Append the samples that (a, b, c) covers, testing each within its bounding box; returns the new count."""
+    sx, sy = points
+    ax, ay, bx, by = np.int64(sx[a]), np.int64(sy[a]), np.int64(sx[b]), np.int64(sy[b])
+    cx, cy = np.int64(sx[c]), np.int64(sy[c])
+    x0, x1 = max(first_sample(min(ax, bx, cx)), 0), min(last_sample(max(ax, bx, cx)), columns - 1)
+    y0, y1 = max(first_sample(min(ay, by, cy)), first), min(last_sample(max(ay, by, cy)), last - 1)
+    if (bx - ax) * (cy - ay) - (by - ay) * (cx - ax) < 0:
+        bx, by, cx, cy = cx, cy, bx, by
+    dx0, dy0, dx1, dy1, dx2, dy2 = cx - bx, cy - by, ax - cx, ay - cy, bx - ax, by - ay
+    px, py = x0 * SUBPIXELS + HALF, y0 * SUBPIXELS + HALF
+    f0 = dx0 * (py - by) - dy0 * (px - bx) + owns_edge(dx0, dy0)
+    f1 = dx1 * (py - cy) - dy1 * (px - cx) + owns_edge(dx1, dy1)
+    f2 = dx2 * (py - ay) - dy2 * (px - ax) + owns_edge(dx2, dy2)
+    for row in range(y0, y1 + 1):
+        e0, e1, e2 = f0, f1, f2
+        for column in range(x0, x1 + 1):
+            put(records, n, a, b, c, column, row, hide)
+            n += (e0 | e1 | e2) >= 0  # no sign bit is set: kept, else written over by the next
+            e0, e1, e2 = e0 - dy0 * SUBPIXELS, e1 - dy1 * SUBPIXELS, e2 - dy2 * SUBPIXELS
+        f0, f1, f2 = f0 + dx0 * SUBPIXELS, f1 + dx1 * SUBPIXELS, f2 + dx2 * SUBPIXELS
+    return n
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _look_up(records: Int32, depths: Float32, count: int, sx: Int32, sy: Int32, inv_z: Float32, rgba: Int32) -> None:
+    """Fill in what is known of the corners."""
+    for n in range(count):
+        a, b, c = records[A + n], records[B + n], records[C + n]
+        records[A_X + n], records[A_Y + n] = sx[a], sy[a]
+        records[B_X + n], records[B_Y + n] = sx[b], sy[b]
+        records[C_X + n], records[C_Y + n] = sx[c], sy[c]
+        records[A_RGBA + n], records[B_RGBA + n], records[C_RGBA + n] = rgba[a], rgba[b], rgba[c]
+        depths[A_W + n], depths[B_W + n], depths[C_W + n] = inv_z[a], inv_z[b], inv_z[c]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def _mix(q0: Number, q1: Number, q2: Number, a: Number, b: Number, c: Number, shift: int) -> Number:
+    """Weighted sum of one of the four bytes of three colours."""
+    return q0 * _I((a >> shift) & 255) + q1 * _I((b >> shift) & 255) + q2 * _I((c >> shift) & 255)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _weigh(
+    records: Int32, depths: Float32, count: int, one_sided: bool, far_inv: float, threshold: float, rounding: float
+) -> None:
+    """Depth and colour of each sample; the arithmetic is that of :func:`ex4d.raster.kernels.shade`."""
+    zero = _I(0)
+    for n in range(count):
+        px, py = _I(_I(records[COLUMN + n] << SHIFT) + HALF), _I(_I(records[ROW + n] << SHIFT) + HALF)
+        ax, ay = _I(records[A_X + n] - px), _I(records[A_Y + n] - py)
+        bx, by = _I(records[B_X + n] - px), _I(records[B_Y + n] - py)
+        cx, cy = _I(records[C_X + n] - px), _I(records[C_Y + n] - py)
+        a, b, c = records[A_RGBA + n], records[B_RGBA + n], records[C_RGBA + n]
+        wb, wc = depths[B_W + n], depths[C_W + n]
+        area = _I((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+        turned = area < zero
+        bx, cx = cx if turned else bx, bx if turned else cx
+        by, cy = cy if turned else by, by if turned else cy
+        b, c = c if turned else b, b if turned else c
+        wb, wc = wc if turned else wb, wb if turned else wc
+        inv_area = 1.0 / _I(abs(area))
+        q0 = _I((cy - by) * bx - (cx - bx) * by) * inv_area * depths[A_W + n]
+        q1 = _I((ay - cy) * cx - (ax - cx) * cy) * inv_area * wb
+        q2 = _I((by - ay) * ax - (bx - ax) * ay) * inv_area * wc
+        total = q0 + q1 + q2
+        depths[DEPTH + n] = np.float32(total) if total >= far_inv else np.float32(-1.0)
+        z = 1.0 / total
+        a_alpha, b_alpha, c_alpha = _I((a >> 24) & 255), _I((b >> 24) & 255), _I((c >> 24) & 255)
+        hidden = (records[HIDE + n] != zero) | (turned & one_sided)
+        hidden |= (a_alpha <= threshold) & (b_alpha <= threshold) & (c_alpha <= threshold)
+        seen = (_mix(q0, q1, q2, a, b, c, 24) * z > threshold) & (not hidden)
+        red = _I(_mix(q0, q1, q2, a, b, c, 0) * z + rounding)
+        green = _I(_mix(q0, q1, q2, a, b, c, 8) * z + rounding)
+        blue = _I(_mix(q0, q1, q2, a, b, c, 16) * z + rounding)
+        records[RESULT + n] = _I(red | (green << 8) | (blue << 16) | (1 << 24)) if seen else zero
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _keep(records: Int32, depths: Float32, count: int, nearest: Float32, picture: Int32) -> None:
+    """Depth test, in order."""
+    for n in range(count):
+        row, column, depth = records[ROW + n], records[COLUMN + n], depths[DEPTH + n]
+        if depth > nearest[row, column]:
+            nearest[row, column] = depth
+            picture[row, column] = records[RESULT + n]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def draw_samples(records: Int32, depths: Float32, count: int, rgba: Int32, points: Projected, target: Target) -> None:
+    """Draw the first ``count`` records; ``rgba`` [V] are the vertices' colours as one number each."""
+    _look_up(records, depths, count, points.sx, points.sy, points.inv_z, rgba)
+    far_inv, threshold, rounding = target.limits
+    _weigh(records, depths, count, target.one_sided, far_inv, threshold, rounding)
+    _keep(records, depths, count, target.nearest, target.picture)
