@@ -14,17 +14,17 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from . import edit_sampling, edit_state, keyframes, layers, linked, paint, pc2, session
-from .edit_upload import FrameEdit, remove_unused, store
+from . import edit_sampling, edit_state, keyframes, layers, linked, paint, pc2, session, thickness, thickness_weights
+from .edit_upload import THICKNESS_FOLDER, FrameEdit, remove_unused, store
 from .errors import AddonError
 from .tasks import Progress, Steps
 
 
 def collect(shot: bpy.types.Object, folder: Path) -> tuple[FrameEdit, ...]:
-    """The edited frames of ``shot``, their data written below ``folder``; in frame order.
+    """The edited frames of ``shot``, their data written below ``folder``; in frame order, what holds on all last.
 
     Positions count with every modifier that is shown, the user's own included. Raises AddonError while a frame is
-    being edited, for a changed number of vertices, or if a file cannot be written.
+    being edited or painted, for a changed number of vertices, or if a file cannot be written.
     """
     steps = collect_steps(lambda: shot, folder)
     while True:
@@ -40,6 +40,7 @@ def collect_steps(find: Callable[[], bpy.types.Object], folder: Path) -> Steps[t
     num_frames, start = props.num_frames, props.frame_start
     moved: dict[int, Path] = {}
     flags: dict[int, Path] = {}
+    thick: dict[int, Path] = {}
     for t in range(num_frames):
         body = _whole_mesh(find())
         worked = False
@@ -51,9 +52,16 @@ def collect_steps(find: Callable[[], bpy.types.Object], folder: Path) -> Steps[t
         painted = paint.flags_at(body.data, t)
         if painted is not None:
             flags[t] = store(folder, painted, ".i1")
-        if worked or painted is not None:
+        lengths = thickness.map_of_frame(body.data, t)
+        if lengths is not None:
+            thick[t] = store(folder, lengths, ".f4", sub=THICKNESS_FOLDER)
+        if worked or painted is not None or lengths is not None:
             yield Progress("looking for edits", t + 1, num_frames)
-    edits = tuple(FrameEdit(t, moved.get(t), flags.get(t)) for t in sorted(moved.keys() | flags.keys()))
+    changed = sorted(moved.keys() | flags.keys() | thick.keys())
+    edits = tuple(FrameEdit(t, moved.get(t), flags.get(t), thick.get(t)) for t in changed)
+    whole = thickness.map_of_shot(_whole_mesh(find()).data)
+    if whole is not None:
+        edits += (FrameEdit(None, None, None, store(folder, whole, ".f4", sub=THICKNESS_FOLDER)),)
     if not session.get().tasks:  # a job that is under way may still have to read its files
         remove_unused(folder, edits)
     return edits
@@ -73,7 +81,7 @@ def signature(body: bpy.types.Object) -> str | None:
     for curve in keyframes.fcurves(body):
         keys = [(key.co[:], key.interpolation) for key in curve.keyframe_points]
         digest.update(repr((curve.data_path, curve.array_index, keys)).encode())
-    for attribute in paint.attributes(body.data):
+    for attribute in paint.FLAGS.attributes(body.data):
         values = np.empty(len(attribute.data), np.int8)
         attribute.data.foreach_get("value", values)
         digest.update(attribute.name.encode() + values.tobytes())
@@ -86,6 +94,7 @@ def _whole_mesh(shot: bpy.types.Object) -> bpy.types.Object:
     if body is None:
         raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
     edit_state.require_finished(body)
+    thickness_weights.require_finished(body)
     wanted = shot.ex4d.width * shot.ex4d.height
     if len(body.data.vertices) != wanted:
         raise AddonError(

@@ -208,86 +208,6 @@ class EX4D_OT_mute_layer(_LayerOperator, bpy.types.Operator):
         return f"Layer '{layer.name}' is {'muted' if muted else 'on'}."
 
 
-class EX4D_OT_paint_occlusion(EditOperator, bpy.types.Operator):
-    """Say whether the selected faces count as seen by the source, or let their shape decide"""
-
-    bl_idname = "ex4d.paint_occlusion"
-    bl_label = "Paint Occlusion"
-
-    flag: bpy.props.EnumProperty(
-        name="As",
-        description="What the selected faces become",
-        items=(
-            ("AUTO", "Automatic", "The face's shape decides", paint.AUTO),
-            ("VISIBLE", "Visible", "The source shows these faces", paint.VISIBLE),
-            (
-                "OCCLUDED",
-                "Occluded",
-                "The source does not show these faces: they block, and are filled in",
-                paint.OCCLUDED,
-            ),
-        ),
-        default="OCCLUDED",
-    )
-    frames: bpy.props.EnumProperty(
-        name="On",
-        description="On which frames they become that",
-        items=(
-            ("SHOT", "Whole Shot", "All frames"),
-            ("FRAME", "This Frame", "The current frame, or the one being edited"),
-            ("RANGE", "Frames", "The frames given below"),
-        ),
-    )
-    first: bpy.props.IntProperty(name="First", description="Scene frame", default=1)
-    last: bpy.props.IntProperty(name="Last", description="Scene frame", default=1)
-
-    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
-        span = self._span(context, body)
-        flag = {"AUTO": paint.AUTO, "VISIBLE": paint.VISIBLE, "OCCLUDED": paint.OCCLUDED}[self.flag]
-        with object_mode(context, body):
-            count = paint.paint(body.data, paint.selected_faces(body.data), flag, span)
-        return f"{count} faces painted {self.flag.lower()}."
-
-    def _span(self, context: bpy.types.Context, body: bpy.types.Object) -> paint.Span | None:
-        if self.frames == "SHOT":
-            return None
-        props = shot.active_shot(context).ex4d
-        shown = retime.shown_frame(context, shot.active_shot(context))
-        here = body.ex4d_edit.frame if edit_state.is_editing(body) else shown
-        first, last = (here, here) if self.frames == "FRAME" else (self.first, self.last)
-        start, end = props.frame_start, props.frame_start + props.num_frames - 1
-        if not start <= first <= last <= end:
-            raise AddonError(f"Frames {first} to {last} are not within the shot's ({start} to {end}); choose others.")
-        return paint.Span(first - start, last - start)
-
-
-class EX4D_OT_select_painted(EditOperator, bpy.types.Operator):
-    """Select the faces that were painted so on the current frame"""
-
-    bl_idname = "ex4d.select_painted"
-    bl_label = "Select Painted"
-
-    flag: bpy.props.EnumProperty(
-        name="As",
-        description="Which faces are selected",
-        items=(
-            ("VISIBLE", "Visible", "Faces painted as visible", paint.VISIBLE),
-            ("OCCLUDED", "Occluded", "Faces painted as occluded", paint.OCCLUDED),
-        ),
-        default="OCCLUDED",
-    )
-
-    def run(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
-        target = shot.active_shot(context)
-        frame = retime.shown_frame(context, target) - target.ex4d.frame_start
-        flag = paint.VISIBLE if self.flag == "VISIBLE" else paint.OCCLUDED
-        # Selecting by vertices would take in every face between two painted ones.
-        context.scene.tool_settings.mesh_select_mode = (False, False, True)
-        with object_mode(context, body):
-            count = paint.select_painted(body.data, frame, flag)
-        return f"{count} faces are painted {self.flag.lower()} here."
-
-
 class EX4D_OT_update_visible(LongOperator, bpy.types.Operator):
     """Show in the viewport which faces the source sees after the edits; in a window this happens by itself"""
 
@@ -306,7 +226,5 @@ CLASSES = (
     EX4D_OT_remove_layer,
     EX4D_OT_move_layer,
     EX4D_OT_mute_layer,
-    EX4D_OT_paint_occlusion,
-    EX4D_OT_select_painted,
     EX4D_OT_update_visible,
 )

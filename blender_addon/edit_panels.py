@@ -1,4 +1,4 @@
-"""The panel of edits: the frame being edited, the layers, the helpers, the occlusion paint."""
+"""The panel of edits: the frame being edited, the layers, the helpers, other objects."""
 
 from typing import Any
 
@@ -57,7 +57,6 @@ class EX4D_PT_edits(bpy.types.Panel):
         else:
             layout.operator("ex4d.edit_frame", icon="EDITMODE_HLT")
             _draw_layers(layout, body)
-        _draw_paint(layout, context)
         _draw_objects(layout, context, target)
 
 
@@ -102,18 +101,6 @@ def _draw_layers(layout: bpy.types.UILayout, body: bpy.types.Object) -> None:
         limited.prop(chosen, layers.input_path(chosen, name), text=name)
 
 
-def _draw_paint(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    column = layout.column(align=True)
-    column.label(text="Selected faces, whole shot")
-    row = column.row(align=True)
-    for flag, text in (("VISIBLE", "Visible"), ("OCCLUDED", "Occluded"), ("AUTO", "Automatic")):
-        row.operator("ex4d.paint_occlusion", text=text).flag = flag
-    column.operator("ex4d.select_painted", icon="RESTRICT_SELECT_OFF")
-    column.operator("ex4d.update_visible", icon="FILE_REFRESH")
-    if context.mode != "EDIT_MESH":
-        column.label(text="Select faces in Edit Mode", icon="INFO")
-
-
 def _draw_objects(layout: bpy.types.UILayout, context: bpy.types.Context, target: bpy.types.Object) -> None:
     """The role of the active object, unless it belongs to the shot; and how many objects have one."""
     column = layout.column(align=True)
@@ -126,7 +113,7 @@ def _draw_objects(layout: bpy.types.UILayout, context: bpy.types.Context, target
     elif not count:
         column.label(text="Select an object to add it", icon="INFO")
     if count:
-        column.label(text=f"{count} in the guides; live views leave them out", icon="OBJECT_DATA")
+        column.label(text=f"{count} in the guides", icon="OBJECT_DATA")
 
 
 CLASSES = (EX4D_UL_layers, EX4D_PT_edits)

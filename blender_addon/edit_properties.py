@@ -23,6 +23,11 @@ class EX4D_PG_edit(bpy.types.PropertyGroup):
     active_layer: bpy.props.IntProperty(
         name="Active Layer", description="The layer that the buttons beside the list act on", default=-1
     )
+    painting: bpy.props.BoolProperty(
+        name="Being Painted", description="Whether thickness is being painted", options={"HIDDEN"}
+    )
+    paint_frame: bpy.props.IntProperty(name="Painted Frame", description="Source frame whose thickness was taken up")
+    paint_full: bpy.props.FloatProperty(name="Full Weight", description="Length that a weight of 1 stands for")
 
 
 CLASSES = (EX4D_PG_edit,)

@@ -135,6 +135,42 @@ def grow_edge(
     return out
 
 
+def connected(
+    depth: Float64,  # [H, W]
+    seeds: Bool,  # [H, W]
+    *,
+    edge_ratio: float,
+) -> Bool:  # [H, W]
+    """What can be reached from the seeds without crossing a depth edge or entering the mesh's border.
+
+    There is an edge between neighbours whose depths differ by more than the factor ``edge_ratio``.
+    """
+    out = inner(seeds)
+    logs = np.log(depth)
+    cut_x = np.abs(np.diff(logs, axis=1)) > np.log(edge_ratio)
+    cut_y = np.abs(np.diff(logs, axis=0)) > np.log(edge_ratio)
+    cut_x[:, [0, -1]], cut_y[[0, -1]] = True, True
+    runs = _runs(cut_x), _runs(cut_y.T)
+    count = -1
+    while int(out.sum()) != count:
+        count = int(out.sum())
+        out = _whole_runs(out, runs[0])
+        out = _whole_runs(out.T, runs[1]).T
+    return inner(out)
+
+
+def _runs(cut: Bool) -> NDArray[np.int64]:  # [H, W - 1] -> [H, W]
+    """A number per stretch of a row between cuts."""
+    begins = np.ones((cut.shape[0], cut.shape[1] + 1), np.bool_)
+    begins[:, 1:] = cut
+    return np.cumsum(begins.ravel()).reshape(begins.shape) - 1
+
+
+def _whole_runs(chosen: Bool, runs: NDArray[np.int64]) -> Bool:  # [H, W], [H, W] -> [H, W]
+    """Every stretch of which something is chosen."""
+    return np.bincount(runs.ravel(), chosen.ravel())[runs] > 0
+
+
 def _shifted(values: Float64, rows: int, columns: int) -> Float64:  # [H, W] -> [H, W]
     """Each vertex's neighbour in one direction; where that is the border or outside, the vertex itself."""
     out = values.copy()

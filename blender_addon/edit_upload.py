@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ex4d_protocol.client import Client, Upload
-from ex4d_protocol.requests import BuildMesh, Generate, MeshEdit, RenderGuides
+from ex4d_protocol.requests import BlobRef, BuildMesh, Generate, MeshEdit, RenderGuides
 
 from . import files
+from .errors import AddonError
 
 EDITS_FOLDER = "edits"
+THICKNESS_FOLDER = "thickness"
+NEEDED_MINOR = 1
+"""A backend of protocol 1.0 would leave painted thickness out without a word."""
 
 MeshRequest = BuildMesh | RenderGuides | Generate
 """What works on a mesh, which may be edited."""
@@ -25,16 +29,24 @@ MeshRequest = BuildMesh | RenderGuides | Generate
 class FrameEdit:
     """One source frame (0-based) that differs from the import. A part that does not is None."""
 
-    frame: int
+    frame: int | None
+    """None: every frame that has no thickness of its own."""
     positions: Path | None
     flags: Path | None
+    thickness: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of it."""
+        return tuple(path for path in (self.positions, self.flags, self.thickness) if path is not None)
 
 
 def store(folder: Path, values: NDArray[np.generic], suffix: str, *, sub: str = EDITS_FOLDER) -> Path:
     """Write ``values`` to a file named by their content, unless it is there already. Raises StorageError."""
     data = np.ascontiguousarray(values).data.cast("B")
-    name = hashlib.blake2b(data, digest_size=16).hexdigest()
-    path = folder / sub / (name + suffix)
+    # Thickness outlives the edit: takes find it by the digest that their take.json names.
+    digest = hashlib.sha256(data) if sub == THICKNESS_FOLDER else hashlib.blake2b(data, digest_size=16)
+    path = folder / sub / (digest.hexdigest() + suffix)
     if not path.exists() or path.stat().st_size != data.nbytes:
         files.write_whole(path, data)
     return path
@@ -42,8 +54,13 @@ def store(folder: Path, values: NDArray[np.generic], suffix: str, *, sub: str = 
 
 def remove_unused(folder: Path, edits: tuple[FrameEdit, ...]) -> None:
     """Delete the files of earlier edits (only while no job may still be reading them)."""
-    kept = {path for edit in edits for path in (edit.positions, edit.flags) if path is not None}
+    kept = {path for edit in edits for path in edit.files}
     remove_files_but(folder / EDITS_FOLDER, kept)
+    painted = set((folder / THICKNESS_FOLDER).glob("*.*"))
+    if painted - kept:
+        takes = [path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*/take.json")]
+        kept |= {path for path in painted if any(path.stem in text for text in takes)}
+        remove_files_but(folder / THICKNESS_FOLDER, kept)
 
 
 def remove_files_but(folder: Path, kept: set[Path]) -> None:
@@ -54,12 +71,14 @@ def remove_files_but(folder: Path, kept: set[Path]) -> None:
 
 
 class EditUploads:
-    """Edits on their way to the backend."""
+    """Edits on their way to the backend. Raises AddonError if that is too old for them."""
 
     def __init__(self, client: Client, edits: tuple[FrameEdit, ...]):
+        painted = any(edit.thickness is not None for edit in edits)
+        if painted and client.welcome is not None and client.welcome.minor < NEEDED_MINOR:
+            raise AddonError("The backend is too old for painted thickness; upgrade it, or clear the paint.")
         self._edits = edits
-        paths = {path for edit in edits for path in (edit.positions, edit.flags) if path is not None}
-        self._uploads = {path: client.upload(path) for path in sorted(paths)}
+        self._uploads = {path: client.upload(path) for path in sorted({p for edit in edits for p in edit.files})}
 
     @property
     def all(self) -> tuple[Upload, ...]:
@@ -67,13 +86,21 @@ class EditUploads:
         return tuple(self._uploads.values())
 
     def apply(self, request: MeshRequest) -> MeshRequest:
-        """``request`` on the edited mesh; only once every upload is hashed."""
-        edits = tuple(
-            MeshEdit(
-                frame=edit.frame,
-                positions=self._uploads[edit.positions].ref if edit.positions else None,
-                face_flags=self._uploads[edit.flags].ref if edit.flags else None,
+        """``request`` on the edited mesh; only once every upload is hashed. Only solid occluders have a thickness."""
+        spec, solid = request.mesh, request.mesh.options.mode == "solid"
+
+        def ref(path: Path | None, *, counts: bool = True) -> BlobRef | None:
+            return self._uploads[path].ref if path is not None and counts else None
+
+        edits: list[MeshEdit] = []
+        for edit in self._edits:
+            thickness = ref(edit.thickness, counts=solid)
+            if edit.frame is None:
+                spec = msgspec.structs.replace(spec, thickness=thickness)
+                continue
+            made = MeshEdit(
+                frame=edit.frame, positions=ref(edit.positions), face_flags=ref(edit.flags), thickness=thickness
             )
-            for edit in self._edits
-        )
-        return msgspec.structs.replace(request, mesh=msgspec.structs.replace(request.mesh, edits=edits))
+            if (made.positions, made.face_flags, made.thickness) != (None, None, None):
+                edits.append(made)
+        return msgspec.structs.replace(request, mesh=msgspec.structs.replace(spec, edits=tuple(edits)))

@@ -43,7 +43,8 @@ def collect(context: bpy.types.Context, shot: bpy.types.Object, folder: Path) ->
     changes, one at NaN, or one too large to send; StorageError if a file cannot be written.
     """
     scene, props = context.scene, shot.ex4d
-    tracks = [_Track(obj) for obj in marked(scene)]
+    found = marked(scene)
+    tracks = [Track(obj.name, obj.ex4d.role) for obj in found]
     if tracks:
         before = scene.frame_current, scene.frame_subframe
         try:
@@ -52,8 +53,8 @@ def collect(context: bpy.types.Context, shot: bpy.types.Object, folder: Path) ->
                 scene.frame_set(frame)
                 depsgraph = context.evaluated_depsgraph_get()
                 shot_from_world = np.linalg.inv(np.array(shot.evaluated_get(depsgraph).matrix_world))
-                for track in tracks:
-                    track.add(depsgraph, shot_from_world, frame, props.num_frames)
+                for obj, track in zip(found, tracks, strict=True):
+                    track.add(obj, depsgraph, shot_from_world, frame, props.num_frames)
         finally:
             scene.frame_set(before[0], subframe=before[1])
     objects = tuple(track.stored(folder) for track in tracks)
@@ -63,17 +64,25 @@ def collect(context: bpy.types.Context, shot: bpy.types.Object, folder: Path) ->
 
 
 @dataclass
-class _Track:
+class Track:
     """One object over the frames of the shot."""
 
-    obj: bpy.types.Object
+    name: str
+    role: str
     corners: Int32 = field(default_factory=lambda: np.zeros((0, 3), np.int32))  # [F, 3] vertices of each triangle
     colors: NDArray[np.uint8] | None = None  # [F * 3, 3] of each corner; None for a holdout
     positions: list[Float32] = field(default_factory=list)  # per frame [V, 3], or [F * 3, 3] with colours
 
-    def add(self, depsgraph: bpy.types.Depsgraph, shot_from_world: Float64, frame: int, num_frames: int) -> None:
+    def add(
+        self,
+        obj: bpy.types.Object,
+        depsgraph: bpy.types.Depsgraph,
+        shot_from_world: Float64,
+        frame: int,
+        num_frames: int,
+    ) -> None:
         """Take the object as ``depsgraph`` has it. Raises AddonError."""
-        name, evaluated = self.obj.name, self.obj.evaluated_get(depsgraph)
+        name, evaluated = self.name, obj.evaluated_get(depsgraph)
         mesh = _mesh(evaluated)
         try:
             vertices = np.empty(len(mesh.vertices) * 3, np.float32)
@@ -99,15 +108,15 @@ class _Track:
         mesh.calc_loop_triangles()
         count = len(mesh.loop_triangles)
         if not count:
-            raise AddonError(f"'{self.obj.name}' has no faces at frame {frame}; give it some, or take its role away.")
+            raise AddonError(f"'{self.name}' has no faces at frame {frame}; give it some, or take its role away.")
         self.corners = np.empty((count, 3), np.int32)
         mesh.loop_triangles.foreach_get("vertices", self.corners.ravel())
-        if self.obj.ex4d.role == GUIDE:
+        if self.role == GUIDE:
             self.colors = _corner_colors(evaluated, mesh)
         sent = (3 * count if self.colors is not None else len(mesh.vertices)) * 12 * num_frames
         if sent > MOST_BYTES:
             raise AddonError(
-                f"'{self.obj.name}' has {count} triangles, {sent / 2**30:.1f} GiB over the shot (at most "
+                f"'{self.name}' has {count} triangles, {sent / 2**30:.1f} GiB over the shot (at most "
                 f"{MOST_BYTES >> 30} can be sent); use a simpler stand-in."
             )
 
@@ -117,7 +126,7 @@ class _Track:
         positions = np.stack(self.positions) if moves else self.positions[0]
         faces = self.corners if self.colors is None else np.arange(self.corners.size, dtype=np.int32).reshape(-1, 3)
         return SceneObject(
-            name=self.obj.name,
+            name=self.name,
             vertices=store(folder, positions, ".f4", sub=OBJECTS_FOLDER),
             faces=store(folder, faces, ".i4", sub=OBJECTS_FOLDER),
             colors=None if self.colors is None else store(folder, self.colors, ".u1", sub=OBJECTS_FOLDER),

@@ -240,7 +240,7 @@ def run_with_clip(
         video, depth = uploads.media()
         if clip.lens is not None and video == spec.video:
             whole = msgspec.structs.replace(spec, depth=depth, intrinsics=clip.lens, fov_deg=None, focal_px=None)
-            return changes.apply(make(whole))
+            return things.apply(changes.apply(make(whole)))
         if (video, depth) != (spec.video, spec.depth):
             raise UploadFailed("The clip's video or depth has changed since the import; import it again.")
         return edited()

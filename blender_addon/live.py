@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ex4d_protocol import events as ev
 from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress
 
-from . import coverage, live_camera, overlay, session
+from . import coverage, guide_objects, live_camera, overlay, session
 from .errors import AddonError
 from .link import Link
 from .live_camera import Now
@@ -153,7 +153,8 @@ class Live:
                 self._move_seen, self._move_changed_at = move, time.monotonic()
         if body is None:
             return
-        if any(update.is_updated_geometry and update.id.original in (body, body.data) for update in depsgraph.updates):
+        mesh = any(u.is_updated_geometry and u.id.original in (body, body.data) for u in depsgraph.updates)
+        if mesh or any(isinstance(each, bpy.types.Object) and each.ex4d.role != guide_objects.NONE for each in found):
             self._mesh_changed()
 
     def options_changed(self) -> None:
@@ -290,7 +291,7 @@ class Live:
         scale = self._full_scale(seen)
         if self._moving:
             scale = max(0.02, min(scale, self.moving_scale))
-        view = sources.request(seen.trajectory, sequence=next_sequence(), scale=scale, picture=True)
+        view = sources.request(seen.trajectory, sequence=next_sequence(), scale=scale, picture=True, start=seen.index)
         self._asked = seen, scale
         lane.send(self._link.client.live(view), view)
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import bpy
 import msgspec
@@ -12,11 +13,15 @@ from ex4d_protocol.client import Client, Upload
 from ex4d_protocol.live import LiveView
 from ex4d_protocol.requests import TrajectorySpec, blobs_of
 
-from . import edit_collect, edit_state, jobs, occluders, shot
-from .edit_upload import EditUploads
+from . import edit_collect, edit_state, jobs, live_objects, occluders, shot, thickness_weights
+from .edit_upload import EditUploads, FrameEdit
 from .errors import AddonError
 from .media import find_depth, find_video
+from .object_upload import ObjectUploads, SceneObject
 from .tasks import Steps
+
+Found = tuple[tuple[FrameEdit, ...], tuple[SceneObject, ...]]
+"""What was found in the scene."""
 
 
 class Sources:
@@ -29,8 +34,9 @@ class Sources:
         self.collected_at = 0.0
         """When the mesh was last evaluated to look for edits: Blender then reports it as changed."""
         self._client = client
-        self._steps: Steps[object] | None = None
+        self._steps: Steps[Found] | None = None
         self._edits: EditUploads | None = None
+        self._objects: ObjectUploads | None = None
         self._clip_uploads: tuple[Upload, ...] = ()
         self._stale = True
 
@@ -55,22 +61,30 @@ class Sources:
         """
         target = shot.still_there(self.shot_id)
         body = target.ex4d.mesh
-        editing = body is not None and edit_state.is_editing(body)
+        editing = body is not None and (edit_state.is_editing(body) or thickness_weights.is_painting(body))
         if self._stale and not editing:
             if not may_collect():
                 return False
             self._collect(target)
             if self._stale:
                 return False
-        return self._uploaded(self._clip_uploads, "the clip") and (
-            self._edits is None or self._uploaded(self._edits.all, "the edits")
+        return (
+            self._uploaded(self._clip_uploads, "the clip")
+            and (self._edits is None or self._uploaded(self._edits.all, "the edits"))
+            and (self._objects is None or self._uploaded(self._objects.all, "the guide objects"))
         )
 
-    def request(self, trajectory: TrajectorySpec, *, sequence: int, scale: float, picture: bool) -> LiveView:
-        """Ask for ``trajectory``, with the clip, options and edits that a guides job would have."""
+    def request(
+        self, trajectory: TrajectorySpec, *, sequence: int, scale: float, picture: bool, start: int = 0
+    ) -> LiveView:
+        """Ask for ``trajectory``, with the clip, options, edits and objects that a guides job would have.
+
+        ``start`` is the output frame of the first camera.
+        """
         target = shot.still_there(self.shot_id)
         guides = jobs.guides_request(shot.stored_clip(target).spec, trajectory, occluders.mesh_spec(target))
         mesh = guides.mesh if self._edits is None else self._edits.apply(guides).mesh
+        objects = () if self._objects is None else self._objects.specs
         return LiveView(
             view=self.shot_id[:128],
             sequence=sequence,
@@ -80,16 +94,20 @@ class Sources:
             raster=guides.raster,
             scale=scale,
             picture=picture,
+            objects=objects,
+            object_frames=target.ex4d.num_frames if objects else 0,
+            object_start=start if objects else 0,
         )
 
     def _collect(self, target: bpy.types.Object) -> None:
         if self._steps is None:
-            shot_id = self.shot_id
-            self._steps = edit_collect.collect_steps(lambda: shot.still_there(shot_id), shot.folder_of(target))
+            self._steps = self._look(shot.folder_of(target))
         try:
             progress = next(self._steps)
         except StopIteration as end:
-            self._edits = EditUploads(self._client, end.value)
+            edits, objects = end.value
+            self._edits = EditUploads(self._client, edits)
+            self._objects = ObjectUploads(self._client, objects) if objects else None
             self._steps, self._stale, self.note = None, False, ""
             return
         except AddonError:
@@ -97,7 +115,19 @@ class Sources:
             raise
         if progress is not None:
             self.collected_at = time.monotonic()
-            self.note = f"Looking at the edits ({progress.done} of {progress.total})."
+            what = progress.stage.removeprefix("looking ")
+            self.note = f"Looking {what} ({progress.done} of {progress.total})."
+
+    def _look(self, folder: Path) -> Steps[Found]:
+        shot_id = self.shot_id
+
+        def find() -> tuple[bpy.types.Scene, bpy.types.Object]:
+            target = shot.still_there(shot_id)
+            return shot.scene_of(target, bpy.context.scene), target
+
+        edits = yield from edit_collect.collect_steps(lambda: shot.still_there(shot_id), folder)
+        objects = yield from live_objects.collect_steps(find, folder)
+        return edits, objects
 
     def _uploaded(self, uploads: tuple[Upload, ...], what: str) -> bool:
         failed = next((upload.error for upload in uploads if upload.error), "")

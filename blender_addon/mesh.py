@@ -89,10 +89,19 @@ def evaluated_positions(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -
     evaluated = obj.evaluated_get(depsgraph)
     mesh = evaluated.to_mesh()
     try:
-        out = np.empty(len(mesh.vertices) * 3, np.float32)
-        mesh.attributes["position"].data.foreach_get("vector", out)
+        return positions(mesh)
     finally:
         evaluated.to_mesh_clear()
+
+
+def positions(mesh: bpy.types.Mesh) -> NDArray[np.float32]:  # [V, 3]
+    """Positions of a mesh's vertices; the attribute is by far the faster way."""
+    out = np.empty(len(mesh.vertices) * 3, np.float32)
+    attribute = mesh.attributes.get("position")
+    if attribute is None:  # before 3.5
+        mesh.vertices.foreach_get("co", out)
+    else:
+        attribute.data.foreach_get("vector", out)
     return out.reshape(-1, 3)
 
 

@@ -55,7 +55,12 @@ class ObjectUploads:
         """``request`` with the objects; only once every upload is hashed."""
         if not isinstance(request, RenderGuides | Generate):
             return request
-        specs = tuple(
+        return msgspec.structs.replace(request, objects=self.specs)
+
+    @property
+    def specs(self) -> tuple[ObjectSpec, ...]:
+        """The objects as requests name them; only once every upload is hashed."""
+        return tuple(
             ObjectSpec(
                 vertices=self._uploads[each.vertices].ref,
                 faces=self._uploads[each.faces].ref,
@@ -65,4 +70,3 @@ class ObjectUploads:
             )
             for each in self._objects
         )
-        return msgspec.structs.replace(request, objects=specs)

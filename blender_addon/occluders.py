@@ -9,9 +9,14 @@ from typing import Any
 
 import bpy
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from ex4d_protocol.requests import MeshOptionsSpec, MeshSpec
+from ex4d_protocol.requests import BlobRef, MeshOptionsSpec, MeshSpec
 
+from . import edit_state, thickness
+from . import shot as shot_module
+from .edit_upload import THICKNESS_FOLDER
 from .errors import AddonError
 
 DIGITS = 6
@@ -36,15 +41,16 @@ def mesh_spec(target: bpy.types.Object) -> MeshSpec:
 def restore(target: bpy.types.Object, metadata: dict[str, Any]) -> None:
     """Set the shot's occluders to those of a take, from its ``take.json``; takes that say none change nothing.
 
-    Raises AddonError if they are not ones that this version knows.
+    Raises AddonError if they are not ones that this version knows, or, with all else set, if the thickness that was
+    painted is not on disk any more.
     """
     if "mesh" not in metadata:
         return  # a take that is not whole
     try:
-        options = msgspec.convert(metadata["mesh"], MeshSpec).options
+        spec = msgspec.convert(metadata["mesh"], MeshSpec)
     except msgspec.ValidationError as error:
         raise AddonError("The take's occluders are not ones that this version knows.", str(error)) from error
-    shot = target.ex4d
+    shot, options = target.ex4d, spec.options
     shot.occluders = options.mode.upper()
     if options.mode != "solid":
         return
@@ -55,6 +61,27 @@ def restore(target: bpy.types.Object, metadata: dict[str, Any]) -> None:
         shot.thickness_by, shot.thickness_length = "LENGTH", options.thickness
     else:
         shot.thickness_by, shot.thickness_share = "SHARE", options.thickness
+    _restore_paint(target, spec)
+
+
+def _restore_paint(target: bpy.types.Object, spec: MeshSpec) -> None:
+    """Paint the thickness that a take was made with, and no other. Raises AddonError."""
+    painted = {edit.frame: edit.thickness for edit in spec.edits if edit.thickness is not None}
+    if spec.thickness is None and not painted and not thickness.LENGTHS.attributes(edit_state.body_of(target).data):
+        return
+    body = edit_state.body_of(target)
+    if body.mode != "OBJECT":
+        raise AddonError("The thickness cannot be painted anew while the mesh is being edited.")
+    folder = shot_module.output_folder(target) / THICKNESS_FOLDER
+
+    def read(blob: BlobRef) -> NDArray[np.float32]:
+        try:
+            return np.fromfile(folder / f"{blob.sha256}.f4", "<f4")
+        except OSError as error:
+            raise AddonError("The take's painted thickness is not on disk any more.", str(error)) from error
+
+    whole = read(spec.thickness) if spec.thickness is not None else None
+    thickness.replace(body.data, whole, {t: read(blob) for t, blob in painted.items()})
 
 
 def draw(layout: bpy.types.UILayout, target: bpy.types.Object) -> None:

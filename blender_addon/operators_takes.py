@@ -134,8 +134,8 @@ class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
         if target is not None:
             try:
                 occluders.restore(target, takes.read_metadata(takes.folder_of(take)))
-            except AddonError:
-                note += "; its occluders could not be restored, as its take.json does not say which they were"
+            except AddonError as error:
+                note += f"; not its occluders: {str(error)[:1].lower()}{str(error)[1:].rstrip('.')}"
         return f"Engine, seed and settings{moved} are those of {take.name}{note}."
 
     def _restore_camera(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:

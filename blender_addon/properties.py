@@ -39,8 +39,14 @@ def _look_again(_self, _context: bpy.types.Context) -> None:
     live.current.options_changed()
 
 
-def _set_role(self, _context: bpy.types.Context) -> None:
+def _redraw(_self, context: bpy.types.Context) -> None:
+    for area in context.screen.areas if context.screen is not None else ():
+        area.tag_redraw()
+
+
+def _set_role(self, context: bpy.types.Context) -> None:
     self.id_data.is_holdout = self.role == "HOLDOUT"  # Blender's own renders then show the same hole
+    _look_again(self, context)
 
 
 class EX4D_PG_shot(bpy.types.PropertyGroup):
@@ -166,6 +172,39 @@ class EX4D_PG_shot(bpy.types.PropertyGroup):
         default=0.1,
         min=0.0,
         update=_look_again,
+        override=OWN,
+    )
+    paint_by: bpy.props.EnumProperty(
+        name="Painted As",
+        description="What the thickness given to a selection means",
+        items=(
+            ("LENGTH", "Length", "A length in the unit of the clip's depth"),
+            ("SHARE", "Share of Depth", "A share of each point's distance on the frame shown"),
+        ),
+        override=OWN,
+    )
+    paint_length: bpy.props.FloatProperty(
+        name="Length",
+        description="Thickness to give, in the unit of the clip's depth; a weight of 1 in Weight Paint mode",
+        default=0.1,
+        min=1e-4,
+        soft_max=10.0,
+        override=OWN,
+    )
+    paint_share: bpy.props.FloatProperty(
+        name="Share of Depth",
+        description="Thickness to give, as a share of each point's distance on the frame shown",
+        subtype="FACTOR",
+        default=0.1,
+        min=1e-4,
+        max=1.0,
+        override=OWN,
+    )
+    show_thickness: bpy.props.BoolProperty(
+        name="Show Painted Thickness",
+        description="Tint what has a painted thickness in the 3D view: yellow is thin, violet is thick",
+        default=True,
+        update=_redraw,
         override=OWN,
     )
     other_frames: bpy.props.BoolProperty(

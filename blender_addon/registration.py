@@ -17,6 +17,8 @@ from . import (
     operators_panel,
     operators_shot,
     operators_takes,
+    paint_operators,
+    paint_panels,
     panel_coverage,
     panels,
     panels_shot,
@@ -24,6 +26,8 @@ from . import (
     previews,
     properties,
     session,
+    thickness_operators,
+    thickness_overlay,
     timeline_strip,
     timer,
 )
@@ -42,8 +46,11 @@ def classes() -> tuple[type, ...]:
         *operators_panel.CLASSES,
         *edit_operators.CLASSES,
         *edit_tool_operators.CLASSES,
+        *paint_operators.CLASSES,
+        *thickness_operators.CLASSES,
         *panels.CLASSES[:3],
         *edit_panels.CLASSES,
+        *paint_panels.CLASSES,
         *panels.CLASSES[3:],
         *live_handlers.CLASSES,
         *panel_coverage.CLASSES,
@@ -61,6 +68,7 @@ def register() -> None:
     edit_properties.attach()
     handlers.start()
     live_handlers.start()
+    thickness_overlay.start()
     timeline_strip.start()
 
 
@@ -71,6 +79,7 @@ def unregister() -> None:
         session.end()
     finally:  # whatever happens to the connection, no class may stay behind
         timeline_strip.stop()
+        thickness_overlay.stop()
         live_handlers.stop()
         handlers.stop()
         previews.clear()

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import edit_collect, edit_state, files, jobs, linked, session, shot, visible_files
+from . import edit_collect, edit_state, files, jobs, linked, session, shot, thickness_weights, visible_files
 from .edit_upload import FrameEdit
 from .errors import AddonError
 from .link import Link
@@ -83,7 +83,7 @@ def follow() -> None:
         _due = None
         return
     body = target.ex4d.mesh
-    if current.tasks or _is_busy() or body is None or edit_state.is_editing(body):
+    if current.tasks or _is_busy() or body is None or _is_open(body):
         if _due is not None:
             edited()  # later
         return
@@ -105,6 +105,10 @@ def _is_news(shot_id: str, signature: str | None) -> bool:
     if signature is None or (_due is not None and shot_id not in _shown):
         return _due is not None
     return _shown.setdefault(shot_id, signature) != signature
+
+
+def _is_open(body: bpy.types.Object) -> bool:
+    return edit_state.is_editing(body) or thickness_weights.is_painting(body)
 
 
 def _is_busy() -> bool:

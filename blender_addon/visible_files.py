@@ -32,7 +32,7 @@ def refresh(link: Link, clip: jobs.StoredClip, folder: Path, edits: tuple[FrameE
     Raises AddonError with the earlier pictures still in place, or StorageError.
     """
     shown = _read_state(folder)
-    wanted = {edit.frame: _key(edit) for edit in edits}
+    wanted = {edit.frame: key for edit in edits if edit.frame is not None and (key := _key(edit))}
     back = [t for t in shown if t not in wanted]
     ask = tuple(t for t, key in wanted.items() if shown.get(t) != key)
     pictures: dict[int, bytes] = {}
@@ -79,7 +79,7 @@ def _replace(folder: Path, frame: int, picture: bytes | None) -> None:
 
 
 def _key(edit: FrameEdit) -> str:
-    """What an edit's files hold: they are named by their content."""
+    """What an edit's files hold: they are named by their content. Thickness changes nothing here."""
     return " ".join(path.name for path in (edit.positions, edit.flags) if path is not None)
 
 

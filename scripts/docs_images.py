@@ -2,7 +2,8 @@
 
     python scripts/docs_images.py [--source out/ui] [--output docs/images]
 
-The pictures are those of tests/ui, cut to the 3D viewport or to the panel and reduced to 256 colours.
+The pictures are those of tests/ui, cut to the 3D viewport or to the panel and reduced to 256 colours. Those of the edit
+layers are taken in a Blender of 4.2 or later that EX4D_UI_BLENDER names; without one they stay as they are.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ VIEWPORT = (0, 0, 1058, 1156)
 """Left, upper, right, lower: the 3D viewport with its sidebar and the timeline."""
 PANEL = (832, 82, 1058, 640)
 """The upper part of the sidebar."""
+SIDEBAR = (772, 82, 1030, 985)
+"""The sidebar of later versions, which is wider."""
 PICTURES = {
     "01_unsaved": ("empty", PANEL),
     "03_connected": ("connect", PANEL),
@@ -28,10 +31,13 @@ PICTURES = {
     "06_camera": ("camera", VIEWPORT),
     "06_coverage": ("coverage", VIEWPORT),
     "06_live": ("live", VIEWPORT),
+    "06_paint": ("paint", VIEWPORT),
     "07_generating": ("generating", VIEWPORT),
     "08_take": ("take", VIEWPORT),
     "11_compare": ("compare", VIEWPORT),
 }
+EDITS = {"../ui-edits/2_layers": ("edits", SIDEBAR)}
+"""Beside the others, if they were taken."""
 MOST_BYTES = 300_000
 
 
@@ -42,7 +48,10 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    for name, (title, box) in PICTURES.items():
+    taken = {name: entry for name, entry in EDITS.items() if (options.source / f"{name}.png").exists()}
+    for title, _ in (entry for name, entry in EDITS.items() if name not in taken):
+        print(f"{title} stays as it is: no Blender of 4.2 or later was named.")
+    for name, (title, box) in {**PICTURES, **taken}.items():
         source, target = options.source / f"{name}.png", options.output / f"{title}.png"
         if not source.exists():
             print(f"{source} is not there; run 'make test-ui' first.", file=sys.stderr)

@@ -70,9 +70,10 @@ class Runner:
         return source, self._sources.mesh(source, clip, mesh, context.blobs)
 
     def _build_mesh(self, request: BuildMesh, context: JobContext) -> None:
-        # What is edited is the grid of the endless mesh; solid ones are made around it when they are drawn.
+        # What is edited is the grid of the endless mesh, without thickness; solid ones are made when they are drawn.
         options = msgspec.structs.replace(request.mesh.options, mode="endless", other_frames=False)
-        spec = msgspec.structs.replace(request.mesh, options=options)
+        edits = tuple(msgspec.structs.replace(edit, thickness=None) for edit in request.mesh.edits)
+        spec = msgspec.structs.replace(request.mesh, options=options, thickness=None, edits=edits)
         source, mesh = self._mesh(request.clip, spec, context)
         if request.visible_only:
             _record_visible(request.visible_only, mesh, context)

@@ -25,12 +25,14 @@ import zmq
 from ex4d.dwmesh import DWMesh
 from ex4d.errors import Ex4dError
 from ex4d.guides import FrameRenderer, source_frames, thread_count
+from ex4d.objects import GuideObject
 from ex4d.progress import CancelToken, Progress
 from ex4d.raster import Camera
 from ex4d.raster.bands import Bands
 from ex4d.types import Bool, Clip, Int32, Intrinsics, Trajectory, UInt8
 from ex4d_backend import live_internal as li
 from ex4d_backend import sources
+from ex4d_backend.objects import read_objects
 from ex4d_backend.wording import without_paths
 from ex4d_backend.worker import SERVER_SILENT_S, TOKEN_VARIABLE, die_with_parent
 from ex4d_protocol.base import MAX_CHUNK_BYTES
@@ -61,6 +63,8 @@ class Asked:
     view: LiveView
     trajectory: Trajectory | None = None
     source: Int32 | None = None  # [N] source frame of each output frame
+    objects: tuple[GuideObject, ...] | None = None
+    """What stands beside the mesh; None until it is read."""
     waiting: list[int] = field(default_factory=list)
     """Output frames still to draw, next one last."""
     known: dict[int, float] = field(default_factory=dict)
@@ -133,6 +137,8 @@ class Scene:
                 self._renderers.popitem(last=False)
             mesh = self._held.mesh(self._source, view.clip, view.mesh, blobs)
             edits = sum(part.size for edit in view.mesh.edits for part in (edit.positions, edit.face_flags) if part)
+            if any(edit.thickness is not None for edit in view.mesh.edits):
+                edits += self._source.clip.depth.nbytes  # one map for all frames
             made = FrameRenderer(mesh, sources.raster_options(view.raster), bands=bands)
             self._renderers[key] = made, edits
         self._renderers.move_to_end(key)
@@ -208,9 +214,16 @@ class LiveWorker:
                 return  # a newer one came while the clip was read
             if asked.source is None:
                 asked.source = source_frames(trajectory, scene.num_frames)
+            if asked.objects is None:
+                view = asked.view
+                asked.objects = read_objects(
+                    view.objects, self._blobs, num_frames=len(trajectory), held=view.object_frames,
+                    start=view.object_start,
+                )  # fmt: skip
             frame = asked.waiting.pop()
             renderer = scene.renderer(asked.view, self._blobs, self._bands)
-            colour, mask = renderer.render(int(asked.source[frame]), Camera.of(trajectory, frame))
+            camera = Camera.of(trajectory, frame)
+            colour, mask = renderer.render(int(asked.source[frame]), camera, asked.objects, index=frame)
             ended = not asked.waiting
             self._tell(asked, frame, colour, mask, ended=ended)
         except Ex4dError as error:

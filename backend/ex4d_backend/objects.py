@@ -13,13 +13,25 @@ from ex4d_backend.blobs import blob_path
 from ex4d_protocol.requests import BlobRef, ObjectSpec
 
 
-def read_objects(specs: Sequence[ObjectSpec], blobs: Path, *, num_frames: int) -> tuple[GuideObject, ...]:
-    """The objects of a request whose move has ``num_frames`` cameras. Raises ShapeError or InputError."""
-    return tuple(_read(spec, blobs, num_frames) for spec in specs)
+def read_objects(
+    specs: Sequence[ObjectSpec], blobs: Path, *, num_frames: int, held: int = 0, start: int = 0
+) -> tuple[GuideObject, ...]:
+    """The objects of a request whose move has ``num_frames`` cameras.
+
+    Objects that move have ``held`` positions (0: one per camera), of which the cameras take those from ``start`` on.
+    Raises ShapeError or InputError.
+    """
+    held = held or num_frames
+    if start + num_frames > held:
+        raise ShapeError(
+            f"Objects have positions for {held} frames, but {num_frames} cameras from position {start} on need "
+            f"{start + num_frames}."
+        )
+    return tuple(_read(spec, blobs, held, slice(start, start + num_frames)) for spec in specs)
 
 
-def _read(spec: ObjectSpec, blobs: Path, num_frames: int) -> GuideObject:
-    positions = num_frames if spec.moves else 1
+def _read(spec: ObjectSpec, blobs: Path, held: int, wanted: slice) -> GuideObject:
+    positions = held if spec.moves else 1
     unit = 12 * positions
     if not spec.vertices.size or spec.vertices.size % unit:
         raise ShapeError(
@@ -33,7 +45,8 @@ def _read(spec: ObjectSpec, blobs: Path, num_frames: int) -> GuideObject:
         raise ShapeError(
             f"The colours of '{spec.name}' have {spec.colors.size} bytes; {count} vertices need {3 * count}."
         )
-    vertices = _values(spec.vertices, blobs, "<f4").reshape((positions, count, 3) if spec.moves else (count, 3))
+    vertices = _values(spec.vertices, blobs, "<f4").reshape(positions, count, 3)
+    vertices = vertices[wanted] if spec.moves else vertices[0]
     faces = _values(spec.faces, blobs, "<i4").reshape(-1, 3)
     colors = None if spec.colors is None else _values(spec.colors, blobs, "u1").reshape(count, 3)
     return GuideObject(vertices, faces, colors, name=spec.name)

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 from ex4d_protocol.base import Count, Name, Tagged
-from ex4d_protocol.requests import ClipSpec, MeshSpec, RasterSpec, TrajectorySpec
+from ex4d_protocol.requests import ClipSpec, MeshSpec, Objects, RasterSpec, TrajectorySpec
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Frames = Annotated[tuple[Count, ...], msgspec.Meta(max_length=10_000)]
@@ -34,6 +34,12 @@ class LiveView(Tagged, frozen=True, kw_only=True):
     """Size of the pictures as a share of the trajectory's; each side is rounded, and 2 pixels at least."""
     picture: bool = True
     """Whether the pictures are wanted, or only the coverage of each frame."""
+    objects: Objects = ()
+    """What stands in the scene beside the mesh."""
+    object_frames: Count = 0
+    """How many positions objects that move have, so that one upload serves every frame; 0: one per camera."""
+    object_start: Count = 0
+    """Which of them is the first camera's; those of the others follow."""
 
 
 class LivePicture(Tagged, frozen=True, kw_only=True):

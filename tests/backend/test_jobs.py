@@ -120,7 +120,9 @@ def test_painted_thickness_reaches_the_solid_mesh(client, send_clip, clip_files)
     assert all((guides.colour[i] != unpainted.colour[i]).any() for i in (3, 4))
     short = client.wait_uploaded(client.upload(bytes(8)), 10).ref
     with pytest.raises(JobFailed, match="painted thickness has 8 bytes"):
-        run(client, BuildMesh(clip=clip, mesh=MeshSpec(options=options, thickness=short)))
+        run(client, RenderGuides(clip=clip, trajectory=camera, mesh=MeshSpec(options=options, thickness=short)))
+    grid, bare = (run(client, BuildMesh(clip=clip, mesh=m)) for m in (spec, MeshSpec()))
+    np.testing.assert_array_equal(grid["vertices", 4].array(), bare["vertices", 4].array())
 
 
 def test_generate_streams_the_preview_and_the_recipe(client, send_clip):

@@ -74,9 +74,7 @@ def test_without_a_shot_it_says_what_to_do(blender):
 
 
 def test_an_unedited_shot_can_be_edited(blender, shot):
-    shown = draw(blender)
-    assert shown[:2] == ["ex4d.edit_frame", "Finished edits are listed here"]
-    assert "ex4d.paint_occlusion" in shown and "Select faces in Edit Mode" in shown
+    assert draw(blender)[:2] == ["ex4d.edit_frame", "Finished edits are listed here"]
 
 
 def test_an_open_edit_can_be_finished_or_discarded_and_offers_its_helpers(blender, shot):
@@ -86,7 +84,7 @@ def test_an_open_edit_can_be_finished_or_discarded_and_offers_its_helpers(blende
     shown = draw(blender)
     assert shown[:4] == ["Editing frame 2", "The timeline is at frame 4", "ex4d.finish_edit", "ex4d.discard_edit"]
     assert {"ex4d.smooth_depth", "ex4d.flatten_depth", "ex4d.push_edge"} <= set(shown)
-    assert "ex4d.edit_frame" not in shown and "Select faces in Edit Mode" not in shown
+    assert "ex4d.edit_frame" not in shown
 
 
 @pytest.mark.parametrize("mode", ["OFFSET", "RAY"])
@@ -115,4 +113,4 @@ def test_other_objects_are_given_a_role_and_the_shots_own_are_not(blender, shot)
     active.active = cube
     assert "Cube" in draw(blender)
     cube.ex4d.role = "GUIDE"
-    assert "1 in the guides; live views leave them out" in draw(blender)
+    assert "1 in the guides" in draw(blender)

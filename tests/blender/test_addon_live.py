@@ -110,6 +110,54 @@ def test_the_picture_is_what_a_guides_job_renders(ready, live):
     assert overlay.shown(overlay.current, ready.context.scene, ready.context.scene.ex4d.shot.ex4d.camera)
 
 
+@pytest.fixture
+def cube(ready):
+    """A cube that moves before everything else, as known geometry."""
+    data = ready.data.meshes.new("Cube")
+    corners = [(x, y, z) for x in (-0.3, 0.3) for y in (-0.3, 0.3) for z in (-0.3, 0.3)]
+    data.from_pydata(corners, [], [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)])
+    made = ready.data.objects.new("Cube", data)
+    ready.context.scene.collection.objects.link(made)
+    made.parent = ready.context.scene.ex4d.shot
+    for frame, x in ((1, -0.3), (5, 0.4)):
+        made.location = (x, 0.2, 2.5)
+        made.keyframe_insert("location", frame=frame)
+    made.ex4d.role = "GUIDE"
+    return made
+
+
+def test_other_objects_are_in_the_picture_as_in_the_guides(ready, cube, live):
+    from blender_addon import overlay
+
+    settle(live)
+    seen = overlay.current.picture
+    np.testing.assert_array_equal(seen, guides_of(ready, 2))
+    ready.context.scene.frame_set(5)
+    ready.context.view_layer.update()
+    spin(lambda: overlay.current.frame == 5 and live.is_sharp)
+    np.testing.assert_array_equal(overlay.current.picture, guides_of(ready, 4))
+    for change in (lambda: setattr(cube.ex4d, "role", "HOLDOUT"), lambda: setattr(cube, "scale", (2, 2, 2))):
+        before = overlay.current.picture
+        change()
+        ready.context.view_layer.update()
+        wanted = guides_of(ready, 4)
+        assert not np.array_equal(wanted, before)
+        spin(lambda wanted=wanted: np.array_equal(overlay.current.picture, wanted))
+    assert tuple(cube.scale) == (2, 2, 2) and len(ready.data.scenes) == 1
+
+
+def test_coverage_that_follows_by_itself_counts_other_objects(ready, cube):
+    from blender_addon import coverage, live
+
+    shot = ready.context.scene.ex4d.shot
+    ready.ops.ex4d.render_guides()
+    wanted = coverage.current(shot).copy()
+    shot.ex4d.coverage_json = "[]"
+    ready.context.window_manager.ex4d_live.auto_coverage = True
+    spin(lambda: len(coverage.current(shot)) == 5 and not live.current.computes_coverage)
+    np.testing.assert_allclose(coverage.current(shot), wanted, atol=0.01)
+
+
 def test_each_change_of_the_camera_is_shown(ready, live):
     from blender_addon import overlay
 

@@ -244,6 +244,15 @@ LIVE_CLIENT_MESSAGES = [
         scale=0.5,
         picture=False,
     ),
+    m.LiveView(
+        view="shot",
+        sequence=8,
+        clip=CLIP,
+        trajectory=TRAJECTORY,
+        objects=(r.ObjectSpec(vertices=BLOB, faces=BLOB, moves=True, name="Car"),),
+        object_frames=49,
+        object_start=12,
+    ),
     m.CostQuery(engine="wan", num_frames=120, width=512, height=288, settings={"mode": "fast", "steps": 25}),
 ]
 LIVE_SERVER_MESSAGES = [

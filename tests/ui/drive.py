@@ -10,8 +10,11 @@ from pathlib import Path
 sys.path[:0] = os.environ["EX4D_UI_PATH"].split(os.pathsep)
 
 import bpy  # noqa: E402
+import numpy as np  # noqa: E402
 import window as ui  # noqa: E402
 
+OBJECT = (272, 215)
+"""Row and column of a pixel of the ball in the clip's first frame."""
 CLIP, DEPTH = os.environ["EX4D_UI_CLIP"], os.environ["EX4D_UI_DEPTH"]
 
 
@@ -22,7 +25,7 @@ def script() -> ui.Steps:
     current = session.get
     for obj in list(bpy.data.objects):
         bpy.data.objects.remove(obj)
-    yield from open_sidebar()
+    yield from ui.open_sidebar()
     ui.screenshot("01_unsaved")
     for source in (CLIP, DEPTH):
         shutil.copy2(source, ui.OUT / "scene")
@@ -59,7 +62,7 @@ def script() -> ui.Steps:
     yield 0.5
     ui.screenshot("04_importing")
     yield from ui.wait(lambda: props.shot is not None, "the shot")
-    look_through_camera()
+    ui.look_through_camera()
     yield 1.0
     yield from ui.scroll(8)
     ui.screenshot("05_imported")
@@ -71,9 +74,11 @@ def script() -> ui.Steps:
     ui.screenshot("06_camera")
     yield from ui.press("bpy.ops.ex4d.render_guides")
     yield from ui.wait(lambda: props.shot.ex4d.coverage_json != "[]", "coverage")
+    yield from ui.scroll(7)
     yield 0.7
     ui.screenshot("06_coverage")
     yield from show_live()
+    yield from paint_thickness()
 
     bpy.context.scene.frame_set(8)
     yield from ui.scroll(14)
@@ -120,30 +125,6 @@ def script() -> ui.Steps:
     ui.screenshot("10_disconnected")
 
 
-def open_sidebar() -> ui.Steps:
-    """Show the sidebar's EX-4D tab."""
-    _, area, _ = ui.view()
-    area.spaces.active.show_region_ui = True
-    area.spaces.active.overlay.show_overlays = False
-    yield 0.5
-    yield from find_tab()
-
-
-def find_tab() -> ui.Steps:
-    """Click down the tabs until the sidebar shows one of our buttons."""
-    _, _, sidebar = ui.view()
-    x = sidebar.x + sidebar.width - 8
-    for y in range(sidebar.y + sidebar.height - 20, sidebar.y + sidebar.height - 400, -25):
-        yield from ui.click(x, y)
-        _, _, sidebar = ui.view()
-        for top in range(20, 90, 12):
-            ui.mouse(sidebar.x + sidebar.width // 2, sidebar.y + sidebar.height - top)
-            yield ui.HOVER_S
-            if "ex4d.connect" in ui.hovered():
-                return
-    raise AssertionError("the tab EX-4D is not there")
-
-
 def show_live() -> ui.Steps:
     """Switch live mode on and picture what it draws over the camera view."""
     from blender_addon import live
@@ -157,13 +138,43 @@ def show_live() -> ui.Steps:
     yield 0.3
 
 
-def look_through_camera() -> None:
-    _, area, _ = ui.view()
-    space = area.spaces.active
-    space.overlay.show_overlays = True
-    space.region_3d.view_perspective = "CAMERA"
-    space.shading.light, space.shading.color_type = "FLAT", "TEXTURE"  # software rendering is slow at more
-    space.overlay.show_floor = space.overlay.show_axis_x = space.overlay.show_axis_y = False
+def paint_thickness() -> ui.Steps:
+    """Give one object a thickness by its selection, look at the brushes, and take it all back."""
+    from blender_addon import paint, thickness
+
+    scene, target = bpy.context.scene, bpy.context.scene.ex4d.shot
+    body = target.ex4d.mesh
+    target.ex4d.occluders, target.ex4d.paint_length = "SOLID", 0.5
+    scene.frame_set(1)
+    scene.camera = target.ex4d.source_camera
+    seeds = np.zeros((target.ex4d.height, target.ex4d.width), np.bool_)
+    seeds[OBJECT] = True
+    with ui.override():
+        bpy.context.view_layer.objects.active = body
+        paint.select_vertices(body.data, seeds.ravel())
+        bpy.ops.object.mode_set(mode="EDIT")
+    yield 1.0
+    yield from ui.press("bpy.ops.ex4d.select_object")
+    yield from ui.press("bpy.ops.ex4d.set_thickness", at=0.25)
+    with ui.override():
+        bpy.ops.object.mode_set(mode="OBJECT")
+    lengths = thickness.at(body.data, 0)
+    for frame in (2, 1):  # the footage of a frame is read when it is drawn
+        scene.frame_set(frame)
+        yield 0.7
+    assert lengths is not None and 50 < (lengths > 0).sum() < lengths.size / 2, "the object alone is painted"
+    yield 1.0
+    ui.screenshot("06_paint")
+    yield from ui.press("bpy.ops.ex4d.paint_thickness", at=0.75)
+    yield 1.0
+    ui.screenshot("06_brushes")
+    yield from ui.press("bpy.ops.ex4d.discard_painting", at=0.75)
+    with ui.override():
+        paint.select_vertices(body.data, np.ones(seeds.size, np.bool_))
+    yield from ui.press("bpy.ops.ex4d.clear_thickness", at=0.75)
+    assert thickness.at(body.data, 0) is None
+    target.ex4d.occluders, scene.camera = "ENDLESS", target.ex4d.camera
+    yield 0.5
 
 
 ui.start(script)

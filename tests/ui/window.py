@@ -112,7 +112,7 @@ def press(command: str, *, at: float = 0.3, leave: bool = True) -> Steps:
     ``at`` is where buttons are looked for, as a share of the sidebar's width. The mouse leaves the button afterwards,
     because Blender does not redraw a button under it, unless ``leave`` is False.
     """
-    for direction in (0, -40, 14, 14, 14, 14):  # where the sidebar is now, then from its top down
+    for direction in (0, -80, 14, 14, 14, 14, 14):  # where the sidebar is now, then from its top down
         yield from scroll(direction)
         _, _, sidebar = view()
         for y in range(sidebar.y + sidebar.height - 4, sidebar.y + 4, -STEP_PX):
@@ -144,5 +144,44 @@ def wait(condition: Callable[[], bool], what: str, seconds: float = 150.0) -> St
 
 def screenshot(name: str) -> None:
     """The whole window as a picture."""
-    with override():
-        bpy.ops.screen.screenshot(filepath=str(OUT / f"{name}.png"))
+    path = str(OUT / f"{name}.png")
+    if bpy.app.version < (4, 0, 0):
+        with override():
+            bpy.ops.screen.screenshot(filepath=path)
+        return
+    # Without a window manager later versions read a buffer that was never shown; the X server has the picture.
+    grab = f"from PIL import ImageGrab; ImageGrab.grab(xdisplay={os.environ['DISPLAY']!r}).save({path!r})"
+    subprocess.run([os.environ["EX4D_UI_PYTHON"], "-c", grab], check=True, timeout=60)
+
+
+def open_sidebar() -> Steps:
+    """Show the sidebar's EX-4D tab."""
+    _, area, _ = view()
+    area.spaces.active.show_region_ui = True
+    area.spaces.active.overlay.show_overlays = False
+    yield 0.5
+    yield from find_tab()
+
+
+def find_tab() -> Steps:
+    """Click down the tabs until the sidebar shows one of our buttons."""
+    _, _, sidebar = view()
+    x = sidebar.x + sidebar.width - 8
+    for y in range(sidebar.y + sidebar.height - 20, sidebar.y + sidebar.height - 400, -25):
+        yield from click(x, y)
+        _, _, sidebar = view()
+        for top in range(20, 90, 12):
+            mouse(sidebar.x + sidebar.width // 2, sidebar.y + sidebar.height - top)
+            yield HOVER_S
+            if "ex4d.connect" in hovered():
+                return
+    raise AssertionError("the tab EX-4D is not there")
+
+
+def look_through_camera() -> None:
+    _, area, _ = view()
+    space = area.spaces.active
+    space.overlay.show_overlays = True
+    space.region_3d.view_perspective = "CAMERA"
+    space.shading.light, space.shading.color_type = "FLAT", "TEXTURE"  # software rendering is slow at more
+    space.overlay.show_floor = space.overlay.show_axis_x = space.overlay.show_axis_y = False
