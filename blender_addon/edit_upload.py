@@ -44,9 +44,8 @@ class FrameEdit:
 def store(folder: Path, values: NDArray[np.generic], suffix: str, *, sub: str = EDITS_FOLDER) -> Path:
     """Write ``values`` to a file named by their content, unless it is there already. Raises StorageError."""
     data = np.ascontiguousarray(values).data.cast("B")
-    # Thickness outlives the edit: takes find it by the digest that their take.json names.
-    digest = hashlib.sha256(data) if sub == THICKNESS_FOLDER else hashlib.blake2b(data, digest_size=16)
-    path = folder / sub / (digest.hexdigest() + suffix)
+    # The digest that take.json names: takes find thickness by it after the edit is gone.
+    path = folder / sub / (hashlib.sha256(data).hexdigest() + suffix)
     if not path.exists() or path.stat().st_size != data.nbytes:
         files.write_whole(path, data)
     return path

@@ -18,19 +18,13 @@ import numpy as np
 from numba import njit
 
 from ex4d.dwmesh.edges import cut_rows, quad_cuts
-from ex4d.dwmesh.moving_backdrop import Layer, MovingBackdrop, moves
+from ex4d.dwmesh.moving_backdrop import SAME_COLOUR, SAME_DEPTH, Layer, MovingBackdrop, chosen_frames, moves
 from ex4d.dwmesh.still import unchanged_share
 from ex4d.errors import SettingError
 from ex4d.types import Bool, Clip, Float32, Float64, Int32, UInt8
 
-MOST_FRAMES = 25
-"""Frames, spread over the clip, that the layer is made from."""
 LEAST_STILL = 0.06
 """Share of textured pixels that must keep their colour; less says that the camera moves."""
-SAME_DEPTH = 0.05
-"""Share by which depths may differ and be the same surface's."""
-SAME_COLOUR = 24
-"""Levels by which colours may differ from their median and be the same surface's."""
 
 
 class Sheet(NamedTuple):
@@ -69,8 +63,7 @@ class Backdrop:
                 f"Other frames can only fill in for a camera that stands still; here {share:.0%} of what is textured "
                 "stays in place. Say how the camera moves (--source_camera), or turn other_frames off."
             )
-        count = min(clip.num_frames, MOST_FRAMES)
-        chosen = sorted({round(i) for i in np.linspace(0, clip.num_frames - 1, count)})
+        chosen = chosen_frames(clip)
         shape = clip.depth.shape[1:]
         layer = Layer(np.zeros(shape, np.float32), np.zeros((*shape, 3), np.uint8))
         depths = np.stack([self._depth_of(k) for k in chosen])

@@ -19,7 +19,7 @@ from ex4d.errors import SettingError
 from ex4d.types import Clip, Float32, Float64, UInt8
 
 MOST_FRAMES = 25
-"""Frames, spread over the clip, that are looked at."""
+"""Frames, spread over the clip, that a background is made from."""
 SAME_DEPTH = 0.05
 """Share by which depths may differ and be the same surface's."""
 SAME_COLOUR = 24
@@ -56,8 +56,7 @@ class MovingBackdrop:
         rays: tuple[Float32, Float32],  # [W], [H] x and y of each pixel at depth 1
     ) -> None:
         assert clip.world_from_camera is not None
-        count = min(clip.num_frames, MOST_FRAMES)
-        chosen = sorted({round(i) for i in np.linspace(0, clip.num_frames - 1, count)})
+        chosen = chosen_frames(clip)
         self._clip, self._depth_of, self._poses = clip, depth_of, clip.world_from_camera
         self._chosen = np.array(chosen)
         self._depths = np.stack([depth_of(k) for k in chosen])
@@ -102,6 +101,12 @@ class MovingBackdrop:
             met, common = _meeting(depths, colours, step, self._lens, SAME_DEPTH, same_colour, EVERY)
             shares += [met / common] if common else []
         return float(np.median(shares)) if shares else 0.0
+
+
+def chosen_frames(clip: Clip) -> list[int]:
+    """The frames that a background is made from."""
+    count = min(clip.num_frames, MOST_FRAMES)
+    return sorted({round(i) for i in np.linspace(0, clip.num_frames - 1, count)})
 
 
 def moves(poses: Float64 | None) -> bool:  # [T, 4, 4]

@@ -442,39 +442,3 @@ def test_it_goes_on_with_a_backend_that_was_killed_and_started_again(blender, ba
         blender.ops.ex4d.disconnect()
         for each in started:
             each.stop()
-
-
-def test_holes_are_tinted_and_the_rest_is_the_guide():
-    from blender_addon import overlay
-
-    picture = np.array([[[10, 20, 30, 255], [0, 0, 0, 0]]], np.uint8)
-    found = overlay.pixels(picture, 0.25)
-    np.testing.assert_allclose(found[0, 0], [10 / 255, 20 / 255, 30 / 255, 0.25])
-    np.testing.assert_allclose(found[0, 1], [*overlay.HOLE, 0.25], rtol=1e-6)
-    assert found.dtype == np.float32
-
-
-def test_problems_say_why_they_are_listed():
-    from blender_addon import coverage
-
-    values = np.array([0.9, 0.0, 0.3, 0.9, np.nan, 0.45])
-    found = coverage.problems(values, frame_start=1, minimum=0.5)
-    assert [p.text for p in found] == ["2-3: sees nothing", "6: 45%, below 50%"]
-    picture = coverage.graph(values, minimum=0.5)
-    assert np.isfinite(picture).all()
-
-
-def test_the_meter_wants_enough_round_trips_before_it_judges():
-    from blender_addon.live_meter import Meter, too_slow
-
-    meter = Meter()
-    for _ in range(7):
-        meter.add(9.0)
-    assert meter.p95_ms is None and too_slow(meter.p95_ms, 300) == ""
-    meter.clear()
-    for _ in range(19):
-        meter.add(0.02)
-    meter.add(5.0)
-    assert meter.p95_ms == pytest.approx(5000)
-    assert "5000 ms, more than 300 ms" in too_slow(meter.p95_ms, 300)
-    assert too_slow(20.0, 300) == ""

@@ -249,8 +249,8 @@ def numbers(mesh: DWMesh) -> Float64:
     rim = [1.0 + solid.RIM_PX * float(builder._pitch.mean()), walls.LEAST_END, walls.HALF]
     turn = [*walls.ROUND, walls.ROUND_START, walls.ROUND_GAIN, *walls.ROUND_LIMITS]
     given = 0.0 if isinstance(options.thickness, str) else options.thickness
-    crowd += [solid.COLUMN_RATIO * pitch_y]
-    return np.array([*grid, *runs, *crowd, *rim, *turn, solid.SAME_SURFACE, bridges.CLEARANCE, given], np.float64)
+    down = solid.COLUMN_RATIO * pitch_y
+    return np.array([*grid, *runs, *crowd, down, *rim, *turn, solid.SAME_SURFACE, bridges.CLEARANCE, given], np.float64)
 
 
 def _prepared(mesh: DWMesh, changed: dict[int, Bool]) -> Float32:  # [T, H * W]
