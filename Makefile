@@ -67,6 +67,7 @@ check: $(VENV)/.dev ## Lint, types, import arrows, spelling
 	@$(BIN)/ruff check $(SRC)
 	@$(BIN)/pyright --warnings
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	@$(BIN)/python scripts/check_cycles.py
 	@git ls-files -z --cached --others --exclude-standard | xargs -0 $(BIN)/codespell
 
 format: $(VENV)/.dev ## Put the code into the project's form
@@ -97,6 +98,7 @@ eval: $(VENV)/.dev ## Score them against the full set of scenes, into out/eval/ 
 # Not with --quiet, which hides the warnings from --strict, too.
 docs: $(VENV)/.docs ## Build the documentation into out/site/ and check its links and generated pages
 	@$(BIN)/python scripts/docs_cli.py --check
+	@$(BIN)/python scripts/docs_errors.py --check
 	@$(BIN)/python scripts/docs_figures.py --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@$(BIN)/python scripts/check_links.py --site out/site
@@ -104,6 +106,7 @@ docs: $(VENV)/.docs ## Build the documentation into out/site/ and check its link
 
 docs-pages: $(VENV)/.docs ## Write the pages that are made from the code and from measured results
 	@$(BIN)/python scripts/docs_cli.py
+	@$(BIN)/python scripts/docs_errors.py
 	@$(BIN)/python scripts/docs_figures.py
 
 pictures: $(VENV)/.base ## Make the docs' pictures from the example clip, and the gallery page (some minutes)

@@ -19,11 +19,10 @@ import numpy as np
 import psutil
 import zmq
 
-from ex4d_backend.internal import item_file
+from ex4d_backend.item_files import item_file
 from ex4d_backend.keys import KeyRing
 from ex4d_backend.recording import Recorder
 from ex4d_backend.store import JobStore
-from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 
 FRAMES, HEIGHT, WIDTH = 49, 512, 512
@@ -55,24 +54,18 @@ def write_jobs(folder: Path, owner: str, count: int) -> None:
         items.mkdir(parents=True)
         for i in range(FRAMES * repeats):
             os.link(folder / item_file(i % FRAMES), items / item_file(i))
-            fields = {**msgspec.structs.asdict(written[i % FRAMES]), "type": "Item", "attempt": 1}
-            fields |= {"job_id": job_id, "index": i, "frame": i}
-            store.add_item(job, msgspec.convert(fields, m.Item))
+            store.add_item(job, msgspec.structs.replace(written[i % FRAMES], job_id=job_id, index=i, frame=i))
         store.set_phase(job, "done")
     store.close()
 
 
 @contextmanager
-def server(folder: Path, *, curve: bool, jobs: int) -> Iterator[tuple[psutil.Process, str, dict[str, Any]]]:
-    """A server process on ``folder`` with ``jobs`` finished jobs: the process, its address and the client's keys."""
+def running_server(folder: Path, *, curve: bool = False, device: str = "cpu") -> Iterator[tuple[psutil.Process, str]]:
+    """A server process with its data below ``folder``, and its address."""
     data, port_file = folder / "data", folder / "port"
-    keys: dict[str, Any] = {}
-    if curve:
-        values = {k: v.encode() for k, v in tomllib.loads(KeyRing(data).new("benchmark")).items()}
-        keys = {"server_key": values["server_key"], "keypair": (values["public_key"], values["secret_key"])}
-    write_jobs(data, "benchmark" if curve else OWNER, jobs)
-    environment = {**os.environ, "EX4D_BACKEND_CURVE": str(curve).lower(), "EX4D_BACKEND_THREADS": "2"}
-    command = [sys.executable, "-m", "ex4d_backend", "--address", "tcp://127.0.0.1:auto", "--device", "cpu"]
+    threads = str(os.cpu_count()) if device != "cpu" else "2"
+    environment = {**os.environ, "EX4D_BACKEND_CURVE": str(curve).lower(), "EX4D_BACKEND_THREADS": threads}
+    command = [sys.executable, "-m", "ex4d_backend", "--address", "tcp://127.0.0.1:auto", "--device", device]
     command += ["--data-dir", str(data), "--port-file", str(port_file), "--log-level", "warning"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
@@ -80,10 +73,23 @@ def server(folder: Path, *, curve: bool, jobs: int) -> Iterator[tuple[psutil.Pro
             if process.poll() is not None:
                 raise SystemExit("the backend did not start")
             time.sleep(0.02)
-        yield psutil.Process(process.pid), port_file.read_text().strip(), keys
+        yield psutil.Process(process.pid), port_file.read_text().strip()
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+@contextmanager
+def server(folder: Path, *, curve: bool, jobs: int) -> Iterator[tuple[psutil.Process, str, dict[str, Any]]]:
+    """A server process on ``folder`` with ``jobs`` finished jobs: the process, its address and the client's keys."""
+    data = folder / "data"
+    keys: dict[str, Any] = {}
+    if curve:
+        values = {k: v.encode() for k, v in tomllib.loads(KeyRing(data).new("benchmark")).items()}
+        keys = {"server_key": values["server_key"], "keypair": (values["public_key"], values["secret_key"])}
+    write_jobs(data, "benchmark" if curve else OWNER, jobs)
+    with running_server(folder, curve=curve) as (process, address):
+        yield process, address, keys
 
 
 def connected(address: str, keys: dict[str, Any], *, client_id: str = OWNER) -> Client:

@@ -80,7 +80,7 @@ def measure(folder: Path, frames: int, size: int, rounds: int) -> dict[str, Any]
 
 def import_once(bpy: Any, video: Path, depth: Path, ticks: list[tuple[float, float]]) -> float:
     """One import through the operator; returns its seconds and notes how long each tick was busy."""
-    from blender_addon import session
+    from blender_addon.work import session
 
     current = session.get()
     tick = current.tick

@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from ex4d_ground.files import frame_name
+
 ROOT = Path(__file__).resolve().parents[1]
 BAR_MS = 20.0
 """A shot must play this fast, or 24 frames a second leave no room for drawing it."""
@@ -55,7 +57,10 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
     bpy.ops.preferences.addon_enable(module="blender_addon")
-    from blender_addon import edit_collect, edit_sampling, edit_state, layers
+    from blender_addon.edit import collect as edit_collect
+    from blender_addon.edit import state as edit_state
+    from blender_addon.scene import layers
+    from blender_addon.scene import mesh as scene_mesh
 
     shot, body = build_shot(bpy, folder, options.frames, options.size)
     bare = play(bpy, options.rounds)
@@ -63,9 +68,9 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for number in range(options.layers):
         start = time.perf_counter()
         edit_state.begin(shot, number + 1)
-        positions = edit_sampling.base_positions(body.data)
+        positions = scene_mesh.positions(body.data)
         positions *= np.linspace(1, 1.01, len(positions), dtype=np.float32)[:, None]
-        edit_sampling.set_base_positions(body.data, positions)
+        scene_mesh.set_positions(body.data, positions)
         mode = "RAY" if number % 2 else "OFFSET"
         frames = layers.FrameRange(1, 1, every_frame=True)
         layer = edit_state.finish(body, name=f"Layer {number}", mode=mode, frames=frames)
@@ -73,7 +78,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         assert layer is not None
         for frame, weight in ((1, 0.2), (options.frames, 1.0)):
             layers.set_input(layer, "Weight", weight)
-            body.keyframe_insert(layers.weight_path(layer), frame=frame)
+            body.keyframe_insert(layers.object_path(layer, "Weight"), frame=frame)
     layered = play(bpy, options.rounds)
     start = time.perf_counter()
     found = edit_collect.collect(shot, folder)
@@ -97,8 +102,9 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 def build_shot(bpy: Any, folder: Path, frames: int, size: int) -> tuple[Any, Any]:
     """A wavy wall as a shot, made from files as an import leaves them."""
-    from blender_addon import files, pc2
-    from blender_addon import shot as shots
+    from blender_addon.scene import shot as shots
+    from blender_addon.scene.clip import ClipFacts
+    from blender_addon.work import files, pc2
 
     rows, columns = np.mgrid[:size, :size]
     pictures = [folder / sub for sub in (files.COLOUR_FOLDER, files.VISIBLE_FOLDER)]
@@ -111,7 +117,7 @@ def build_shot(bpy: Any, folder: Path, frames: int, size: int) -> tuple[Any, Any
     for picture in pictures:
         picture.mkdir()
         image = bpy.data.images.new("Grey", size, size)
-        image.file_format, image.filepath_raw = "PNG", str(picture / files.frame_name(0))
+        image.file_format, image.filepath_raw = "PNG", str(picture / frame_name(0))
         image.save()
         bpy.data.images.remove(image)
     grid = np.arange(size * size).reshape(size, size)
@@ -119,7 +125,7 @@ def build_shot(bpy: Any, folder: Path, frames: int, size: int) -> tuple[Any, Any
     lower = np.stack([grid[1:, 1:], grid[:-1, 1:], grid[1:, :-1]], -1).reshape(-1, 3)
     last = size * size - 1
     caps = np.array([[size - 1, 0, last], [last, 0, last - size + 1]])
-    facts = shots.ClipFacts(
+    facts = ClipFacts(
         name="clip",
         num_frames=frames,
         width=size,

@@ -32,7 +32,10 @@ import numpy as np
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import FrameRenderer, render_guides
 from ex4d.raster import Camera, get_rasterizer
-from ex4d.types import Clip, Float32, Guides, Intrinsics, MeshOptions, OccluderMode, Trajectory
+from ex4d.types import Clip, Guides
+from ex4d_ground.arrays import Float32
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.options import MeshOptions, OccluderMode
 
 NEAR = 2.5  # depth of the nearest thing in the synthetic clip, and about the radius of the move
 
@@ -90,7 +93,7 @@ def warm_up(rasterizer: str, options: MeshOptions) -> float:
 
     def run() -> None:
         render_guides(DWMesh(small, options), trajectory, rasterizer=rasterizer, threads=1)
-        with FrameRenderer(DWMesh(small, options), threads=1) as live:
+        with FrameRenderer(DWMesh(small, options), rasterizer="cpu", threads=1) as live:
             live.render(0, Camera.of(trajectory, 0))
 
     return timed(run)[0]
@@ -111,7 +114,7 @@ def stage_seconds(clip: Clip, trajectory: Trajectory, rasterizer: str, options: 
 def single_frame_ms(clip: Clip, trajectory: Trajectory, threads: int, options: MeshOptions) -> dict[str, float]:
     """Latency of one frame for live display, median over the clip's frames, milliseconds."""
     new_frame, new_camera = [], []
-    with FrameRenderer(DWMesh(clip, options), threads=threads) as live:
+    with FrameRenderer(DWMesh(clip, options), rasterizer="cpu", threads=threads) as live:
         for i in range(len(trajectory)):
             camera = Camera.of(trajectory, i)
             new_frame.append(timed(lambda t=i, c=camera: live.render(t, c))[0])
@@ -232,7 +235,7 @@ def measure_gpu(args: argparse.Namespace) -> int:
     """Every section reaches --output when it ends; a section that fails is recorded and the next one runs."""
     import guides_gpu as gpu
 
-    from ex4d.raster.gpu import GPU_RASTERIZERS
+    from ex4d.raster import GPU_RASTERIZERS
 
     names, sizes = args.rasterizer.split(","), [size.split("x") for size in args.sizes.split(",")]
     report = gpu.Report(args.output)
@@ -331,7 +334,7 @@ def main() -> None:
     parser.add_argument("--no-embree", action="store_true", help="leave the comparison out")
     parser.add_argument("--output", type=Path, help="also write the JSON here")
     args = parser.parse_args()
-    if args.rasterizer != "cpu" and args.rasterizer != "oracle":
+    if args.rasterizer != "cpu":
         sys.exit(measure_gpu(args))
     text = json.dumps(measure(args), indent=2)
     print(text)

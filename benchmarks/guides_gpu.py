@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import json
 import statistics
@@ -13,20 +14,24 @@ import time
 import traceback
 import types
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from guides_solid import building
+from msgspec import structs
 
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import render_guides, source_frames
+from ex4d.guides.gpu import GpuGuideRenderer
+from ex4d.guides.request import GuideRequest
 from ex4d.raster.gpu.batch import CameraBatch
-from ex4d.raster.gpu.guides import GpuGuideRenderer
-from ex4d.trajectory import near_depth_of, poses_from_view, preset
-from ex4d.types import Clip, Intrinsics, MeshOptions, OccluderMode, RasterOptions, Trajectory
+from ex4d.trajectory import near_depth_of, preset
+from ex4d.types import Clip
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.options import MeshOptions, OccluderMode, RasterOptions
+from ex4d_ground.poses import poses_from_view
 
 
 class Report:
@@ -101,23 +106,21 @@ def measure_size(
     renderer = GpuGuideRenderer(mesh, rasterizer)
     result: dict[str, Any] = {"frames": len(trajectory), "height": trajectory.height, "width": trajectory.width}
     clock = time.perf_counter()
-    guides = renderer.render(trajectory, options=options)
+    request = GuideRequest(mesh, trajectory, options)
+    guides = renderer.render(request)
     torch.cuda.synchronize()
     result["first_call_s"] = time.perf_counter() - clock
     torch.cuda.reset_peak_memory_stats()
-    result["frames_per_batch"] = renderer._frames_per_batch(trajectory, None)
-    result["clip"] = milliseconds(lambda: renderer.render(trajectory, options=options), repeat)
+    result["frames_per_batch"] = renderer.frames_per_batch(trajectory.height * trajectory.width)
+    result["clip"] = milliseconds(lambda: renderer.render(request), repeat)
     result["peak_allocated_gib"] = (torch.cuda.max_memory_allocated() - before) / 2**30
     result["taken_from_device_gib"] = (free_before - torch.cuda.mem_get_info()[0]) / 2**30  # nvdiffrast's own too
     result["coverage"] = float(guides.mask.float().mean())
     result["stages"] = stages(renderer, trajectory, options, repeat)
     if result["frames_per_batch"] > 16:
-        result["clip_16_at_once"] = milliseconds(
-            lambda: renderer.render(trajectory, options=options, frames_per_batch=16), repeat
-        )
-    result["from_host_arrays"] = milliseconds(
-        lambda: GpuGuideRenderer(mesh, rasterizer).render(trajectory, options=options), 3
-    )
+        fewer = dataclasses.replace(request, frames_per_batch=16)
+        result["clip_16_at_once"] = milliseconds(lambda: renderer.render(fewer), repeat)
+    result["from_host_arrays"] = milliseconds(lambda: GpuGuideRenderer(mesh, rasterizer).render(request), 3)
     result["to_host_arrays"] = milliseconds(
         lambda: render_guides(mesh, trajectory, rasterizer=rasterizer, options=options), 3
     )
@@ -126,17 +129,17 @@ def measure_size(
         trajectory.world_from_camera[step : step + 1], trajectory.intrinsics[step : step + 1],
         trajectory.source_time[step : step + 1], trajectory.width, trajectory.height,
     )  # fmt: skip
-    result["one_frame"] = milliseconds(lambda: renderer.render(one, options=options), repeat)
+    result["one_frame"] = milliseconds(lambda: renderer.render(GuideRequest(mesh, one, options)), repeat)
     return result
 
 
 def stages(renderer: GpuGuideRenderer, trajectory: Trajectory, options: RasterOptions, repeat: int) -> dict[str, Any]:
     """Each stage alone over the clip, batch by batch."""
-    step = renderer._frames_per_batch(trajectory, None)
+    step = renderer.frames_per_batch(trajectory.height * trajectory.width)
     times = [int(t) for t in source_frames(trajectory, renderer.mesh.num_frames)]
     ranges = [(n, min(n + step, len(times))) for n in range(0, len(times), step)]
     cameras = CameraBatch.along(trajectory, options, renderer.device)
-    surfaces = renderer._surfaces
+    surfaces = renderer.surfaces
     result: dict[str, Any] = {}
     if renderer.mesh.options.mode == "endless":
         result["vertices"] = milliseconds(lambda: [surfaces.vertices(times[a:b]) for a, b in ranges], repeat)
@@ -187,13 +190,13 @@ def tuning(mesh: DWMesh, trajectory: Trajectory, repeat: int) -> dict[str, float
     }
     variants = [{}, {"COLUMNS": 16}, {"ROWS": 16, "COLUMNS": 16}, {"ROWS": 32, "COLUMNS": 4}, {"SMALL": 8},
                 {"SMALL": 32}, {"PROGRAMS": 16384}, {"SPILL_TILES": 16}, {"BLOCK": 256}]  # fmt: skip
-    renderer, result = GpuGuideRenderer(mesh, "triton"), {}
+    renderer, request, result = GpuGuideRenderer(mesh, "triton"), GuideRequest(mesh, trajectory), {}
     try:
         for variant in variants:
             for key, value in {**usual, **variant}.items():
                 setattr(triton_raster, key, value)
             name = ", ".join(f"{key}={value}" for key, value in variant.items()) or "as it is"
-            result[name] = milliseconds(lambda: renderer.render(trajectory), repeat)["median_ms"]
+            result[name] = milliseconds(lambda: renderer.render(request), repeat)["median_ms"]
     finally:
         for key, value in usual.items():
             setattr(triton_raster, key, value)
@@ -249,7 +252,7 @@ def golden(folder: Path, rasterizer: str, antialias: bool) -> dict[str, Any]:
             wanted = dict(data)
         k, (_, height, width, _) = wanted["K"], wanted["frames"].shape
         lens = Intrinsics(float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]), width, height)
-        options = replace(
+        options = structs.replace(
             MeshOptions.ex4d_parity(), border_depth=config["border_depth"], min_angle_deg=config["min_angle_deg"]
         )
         mesh = DWMesh(Clip(wanted["frames"], wanted["depth"], lens), options)
@@ -258,7 +261,7 @@ def golden(folder: Path, rasterizer: str, antialias: bool) -> dict[str, Any]:
         trajectory = Trajectory(
             poses, np.tile([lens.fx, lens.fy, lens.cx, lens.cy], (n, 1)), np.arange(n, dtype=float), width, height
         )
-        raster = replace(
+        raster = structs.replace(
             RasterOptions.ex4d_parity(), near=config["near"], far=config["far"],
             mask_threshold=config["mask_threshold"], antialias=antialias,
         )  # fmt: skip
@@ -266,7 +269,7 @@ def golden(folder: Path, rasterizer: str, antialias: bool) -> dict[str, Any]:
         result[cam] = against(guides.mask, guides.colour, wanted["rgba"])
         if rasterizer != "cpu":
             renderer = GpuGuideRenderer(mesh, rasterizer)
-            surface = renderer._surfaces.surfaces([0])
+            surface = renderer.surfaces.surfaces([0])
             error = np.abs(surface.vertices[0].cpu().numpy() - wanted["vertices0"]).max()
             result[cam]["vertex_error"] = float(error)
             result[cam]["colours_identical"] = bool((surface.colors[0].cpu().numpy() == wanted["colors0"]).all())
@@ -347,11 +350,9 @@ def published(folder: Path, clip: Clip, names: list[str], repeat: int, cam: str 
     trajectory = preset(cam, num_frames=clip.num_frames, intrinsics=fixed, near_depth=near, overshoot=True)
     for name in names:
         options = RasterOptions.ex4d_parity()
-        renderer = GpuGuideRenderer(mesh, name)
-        ours = milliseconds(
-            lambda r=renderer, o=options: r.render(trajectory, options=o, source_first_frame=True), repeat
-        )
-        guides = renderer.render(trajectory, options=options, source_first_frame=True).to_host()
+        renderer, request = GpuGuideRenderer(mesh, name), GuideRequest(mesh, trajectory, options, True)
+        ours = milliseconds(lambda r=renderer, q=request: r.render(q), repeat)
+        guides = renderer.render(request).to_host()
         overlap = [iou(guides.mask[t], mask[t]) for t in range(1, len(mask))]
         both = guides.mask & mask
         both[0] = False

@@ -9,11 +9,15 @@ import numpy as np
 import torch
 
 from ex4d.dwmesh import DWMesh
-from ex4d.raster.gpu.guides import GpuGuideRenderer
-from ex4d.types import Clip, Float32, Intrinsics, MeshOptions, RasterOptions, Trajectory
+from ex4d.guides.gpu import GpuGuideRenderer
+from ex4d.guides.request import GuideRequest
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.options import MeshOptions
 
 if TYPE_CHECKING:
-    from ex4d.raster.gpu.solid import DeviceSolid
+    from ex4d.dwmesh.gpu.solid import DeviceSolid
 
 SOLID = MeshOptions(mode="solid")
 NEAREST = 2.5  # depth of the nearest leaves, about which the camera moves
@@ -58,13 +62,13 @@ def building(solid: DeviceSolid, batches: list[list[int]], timer: Timer, repeat:
 
 def kernel_times(mesh: DWMesh, trajectory: Trajectory, rasterizer: str, most: int = 24) -> dict[str, Any]:
     """Milliseconds on the device of each kernel while the clip is rendered once, the longest first."""
-    renderer = GpuGuideRenderer(mesh, rasterizer)
+    renderer, request = GpuGuideRenderer(mesh, rasterizer), GuideRequest(mesh, trajectory)
     for _ in range(3):
-        renderer.render(trajectory, options=RasterOptions())
+        renderer.render(request)
     torch.cuda.synchronize()
     kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=kinds) as profile:
-        renderer.render(trajectory, options=RasterOptions())
+        renderer.render(request)
         torch.cuda.synchronize()
     spent = [(e.self_device_time_total / 1e3, e.count, e.key) for e in profile.key_averages()]
     spent = sorted((entry for entry in spent if entry[0] > 0), reverse=True)

@@ -7,7 +7,7 @@ camera's matrix and updates the depsgraph; the add-on's own handler and timer do
 asks to be, as Blender does. The clock stops when the overlay holds the picture of that camera. ``full`` is one change
 at a time at the render's size, ``reduced`` at the size used while the camera moves; ``drag`` changes the camera all
 the time and looks at how old the newest picture is when it arrives. ``bare_ms`` is the same frame drawn in this
-process without any of it. Ends with status 1 if the 95 % limit of ``full`` is above ``bar_ms``.
+process, on the CPU and without any of it. Ends with status 1 if the 95 % limit of ``full`` is above ``bar_ms``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def main() -> None:
 def measure(folder: Path, changes: int) -> dict[str, Any]:
     """All parts, one after the other."""
     bpy = prepare(folder)
-    from blender_addon import live, preferences
+    from blender_addon.live import views as live
+    from blender_addon.work import preferences
 
     preferences.get(bpy.context).live_limit_ms = 10_000
     start = time.perf_counter()
@@ -102,7 +103,8 @@ def prepare(folder: Path) -> Any:
 
 def spin(done: Any, seconds: float = 300.0) -> None:
     """Call the add-on's timer when it asks to be called, until ``done``."""
-    from blender_addon import live, timer
+    from blender_addon.live import views as live
+    from blender_addon.work import timer
 
     end = time.perf_counter() + seconds
     while not done():
@@ -115,7 +117,7 @@ def spin(done: Any, seconds: float = 300.0) -> None:
 
 def settled() -> bool:
     """Whether the sharp picture of the present camera is there and no request is under way."""
-    from blender_addon import live
+    from blender_addon.live import views as live
 
     state = live.current
     if state.paused or state.note_is_error:
@@ -135,7 +137,8 @@ def one_by_one(
     bpy: Any, cam: Any, rest: Any, rng: np.random.Generator, changes: int, *, moving: bool
 ) -> dict[str, float]:
     """Milliseconds from each change to its picture; the next one comes when everything has settled."""
-    from blender_addon import live, overlay
+    from blender_addon.live import overlay
+    from blender_addon.live import views as live
 
     times, rest_s = [], live.REST_S
     for _ in range(changes):
@@ -153,21 +156,23 @@ def one_by_one(
 
 def drag(bpy: Any, cam: Any, rest: Any, changes: int) -> dict[str, float]:
     """Change the camera sixty times a second; pictures a second, and how old each is when it arrives."""
-    from blender_addon import live, overlay, timer
+    from blender_addon.live import overlay
+    from blender_addon.live import views as live
+    from blender_addon.work import timer
 
     changed: dict[bytes, float] = {}
     ages, last, due = [], overlay.current.number, 0.0
     start = time.perf_counter()
     for k in range(changes):
         nudge(bpy, cam, rest, np.array([0.1 * np.sin(k / 15), 0.05 * np.cos(k / 20), 0.0]))
-        changed[live.current.camera_bytes] = time.perf_counter()
+        changed[live.current.now.trajectory.world_from_camera] = time.perf_counter()
         end = start + (k + 1) / 60
         while (now := time.perf_counter()) < end:
             if now >= due:
                 due = now + timer.tick()
                 if overlay.current.number != last:
                     last = overlay.current.number
-                    ages.append(time.perf_counter() - changed[live.current.shown_camera_bytes])
+                    ages.append(time.perf_counter() - changed[live.current.shown[0].trajectory.world_from_camera])
             time.sleep(max(0.0, min(due, end) - time.perf_counter()))
     spin(settled)
     return {**percentiles(ages), "pictures_per_s": len(ages) / (changes / 60)}
@@ -175,19 +180,19 @@ def drag(bpy: Any, cam: Any, rest: Any, changes: int) -> dict[str, float]:
 
 def bare() -> dict[str, float]:
     """The same frame of the same clip, drawn in this process by the library alone."""
-    from blender_addon import live
+    from blender_addon.live import views as live
     from ex4d.clip import load_clip
     from ex4d.dwmesh import DWMesh
     from ex4d.guides import FrameRenderer
     from ex4d.raster import Camera
-    from ex4d.types import MeshOptions, Trajectory
+    from ex4d_ground.options import MeshOptions
 
     clip = load_clip(ROOT / "examples" / "clip.mp4", ROOT / "examples" / "depth.npz")
     spec = live.current.pictures.sent.trajectory
-    camera = Camera.of(Trajectory(*spec.arrays(), spec.width, spec.height, "bare"), 0)
+    camera = Camera.of(spec.unpack(), 0)
     found: dict[str, float] = {}
     for mode in ("endless", "solid"):
-        with FrameRenderer(DWMesh(clip, MeshOptions(mode=mode))) as renderer:
+        with FrameRenderer(DWMesh(clip, MeshOptions(mode=mode)), rasterizer="cpu") as renderer:
             renderer.render(24, camera)
             times = []
             for _ in range(40):
@@ -200,7 +205,7 @@ def bare() -> dict[str, float]:
 
 def coverage_seconds(bpy: Any, cam: Any) -> float:
     """From a changed keyframe to the coverage of the whole move; the pause before it begins is part of it."""
-    from blender_addon import live
+    from blender_addon.live import views as live
 
     target = bpy.context.scene.ex4d.shot
     spin(lambda: settled() and not live.current.computes_coverage)

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from wan_models import RandomSources, Sizes, real_sizes, tiny_sizes
 
-from ex4d.generate.wan.denoiser import Conditions
-from ex4d.generate.wan.pipeline import PipelineOptions
-from ex4d.generate.wan.plan import GIB, MemoryPlan, Mode, ModelSize, Workload, plans
-from ex4d.generate.wan.sampling import initial_noise
+from ex4d.engines.wan.denoiser import Conditions
+from ex4d.engines.wan.pipeline import PipelineOptions
+from ex4d.engines.wan.plan import GIB, MemoryPlan, Mode, ModelSize, Workload, plans
+from ex4d.engines.wan.sampling import initial_noise
 
 STEPS, CFG = 25, 5.0
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from wan_bench import CFG, STEPS, Bench
 
-from ex4d.generate.wan import denoiser as engine
-from ex4d.generate.wan.pipeline import WanPipeline
-from ex4d.generate.wan.sampling import Whole
-from ex4d.generate.wan.schedule import Schedule
+from ex4d.engines.wan import denoiser as engine
+from ex4d.engines.wan.pipeline import WanPipeline
+from ex4d.engines.wan.sampling import Whole
+from ex4d.engines.wan.schedule import Schedule
 
 LIMIT_S = 75.0
 Setting = dict[str, Any]
@@ -62,7 +62,7 @@ def _switched(setting: Setting) -> Iterator[None]:
     import torch._inductor.config as inductor
 
     if torch.cuda.is_available():
-        from ex4d.generate.wan import cross_kernel, kernels
+        from ex4d.engines.wan import cross_kernel, kernels
 
         kept = cross_kernel.SHAPE, kernels._warps
         if "shape" in setting:
@@ -129,7 +129,7 @@ def _parts(bench: Bench, denoiser: engine.WanDenoiser) -> dict[str, float]:
             ),
         )
         if bench.device.type == "cuda":
-            from ex4d.generate.wan import operators
+            from ex4d.engines.wan import operators
 
             for length in (23, 106, 512):
                 count = torch.tensor([length], dtype=torch.int32, device=bench.device)

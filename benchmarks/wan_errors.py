@@ -17,10 +17,10 @@ from torch import Tensor
 from wan_bench import CFG, STEPS, Bench
 from wan_models import Sizes, load_upstream, mid_sizes, tiny_sizes
 
-from ex4d.generate.wan.denoiser import EXACT, FAST, FLOAT32, Precision, WanDenoiser
-from ex4d.generate.wan.fp8 import multiplies_fp8
-from ex4d.generate.wan.loading import TransformerPlan, load_transformer
-from ex4d.generate.wan.schedule import Schedule
+from ex4d.engines.wan.denoiser import EXACT, FAST, FLOAT32, Precision, WanDenoiser
+from ex4d.engines.wan.fp8 import multiplies_fp8
+from ex4d.engines.wan.loading import TransformerPlan, load_transformer
+from ex4d.engines.wan.schedule import Schedule
 from ex4d.weights.adapters import Lora
 
 Branches = tuple[Tensor, ...]  # the direction with the prompt, and with the negative prompt

@@ -17,10 +17,10 @@ import torch
 from wan_bench import CFG, STEPS, Bench
 from wan_models import RandomSources
 
-from ex4d.generate.wan.conditioning import Encoded, GuideVideos
-from ex4d.generate.wan.pipeline import WanPipeline
-from ex4d.generate.wan.plan import GIB, phases
-from ex4d.generate.wan.schedule import Schedule
+from ex4d.engines.wan.conditioning import Encoded, GuideVideos
+from ex4d.engines.wan.pipeline import WanPipeline
+from ex4d.engines.wan.plan import GIB, phases
+from ex4d.engines.wan.schedule import Schedule
 
 
 def memory_plans(bench: Bench) -> dict[str, Any]:

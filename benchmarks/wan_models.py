@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ex4d.weights.adapters import Ex4dCheckpoint, Lora, LoraLayer
+from ex4d.weights.adapters import Ex4dCheckpoint, Lora, LoraLayer, geometry_shapes
 from ex4d.weights.components import PartFiles, build_empty
 from ex4d.weights.layout import Part
 from ex4d.weights.mapping import TRANSFORMER, map_key
@@ -145,13 +145,7 @@ class RandomSources:
         return Lora(name, layers)
 
     def ex4d(self) -> Ex4dCheckpoint:
-        hidden, dim = self.sizes.geometry_hidden, self.sizes.dim
-        shapes: dict[str, tuple[int, ...]] = {}
-        for index, width in ((0, 32), (2, hidden), (4, hidden)):
-            shapes[f"latent_encoder.{index}.weight"] = (hidden, width, 1, 1, 1)
-            shapes[f"latent_encoder.{index}.bias"] = (hidden,)
-        shapes["latent_patch_embedding.weight"] = (dim, hidden, 1, 2, 2)
-        shapes["latent_patch_embedding.bias"] = (dim,)
+        shapes = geometry_shapes({"latent_encoder.0.bias": (self.sizes.geometry_hidden,)}, self.sizes.dim)
         geometry = {name: draw(name, shape, self.device) for name, shape in shapes.items()}
         return Ex4dCheckpoint(self.lora("ex4d", self.sizes.lora_rank), geometry)
 

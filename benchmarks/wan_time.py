@@ -12,11 +12,11 @@ import torch
 from wan_bench import CFG, STEPS, Bench
 from wan_models import RandomSources, load_upstream
 
-from ex4d.generate.wan.conditioning import GuideVideos
-from ex4d.generate.wan.pipeline import WanPipeline
-from ex4d.generate.wan.plan import Mode
-from ex4d.generate.wan.sampling import Whole, denoise
-from ex4d.generate.wan.schedule import Schedule
+from ex4d.engines.wan.conditioning import GuideVideos
+from ex4d.engines.wan.pipeline import WanPipeline
+from ex4d.engines.wan.plan import Mode
+from ex4d.engines.wan.sampling import Whole, denoise
+from ex4d.engines.wan.schedule import Schedule
 
 
 def attention(bench: Bench) -> dict[str, Any]:

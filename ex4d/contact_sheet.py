@@ -1,7 +1,5 @@
 """Contact sheets: source, guide, mask and result of a take side by side at a few moments, on one dark page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +7,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ex4d.errors import SettingError, ShapeError
-from ex4d.files import atomic_path
-from ex4d.types import Bool, UInt8
+from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.errors import SettingError, ShapeError
+from ex4d_ground.files import atomic_path
 
 _PAGE = (32, 32, 34)
 _HOLE = (58, 58, 62)

@@ -3,14 +3,15 @@
 Everything is found by looking, nothing is downloaded or loaded on a device.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata, util
-from typing import Any
+
+from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
+from ex4d_ground.errors import in_words
+from ex4d_ground.remedies import run_command
 
 DISTRIBUTION = "ex4d"
 
@@ -18,8 +19,6 @@ EXTRA_PURPOSES = {
     "gpu": "batched meshes and fast guides on an NVIDIA GPU",
     "wan": "the EX-4D model: generating takes",
     "depth": "estimating depth from video",
-    "train": "libraries for training scripts of your own; no command uses them yet",
-    "cluster": "libraries for several machines; no command uses them yet",
     "blender": "Blender as a Python module, for headless scripts",
     "dev": "tests and checks",
     "docs": "building the documentation",
@@ -98,7 +97,8 @@ def examine() -> Report:
     packages = tuple(_package(name) for name in requirements.get("", ()))
     restricted = tuple(_package(name) for name in _RESTRICTED if util.find_spec(name) is not None)
     missing = [p.name for p in packages if p.version is None]
-    problems = [f"{', '.join(missing)} missing; run: pip install --force-reinstall {DISTRIBUTION}"] if missing else []
+    again = run_command(f"pip install --force-reinstall {DISTRIBUTION}")
+    problems = [in_words(f"{', '.join(missing)} missing", again, "cli")] if missing else []
     return Report(
         version=_version(DISTRIBUTION) or "not installed",
         python=platform.python_version(),
@@ -126,10 +126,10 @@ def _requirements() -> dict[str, tuple[str, ...]]:
 
     base = [r for r in stated if applies(r, "")]
     optional = [r for r in stated if not applies(r, "")]
-    found = {"": tuple(r.name for r in base)}
+    names = {"": tuple(r.name for r in base)}
     for extra in extras:
-        found[extra] = tuple(r.name for r in optional if applies(r, extra) and r.name != DISTRIBUTION)
-    return found
+        names[extra] = tuple(r.name for r in optional if applies(r, extra) and r.name != DISTRIBUTION)
+    return names
 
 
 def _version(name: str) -> str | None:
@@ -185,18 +185,30 @@ def _devices() -> list[Device]:
 
 
 def _parts() -> list[Part]:
-    """Engines and depth estimators as they describe themselves."""
+    """Engines, depth estimators and rasterizers as they describe themselves."""
     from ex4d.depth import list_estimators
-    from ex4d.generate import list_engines
+    from ex4d.engines import list_engines
+    from ex4d.raster import describe_rasterizers
 
     def engines() -> list[Part]:
-        return [Part("engine", i.name, i.licence, i.available, i.missing) for i in list_engines()]
+        return [Part("engine", i.name, i.licence, i.available, _why_not(i)) for i in list_engines()]
 
     def estimators() -> list[Part]:
-        found = list_estimators()
-        return [Part("depth estimator", i.name, i.licence_text, i.available, i.missing) for i in found]
+        infos = list_estimators()
+        return [Part("depth estimator", i.name, i.licence_text, i.available, _why_not(i)) for i in infos]
 
-    return [*_survey("engine", engines), *_survey("depth estimator", estimators)]
+    def rasterizers() -> list[Part]:
+        return [
+            Part("rasterizer", i.name, i.licence, i.available, i.why if not i.available else "")
+            for i in describe_rasterizers()
+        ]
+
+    surveys = (("engine", engines), ("depth estimator", estimators), ("rasterizer", rasterizers))
+    return [part for kind, look in surveys for part in _survey(kind, look)]
+
+
+def _why_not(info: EngineInfo | EstimatorInfo) -> str:
+    return in_words(info.missing, info.remedy, "cli")
 
 
 def _survey(kind: str, look: Callable[[], list[Part]]) -> list[Part]:
@@ -210,10 +222,3 @@ def _survey(kind: str, look: Callable[[], list[Part]]) -> list[Part]:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def as_json(report: Report) -> dict[str, Any]:
-    """The report as JSON-ready data."""
-    from dataclasses import asdict
-
-    return asdict(report)

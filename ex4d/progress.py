@@ -1,16 +1,15 @@
 """Progress and cancel: the two arguments every long function takes.
 
 ``on_progress`` is called with a :class:`Progress`; ``cancel`` is asked at least once a second and raises
-:class:`~ex4d.errors.Cancelled`. The library prints nothing itself.
+:class:`~ex4d_ground.errors.Cancelled`. The library prints nothing itself.
 """
 
-from __future__ import annotations
-
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypedDict, TypeVar, Unpack
 
-from ex4d.errors import Cancelled
+from ex4d_ground.errors import Cancelled
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,8 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+T = TypeVar("T")
 
 
 class CancelToken:
@@ -47,6 +48,13 @@ class CancelToken:
             raise Cancelled("Cancelled.")
 
 
+class Watch(TypedDict, total=False):
+    """Both arguments together, as a function takes and hands them on: ``**watch: Unpack[Watch]``."""
+
+    on_progress: OnProgress | None
+    cancel: CancelToken | None
+
+
 def report(on_progress: OnProgress | None, stage: str, done: int, total: int, message: str = "") -> None:
     """Call ``on_progress`` if there is one."""
     if on_progress is not None:
@@ -57,3 +65,11 @@ def check(cancel: CancelToken | None) -> None:
     """Raise :class:`Cancelled` if there is a token and it was set."""
     if cancel is not None:
         cancel.check()
+
+
+def reported(items: Iterable[T], stage: str, total: int, **watch: Unpack[Watch]) -> Iterator[T]:
+    """Each of ``items``: before work on it ``cancel`` is asked, after it ``on_progress`` is told how many are done."""
+    for done, item in enumerate(items, start=1):
+        check(watch.get("cancel"))
+        yield item
+        report(watch.get("on_progress"), stage, done, total)

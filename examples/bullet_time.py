@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ex4d.clip import load_clip
-from ex4d.trajectory import near_depth_of, preset, save_camera, source_times
-from ex4d.types import Trajectory
+import ex4d
+from ex4d.trajectory import source_times
 
 SWING = 25
 """Output frames for which the clip stands still."""
@@ -30,14 +29,8 @@ def main() -> int:
     parser.add_argument("--freeze", type=int, default=16, help="source frame that stands still, counted from 0")
     parser.add_argument("--degrees", type=float, default=20.0, help="how far the camera swings to the right")
     options = parser.parse_args()
-    clip = load_clip(options.clip, options.depth)
-    swing = preset(
-        "orbit_right",
-        num_frames=SWING,
-        intrinsics=clip.intrinsics,
-        near_depth=near_depth_of(clip),
-        amount=options.degrees,
-    )
+    clip = ex4d.load_clip(options.clip, options.depth)
+    swing = ex4d.preset("orbit_right", clip, num_frames=SWING, amount=options.degrees)
     before, after = options.freeze, clip.num_frames - 1 - options.freeze
     hold = [0] * before + list(range(SWING)) + [SWING - 1] * after  # which camera of the swing each output frame has
     times = [
@@ -45,10 +38,10 @@ def main() -> int:
         source_times("freeze", num_frames=SWING, num_source_frames=clip.num_frames, frame=options.freeze),
         source_times(num_frames=after, num_source_frames=clip.num_frames, frame=options.freeze + 1),
     ]
-    move = Trajectory(
+    move = ex4d.Trajectory(
         swing.world_from_camera[hold], swing.intrinsics[hold], np.concatenate(times), clip.width, clip.height, "bullet"
     )
-    save_camera(options.output, move)
+    ex4d.save_camera(options.output, move)
     print(f"{options.output}  {len(move)} frames, source frame {options.freeze} stands still for {SWING}")
     return 0
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from ex4d.clip import read_video, write_video
 from ex4d.contact_sheet import contact_sheet
-from ex4d.errors import Ex4dError
 from ex4d.trajectory import PRESETS
+from ex4d_ground.errors import Ex4dError
 
 HERE = Path(__file__).resolve().parent
 

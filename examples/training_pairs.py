@@ -17,11 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ex4d.clip import load_clip, write_video
-from ex4d.dwmesh import DWMesh
-from ex4d.guides import render_guides
-from ex4d.trajectory import PRESETS, near_depth_of, preset
-from ex4d.types import Bool, Clip, MeshOptions
+import ex4d
+from ex4d.clip import write_video
+from ex4d.trajectory import PRESETS
+from ex4d_ground.arrays import Bool
 
 MOVES = ("orbit_left", "orbit_right", "orbit_up", "orbit_down", "sway", "truck_left", "truck_right", "zoom_out")
 SMALLEST, LARGEST = 2, 8
@@ -38,21 +37,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mode", choices=("endless", "solid"), default="endless", help="occluders of the mesh")
     options = parser.parse_args()
-    clip = load_clip(options.clip, options.depth)
-    mesh = DWMesh(clip, MeshOptions(mode=options.mode))
+    clip = ex4d.load_clip(options.clip, options.depth)
+    mesh = ex4d.DWMesh(clip, ex4d.MeshOptions(mode=options.mode))
     random = np.random.default_rng(options.seed)
     for number in range(options.count):
         write_pair(options.outdir / f"pair_{number:04d}", clip, mesh, random)
     return 0
 
 
-def write_pair(folder: Path, clip: Clip, mesh: DWMesh, random: np.random.Generator) -> None:
+def write_pair(folder: Path, clip: ex4d.Clip, mesh: ex4d.DWMesh, random: np.random.Generator) -> None:
     """One random move's pair."""
     name = str(random.choice(MOVES))
     amount = float(PRESETS[name].amount * random.uniform(0.3, 1.5))
-    near = near_depth_of(clip, mesh.options.border_depth)
-    move = preset(name, num_frames=clip.num_frames, intrinsics=clip.intrinsics, near_depth=near, amount=amount)
-    mask = shrunk(render_guides(mesh, move).mask, random)
+    mask = shrunk(ex4d.render_guides(mesh, ex4d.preset(name, clip, amount=amount)).mask, random)
     folder.mkdir(parents=True, exist_ok=True)
     write_video(folder / "target.mp4", clip.frames, fps=clip.fps)
     write_video(folder / "condition.mp4", clip.frames * mask[..., None], fps=clip.fps)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ADDON, PROTOCOL = ROOT / "blender_addon", ROOT / "protocol" / "ex4d_protocol"
+ADDON, PROTOCOL = ROOT / "blender_addon", ROOT / "protocol"
 DEPENDENCIES = ("pyzmq", "msgspec")
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 """Zip entries carry this time, so that the same sources give the same bytes."""
@@ -151,13 +151,10 @@ def pinned(name: str) -> str:
 
 
 def protocol_wheel(folder: Path, version: str) -> Path:
-    """ex4d_protocol as a pure wheel in ``folder`` (PEP 427): its sources, METADATA, WHEEL and RECORD."""
+    """Both packages of protocol/ as one pure wheel in ``folder`` (PEP 427): sources, METADATA, WHEEL and RECORD."""
     info = f"ex4d_protocol-{version}.dist-info"
     requires = "".join(f"Requires-Dist: {name}\n" for name in ("numpy", *DEPENDENCIES))
-    files = {f"ex4d_protocol/{p.name}": p.read_bytes() for p in sorted(PROTOCOL.glob("*.py"))}
-    typed = PROTOCOL / "py.typed"
-    if typed.exists():
-        files["ex4d_protocol/py.typed"] = typed.read_bytes()
+    files = {p.relative_to(PROTOCOL).as_posix(): p.read_bytes() for p in sorted(PROTOCOL.glob("ex4d_*/**/*.py"))}
     files[f"{info}/METADATA"] = (
         f"Metadata-Version: 2.1\nName: ex4d-protocol\nVersion: {version}\nLicense: Apache-2.0\n{requires}"
     ).encode()

@@ -22,7 +22,7 @@ if [ -n "$wheels" ]; then
   python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$site" $chosen || exit
 fi
 # Versions there are not ours, so their deprecation warnings are no errors.
-timeout "${TEST_SECONDS:-90}" python3 -m pytest tests/generate/wan/test_gpu.py tests/generate/wan/test_kernels.py \
+timeout "${TEST_SECONDS:-90}" python3 -m pytest tests/engines/wan/test_gpu.py tests/engines/wan/test_kernels.py \
   -o addopts= -o filterwarnings=default -p no:cacheprovider -q -rs 2>&1 | tee "$out/tests.log" | tail -40
 status=${PIPESTATUS[0]}
 sections=${SECTIONS:-environment upstream fast fast_candidates plans cold fp8}

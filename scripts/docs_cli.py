@@ -18,7 +18,7 @@ os.environ["TERM"], os.environ["COLUMNS"] = "dumb", "100"
 
 from typer.main import get_command  # noqa: E402
 
-from ex4d.generate import list_engines  # noqa: E402
+from ex4d.engines import list_engines  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Command line

@@ -169,12 +169,41 @@ def wan_errors() -> str:
     )
 
 
+def backend_guides() -> str:
+    """Guides and live views through a backend, by what draws them."""
+    measured = results("backend_guides_h200")
+    rows = [
+        (
+            f"clip of {job['size']}, {job['mode']}",
+            job["drawn_by"],
+            f"{job['guides_ms']:.0f}",
+            f"{job['whole_ms'] / 1000:.1f}",
+        )
+        for job in measured["jobs"]
+        if job["asked"] != "auto"
+    ]
+    drags = [drag for drag in measured["drag"] if drag["asked"] != "auto"]
+    dragged = [
+        (drag["asked"], f"{drag['camera_to_picture_ms']['median']:.0f}", f"{drag['camera_to_picture_ms']['p95']:.0f}")
+        for drag in drags
+    ]
+    head = ("RenderGuides, 49 frames", "drawn by", "guides, ms", "whole job, s")
+    return (
+        f"One {measured['device'][0]} with {measured['cores']} CPU cores, one server, one run "
+        f"(`benchmarks/backend_guides.py`).\n\n{table(head, rows)}\n\n"
+        "The rest of a job is making PNGs and sending them. A camera dragged all the time over a clip of "
+        f"{drags[0]['size']}, from the request to the picture in the client:\n\n"
+        + table(("drawn by", "median, ms", "95 %, ms"), dragged)
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "wan-setup": wan_setup,
     "wan-time": wan_time,
     "wan-plans": wan_plans,
     "wan-cold": wan_cold,
     "wan-errors": wan_errors,
+    "backend-guides": backend_guides,
 }
 
 if __name__ == "__main__":

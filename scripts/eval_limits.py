@@ -18,11 +18,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ex4d.eval import LimitScore, find_scenes, load_scene, scene_limits
+from ex4d.eval.metrics import known_mean
+from ex4d.eval.tables import Table, number, percent
 
 MOVES = ("orbit_right_90", "orbit_left_90")
 FRAMES, SIZE, LARGE = 7, 256, 512
@@ -64,12 +67,11 @@ def render(folder: Path, seed: int, *more: str) -> Path:
 def as_json(rows: Sequence[LimitScore], seed: int) -> dict:
     """Means over the scenes, then every scene: shares with six digits, dB with three, null where there is nothing."""
 
-    def number(value: float, digits: int) -> float | None:
+    def rounded(value: float, digits: int) -> float | None:
         return None if math.isnan(value) else round(value, digits)
 
     def values(chosen: Sequence[LimitScore]) -> dict[str, float | None]:
-        found = {m: [getattr(r, m) for r in chosen if not math.isnan(getattr(r, m))] for m in METRICS}
-        return {m: number(float(np.mean(v)) if v else math.nan, METRICS[m]) for m, v in found.items()}
+        return {m: rounded(known_mean(getattr(r, m) for r in chosen), digits) for m, digits in METRICS.items()}
 
     def by_angle(chosen: Sequence[LimitScore]) -> dict[str, dict]:
         angles = dict.fromkeys(r.angle_deg for r in chosen)
@@ -90,19 +92,14 @@ def as_json(rows: Sequence[LimitScore], seed: int) -> dict:
 
 def table(rows: Sequence[LimitScore], metric: str, limits: Sequence[str], angles: Sequence[int]) -> str:
     """Markdown: a line per scene and one for their mean, a column per angle and limit."""
+    cell = {"iou": partial(number, digits=3), "false_visible_known": percent, "psnr": partial(number, digits=1)}[metric]
     columns = [(a, limit) for a in angles for limit in limits]
-    lines = [["scene", *(f"{limit}, {a}°" for a, limit in columns)], ["---"] * (len(columns) + 1)]
+    lines = []
     for name in (*dict.fromkeys(r.scene for r in rows), "mean"):
         chosen = [r for r in rows if name in (r.scene, "mean")]
-        found = [[getattr(r, metric) for r in chosen if (r.angle_deg, r.limit) == column] for column in columns]
-        lines.append([name, *(cell(float(np.mean(values)) if values else math.nan, metric) for values in found)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def cell(value: float, metric: str) -> str:
-    if math.isnan(value):
-        return "–"
-    return {"iou": f"{value:.3f}", "false_visible_known": f"{100 * value:.1f} %", "psnr": f"{value:.1f}"}[metric]
+        values = [[getattr(r, metric) for r in chosen if (r.angle_deg, r.limit) == column] for column in columns]
+        lines.append([name, *(cell(float(np.mean(v)) if v else math.nan) for v in values)])
+    return Table(["scene", *(f"{limit}, {a}°" for a, limit in columns)], lines).markdown()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,10 @@ from PIL import Image, ImageDraw
 
 from ex4d.eval import Scene, Variant, VariantScores, find_scenes, load_scene, plots
 from ex4d.eval.geometry import FrameScore, GuideDrawer
+from ex4d.eval.run import known
 from ex4d.pictures import checkered
-from ex4d.types import MeshOptions, RasterOptions, UInt8
+from ex4d_ground.arrays import UInt8
+from ex4d_ground.options import MeshOptions, RasterOptions
 
 SIDE_KINDS = ("figures", "thin", "interior")
 SIDE_ANGLE = 30.0
@@ -68,11 +69,6 @@ def read_scores(evaluation: dict[str, Any]) -> list[VariantScores]:
         frames = [FrameScore(**known(row)) for row in rows]
         found.append(VariantScores(variant, tuple(frames)))
     return found
-
-
-def known(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with NaN where JSON has null."""
-    return {name: math.nan if value is None else value for name, value in row.items()}
 
 
 def angle_plots(scores: list[VariantScores]) -> UInt8:

@@ -18,7 +18,8 @@ from ex4d.eval.limits import resampled
 from ex4d.eval.pictures import HOLE, LEGEND, error_map
 from ex4d.eval.visibility import Truth
 from ex4d.pictures import checkered
-from ex4d.types import Bool, MeshOptions, RasterOptions, UInt8
+from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.options import MeshOptions, RasterOptions
 
 IOU_BARS, FALSE_BARS = {60: 0.88, 90: 0.82}, {60: 0.04, 90: 0.04}
 COLOUR_ANGLE, MASK_ANGLE, PSNR_BAR = 30, 90, 30.0

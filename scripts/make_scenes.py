@@ -22,7 +22,8 @@ from scenes import VERSION, blend, catalogue, moves, render
 
 from ex4d.eval.dataset import SCENE_FILE, save_scene_info, save_view
 from ex4d.eval.visibility import Truth, true_visibility
-from ex4d.types import Clip, Intrinsics, Trajectory
+from ex4d.types import Clip
+from ex4d_ground.cameras import Intrinsics, Trajectory
 
 FPS = 15.0
 SETS = {

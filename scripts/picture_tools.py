@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ex4d.files import atomic_path
-from ex4d.types import Bool, UInt8
+from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.files import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = ("--input_video", "examples/clip.mp4", "--depth", "examples/depth.npz")

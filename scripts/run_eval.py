@@ -42,7 +42,7 @@ def main() -> None:
     _, page = write_evaluation(evaluation, args.out)
     if args.summary is not None:
         args.summary.write_text(json.dumps(evaluation.summary_json(), indent=1) + "\n")
-    print(angle_table(evaluation.scores))
+    print(angle_table(evaluation.scores).text())
     print(f"scenes {made - started:.0f} s, evaluation {time.monotonic() - made:.0f} s; {page}")
 
 

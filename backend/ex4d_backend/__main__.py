@@ -1,24 +1,22 @@
 """``ex4d-backend``: the command line of the server."""
 
-from __future__ import annotations
-
 import gc
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from ex4d import __version__
-from ex4d.errors import Ex4dError
-from ex4d.files import atomic_path
 from ex4d_backend.cli import keys as keys_cli
 from ex4d_backend.logs import start_logging
-from ex4d_backend.settings import DEFAULT_PORT, ServerSettings, load_settings
+from ex4d_backend.settings import ServerSettings, load_settings
+from ex4d_ground.addresses import DEFAULT_ADDRESS
+from ex4d_ground.errors import Ex4dError
+from ex4d_ground.files import atomic_path
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
 
@@ -34,8 +32,7 @@ app.add_typer(keys_cli.app, name="keys")
 def serve(
     context: typer.Context,
     address: Annotated[
-        str | None,
-        typer.Option(help=f"Control socket; tcp://127.0.0.1:{DEFAULT_PORT} unless set. Port 'auto': a free one."),
+        str | None, typer.Option(help=f"Control socket; {DEFAULT_ADDRESS} unless set. Port 'auto': a free one.")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs, results and uploads.")] = None,
     device: Annotated[list[str] | None, typer.Option(help="cpu, cuda:N or auto; repeat for several workers.")] = None,
@@ -62,17 +59,11 @@ def serve(
     }
     settings = load_settings(config, overrides=overrides)
     if check_config:
-        _print_settings(settings)
+        for name, value in msgspec.to_builtins(settings).items():
+            typer.echo(f"{name} = {value!r}")
+        typer.echo(f"Settings are valid; data folder: {settings.folder}")
         return
     _serve(settings, port_file=port_file, parent=exit_with_parent)
-
-
-def _print_settings(settings: ServerSettings) -> None:
-    import msgspec
-
-    for name, value in msgspec.to_builtins(settings).items():
-        typer.echo(f"{name} = {value!r}")
-    typer.echo(f"Settings are valid; data folder: {settings.folder}")
 
 
 def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | None) -> None:
@@ -80,7 +71,7 @@ def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | No
 
     start_logging(settings.log_level, settings.log_format)
     sys.setswitchinterval(0.0005)  # the loop must not wait long for a thread that hashes or deletes
-    server = Server(settings, still_wanted=_parent_watch(parent))
+    server = Server(settings, still_wanted=lambda: parent is None or _process_exists(parent))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.ask_to_stop())
     if port_file is not None:
@@ -91,21 +82,6 @@ def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | No
     gc.collect()
     gc.freeze()  # a full collection over everything imported would stop the loop for tens of milliseconds
     server.run()
-
-
-def _parent_watch(pid: int | None) -> Callable[[], bool]:
-    """A cheap test whether the process ``pid`` is still there, asked at most once a second."""
-    if pid is None:
-        return lambda: True
-    last = [time.monotonic(), True]
-
-    def alive() -> bool:
-        now = time.monotonic()
-        if now - last[0] > 1.0:
-            last[:] = [now, _process_exists(pid)]
-        return bool(last[1])
-
-    return alive
 
 
 def _process_exists(pid: int) -> bool:
@@ -133,7 +109,7 @@ def main() -> None:
     try:
         app()
     except Ex4dError as error:
-        typer.echo(f"ex4d-backend: {error}", err=True)
+        typer.echo(f"ex4d-backend: {error.text('cli')}", err=True)
         raise SystemExit(error.exit_code) from None
 
 

@@ -1,30 +1,22 @@
 """Uploads by content: resumable, size-checked, written and verified by other threads, never under a client's name."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ex4d.errors import InputError, OutputError
-from ex4d.files import output_error
+from ex4d_backend.client_errors import Refusal, without_paths
+from ex4d_ground.errors import InputError, OutputError
+from ex4d_ground.files import output_error
+from ex4d_protocol.requests import BlobRef
 
 PENDING_BYTES, PENDING_CHUNKS = 32 << 20, 512
 """Uploads that may wait for the disk, of all clients together; beyond it clients are not read from."""
-
-
-class BlobError(InputError):
-    """A blob cannot be taken; ``code`` is the wire's."""
-
-    def __init__(self, message: str, code: str):
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass
@@ -62,12 +54,12 @@ class BlobStore:
         folder: Path,
         *,
         blob_bytes: int,
-        room_for: Callable[[int], str],
+        check_room: Callable[[int, str], None],
         post: Callable[[Callable[[], None]], None],
         on_settled: Callable[[str, int, str], None],
         clock: Callable[[], float],
     ) -> None:
-        """Open the store. ``room_for(size)`` returns "" or the sentence that says why there is no room.
+        """Open the store. ``check_room(size, detail)`` raises Refusal if there is no room.
 
         ``clock`` counts served seconds; the time of a blob's last use is kept by it as the file's own time.
         """
@@ -75,7 +67,7 @@ class BlobStore:
         self._folder = folder
         self._partials_folder = folder / "partial"
         self._blob_bytes = blob_bytes
-        self._room_for = room_for
+        self._check_room = check_room
         self._post, self._on_settled = post, on_settled
         try:
             self._partials_folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +108,15 @@ class BlobStore:
         with suppress(OSError):  # a disk that cannot be written expires nothing either
             os.utime(self.path(digest), (self._clock(), self._clock()))
 
+    def require(self, refs: Collection[BlobRef], what: str) -> None:
+        """Note that a job or view uses blobs. Raises Refusal if some were not uploaded; ``what`` needs them."""
+        missing = [ref for ref in refs if not self.has(ref.sha256, ref.size)]
+        if missing:
+            names = ", ".join(ref.name or ref.sha256[:12] for ref in missing[:3])
+            raise Refusal("blob_missing", f"{len(missing)} files of this {what} were not uploaded yet ({names}).")
+        for ref in refs:
+            self.touch(ref.sha256)
+
     def received(self, digest: str, size: int) -> int:
         """How many of its first bytes are here; starts the check if that is all of them."""
         partial = self._partials.get(digest)
@@ -127,18 +128,20 @@ class BlobStore:
     def put(self, digest: str, size: int, offset: int, data: memoryview, done: Done) -> int | None:
         """Take a chunk. None if it will be written, after which ``done`` is called; ``data`` must stay until then.
 
-        If it did not fit, the number of bytes there are (more or fewer than sent). Raises BlobError (too large, no
-        room, digest used with another size) or OutputError (the disk failed a moment ago).
+        If it did not fit, the number of bytes there are (more or fewer than sent). Raises Refusal: it is too large,
+        there is no room, the digest is used with another size, the disk failed a moment ago.
         """
-        if digest in self._sizes:
-            if self._sizes[digest] != size:
-                raise BlobError(f"Blob {digest[:12]} has {self._sizes[digest]} bytes here, not {size}.", "bad_request")
+        detail, here = f"blob {digest}", self._sizes.get(digest)
+        if here == size:
             return size
-        partial = self._partials.get(digest) or self._begin(digest, size)
+        if here is not None:
+            raise Refusal("bad_request", f"Blob {digest[:12]} has {here} bytes here, not {size}.", detail=detail)
+        partial = self._partials.get(digest) or self._begin(digest, size, detail)
         if partial.size != size:
-            raise BlobError(f"Blob {digest[:12]} was begun with {partial.size} bytes, not {size}.", "bad_request")
+            text = f"Blob {digest[:12]} was begun with {partial.size} bytes, not {size}."
+            raise Refusal("bad_request", text, detail=detail)
         if partial.broken is not None:
-            raise partial.broken
+            raise Refusal("storage_full", without_paths(str(partial.broken)), detail=detail)
         fits = offset == partial.queued and offset + data.nbytes <= size and not partial.verifying
         if not fits or not data.nbytes:
             self._verify_if_whole(digest, partial)
@@ -150,14 +153,11 @@ class BlobStore:
         self._writer.submit(self._write, digest, partial, offset, data, done)
         return None
 
-    def _begin(self, digest: str, size: int) -> _Partial:
+    def _begin(self, digest: str, size: int, detail: str) -> _Partial:
         if size > self._blob_bytes:
-            raise BlobError(
-                f"A file of {size} bytes is larger than this backend takes ({self._blob_bytes}).", "too_large"
-            )
-        reason = self._room_for(size)
-        if reason:
-            raise BlobError(reason, "storage_full")
+            text = f"A file of {size} bytes is larger than this backend takes ({self._blob_bytes})."
+            raise Refusal("too_large", text, detail=detail)
+        self._check_room(size, detail)
         path = self._partials_folder / f"{digest}-{size}.part"
         partial = _Partial(path, size, 0, time.monotonic(), hasher=hashlib.sha256())
         self._partials[digest] = partial
@@ -200,8 +200,8 @@ class BlobStore:
     def _verify(self, digest: str, partial: _Partial) -> None:
         """On either thread."""
         try:
-            found = partial.hasher.hexdigest() if partial.hasher is not None else digest_of(partial.path)
-            error = "" if found == digest else "The file changed while it was uploaded; upload it again."
+            actual = partial.hasher.hexdigest() if partial.hasher is not None else digest_of(partial.path)
+            error = "" if actual == digest else "The file changed while it was uploaded; upload it again."
             if not error:
                 partial.path.touch()  # a blob of no bytes has no file yet
                 target = self.path(digest)
@@ -295,6 +295,3 @@ def digest_of(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-__all__ = ["BlobError", "BlobStore", "blob_path", "digest_of"]

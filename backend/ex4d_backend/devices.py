@@ -1,31 +1,26 @@
 """Devices, engines and presets as the wire describes them."""
 
-from __future__ import annotations
-
 import logging
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
-import numpy as np
 
-from ex4d.errors import Ex4dError, SettingError
-from ex4d.generate.base import EngineInfo, Setting
-from ex4d_backend import internal
-from ex4d_backend.wording import for_client
+from ex4d_backend import child_messages
+from ex4d_backend.client_errors import for_client, without_paths
+from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
+from ex4d_ground.errors import Ex4dError, SettingError
 from ex4d_protocol import messages as m
-
-if TYPE_CHECKING:
-    from ex4d.depth import EstimatorInfo
+from ex4d_protocol.requests import packed
 
 log = logging.getLogger("ex4d_backend.devices")
 
-Described = TypeVar("Described", m.EngineSpec, m.EstimatorSpec)
+Described = TypeVar("Described", EngineInfo, EstimatorInfo)
 
 
 def wanted_devices(configured: Sequence[str]) -> list[str]:
@@ -56,25 +51,23 @@ def _count_gpus() -> int:
     return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
-def ready_message(token: str, device: str) -> internal.Ready:
+def ready_message(token: str, device: str) -> child_messages.Ready:
     """In a worker: what it is and what it can run."""
-    kind, _, _ = device.partition(":")
+    kind = "cuda" if device.startswith("cuda:") else "cpu"
     name, memory = _cuda_details() if kind == "cuda" else (_cpu_name(), 0)
-    return internal.Ready(
-        token=token,
-        device=device,
-        device_name=name[:128],
-        device_kind=kind,
-        memory_bytes=memory,
-        abilities=abilities(),
-    )
+    spec = m.DeviceSpec(name=name[:128], kind=kind, memory_bytes=memory)
+    return child_messages.Ready(token=token, device=spec, abilities=abilities())
 
 
-def abilities() -> internal.Abilities:
-    """In a worker: engines and estimators as they stand now, with what is missing; loads no model."""
-    engines, estimators = tuple(map(engine_spec, _engines())), tuple(map(estimator_spec, _estimators()))
-    licences = {f"engine {e.name}": e.licence for e in engines} | {f"depth {e.name}": e.licence for e in estimators}
-    return internal.Abilities(engines=engines, estimators=estimators, licences=licences)
+def abilities() -> child_messages.Abilities:
+    """In a worker: engines, estimators and rasterizers as they stand now, with what is missing; loads no model."""
+    from ex4d.raster import describe_rasterizers
+
+    engines, estimators = tuple(map(_for_wire, _engines())), tuple(map(_for_wire, _estimators()))
+    licences = {f"engine {e.name}": e.licence for e in engines}
+    licences |= {f"depth {e.name}": e.licence_text for e in estimators}
+    rasterizers = tuple(describe_rasterizers())
+    return child_messages.Abilities(engines=engines, estimators=estimators, rasterizers=rasterizers, licences=licences)
 
 
 def _estimators() -> list[EstimatorInfo]:
@@ -90,7 +83,7 @@ def _estimators() -> list[EstimatorInfo]:
 
 def _engines() -> list[EngineInfo]:
     """Every engine; one whose own code fails is listed as unavailable, so that it does not stop the others."""
-    from ex4d.generate import engine_names, get_engine, list_engines
+    from ex4d.engines import engine_names, get_engine, list_engines
 
     try:
         return list_engines()
@@ -102,7 +95,8 @@ def _engines() -> list[EngineInfo]:
             found.append(get_engine(name).info())
         except Exception as error:  # noqa: BLE001 - as above; the reason is shown to the client
             missing = str(error) if isinstance(error, Ex4dError) else f"It cannot be loaded ({error})."
-            found.append(EngineInfo(name, name, (), licence="", available=False, missing=missing))
+            remedy = error.remedy if isinstance(error, Ex4dError) else None
+            found.append(EngineInfo(name, name, available=False, missing=missing, remedy=remedy))
     return found
 
 
@@ -125,33 +119,10 @@ def _cuda_details() -> tuple[str, int]:
     return properties.name, int(properties.total_memory)
 
 
-def engine_spec(info: EngineInfo) -> m.EngineSpec:
-    """An engine's description for the wire."""
-    return m.EngineSpec(
-        name=info.name,
-        title=info.title,
-        settings=_setting_specs(info.settings),
-        licence=info.licence,
-        is_preview=info.is_preview,
-        available=info.available,
-        missing=info.missing[:4096],
-    )
-
-
-def estimator_spec(info: EstimatorInfo) -> m.EstimatorSpec:
-    """An estimator's description for the wire; its folders are this machine's business and are left out."""
-    return m.EstimatorSpec(
-        name=info.name,
-        title=info.title,
-        meaning=info.meaning,
-        licence=info.licence_text,
-        research_only=info.research_only,
-        gives_intrinsics=info.gives_intrinsics,
-        temporally_steady=info.temporally_steady,
-        settings=_setting_specs(s for s in info.settings if not is_folder(s.name)),
-        available=info.available,
-        missing=info.missing[:4096],
-    )
+def _for_wire(info: Described) -> Described:
+    """A description as clients get it: folders are this machine's business and are left out, texts have an end."""
+    settings = tuple(setting for setting in info.settings if not is_folder(setting.name))
+    return msgspec.structs.replace(info, settings=settings, missing=info.missing[:4096])
 
 
 def is_folder(setting: str) -> bool:
@@ -159,50 +130,16 @@ def is_folder(setting: str) -> bool:
     return setting.endswith(("_dir", "_path", "_folder"))
 
 
-def _setting_specs(settings: Iterable[Setting]) -> tuple[m.SettingSpec, ...]:
-    return tuple(
-        m.SettingSpec(
-            name=s.name,
-            kind=s.kind,
-            default=s.default,
-            help=s.help,
-            minimum=s.minimum,
-            maximum=s.maximum,
-            choices=tuple(s.choices),
-        )
-        for s in settings
-    )
-
-
 def told(spec: Described, *, same_machine: bool) -> Described:
-    """``spec`` with what is missing in a client's words (see :func:`~ex4d_backend.wording.for_client`)."""
-    return msgspec.structs.replace(spec, missing=for_client(spec.missing, same_machine=same_machine))
-
-
-def preset_specs() -> tuple[m.PresetSpec, ...]:
-    """Every camera preset."""
-    from ex4d.trajectory import PRESETS
-
-    return tuple(
-        m.PresetSpec(
-            name=p.name,
-            title=p.title,
-            help=p.help,
-            unit=p.unit,
-            amount=p.amount,
-            minimum=p.minimum,
-            maximum=p.maximum,
-            easing=p.easing,
-            published=p.published,
-        )
-        for p in PRESETS.values()
-    )
+    """``spec`` with what is missing in a client's words (see :func:`~ex4d_backend.client_errors.for_client`)."""
+    remedy = for_client(spec.remedy, same_machine=same_machine)
+    return msgspec.structs.replace(spec, missing=without_paths(spec.missing), remedy=remedy)
 
 
 def answer_preset(query: m.PresetQuery) -> m.PresetReply:
     """The cameras of a preset. Raises SettingError or TrajectoryError."""
     from ex4d.trajectory import EASINGS, preset
-    from ex4d.types import Intrinsics
+    from ex4d_ground.cameras import Intrinsics
 
     if query.easing and query.easing not in EASINGS:
         raise SettingError(f"There is no easing {query.easing!r}; choose one of {', '.join(EASINGS)}.")
@@ -215,14 +152,17 @@ def answer_preset(query: m.PresetQuery) -> m.PresetReply:
         easing=query.easing or None,  # pyright: ignore[reportArgumentType] - checked above
         overshoot=query.overshoot,
     )
-    arrays = (found.world_from_camera, found.intrinsics, found.source_time)
-    poses, intrinsics, source_time = (np.ascontiguousarray(a, "<f8").tobytes() for a in arrays)
-    return m.PresetReply(
-        preset=query.preset,
-        num_frames=len(found),
-        width=found.width,
-        height=found.height,
-        world_from_camera=poses,
-        intrinsics=intrinsics,
-        source_time=source_time,
-    )
+    return m.PresetReply(preset=query.preset, **packed(found))
+
+
+def answer_cost(query: m.CostQuery, devices: Sequence[m.DeviceSpec]) -> m.CostReply:
+    """What a take costs on the first of ``devices`` that is a GPU, else without one.
+
+    Answered at once: the driver is not asked, so the whole memory of the device counts as free. Raises SettingError for
+    an unknown engine or a bad setting.
+    """
+    from ex4d.engines import Gpu, cost
+
+    gpus = [Gpu(d.name, d.memory_bytes, d.memory_bytes) for d in devices if d.kind == "cuda" and d.memory_bytes]
+    size = {"frames": query.num_frames, "width": query.width, "height": query.height}
+    return m.CostReply(cost=cost(query.engine, **size, settings=query.settings, gpu=next(iter(gpus), None), look=False))

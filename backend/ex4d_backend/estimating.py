@@ -1,18 +1,17 @@
 """The job that estimates depth: from an uploaded video to a depth file the server keeps, and its frames as items."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 from ex4d.depth import DEFAULT_ESTIMATOR, DepthOptions, DepthSummary, estimate_to_file, get_estimator
 from ex4d.depth.store import open_npz_frames
-from ex4d.errors import InputError, SettingError
-from ex4d.progress import check, report
-from ex4d.types import Intrinsics
+from ex4d.lens import Lens
+from ex4d.progress import reported
 from ex4d_backend import sources
-from ex4d_backend.context import JobContext
 from ex4d_backend.devices import is_folder
+from ex4d_backend.recording import JobContext
+from ex4d_ground import stages
+from ex4d_ground.errors import InputError, SettingError
 from ex4d_protocol.requests import EstimateDepth
 
 FILE_NAME = "depth.npz"
@@ -22,23 +21,24 @@ def estimate(request: EstimateDepth, context: JobContext) -> None:
     """Run the job. Raises the library's errors, Cancelled among them."""
     name = request.estimator or DEFAULT_ESTIMATOR
     _check(request, name)
+    lens = Lens(request.intrinsics, request.fov_deg, request.focal_px)
     video = sources.lay_out(request.video, context.blobs, context.scratch / "video")
     try:
-        height, width = sources.check_size(video, request.num_frames, context.clip_pixels)
+        sources.check_size(video, request.num_frames, context.clip_pixels)
         options = DepthOptions(align=request.align, steady=request.steady)
         found: list[DepthSummary] = []
 
         def make(path: Path) -> None:
             summary = estimate_to_file(
                 video, path, estimator=name, settings=request.settings, options=options,
-                lens=_lens(request, width, height), num_frames=request.num_frames, seed=request.seed,
-                on_progress=context.on_progress, cancel=context.cancel,
+                lens=lens, num_frames=request.num_frames, seed=request.seed,
+                **context.watch,
             )  # fmt: skip
             found.append(summary)
             _send_frames(path, context)
 
         # The frames go out before the file changes hands: from then on it is the server's.
-        digest, size = context.recorder.blob(FILE_NAME, make, cancel=context.cancel)
+        digest, size = context.recorder.blob(FILE_NAME, make, cancel=context.watch.get("cancel"))
     except InputError as error:
         raise sources.in_client_words(error, {video: request.video}) from error
     for note in found[0].notes:
@@ -53,26 +53,12 @@ def _check(request: EstimateDepth, name: str) -> None:
     if folders:
         raise SettingError(f"{folders[0]} is a folder of the backend's machine and cannot be set by a client.")
     info.validated(request.settings)
-    if sum(v is not None for v in (request.intrinsics, request.fov_deg, request.focal_px)) > 1:
-        raise SettingError("Intrinsics, a field of view and a focal length exclude each other; give one of them.")
-
-
-def _lens(request: EstimateDepth, width: int, height: int) -> Intrinsics | None:
-    if request.intrinsics is not None:
-        return Intrinsics(*request.intrinsics, width, height)
-    if request.fov_deg is not None:
-        return Intrinsics.from_fov(width, height, request.fov_deg, source="given")
-    if request.focal_px is not None:
-        return Intrinsics.from_focal(width, height, request.focal_px)
-    return None
 
 
 def _send_frames(path: Path, context: JobContext) -> None:
     with open_npz_frames(path) as (shape, frames):
-        for t, depth in enumerate(frames()):
-            check(context.cancel)
+        for t, depth in enumerate(reported(frames(), stages.DEPTH_SEND, shape[0], **context.watch)):
             context.recorder.array("depth", t, depth)
-            report(context.on_progress, "depth: send", t + 1, shape[0])
 
 
 def depth_info(request: EstimateDepth, summary: DepthSummary, digest: str, size: int) -> dict[str, Any]:

@@ -1,28 +1,31 @@
 """What each kind of job does, with the library's parts; runs in a worker process."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import msgspec
 import numpy as np
 
-import ex4d
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import InputError, SettingError
-from ex4d.generate import get_engine
-from ex4d.generate.shot import ShotPlan, generate_shot, plan_shot
-from ex4d.guides import render_guides
-from ex4d.progress import check, report
+from ex4d.engines import get_engine
+from ex4d.engines.shot import ShotPlan
+from ex4d.guides import OnGuide
+from ex4d.progress import reported
+from ex4d.shots.draw import Drawing, RenderedShot, draw_shot
+from ex4d.shots.take import run_engine
+from ex4d.takes import describe_take
 from ex4d.trajectory import near_depth_of
-from ex4d.types import Clip, Guides
-from ex4d_backend import sources
-from ex4d_backend.context import JobContext
+from ex4d.types import Clip, Guides, Take
 from ex4d_backend.estimating import estimate
 from ex4d_backend.objects import read_objects
-from ex4d_backend.sources import LoadedSource, Sources, WarmCache
+from ex4d_backend.recording import JobContext
+from ex4d_backend.sources import LoadedSource, Sources, WarmCache, drawn_by
+from ex4d_ground import stages
+from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.errors import InputError, SettingError
+from ex4d_ground.takes import TakeInfo
 from ex4d_protocol.requests import (
     BuildMesh,
     ClipSpec,
@@ -40,8 +43,9 @@ decode_request: Callable[[bytes], Request] = msgspec.msgpack.Decoder(Request).de
 class Runner:
     """Runs jobs one after the other and keeps the last clip, mesh and guides warm."""
 
-    def __init__(self, *, threads: int | None = None) -> None:
-        self._threads = threads
+    def __init__(self, *, threads: int | None = None, rasterizer: str = "auto") -> None:
+        """``rasterizer`` draws where a request leaves it open."""
+        self._threads, self._rasterizer = threads, rasterizer
         self._sources = Sources()
         self._guides: WarmCache[Guides] = WarmCache(1)
 
@@ -59,12 +63,7 @@ class Runner:
 
     def _mesh(self, clip: ClipSpec, mesh: MeshSpec, context: JobContext) -> tuple[LoadedSource, DWMesh]:
         source = self._sources.clip(
-            clip,
-            context.blobs,
-            context.scratch,
-            clip_pixels=context.clip_pixels,
-            on_progress=context.on_progress,
-            cancel=context.cancel,
+            clip, context.blobs, context.scratch, clip_pixels=context.clip_pixels, **context.watch
         )
         context.log(f"clip: {source.clip.num_frames} frames of {source.clip.width}x{source.clip.height}")
         return source, self._sources.mesh(source, clip, mesh, context.blobs)
@@ -80,14 +79,12 @@ class Runner:
             return
         context.recorder.document("clip_info", clip_info(source, mesh))
         context.recorder.array("faces", -1, mesh.faces)
-        for t in range(mesh.num_frames):
-            check(context.cancel)
+        for t in reported(range(mesh.num_frames), stages.MESH, mesh.num_frames, **context.watch):
             surface = mesh.surface(t)  # positions and visibility in one pass; alpha is 255 where visible
             visible = np.ascontiguousarray(surface.colors[:, 3].reshape(mesh.height, mesh.width))
             context.recorder.picture("colour", t, mesh.clip.frames[t])
             context.recorder.array("vertices", t, surface.vertices)
             context.recorder.picture("visible", t, visible)
-            report(context.on_progress, "mesh", t + 1, mesh.num_frames)
 
     def _render_guides(self, request: RenderGuides, context: JobContext) -> None:
         recorder = context.recorder
@@ -97,74 +94,79 @@ class Runner:
             recorder.picture("mask", i, mask.astype(np.uint8) * np.uint8(255))
 
         _, mesh = self._mesh(request.clip, request.mesh, context)
-        guides = self._draw(request, mesh, ShotPlan(sources.trajectory(request.trajectory)), context, on_frame)
-        recorder.array("coverage", -1, guides.coverage)
+        shot = self._draw(request, mesh, {}, context, on_frame)
+        recorder.array("coverage", -1, shot.guides.coverage)
 
     def _draw(
         self,
         request: RenderGuides | Generate,
         mesh: DWMesh,
-        plan: ShotPlan,
+        settings: Mapping[str, Any],
         context: JobContext,
-        on_frame: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
-    ) -> Guides:
-        drawn = [False]
+        on_frame: OnGuide | None = None,
+    ) -> RenderedShot:
+        """The guides for an engine with these ``settings``, the last ones if they are the same."""
 
-        def draw() -> Guides:
-            drawn[0] = True
-            found = read_objects(request.objects, context.blobs, num_frames=request.trajectory.num_frames)
-            return render_guides(
-                mesh,
-                plan.trajectory,
-                rasterizer=request.raster.rasterizer,
-                options=sources.raster_options(request.raster),
-                source_first_frame=request.raster.source_first_frame or plan.source_first_frame,
-                objects=[each.after(plan.trim) for each in found],
-                on_frame=on_frame,
-                on_progress=context.on_progress,
-                cancel=context.cancel,
-                threads=self._threads,
-            )
+        raster, took_s = drawn_by(request.raster, self._rasterizer), 0.0
 
-        moves = (request.trajectory, plan.trim, plan.source_first_frame)
-        parts = (request.clip, request.mesh, request.raster, *moves, request.objects)
-        guides = self._guides.get(msgspec.msgpack.encode(parts), draw)
-        if not drawn[0] and on_frame is not None:
-            for i in range(len(guides.mask)):
-                check(context.cancel)
-                on_frame(i, guides.colour[i], guides.mask[i])
-                report(context.on_progress, "guides", i + 1, len(guides.mask))
-        return guides
+        def timed(i: int, colour: UInt8, mask: Bool) -> None:
+            nonlocal took_s
+            if on_frame is not None:
+                started = time.perf_counter()
+                on_frame(i, colour, mask)
+                took_s -= time.perf_counter() - started  # keeping what is drawn is not drawing
+
+        def timed_draw(draw: Callable[[], Guides]) -> Guides:
+            nonlocal took_s
+            started = time.perf_counter()
+            guides = draw()
+            took_s += time.perf_counter() - started
+            return guides
+
+        def keep(plan: ShotPlan, draw: Callable[[], Guides]) -> Guides:
+            moves = (request.trajectory, plan.trim, plan.source_first_frame)
+            parts = (request.clip, request.mesh, raster, *moves, request.objects)
+            return self._guides.get(msgspec.msgpack.encode(parts), lambda: timed_draw(draw))
+
+        drawing = Drawing(
+            raster,
+            objects=read_objects(request.objects, context.blobs, num_frames=request.trajectory.num_frames),
+            threads=self._threads,
+        )
+        shot = draw_shot(
+            mesh,
+            request.trajectory.unpack(),
+            drawing,
+            settings=settings,
+            keep=keep,
+            on_frame=timed if on_frame is not None else None,
+            **context.watch,
+        )
+        context.log(f"guides: drawn by the rasterizer '{shot.rasterizer}' in {1000 * took_s:.1f} ms")
+        if shot.plan.message:
+            context.log(shot.plan.message)
+        return shot
 
     def _generate(self, request: Generate, context: JobContext) -> None:
         engine = get_engine(request.engine)
         info = engine.info()
         settings = info.validated(request.settings)
         if not info.available:
-            raise SettingError(f"The {info.name} engine cannot run on this backend: {info.missing}")
+            text = f"The {info.name} engine cannot run on this backend: {info.missing}"
+            raise SettingError(text, remedy=info.remedy)
         source, mesh = self._mesh(request.clip, request.mesh, context)
-        trajectory = sources.trajectory(request.trajectory)
-        plan = plan_shot(trajectory, source.clip, settings, border_depth=mesh.options.border_depth)
-        if plan.message:
-            context.log(plan.message)
-        drawn = self._draw(request, mesh, plan, context)
-        guides = plan.without_lead_in(drawn)
-        context.recorder.array("coverage", -1, guides.coverage)
-        fps = request.fps if request.fps is not None else source.clip.fps
-        generate_shot(
+        shot = self._draw(request, mesh, settings, context)
+        context.recorder.array("coverage", -1, shot.guides.coverage)
+        take = run_engine(
             engine,
-            plan,
-            drawn,
-            source.clip,
+            shot,
             settings=settings,
             seed=request.seed,
-            fps=fps,
+            fps=request.fps,
             on_frame=lambda i, frame: context.recorder.picture("frame", i, frame),
-            on_progress=context.on_progress,
-            cancel=context.cancel,
+            **context.watch,
         )
-        take = take_info(request, source.clip, settings, fps, info.licence, guides)
-        context.recorder.document("take", {**take, "lead_in_frames": plan.trim})
+        context.recorder.document("take", msgspec.to_builtins(take_info(request, take, source.clip)))
 
 
 def _record_visible(frames: tuple[int, ...], mesh: DWMesh, context: JobContext) -> None:
@@ -174,11 +176,9 @@ def _record_visible(frames: tuple[int, ...], mesh: DWMesh, context: JobContext) 
         raise InputError(
             f"Frame {outside[0]} is asked for, but the clip ends at {mesh.num_frames - 1}; ask for frames within it."
         )
-    for i, t in enumerate(frames):
-        check(context.cancel)
+    for t in reported(frames, "visible", len(frames), **context.watch):
         visible = mesh.vertex_visible(t).reshape(mesh.height, mesh.width)
         context.recorder.picture("visible", t, visible.astype(np.uint8) * np.uint8(255))
-        report(context.on_progress, "visible", i + 1, len(frames))
 
 
 def clip_info(source: LoadedSource, mesh: DWMesh) -> dict[str, Any]:
@@ -200,45 +200,25 @@ def clip_info(source: LoadedSource, mesh: DWMesh) -> dict[str, Any]:
         "border_depth": mesh.options.border_depth,
         "depth_source": clip.depth_source,
         "depth_licence": clip.depth_licence,
-        "filled_pixels": int(source.filled.count),
-        "filled": source.filled.describe() if source.filled.count else "",
+        "filled_pixels": source.filled.count if source.filled else 0,
+        "filled": source.filled.describe() if source.filled and source.filled.count else "",
         "num_faces": len(mesh.faces),
     }
 
 
-def take_info(
-    request: Generate, clip: Clip, settings: dict[str, Any], fps: float, licence: str, guides: Guides
-) -> dict[str, Any]:
-    """Everything needed to make the take again: the whole request but for its arrays, which are given as numbers."""
-    trajectory = request.trajectory
-    poses, intrinsics, source_time = trajectory.arrays()
-    return {
-        "engine": request.engine,
-        "engine_licence": licence,
-        "settings": settings,
-        "seed": request.seed,
-        "fps": fps,
-        "note": request.note,
-        "version": ex4d.__version__,
-        "clip": {
+def take_info(request: Generate, take: Take, clip: Clip) -> TakeInfo:
+    """The take's description with the whole request in it, so that it can be made again."""
+    return msgspec.structs.replace(
+        describe_take(take),
+        note=request.note,
+        clip={
             "name": clip.name,
             "spec": msgspec.to_builtins(request.clip),
             "intrinsics": asdict(clip.intrinsics),
             "depth_source": clip.depth_source,
             "depth_licence": clip.depth_licence,
         },
-        "mesh": msgspec.to_builtins(request.mesh),
-        "raster": msgspec.to_builtins(request.raster),
-        "objects": msgspec.to_builtins(request.objects),
-        "camera": {
-            "name": trajectory.name,
-            "width": trajectory.width,
-            "height": trajectory.height,
-            "world_from_camera": poses.tolist(),
-            "intrinsics": intrinsics.tolist(),
-            "source_time": source_time.tolist(),
-        },
-        "coverage": guides.coverage.tolist(),
-        "empty_frames": guides.empty_frames(),
-        "blobs": {digest: blob.name for digest, blob in blobs_of(request).items()},
-    }
+        mesh=msgspec.to_builtins(request.mesh),
+        objects=msgspec.to_builtins(request.objects),
+        blobs={digest: blob.name for digest, blob in blobs_of(request).items()},
+    )

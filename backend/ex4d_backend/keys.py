@@ -1,7 +1,5 @@
 """CURVE keys: the server's own pair, and the clients' that are allowed in. One small private file each."""
 
-from __future__ import annotations
-
 import os
 import re
 import secrets
@@ -12,8 +10,8 @@ from typing import Any
 import zmq
 import zmq.utils.z85
 
-from ex4d.errors import InputError, SettingError
-from ex4d.files import atomic_path, output_error
+from ex4d_ground.errors import InputError, SettingError
+from ex4d_ground.files import atomic_path, output_error
 
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
 ZAP_DOMAIN = b"ex4d"

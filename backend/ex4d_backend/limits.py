@@ -1,7 +1,5 @@
 """Limits: how large a clip may be, and how many requests a connection may make."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The server's own log: lines for people, or one JSON object per line for a collector."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

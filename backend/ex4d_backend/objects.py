@@ -1,15 +1,13 @@
 """From a request's references to the things that stand beside the mesh."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ex4d.errors import InputError, ShapeError
-from ex4d.objects import GuideObject
+from ex4d.guides.objects import GuideObject
 from ex4d_backend.blobs import blob_path
+from ex4d_ground.errors import InputError, ShapeError
 from ex4d_protocol.requests import BlobRef, ObjectSpec
 
 

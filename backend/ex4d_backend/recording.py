@@ -1,11 +1,10 @@
-"""Where a running job writes: result items, whole or not at all, and its log."""
-
-from __future__ import annotations
+"""What a running job is given, and where it writes: result items, whole or not at all, and its log."""
 
 import hashlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ex4d.files import atomic_path
-from ex4d.progress import CancelToken, check
-from ex4d_backend.internal import BlobMade, ItemReady, item_file
+from ex4d.progress import CancelToken, Watch, check
+from ex4d_backend.child_messages import BlobMade
+from ex4d_backend.item_files import item_file
+from ex4d_ground.files import atomic_path
 from ex4d_protocol.arrays import describe_array
 from ex4d_protocol.checksum import checksum_of
+from ex4d_protocol.messages import Item
 
 _HASH_SLICE = 4 << 20
 _PNG_PARAMS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
@@ -27,10 +28,11 @@ _PNG_PARAMS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 class Recorder:
     """Writes a job's items below ``folder`` and announces each one. Items are numbered as they are written."""
 
-    def __init__(self, folder: Path, job_id: str, announce: Callable[[ItemReady | BlobMade], None]) -> None:
-        self._folder = folder
-        self._job_id = job_id
-        self._announce = announce
+    def __init__(
+        self, folder: Path, job_id: str, announce: Callable[[Item | BlobMade], None], *, attempt: int = 1
+    ) -> None:
+        self._folder, self._announce = folder, announce
+        self._job_id, self._attempt = job_id, attempt
         self._next = 0
 
     def picture(self, name: str, frame: int, pixels: NDArray[np.uint8]) -> None:
@@ -64,36 +66,24 @@ class Recorder:
         self._announce(made)
         return made.sha256, made.size
 
-    def _write(
-        self,
-        name: str,
-        frame: int,
-        data: memoryview,
-        *,
-        encoding: str,
-        dtype: str = "",
-        shape: tuple[int, ...] = (),
-        order: str = "C",
-    ) -> None:
+    def _write(self, name: str, frame: int, data: memoryview, **form: Any) -> None:
+        """Write an item; ``form`` is its encoding and, of an array, its dtype, shape and order."""
         index = self._next
         with atomic_path(self._folder / item_file(index)) as path:
             path.write_bytes(data)
         self._next += 1
-        self._announce(
-            ItemReady(
-                job_id=self._job_id,
-                index=index,
-                name=name,
-                frame=frame,
-                encoding=encoding,
-                dtype=dtype,
-                shape=tuple(int(n) for n in shape),
-                order=order,
-                size=data.nbytes,
-                sha256=hashlib.sha256(data).hexdigest(),
-                checksum=checksum_of(data),
-            )
+        item = Item(
+            job_id=self._job_id,
+            index=index,
+            attempt=self._attempt,
+            name=name,
+            frame=frame,
+            size=data.nbytes,
+            sha256=hashlib.sha256(data).hexdigest(),
+            checksum=checksum_of(data),
+            **form,
         )
+        self._announce(item)
 
 
 class JobLog:
@@ -109,3 +99,16 @@ class JobLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What a running job is given by its worker."""
+
+    recorder: Recorder
+    scratch: Path
+    blobs: Path
+    clip_pixels: int
+    """Largest clip: width x height x frames."""
+    watch: Watch
+    log: Callable[[str], None]

@@ -1,7 +1,5 @@
 """The server process: one loop over three sockets. It moves bytes and keeps books; workers do the computing."""
 
-from __future__ import annotations
-
 import logging
 import secrets
 import shutil
@@ -12,22 +10,24 @@ from typing import Any
 import msgspec
 import zmq
 
-from ex4d.errors import OutputError
-from ex4d_backend import costs, devices
+from ex4d.trajectory import PRESETS
+from ex4d_backend import devices
 from ex4d_backend.blobs import BlobStore
-from ex4d_backend.desk import JobDesk, Refusal
+from ex4d_backend.client_errors import Refusal
+from ex4d_backend.client_sessions import ClientSession, ClientSessions
 from ex4d_backend.extensions import serve_extensions
-from ex4d_backend.folder_lock import FolderLock
 from ex4d_backend.keys import Gatekeeper, KeyRing, key_of, new_operator_secret
-from ex4d_backend.live_desk import LIVE_PIXELS, LiveDesk
+from ex4d_backend.live_views import LIVE_PIXELS, LiveViews
 from ex4d_backend.metrics import MetricsPage, metrics_text
-from ex4d_backend.pool import Pool, PoolEvents
-from ex4d_backend.process import Post, package_version, resident_bytes, yield_io_thread
-from ex4d_backend.sessions import Session, Sessions
+from ex4d_backend.pool import Pool
+from ex4d_backend.scheduler import JobScheduler
+from ex4d_backend.server_process import LoopCalls, lock_folder, package_version, resident_bytes, yield_io_thread
 from ex4d_backend.settings import ServerSettings, split_address
-from ex4d_backend.sockets import NOT_ALLOWED, ServerStartError, bind_router, poller_of, read_messages, reply
+from ex4d_backend.sockets import NOT_ALLOWED, bind_router, poller_of, read_messages, reply
 from ex4d_backend.store import Job, JobStore
+from ex4d_backend.supervisor import Supervisor
 from ex4d_backend.transfers import Transfers, is_small
+from ex4d_ground.errors import OutputError
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.base import PROTOCOL_MAJOR, PROTOCOL_MINOR
@@ -45,7 +45,7 @@ class Server:
     """See :meth:`run`. Making one binds the sockets and opens the store, or raises one clear sentence."""
 
     def __init__(self, settings: ServerSettings, *, still_wanted: Callable[[], bool] = lambda: True) -> None:
-        """Raises OutputError (data folder) or ServerStartError (port)."""
+        """Raises OutputError for a data folder or port that cannot be used."""
         self.settings = settings
         self.server_id = secrets.token_hex(8)
         self._still_wanted = still_wanted
@@ -56,7 +56,7 @@ class Server:
         self._rate_limited = 0
         self._bulk_yields = False
         self._versions = {name: package_version(name) for name in ("ex4d", "pyzmq", "msgspec", "numpy")}
-        self._lock = FolderLock(settings.folder)
+        self._lock = lock_folder(settings.folder)
         # Bulk data keeps one I/O thread busy (BULK_IO_THREAD).
         self._context: zmq.Context[Any] = zmq.Context(io_threads=2)
         try:
@@ -77,25 +77,28 @@ class Server:
             self._context, data_host, data_port, io_thread=BULK_IO_THREAD, gate=self._gate
         )
         self.address = f"tcp://{host}:{self.port}"
-        self._post = Post(self._context)
-        self.sessions = Sessions(requests_per_s=settings.requests_per_s, limit=settings.clients)
+        self._post = LoopCalls(self._context)
+        self.sessions = ClientSessions(requests_per_s=settings.requests_per_s, limit=settings.clients)
         store = JobStore(settings.folder / "jobs.sqlite")
         self._blobs = BlobStore(
             settings.folder / "blobs",
             clock=store.clock,
             blob_bytes=settings.blob_bytes,
-            room_for=self._room_for,
+            check_room=self._check_room,
             post=self._post,
             on_settled=lambda digest, size, error: self._transfers.blob_settled(digest, size, error),
         )
-        self.desk = JobDesk(settings, store, self._blobs, push=self._push, room_for=self._room_for)
-        self._transfers = Transfers(self._data, self.sessions, self._blobs, self.desk, self._post)
-        events = PoolEvents(self.desk.take, self.desk.crashed, self._capabilities_changed)
-        self._told_capabilities = m.Capabilities()
-        self.pool = Pool(settings, self._context, devices.wanted_devices(settings.devices), events)
-        self.desk.pool = self.pool
-        self.live = LiveDesk(settings, self._context, self.sessions, self._blobs, self._control, self._data)
-        self._presets = devices.preset_specs()
+        self.pool = Pool()
+        self.scheduler = JobScheduler(
+            settings, store, self._blobs, self.pool, push=self._push, check_room=self._check_room
+        )
+        self._transfers = Transfers(self._data, self.sessions, self._blobs, self.scheduler, self._post)
+        self._sent_capabilities = m.Capabilities()
+        self._children = Supervisor(settings, self._context)
+        wanted = devices.wanted_devices(settings.devices)
+        self.pool.employ(self._children, wanted, self.scheduler.take, self.scheduler.crashed)
+        self.live = LiveViews(self._children, wanted, self.sessions, self._blobs, self._control, self._data)
+        self._presets = tuple(PRESETS.values())
         self._metrics = MetricsPage(settings.metrics_port) if settings.metrics_port else None
         self._extensions = serve_extensions(settings.extensions)
 
@@ -103,31 +106,27 @@ class Server:
 
     def run(self) -> None:
         """Serve until :meth:`ask_to_stop`, then drain. Always leaves the store whole."""
-        gate = self._gate
-        sockets = [self._control, self.pool.socket, self.live.socket, self._post.socket]
-        sockets += [gate.socket] if gate is not None else []
-        all_but_data, everything = poller_of(sockets), poller_of([*sockets, self._data])
+        # Control before bulk data, always: a cancel must not wait behind it.
+        handlers: dict[zmq.Socket[Any], Callable[[], None]] = {
+            self._control: lambda: read_messages(self._control, CONTROL_PER_ROUND, self._on_control, self._keys),
+            self._children.socket: self._children.handle,
+            self._data: lambda: read_messages(self._data, DATA_PER_ROUND, self._on_data, self._keys),
+            self._post.socket: self._post.run,
+        }
+        if self._gate is not None:
+            handlers = {self._gate.socket: self._gate.handle, **handlers}
+        all_but_data, everything = poller_of(s for s in handlers if s is not self._data), poller_of(handlers)
         more = False
         try:
             while not self._finished():
                 # What a slow disk has not taken yet stays with its senders.
                 poller = all_but_data if self._blobs.busy else everything
                 ready = dict(poller.poll(0 if more else 20))
-                if gate is not None and gate.socket in ready:
-                    gate.handle()
-                # Control first, always: a cancel must not wait behind bulk data.
-                if self._control in ready:
-                    read_messages(self._control, CONTROL_PER_ROUND, self._on_control, self._keys)
-                if self.live.socket in ready:
-                    self.live.handle()
-                if self.pool.socket in ready:
-                    self.pool.handle()
-                if self._data in ready:
-                    read_messages(self._data, DATA_PER_ROUND, self._on_data, self._keys)
-                if self._post.socket in ready:
-                    self._post.run()
+                for socket, handle in handlers.items():
+                    if socket in ready:
+                        handle()
                 self._housekeeping()
-                self.desk.poll()
+                self.scheduler.poll()
                 more = self._transfers.pump()
         finally:
             self._close()
@@ -144,9 +143,9 @@ class Server:
             return False
         if self._drain_until is None:
             self._drain_until = time.monotonic() + self.settings.drain_s
-            self.desk.draining = True
-            log.info("draining: %d queued and %d running jobs", *self.desk.counts)
-        _, running = self.desk.counts
+            self.scheduler.draining = True
+            log.info("draining: %d queued and %d running jobs", *self.scheduler.counts)
+        _, running = self.scheduler.counts
         return self._stop_asked > 1 or running == 0 or time.monotonic() > self._drain_until
 
     def _housekeeping(self) -> None:
@@ -155,23 +154,20 @@ class Server:
             return
         self._next_housekeeping = now + HOUSEKEEPING_S
         self._bulk_yields = self._bulk_yields or yield_io_thread(BULK_IO_THREAD)
-        self.pool.poll()
-        self.live.poll()
+        self._children.poll()
+        self._push_capabilities()
         self.sessions.expire(self.settings.session_timeout_s)
         self._drop_revoked()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
-            self._sweep()
+            try:
+                self.scheduler.sweep()
+            except OutputError as error:  # a full or read-only disk: what is there stays
+                log.error("nothing could be cleaned up: %s", error)
         if self._metrics is not None and now >= self._next_metrics:
             self._next_metrics = now + METRICS_S
             counts = {"restarts": self.pool.restarts, "rate_limited": self._rate_limited}
-            self._metrics.publish(metrics_text(self._health(), ended=self.desk.ended, **counts))
-
-    def _sweep(self) -> None:
-        try:
-            self.desk.sweep()
-        except OutputError as error:  # a full or read-only disk: what is there stays
-            log.error("nothing could be cleaned up: %s", error)
+            self._metrics.publish(metrics_text(self._health(), ended=self.scheduler.ended, **counts))
 
     def _drop_revoked(self) -> None:
         """Results go out without being asked for each: a revoked client's session must end by itself."""
@@ -180,19 +176,18 @@ class Server:
         for session in self.sessions:
             if self._keys.owner(session.key) is None:
                 log.warning("the key of %s was revoked; its session ends", session.owner)
-                reply(self._control, session.identity, NOT_ALLOWED, 0)
+                reply(self._control, session.identity, NOT_ALLOWED)
                 self.sessions.drop(session)
 
     def _close(self) -> None:
         if self._metrics is not None:
             self._metrics.close()
-        self.live.shut_down()
         if self._extensions is not None:
             self._extensions.close()
-        self.pool.shut_down()
+        self._children.shut_down()
         self._transfers.close()
         self._blobs.close()
-        self.desk.close()
+        self.scheduler.close()
         self._context.destroy(linger=200)
         self._lock.release()
         log.info("stopped")
@@ -230,8 +225,8 @@ class Server:
             self._limit(session, f"blob {message.sha256}" if isinstance(message, m.PutChunk) else "")
         self._transfers.handle(session, received)
 
-    def _answer(self, session: Session, message: Any) -> msgspec.Struct:
-        desk, owner = self.desk, session.owner
+    def _answer(self, session: ClientSession, message: Any) -> msgspec.Struct:
+        scheduler, owner = self.scheduler, session.owner
         whose = None if session.operator else owner
         match message:
             case m.Ping():
@@ -239,30 +234,30 @@ class Server:
             case m.HaveBlobs():
                 return self._transfers.have(session, message)
             case m.SubmitJob():
-                return desk.submit(owner, message)
+                return scheduler.submit(owner, message)
             case m.CancelJob():
                 if session.operator:
                     log.info("the operator cancels job %s", message.job_id)
-                return desk.cancel(whose, message.job_id)
+                return scheduler.cancel(whose, message.job_id)
             case m.GetJob():
-                return desk.described(whose, desk.find(whose, message.job_id))
+                return scheduler.state(scheduler.find(whose, message.job_id), with_owner=session.operator)
             case m.ListJobs():
-                return desk.list(whose, unacknowledged_only=message.unacknowledged_only)
+                return scheduler.list(whose, unacknowledged_only=message.unacknowledged_only)
             case m.GetJobLog():
-                return desk.log_tail(whose, message.job_id)
+                return scheduler.log_tail(whose, message.job_id)
             case m.AckResults():
-                return desk.acknowledge(owner, message.job_id)
+                return scheduler.acknowledge(owner, message.job_id)
             case m.PresetQuery():
                 return devices.answer_preset(message)
             case m.CostQuery():
-                return costs.answer_cost(message, [w.spec() for w in self.pool.workers])
+                return devices.answer_cost(message, [w.spec() for w in self.pool.workers])
             case m.GetHealth():
                 return self._health()
         kind = type(message).__name__
         raise Refusal("bad_message", f"{kind} belongs on the data socket, not on the control socket.")
 
-    def _limit(self, session: Session, detail: str = "") -> None:
-        if session.bucket is not None and not session.bucket.take():
+    def _limit(self, session: ClientSession, detail: str = "") -> None:
+        if not session.bucket.take():
             self._rate_limited += 1
             text = f"More than {self.settings.requests_per_s:g} requests a second came from this client; wait a little."
             raise Refusal("rate_limited", text, detail=detail)
@@ -297,7 +292,7 @@ class Server:
         )
 
     def _capabilities(self) -> m.Capabilities:
-        able = [w.details.abilities for w in self.pool.workers if w.details]
+        able = [w.abilities for w in self.pool.workers if w.abilities]
         near = self.settings.loopback_only
         engines = {e.name: devices.told(e, same_machine=near) for a in able for e in a.engines}
         estimators = {e.name: devices.told(e, same_machine=near) for a in able for e in a.estimators}
@@ -314,46 +309,43 @@ class Server:
             limits=limits,
             licences={part: licence for a in able for part, licence in a.licences.items()},
             estimators=tuple(estimators.values()),
+            rasterizers=able[0].rasterizers if able else (),
         )
 
-    def _capabilities_changed(self) -> None:
-        if not hasattr(self, "pool"):
-            return
-        self.desk.workers_changed()
+    def _push_capabilities(self) -> None:
+        """Tell everyone if a worker came, went, became busy or idle, or can do something else than before."""
         now = self._capabilities()
-        if now != self._told_capabilities:
-            self._told_capabilities = now
+        if now != self._sent_capabilities:
+            self._sent_capabilities = now
             for session in self.sessions:
-                reply(self._control, session.identity, now, 0)
+                reply(self._control, session.identity, now)
 
     def _push(self, job: Job, state: m.JobState) -> None:
         for session in self.sessions.of_owner(job.owner):
-            reply(self._control, session.identity, state, 0)
+            reply(self._control, session.identity, state)
 
     def _health(self) -> m.Health:
-        queued, running = self.desk.counts
+        queued, running = self.scheduler.counts
         return m.Health(
             uptime_s=time.monotonic() - self._started,
             queued=queued,
             running=running,
             clients=len(self.sessions),
             blob_bytes=self._blobs.total_bytes,
-            result_bytes=self.desk.result_bytes(),
+            result_bytes=self.scheduler.store.result_bytes(),
             disk_free_bytes=shutil.disk_usage(self.settings.folder).free,
             memory_bytes=resident_bytes(),
-            draining=self.desk.draining,
+            draining=self.scheduler.draining,
             devices=tuple(w.spec() for w in self.pool.workers),
         )
 
-    def _room_for(self, size: int) -> str:
-        """ "" if ``size`` more bytes may be stored, else why not."""
-        free = shutil.disk_usage(self.settings.folder).free
-        if free - size < self.settings.keep_free_bytes:
-            return f"The backend's disk has {free >> 20} MiB left, which it keeps free; remove old results or files."
+    def _check_room(self, size: int, detail: str = "") -> None:
+        """Raise Refusal if ``size`` more bytes may not be stored."""
+        free, text = shutil.disk_usage(self.settings.folder).free, ""
         quota = self.settings.storage_bytes
-        if quota and self._blobs.total_bytes + self.desk.result_bytes() + size > quota:
-            return f"The backend's storage quota of {quota >> 20} MiB is used up; acknowledge or expire old jobs."
-        return ""
-
-
-__all__ = ["Server", "ServerStartError"]
+        if free - size < self.settings.keep_free_bytes:
+            text = f"The backend's disk has {free >> 20} MiB left, which it keeps free; remove old results or files."
+        elif quota and self._blobs.total_bytes + self.scheduler.store.result_bytes() + size > quota:
+            text = f"The backend's storage quota of {quota >> 20} MiB is used up; acknowledge or expire old jobs."
+        if text:
+            raise Refusal("storage_full", text, detail=detail)

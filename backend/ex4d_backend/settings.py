@@ -1,7 +1,5 @@
 """The server's settings: defaults, then a TOML file, then environment variables, then the command line."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Mapping
@@ -11,9 +9,9 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 import platformdirs
 
-from ex4d.errors import SettingError
+from ex4d_ground.addresses import DEFAULT_ADDRESS, DEFAULT_PORT
+from ex4d_ground.errors import SettingError
 
-DEFAULT_PORT = 7764
 ENVIRONMENT_PREFIX = "EX4D_BACKEND_"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 
@@ -33,7 +31,7 @@ class ExtensionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything an operator can set. Sizes in bytes, times in seconds unless the name says otherwise."""
 
-    address: str = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+    address: str = DEFAULT_ADDRESS
     """tcp://HOST:PORT of the control socket; port "auto" takes a free one."""
     data_address: str = ""
     """tcp://HOST:PORT of the data socket; empty means the same host and a free port."""
@@ -57,8 +55,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Requests one connection may make in the long run; four times as many at once. Cancels are never held back."""
     clip_pixels: Annotated[int, msgspec.Meta(ge=4)] = 2048 * 2048 * 1000
     """Largest clip, width x height x frames: what it is in a worker's memory is about 20 bytes each."""
+    rasterizer: str = "auto"
+    """What draws guides and live views where the client does not choose: "auto" (a CUDA device with Triton, else the
+    CPU), "cpu", "triton" or "nvdiffrast"."""
     live: bool = True
-    """Whether clients may ask for live views, drawn by a process of their own on the CPU."""
+    """Whether clients may ask for live views, drawn by a process of their own beside the first device's worker."""
     live_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 8 << 30
     """Memory that process may use: for reading one clip (20 bytes a pixel) or keeping several (7 bytes a pixel)."""
     live_idle_s: Positive = 600.0
@@ -105,10 +106,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def load_settings(
-    config: Path | None = None,
-    *,
-    environment: Mapping[str, str] = os.environ,
-    overrides: Mapping[str, Any] = {},
+    config: Path | None = None, *, environment: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] = {}
 ) -> ServerSettings:
     """Settings from all sources, later ones winning. Raises SettingError, which names the source and the setting."""
     values: dict[str, Any] = {}

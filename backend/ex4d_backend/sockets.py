@@ -1,20 +1,16 @@
 """The server's public sockets: how they are bound, read and answered on, whatever the messages are about."""
 
-from __future__ import annotations
-
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 import zmq
 
-from ex4d.errors import Ex4dError, OutputError
-from ex4d_backend.desk import Refusal
+from ex4d_backend.client_errors import Refusal, for_client, without_paths
 from ex4d_backend.keys import Gatekeeper, KeyRing, key_of
-from ex4d_backend.sessions import send
-from ex4d_backend.wording import without_paths
+from ex4d_ground.errors import Ex4dError, OutputError
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.base import PROTOCOL_MAJOR
@@ -25,16 +21,12 @@ log = logging.getLogger("ex4d_backend.sockets")
 NOT_ALLOWED = m.ErrorReply(code="not_allowed", message="This client's key was revoked; ask for a new one.")
 
 
-class ServerStartError(OutputError):
-    """The server cannot listen where it was told to."""
-
-
 def bind_router(
     context: zmq.Context[Any], host: str, port: int, *, io_thread: int, gate: Gatekeeper | None
 ) -> tuple[zmq.Socket[Any], int]:
     """A ROUTER socket on ``host``, encrypted if there is a ``gate``, and its port (0 asks for a free one).
 
-    Raises ServerStartError.
+    Raises OutputError.
     """
     socket = context.socket(zmq.ROUTER)
     for option, value in (
@@ -59,11 +51,11 @@ def bind_router(
             text = f"Port {port} on {host} is taken; choose another with --address tcp://{host}:PORT (or :auto)."
         else:
             text = f"Cannot listen on {host}:{port}: {error.strerror or error}; check --address."
-        raise ServerStartError(text) from None
+        raise OutputError(text) from None
     return socket, int(bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").rpartition(b":")[2])
 
 
-def poller_of(sockets: list[zmq.Socket[Any]]) -> zmq.Poller:
+def poller_of(sockets: Iterable[zmq.Socket[Any]]) -> zmq.Poller:
     """Asks which of ``sockets`` can be read."""
     poller = zmq.Poller()
     for socket in sockets:
@@ -88,7 +80,7 @@ def read_messages(
         identity = frames[0].bytes
         request_id = 0
         if keys is not None and keys.owner(key_of(frames[0])) is None:
-            reply(socket, identity, NOT_ALLOWED, 0)
+            reply(socket, identity, NOT_ALLOWED)
             continue
         try:
             received = framing.decode(frames[1:], framing.CLIENT_DECODERS)
@@ -100,8 +92,8 @@ def read_messages(
             reply(socket, identity, refusal.reply, request_id)
         except Ex4dError as error:
             code: Any = "storage_full" if isinstance(error, OutputError) else "bad_request"
-            text = without_paths(str(error))
-            reply(socket, identity, m.ErrorReply(code=code, message=text), request_id)
+            text, remedy = without_paths(str(error)), for_client(error.remedy, same_machine=False)
+            reply(socket, identity, m.ErrorReply(code=code, message=text, remedy=remedy), request_id)
         except Exception:  # one message must never end the server
             log.exception("a message could not be handled")
             text = "The backend hit a fault while it handled this message; its log says more."
@@ -119,10 +111,24 @@ def _frame_error(error: FrameError, frames: list[zmq.Frame]) -> m.ErrorReply:
     return m.ErrorReply(code=code, message=text[:4096])
 
 
-def reply(socket: zmq.Socket[Any], identity: bytes, message: msgspec.Struct, reply_to: int) -> None:
+def send(
+    socket: zmq.Socket[Any], identity: bytes, message: msgspec.Struct, reply_to: int = 0, *blobs: framing.Buffer
+) -> bool:
+    """Send to one peer. False if its queue is full; raises zmq.ZMQError (EHOSTUNREACH) if it is gone."""
+    frames = [identity, *framing.encode(message, reply_to=reply_to, blobs=blobs)]
+    try:
+        socket.send_multipart(frames, zmq.NOBLOCK, copy=not blobs)
+    except zmq.Again:
+        return False
+    return True
+
+
+def reply(
+    socket: zmq.Socket[Any], identity: bytes, message: msgspec.Struct, reply_to: int = 0, *blobs: framing.Buffer
+) -> None:
     """Send one answer; a client that has left or does not read gets none."""
     try:
-        if not send(socket, identity, message, reply_to=reply_to):
+        if not send(socket, identity, message, reply_to, *blobs):
             log.warning("a reply was dropped: the client does not read")
     except zmq.ZMQError as error:
         log.debug("a client left before its reply (%s)", error)

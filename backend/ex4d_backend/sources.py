@@ -1,29 +1,31 @@
 """From a request's references to the library's objects: clips and meshes, with the last ones kept warm."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, Unpack
 
 import av
 import msgspec
 import numpy as np
 
 from ex4d.clip.invalid import InvalidDepth
-from ex4d.clip.load import load_clip_with_report
+from ex4d.clip.load import load_clip
 from ex4d.clip.video import open_video
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import InputError, SettingError, ShapeError, TrajectoryError
-from ex4d.progress import CancelToken, OnProgress
-from ex4d.types import Clip, Float32, Intrinsics, MeshOptions, RasterOptions, Trajectory
+from ex4d.lens import Lens
+from ex4d.progress import Watch
+from ex4d.raster import AUTO
+from ex4d.types import Clip
 from ex4d_backend.blobs import blob_path
 from ex4d_backend.limits import too_many_pixels
-from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshSpec, RasterSpec, TrajectorySpec
+from ex4d_ground.arrays import Float32
+from ex4d_ground.errors import InputError, ShapeError
+from ex4d_ground.options import RasterOptions
+from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshSpec
 
 _SUFFIXES = {"video": ".video", "npz": ".npz", "npy": ".npy", "png_sequence": ".png", "exr_sequence": ".exr"}
 
@@ -52,10 +54,10 @@ class WarmCache(Generic[T]):
 
 @dataclass(frozen=True)
 class LoadedSource:
-    """A clip and what was filled in its depth."""
+    """A clip and what was filled in its depth, None where that was not asked for."""
 
     clip: Clip
-    filled: InvalidDepth
+    filled: InvalidDepth | None
 
 
 class Sources:
@@ -67,40 +69,31 @@ class Sources:
         self._meshes: WarmCache[DWMesh] = WarmCache(meshes)
 
     def clip(
-        self,
-        spec: ClipSpec,
-        blobs: Path,
-        scratch: Path,
-        *,
-        clip_pixels: int,
-        on_progress: OnProgress,
-        cancel: CancelToken,
+        self, spec: ClipSpec, blobs: Path, scratch: Path, *, clip_pixels: int, **watch: Unpack[Watch]
     ) -> LoadedSource:
         """The clip of ``spec``, read from blobs through links with names of our own in ``scratch``."""
-
-        if sum(v is not None for v in (spec.intrinsics, spec.fov_deg, spec.focal_px)) > 1:
-            raise SettingError("Intrinsics, a field of view and a focal length exclude each other; give one of them.")
+        lens = Lens(spec.intrinsics, spec.fov_deg, spec.focal_px)
 
         def load() -> LoadedSource:
             video = lay_out(spec.video, blobs, scratch / "video")
             depth = lay_out(spec.depth, blobs, scratch / "depth")
+            filled: list[InvalidDepth] = []
             try:
                 check_size(video, spec.num_frames, clip_pixels)
-                loaded = load_clip_with_report(
+                clip = load_clip(
                     video,
                     depth,
-                    fov_deg=spec.fov_deg,
-                    focal_px=spec.focal_px,
+                    lens=lens,
                     num_frames=spec.num_frames,
                     fill_invalid=spec.fill_invalid,
                     fps=spec.fps,
                     depth_scale=spec.depth_scale,
-                    on_progress=on_progress,
-                    cancel=cancel,
+                    on_filled=filled.append,
+                    **watch,
                 )
             except InputError as error:
                 raise in_client_words(error, {video: spec.video, depth: spec.depth}) from error
-            return LoadedSource(_described(loaded.clip, spec), loaded.filled)
+            return LoadedSource(replace(clip, name=spec.name), filled[0] if filled else None)
 
         return self._clips.get(_key(spec), load)
 
@@ -109,24 +102,9 @@ class Sources:
         return self._meshes.get(_key(clip_spec) + _key(spec), lambda: _build_mesh(source.clip, spec, blobs))
 
 
-def trajectory(spec: TrajectorySpec) -> Trajectory:
-    """The library's trajectory. Raises TrajectoryError or ShapeError, naming the frame."""
-    try:
-        poses, intrinsics, source_time = spec.arrays()
-    except ValueError as error:
-        raise TrajectoryError(str(error)) from None
-    return Trajectory(poses, intrinsics, source_time, spec.width, spec.height, spec.name)
-
-
-def raster_options(spec: RasterSpec) -> RasterOptions:
-    """The library's raster options."""
-    return RasterOptions(
-        near=spec.near,
-        far=spec.far,
-        mask_threshold=spec.mask_threshold,
-        round_colors_down=spec.round_colors_down,
-        antialias=spec.antialias,
-    )
+def drawn_by(asked: RasterOptions, rasterizer: str) -> RasterOptions:
+    """``asked``, with the backend's own ``rasterizer`` where the client left the choice open."""
+    return msgspec.structs.replace(asked, rasterizer=rasterizer) if asked.rasterizer == AUTO else asked
 
 
 def check_size(video: Path, num_frames: int | None, clip_pixels: int) -> tuple[int, int]:
@@ -191,22 +169,14 @@ def in_client_words(error: InputError, names: dict[Path, Media]) -> InputError:
         message = message.replace(str(path), shown)
     if message.startswith("the "):
         message = "T" + message[1:]
-    return type(error)(message)
-
-
-def _described(clip: Clip, spec: ClipSpec) -> Clip:
-    """The clip under the client's name, with the intrinsics it gave number by number."""
-    if spec.intrinsics is None:
-        return replace(clip, name=spec.name)
-    return replace(clip, name=spec.name, intrinsics=Intrinsics(*spec.intrinsics, clip.width, clip.height))
+    return error.reworded(message)
 
 
 def _build_mesh(clip: Clip, spec: MeshSpec, blobs: Path) -> DWMesh:
-    options = MeshOptions(**msgspec.structs.asdict(spec.options))
     overrides = {e.frame: _read_positions(e.positions, blobs) for e in spec.edits if e.positions is not None}
     flags = {e.frame: _read_edit(e.face_flags, blobs, "|i1") for e in spec.edits if e.face_flags is not None}
     thickness = _thickness_map(clip, spec, blobs)
-    return DWMesh(clip, options, vertex_overrides=overrides, face_flags=flags, thickness_map=thickness)
+    return DWMesh(clip, spec.options, vertex_overrides=overrides, face_flags=flags, thickness_map=thickness)
 
 
 def _thickness_map(clip: Clip, spec: MeshSpec, blobs: Path) -> Float32 | None:

@@ -1,7 +1,5 @@
 """Jobs and their result items in SQLite (WAL): what was accepted survives a kill at any moment."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import sqlite3
@@ -9,13 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from ex4d.errors import OutputError
-from ex4d_backend.clock import ServedClock
+from ex4d_ground.errors import OutputError
+from ex4d_ground.remedies import Failure
+from ex4d_protocol.base import FINAL_PHASES
 from ex4d_protocol.messages import Item, JobState
 
 _SCHEMA = """
@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     acknowledged INTEGER NOT NULL DEFAULT 0,
     submitted_at REAL NOT NULL,
     ended_at REAL,
-    cancelling INTEGER NOT NULL DEFAULT 0
+    cancelling INTEGER NOT NULL DEFAULT 0,
+    failure BLOB
 );
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_by_phase ON jobs (phase, seq);
@@ -47,15 +48,18 @@ CREATE TABLE IF NOT EXISTS items (
     PRIMARY KEY (job_id, idx)
 ) WITHOUT ROWID;
 """
+_LATER_COLUMNS = {"cancelling": "INTEGER NOT NULL DEFAULT 0", "failure": "BLOB"}
+"""Columns of ``jobs`` that older tables lack; a backend that does not know one leaves it at its default."""
 SCHEMA_VERSION = 2
 CHECKPOINT_WRITES = 500
 log = logging.getLogger("ex4d_backend.store")
 _item_decoder = msgspec.msgpack.Decoder(Item)
+_failure_decoder = msgspec.msgpack.Decoder(Failure)
 
 
 @dataclass
 class Job:
-    """One row, and the progress that only lives in memory."""
+    """One row; fields with a default are no columns, they live in memory only."""
 
     seq: int
     job_id: str
@@ -63,16 +67,16 @@ class Job:
     title: str
     kind: str
     priority: int
-    digest: str
     phase: str
     message: str
     attempt: int
     acknowledged: bool
     submitted_at: float
     ended_at: float | None
-    """In served seconds (see :class:`~ex4d_backend.clock.ServedClock`); ``submitted_at`` is the time of day."""
+    """In served seconds (see :meth:`JobStore.clock`); ``submitted_at`` is the time of day."""
     cancelling: bool
     """A cancel was accepted; the job must not start again."""
+    failure: Failure | None
     items: int = 0
     stage: str = ""
     done: int = 0
@@ -82,7 +86,7 @@ class Job:
     @property
     def final(self) -> bool:
         """Whether it has ended."""
-        return self.phase in ("done", "failed", "cancelled")
+        return self.phase in FINAL_PHASES
 
     @property
     def folder_name(self) -> str:
@@ -104,13 +108,12 @@ class Job:
             kind=self.kind,
             title=self.title,
             share=1.0 if self.phase == "done" else self.share,
+            failure=self.failure,
         )
 
 
-_COLUMNS = (
-    "seq, job_id, owner, title, kind, priority, digest, phase, message, attempt, acknowledged, submitted_at, ended_at, "
-    "cancelling"
-)
+_COLUMNS = ", ".join(field.name for field in fields(Job) if field.default is MISSING)
+"""The columns that are fields of a :class:`Job`; requests stay on disk."""
 
 
 class JobStore:
@@ -121,30 +124,40 @@ class JobStore:
         self._path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode=WAL")
             # NORMAL survives a kill of the process; only a power cut may take the last commits.
             self._db.execute("PRAGMA synchronous=NORMAL")
             # Moving the log into the table waits for the disk: a thread of its own does that, not the loop.
             self._db.execute("PRAGMA wal_autocheckpoint=0")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            version = self._db.execute("PRAGMA user_version").fetchone()["user_version"]
             if version > SCHEMA_VERSION:
                 raise OutputError(f"{path} was written by a newer backend; upgrade this one or use another --data-dir.")
-            if version == 1:
-                self._db.execute("ALTER TABLE jobs ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0")
             self._db.executescript(_SCHEMA)
+            there = {row["name"] for row in self._db.execute("PRAGMA table_info(jobs)")}
+            for name in _LATER_COLUMNS.keys() - there:
+                self._db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {_LATER_COLUMNS[name]}")
             self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except sqlite3.Error as error:
             raise OutputError(f"Cannot use the job table {path}: {error}; choose another --data-dir.") from None
         served = self._db.execute("SELECT value FROM meta WHERE name = 'served_s'").fetchone()
-        self.clock = ServedClock(served[0] if served else 0.0, monotonic=monotonic)
+        self._monotonic, self._opened_at = monotonic, monotonic()
+        self._served_before: float = served["value"] if served else 0.0
         self._writes = 0
         self._checkpointer = ThreadPoolExecutor(1, "job-table")
-        self._jobs: dict[str, Job] = {}
-        for row in self._db.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY seq"):
-            self._jobs[row[1]] = self._from_row(row)
-        for job_id, items in self._db.execute("SELECT job_id, COUNT(*) FROM items GROUP BY job_id"):
-            if job_id in self._jobs:
-                self._jobs[job_id].items = items
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY seq")
+        self._jobs: dict[str, Job] = {row["job_id"]: _job_of(row) for row in rows}
+        for row in self._db.execute("SELECT job_id, COUNT(*) AS items FROM items GROUP BY job_id"):
+            if row["job_id"] in self._jobs:
+                self._jobs[row["job_id"]].items = row["items"]
+
+    def clock(self) -> float:
+        """Now, as expiry counts it: seconds a server has served from this data folder, over all its runs.
+
+        The computer's clock may jump by years (a flat battery, a wrong time zone set right) and would take results
+        with it; time in which the server was off does not count either, so nothing is lost over a holiday.
+        """
+        return self._served_before + self._monotonic() - self._opened_at
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -170,75 +183,51 @@ class JobStore:
         except sqlite3.Error as error:
             log.warning("the job table's log cannot be moved into it: %s", error)  # nothing is lost: it grows
 
-    @staticmethod
-    def _from_row(row: tuple) -> Job:
-        values = list(row)
-        values[10], values[13] = bool(values[10]), bool(values[13])
-        return Job(*values)
+    def _update(self, job: Job, *, drop_items: bool = False, **values: Any) -> None:
+        """Write columns of a job's row, then the fields of the same names; its items may have to go with it."""
+        columns = ", ".join(f"{name} = :{name}" for name in values)
+        with self._writing() as db:
+            stored = {n: msgspec.msgpack.encode(v) if isinstance(v, Failure) else v for n, v in values.items()}
+            db.execute(f"UPDATE jobs SET {columns} WHERE job_id = :job_id", {**stored, "job_id": job.job_id})
+            if drop_items:
+                db.execute("DELETE FROM items WHERE job_id = ?", (job.job_id,))
+        for name, value in values.items():
+            setattr(job, name, value)
+        if drop_items:
+            job.items = 0
 
     def get(self, job_id: str) -> Job | None:
         """The job, or None."""
         return self._jobs.get(job_id)
 
-    def of_owner(self, owner: str) -> list[Job]:
-        """Jobs of one owner, oldest first."""
-        return [job for job in self._jobs.values() if job.owner == owner]
-
-    def all(self) -> list[Job]:
-        """Every job, oldest first."""
-        return list(self._jobs.values())
-
-    def in_phase(self, phase: str) -> list[Job]:
-        """Jobs in a phase, oldest first."""
-        return [job for job in self._jobs.values() if job.phase == phase]
+    def jobs(self, *, owner: str | None = None, phase: str | None = None) -> list[Job]:
+        """Jobs, oldest first: every one, or those of an owner or in a phase."""
+        return [job for job in self._jobs.values() if owner in (None, job.owner) and phase in (None, job.phase)]
 
     def add(self, job_id: str, *, owner: str, title: str, kind: str, priority: int, request: bytes) -> Job:
         """Accept a job; on disk when this returns."""
-        digest, now = hashlib.sha256(request).hexdigest(), time.time()
+        values: dict[str, Any] = {"job_id": job_id, "owner": owner, "title": title, "kind": kind, "priority": priority}
+        values |= {"request": request, "digest": hashlib.sha256(request).hexdigest()}
+        values |= {"phase": "queued", "submitted_at": time.time()}
         with self._writing() as db:
-            cursor = db.execute(
-                "INSERT INTO jobs (job_id, owner, title, kind, priority, request, digest, phase, submitted_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
-                (job_id, owner, title, kind, priority, request, digest, now),
-            )
-        job = Job(
-            cursor.lastrowid or 0,
-            job_id,
-            owner,
-            title,
-            kind,
-            priority,
-            digest,
-            "queued",
-            "",
-            1,
-            False,
-            now,
-            None,
-            False,
-        )
-        self._jobs[job_id] = job
-        return job
+            places = ", ".join(f":{name}" for name in values)
+            db.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({places})", values)
+            row = db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        self._jobs[job_id] = _job_of(row)
+        return self._jobs[job_id]
 
     def request(self, job_id: str) -> bytes:
         """The request as it was accepted (msgpack)."""
-        return self._db.execute("SELECT request FROM jobs WHERE job_id = ?", (job_id,)).fetchone()[0]
+        return self._db.execute("SELECT request FROM jobs WHERE job_id = ?", (job_id,)).fetchone()["request"]
 
-    def set_phase(self, job: Job, phase: str, message: str = "") -> None:
+    def set_phase(self, job: Job, phase: str, message: str = "", failure: Failure | None = None) -> None:
         """Move a job on."""
-        ended = self.clock() if phase in ("done", "failed", "cancelled") else None
-        with self._writing() as db:
-            db.execute(
-                "UPDATE jobs SET phase = ?, message = ?, ended_at = ? WHERE job_id = ?",
-                (phase, message, ended, job.job_id),
-            )
-        job.phase, job.message, job.ended_at = phase, message, ended
+        ended = self.clock() if phase in FINAL_PHASES else None
+        self._update(job, phase=phase, message=message, ended_at=ended, failure=failure)
 
     def set_cancelling(self, job: Job) -> None:
         """Note that a running job is to stop, also should the server end before it has."""
-        with self._writing() as db:
-            db.execute("UPDATE jobs SET cancelling = 1 WHERE job_id = ?", (job.job_id,))
-        job.cancelling = True
+        self._update(job, cancelling=True)
 
     def save_clock(self) -> None:
         """Keep the time served so far for the next run."""
@@ -247,35 +236,25 @@ class JobStore:
 
     def start_over(self, job: Job) -> None:
         """Put a job whose run was lost back in the queue; its items so far do not count."""
-        with self._writing() as db:
-            db.execute(
-                "UPDATE jobs SET phase = 'queued', message = '', attempt = attempt + 1 WHERE job_id = ?", (job.job_id,)
-            )
-            db.execute("DELETE FROM items WHERE job_id = ?", (job.job_id,))
-        job.phase, job.message, job.attempt, job.items = "queued", "", job.attempt + 1, 0
+        self._update(job, drop_items=True, phase="queued", message="", attempt=job.attempt + 1)
         job.stage, job.done, job.total, job.share = "", 0, 0, 0.0
 
     def add_item(self, job: Job, item: Item) -> None:
         """Note a result item that is on disk."""
         with self._writing() as db:
-            db.execute(
-                "INSERT INTO items VALUES (?, ?, ?, ?)",
-                (job.job_id, item.index, item.size, msgspec.msgpack.encode(item)),
-            )
+            values = job.job_id, item.index, item.size, msgspec.msgpack.encode(item)
+            db.execute("INSERT INTO items (job_id, idx, size, description) VALUES (?, ?, ?, ?)", values)
         job.items += 1
 
     def items(self, job_id: str, first: int, count: int) -> list[Item]:
         """The descriptions (offset 0) of the items from ``first`` on, ``count`` at most, without gaps."""
         query = "SELECT description FROM items WHERE job_id = ? AND idx >= ? AND idx < ? ORDER BY idx"
         rows = self._db.execute(query, (job_id, first, first + count))
-        return [_item_decoder.decode(row[0]) for row in rows]
+        return [_item_decoder.decode(row["description"]) for row in rows]
 
     def acknowledge(self, job: Job) -> None:
         """The client has everything: its items may go."""
-        with self._writing() as db:
-            db.execute("UPDATE jobs SET acknowledged = 1 WHERE job_id = ?", (job.job_id,))
-            db.execute("DELETE FROM items WHERE job_id = ?", (job.job_id,))
-        job.acknowledged, job.items = True, 0
+        self._update(job, drop_items=True, acknowledged=True)
 
     def forget(self, job: Job) -> None:
         """Remove a job altogether."""
@@ -286,9 +265,15 @@ class JobStore:
 
     def result_bytes(self) -> int:
         """Size of all kept items."""
-        return self._db.execute("SELECT COALESCE(SUM(size), 0) FROM items").fetchone()[0]
+        return self._db.execute("SELECT COALESCE(SUM(size), 0) AS bytes FROM items").fetchone()["bytes"]
 
     def close(self) -> None:
         """Close the database."""
         self._checkpointer.shutdown(wait=True)
         self._db.close()
+
+
+def _job_of(row: sqlite3.Row) -> Job:
+    flags = {name: bool(row[name]) for name in ("acknowledged", "cancelling")}
+    failure = _failure_decoder.decode(row["failure"]) if row["failure"] else None
+    return Job(**{**dict(row), **flags, "failure": failure})

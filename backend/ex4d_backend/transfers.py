@@ -1,8 +1,7 @@
 """Bulk data: chunks in, result items out, both in bounded slices so that the loop stays quick."""
 
-from __future__ import annotations
-
 import logging
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,19 +10,21 @@ from typing import Any
 import msgspec
 import zmq
 
-from ex4d.errors import Ex4dError, OutputError
-from ex4d_backend.blobs import BlobError, BlobStore
-from ex4d_backend.desk import JobDesk, Refusal
-from ex4d_backend.internal import item_file
-from ex4d_backend.sessions import MAX_CREDIT, Session, Sessions, Stream, open_item, read_through, send
+from ex4d_backend.blobs import BlobStore
+from ex4d_backend.client_errors import Refusal, without_paths
+from ex4d_backend.client_sessions import ClientSession, ClientSessions, ResultStream
+from ex4d_backend.item_files import item_file, open_item, read_through
+from ex4d_backend.scheduler import JobScheduler
+from ex4d_backend.sockets import send
 from ex4d_backend.store import Job
-from ex4d_backend.wording import without_paths
+from ex4d_ground.errors import OutputError
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.base import MAX_CHUNK_BYTES
 
 log = logging.getLogger("ex4d_backend.transfers")
 
+MAX_CREDIT = 64
 PARTS_PER_ROUND = 2
 STREAMS_PER_SESSION = 64
 SMALL_CHUNK_BYTES = 64 << 10
@@ -43,20 +44,20 @@ class Transfers:
     def __init__(
         self,
         socket: zmq.Socket[Any],
-        sessions: Sessions,
+        sessions: ClientSessions,
         blobs: BlobStore,
-        desk: JobDesk,
+        scheduler: JobScheduler,
         post: Callable[[Callable[[], None]], None],
     ) -> None:
         self._socket = socket
         self._sessions = sessions
         self._blobs = blobs
-        self._desk = desk
+        self._scheduler = scheduler
         self._post = post
         self._turn = 0
         self._reader = ThreadPoolExecutor(1, "result-reader")
 
-    def handle(self, session: Session, received: framing.Received) -> None:
+    def handle(self, session: ClientSession, received: framing.Received) -> None:
         """One message from an attached data socket. Raises Refusal."""
         message = received.message
         match message:
@@ -76,14 +77,14 @@ class Transfers:
 
     # --- in -----------------------------------------------------------------------------------------------
 
-    def have(self, session: Session, message: m.HaveBlobs) -> m.BlobsMissing:
+    def have(self, session: ClientSession, message: m.HaveBlobs) -> m.BlobsMissing:
         """Which blobs are missing, and where to go on with each."""
         missing = [b for b in message.blobs if not self._blobs.has(b.sha256, b.size)]
         session.wanted_blobs.update(b.sha256 for b in missing)
         parts = [m.BlobProgress(sha256=b.sha256, received=self._blobs.received(b.sha256, b.size)) for b in missing]
         return m.BlobsMissing(missing=tuple(parts))
 
-    def _put(self, session: Session, message: m.PutChunk, received: framing.Received) -> None:
+    def _put(self, session: ClientSession, message: m.PutChunk, received: framing.Received) -> None:
         detail = f"blob {message.sha256}"
         if not received.blobs:
             raise Refusal("bad_message", "A PutChunk message came without its bytes.", detail=detail)
@@ -99,13 +100,7 @@ class Transfers:
                 text = without_paths(str(error))
                 self._send(session, m.ErrorReply(code="storage_full", message=text, detail=detail), request_id)
 
-        try:
-            have = self._blobs.put(message.sha256, message.size, message.offset, data, stored)
-        except BlobError as error:
-            code: Any = error.code
-            raise Refusal(code, str(error), detail=detail) from None
-        except Ex4dError as error:
-            raise Refusal("storage_full", without_paths(str(error)), detail=detail) from None
+        have = self._blobs.put(message.sha256, message.size, message.offset, data, stored)
         if have is not None:
             complete = self._blobs.has(message.sha256, message.size)
             self._send(session, m.ChunkAck(sha256=message.sha256, received=have, complete=complete), request_id)
@@ -123,15 +118,15 @@ class Transfers:
 
     # --- out ----------------------------------------------------------------------------------------------
 
-    def _begin(self, session: Session, message: m.GetResults, request_id: int) -> None:
-        job = self._desk.find(session.owner, message.job_id)
+    def _begin(self, session: ClientSession, message: m.GetResults, request_id: int) -> None:
+        job = self._scheduler.find(session.owner, message.job_id)
         if job.acknowledged:
             text = f"The results of job {job.job_id} were acknowledged and are deleted; submit it again under a new id."
             raise Refusal("unknown_job", text, job_id=job.job_id)
         if len(session.streams) >= STREAMS_PER_SESSION and message.job_id not in session.streams:
             raise Refusal("bad_request", f"At most {STREAMS_PER_SESSION} result streams may be open at a time.")
         start = message.from_item if message.attempt == job.attempt else 0
-        session.streams[job.job_id] = Stream(job.job_id, start, job.attempt, message.credit, request_id)
+        session.streams[job.job_id] = ResultStream(job.job_id, start, job.attempt, message.credit, request_id)
 
     def pump(self) -> bool:
         """Send a few parts of what is ready and allowed; whether there may be more right away."""
@@ -145,9 +140,9 @@ class Transfers:
         self._turn += 1
         return sent >= PARTS_PER_ROUND
 
-    def _send_next(self, session: Session, stream: Stream) -> bool:
+    def _send_next(self, session: ClientSession, stream: ResultStream) -> bool:
         """Send one part of a stream, or its end; whether something was sent and the stream goes on."""
-        job = self._desk.job(stream.job_id)
+        job = self._scheduler.store.get(stream.job_id)
         if job is None:
             session.streams.pop(stream.job_id, None)
             return False
@@ -160,7 +155,7 @@ class Transfers:
             return False
         part = content[stream.offset : stream.offset + MAX_CHUNK_BYTES]
         message = msgspec.structs.replace(item, offset=stream.offset)
-        if not self._send(session, message, stream.request_id, (part,)):
+        if not self._send(session, message, stream.request_id, part):
             return False
         stream.credit -= 1
         stream.offset += part.nbytes
@@ -169,7 +164,7 @@ class Transfers:
             stream.next_item += 1
         return True
 
-    def _open_next(self, session: Session, stream: Stream, job: Job) -> bool:
+    def _open_next(self, session: ClientSession, stream: ResultStream, job: Job) -> bool:
         """Map the next item if it is there; end the stream if no more will come."""
         if stream.next_item >= job.items:
             if job.final:
@@ -178,11 +173,11 @@ class Transfers:
                     session.streams.pop(job.job_id, None)
             return False
         if not stream.ahead:
-            stream.ahead.extend(self._desk.items(job, stream.next_item, READ_AHEAD))
+            stream.ahead.extend(self._scheduler.store.items(job.job_id, stream.next_item, READ_AHEAD))
             if not stream.ahead:
                 return False
         item = stream.ahead[0]
-        stream.folder = stream.folder or self._desk.items_folder(job)
+        stream.folder = stream.folder or f"{self._scheduler.items_folder(job)}{os.sep}"
         cached = stream.next_item < stream.fetched
         try:
             stream.content = open_item(stream.folder + item_file(stream.next_item), item.size, cached_only=not cached)
@@ -198,7 +193,7 @@ class Transfers:
         stream.item, stream.offset = item, 0
         return True
 
-    def _fetch_from_disk(self, stream: Stream) -> None:
+    def _fetch_from_disk(self, stream: ResultStream) -> None:
         """Have the reading thread bring the next items into memory, so that the loop does not wait for the disk."""
         if stream.fetching:
             return
@@ -222,13 +217,11 @@ class Transfers:
         """Stop the reading thread."""
         self._reader.shutdown(wait=True, cancel_futures=True)
 
-    def _send(
-        self, session: Session, message: msgspec.Struct, reply_to: int, blobs: tuple[memoryview, ...] = ()
-    ) -> bool:
+    def _send(self, session: ClientSession, message: msgspec.Struct, reply_to: int, *blobs: memoryview) -> bool:
         if not session.data_identity:
             return False
         try:
-            sent = send(self._socket, session.data_identity, message, reply_to=reply_to, blobs=blobs)
+            sent = send(self._socket, session.data_identity, message, reply_to, *blobs)
         except zmq.ZMQError as error:
             log.info("client %s is gone (%s)", session.client_name or session.owner, error)
             self._sessions.drop(session)

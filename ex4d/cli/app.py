@@ -1,7 +1,5 @@
 """The ``ex4d`` command line: sub-commands, and one place where every error becomes a sentence and an exit code."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,8 +9,10 @@ import typer
 from ex4d.cli import coverage, demo, depth, doctor, generate, preview, recon, run, weights
 from ex4d.cli import eval as evaluate
 from ex4d.cli.console import note, say
+from ex4d.cli.options import flag_of, spread
 from ex4d.cli.plugins import CommandGroup
-from ex4d.errors import Cancelled, Ex4dError
+from ex4d.option_text import OptionText
+from ex4d_ground.errors import Cancelled, Ex4dError, in_words
 
 HELP = """Re-shoot a video that already exists: from clip and depth to guides, coverage and takes.
 
@@ -36,10 +36,12 @@ app = typer.Typer(
     },
 )
 
-# One module per command, each with register(app); a new command is a new module and a name here. The backend's
-# commands (jobs, keys, remote) come through the entry points of ex4d.cli.plugins.
-for _command in (recon, preview, coverage, depth, generate, run, weights, evaluate, doctor, demo):
-    _command.register(app)
+# One module per command; a new command is a new module and a name here. The backend's commands (jobs, keys, remote)
+# come through the entry points of ex4d.cli.plugins.
+for _command in (recon.recon, preview.preview, coverage.coverage, generate.generate, run.run, doctor.doctor, demo.demo):
+    app.command()(spread(_command))
+for _group in (depth.depth_app, weights.app, evaluate.app):
+    app.add_typer(_group)
 
 
 def _show_version(wanted: bool) -> None:
@@ -87,7 +89,9 @@ def _explain(error: BaseException, *, debug: bool) -> int:
         note("Cancelled; nothing half-written remains.")
         return error.exit_code
     if isinstance(error, Ex4dError):
-        note(f"Error: {error}")
+        text = error.args[0] if error.args else ""
+        words = text.spelled(flag_of) if isinstance(text, OptionText) else str(error)
+        note(f"Error: {in_words(words, error.remedy, 'cli')}")
         return error.exit_code
     if isinstance(error, MemoryError):
         note("Error: There is not enough memory; use fewer frames with --num_frames or a smaller picture.")

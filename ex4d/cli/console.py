@@ -3,15 +3,14 @@
 Results go to standard output; everything about the run goes to standard error.
 """
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ex4d.progress import CancelToken, OnProgress, Progress
+from ex4d.progress import CancelToken, OnProgress, Progress, Watch
+from ex4d_ground import stages
 
 
 def say(text: str) -> None:
@@ -31,7 +30,18 @@ def warn(text: str) -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[OnProgress]:
+def watched() -> Iterator[Watch]:
+    """Progress bars and cancel on a signal, as long functions take them; memory that ran out is told at once."""
+    with _cancel_on_signals() as cancel, _progress_bars() as show:
+
+        def tell(step: Progress) -> None:
+            warn(step.message) if step.stage == stages.DEPTH_MEMORY else show(step)
+
+        yield {"on_progress": tell, "cancel": cancel}
+
+
+@contextmanager
+def _progress_bars() -> Iterator[OnProgress]:
     """Bars on a terminal, one per stage; elsewhere (a log, a farm) one line when a stage is done."""
     if not sys.stderr.isatty():
         yield _progress_lines
@@ -58,7 +68,7 @@ def _progress_lines(step: Progress) -> None:
 
 
 @contextmanager
-def cancel_on_signals() -> Iterator[CancelToken]:
+def _cancel_on_signals() -> Iterator[CancelToken]:
     """Ctrl-C and SIGTERM set the token, so work ends at its next check; a second one interrupts at once."""
     token = CancelToken()
     if threading.current_thread() is not threading.main_thread():

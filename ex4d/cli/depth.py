@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from ex4d.cli.console import cancel_on_signals, note, progress_bars, say
-from ex4d.cli.estimated import announce, estimator_settings, telling
-from ex4d.errors import SettingError
+from ex4d.cli.console import note, say, watched
+from ex4d.cli.options import panel
+from ex4d.cli.settings import parse_settings
+from ex4d.cli.shot import announce
+from ex4d.shots.options import ShotOptions
+from ex4d_ground.errors import SettingError, in_words
 
 if TYPE_CHECKING:
-    from ex4d.depth import DepthOptions, EstimatedDepth
-    from ex4d.types import Intrinsics
+    from ex4d.lens import Lens
 
 HELP = """Estimate the depth of a video, convert a depth file, list the estimators, look at depth.
 
@@ -28,7 +31,10 @@ Examples:
 
   ex4d depth inspect shot.mp4 depth.npz --output_dir look
 """
-_SCENE, _LENS, _STEPS, _FILE = "Estimator", "Lens", "Steps", "From a file"
+_plain, _needed = panel(None), panel(None, show_default=False)
+_scene, _lens_option, _step, _file = panel("Estimator"), panel("Lens"), panel("Steps"), panel("From a file")
+Video = Annotated[Path, typer.Argument(help="A video file or a folder of images.", show_default=False)]
+NumFrames = Annotated[int | None, _plain("--num_frames", "Use only the first N frames.")]
 
 
 class _EstimateIsDefault(TyperGroup):
@@ -39,27 +45,14 @@ class _EstimateIsDefault(TyperGroup):
         return super().parse_args(ctx, ["estimate", *args] if words else args)
 
 
-depth_app = typer.Typer(
-    name="depth",
-    help=HELP,
-    cls=_EstimateIsDefault,
-    no_args_is_help=True,
-    context_settings={
-        "token_normalize_func": lambda token: token.replace("-", "_"),
-        "help_option_names": ["--help", "-h"],
-    },
-)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to ``app``."""
-    app.add_typer(depth_app)
+depth_app = typer.Typer(name="depth", help=HELP, cls=_EstimateIsDefault, no_args_is_help=True)
 
 
 @depth_app.command("list")
 def list_command() -> None:
     """Show every estimator with its licence, what its values mean, and what is missing."""
-    from ex4d.depth import DEFAULT_ESTIMATOR, MEANINGS, list_estimators
+    from ex4d.depth import DEFAULT_ESTIMATOR, list_estimators
+    from ex4d_ground.descriptions import MEANINGS
 
     for info in list_estimators():
         state = "ready" if info.available else "not available"
@@ -70,7 +63,7 @@ def list_command() -> None:
         say(f"  values:  {MEANINGS[info.meaning]}{extra}")
         say(f"  memory:  {_memory(info.name)}")
         if info.missing:
-            say(f"  missing: {info.missing}")
+            say(f"  missing: {in_words(info.missing, info.remedy, 'cli')}")
 
 
 def _memory(name: str) -> str:
@@ -82,207 +75,117 @@ def _memory(name: str) -> str:
 
 @depth_app.command("estimate")
 def estimate(
-    video: Annotated[Path, typer.Argument(help="A video file or a folder of images.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The depth file to write (.npz).", show_default=False)],
-    estimator: Annotated[
-        str | None, typer.Option("--estimator", "-e", help="See 'ex4d depth list'.", rich_help_panel=_SCENE)
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Estimator setting as name=value; repeat for more.", rich_help_panel=_SCENE),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Same input and seed: same depth.", rich_help_panel=_SCENE)] = 42,
-    num_frames: Annotated[int | None, typer.Option("--num_frames", help="Use only the first N frames.")] = None,
-    fov: Annotated[
-        float | None, typer.Option("--fov", help="Horizontal field of view in degrees.", rich_help_panel=_LENS)
-    ] = None,
-    focal: Annotated[
-        float | None, typer.Option("--focal", help="Focal length in pixels.", rich_help_panel=_LENS)
-    ] = None,
-    focal_mm: Annotated[
-        float | None, typer.Option("--focal_mm", help="Focal length in mm; with --sensor_mm.", rich_help_panel=_LENS)
-    ] = None,
-    sensor_mm: Annotated[
-        float | None, typer.Option("--sensor_mm", help="Width of the sensor area shown, in mm.", rich_help_panel=_LENS)
-    ] = None,
+    video: Video,
+    output: Annotated[Path, _needed("--output", "The depth file to write (.npz).", "-o")],
+    estimator: Annotated[str | None, _scene("--estimator", "See 'ex4d depth list'.", "-e")] = None,
+    settings: Annotated[list[str] | None, _scene("--set", "Estimator setting as name=value; repeat for more.")] = None,
+    seed: Annotated[int, _scene("--seed", "Same input and seed: same depth.")] = 42,
+    num_frames: NumFrames = None,
+    fov: Annotated[float | None, _lens_option("--fov", "Horizontal field of view in degrees.")] = None,
+    focal: Annotated[float | None, _lens_option("--focal", "Focal length in pixels.")] = None,
+    focal_mm: Annotated[float | None, _lens_option("--focal_mm", "Focal length in mm; with --sensor_mm.")] = None,
+    sensor_mm: Annotated[float | None, _lens_option("--sensor_mm", "Width of the sensor area shown, in mm.")] = None,
     lens_from: Annotated[
         Path | None,
-        typer.Option(
-            "--lens_from",
-            help="A .blend (its active camera), or an image or video whose metadata say the lens.",
-            rich_help_panel=_LENS,
-        ),
+        _lens_option("--lens_from", "A .blend (its active camera), or an image or video whose metadata say the lens."),
     ] = None,
-    align: Annotated[
-        bool | None,
-        typer.Option(
-            "--align/--no_align", help="Per-frame scale and shift. Default: as needed.", rich_help_panel=_STEPS
-        ),
-    ] = None,
-    steady: Annotated[
-        bool | None,
-        typer.Option("--steady/--no_steady", help="Temporal filter. Default: as needed.", rich_help_panel=_STEPS),
-    ] = None,
+    align: Annotated[bool | None, _step("--align/--no_align", "Per-frame scale and shift. Default: as needed.")] = None,
+    steady: Annotated[bool | None, _step("--steady/--no_steady", "Temporal filter. Default: as needed.")] = None,
     sharpen: Annotated[
-        bool | None,
-        typer.Option(
-            "--sharpen/--no_sharpen",
-            help="Make soft depth edges steps. Default: for estimated depth.",
-            rich_help_panel=_STEPS,
-        ),
+        bool | None, _step("--sharpen/--no_sharpen", "Make soft depth edges steps. Default: for estimated depth.")
     ] = None,
     edges: Annotated[
         bool,
-        typer.Option(
+        _step(
             "--edges/--no_edges",
-            help="Move depth edges onto the picture's. Mends up to two fifths where they are off by a pixel or two, "
+            "Move depth edges onto the picture's. Mends up to two fifths where they are off by a pixel or two, "
             "spoils up to 1 % where they are right: compare with 'ex4d depth inspect'.",
-            rich_help_panel=_STEPS,
         ),
     ] = False,
-    fill: Annotated[
-        bool, typer.Option("--fill/--no_fill", help="Fill pixels without depth.", rich_help_panel=_STEPS)
-    ] = True,
-    clamp_far: Annotated[
-        bool,
-        typer.Option("--clamp_far/--no_clamp_far", help="Keep the sky in front of the border.", rich_help_panel=_STEPS),
-    ] = True,
-    border_depth: Annotated[
-        float, typer.Option("--border_depth", help="Depth of the mesh's border.", rich_help_panel=_STEPS)
-    ] = 100.0,
+    fill: Annotated[bool, _step("--fill/--no_fill", "Fill pixels without depth.")] = True,
+    clamp_far: Annotated[bool, _step("--clamp_far/--no_clamp_far", "Keep the sky in front of the border.")] = True,
+    border_depth: Annotated[float, _step("--border_depth", "Depth of the mesh's border.")] = 100.0,
     near_depth: Annotated[
-        float | None,
-        typer.Option(
-            "--near_depth", help="Depth given to the nearest point, where no unit is known.", rich_help_panel=_STEPS
-        ),
+        float | None, _step("--near_depth", "Depth given to the nearest point, where no unit is known.")
     ] = None,
-    unit_scale: Annotated[
-        float, typer.Option("--unit_scale", help="Scene units per metre, for metric depth.", rich_help_panel=_STEPS)
-    ] = 1.0,
-    parity: Annotated[
-        bool, typer.Option("--parity", help="EX-4D's own mapping and no other step.", rich_help_panel=_STEPS)
-    ] = False,
+    unit_scale: Annotated[float, _step("--unit_scale", "Scene units per metre, for metric depth.")] = 1.0,
+    parity: Annotated[bool, _step("--parity", "EX-4D's own mapping and no other step.")] = False,
     from_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--from_file", help="Convert this depth (.npz, .npy, folder of PNG or EXR) instead.", rich_help_panel=_FILE
-        ),
+        Path | None, _file("--from_file", "Convert this depth (.npz, .npy, folder of PNG or EXR) instead.")
     ] = None,
     kind: Annotated[
-        str,
-        typer.Option(
-            "--kind", help="Its numbers: depth, disparity (1/z), inverted (white is near), ray.", rich_help_panel=_FILE
-        ),
+        str, _file("--kind", "Its numbers: depth, disparity (1/z), inverted (white is near), ray.")
     ] = "depth",
-    scale: Annotated[
-        float | None, typer.Option("--scale", help="Factor on its numbers.", rich_help_panel=_FILE)
-    ] = None,
-    offset: Annotated[float, typer.Option("--offset", help="Added after --scale.", rich_help_panel=_FILE)] = 0.0,
-    channel: Annotated[
-        str | None, typer.Option("--channel", help="EXR channel, where several could be meant.", rich_help_panel=_FILE)
-    ] = None,
+    scale: Annotated[float | None, _file("--scale", "Factor on its numbers.")] = None,
+    offset: Annotated[float, _file("--offset", "Added after --scale.")] = 0.0,
+    channel: Annotated[str | None, _file("--channel", "EXR channel, where several could be meant.")] = None,
 ) -> None:
     """Estimate the depth of VIDEO (or convert a depth file for it) and write it with its lens and licence."""
-    from ex4d.depth import (
-        DEFAULT_ESTIMATOR,
-        ConvertOptions,
-        DepthOptions,
-        EdgeOptions,
-        depth_from_file,
-        estimate_depth,
-        get_estimator,
-        save_depth,
-    )  # fmt: skip
+    from ex4d import depth as d
     from ex4d.depth.convert import EX4D_SCALE
 
     if from_file is not None and (estimator is not None or settings):
         raise SettingError("--from_file reads finished depth, so --estimator and --set do not apply; drop them.")
-    options = DepthOptions(
-        align, steady, convert=ConvertOptions(near_depth or EX4D_SCALE, unit_scale=unit_scale),
-        edges=EdgeOptions(fill=fill, sharpen=sharpen, align=edges, clamp_far=clamp_far, border_depth=border_depth),
-    ) if not parity else DepthOptions.ex4d_parity()  # fmt: skip
-    info = get_estimator(estimator or DEFAULT_ESTIMATOR).info()
-    values = {} if from_file else estimator_settings(info, settings or [])
+    convert = d.ConvertOptions(near_depth or EX4D_SCALE, unit_scale=unit_scale)
+    mending = d.EdgeOptions(fill=fill, sharpen=sharpen, align=edges, clamp_far=clamp_far, border_depth=border_depth)
+    options = d.DepthOptions(align, steady, convert=convert, edges=mending)
+    if parity:
+        options = d.DepthOptions.ex4d_parity()
+    info = d.get_estimator(estimator or d.DEFAULT_ESTIMATOR).info()
+    values = parse_settings(info, settings or [])
     if from_file is None:
         announce(info)
-    with cancel_on_signals() as cancel, progress_bars() as on_progress:
-        lens = _lens(video, fov, focal, focal_mm, sensor_mm, lens_from)
+    with watched() as watch:
+        known = ShotOptions(video, "static", fov=fov, focal=focal, lens_from=lens_from)
+        lens = _lens(known, focal_mm, sensor_mm)
+        shared: dict[str, Any] = {"lens": lens, "num_frames": num_frames, **watch}
         if from_file is None:
-            result = estimate_depth(
-                video, estimator=info.name, settings=values, options=options, lens=lens, num_frames=num_frames,
-                seed=seed, on_progress=telling(on_progress), cancel=cancel,
-            )  # fmt: skip
+            result = d.estimate_depth(video, estimator=info.name, settings=values, options=options, seed=seed, **shared)
         else:
-            result = depth_from_file(
-                from_file, video=video, kind=kind, scale=scale, offset=offset, channel=channel,  # pyright: ignore[reportArgumentType]
-                options=_for_file(options), lens=lens, num_frames=num_frames, on_progress=on_progress, cancel=cancel,
-            )  # fmt: skip
-        save_depth(output, result.file, on_progress=on_progress, cancel=cancel)
-    _conclude(result, output)
-
-
-def _for_file(options: DepthOptions) -> DepthOptions:
-    """A file's depth is only aligned or steadied on request."""
-    from dataclasses import replace
-
-    return replace(
-        options, align=bool(options.align), steady=bool(options.steady), measure_flicker=bool(options.steady)
-    )
-
-
-def _lens(
-    video: Path, fov: float | None, focal: float | None, focal_mm: float | None, sensor_mm: float | None,
-    lens_from: Path | None,
-) -> Intrinsics | None:  # fmt: skip
-    """The lens the flags give, for the video's size, or None. Raises SettingError if they contradict one another."""
-    from ex4d.depth import from_lens
-    from ex4d.depth.lens_file import frame_size, lens_from_file
-    from ex4d.types import Intrinsics
-
-    given = [value for value in (fov, focal, focal_mm, lens_from) if value is not None]
-    if len(given) > 1:
-        raise SettingError("--fov, --focal, --focal_mm and --lens_from exclude each other; give one of them.")
-    if (focal_mm is None) != (sensor_mm is None):
-        raise SettingError("--focal_mm and --sensor_mm belong together; give both.")
-    if not given:
-        return None
-    width, height = frame_size(video)
-    if lens_from is not None:
-        return lens_from_file(lens_from, width, height)
-    if focal_mm is not None and sensor_mm is not None:
-        return from_lens(width, height, focal_mm, sensor_mm)
-    if focal is not None:
-        return Intrinsics.from_focal(width, height, focal, f"given: {focal:g} px")
-    return Intrinsics.from_fov(width, height, fov or 0.0, f"given: {fov:g} deg")
-
-
-def _conclude(result: EstimatedDepth, output: Path) -> None:
+            # A file's depth is only aligned or steadied on request.
+            align, steady = bool(options.align), bool(options.steady)
+            options = replace(options, align=align, steady=steady, measure_flicker=steady)
+            shared |= {"kind": kind, "scale": scale, "offset": offset, "channel": channel}
+            result = d.depth_from_file(from_file, video=video, options=options, **shared)
+        d.save_depth(output, result.file, **watch)
     for line in result.report.lines():
         note(line)
     say(str(output))
 
 
+def _lens(options: ShotOptions, focal_mm: float | None, sensor_mm: float | None) -> Lens | None:
+    """The lens the flags give, for the video's size, or None. Raises SettingError if they contradict one another."""
+    from ex4d.depth import from_lens
+    from ex4d.depth.lens_file import frame_size
+    from ex4d.lens import Lens
+    from ex4d.shots.load import given_lens
+
+    if sum(value is not None for value in (options.fov, options.focal, focal_mm, options.lens_from)) > 1:
+        raise SettingError("--fov, --focal, --focal_mm and --lens_from exclude each other; give one of them.")
+    if (focal_mm is None) != (sensor_mm is None):
+        raise SettingError("--focal_mm and --sensor_mm belong together; give both.")
+    if focal_mm is not None and sensor_mm is not None:
+        return Lens(from_lens(*frame_size(options.input_video), focal_mm, sensor_mm))
+    return given_lens(options)
+
+
 @depth_app.command("inspect")
 def inspect(
-    video: Annotated[Path, typer.Argument(help="A video file or a folder of images.", show_default=False)],
+    video: Video,
     depth: Annotated[
         Path, typer.Argument(help="Its depth: what 'ex4d depth' wrote, or any depth file.", show_default=False)
     ],
-    output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for the pictures.", show_default=False)],
-    steady: Annotated[
-        bool, typer.Option("--steady/--no_steady", help="Also show the flicker after the temporal filter.")
-    ] = True,
-    border_depth: Annotated[float, typer.Option("--border_depth", help="Depth of the mesh's border.")] = 100.0,
-    scale: Annotated[float | None, typer.Option("--scale", help="Factor on the file's numbers.")] = None,
-    num_frames: Annotated[int | None, typer.Option("--num_frames", help="Use only the first N frames.")] = None,
+    output_dir: Annotated[Path, _needed("--output_dir", "Folder for the pictures.")],
+    steady: Annotated[bool, _plain("--steady/--no_steady", "Also show the flicker after the temporal filter.")] = True,
+    border_depth: Annotated[float, _plain("--border_depth", "Depth of the mesh's border.")] = 100.0,
+    scale: Annotated[float | None, _plain("--scale", "Factor on the file's numbers.")] = None,
+    num_frames: NumFrames = None,
 ) -> None:
     """Write contact_sheet.png, flicker.png and histogram.png for a clip's depth."""
     from ex4d.depth.inspect import inspect_depth
 
-    with cancel_on_signals() as cancel, progress_bars() as on_progress:
-        result = inspect_depth(
-            video, depth, output_dir, with_steady=steady, border_depth=border_depth, scale=scale,
-            num_frames=num_frames, on_progress=on_progress, cancel=cancel,
-        )  # fmt: skip
+    steps: dict[str, Any] = {"with_steady": steady, "border_depth": border_depth, "scale": scale}
+    with watched() as watch:
+        result = inspect_depth(video, depth, output_dir, num_frames=num_frames, **steps, **watch)
     for line in result.lines():
         say(line)

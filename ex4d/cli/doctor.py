@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,32 +17,23 @@ if TYPE_CHECKING:
 
     from ex4d.doctor import Report
 
-HELP = """Show what is installed, the devices, the licence of each part, what is missing and the command that fixes it.
 
-Downloads nothing and loads no model. Exits with 1 if the base install itself is broken.
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False) -> None:
+    """Show what is installed, the devices, the licence of each part, what is missing and the command that fixes it.
 
-Examples:
+    Downloads nothing and loads no model. Exits with 1 if the base install itself is broken.
 
-  ex4d doctor
+    Examples:
 
-  ex4d doctor --json > doctor.json
-"""
+      ex4d doctor
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
-    app.command("doctor", help=HELP)(doctor)
-
-
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-) -> None:
-    """Examine and print; the help text is ``HELP``."""
+      ex4d doctor --json > doctor.json
+    """
     from ex4d import doctor as examination
 
     report = examination.examine()
     if as_json:
-        say(json.dumps(examination.as_json(report), indent=2))
+        say(json.dumps(asdict(report), indent=2))
     else:
         _print(report)
     if report.problems:
@@ -55,7 +48,7 @@ def _print(report: Report) -> None:
     for device in report.devices:
         memory = f", {device.memory_gib:g} GiB" if device.memory_gib else ""
         console.print(f"  {device.kind}: {device.name}{memory}", markup=False)
-    for table in (_parts(report), _extras(report), _packages(report)):
+    for table in _tables(report):
         console.print(table)
     _print_missing(console, report)
     for problem in report.problems:
@@ -76,41 +69,29 @@ def _print_missing(console: Console, report: Report) -> None:
         console.print()
 
 
-def _table(title: str, *columns: str) -> Table:
+def _tables(report: Report) -> Iterator[Table]:
     from rich import box
     from rich.table import Table
-
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table
-
-
-def _parts(report: Report) -> Table:
     from rich.text import Text
 
-    table = _table("Engines and depth estimators", "Name", "Kind", "Licence", "State")
-    for part in report.parts:
-        state = Text("ready", "green") if part.available else Text("not ready", "yellow")
-        table.add_row(Text(part.name), part.kind, Text(part.licence), state)
-    return table
+    def table(title: str, columns: str, rows: Iterable[tuple[str | Text, ...]]) -> Table:
+        made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+        for name in columns.split():
+            made.add_column(name, overflow="fold")
+        for row in rows:
+            made.add_row(*row)
+        return made
 
+    def state(is_here: bool, here: str, missing: str) -> Text:
+        return Text(here, "green") if is_here else Text(missing, "yellow")
 
-def _extras(report: Report) -> Table:
-    from rich.text import Text
-
-    table = _table("Extras", "Name", "For", "State")
-    for extra in report.extras:
-        state = Text("not installed", "yellow") if extra.missing else Text("installed", "green")
-        table.add_row(Text(extra.name), extra.purpose, state)
-    return table
-
-
-def _packages(report: Report) -> Table:
-    from rich.text import Text
-
-    table = _table("Packages in use", "Name", "Version", "Licence")
-    for package in report.packages:
-        licence = f"{package.licence} ({package.note})" if package.note else package.licence
-        table.add_row(Text(package.name), package.version or Text("missing", "red"), Text(licence))
-    return table
+    parts = ((Text(p.name), p.kind, Text(p.licence), state(p.available, "ready", "not ready")) for p in report.parts)
+    yield table("Engines, depth estimators and rasterizers", "Name Kind Licence State", parts)
+    extras = ((Text(e.name), e.purpose, state(not e.missing, "installed", "not installed")) for e in report.extras)
+    yield table("Extras", "Name For State", extras)
+    licences = (f"{p.licence} ({p.note})" if p.note else p.licence for p in report.packages)
+    packages = (
+        (Text(p.name), p.version or Text("missing", "red"), Text(licence))
+        for p, licence in zip(report.packages, licences, strict=True)
+    )
+    yield table("Packages in use", "Name Version Licence", packages)

@@ -1,198 +1,101 @@
-"""Options that several commands share. Underscores are the spelling; dashes are accepted everywhere."""
+"""Options that commands share, and dataclasses of options spread into a command's signature.
 
-from __future__ import annotations
+Underscores are the spelling; dashes are accepted everywhere.
+"""
 
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import typer
 
-_SOURCE, _CAMERA, _OUTPUT = "Source", "Camera", "Output"
+from ex4d.option_text import OptionText
+from ex4d.shots.options import OPTION_HELP, ShotOptions
 
-InputVideo = Annotated[
-    Path,
-    typer.Option(
-        "--input_video",
-        help="The clip: a video file, or a folder of numbered PNGs.",
-        show_default=False,
-        rich_help_panel=_SOURCE,
-    ),
-]
-Depth = Annotated[
-    Path,
-    typer.Option(
-        "--depth",
-        help="Its depth along the view axis: .npz, .npy, a folder of 16-bit PNGs (with --depth_scale) or of EXRs.",
-        show_default=False,
-        rich_help_panel=_SOURCE,
-    ),
-]
-OptionalDepth = Annotated[
-    Path | None,
-    typer.Option(
-        "--depth",
-        help="Its depth along the view axis: .npz, .npy, a folder of 16-bit PNGs (with --depth_scale) or of EXRs. "
-        "Without it depth is estimated: see --estimator.",
-        show_default=False,
-        rich_help_panel=_SOURCE,
-    ),
-]
-Estimator = Annotated[
-    str | None,
-    typer.Option(
-        "--estimator",
-        help="What estimates depth where --depth is not given: a name of 'ex4d depth list', which also says what each "
-        "one's licence allows. Default: depth-anything-v2.",
-        rich_help_panel=_SOURCE,
-    ),
-]
-DepthSettings = Annotated[
-    list[str] | None,
-    typer.Option("--depth_set", help="Estimator setting as name=value; repeat for more.", rich_help_panel=_SOURCE),
-]
-SaveDepth = Annotated[
-    Path | None,
-    typer.Option(
-        "--save_depth",
-        help="Keep the estimated depth in this .npz, to give as --depth the next time.",
-        rich_help_panel=_SOURCE,
-    ),
-]
-DepthScale = Annotated[
-    float | None,
-    typer.Option(
-        "--depth_scale",
-        help="Length of one step of whole-number depth, e.g. 0.001 for millimetres; multiplies any other depth.",
-        rich_help_panel=_SOURCE,
-    ),
-]
-DepthChannel = Annotated[
-    str | None,
-    typer.Option("--depth_channel", help="EXR channel to use where several could be meant.", rich_help_panel=_SOURCE),
-]
-NumFrames = Annotated[
-    int | None,
-    typer.Option("--num_frames", help="Use only the first N frames. Default: all.", rich_help_panel=_SOURCE),
-]
-Fps = Annotated[
-    float | None,
-    typer.Option(
-        "--fps", help="Frame rate. Default: the video's own; 15 for a folder of PNGs.", rich_help_panel=_SOURCE
-    ),
-]
-FillInvalid = Annotated[
-    bool,
-    typer.Option(
-        "--fill_invalid",
-        help="Fill NaN, infinite, zero or negative depth from the nearest valid pixel instead of refusing it.",
-        rich_help_panel=_SOURCE,
-    ),
-]
-Cam = Annotated[
-    str,
-    typer.Option(
-        "--cam",
-        help="Camera move: a preset (30, 60, 90, 180, zoom_in, zoom_out, orbit_left, ...; a wrong name lists all), "
-        "or a saved camera .npz.",
-        show_default=False,
-        rich_help_panel=_CAMERA,
-    ),
-]
-Amount = Annotated[
-    float | None,
-    typer.Option(
-        "--amount",
-        help="How far the preset goes, e.g. 60 (degrees) for orbit_left. Default: the preset's own.",
-        rich_help_panel=_CAMERA,
-    ),
-]
-Fov = Annotated[
-    float | None,
-    typer.Option(
-        "--fov",
-        help="Horizontal field of view of the clip, in degrees. Default: the lens that the depth file names, "
-        "else 54.22.",
-        rich_help_panel=_CAMERA,
-    ),
-]
-Focal = Annotated[
-    float | None,
-    typer.Option("--focal", help="Focal length of the clip in pixels, instead of --fov.", rich_help_panel=_CAMERA),
-]
-LensFrom = Annotated[
-    Path | None,
-    typer.Option(
-        "--lens_from",
-        help="A file that knows the clip's lens, instead of --fov: a .blend (its active camera), or an image or a "
-        "video whose metadata say it.",
-        rich_help_panel=_CAMERA,
-    ),
-]
-BorderDepth = Annotated[
-    float | None,
-    typer.Option(
-        "--border_depth",
-        help="Depth at which the mesh is closed behind the scene; deeper parts of the clip are hidden. Default: 100.",
-        rich_help_panel=_CAMERA,
-    ),
-]
-Mode = Annotated[
-    str | None,
-    typer.Option(
-        "--mode",
-        help="What is behind things: 'solid' (finite thickness; keeps far more of the clip) or 'endless' (as "
-        "published, sheets that reach the background). Default: solid; endless with --parity.",
-        rich_help_panel=_CAMERA,
-    ),
-]
-Thickness = Annotated[
-    str | None,
-    typer.Option(
-        "--thickness",
-        help="How far things reach behind their rim: 'auto', a share of the depth such as 8%, or "
-        "a length in the depth's unit. Default: auto.",
-        rich_help_panel=_CAMERA,
-    ),
-]
-ThicknessMap = Annotated[
-    Path | None,
-    typer.Option(
-        "--thickness_map",
-        help="Thickness per pixel in the depth's unit, NaN where --thickness decides: .npy, or .npz with the key "
-        "'thickness', of height x width for all frames or frames x height x width.",
-        rich_help_panel=_CAMERA,
-    ),
-]
-OtherFrames = Annotated[
-    bool,
-    typer.Option(
-        "--other_frames",
-        help="Show behind things the background that other frames saw, where the camera stands still or "
-        "--source_camera says how it moves. Shadows there are those of other moments. Off by default.",
-        rich_help_panel=_CAMERA,
-    ),
-]
-SourceCamera = Annotated[
-    Path | None,
-    typer.Option(
-        "--source_camera",
-        help="How the camera that filmed the clip moved, for --other_frames: a camera file as --cam takes it, with one "
-        "pose per frame in the depth's unit. The new camera's move stays relative to it.",
-        rich_help_panel=_CAMERA,
-    ),
-]
-Parity = Annotated[
-    bool,
-    typer.Option(
-        "--parity",
-        help="Exactly what EX-4D's published program does: focal length 500 px, mesh corners on pixel corners, "
-        "border at 100, over-long moves at lengths other than 49, frame 0 is the source frame.",
-        rich_help_panel=_CAMERA,
-    ),
-]
+
+def panel(title: str | None, **shared: Any) -> Callable[..., Any]:
+    """Makes options that stand under ``title`` on the help page: ``option("--name", "What it is.")``."""
+
+    def option(flags: str, text: str, *more_flags: str, **settings: Any) -> Any:
+        return typer.Option(flags, *more_flags, help=text, rich_help_panel=title, **{**shared, **settings})
+
+    return option
+
+
+_plain = panel(None)
 OutputDir = Annotated[
-    Path,
-    typer.Option(
-        "--output_dir", help="Folder for the results; made if missing.", show_default=False, rich_help_panel=_OUTPUT
-    ),
+    Path, panel("Output", show_default=False)("--output_dir", "Folder for the results; made if missing.")
 ]
+Seed = Annotated[int, _plain("--seed", "Same inputs and seed: same frames.")]
+EngineSettings = Annotated[
+    list[str] | None, _plain("--set", "Engine setting as name=value; repeat for more. A wrong name lists all.")
+]
+
+
+def flag_of(option: str) -> str:
+    """The flag of an option that the library names."""
+    return "--depth_set" if option == "estimator_settings" else f"--{option}"
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` as typer shall see it: for a parameter that is a dataclass, one option for each of its fields.
+
+    A dataclass's fields are annotated with their options; those of :class:`ShotOptions` have theirs
+    from its help.
+    """
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    kinds = {p.name: p.annotation for p in parameters if hasattr(p.annotation, "__dataclass_fields__")}
+    shown: list[inspect.Parameter] = []
+    for parameter in parameters:
+        shown += _options_of(kinds[parameter.name]) if parameter.name in kinds else [parameter]
+    shown = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in shown]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        for name, kind in kinds.items():
+            given[name] = _made(kind, {each.name: given.pop(each.name) for each in fields(kind)})
+        command(**given)
+
+    run.__signature__ = inspect.Signature(shown)  # pyright: ignore[reportAttributeAccessIssue] - typer reads it
+    run.__annotations__ = {p.name: p.annotation for p in shown}
+    return run
+
+
+def _options_of(kind: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    if kind is ShotOptions:
+        hints["estimator_settings"] = list[str] | None
+        for title, text in OPTION_HELP.items():
+            for entry in re.split(r"\n(?=\w)", text.strip()):
+                name, _, words = OptionText(" ".join(entry.split())).spelled(flag_of).partition(": ")
+                metavar = "NAME" if get_origin(hints[name]) is Literal else None
+                option = panel(title, show_default=False)(flag_of(name), words, metavar=metavar)
+                hints[name] = Annotated[hints[name], option]
+
+    def default(option: Field[Any]) -> Any:
+        if option.default_factory is not MISSING:
+            return None
+        return inspect.Parameter.empty if option.default is MISSING else option.default
+
+    positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return [inspect.Parameter(f.name, positional, default=default(f), annotation=hints[f.name]) for f in fields(kind)]
+
+
+def _made(kind: Any, values: dict[str, Any]) -> Any:
+    """The dataclass of what was given; a shot is checked as a whole."""
+    if kind is not ShotOptions:
+        return kind(**values)
+    pairs = values.pop("estimator_settings") or []
+    settings: dict[str, Any] = dict.fromkeys(pairs)  # finished depth takes none, whatever they are: the check says so
+    if pairs and values["depth"] is None:
+        from ex4d.cli.settings import parse_settings
+        from ex4d.depth import DEFAULT_ESTIMATOR, get_estimator
+
+        settings = parse_settings(get_estimator(values["estimator"] or DEFAULT_ESTIMATOR).info(), pairs)
+    options = ShotOptions(**values, estimator_settings=settings)
+    options.check()
+    return options

@@ -4,8 +4,6 @@ The library knows no wire and no server; the backend's commands attach themselve
 ``ex4d``. An entry point's name is the command's, its object a :class:`typer.Typer`.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ex4d.errors import Ex4dError
+from ex4d_ground.errors import Ex4dError
 
 GROUP = "ex4d.commands"
 
@@ -30,19 +28,19 @@ class CommandGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order they are shown."""
         own = super().list_commands(ctx)
-        return [*own, *sorted(set(_found()) - set(own))]
+        return [*own, *sorted(set(_plugins()) - set(own))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name, loaded now if it is another package's."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        point = _found().get(cmd_name)
+        point = _plugins().get(cmd_name)
         return None if point is None else _load(point)
 
 
 @cache
-def _found() -> dict[str, EntryPoint]:
+def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 

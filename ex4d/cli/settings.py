@@ -1,18 +1,20 @@
-"""Engine settings on the command line: ``--set name=value``, checked against what the engine advertises."""
+"""Settings on the command line: ``--set name=value``, checked against what the engine or estimator advertises."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ex4d.errors import SettingError
-from ex4d.generate.base import EngineInfo, Setting
+from ex4d_ground.errors import SettingError, WeightsError
+
+if TYPE_CHECKING:
+    from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, Setting
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
-def parse_settings(info: EngineInfo, pairs: Sequence[str]) -> dict[str, Any]:
-    """All settings of the engine, those in ``pairs`` ("name=value") replaced. Raises SettingError."""
+def parse_settings(info: EngineInfo | EstimatorInfo, pairs: Sequence[str]) -> dict[str, Any]:
+    """All settings, those in ``pairs`` ("name=value") replaced. Raises SettingError."""
     known = {setting.name: setting for setting in info.settings}
     given: dict[str, Any] = {}
     for pair in pairs:
@@ -27,15 +29,12 @@ def parse_settings(info: EngineInfo, pairs: Sequence[str]) -> dict[str, Any]:
     return info.validated(given)
 
 
-def describe_settings(info: EngineInfo) -> str:
-    """The engine's settings, one a line: name, default, range, help."""
-    lines = []
-    for s in info.settings:
-        allowed = f" ({', '.join(s.choices)})" if s.choices else ""
-        if s.minimum is not None and s.maximum is not None:
-            allowed = f" ({s.minimum:g} to {s.maximum:g})"
-        lines.append(f"{s.name}={s.default}{allowed}: {s.help}")
-    return "\n".join(lines) or "This engine has no settings."
+def ready_settings(info: EngineInfo, pairs: Sequence[str] | None) -> dict[str, Any]:
+    """As :func:`parse_settings`, for an engine that is to run now. Raises SettingError, WeightsError."""
+    chosen = parse_settings(info, pairs or [])
+    if not info.available:
+        raise WeightsError(info.missing, remedy=info.remedy)
+    return chosen
 
 
 def _value(setting: Setting, text: str) -> Any:

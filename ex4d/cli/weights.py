@@ -1,14 +1,13 @@
 """``ex4d weights``: what models there are, fetching, checking and converting them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from ex4d.cli.console import cancel_on_signals, note, progress_bars, say, warn
-from ex4d.errors import SettingError, WeightsError
+from ex4d.cli.console import note, say, warn, watched
+from ex4d.cli.options import panel
+from ex4d_ground.errors import SettingError, WeightsError, in_words
 
 HELP = """Model weights: list, fetch, verify, convert.
 
@@ -17,24 +16,14 @@ Weights lie below $EX4D_WEIGHTS, or in the user's data folder; --root chooses an
 """
 
 Names = Annotated[
-    list[str] | None,
-    typer.Argument(help="Names of 'ex4d weights list'. Default: wan and ex4d.", show_default=False),
+    list[str] | None, typer.Argument(help="Names of 'ex4d weights list'. Default: wan and ex4d.", show_default=False)
 ]
-Root = Annotated[
-    Path | None, typer.Option("--root", help="Weights folder. Default: $EX4D_WEIGHTS, or the user's data folder.")
-]
+_option = panel(None)
+Root = Annotated[Path | None, _option("--root", "Weights folder. Default: $EX4D_WEIGHTS, or the user's data folder.")]
+app = typer.Typer(name="weights", help=HELP, no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group to ``app``."""
-    group = typer.Typer(help=HELP, no_args_is_help=True)
-    group.command("list")(list_weights)
-    group.command("fetch")(fetch)
-    group.command("verify")(verify)
-    group.command("convert")(convert)
-    app.add_typer(group, name="weights")
-
-
+@app.command("list")
 def list_weights(root: Root = None) -> None:
     """Show what there is to fetch, its size and licence, and what is here already."""
     from ex4d.weights.catalogue import PACKAGES
@@ -48,6 +37,7 @@ def list_weights(root: Root = None) -> None:
         say(f"{'':<23} {package.repository}, about {package.gigabytes:g} GB, {package.licence_text}: {state}")
 
 
+@app.command("fetch")
 def fetch(names: Names = None, root: Root = None) -> None:
     """Download weights; a download that was broken off goes on where it stopped.
 
@@ -60,15 +50,16 @@ def fetch(names: Names = None, root: Root = None) -> None:
     for package in chosen:
         if package.research_only:
             warn(f"{package.name} is for research only; its licence: {package.licence}.")
-        with cancel_on_signals() as cancel, progress_bars() as on_progress:
-            folder = fetch_package(package, root, on_progress=on_progress, cancel=cancel)
+        with watched() as watch:
+            folder = fetch_package(package, root, **watch)
         say(str(folder))
 
 
+@app.command("verify")
 def verify(
     names: Names = None,
     root: Root = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes and shapes only, no hashes.")] = False,
+    quick: Annotated[bool, _option("--quick", "Compare sizes and shapes only, no hashes.")] = False,
 ) -> None:
     """Compare weights with the record of their download, and open every part to see that it fits the model."""
     from ex4d.weights.catalogue import find_packages
@@ -77,32 +68,34 @@ def verify(
     from ex4d.weights.verify import verify_files, verify_parts
 
     chosen = find_packages(names or [])
-    found = []
-    with cancel_on_signals() as cancel, progress_bars() as on_progress:
+    problems = []
+    with watched() as watch:
         for package in chosen:
-            found += verify_files(package, root, hashes=not quick, on_progress=on_progress, cancel=cancel)
-        if not found and any(package.name.startswith("wan") for package in chosen):
+            problems += verify_files(package, root, hashes=not quick, **watch)
+        if not problems and any(package.name.startswith("wan") for package in chosen):
             turbo = any(package.name == "turbo" for package in chosen)
-            found += verify_parts(WanWeights.under(root), turbo=turbo, on_progress=on_progress, cancel=cancel)
+            problems += verify_parts(WanWeights.under(root), turbo=turbo, **watch)
     for package in chosen:
         if package.is_there(root) and Record.read(package.path(root)) is None:
             note(f"{package.name} was not fetched by this program, so there are no hashes to compare with.")
-    for finding in found:
-        note(finding.problem)
-    if found:
-        raise WeightsError(f"{len(found)} problem{'s' if len(found) > 1 else ''} found in the weights (named above).")
+    for finding in problems:
+        note(in_words(finding.problem, finding.remedy, "cli"))
+    if problems:
+        raise WeightsError(
+            f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found in the weights (named above)."
+        )
     say("All weights are in order.")
 
 
+@app.command("convert")
 def convert(
-    output: Annotated[Path, typer.Option("--output", help="New folder for the result.", show_default=False)],
-    to: Annotated[Literal["diffusers", "original"], typer.Option("--to", help="Layout to write.")] = "diffusers",
+    output: Annotated[Path, _option("--output", "New folder for the result.", show_default=False)],
+    to: Annotated[Literal["diffusers", "original"], _option("--to", "Layout to write.")] = "diffusers",
     source: Annotated[
-        Path | None,
-        typer.Option("--source", help="Folder with the base model. Default: the weights folder's."),
+        Path | None, _option("--source", "Folder with the base model. Default: the weights folder's.")
     ] = None,
     dtype: Annotated[
-        Literal["keep", "bfloat16", "float16", "float32"], typer.Option("--dtype", help="Precision to write.")
+        Literal["keep", "bfloat16", "float16", "float32"], _option("--dtype", "Precision to write.")
     ] = "keep",
 ) -> None:
     """Write the base model in the other layout (or the same one, at another precision)."""
@@ -113,18 +106,13 @@ def convert(
     from ex4d.weights.layout import WanWeights
 
     weights = WanWeights.under() if source is None else WanWeights(source)
-    missing = weights.missing(adapters=False)
-    if missing:
-        raise WeightsError(missing if source is None else f"{source} cannot be converted: {missing}")
+    try:
+        weights.require(adapters=False)
+    except WeightsError as error:
+        raise error if source is None else error.reworded(f"{source} cannot be converted: {error}") from None
     if output.exists():
         raise SettingError(f"{output} exists already; give --output a new folder.")
     run = to_diffusers if to == "diffusers" else to_original
-    with cancel_on_signals() as cancel, progress_bars() as on_progress:
-        run(
-            weights,
-            output,
-            dtype=None if dtype == "keep" else getattr(torch, dtype),
-            on_progress=on_progress,
-            cancel=cancel,
-        )
+    with watched() as watch:
+        run(weights, output, dtype=None if dtype == "keep" else getattr(torch, dtype), **watch)
     say(str(output))

@@ -3,20 +3,18 @@
 from ex4d.clip.depth import read_depth
 from ex4d.clip.invalid import InvalidDepth, fill_invalid, find_invalid, require_valid
 from ex4d.clip.known import read_thickness_map, with_source_camera
-from ex4d.clip.load import LoadedClip, check_depth_fits, load_clip, load_clip_with_report
+from ex4d.clip.load import check_depth_fits, load_clip
 from ex4d.clip.video import DEFAULT_FPS, VideoInfo, open_video, read_video
 from ex4d.clip.writing import video_writer, write_video
 
 __all__ = [
     "DEFAULT_FPS",
     "InvalidDepth",
-    "LoadedClip",
     "VideoInfo",
     "check_depth_fits",
     "fill_invalid",
     "find_invalid",
     "load_clip",
-    "load_clip_with_report",
     "open_video",
     "read_depth",
     "read_thickness_map",

@@ -1,22 +1,21 @@
 """Reading depth: .npz, .npy, a folder of 16-bit PNGs, a folder of OpenEXR files."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ex4d.clip.frame_stack import FrameStack
 from ex4d.clip.images import image_files, read_image
-from ex4d.errors import DepthError, SettingError
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Float32
+from ex4d.progress import Watch, check, report, reported
+from ex4d_ground import stages
+from ex4d_ground.arrays import Float32
+from ex4d_ground.errors import DepthError, SettingError
+from ex4d_ground.remedies import name_channel, scale_depth
 
-_STAGE = "Reading depth"
 _DEPTH_CHANNELS = ("Z", "Depth", "V", "Y")
 """Last part of an EXR channel's name, best first: renderers' Z, named layers, Blender's value passes, grey images."""
 
@@ -27,8 +26,7 @@ def read_depth(
     scale: float | None = None,
     channel: str | None = None,
     num_frames: int | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> Float32:  # [T, H, W]
     """Read depth along +z from ``source``, times ``scale``.
 
@@ -44,11 +42,11 @@ def read_depth(
     if not path.exists():
         raise DepthError(f"There is no file or folder {path}; check the path of the depth.")
     if path.is_dir():
-        return _read_folder(path, scale, channel, num_frames, on_progress, cancel)
-    check(cancel)
+        return _read_folder(path, scale, channel, num_frames, watch)
+    check(watch.get("cancel"))
     array = _read_array(path)
     depth = _as_depth(array[:num_frames], path, scale)
-    report(on_progress, _STAGE, len(depth), len(depth))
+    report(watch.get("on_progress"), stages.READING_DEPTH, len(depth), len(depth))
     return depth
 
 
@@ -89,10 +87,7 @@ def _scaled(array: NDArray, path: Path, scale: float | None) -> Float32:
     if array.dtype.kind not in "fui":
         raise DepthError(f"{path} holds {array.dtype} values; depth must be numbers.")
     if array.dtype.kind in "ui" and scale is None:
-        raise DepthError(
-            f"{path} holds whole numbers ({array.dtype}), whose unit is not known; say how long one step is with "
-            "--depth_scale, for example 0.001 for millimetres."
-        )
+        raise DepthError(f"{path} holds whole numbers ({array.dtype}), whose unit is not known.", remedy=scale_depth())
     depth = np.array(array, np.float32)
     if scale is not None and scale != 1:
         depth *= np.float32(scale)
@@ -100,12 +95,7 @@ def _scaled(array: NDArray, path: Path, scale: float | None) -> Float32:
 
 
 def _read_folder(
-    folder: Path,
-    scale: float | None,
-    channel: str | None,
-    num_frames: int | None,
-    on_progress: OnProgress | None,
-    cancel: CancelToken | None,
+    folder: Path, scale: float | None, channel: str | None, num_frames: int | None, watch: Watch
 ) -> Float32:
     pngs, exrs = image_files(folder, (".png",)), image_files(folder, (".exr",))
     if bool(pngs) == bool(exrs):
@@ -113,8 +103,7 @@ def _read_folder(
         raise DepthError(f"The depth folder {folder} holds {what}; leave one numbered sequence of one kind in it.")
     files = (pngs or exrs)[:num_frames]
     stack = FrameStack(expected=len(files), label=str(folder))
-    for path in files:
-        check(cancel)
+    for path in reported(files, stages.READING_DEPTH, len(files), **watch):
         frame = read_exr_depth(path, channel=channel) if exrs else _read_png(path)
         if len(stack) and frame.shape != stack.array().shape[1:]:
             height, width = stack.array().shape[1:]
@@ -123,7 +112,6 @@ def _read_folder(
                 "give every frame the same size."
             )
         stack.append(_scaled(frame, path, scale))
-        report(on_progress, _STAGE, len(stack), len(files))
     return stack.array()
 
 
@@ -165,19 +153,15 @@ def depth_channel(channels: Mapping[str, Any], path: Path, wanted: str | None = 
             return wanted
         raise DepthError(f"{path} has no channel {wanted!r}; it has: {listed}.")
     for part in _DEPTH_CHANNELS:
-        found = [n for n in names if n.split(".")[-1].lower() == part.lower()]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise DepthError(
-                f"{path} has several depth channels ({', '.join(found)}); name the one to use with --depth_channel."
-            )
+        matching = [n for n in names if n.split(".")[-1].lower() == part.lower()]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            raise DepthError(f"{path} has several depth channels ({', '.join(matching)}).", remedy=name_channel())
     # A grey image saved as RGB carries depth three times; a real colour image does not.
     if len(names) == 1 or _all_equal([channels[n].pixels for n in names if n.split(".")[-1] in ("R", "G", "B")]):
         return next((n for n in names if n.split(".")[-1] == "R"), names[0])
-    raise DepthError(
-        f"{path} has no depth channel, only: {listed}; render the Z pass, or name a channel with --depth_channel."
-    )
+    raise DepthError(f"{path} has no depth channel, only: {listed}; render the Z pass.", remedy=name_channel())
 
 
 def _all_equal(arrays: list[NDArray]) -> bool:

@@ -1,7 +1,5 @@
 """What a depth file written by ``ex4d depth`` says beside its values: who made it, on what terms, with which lens."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from dataclasses import dataclass
@@ -9,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ex4d.errors import DepthError, InputError
-from ex4d.types import Intrinsics
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import DepthError, InputError
 
 
 @dataclass(frozen=True)

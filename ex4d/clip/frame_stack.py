@@ -1,13 +1,12 @@
 """Collecting frames of unknown number into one array, without holding them twice."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ex4d.errors import ClipError
+from ex4d_ground.errors import ClipError
+from ex4d_ground.remedies import fewer_frames
 
 _SHARE_OF_MEMORY = 0.6
 """A clip may take this share of the machine's memory; the rest is for the mesh, the guides and everybody else."""
@@ -63,7 +62,9 @@ class FrameStack:
         memory = physical_memory()
         if memory and needed > _SHARE_OF_MEMORY * memory:
             height, width = frame.shape[:2]
+            fitting = int(_SHARE_OF_MEMORY * memory / frame.nbytes)
             raise ClipError(
                 f"{self._label} needs {needed / 2**30:.1f} GiB decoded at {width}x{height}, more than this machine's "
-                f"{memory / 2**30:.1f} GiB allow; read fewer frames with --num_frames or scale the video down."
+                f"{memory / 2**30:.1f} GiB allow: read fewer frames, or scale the video down.",
+                remedy=fewer_frames(fitting) if fitting > 1 else None,
             )

@@ -1,7 +1,5 @@
 """Folders of numbered images: which files, in which order, as which arrays."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ex4d.errors import ClipError, InputError
-from ex4d.types import UInt8
+from ex4d_ground.arrays import UInt8
+from ex4d_ground.errors import ClipError, InputError
 
 COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 

@@ -1,15 +1,15 @@
 """Depth values that are no depth: counting them, refusing them, filling them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Unpack
 
 import cv2
 import numpy as np
 
-from ex4d.errors import DepthError
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Bool, Float32
+from ex4d.progress import Watch, reported
+from ex4d_ground import remedies, stages
+from ex4d_ground.arrays import Bool, Float32
+from ex4d_ground.errors import DepthError
 
 
 @dataclass(frozen=True)
@@ -64,38 +64,32 @@ def find_invalid(depth: Float32) -> InvalidDepth:  # depth [T, H, W]
 
 def require_valid(depth: Float32, *, label: str = "The depth") -> None:  # depth [T, H, W]
     """Raise DepthError with the number of pixels if any value of ``depth`` is NaN, infinite, zero or negative."""
-    found = find_invalid(depth)
-    if found.count:
-        raise DepthError(
-            f"{label} has no usable value in {found.describe()}; mend the depth, or add --fill-invalid to take the "
-            "nearest valid pixel of the same frame."
-        )
+    invalid = find_invalid(depth)
+    if invalid.count:
+        raise DepthError(f"{label} has no usable value in {invalid.describe()}.", remedy=remedies.fill_invalid())
 
 
 def fill_invalid(
     depth: Float32,  # [T, H, W]
     *,
     label: str = "The depth",
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> tuple[Float32, InvalidDepth]:
     """Copy ``depth``, giving each invalid pixel the value of the nearest valid one of its frame; say what was filled.
 
     "Nearest" is OpenCV's 5x5 chamfer distance, within a few percent of the straight distance. Raises DepthError if a
     frame has no valid pixel to take from.
     """
-    found = find_invalid(depth)
-    if found.empty_frames:
+    invalid = find_invalid(depth)
+    if invalid.empty_frames:
         raise DepthError(
-            f"{label} has no valid pixel at all in {len(found.empty_frames)} frames (first: frame "
-            f"{found.empty_frames[0]}), so there is nothing to fill them from; render or estimate these frames again."
+            f"{label} has no valid pixel at all in {len(invalid.empty_frames)} frames (first: frame "
+            f"{invalid.empty_frames[0]}), so there is nothing to fill them from; render or estimate these frames again."
         )
     filled = depth.copy()
-    for done, t in enumerate(found.frames, start=1):
-        check(cancel)
+    for t in reported(invalid.frames, stages.FILLING, len(invalid.frames), **watch):
         filled[t] = _fill_frame(depth[t])
-        report(on_progress, "Filling depth", done, len(found.frames))
-    return filled, found
+    return filled, invalid
 
 
 def _fill_frame(frame: Float32) -> Float32:  # [H, W]

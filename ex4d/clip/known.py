@@ -1,15 +1,15 @@
 """What may be known of a clip besides its depth: how its camera moved, and how thick the things in it are."""
 
-from __future__ import annotations
-
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ex4d.errors import InputError, ShapeError, TrajectoryError
-from ex4d.types import Clip, Float32, Trajectory
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.errors import InputError, ShapeError, TrajectoryError
 
 SAME_LENS = 0.02
 """Share by which focal lengths may differ and be one lens."""
@@ -38,7 +38,7 @@ def with_source_camera(clip: Clip, camera: Trajectory, *, longer: bool = False) 
     if abs(focal[worst] / ours.fx - 1) > SAME_LENS:
         raise TrajectoryError(
             f"The source camera has a focal length of {focal[worst]:.1f} px in frame {worst}, the clip "
-            f"{ours.fx:.1f} px; give the clip its lens (--focal), or another camera file."
+            f"{ours.fx:.1f} px; give the clip its lens, or another camera file."
         )
     return replace(clip, world_from_camera=np.ascontiguousarray(camera.world_from_camera[:count], np.float64))
 

@@ -1,7 +1,5 @@
 """What a video's or an image's metadata says about the lens it was taken with."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Mapping
@@ -9,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ex4d.clip.images import COLOUR_SUFFIXES, image_files
-from ex4d.errors import SettingError
-from ex4d.types import Intrinsics
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import SettingError
 
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 """Diagonal of a 35 mm film frame, to which "35 mm equivalent" focal lengths refer."""

@@ -1,9 +1,8 @@
 """A video and its depth become a :class:`Clip`, or a sentence that says why they do not."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 from ex4d.clip import invalid
 from ex4d.clip.depth import read_depth
@@ -11,24 +10,20 @@ from ex4d.clip.depth_facts import DepthFacts, read_depth_facts
 from ex4d.clip.invalid import InvalidDepth
 from ex4d.clip.lens import read_lens
 from ex4d.clip.video import read_video
-from ex4d.errors import DepthError, SettingError, ShapeError
-from ex4d.progress import CancelToken, OnProgress
-from ex4d.types import Clip, Float32, Intrinsics, UInt8
-
-
-@dataclass(frozen=True)
-class LoadedClip:
-    """A clip and what had to be done to its depth."""
-
-    clip: Clip
-    filled: InvalidDepth
-    """Depth pixels that were filled from their neighbours; its ``count`` is 0 where the depth was whole."""
+from ex4d.lens import Lens
+from ex4d.progress import Watch
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32, UInt8
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import DepthError, SettingError
+from ex4d_ground.remedies import fewer_frames
 
 
 def load_clip(
-    video: Path | bytes,
-    depth: Path | Float32,  # a path, or [T, H, W]
+    video: Path | str | bytes,
+    depth: Path | str | Float32,  # a path, or [T, H, W]
     *,
+    lens: Lens | None = None,
     intrinsics: Intrinsics | None = None,
     fov_deg: float | None = None,
     focal_px: float | None = None,
@@ -37,81 +32,43 @@ def load_clip(
     fps: float | None = None,
     depth_scale: float | None = None,
     depth_channel: str | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    on_filled: Callable[[InvalidDepth], None] | None = None,
+    **watch: Unpack[Watch],
 ) -> Clip:
-    """Read a clip; see :func:`load_clip_with_report`, of which this is the clip alone."""
-    return load_clip_with_report(
-        video,
-        depth,
-        intrinsics=intrinsics,
-        fov_deg=fov_deg,
-        focal_px=focal_px,
-        num_frames=num_frames,
-        fill_invalid=fill_invalid,
-        fps=fps,
-        depth_scale=depth_scale,
-        depth_channel=depth_channel,
-        on_progress=on_progress,
-        cancel=cancel,
-    ).clip
-
-
-def load_clip_with_report(
-    video: Path | bytes,
-    depth: Path | Float32,  # a path, or [T, H, W]
-    *,
-    intrinsics: Intrinsics | None = None,
-    fov_deg: float | None = None,
-    focal_px: float | None = None,
-    num_frames: int | None = None,
-    fill_invalid: bool = False,
-    fps: float | None = None,
-    depth_scale: float | None = None,
-    depth_channel: str | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
-) -> LoadedClip:
     """Read and check a video with its depth.
 
-    Intrinsics are given whole, as a horizontal field of view in degrees, or as a focal length in pixels; else they are
-    the depth file's own if it has them (``ex4d depth`` writes them), else the video's metadata's, else the default.
+    The lens is ``lens``, or one of its parts: ``intrinsics``, a horizontal ``fov_deg``, ``focal_px``; without any it is
+    the depth file's own if it has one (``ex4d depth`` writes it), else the video's metadata's, else the default.
     ``num_frames`` takes the first frames of both; without it, both must be equally long. ``fill_invalid`` replaces NaN,
-    infinite, zero and negative depth by the nearest valid pixel of the frame; without it such depth is refused.
-    ``fps`` overrides the video's own rate. Raises ClipError, DepthError, SettingError, ShapeError, Cancelled.
+    infinite, zero and negative depth by the nearest valid pixel of the frame and tells ``on_filled`` what was filled;
+    without it such depth is refused. ``fps`` overrides the video's own rate. Raises ClipError, DepthError,
+    SettingError, ShapeError, Cancelled.
     """
-    _check_settings(intrinsics, fov_deg, focal_px, fps)
-    frames, own_fps = read_video(video, num_frames=num_frames, on_progress=on_progress, cancel=cancel)
-    label = str(depth) if isinstance(depth, Path) else "The depth"
-    if isinstance(depth, Path):
-        values = read_depth(
-            depth,
-            scale=depth_scale,
-            channel=depth_channel,
-            num_frames=num_frames,
-            on_progress=on_progress,
-            cancel=cancel,
-        )
+    lens = lens or Lens(intrinsics, fov_deg, focal_px)
+    if fps is not None and not 0 < fps <= 1000:
+        raise SettingError(f"The frame rate must be above 0 and at most 1000 frames a second, got {fps}.")
+    video = Path(video) if isinstance(video, str) else video
+    frames, own_fps = read_video(video, num_frames=num_frames, **watch)
+    if isinstance(depth, Path | str):
+        path = Path(depth)
+        values = read_depth(path, scale=depth_scale, channel=depth_channel, num_frames=num_frames, **watch)
+        label, facts = str(path), read_depth_facts(path)
     else:
-        values = depth[:num_frames]
+        values, label, facts = depth[:num_frames], "The depth", DepthFacts()
     check_depth_fits(values, frames, label=label)
-    values, filled = _mend(values, fill_invalid, label, on_progress, cancel)
-    facts = read_depth_facts(depth) if isinstance(depth, Path) else DepthFacts()
+    if fill_invalid:
+        values, filled = invalid.fill_invalid(values, label=label, **watch)
+        if on_filled is not None:
+            on_filled(filled)
+    else:
+        invalid.require_valid(values, label=label)
     height, width = frames.shape[1:3]
-    if intrinsics is None and fov_deg is None and focal_px is None:
-        known = facts.intrinsics or read_lens(video if isinstance(video, bytes) else Path(video), width, height)
-        intrinsics = known.resized(width, height) if known else None
-    name = Path(video).stem if isinstance(video, str | Path) else "clip"
-    clip = Clip(
-        frames,
-        values,
-        _intrinsics(width, height, intrinsics, fov_deg, focal_px),
-        fps=fps or own_fps,
-        name=name,
-        depth_source=facts.source,
-        depth_licence=facts.licence,
-    )
-    return LoadedClip(clip, filled)
+    used = lens.at(width, height)
+    if used is None:
+        known = facts.intrinsics or read_lens(video, width, height)
+        used = known.resized(width, height) if known else Intrinsics.from_fov(width, height)
+    name = video.stem if isinstance(video, Path) else "clip"
+    return Clip(frames, values, used, fps or own_fps, name, depth_source=facts.source, depth_licence=facts.licence)
 
 
 def check_depth_fits(depth: Float32, frames: UInt8, *, label: str = "The depth") -> None:
@@ -127,41 +84,6 @@ def check_depth_fits(depth: Float32, frames: UInt8, *, label: str = "The depth")
     if len(depth) != t:
         shorter = min(len(depth), t)
         raise DepthError(
-            f"{label} has {len(depth)} frames but the video has {t}; give depth for every frame, or use the first "
-            f"{shorter} of both with --num_frames {shorter}."
+            f"{label} has {len(depth)} frames but the video has {t}; give depth for every frame.",
+            remedy=fewer_frames(shorter),
         )
-
-
-def _mend(
-    depth: Float32, fill: bool, label: str, on_progress: OnProgress | None, cancel: CancelToken | None
-) -> tuple[Float32, InvalidDepth]:
-    if fill:
-        return invalid.fill_invalid(depth, label=label, on_progress=on_progress, cancel=cancel)
-    invalid.require_valid(depth, label=label)
-    return depth, invalid.find_invalid(depth[:0])
-
-
-def _check_settings(
-    intrinsics: Intrinsics | None, fov_deg: float | None, focal_px: float | None, fps: float | None
-) -> None:
-    if sum(value is not None for value in (intrinsics, fov_deg, focal_px)) > 1:
-        raise SettingError("Intrinsics, a field of view and a focal length exclude each other; give one of them.")
-    if fps is not None and not 0 < fps <= 1000:
-        raise SettingError(f"The frame rate must be above 0 and at most 1000 frames a second, got {fps}.")
-
-
-def _intrinsics(
-    width: int, height: int, given: Intrinsics | None, fov_deg: float | None, focal_px: float | None
-) -> Intrinsics:
-    if given is not None:
-        if (given.width, given.height) != (width, height):
-            raise ShapeError(
-                f"The intrinsics are for {given.width}x{given.height} pixels but the video is {width}x{height}; "
-                "resize them."
-            )
-        return given
-    if fov_deg is not None:
-        return Intrinsics.from_fov(width, height, fov_deg, source="given")
-    if focal_px is not None:
-        return Intrinsics.from_focal(width, height, focal_px)
-    return Intrinsics.from_fov(width, height)

@@ -4,21 +4,22 @@ PyAV is used directly rather than through imageio's plugin, which hides what a s
 footage, and a list of the containers that may be opened at all.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
 from ex4d.clip.frame_stack import FrameStack
 from ex4d.clip.images import COLOUR_SUFFIXES, image_files, read_rgb
-from ex4d.errors import ClipError, SettingError
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import UInt8
+from ex4d.progress import Watch, check, report
+from ex4d_ground import stages
+from ex4d_ground.arrays import UInt8
+from ex4d_ground.errors import ClipError, SettingError
+from ex4d_ground.remedies import fewer_frames
 
 DEFAULT_FPS = 15.0
 """Frame rate of a source that has none (a folder of images): the rate at which the model was trained to play."""
@@ -43,11 +44,7 @@ class VideoInfo:
 
 
 def read_video(
-    source: Path | bytes,
-    *,
-    num_frames: int | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    source: Path | bytes, *, num_frames: int | None = None, **watch: Unpack[Watch]
 ) -> tuple[UInt8, float]:  # [T, H, W, 3] RGB, frames per second
     """Decode a video file, a folder of images (natural order) or the bytes of a video file.
 
@@ -55,14 +52,14 @@ def read_video(
     one frame, fewer frames than asked, frames of different sizes, damaged, too large for memory) and Cancelled.
     """
     if num_frames is not None and num_frames < 2:
-        raise SettingError(f"A clip needs at least 2 frames, {num_frames} were asked for; raise --num_frames.")
+        raise SettingError(f"A clip needs at least 2 frames, {num_frames} were asked for.")
     with open_video(source) as (info, frames):
         expected = num_frames or info.num_frames
         stack = FrameStack(expected=min(expected, info.num_frames or expected), label=info.label)
         for frame in frames:
-            check(cancel)
+            check(watch.get("cancel"))
             stack.append(frame)
-            report(on_progress, "Reading video", len(stack), max(expected, len(stack)))
+            report(watch.get("on_progress"), stages.READING, len(stack), max(expected, len(stack)))
             if len(stack) == num_frames:
                 break
     _check_length(info, len(stack), num_frames)
@@ -134,8 +131,8 @@ def _decode(container, stream, label: str) -> Iterator[UInt8]:
             yield upright(frame.to_ndarray(format="rgb24"), frame.rotation)
             count += 1
     except FFmpegError as error:
-        remedy = f"use its first {count} frames with --num_frames {count}" if count >= 2 else "export it again"
-        raise ClipError(f"{_capital(label)} is damaged after frame {count} ({error.strerror}); {remedy}.") from error
+        text = f"{_capital(label)} is damaged after frame {count} ({error.strerror}); export it again."
+        raise ClipError(text, remedy=fewer_frames(count) if count >= 2 else None) from error
 
 
 def upright(frame: UInt8, rotation_deg: int) -> UInt8:
@@ -151,9 +148,7 @@ def _check_length(info: VideoInfo, count: int, num_frames: int | None) -> None:
     if count == 1:
         raise ClipError(f"{label} has one frame; a clip needs at least 2: give a video, not a picture.")
     if num_frames is not None and count < num_frames:
-        raise ClipError(
-            f"{label} has {count} frames, {num_frames} were asked for; use --num_frames {count} or a longer clip."
-        )
+        raise ClipError(f"{label} has {count} frames, {num_frames} were asked for.", remedy=fewer_frames(count))
 
 
 def _capital(text: str) -> str:

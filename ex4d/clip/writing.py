@@ -9,22 +9,20 @@ checksum, and the same players read it. H.264 with qp 0 in RGB is exact too, but
 wrong colours.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ex4d.errors import OutputError, SettingError, ShapeError
-from ex4d.files import atomic_path
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Bool, UInt8
+from ex4d.progress import Watch, reported
+from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.errors import OutputError, SettingError, ShapeError
+from ex4d_ground.files import atomic_path
 
 VIEWING_SUFFIXES = (".mp4", ".mov", ".mkv")
 LOSSLESS_SUFFIX = ".mkv"
@@ -115,8 +113,7 @@ def write_video(
     fps: float,
     lossless: bool = False,
     metadata: Mapping[str, str] | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> None:
     """Write ``frames`` to ``path`` at once or not at all.
 
@@ -126,10 +123,8 @@ def write_video(
     if frames.ndim not in (3, 4) or len(frames) == 0:
         raise ShapeError(f"A video is written from [T, H, W, 3] or [T, H, W] with T > 0, got {frames.shape}.")
     with video_writer(path, fps=fps, lossless=lossless, metadata=metadata) as write:
-        for i, frame in enumerate(frames):
-            check(cancel)
+        for frame in reported(frames, f"Writing {path.name}", len(frames), **watch):
             write(frame)
-            report(on_progress, f"Writing {path.name}", i + 1, len(frames))
 
 
 def as_rgb(frame: NDArray) -> UInt8:  # [H, W, 3]

@@ -6,17 +6,19 @@ keyframe's points and their new places in the image (robust PnP), and the frame'
 these points then have. Scale and shift are found by iteratively reweighted least squares with Tukey's weights.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Unpack
 
 import cv2
 import numpy as np
 
-from ex4d.depth.base import FrameSource, Meaning
+from ex4d.depth.base import FrameSource
 from ex4d.depth.flow import flow_between, pixel_grid, sample, to_gray
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Bool, Float32, Float64, Intrinsics, UInt8
+from ex4d.progress import CancelToken, Watch, check, reported
+from ex4d_ground import stages
+from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.descriptions import Meaning
 
 MAX_POINTS = 6000
 NEW_KEYFRAME_SHARE = 0.6
@@ -66,17 +68,16 @@ def align(
     intrinsics: Intrinsics,
     *,
     with_shift: bool = True,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> Alignment:
     """Scale and shift per frame that make still points agree. Memory: two frames."""
-    first = _pass(values, frames, meaning, intrinsics, (1.0, 0.0), with_shift, on_progress, cancel)
+    first = _pass(values, frames, meaning, intrinsics, (1.0, 0.0), with_shift, watch)
     if not first.moving:
         return first
     # A camera's motion is solved from the first frame's depth, whose own scale and shift are as random as any other's:
     # once the clip's typical scale and shift are known, solve again from a first frame that has them.
     start = (float(first.scale[0]), float(first.shift[0]))
-    return _pass(values, frames, meaning, intrinsics, start, with_shift, on_progress, cancel)
+    return _pass(values, frames, meaning, intrinsics, start, with_shift, watch)
 
 
 def _pass(
@@ -86,15 +87,13 @@ def _pass(
     intrinsics: Intrinsics,
     start: tuple[float, float],
     with_shift: bool,
-    on_progress: OnProgress | None,
-    cancel: CancelToken | None,
+    watch: Watch,
 ) -> Alignment:
     num_frames = len(values)
     scale, shift = np.full(num_frames, start[0]), np.full(num_frames, start[1])
     keyframes, cuts, moving = [0], [], 0
     key: _Keyframe | None = None
-    for t, frame in enumerate(frames):
-        check(cancel)
+    for t, frame in enumerate(reported(frames, stages.DEPTH_ALIGN, num_frames, **watch)):
         gray = to_gray(frame)
         fit: _Fit | None = None
         if key is not None:
@@ -108,7 +107,6 @@ def _pass(
         if key is None or fit is None or fit.share < NEW_KEYFRAME_SHARE:
             key = _Keyframe(t, gray, (values[t] * scale[t] + shift[t]).astype(np.float32))
             keyframes += [t] if t else []
-        report(on_progress, "depth: align", t + 1, num_frames)
     middle_scale, middle_shift = float(np.median(scale)), float(np.median(shift))
     return Alignment(scale / middle_scale, (shift - middle_shift) / middle_scale, tuple(keyframes), tuple(cuts), moving)
 
@@ -171,7 +169,7 @@ def _moved_depth(
     unit = np.median(depth)
     rays = np.column_stack([(p - [k[0, 2], k[1, 2]]) / [k[0, 0], k[1, 1]], np.ones(len(p))])
     points = rays * (depth / unit)[:, None]
-    found, turn, move, inliers = cv2.solvePnPRansac(
+    solved, turn, move, inliers = cv2.solvePnPRansac(
         points,
         q.astype(np.float64),
         k,
@@ -180,7 +178,7 @@ def _moved_depth(
         reprojectionError=1.0,
         flags=cv2.SOLVEPNP_SQPNP,
     )  # pyright: ignore[reportCallIssue, reportArgumentType]
-    if not found or inliers is None or len(inliers) < 0.4 * len(p):
+    if not solved or inliers is None or len(inliers) < 0.4 * len(p):
         return None
     pixels = q.astype(np.float64)
     chosen = np.array(inliers, np.intp).reshape(-1)

@@ -3,18 +3,17 @@
 Everything works frame by frame on an array that may be memory-mapped, and in place where it is told to.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ex4d.depth.base import Meaning
-from ex4d.errors import DepthError, SettingError
 from ex4d.progress import CancelToken, check
-from ex4d.types import Float32, Intrinsics
+from ex4d_ground.arrays import Float32
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.descriptions import Meaning
+from ex4d_ground.errors import DepthError, SettingError
 
 EX4D_SCALE = 10000.0 / 3900.0
 """Depth of the nearest possible point (relative disparity 1) in EX-4D's scenes: 2.564."""

@@ -4,8 +4,6 @@ Each step is a function of one frame, and optional. A DW-mesh tears where depth 
 off the picture's edge drags a rim of background along with the foreground; soft jumps make rubber sheets.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -13,8 +11,8 @@ import cv2
 import numpy as np
 
 from ex4d.clip.invalid import fill_invalid
-from ex4d.errors import SettingError
-from ex4d.types import Bool, Float32, UInt8
+from ex4d_ground.arrays import Bool, Float32, UInt8
+from ex4d_ground.errors import SettingError
 
 _LAYERS = 16
 _GUIDE_EPSILON = 1e-3
@@ -59,8 +57,8 @@ class EdgeOptions:
 
 def fill_frame(depth: Float32) -> tuple[Float32, int]:  # [H, W], number of pixels filled
     """Invalid pixels take the value of the nearest valid pixel. Raises DepthError if there is none."""
-    filled, found = fill_invalid(depth[None], label="A frame of the depth")
-    return filled[0], found.count
+    filled, invalid = fill_invalid(depth[None], label="A frame of the depth")
+    return filled[0], invalid.count
 
 
 def clamp_far(depth: Float32, options: EdgeOptions = EdgeOptions()) -> tuple[Float32, int]:  # [H, W], pixels moved

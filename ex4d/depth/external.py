@@ -16,8 +16,6 @@ with less where its settings allow that (half the ``chunk``, then ``device`` cpu
 cancel and when its time is over.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -37,13 +35,17 @@ from typing import IO, Any, Literal
 import cv2
 import numpy as np
 
-from ex4d.depth.base import MEANINGS, DepthEstimate, EstimatorInfo, FrameSource, Meaning, MemoryEstimate, Smaller
-from ex4d.depth.store import new_values, open_npz_frames, read_npz_small
-from ex4d.errors import DepthError, DeviceMemoryError, EngineError, SettingError, WeightsError
-from ex4d.generate.base import Setting
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Float32, Intrinsics
+from ex4d.depth.base import DepthEstimate, MemoryEstimate
+from ex4d.depth.estimator import DepthEstimator, EstimateRun
+from ex4d.depth.store import open_npz_frames, read_npz_small
+from ex4d.progress import CancelToken, Watch, check, report, reported
 from ex4d.weights.catalogue import find_package
+from ex4d_ground import stages
+from ex4d_ground.arrays import Float32
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.descriptions import MEANINGS, EstimatorInfo, Meaning, Setting
+from ex4d_ground.errors import DepthError, DeviceMemoryError, EngineError, SettingError, WeightsError
+from ex4d_ground.remedies import run_command
 
 POLL_SECONDS = 0.1
 _OUT_OF_MEMORY = re.compile(r"out of ?memory|can't allocate memory|MemoryError", re.IGNORECASE)
@@ -95,17 +97,14 @@ class ExternalTool:
             raise SettingError(f"The timeout of {self.name!r} must be positive seconds, got {self.timeout_s}.")
 
 
-class ExternalEstimator:
-    """Runs an :class:`ExternalTool` as an estimator."""
+class ExternalEstimator(DepthEstimator[dict[str, Any]]):
+    """Runs an :class:`ExternalTool` as an estimator; it counts as available if its program can be found."""
+
+    settings_type = dict
 
     def __init__(self, tool: ExternalTool):
         self.tool = tool
-
-    def info(self) -> EstimatorInfo:
-        """Describe the tool; it counts as available if its program can be found."""
-        tool = self.tool
-        missing = self._program_missing() or self._weights_missing()
-        return EstimatorInfo(
+        self.about = EstimatorInfo(
             name=tool.name,
             title=tool.title or f"{tool.name} (external tool)",
             meaning=tool.meaning,
@@ -115,108 +114,98 @@ class ExternalEstimator:
             temporally_steady=tool.temporally_steady,
             zero_is_infinity=tool.zero_is_infinity,
             settings=tool.settings,
-            available=not missing,
-            missing=missing,
         )
 
-    def _program_missing(self) -> str:
+    def require(self) -> None:
+        """Raise if the program, or the model that the setting ``model_dir`` names by default, is not here."""
+        self._require_program()
+        self._require_weights()
+
+    def _require_program(self) -> None:
         program = self.tool.command[0]
         if shutil.which(program) is not None:
-            return ""
-        hint = self.tool.install or f"install it or mend its command in the configuration: {program} is not there"
-        return f"The program {program} is not installed; {hint}"
+            return
+        text = f"The program {program} of the estimator {self.tool.name!r} is not installed"
+        if not self.tool.install:
+            raise EngineError(f"{text}; install it, or mend its command in the configuration.")
+        raise EngineError(f"{text}.", remedy=run_command(self.tool.install.removeprefix("run: ")))
 
-    def _weights_missing(self) -> str:
-        if not self.tool.weights:
-            return ""
-        package = find_package(self.tool.weights)
-        return "" if package.is_there() else f"Its weights are not in {package.path()}; run: {package.command}"
+    def _require_weights(self) -> None:
+        package = find_package(self.tool.weights) if self.tool.weights else None
+        if package is not None and not package.is_there():
+            text = f"The weights of the estimator {self.tool.name!r} are not in {package.path()}."
+            raise WeightsError(text, remedy=run_command(package.command))
 
-    def memory(self, height: int, width: int, settings: Mapping[str, Any] | None = None) -> MemoryEstimate:
+    def _memory(self, height: int, width: int, settings: dict[str, Any]) -> MemoryEstimate:
         """What this side uses; the tool's own need is not known."""
         return MemoryEstimate(0, height * width * 16)
 
-    def estimate(
-        self,
-        frames: FrameSource,
-        *,
-        out: Float32 | None = None,  # [T, H, W]
-        settings: Mapping[str, Any] | None = None,
-        seed: int = 42,
-        on_progress: OnProgress | None = None,
-        cancel: CancelToken | None = None,
-    ) -> DepthEstimate:
-        """Hand the frames over, wait, read the depth back. See :class:`~ex4d.depth.base.DepthEstimator`."""
-        info = self.info()
-        values = info.validated(settings or {})
-        if missing := self._program_missing():
-            raise EngineError(f"The estimator {self.tool.name!r} cannot run: {missing}")
-        own_model = any(s.name == "model_dir" and values[s.name] != s.default for s in info.settings)
-        if not own_model and (missing := self._weights_missing()):
-            raise WeightsError(f"The estimator {self.tool.name!r} cannot run: {missing}")
-        shape = (frames.num_frames, frames.height, frames.width)
+    def _estimate(self, run: EstimateRun, settings: dict[str, Any]) -> DepthEstimate:
+        """Hand the frames over, wait, read the depth back."""
+        self._require_program()
+        own_model = any(s.name == "model_dir" and settings[s.name] != s.default for s in self.tool.settings)
+        if not own_model:
+            self._require_weights()
         with tempfile.TemporaryDirectory(prefix="ex4d-depth-") as name:
-            folder = Path(name)
-            paths = self._hand_over(folder, frames, values, seed, on_progress, cancel)
-            self._run(paths, values, on_progress, cancel)
+            paths = self._hand_over(Path(name), run, settings)
+            self._run(paths, settings, run.watch)
             if not Path(paths["output"]).is_file():
                 raise EngineError(
                     f"The estimator {self.tool.name!r} ended without writing its output; it must write {{output}}."
                 )
-            out = new_values(shape) if out is None else out
-            return self._read(Path(paths["output"]), out, cancel)
+            return self._read(Path(paths["output"]), run.values(), run.watch.get("cancel"))
 
-    def smaller(self, settings: Mapping[str, Any], num_frames: int, *, weights_alone: bool = False) -> Smaller | None:
+    def _smaller(
+        self, settings: dict[str, Any], num_frames: int, weights_alone: bool
+    ) -> tuple[dict[str, Any], str] | None:
         """Half the chunk, then the CPU, for tools that have these settings."""
         known = {s.name: s for s in self.tool.settings}
         if "chunk" in known:
             half = min(settings["chunk"], num_frames) // 2
             if half >= (known["chunk"].minimum or 1):
-                return Smaller({**settings, "chunk": half}, f"with {half} frames at a time")
+                return {**settings, "chunk": half}, f"with {half} frames at a time"
         if "device" in known and settings["device"] != "cpu":
-            return Smaller({**settings, "device": "cpu"}, "on the CPU, which takes far longer")
+            return {**settings, "device": "cpu"}, "on the CPU, which takes far longer"
         return None
 
-    def _hand_over(
-        self, folder: Path, frames: FrameSource, values: dict[str, Any], seed: int,
-        on_progress: OnProgress | None, cancel: CancelToken | None,
-    ) -> dict[str, str]:  # fmt: skip
-        request = {
-            "num_frames": frames.num_frames, "height": frames.height, "width": frames.width, "fps": frames.fps,
-            "seed": seed, "intrinsics": None, "settings": values,
-        }  # fmt: skip
+    def _hand_over(self, folder: Path, run: EstimateRun, settings: dict[str, Any]) -> dict[str, str]:
+        """Write frames and request; the paths that the command's words in braces stand for."""
+        num_frames, height, width = run.shape
+        request = {"num_frames": num_frames, "height": height, "width": width, "fps": run.frames.fps}
+        request |= {"seed": run.seed, "intrinsics": None, "settings": settings}
         (folder / "request.json").write_text(json.dumps(request), "utf-8")
         images = folder / "frames"
         images.mkdir()
         stack = None
         if self.tool.input == "npz":
-            shape = (frames.num_frames, frames.height, frames.width, 3)
-            stack = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, shape)
-        for index, frame in enumerate(frames):
-            check(cancel)
+            stack = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (*run.shape, 3))
+        for index, frame in enumerate(reported(run.frames, stages.DEPTH_HAND_OVER, num_frames, **run.watch)):
             if stack is not None:
                 stack[index] = frame
             else:
                 cv2.imwrite(str(images / f"frame_{index + 1:05d}.png"), frame[..., ::-1])
-            report(on_progress, "depth: hand over", index + 1, frames.num_frames)
         if stack is not None:
-            np.savez(folder / "frames.npz", frames=stack, fps=frames.fps)
+            np.savez(folder / "frames.npz", frames=stack, fps=run.frames.fps)
             del stack
             (folder / "frames.npy").unlink()
         source = folder / "frames.npz" if self.tool.input == "npz" else images
         return {"frames": str(source), "request": str(folder / "request.json"), "output": str(folder / "depth.npz")}
 
-    def _run(
-        self, paths: dict[str, str], values: dict[str, Any], on_progress: OnProgress | None, cancel: CancelToken | None
-    ) -> None:
+    def _run(self, paths: dict[str, str], values: dict[str, Any], watch: Watch) -> None:
         command = [_filled(part, paths | {k: str(v) for k, v in values.items()}) for part in self.tool.command]
         tail: deque[str] = deque(maxlen=30)
         done = [0, 0]
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                errors="replace", env={**os.environ, **self.tool.environment}, start_new_session=os.name != "nt",
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env={**os.environ, **self.tool.environment},
+                start_new_session=os.name != "nt",
+            )
         except OSError as error:
             raise EngineError(f"The estimator {self.tool.name!r} cannot be started ({error}): {command[0]}") from error
         assert process.stdout is not None
@@ -225,21 +214,21 @@ class ExternalEstimator:
         deadline = time.monotonic() + self.tool.timeout_s
         try:
             while process.poll() is None:
-                check(cancel)
+                check(watch.get("cancel"))
                 if time.monotonic() > deadline:
                     raise EngineError(
                         f"The estimator {self.tool.name!r} was stopped after its {self.tool.timeout_s:g} s; "
                         "raise timeout_s in its configuration or give it fewer frames."
                     )
                 if done[1]:
-                    report(on_progress, "depth: estimate", done[0], done[1])
+                    report(watch.get("on_progress"), stages.DEPTH_ESTIMATE, done[0], done[1])
                 time.sleep(POLL_SECONDS)
         finally:
             _stop(process)
             reader.join(timeout=5)
             process.stdout.close()
         if process.returncode != 0:
-            said = " / ".join(line for line in list(tail)[-4:]) or "it printed nothing"
+            said = " / ".join(list(tail)[-4:]) or "it printed nothing"
             if process.returncode == -signal.SIGKILL or any(_OUT_OF_MEMORY.search(line) for line in tail):
                 raise DeviceMemoryError(
                     f"The estimator {self.tool.name!r} ran out of memory (exit code {process.returncode}: {said}); "

@@ -1,37 +1,31 @@
 """Out of memory: smaller windows, then the CPU, one step at a time and never in silence.
 
-An estimator says what it would do with less (:meth:`~ex4d.depth.base.DepthEstimator.smaller`); here it is asked until
-the clip fits or nothing is left. Every step is told while it happens, through ``on_progress`` under the stage
-:data:`MEMORY_STAGE`, and stays in the result's warnings.
+An estimator says what it would do with less (:meth:`~ex4d.depth.estimator.DepthEstimator.smaller`); here it is asked
+until the clip fits or nothing is left. Every step is told while it happens, through ``on_progress`` under the stage
+:data:`~ex4d_ground.stages.DEPTH_MEMORY`, and stays in the result's warnings.
 """
-
-from __future__ import annotations
 
 import gc
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
-from ex4d.depth.base import DepthEstimate, DepthEstimator, FrameSource, Smaller
+from ex4d.depth.base import DepthEstimate, FrameSource
+from ex4d.depth.estimator import DepthEstimator
 from ex4d.depth.models import ModelTooLargeError, pick_device
-from ex4d.errors import DeviceMemoryError
-from ex4d.progress import CancelToken, OnProgress, check, report
-
-MEMORY_STAGE = "depth: out of memory"
-"""The stage under which a step to a smaller plan is reported; the message says what is done."""
-SMALLEST_WINDOW = 8
-"""Windows are not halved below this: what they share would be too little to join them."""
+from ex4d.progress import Watch, check, report
+from ex4d_ground import stages
+from ex4d_ground.errors import DeviceMemoryError
 
 
 def estimate_within_memory(
-    estimator: DepthEstimator,
+    estimator: DepthEstimator[Any],
     frames: FrameSource,
     *,
     settings: Mapping[str, Any],
     seed: int,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> DepthEstimate:
     """The estimate, with as little taken back from ``settings`` as the memory allows; ``warnings`` say what.
 
@@ -39,10 +33,10 @@ def estimate_within_memory(
     """
     values, tried = dict(settings), list[str]()
     while True:
-        check(cancel)
+        check(watch.get("cancel"))
         try:
-            found = estimator.estimate(frames, settings=values, seed=seed, on_progress=on_progress, cancel=cancel)
-            return replace(found, warnings=(*tried, *found.warnings))
+            raw = estimator.estimate(frames, settings=values, seed=seed, **watch)
+            return replace(raw, warnings=(*tried, *raw.warnings))
         except DeviceMemoryError as error:
             failed = error.with_traceback(None)  # the traceback's frames hold the very tensors that did not fit
             failed.__cause__ = failed.__context__ = None
@@ -51,27 +45,19 @@ def estimate_within_memory(
         if step is None:
             raise _nothing_left(failed, tried)
         tried.append(f"{_cause(failed)}; trying again {step.what}.")
-        report(on_progress, MEMORY_STAGE, len(tried), len(tried), tried[-1])
+        report(watch.get("on_progress"), stages.DEPTH_MEMORY, len(tried), len(tried), tried[-1])
         values = step.settings
 
 
-def smaller_window(settings: Mapping[str, Any], num_frames: int, *, overlap: str | None = "overlap") -> Smaller | None:
-    """Half the window, with the overlap in proportion; None if it would be shorter than :data:`SMALLEST_WINDOW`."""
-    window = min(settings["window"], num_frames) // 2
-    if window < SMALLEST_WINDOW:
-        return None
-    values = {**settings, "window": window}
-    if overlap is not None:
-        values[overlap] = max(1, min(settings[overlap] * window // settings["window"], window - 1))
-    return Smaller(values, f"with windows of {window} frames")
+def on_the_cpu(settings: Any) -> tuple[Any, str] | None:
+    """The same on the CPU, for settings with a device and a dtype; None if it is there already.
 
-
-def on_the_cpu(settings: Mapping[str, Any]) -> Smaller | None:
-    """The same on the CPU; None if it is there already. Half precision, which is for GPUs, is left to "auto"."""
-    if pick_device(settings["device"]).type == "cpu":
+    Half precision, which is for GPUs, is left to "auto".
+    """
+    if pick_device(settings.device).type == "cpu":
         return None
-    dtype = "auto" if settings["dtype"] == "float16" else settings["dtype"]
-    return Smaller({**settings, "device": "cpu", "dtype": dtype}, "on the CPU, which takes far longer")
+    dtype = "auto" if settings.dtype == "float16" else settings.dtype
+    return replace(settings, device="cpu", dtype=dtype), "on the CPU, which takes far longer"
 
 
 def _cause(error: DeviceMemoryError) -> str:
@@ -81,7 +67,7 @@ def _cause(error: DeviceMemoryError) -> str:
 
 def _nothing_left(error: DeviceMemoryError, tried: list[str]) -> DeviceMemoryError:
     steps = f" Tried before: {' '.join(tried)}" if tried else ""
-    return type(error)(f"{str(error).rstrip('.')}.{steps}")
+    return error.reworded(f"{str(error).rstrip('.')}.{steps}")
 
 
 def _give_back() -> None:

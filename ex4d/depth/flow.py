@@ -4,14 +4,12 @@ OpenCV's DIS flow (Kroeger et al. 2016) both ways; a point is consistent if goin
 where it began. Flow is computed at a reduced size for large frames and scaled back.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ex4d.types import Bool, Float32, UInt8
+from ex4d_ground.arrays import Bool, Float32, UInt8
 
 FLOW_SIDE = 640
 """Longest side at which flow is computed."""

@@ -1,7 +1,5 @@
 """Frame sources: clips read one frame at a time, as often as needed, in bounded memory."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +7,10 @@ import numpy as np
 
 from ex4d.clip.video import open_video
 from ex4d.depth.base import FrameSource
-from ex4d.errors import ClipError, ShapeError
 from ex4d.progress import CancelToken, check
-from ex4d.types import UInt8
+from ex4d_ground.arrays import UInt8
+from ex4d_ground.errors import ClipError, ShapeError
+from ex4d_ground.remedies import fewer_frames
 
 
 class ArrayFrames:
@@ -47,9 +46,8 @@ class StreamedFrames:
                 if count == num_frames:
                     break
         if count == 0 or (num_frames is not None and count < num_frames):
-            raise ClipError(
-                f"{path} has {count} frames, {num_frames or 'at least 1'} needed; ask for fewer with --num-frames."
-            )
+            text = f"{path} has {count} frames, {num_frames or 'at least 1'} needed."
+            raise ClipError(text, remedy=fewer_frames(count) if count else None)
         self.num_frames = count
 
     def __iter__(self) -> Iterator[UInt8]:

@@ -1,9 +1,8 @@
 """A depth file's facts and pictures, before and after what could be done to it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
@@ -12,11 +11,11 @@ from ex4d.depth.edges import EdgeOptions
 from ex4d.depth.frames import open_frames
 from ex4d.depth.pictures import depth_range, write_contact_sheet, write_flicker_plot, write_histogram
 from ex4d.depth.store import new_values
-from ex4d.depth.temporal import flicker, steady
-from ex4d.errors import DepthError
-from ex4d.files import staged_folder
-from ex4d.progress import CancelToken, OnProgress
-from ex4d.types import Float64
+from ex4d.depth.temporal import flicker, mean_flicker, steady
+from ex4d.progress import Watch
+from ex4d_ground.arrays import Float64
+from ex4d_ground.errors import DepthError
+from ex4d_ground.files import staged_folder
 
 
 @dataclass(frozen=True)
@@ -33,16 +32,16 @@ class Inspection:
 
     def lines(self) -> list[str]:
         """For people, one fact a line."""
-        found = [
+        facts = [
             f"Depth from {self.near:.3g} to {self.far:.3g} (99 % of the pixels).",
             f"Without depth: {self.invalid}.",
             f"Behind the mesh's border: {100 * self.behind_border:.2f} % of the pixels.",
         ]
         for name, series in self.flicker.items():
-            known = series[np.isfinite(series)]
-            if known.size:
-                found.append(f"Flicker {name}: {known.mean():.2f} %.")
-        return [*found, *(str(p) for p in self.pictures)]
+            mean = mean_flicker(series)
+            if mean is not None:
+                facts.append(f"Flicker {name}: {mean:.2f} %.")
+        return [*facts, *(str(p) for p in self.pictures)]
 
 
 def inspect_depth(
@@ -54,15 +53,14 @@ def inspect_depth(
     border_depth: float = 100.0,
     scale: float | None = None,
     num_frames: int | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> Inspection:
     """Write contact_sheet.png, flicker.png and histogram.png to ``folder``.
 
     Raises DepthError if the depth does not fit the video, ClipError, OutputError, Cancelled.
     """
-    frames = open_frames(video, num_frames=num_frames, cancel=cancel)
-    values = read_depth(depth, scale=scale, num_frames=frames.num_frames, on_progress=on_progress, cancel=cancel)
+    frames = open_frames(video, num_frames=num_frames, cancel=watch.get("cancel"))
+    values = read_depth(depth, scale=scale, num_frames=frames.num_frames, **watch)
     if values.shape != (frames.num_frames, frames.height, frames.width):
         raise DepthError(
             f"{depth} holds depth of {values.shape} (frames, height, width) but the video has "
@@ -70,17 +68,17 @@ def inspect_depth(
         )
     series: dict[str, Float64] = {}
     if len(values) > 2:
-        series["as it is"] = flicker(values, frames, "metric", on_progress=on_progress, cancel=cancel)
+        series["as it is"] = flicker(values, frames, "metric", **watch)
         if with_steady:
             target = new_values((values.shape[0], values.shape[1], values.shape[2]))
-            steadied = steady(values, frames, "metric", target, on_progress=on_progress, cancel=cancel)
-            series["after the temporal filter"] = flicker(steadied, frames, "metric", cancel=cancel)
+            steadied = steady(values, frames, "metric", target, **watch)
+            series["after the temporal filter"] = flicker(steadied, frames, "metric", cancel=watch.get("cancel"))
     options = EdgeOptions(border_depth=border_depth)
     low, high = depth_range(values)
     names = ["contact_sheet.png", "histogram.png"] + (["flicker.png"] if series else [])
     with staged_folder(folder) as staging:
-        write_contact_sheet(staging / names[0], frames, values, options, cancel=cancel)
-        write_histogram(staging / names[1], values, border_depth, on_progress=on_progress, cancel=cancel)
+        write_contact_sheet(staging / names[0], frames, values, options, cancel=watch.get("cancel"))
+        write_histogram(staging / names[1], values, border_depth, **watch)
         if series:
             write_flicker_plot(staging / names[2], series)
     behind = float(np.mean([np.mean(f > border_depth) for f in values]))

@@ -1,20 +1,17 @@
 """One call from a video file to a depth file, with a summary that can be sent: what a server's depth job runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
-
-from ex4d.depth.base import MEANINGS, EstimatorInfo, Meaning
 from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator
 from ex4d.depth.run import DepthOptions, EstimatedDepth, estimate_depth
 from ex4d.depth.store import save_depth
-from ex4d.progress import CancelToken, OnProgress
-from ex4d.types import Float64, Intrinsics
+from ex4d.depth.temporal import mean_flicker
+from ex4d.lens import Lens
+from ex4d.progress import Watch
+from ex4d_ground.descriptions import MEANINGS, EstimatorInfo, Meaning
 
 
 @dataclass(frozen=True)
@@ -66,18 +63,23 @@ def estimate_to_file(
     estimator: str = DEFAULT_ESTIMATOR,
     settings: Mapping[str, Any] | None = None,
     options: DepthOptions = DepthOptions(),
-    lens: Intrinsics | None = None,
+    lens: Lens | None = None,
     num_frames: int | None = None,
     seed: int = 42,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> DepthSummary:
     """Estimate the depth of ``video`` into ``target``. Raises what :func:`estimate_depth` raises, and OutputError."""
     result = estimate_depth(
-        video, estimator=estimator, settings=settings, options=options, lens=lens, num_frames=num_frames, seed=seed,
-        on_progress=on_progress, cancel=cancel,
-    )  # fmt: skip
-    save_depth(target, result.file, on_progress=on_progress, cancel=cancel)
+        video,
+        estimator=estimator,
+        settings=settings,
+        options=options,
+        lens=lens,
+        num_frames=num_frames,
+        seed=seed,
+        **watch,
+    )
+    save_depth(target, result.file, **watch)
     return summarise(result, get_estimator(estimator).info(), unit_scale=options.convert.unit_scale)
 
 
@@ -103,12 +105,7 @@ def summarise(result: EstimatedDepth, info: EstimatorInfo, *, unit_scale: float 
         filled=report.filled,
         sharpened=report.sharpened,
         clamped=report.clamped,
-        flicker_before=_mean(report.flicker_before),
-        flicker_after=_mean(report.flicker_after),
+        flicker_before=mean_flicker(report.flicker_before),
+        flicker_after=mean_flicker(report.flicker_after),
         notes=(*report.warnings, *report.notes),
     )
-
-
-def _mean(series: Float64 | None) -> float | None:
-    known = series[np.isfinite(series)] if series is not None else np.empty(0)
-    return float(known.mean()) if known.size else None

@@ -4,25 +4,14 @@ Order of trust in :func:`resolve_lens`: what the user gave, the file's metadata,
 default in degrees. Every result carries its origin in ``Intrinsics.source``.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Literal
 
-from ex4d.clip.lens import from_film_equivalent, read_lens
-from ex4d.errors import SettingError
-from ex4d.types import Intrinsics
-
-__all__ = [
-    "from_blender_camera",
-    "from_film_equivalent",
-    "from_lens",
-    "from_vertical_fov",
-    "lens_warning",
-    "read_lens",
-    "resolve_lens",
-]
+from ex4d.clip.lens import read_lens
+from ex4d.lens import Lens
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import SettingError
 
 SensorFit = Literal["AUTO", "HORIZONTAL", "VERTICAL"]
 
@@ -37,14 +26,6 @@ def from_lens(
         )
     text = source or f"given: {focal_mm:g} mm lens on a {sensor_width_mm:g} mm sensor"
     return Intrinsics.from_focal(width, height, focal_mm * width / sensor_width_mm, text)
-
-
-def from_vertical_fov(width: int, height: int, fov_deg: float) -> Intrinsics:
-    """Lens from a vertical field of view in degrees."""
-    if not 0 < fov_deg < 180:
-        raise SettingError(f"A vertical field of view must lie between 0 and 180 degrees, got {fov_deg}.")
-    focal = 0.5 * height / math.tan(math.radians(fov_deg) / 2)
-    return Intrinsics.from_focal(width, height, focal, f"given: {fov_deg:g} deg vertical")
 
 
 def from_blender_camera(
@@ -88,19 +69,17 @@ def resolve_lens(
     width: int,
     height: int,
     *,
-    given: Intrinsics | None = None,
+    given: Lens | None = None,
     video: Path | None = None,
     estimated: Intrinsics | None = None,
 ) -> Intrinsics:
     """The lens to use: given, else the metadata's, else the estimator's, else the default in degrees."""
-    if given is not None:
-        return given if (given.width, given.height) == (width, height) else given.resized(width, height)
-    found = read_lens(video, width, height) if video is not None and video.exists() else None
-    if found is not None:
-        return found
-    if estimated is not None:
-        return estimated.resized(width, height)
-    return Intrinsics.from_fov(width, height)
+    known = given.at(width, height) if given is not None else None
+    if known is None and video is not None and video.exists():
+        known = read_lens(video, width, height)
+    if known is None and estimated is not None:
+        known = estimated.resized(width, height)
+    return known or Intrinsics.from_fov(width, height)
 
 
 def lens_warning(lens: Intrinsics) -> str:
@@ -109,5 +88,5 @@ def lens_warning(lens: Intrinsics) -> str:
         return ""
     return (
         f"The focal length is not known; a field of view of {lens.fov_deg:.1f} degrees is assumed. "
-        "Give --fov or --lens_from, or use an estimator that finds it."
+        "Give the lens, or use an estimator that finds it."
     )

@@ -1,7 +1,5 @@
 """The lens that a file knows: a Blender scene's camera, or an image's or a video's metadata."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -11,11 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ex4d.clip import open_video
+from ex4d.clip.lens import read_lens
+from ex4d.clip.video import open_video
 from ex4d.depth import tools
-from ex4d.depth.lens import from_blender_camera, read_lens
-from ex4d.errors import ClipError, EngineError, MissingExtraError, SettingError
-from ex4d.types import Intrinsics
+from ex4d.depth.lens import from_blender_camera
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import ClipError, EngineError, MissingExtraError, SettingError
+from ex4d_ground.remedies import give_lens
 
 BLENDER_TIMEOUT_S = 180
 """Starting Blender and opening a large scene can take a minute on a slow disk."""
@@ -31,12 +31,13 @@ def lens_from_file(path: Path, width: int, height: int) -> Intrinsics:
         raise ClipError(f"There is no file or folder {path}; check the path of the lens.")
     if path.suffix.lower() == ".blend":
         return read_blend_camera(path, width, height)
-    found = read_lens(path, width, height)
-    if found is None:
+    lens = read_lens(path, width, height)
+    if lens is None:
         raise SettingError(
-            f"{path} says nothing about its lens (EXIF or QuickTime's 35 mm equivalent are understood); give --fov."
+            f"{path} says nothing about its lens (EXIF or QuickTime's 35 mm equivalent are understood).",
+            remedy=give_lens(),
         )
-    return found
+    return lens
 
 
 def read_blend_camera(path: Path, width: int, height: int) -> Intrinsics:
@@ -74,13 +75,13 @@ def _ask_blender(path: Path) -> dict[str, Any]:
         raise MissingExtraError("Reading a .blend (without a 'blender' on the PATH or in EX4D_BLENDER)", "blender")
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", timeout=BLENDER_TIMEOUT_S, check=False,
-        )  # fmt: skip
+            command, stdin=subprocess.DEVNULL, capture_output=True, errors="replace", timeout=BLENDER_TIMEOUT_S
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"Blender cannot be asked for the camera of {path} ({error}); give --fov instead.") from error
+        text = f"Blender cannot be asked for the camera of {path} ({error})."
+        raise EngineError(text, remedy=give_lens()) from error
     marked = [line for line in done.stdout.splitlines() if line.startswith("ex4d-camera ")]
     if not marked:
-        said = " / ".join(done.stdout.split("\n")[-4:]).strip(" /") or "it printed nothing"
+        said = " / ".join((done.stdout + done.stderr).split("\n")[-4:]).strip(" /") or "it printed nothing"
         raise EngineError(f"Blender said nothing of a camera in {path} (exit code {done.returncode}: {said}).")
     return json.loads(marked[-1].removeprefix("ex4d-camera "))

@@ -6,21 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from ex4d.errors import DeviceMemoryError, Ex4dError, MissingExtraError, SettingError, WeightsError
-from ex4d.generate.base import Setting
+from ex4d.settings import About
 from ex4d.weights.catalogue import fetch_command
 from ex4d.weights.layout import weights_root
+from ex4d_ground.errors import DeviceMemoryError, Ex4dError, MissingExtraError, SettingError, WeightsError
+from ex4d_ground.remedies import run_command
 
 if TYPE_CHECKING:
     import torch
 
-DEVICE = Setting("device", "choice", "auto", "Where to compute", choices=("auto", "cuda", "mps", "cpu"))
-DTYPE = Setting(
-    "dtype", "choice", "auto", "Number format; auto: float16 on a GPU, float32 on the CPU",
-    choices=("auto", "float32", "float16", "bfloat16"),
-)  # fmt: skip
+Device = Annotated[Literal["auto", "cuda", "mps", "cpu"], About("Where to compute")]
+Dtype = Annotated[
+    Literal["auto", "float32", "float16", "bfloat16"],
+    About("Number format; auto: float16 on a GPU, float32 on the CPU"),
+]
+ModelDir = Annotated[str, About("Folder of the model; empty: the weights folder")]
+"""Settings that several estimators have."""
 
 
 def model_folder(given: str, repository: str) -> Path:
@@ -32,25 +35,22 @@ def require_model(folder: Path, repository: str, *, files: tuple[str, ...]) -> N
     """Raise WeightsError with the one command if any of ``files`` is not in ``folder``."""
     for name in files:
         if not (folder / name).is_file():
-            raise WeightsError(
-                f"The model {repository} is not complete: {folder / name} is missing; "
-                f"run: {fetch_command(repository, folder)}"
-            )
+            text = f"The model {repository} is not complete: {folder / name} is missing."
+            raise WeightsError(text, remedy=run_command(fetch_command(repository, folder)))
 
 
-def missing_parts(modules: tuple[str, ...], needed: tuple[tuple[Path, str, str], ...]) -> str:
-    """What keeps an estimator from running, with the one command that mends it; empty if nothing does.
+def require_parts(what: str, modules: tuple[str, ...], needed: tuple[tuple[Path, str, str], ...]) -> None:
+    """Raise what keeps an estimator from running: MissingExtraError or WeightsError, with the command that mends it.
 
     ``needed`` holds (folder, file in it, repository) of each model.
     """
-    if missing_modules(*modules):
-        return "Its packages are not installed; run: pip install 'ex4d[depth]'"
+    require_extra(what, *modules)
     absent = [(folder, repository) for folder, name, repository in needed if not (folder / name).is_file()]
-    if not absent:
-        return ""
-    folders = " and ".join(str(folder) for folder, _ in absent)
-    commands = " && ".join(fetch_command(repository, folder) for folder, repository in absent)
-    return f"Its weights are not in {folders} (another folder: the setting model_dir); run: {commands}"
+    if absent:
+        folders = " and ".join(str(folder) for folder, _ in absent)
+        commands = " && ".join(fetch_command(repository, folder) for folder, repository in absent)
+        text = f"Its weights are not in {folders} (another folder: the setting model_dir)."
+        raise WeightsError(text, remedy=run_command(commands))
 
 
 def missing_modules(*modules: str) -> bool:
@@ -68,12 +68,12 @@ def pick_device(name: str) -> torch.device:
     """The device called ``name``; "auto" prefers CUDA, then Apple's GPU. Raises SettingError if it is not there."""
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = [device for device, is_usable in usable.items() if is_usable]
     if name == "auto":
-        name = next(device for device, found in there.items() if found)
-    if not there.get(name, False):
-        found = ", ".join(device for device, ok in there.items() if ok)
-        raise SettingError(f"There is no {name} device here; use one of: {found}.")
+        name = here[0]
+    if name not in here:
+        raise SettingError(f"There is no {name} device here; use one of: {', '.join(here)}.")
     return torch.device(name)
 
 
@@ -98,15 +98,13 @@ def loading(what: str, folder: Path, repository: str) -> Iterator[None]:
         if "out of memory" in str(error) or "can't allocate memory" in str(error):
             raise  # nothing is wrong with the files: memory_guard says what is
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(
-            f"{what} cannot be loaded from {folder} ({first}); fetch it again with: {fetch_command(repository, folder)}"
-        ) from error
+        again = run_command(fetch_command(repository, folder))
+        raise WeightsError(f"{what} cannot be loaded from {folder} ({first}).", remedy=again) from error
     except Exception as error:  # safetensors raises its own class, derived from Exception alone
         if type(error).__name__ != "SafetensorError":
             raise
-        raise WeightsError(
-            f"{what} in {folder} is damaged ({error}); fetch it again with: {fetch_command(repository, folder)}"
-        ) from error
+        again = run_command(fetch_command(repository, folder))
+        raise WeightsError(f"{what} in {folder} is damaged ({error}).", remedy=again) from error
 
 
 @contextmanager

@@ -1,10 +1,9 @@
 """Pictures to judge depth by: contact sheet, flicker plot, histogram, and before/after of edge care."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import cv2
 import numpy as np
@@ -12,9 +11,9 @@ import numpy as np
 from ex4d.depth.base import FrameSource
 from ex4d.depth.edge_steps import edge_steps
 from ex4d.depth.edges import EdgeOptions
-from ex4d.files import atomic_path
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Float32, Float64, UInt8
+from ex4d.progress import CancelToken, Watch, check, reported
+from ex4d_ground.arrays import Float32, Float64, UInt8
+from ex4d_ground.files import atomic_path
 
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#718096"
 
@@ -62,7 +61,7 @@ def write_contact_sheet(
     _sheet(path, {name: np.stack(images) for name, images in rows.items()}, [f"frame {i}" for i in picked])
 
 
-_AFTER = {"sharpen": "sharpened\n(--sharpen)", "align": "edges moved too\n(--edges)"}
+_AFTER = {"sharpen": "sharpened\n(sharpen)", "align": "edges moved too\n(edges)"}
 """Steps after which the depth is shown, and what the row is called."""
 _STEP_COLOURS = {"fill": (255, 0, 255), "sharpen": (240, 140, 30), "clamp": (70, 160, 255), "align": (80, 220, 90)}
 _STEP_WORDS = {"fill": "filled", "sharpen": "sharpened", "clamp": "brought before the border", "align": "edges moved"}
@@ -88,7 +87,8 @@ def _sheet(path: Path, rows: Mapping[str, UInt8], heads: list[str]) -> None:  # 
         line[0].set_ylabel(name)
     for axis, head in zip(axes[0], heads, strict=True):
         axis.set_title(head, fontsize=10)
-    patches = [Patch(color=_hex(_STEP_COLOURS[name]), label=words) for name, words in _STEP_WORDS.items()]
+    colours = {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in _STEP_COLOURS.items()}
+    patches = [Patch(color=colours[name], label=words) for name, words in _STEP_WORDS.items()]
     title = "changed by more than 1 %:"
     figure.legend(handles=patches, title=title, loc="lower center", ncols=4, frameon=False, alignment="center")
     tall = figure.get_figheight()
@@ -115,9 +115,7 @@ def write_histogram(
     path: Path,
     depth: Float32,  # [T, H, W]
     border_depth: float,
-    *,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> None:
     """How much of the clip lies how deep, on a logarithmic axis, with the mesh's border."""
     from matplotlib.ticker import LogLocator, NullFormatter
@@ -126,10 +124,8 @@ def write_histogram(
     deepest = max(float(np.max(f, where=np.isfinite(f), initial=0)) for f in depth)
     edges = np.geomspace(low * 0.8, max(high, border_depth, deepest) * 1.25, 81)
     counts = np.zeros(80)
-    for index, frame in enumerate(depth):
-        check(cancel)
+    for frame in reported(depth, "depth: histogram", len(depth), **watch):
         counts += np.histogram(frame[np.isfinite(frame) & (frame > 0)], edges)[0]
-        report(on_progress, "depth: histogram", index + 1, len(depth))
     figure, axes = _figure()
     axes.stairs(100 * counts / max(counts.sum(), 1), edges, fill=True, color=_BLUE, alpha=0.75)
     axes.axvline(border_depth, color=_ORANGE, linewidth=1.6, label=f"border of the mesh ({border_depth:g})")
@@ -150,10 +146,6 @@ def depth_range(depth: Float32) -> tuple[float, float]:
         return 1.0, 2.0
     low, high = (float(q) for q in np.quantile(samples, [0.005, 0.995]))
     return low, max(high, low * 1.001)
-
-
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _figure():

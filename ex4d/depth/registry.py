@@ -10,26 +10,38 @@ The configuration is ``depth.toml`` in the user's configuration folder, or the f
     timeout_s = 1800
 """
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_config_path, user_data_path
 
 from ex4d.depth import tools
-from ex4d.depth.base import DepthEstimator, EstimatorInfo
 from ex4d.depth.depthcrafter.estimator import DepthCrafter
+from ex4d.depth.estimator import DepthEstimator
 from ex4d.depth.external import ExternalEstimator, ExternalTool, tool_from_table
 from ex4d.depth.single_image import DepthAnythingV2, DepthPro
-from ex4d.errors import SettingError
-from ex4d.generate.base import Setting
+from ex4d.settings import About, settings_of
 from ex4d.weights.layout import weights_root
+from ex4d_ground.descriptions import EstimatorInfo
+from ex4d_ground.errors import SettingError
 
 DEFAULT_ESTIMATOR = "depth-anything-v2"
 """Used when none is named: its small model is Apache-2.0. A non-commercial model is never a default."""
+
+
+@dataclass(frozen=True)
+class DepthAnything3Settings:
+    """What the script that runs Depth Anything 3 is told."""
+
+    model_dir: Annotated[str, About("Folder of the model")] = field(
+        default_factory=lambda: str(weights_root() / "DA3-BASE")
+    )
+    chunk: Annotated[int, About("Frames estimated together; fewer need less memory", 9, 500)] = 32
+    device: Annotated[Literal["auto", "cuda", "cpu"], About("Where to compute")] = "auto"
 
 
 def depth_anything_3() -> ExternalEstimator:
@@ -48,18 +60,14 @@ def depth_anything_3() -> ExternalEstimator:
         temporally_steady=True,
         timeout_s=7200,
         environment={"HF_HUB_OFFLINE": "1"},
-        install=f"run: python3 -m venv '{folder}' && '{folder / program}' -m pip install depth-anything-3",
+        install=f"python3 -m venv '{folder}' && '{folder / program}' -m pip install depth-anything-3",
         weights="depth-anything-3",
-        settings=(
-            Setting("model_dir", "str", str(weights_root() / "DA3-BASE"), "Folder of the model"),
-            Setting("chunk", "int", 32, "Frames estimated together; fewer need less memory", 9, 500),
-            Setting("device", "choice", "auto", "Where to compute", choices=("auto", "cuda", "cpu")),
-        ),
+        settings=settings_of(DepthAnything3Settings),
     )
     return ExternalEstimator(tool)
 
 
-_BUILT_IN: dict[str, Callable[[], DepthEstimator]] = {
+_BUILT_IN: dict[str, Callable[[], DepthEstimator[Any]]] = {
     "depth-anything-v2": DepthAnythingV2,
     "depth-anything-3": depth_anything_3,
     "depth-pro": DepthPro,
@@ -84,11 +92,11 @@ def configured_tools() -> list[ExternalTool]:
         raise SettingError(f"{path} is not valid TOML ({error}); mend or remove it.") from error
     if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise SettingError(f"{path}: estimators must be [[estimator]] tables; mend or remove it.")
-    found = [tool_from_table(table, str(path)) for table in tables]
-    taken = [t.name for t in found if t.name in _BUILT_IN]
+    configured = [tool_from_table(table, str(path)) for table in tables]
+    taken = [t.name for t in configured if t.name in _BUILT_IN]
     if taken:
         raise SettingError(f"{path} names an estimator {taken[0]!r}, which is built in; choose another name.")
-    return found
+    return configured
 
 
 def list_estimators() -> list[EstimatorInfo]:
@@ -97,7 +105,7 @@ def list_estimators() -> list[EstimatorInfo]:
     return [make().info() for make in _BUILT_IN.values()] + [tool.info() for tool in tools_there]
 
 
-def get_estimator(name: str = DEFAULT_ESTIMATOR) -> DepthEstimator:
+def get_estimator(name: str = DEFAULT_ESTIMATOR) -> DepthEstimator[Any]:
     """The estimator called ``name``. Raises SettingError that lists the names there are."""
     if name in _BUILT_IN:
         return _BUILT_IN[name]()

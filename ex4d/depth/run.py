@@ -8,25 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from ex4d.clip import read_depth
 from ex4d.depth.align import Alignment, align
-from ex4d.depth.base import DepthEstimate, EstimatorInfo, FrameSource
+from ex4d.depth.base import DepthEstimate, FrameSource
 from ex4d.depth.convert import ConvertOptions, FileKind, file_to_depth, values_to_depth
-from ex4d.depth.edge_steps import EDGE_STEPS, edge_steps
+from ex4d.depth.edge_steps import edge_steps
 from ex4d.depth.edges import EdgeOptions
+from ex4d.depth.estimator import recorded
 from ex4d.depth.fallback import estimate_within_memory
 from ex4d.depth.frames import open_frames
 from ex4d.depth.lens import lens_warning, resolve_lens
 from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator
 from ex4d.depth.store import DepthFile, new_values
-from ex4d.depth.temporal import TemporalOptions, flicker, steady
-from ex4d.errors import DepthError
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Clip, Float32, Float64, Intrinsics, UInt8
+from ex4d.depth.temporal import TemporalOptions, flicker, mean_flicker, steady
+from ex4d.lens import Lens
+from ex4d.progress import Watch, reported
+from ex4d.types import Clip
+from ex4d_ground import stages
+from ex4d_ground.arrays import Float32, Float64, UInt8
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.descriptions import EstimatorInfo
+from ex4d_ground.errors import DepthError
+from ex4d_ground.remedies import fewer_frames
 
 
 @dataclass(frozen=True)
@@ -77,20 +84,20 @@ class DepthReport:
 
     def details(self) -> list[str]:
         """:meth:`lines` without the first, the focal length."""
-        found = []
+        facts = []
         if self.flicker_before is not None and self.flicker_after is not None:
-            before, after = (_mean(f) for f in (self.flicker_before, self.flicker_after))
-            found.append(f"Flicker: {before:.2f} % before, {after:.2f} % after.")
+            before, after = (mean_flicker(f) or 0.0 for f in (self.flicker_before, self.flicker_after))
+            facts.append(f"Flicker: {before:.2f} % before, {after:.2f} % after.")
         if self.alignment is not None:
             spread = float(self.alignment.scale.max() / self.alignment.scale.min())
-            found.append(f"Aligned: frame scales differed by a factor of {spread:.2f}.")
+            facts.append(f"Aligned: frame scales differed by a factor of {spread:.2f}.")
         if self.filled:
-            found.append(f"Filled {self.filled} pixels without depth.")
+            facts.append(f"Filled {self.filled} pixels without depth.")
         if self.sharpened:
-            found.append(f"Sharpened soft depth edges: {self.sharpened} pixels went to the near or the far side.")
+            facts.append(f"Sharpened soft depth edges: {self.sharpened} pixels went to the near or the far side.")
         if self.clamped:
-            found.append(f"Moved {self.clamped} pixels from behind the mesh's border to its front.")
-        return [*found, *self.notes]
+            facts.append(f"Moved {self.clamped} pixels from behind the mesh's border to its front.")
+        return [*facts, *self.notes]
 
 
 @dataclass(frozen=True)
@@ -107,13 +114,12 @@ def estimate_depth(
     estimator: str = DEFAULT_ESTIMATOR,
     settings: Mapping[str, Any] | None = None,
     options: DepthOptions = DepthOptions(),
-    lens: Intrinsics | None = None,
+    lens: Lens | None = None,
     lens_from: Path | None = None,
     num_frames: int | None = None,
     fps: float = 15.0,
     seed: int = 42,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> EstimatedDepth:
     """Depth and lens of a video file, a folder of images or frames [T, H, W, 3] uint8.
 
@@ -124,17 +130,15 @@ def estimate_depth(
     chosen = get_estimator(estimator)
     info = chosen.info()
     values = info.validated(settings or {})
-    frames = open_frames(source, num_frames=num_frames, fps=fps, cancel=cancel)
-    raw = estimate_within_memory(chosen, frames, settings=values, seed=seed, on_progress=on_progress, cancel=cancel)
-    used = resolve_lens(
-        frames.width, frames.height, given=lens, video=source if isinstance(source, Path) else lens_from,
-        estimated=raw.intrinsics,
-    )  # fmt: skip
-    steps = _Steps(frames, used, options, info, on_progress, cancel)
+    frames = open_frames(source, num_frames=num_frames, fps=fps, cancel=watch.get("cancel"))
+    raw = estimate_within_memory(chosen, frames, settings=values, seed=seed, **watch)
+    asked = source if isinstance(source, Path) else lens_from
+    used = resolve_lens(frames.width, frames.height, given=lens, video=asked, estimated=raw.intrinsics)
+    steps = _Steps(frames, used, options, info, watch)
     depth, report_ = steps.run(raw)
     licence = licence_of(info, raw)
     warnings = (*raw.notes, *((f"{info.title}: {licence}.",) if info.research_only else ()), lens_warning(used))
-    details = raw.details | {"settings": _recorded(values), "lens_source": used.source}
+    details = raw.details | {"settings": recorded(values), "lens_source": used.source}
     details |= {"out_of_memory": list(raw.warnings)} if raw.warnings else {}
     file = DepthFile(depth, info.name, licence, raw.meaning, frames.fps, used, details)
     notes = (*report_.notes, *(w for w in warnings if w))
@@ -150,31 +154,29 @@ def depth_from_file(
     offset: float = 0.0,
     channel: str | None = None,
     options: DepthOptions = DepthOptions(align=False, steady=False, measure_flicker=False),
-    lens: Intrinsics | None = None,
+    lens: Lens | None = None,
     num_frames: int | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> EstimatedDepth:
     """Depth that another program wrote, made z-depth of ``video``: sequences, disparity, inverted, scaled, Z passes.
 
     Raises DepthError (unreadable, other length or size than the video), ClipError, SettingError.
     """
-    frames = open_frames(video, num_frames=num_frames, cancel=cancel)
+    frames = open_frames(video, num_frames=num_frames, cancel=watch.get("cancel"))
     used = resolve_lens(frames.width, frames.height, given=lens, video=video if isinstance(video, Path) else None)
-    values = read_depth(
-        source, scale=scale, channel=channel, num_frames=num_frames, on_progress=on_progress, cancel=cancel
-    )
+    values = read_depth(source, scale=scale, channel=channel, num_frames=num_frames, **watch)
     expected = (frames.num_frames, frames.height, frames.width)
     if values.shape != expected:
         raise DepthError(
             f"{source} holds depth of {values.shape} (frames, height, width) but the video has {expected}; "
-            "give depth of the video's own size and length, or limit both with --num-frames."
+            "give depth of the video's own size and length.",
+            remedy=fewer_frames(min(values.shape[0], frames.num_frames)) if values.shape[1:] == expected[1:] else None,
         )
-    values = file_to_depth(values, kind, offset=offset, intrinsics=used, cancel=cancel)
+    values = file_to_depth(values, kind, offset=offset, intrinsics=used, cancel=watch.get("cancel"))
     info = EstimatorInfo("file", f"Depth file {source.name}", "scale-free", "as the file's", temporally_steady=True)
     # numbers of a file are in its own units: keep them, apart from what the user asked to scale
     raw = DepthEstimate(values, "metric", details={"file": source.name, "kind": kind})
-    depth, report_ = _Steps(frames, used, options, info, on_progress, cancel, estimated=False).run(raw)
+    depth, report_ = _Steps(frames, used, options, info, watch, estimated=False).run(raw)
     warnings = tuple(w for w in (lens_warning(used),) if w)
     file = DepthFile(depth, "file", "", "scale-free", frames.fps, used, raw.details | {"lens_source": used.source})
     return EstimatedDepth(file, replace(report_, notes=(*report_.notes, *warnings)))
@@ -183,10 +185,7 @@ def depth_from_file(
 def to_clip(frames: UInt8, estimated: EstimatedDepth, *, name: str = "clip") -> Clip:  # frames [T, H, W, 3]
     """The frames with their depth, lens and the depth's licence. Raises DepthError if they do not fit."""
     file = estimated.file
-    return Clip(
-        frames, np.asarray(file.depth), estimated.report.lens, file.fps, name,
-        depth_source=file.estimator, depth_licence=file.licence,
-    )  # fmt: skip
+    return Clip(frames, np.asarray(file.depth), estimated.report.lens, file.fps, name, file.estimator, file.licence)
 
 
 def licence_of(info: EstimatorInfo, raw: DepthEstimate) -> str:
@@ -203,42 +202,37 @@ class _Steps:
     lens: Intrinsics
     options: DepthOptions
     info: EstimatorInfo
-    on_progress: OnProgress | None
-    cancel: CancelToken | None
+    watch: Watch
     estimated: bool = True
     """False for depth from a file."""
     _notes: list[str] = field(default_factory=list)
 
     def run(self, raw: DepthEstimate) -> tuple[Float32, DepthReport]:
         values, meaning, options = raw.values, raw.meaning, self.options
+        cancel = self.watch.get("cancel")
         single = not self.info.temporally_steady
         before = after = self._flicker(raw, values)
         alignment = None
         if (single if options.align is None else options.align) and len(values) > 1:
-            alignment = align(values, self.frames, meaning, self.lens, on_progress=self.on_progress, cancel=self.cancel)
-            values = alignment.apply(values, cancel=self.cancel)
+            alignment = align(values, self.frames, meaning, self.lens, **self.watch)
+            values = alignment.apply(values, cancel=cancel)
             self._note_cuts(alignment)
         if (single if options.steady is None else options.steady) and len(values) > 2:
             target = new_values((values.shape[0], values.shape[1], values.shape[2]))
-            values = steady(
-                values, self.frames, meaning, target, options=options.temporal,
-                on_progress=self.on_progress, cancel=self.cancel,
-            )  # fmt: skip
+            values = steady(values, self.frames, meaning, target, options=options.temporal, **self.watch)
         if values is not raw.values or alignment is not None:
             after = self._flicker(raw, values)
         depth = values_to_depth(
-            values, meaning, zero_is_infinity=raw.zero_is_infinity, options=options.convert, cancel=self.cancel
+            values, meaning, zero_is_infinity=raw.zero_is_infinity, options=options.convert, cancel=cancel
         )
         counts = self._edges(depth)
-        return depth, DepthReport(
-            self.lens, tuple(self._notes), filled=counts["fill"], sharpened=counts["sharpen"], clamped=counts["clamp"],
-            alignment=alignment, flicker_before=before, flicker_after=after,
-        )  # fmt: skip
+        mended = (counts.get("fill", 0), counts.get("sharpen", 0), counts.get("clamp", 0))
+        return depth, DepthReport(self.lens, tuple(self._notes), (), *mended, alignment, before, after)
 
     def _flicker(self, raw: DepthEstimate, values: Float32) -> Float64 | None:
         if not self.options.measure_flicker or len(values) < 3:
             return None
-        return flicker(values, self.frames, raw.meaning, on_progress=self.on_progress, cancel=self.cancel)
+        return flicker(values, self.frames, raw.meaning, **self.watch)
 
     def _note_cuts(self, alignment: Alignment) -> None:
         if alignment.cuts:
@@ -250,21 +244,11 @@ class _Steps:
     def _edges(self, depth: Float32) -> dict[str, int]:
         """Mend every frame in place; how many pixels each step changed."""
         steps = edge_steps(self.options.edges, estimated=self.estimated)
-        totals = dict.fromkeys(EDGE_STEPS, 0)
-        for index, frame in enumerate(self.frames if steps else ()):
-            check(self.cancel)
+        totals = dict.fromkeys(steps, 0)
+        for index, frame in enumerate(
+            reported(self.frames if steps else (), stages.DEPTH_EDGES, len(depth), **self.watch)
+        ):
             for name, step in steps.items():
                 depth[index], count = step(depth[index], frame)
                 totals[name] += count
-            report(self.on_progress, "depth: edges", index + 1, len(depth))
         return totals
-
-
-def _mean(series: Float64) -> float:
-    known = series[np.isfinite(series)]
-    return float(known.mean()) if known.size else 0.0
-
-
-def _recorded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings for the record, without this machine's paths."""
-    return {name: value for name, value in values.items() if not name.endswith("_dir")}

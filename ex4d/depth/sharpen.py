@@ -17,14 +17,12 @@ Measured on the example and three other Blender scenes (``tests/depth/test_sharp
 Steps in the wrong place stay there: see :func:`ex4d.depth.align_edges`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ex4d.types import Bool, Float32, Float64, Int64, UInt8
+from ex4d_ground.arrays import Bool, Float32, Float64, Int64, UInt8
 
 _SLOPE_SHARE = 0.25
 """A ramp goes on while its slope is at least this share of the slope at the pixel."""

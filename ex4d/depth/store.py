@@ -4,8 +4,6 @@ A depth file holds ``depth`` [T, H, W] float32 and, as small entries beside it, 
 intrinsics with their source. Nothing is pickled. Files are written under a temporary name and renamed when complete.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 import zipfile
@@ -13,15 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from ex4d.depth.base import Meaning
-from ex4d.errors import DepthError, OutputError
-from ex4d.files import atomic_path
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Float32, Intrinsics
+from ex4d.progress import Watch, reported
+from ex4d_ground import stages
+from ex4d_ground.arrays import Float32
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.descriptions import Meaning
+from ex4d_ground.errors import DepthError, OutputError
+from ex4d_ground.files import atomic_path
 
 IN_MEMORY_BYTES = 512 * 2**20
 """Working arrays above this size live in a temporary file."""
@@ -60,9 +60,7 @@ class DepthFile:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def save_depth(
-    path: Path, file: DepthFile, *, on_progress: OnProgress | None = None, cancel: CancelToken | None = None
-) -> None:
+def save_depth(path: Path, file: DepthFile, **watch: Unpack[Watch]) -> None:
     """Write ``file`` as .npz, one frame at a time. Raises OutputError, DepthError (suffix), Cancelled."""
     if path.suffix.lower() != ".npz":
         raise DepthError(f"Depth is saved as .npz, got the name {path.name}; end it in .npz.")
@@ -74,10 +72,8 @@ def save_depth(
         with archive.open("depth.npy", "w", force_zip64=True) as stream:
             header = {"descr": "<f4", "fortran_order": False, "shape": file.depth.shape}
             np.lib.format.write_array_header_1_0(stream, header)  # pyright: ignore[reportArgumentType]
-            for index, frame in enumerate(file.depth):
-                check(cancel)
+            for frame in reported(file.depth, stages.DEPTH_SAVE, len(file.depth), **watch):
                 stream.write(np.ascontiguousarray(frame, "<f4").tobytes())
-                report(on_progress, "depth: save", index + 1, len(file.depth))
         _write_array(archive, "facts", np.array(json.dumps(facts)))
         if file.intrinsics is not None:
             k = file.intrinsics

@@ -5,19 +5,20 @@ is fitted to its values (a moving point's depth may change steadily; only what j
 differs by more than the clip's own noise belong to another surface and do not count, so depth edges stay in place.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
-from ex4d.depth.base import FrameSource, Meaning
+from ex4d.depth.base import FrameSource
 from ex4d.depth.flow import FlowPair, flow_between, inside, pixel_grid, sample, to_gray
-from ex4d.errors import SettingError
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Bool, Float32, Float64, UInt8
+from ex4d.progress import Watch, check, report, reported
+from ex4d_ground import stages
+from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
+from ex4d_ground.descriptions import Meaning
+from ex4d_ground.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,18 @@ def steady(
     out: Float32,  # [T, H, W], must not be ``values``
     *,
     options: TemporalOptions = TemporalOptions(),
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> Float32:
     """Write filtered values to ``out``. Memory: 2 * radius + 1 frames, whatever the clip's length."""
     num_frames = len(values)
     span = min(2 * options.radius, num_frames - 1)
     window = _Window(values, frames, meaning)
-    for t in range(num_frames):
-        check(cancel)
+    for t in reported(range(num_frames), stages.DEPTH_STEADY, num_frames, **watch):
         # near the clip's ends the window stays inside it, so that all of the first frames share one fitted line
         start = min(max(0, t - options.radius), num_frames - 1 - span)
         window.hold(start, start + span + 1)
         logs = _fitted(window, t, start, start + span, options)
         out[t] = window.finished(t, logs)
-        report(on_progress, "depth: steady", t + 1, num_frames)
     return out
 
 
@@ -154,9 +152,7 @@ def flicker(
     values: Float32,  # [T, H, W]
     frames: FrameSource,
     meaning: Meaning,
-    *,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> Float64:  # [T] per cent of the value; NaN for the first and the last frame
     """How much each frame's values jump, seen from both neighbours along the flow.
 
@@ -166,7 +162,7 @@ def flicker(
     window = _Window(values, frames, meaning)
     result = np.full(len(values), np.nan)
     for t in range(1, len(values) - 1):
-        check(cancel)
+        check(watch.get("cancel"))
         window.hold(t - 1, t + 2)
         (_, before, ok_before), (_, after, ok_after) = next(window.walk(t, t - 1)), next(window.walk(t, t + 1))
         first, last = window.items[t - 1 - window.first], window.items[t + 1 - window.first]
@@ -175,10 +171,16 @@ def flicker(
         usable = ok_before & ok_after & np.isfinite(second)
         if usable.any():
             result[t] = 25.0 * float(np.median(np.abs(second[usable])))
-        report(on_progress, "depth: flicker", t + 1, len(values))
+        report(watch.get("on_progress"), stages.DEPTH_FLICKER, t + 1, len(values))
     return result
 
 
 def _floor(values: Float32) -> float:
     """A hundredth of the clip's largest disparity: what is farther than a hundred times the nearest point."""
     return 0.01 * max(float(np.nanmax(frame)) for frame in values)
+
+
+def mean_flicker(series: Float64 | None) -> float | None:  # [T] per cent
+    """The mean of what :func:`flicker` gives, over the frames that have one; None if none has."""
+    known = np.empty(0) if series is None else series[np.isfinite(series)]
+    return float(known.mean()) if known.size else None

@@ -8,8 +8,6 @@ truth: shadows and reflections of what stands before it are those of other momen
 not seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,8 +18,10 @@ from numba import njit
 from ex4d.dwmesh.edges import cut_rows, quad_cuts
 from ex4d.dwmesh.moving_backdrop import SAME_COLOUR, SAME_DEPTH, Layer, MovingBackdrop, chosen_frames, moves
 from ex4d.dwmesh.still import unchanged_share
-from ex4d.errors import SettingError
-from ex4d.types import Bool, Clip, Float32, Float64, Int32, UInt8
+from ex4d.types import Clip
+from ex4d_ground import remedies
+from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
+from ex4d_ground.errors import SettingError
 
 LEAST_STILL = 0.06
 """Share of textured pixels that must keep their colour; less says that the camera moves."""
@@ -61,7 +61,8 @@ class Backdrop:
         if share < LEAST_STILL:
             raise SettingError(
                 f"Other frames can only fill in for a camera that stands still; here {share:.0%} of what is textured "
-                "stays in place. Say how the camera moves (--source_camera), or turn other_frames off."
+                "stays in place.",
+                remedy=remedies.give_source_camera(),
             )
         chosen = chosen_frames(clip)
         shape = clip.depth.shape[1:]

@@ -5,14 +5,12 @@ surface left and right of the object, it goes through; where it does not, it goe
 block and show nothing: they stop rays that would else pass where the rest of a covered thing must be.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 
 from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT, SKIP, any_bits
 from ex4d.dwmesh.walls import LEAST_END
-from ex4d.types import Float32, Float64, Int32, Int64, UInt8
+from ex4d_ground.arrays import Float32, Float64, Int32, Int64, UInt8
 
 STRIP_VERTICES, STRIP_FACES = 4, 2
 CLEARANCE = 1.02 / LEAST_END

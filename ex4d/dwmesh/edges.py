@@ -5,12 +5,10 @@ surface if either side, continued by its own step, meets the other; they are apa
 between them would be steeper than the mesh's angle limit.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 
-from ex4d.types import Float32, Float64, Int8, Int32, UInt8
+from ex4d_ground.arrays import Float32, Float64, Int8, Int32, UInt8
 
 CUT_RIGHT, CUT_DOWN = 1, 2
 """Bits of ``cuts``: no connection with the pixel to the right, or below."""

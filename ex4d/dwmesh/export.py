@@ -1,16 +1,12 @@
 """Writing a DW-mesh for other programs."""
 
-from __future__ import annotations
-
-import os
-from contextlib import suppress
 from pathlib import Path
 
 import trimesh
 from trimesh.exchange.ply import export_ply as export_ply_bytes
 
 from ex4d.dwmesh.mesh import DWMesh
-from ex4d.errors import OutputError
+from ex4d_ground.files import atomic_path
 
 
 def export_ply(mesh: DWMesh, t: int, path: Path) -> None:
@@ -21,14 +17,5 @@ def export_ply(mesh: DWMesh, t: int, path: Path) -> None:
     """
     body = trimesh.Trimesh(mesh.vertices(t), mesh.faces, vertex_colors=mesh.colors(t), process=False)
     data: bytes = export_ply_bytes(body, encoding="binary")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as partial:
         partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise OutputError(
-            f"The mesh could not be written to {path} ({error.strerror or error}); choose a folder that can be written."
-        ) from error

@@ -5,12 +5,10 @@ Every loop writes whole rows of contiguous arrays, which lets the compiler use v
 values per pixel are flattened first, because only then the stride is a constant to the compiler.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 
-from ex4d.types import Bool, Float32, Float64, Int32
+from ex4d_ground.arrays import Bool, Float32, Float64
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -166,16 +164,3 @@ def fill_ringed_colors(
             for i in range(width):
                 if hidden[(j - 1) * width + i]:
                     out[4 * i + 3] = 0
-
-
-def grid_faces(height: int, width: int) -> Int32:  # [2 * (H - 1) * (W - 1) + 2, 3]
-    """Faces of the published mesh: all upper-left triangles, all lower-right ones, then the two caps.
-
-    The caps join the grid's four corners, which lie at the border depth, and close the mesh behind the scene.
-    """
-    index = np.arange(height * width, dtype=np.int32).reshape(height, width)
-    v00, v01 = index[:-1, :-1].ravel(), index[:-1, 1:].ravel()
-    v10, v11 = index[1:, :-1].ravel(), index[1:, 1:].ravel()
-    last = height * width - 1
-    caps = np.array([[width - 1, 0, last], [last, 0, (height - 1) * width]], np.int32)
-    return np.concatenate([np.stack([v10, v00, v01], 1), np.stack([v10, v01, v11], 1), caps])

@@ -1,20 +1,21 @@
 """DWMesh: a clip's depth as one watertight grid mesh per frame, with the topology shared by all frames."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
 
+from ex4d.bands import Split, serial
 from ex4d.dwmesh.edges import quad_cuts
-from ex4d.dwmesh.kernels import fill_colors, grid_faces, lift_rows, thin_grid_faces, visible_grid_rows
+from ex4d.dwmesh.kernels import fill_colors, lift_rows, thin_grid_faces, visible_grid_rows
 from ex4d.dwmesh.solid import SolidBuilder
-from ex4d.errors import DepthError, SettingError, ShapeError
-from ex4d.raster.bands import Split, serial
-from ex4d.raster.base import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface
-from ex4d.types import Bool, Clip, Float32, Int8, Int32, MeshOptions, UInt8
+from ex4d.surface import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface, cap_faces, grid_faces
+from ex4d.types import Clip
+from ex4d_ground import remedies
+from ex4d_ground.arrays import Bool, Float32, Int8, Int32, UInt8
+from ex4d_ground.errors import DepthError, SettingError, ShapeError
+from ex4d_ground.options import MeshOptions
 
 FACE_AUTO, FACE_VISIBLE, FACE_OCCLUDED = 0, 1, 2
 """Values of ``face_flags``: decide by angle, always visible, always occluded."""
@@ -50,16 +51,16 @@ class DWMesh:
         _check_depth(clip.depth)
         self.clip = clip
         self.options = options
-        self._solid = SolidBuilder(clip, options, thickness_map) if options.mode == "solid" else None
-        if self._solid is None and thickness_map is not None:
+        self.solid = SolidBuilder(clip, options, thickness_map) if options.mode == "solid" else None
+        if self.solid is None and thickness_map is not None:
             raise SettingError("A thickness map needs solid occluders; use mode 'solid' or drop the map.")
-        self._overrides = {t: self._checked_override(t, v) for t, v in vertex_overrides.items()}
-        self._flags = {t: self._checked_flags(t, f) for t, f in face_flags.items()}
+        self.vertex_overrides = {t: self._checked_override(t, v) for t, v in vertex_overrides.items()}
+        self.face_flags = {t: self._checked_flags(t, f) for t, f in face_flags.items()}
         anchor = 0.5 if options.pixel_anchor == "center" else 0.0
         k = clip.intrinsics
-        self._ray_x = ((np.arange(self.width) + anchor - k.cx) / k.fx).astype(np.float32)
-        self._ray_y = ((np.arange(self.height) + anchor - k.cy) / k.fy).astype(np.float32)
-        self._tan_sq = math.tan(math.radians(options.min_angle_deg)) ** 2
+        self.ray_x = ((np.arange(self.width) + anchor - k.cx) / k.fx).astype(np.float32)
+        self.ray_y = ((np.arange(self.height) + anchor - k.cy) / k.fy).astype(np.float32)
+        self.tan_sq = math.tan(math.radians(options.min_angle_deg)) ** 2
 
     @property
     def num_frames(self) -> int:
@@ -84,23 +85,29 @@ class DWMesh:
     @cached_property
     def faces(self) -> Int32:  # [F, 3]
         """Vertex indices, the same for every frame: upper-left triangles, lower-right triangles, two caps."""
-        faces = grid_faces(self.height, self.width)
+        faces = np.concatenate([grid_faces(self.height, self.width), cap_faces(self.height, self.width)])
         faces.setflags(write=False)
         return faces
 
-    def vertices(self, t: int) -> Float32:  # [H * W, 3]
+    def vertices(self, t: int, split: Split = serial) -> Float32:  # [H * W, 3]
         """Vertices of frame ``t`` in the source camera's axes, in the depth's unit; edits included."""
-        return self._vertices(t, serial)
+        self._check_frame(t)
+        if t in self.vertex_overrides:
+            return self.vertex_overrides[t].copy()
+        out = np.empty((self.height * self.width, 3), np.float32)
+        depth, border = self.clip.depth[t], self.options.border_depth
+        split(self.height, lambda a, b: lift_rows(depth, self.ray_x, self.ray_y, border, a, b, out))
+        return out
 
     def face_occluded(self, t: int) -> Bool:  # [F]
         """Whether each face of frame ``t`` is occluded, by the rule of ``options.mode`` or as ``face_flags`` says.
 
         Endless: its smallest angle is below the limit. Solid: a depth edge crosses its quad.
         """
-        vertices = self._vertices(t, serial)
-        if self._solid is None:
-            return self._face_occluded(t, vertices, serial)
-        return self._crossed_faces(self._solid, t)
+        if self.solid is None:
+            return self._face_occluded(t, self.vertices(t), serial)
+        self._check_frame(t)
+        return self._crossed_faces(self.solid, t)
 
     def vertex_visible(self, t: int) -> Bool:  # [H * W]
         """Whether each vertex of frame ``t`` shows its pixel: by the rule of ``options.mode`` and ``hidden_by``."""
@@ -116,9 +123,9 @@ class DWMesh:
         Raises SettingError for an endless mesh.
         """
         self._check_frame(t)
-        if self._solid is None:
+        if self.solid is None:
             raise SettingError("An endless mesh has no thickness; use mode 'solid'.")
-        return self._solid.thickness(t, self._overrides.get(t), self._flags.get(t), serial)
+        return self.solid.thickness(t, self.vertex_overrides.get(t), self.face_flags.get(t), serial)
 
     def surface(self, t: int, split: Split = serial) -> Surface:
         """Frame ``t`` as a rasterizer takes it, vertices and colours built in one pass.
@@ -126,12 +133,11 @@ class DWMesh:
         ``split`` shares the rows among threads; the result is the same. The grid of a solid surface is one vertex
         larger on each side than the clip.
         """
-        if self._solid is not None:
+        if self.solid is not None:
             self._check_frame(t)
-            flags = self._flags.get(t)
-            painted = None if flags is None else self._touched(flags == FACE_OCCLUDED, split)
-            return self._solid.surface(t, painted, self._overrides.get(t), flags, split)
-        vertices = self._vertices(t, split)
+            hidden, edited = self.hidden_by_flags(t, split), self.vertex_overrides.get(t)
+            return self.solid.surface(t, hidden, edited, self.face_flags.get(t), split)
+        vertices = self.vertices(t, split)
         occluded = self._face_occluded(t, vertices, split)
         colors = self._colors(t, self._vertex_visible(t, occluded, split), split)
         hidden = None
@@ -141,24 +147,15 @@ class DWMesh:
             hidden = upper * np.uint8(QUAD_HIDE_UPPER) | lower * np.uint8(QUAD_HIDE_LOWER)
         return Surface(vertices, colors, self.faces[-2:], self.height, self.width, hidden)
 
-    def _vertices(self, t: int, split: Split) -> Float32:
-        self._check_frame(t)
-        if t in self._overrides:
-            return self._overrides[t].copy()
-        out = np.empty((self.height * self.width, 3), np.float32)
-        depth, border = self.clip.depth[t], self.options.border_depth
-        split(self.height, lambda a, b: lift_rows(depth, self._ray_x, self._ray_y, border, a, b, out))
-        return out
-
     def _face_occluded(self, t: int, vertices: Float32, split: Split) -> Bool:
         occluded = np.empty(self.num_grid_faces + 2, np.bool_)
         h, w = self.height, self.width
-        split(h - 1, lambda a, b: thin_grid_faces(vertices, h, w, self._tan_sq, a, b, occluded))
+        split(h - 1, lambda a, b: thin_grid_faces(vertices, h, w, self.tan_sq, a, b, occluded))
         occluded[-2:] = self.options.hide_caps or self._thin_caps(vertices)
         return self._flagged(t, occluded)
 
     def _crossed_faces(self, solid: SolidBuilder, t: int) -> Bool:
-        cuts = solid.cuts(t, self._overrides.get(t), self._flags.get(t), serial)
+        cuts = solid.cuts(t, self.vertex_overrides.get(t), self.face_flags.get(t), serial)
         quads = np.empty((self.height + 1, self.width + 1), np.uint8)
         quad_cuts(cuts, 0, self.height + 1, quads)
         crossed = quads[1:-1, 1:-1] != 0
@@ -166,7 +163,7 @@ class DWMesh:
         return self._flagged(t, np.concatenate([crossed.ravel(), crossed.ravel(), [True, True]]))
 
     def _flagged(self, t: int, occluded: Bool) -> Bool:
-        flags = self._flags.get(t)
+        flags = self.face_flags.get(t)
         if flags is not None:
             occluded[flags == FACE_VISIBLE] = False
             occluded[flags == FACE_OCCLUDED] = True
@@ -177,16 +174,16 @@ class DWMesh:
         edge = np.roll(corner, -1, axis=1) - corner
         normal_sq = (np.cross(edge[:, 0], -edge[:, 2]) ** 2).sum(axis=1)
         largest_dot = -(edge * np.roll(edge, 1, axis=1)).sum(axis=2).min(axis=1)
-        return normal_sq < self._tan_sq * largest_dot**2
+        return normal_sq < self.tan_sq * largest_dot**2
 
     def _vertex_visible(self, t: int, occluded: Bool, split: Split) -> Bool:
         """Published: touches no occluded face. By face: all but hidden caps' corners. Solid: inside and not painted."""
-        if self._solid is not None:
+        if self.solid is not None:
             visible = np.zeros((self.height, self.width), np.bool_)
             visible[1:-1, 1:-1] = True
-            flags = self._flags.get(t)
-            if flags is not None:
-                visible &= ~self._touched(flags == FACE_OCCLUDED, split).reshape(visible.shape)
+            hidden = self.hidden_by_flags(t, split)
+            if hidden is not None:
+                visible &= ~hidden.reshape(visible.shape)
             return visible.ravel()
         if self.options.hidden_by == "face":
             visible = np.ones(self.height * self.width, np.bool_)
@@ -194,6 +191,11 @@ class DWMesh:
             visible = ~self._touched(occluded, split)
         visible[self.faces[-2:][occluded[-2:]]] = False
         return visible
+
+    def hidden_by_flags(self, t: int, split: Split = serial) -> Bool | None:  # [H * W]
+        """Vertices of faces that ``face_flags`` call occluded, or None where frame ``t`` has no flags."""
+        flags = self.face_flags.get(t)
+        return None if flags is None else self._touched(flags == FACE_OCCLUDED, split)
 
     def _touched(self, occluded: Bool, split: Split) -> Bool:  # [H * W]
         """Vertices of occluded grid faces."""
@@ -237,6 +239,6 @@ def _check_depth(depth: Float32) -> None:
     if not (low > 0 and math.isfinite(high)):
         bad = int((~(np.isfinite(depth) & (depth > 0))).sum())
         raise DepthError(
-            f"Depth must be positive and finite, but {bad} of {depth.size} pixels are not; "
-            "fill them first (--fill-invalid does it while loading)."
+            f"Depth must be positive and finite, but {bad} of {depth.size} pixels are not.",
+            remedy=remedies.fill_invalid(),
         )

@@ -6,8 +6,6 @@ two see it at its depth with one colour, and hardly any looks through the place 
 are not taken for background, nor what only one frame's depth claims.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,8 +13,10 @@ import cv2
 import numpy as np
 from numba import njit
 
-from ex4d.errors import SettingError
-from ex4d.types import Clip, Float32, Float64, UInt8
+from ex4d.dwmesh.still import references
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32, Float64, UInt8
+from ex4d_ground.errors import SettingError
 
 MOST_FRAMES = 25
 """Frames, spread over the clip, that a background is made from."""
@@ -105,13 +105,24 @@ class MovingBackdrop:
 
 def chosen_frames(clip: Clip) -> list[int]:
     """The frames that a background is made from."""
-    count = min(clip.num_frames, MOST_FRAMES)
-    return sorted({round(i) for i in np.linspace(0, clip.num_frames - 1, count)})
+    return references(clip.num_frames, MOST_FRAMES)
 
 
 def moves(poses: Float64 | None) -> bool:  # [T, 4, 4]
     """Whether known poses differ at all."""
     return poses is not None and bool(np.ptp(poses, axis=0).max() > 1e-9)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
+    """Pixel indices and depth, through ``pose``, of what pixel (i, j) shows at depth z; depth 0 behind the camera."""
+    x, y = (i - lens[2]) / lens[0] * z, (j - lens[3]) / lens[1] * z
+    depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
+    if depth <= 0:
+        return 0.0, 0.0, 0.0
+    u = (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]) / depth * lens[0] + lens[2]
+    v = (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]) / depth * lens[1] + lens[3]
+    return u, v, depth
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -125,37 +136,17 @@ def _gather(
 ) -> None:
     """Put every point into the four pixels around it."""
     count, height, width = depths.shape
-    fx, fy, cx, cy = lens
     for k in range(count):
-        m = poses[k]
         for j in range(height):
             for i in range(width):
-                z = depths[k, j, i]
-                x, y = (i - cx) / fx * z, (j - cy) / fy * z
-                zt = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
-                if zt <= 0:
-                    continue
-                u = (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / zt * fx + cx
-                v = (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / zt * fy + cy
-                if not (-1 < u < width and -1 < v < height):
+                u, v, zt = _place(poses[k], lens, i, j, depths[k, j, i])
+                if zt <= 0 or not (-1 < u < width and -1 < v < height):
                     continue
                 left, top = int(np.floor(u)), int(np.floor(v))
                 for row in range(max(top, 0), min(top + 2, height)):
                     for column in range(max(left, 0), min(left + 2, width)):
                         if zt > behind * own[row, column] and zt < out[k, row, column]:
                             out[k, row, column] = zt
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
-    """Pixel indices and depth, through ``pose``, of what pixel (i, j) shows at depth z; depth 0 behind the camera."""
-    x, y = (i - lens[2]) / lens[0] * z, (j - lens[3]) / lens[1] * z
-    depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
-    if depth <= 0:
-        return 0.0, 0.0, 0.0
-    u = (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]) / depth * lens[0] + lens[2]
-    v = (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]) / depth * lens[1] + lens[3]
-    return u, v, depth
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -9,15 +9,13 @@ is estimated too, the sides' depths are corrected besides until the result, smea
 things had lost most of their nearness to what is behind them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numba import njit
 
-from ex4d.types import Bool, Float32
+from ex4d_ground.arrays import Bool, Float32
 
 STEP = 0.15
 """Share of the inverse depth by which the neighbours left and right of a pixel differ at a step."""

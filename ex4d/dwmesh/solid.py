@@ -11,33 +11,24 @@ The surface is one-sided: seen from behind, the front blocks and shows nothing, 
 enters an object between its walls from behind is stopped by the front; no copy of the front is needed for that.
 """
 
-from __future__ import annotations
-
 import math
 
 import cv2
 import numpy as np
 
+from ex4d.bands import Split
+from ex4d.dwmesh import edges
 from ex4d.dwmesh.backdrop import Backdrop
 from ex4d.dwmesh.bridges import STRIP_FACES, STRIP_VERTICES, bridge_rows, count_row_cuts
-from ex4d.dwmesh.edges import (
-    CUT_DOWN,
-    CUT_RIGHT,
-    apply_flags,
-    column_thickness,
-    cut_rows,
-    quad_cuts,
-    row_thickness,
-    settle_thickness,
-)
 from ex4d.dwmesh.kernels import fill_ringed_colors, lift_rows
 from ex4d.dwmesh.sharpen import is_smeared, roughness, sharpened, smear_px
 from ex4d.dwmesh.still import SteadyDepth, wavers
 from ex4d.dwmesh.walls import QUAD_FACES, SIDE_FACES, SIDE_VERTICES, build_pieces, count_cuts
-from ex4d.errors import SettingError, ShapeError
-from ex4d.raster.bands import Split
-from ex4d.raster.base import QUAD_DROP, Surface
-from ex4d.types import Bool, Clip, Float32, Float64, Int8, Int32, Int64, MeshOptions, UInt8
+from ex4d.surface import QUAD_DROP, Surface, cap_faces
+from ex4d.types import Clip
+from ex4d_ground.arrays import Bool, Float32, Float64, Int8, Int32, Int64, UInt8
+from ex4d_ground.errors import SettingError, ShapeError
+from ex4d_ground.options import MeshOptions
 
 # Found on rendered scenes with known visibility (see ex4d.eval), and checked on others.
 DEPTH_PER_WIDTH = 0.93
@@ -69,6 +60,8 @@ BEHIND_BACKDROP = 1.06
 SAME_SURFACE = 0.085
 """Share of the inverse depth by which two ends of a covered surface may miss each other."""
 
+_Vertices = tuple[Float32, UInt8]  # [V, 3], and their colours [V, 4]
+
 
 class SolidBuilder:
     """Builds the solid surfaces of one clip. Safe to use from several threads.
@@ -79,28 +72,27 @@ class SolidBuilder:
 
     def __init__(self, clip: Clip, options: MeshOptions, thickness_map: Float32 | None = None) -> None:
         self._clip, self._options = clip, options
-        self._map = None if thickness_map is None else _checked_map(clip, thickness_map)
-        edges = options.sharpen_edges
-        self._smeared = edges == "on" or (edges == "auto" and is_smeared(clip.depth))
+        self.thickness_map = None if thickness_map is None else _checked_map(clip, thickness_map)
+        sharpen = options.sharpen_edges
+        self._smeared = sharpen == "on" or (sharpen == "auto" and is_smeared(clip.depth))
         self._smear_px = smear_px(clip.depth) if self._smeared else 0.0
         steady = options.steady_depth == "on" or (options.steady_depth == "auto" and wavers(clip))
-        self._depth_at = SteadyDepth(clip, self._sharp).at if steady else self._sharp
-        self._jump = max(options.edge_jump, SMEARED_JUMP if self._smeared else 0.0, ROUGH_JUMP * roughness(clip.depth))
+        self.depth_at = SteadyDepth(clip, self._sharp).at if steady else self._sharp
+        self.prepares_depth = steady or self._smeared
+        self.jump = max(options.edge_jump, SMEARED_JUMP if self._smeared else 0.0, ROUGH_JUMP * roughness(clip.depth))
         k = clip.intrinsics
-        self._pitch = np.array([1 / k.fx, 1 / k.fy])
+        self.pitch = np.array([1 / k.fx, 1 / k.fy])
         anchor = 0.5 if options.pixel_anchor == "center" else 0.0
-        self._ray_x = ((np.arange(clip.width + 2) - 1 + anchor - k.cx) / k.fx).astype(np.float32)
-        self._ray_y = ((np.arange(clip.height + 2) - 1 + anchor - k.cy) / k.fy).astype(np.float32)
+        self.ray_x = ((np.arange(clip.width + 2) - 1 + anchor - k.cx) / k.fx).astype(np.float32)
+        self.ray_y = ((np.arange(clip.height + 2) - 1 + anchor - k.cy) / k.fy).astype(np.float32)
         tan = math.tan(math.radians(options.min_angle_deg))
         # A step dz over a pixel of width z * pitch is steep where pitch * z / dz < tan; the same in inverse depth.
-        self._steep = self._pitch / (tan + self._pitch)
-        self._backdrop = None
+        self.steep = self.pitch / (tan + self.pitch)
+        self.backdrop = None
         if options.other_frames:
-            rays = self._ray_x[1:-1], self._ray_y[1:-1]
-            self._backdrop = Backdrop(clip, self._depth_at, rays, (self._jump, self._steep))
-        height, width = clip.height + 2, clip.width + 2
-        last = height * width - 1
-        self._caps = np.array([[width - 1, 0, last], [last, 0, last - width + 1]], np.int32)
+            rays = self.ray_x[1:-1], self.ray_y[1:-1]
+            self.backdrop = Backdrop(clip, self.depth_at, rays, (self.jump, self.steep))
+        self._caps = cap_faces(clip.height + 2, clip.width + 2)
 
     def cuts(self, t: int, edited: Float32 | None, flags: Int8 | None, split: Split) -> UInt8:  # [H + 2, W + 2]
         """Depth edges of frame ``t`` as :func:`ex4d.dwmesh.edges.cut_rows` marks them."""
@@ -110,9 +102,9 @@ class SolidBuilder:
         """How far each pixel at a depth edge reaches back, in the depth's unit; NaN at all others."""
         inverse = np.float32(1) / self._depth(t, edited)
         cuts = self._cuts(inverse, flags, split)
-        at_edge = (cuts != 0) | (np.roll(cuts, 1, axis=1) & CUT_RIGHT != 0) | (np.roll(cuts, 1, axis=0) & CUT_DOWN != 0)
+        left, above = np.roll(cuts, 1, axis=1) & edges.CUT_RIGHT, np.roll(cuts, 1, axis=0) & edges.CUT_DOWN
         thickness = self._thickness(t, inverse, cuts, split)
-        return np.where(at_edge, thickness, np.float32(np.nan))[1:-1, 1:-1]
+        return np.where(cuts | left | above, thickness, np.float32(np.nan))[1:-1, 1:-1]
 
     def surface(
         self,
@@ -123,7 +115,7 @@ class SolidBuilder:
         split: Split,
     ) -> Surface:
         """Frame ``t`` as a rasterizer takes it; ``split`` shares the rows among threads, the result is the same."""
-        height, width = len(self._ray_y), len(self._ray_x)
+        height, width = len(self.ray_y), len(self.ray_x)
         depth = self._depth(t, edited)
         inverse = np.float32(1) / depth
         cuts = self._cuts(inverse, flags, split)
@@ -131,7 +123,7 @@ class SolidBuilder:
         counts = np.empty((height - 1, 2), np.int64)
 
         def find_quads(first: int, last: int) -> None:
-            quad_cuts(cuts, first, last, quads)
+            edges.quad_cuts(cuts, first, last, quads)
             count_cuts(quads, first, last, counts)
 
         split(height - 1, find_quads)
@@ -146,18 +138,16 @@ class SolidBuilder:
         vertices, colors = np.empty((vertex_total, 3), np.float32), np.empty((vertex_total, 4), np.uint8)
         faces = np.empty((face_total, 3), np.int32)
         vertices[vertex_end:], colors[vertex_end:] = (0, 0, self._options.border_depth), 0
-        self._fill_grid(t, depth, hidden, edited, vertices, colors, split)
+        self._fill_grid(t, depth, edited, hidden, (vertices, colors), split)
         faces[: len(self._caps)], faces[face_end:] = self._caps, 0
         thickness = self._thickness(t, inverse, cuts, split)
-        rim = 1.0 + RIM_PX * float(self._pitch.mean())
-        split(
-            height - 1,
-            lambda a, b: build_pieces(quads, cuts, thickness, rim, a, b, vertex_at, face_at, vertices, colors, faces),
-        )
-        self._bridge(inverse, cuts, strip_vertex_at, strip_face_at, vertices, faces, split)
+        rim = 1.0 + RIM_PX * float(self.pitch.mean())
+        out = vertex_at, face_at, vertices, colors, faces
+        split(height - 1, lambda a, b: build_pieces(quads, cuts, thickness, rim, a, b, *out))
+        self._bridge(inverse, cuts, (strip_vertex_at, strip_face_at), vertices, faces, split)
         dropped = (quads != 0).astype(np.uint8).ravel() * np.uint8(QUAD_DROP)
-        if self._backdrop is not None:
-            hidden_there, sheet = self._backdrop.behind(t)
+        if self.backdrop is not None:
+            hidden_there, sheet = self.backdrop.behind(t)
             self._push_bridges(vertices[vertex_end:], hidden_there)
             faces = np.concatenate([faces, sheet.faces + np.int32(len(vertices))])
             vertices, colors = np.concatenate([vertices, sheet.vertices]), np.concatenate([colors, sheet.colors])
@@ -165,10 +155,10 @@ class SolidBuilder:
 
     def _depth(self, t: int, edited: Float32 | None) -> Float32:  # [H + 2, W + 2]
         """Depth of every vertex of the grid, the ring's included."""
-        depth = np.full((len(self._ray_y), len(self._ray_x)), self._options.border_depth, np.float32)
-        depth[1:-1, 1:-1] = self._depth_at(t)
+        depth = np.full((len(self.ray_y), len(self.ray_x)), self._options.border_depth, np.float32)
+        depth[1:-1, 1:-1] = self.depth_at(t)
         if edited is not None:
-            changed = self._changed(t, edited)
+            changed = self.changed(t, edited)
             depth[1:-1, 1:-1][changed] = edited.reshape(*changed.shape, 3)[changed, 2]
         return depth
 
@@ -177,43 +167,36 @@ class SolidBuilder:
         given = self._clip.depth[t]
         return sharpened(given, self._smear_px) if self._smeared else given
 
-    def _changed(self, t: int, edited: Float32) -> Bool:  # [H, W]
+    def changed(self, t: int, edited: Float32) -> Bool:  # [H, W]
         """Which vertices were edited: those not where the editable grid, with its ring at the border, has them."""
         z = self._clip.depth[t].copy()
         z[[0, -1]], z[:, [0, -1]] = self._options.border_depth, self._options.border_depth
-        given = np.stack([self._ray_x[1:-1] * z, self._ray_y[1:-1, None] * z, z], axis=-1)
+        given = np.stack([self.ray_x[1:-1] * z, self.ray_y[1:-1, None] * z, z], axis=-1)
         return (np.abs(edited.reshape(given.shape) - given) > 1e-6 * z[..., None]).any(axis=-1)
 
     def _fill_grid(
-        self,
-        t: int,
-        depth: Float32,
-        hidden: Bool | None,
-        edited: Float32 | None,
-        vertices: Float32,
-        colors: UInt8,
-        split: Split,
+        self, t: int, depth: Float32, edited: Float32 | None, hidden: Bool | None, built: _Vertices, split: Split
     ) -> None:
         """Vertices and colours of the ringed grid."""
-        height, width = depth.shape
+        (height, width), (vertices, colors) = depth.shape, built
         frame, none = np.ascontiguousarray(self._clip.frames[t]), np.empty(0, np.bool_)
 
         def work(first: int, last: int) -> None:
-            lift_rows(depth, self._ray_x, self._ray_y, self._options.border_depth, first, last, vertices)
+            lift_rows(depth, self.ray_x, self.ray_y, self._options.border_depth, first, last, vertices)
             fill_ringed_colors(frame, none if hidden is None else hidden, first, last, colors)
 
         split(height, work)
         if edited is not None:
-            changed = self._changed(t, edited)
+            changed = self.changed(t, edited)
             inner = vertices[: height * width].reshape(height, width, 3)[1:-1, 1:-1]
             inner[changed] = edited.reshape(*changed.shape, 3)[changed]
 
     def _cuts(self, inverse: Float32, flags: Int8 | None, split: Split) -> UInt8:
         cuts = np.empty(inverse.shape, np.uint8)
-        jump, (steep_x, steep_y) = self._jump, self._steep
-        split(len(inverse), lambda a, b: cut_rows(inverse, jump, steep_x, steep_y, a, b, cuts))
+        jump, (steep_x, steep_y) = self.jump, self.steep
+        split(len(inverse), lambda a, b: edges.cut_rows(inverse, jump, steep_x, steep_y, a, b, cuts))
         if flags is not None:
-            apply_flags(flags, self._clip.height, self._clip.width, cuts)
+            edges.apply_flags(flags, self._clip.height, self._clip.width, cuts)
         return cuts
 
     def _thickness(self, t: int, inverse: Float32, cuts: UInt8, split: Split) -> Float32:  # [H + 2, W + 2]
@@ -224,51 +207,44 @@ class SolidBuilder:
             thickness = np.float32(given) / inverse
         else:
             thickness = np.full(inverse.shape, given, np.float32)
-        if self._map is not None:
-            painted = self._map[t] if self._map.ndim == 3 else self._map
+        if self.thickness_map is not None:
+            painted = self.thickness_map[t] if self.thickness_map.ndim == 3 else self.thickness_map
             inner = thickness[1:-1, 1:-1]
             inner[...] = np.where(np.isnan(painted), inner, painted)
         return thickness
 
     def _estimate(self, inverse: Float32, cuts: UInt8, split: Split) -> Float32:
         height, width = inverse.shape
-        pitch_x, pitch_down = float(self._pitch[0]), COLUMN_RATIO * float(self._pitch[1])
+        pitch_x, pitch_down = float(self.pitch[0]), COLUMN_RATIO * float(self.pitch[1])
         thickness = np.empty(inverse.shape, np.float32)
         extent = np.empty(inverse.shape, np.float32)
         shape: Float64 = np.array([DEPTH_PER_WIDTH, LEAST_PER_WIDTH, PER_COVERED_END], np.float64)
-        split(height, lambda a, b: row_thickness(inverse, cuts, pitch_x, shape, a, b, extent, thickness))
-        split(width, lambda a, b: column_thickness(inverse, cuts, pitch_down, shape, a, b, extent, thickness))
+        split(height, lambda a, b: edges.row_thickness(inverse, cuts, pitch_x, shape, a, b, extent, thickness))
+        split(width, lambda a, b: edges.column_thickness(inverse, cuts, pitch_down, shape, a, b, extent, thickness))
         area = CROWD_PX**2
         crowd = cv2.boxFilter((cuts != 0).astype(np.uint8), -1, (CROWD_PX, CROWD_PX), normalize=False)
         limits = np.array(
             [PARTLY_COVERED_PX, LARGEST_SHARE, CROWD_SHARES[0] * area, CROWD_SHARES[1] * area, BUSH_PX], np.float64
         )
-        split(height, lambda a, b: settle_thickness(inverse, crowd, pitch_x, limits, a, b, thickness))
+        split(height, lambda a, b: edges.settle_thickness(inverse, crowd, pitch_x, limits, a, b, thickness))
         return thickness
 
     def _bridge(
-        self,
-        inverse: Float32,
-        cuts: UInt8,
-        vertex_at: Int64,
-        face_at: Int64,
-        vertices: Float32,
-        faces: Int32,
-        split: Split,
+        self, inverse: Float32, cuts: UInt8, at: tuple[Int64, Int64], vertices: Float32, faces: Int32, split: Split
     ) -> None:
-        x, y = self._ray_x, self._ray_y
-        rays: Float64 = np.array([x[0], self._pitch[0], y[0], self._pitch[1]], np.float64)
+        x, y = self.ray_x, self.ray_y
+        rays: Float64 = np.array([x[0], self.pitch[0], y[0], self.pitch[1]], np.float64)
 
         def work(first: int, last: int) -> None:
-            bridge_rows(inverse, cuts, SAME_SURFACE, rays, first + 1, last + 1, vertex_at, face_at, vertices, faces)
+            bridge_rows(inverse, cuts, SAME_SURFACE, rays, first + 1, last + 1, *at, vertices, faces)
 
         split(len(y) - 2, work)
 
     def _push_bridges(self, strips: Float32, hidden: Bool) -> None:  # [4 * N, 3], [H, W]
         """Guesses give way to what was seen: strips under the middle of which the backdrop shows move behind it."""
         x, y = (strips[:, :2] / strips[:, 2:]).reshape(-1, 4, 2).mean(axis=1).T
-        row = np.rint((y - self._ray_y[1]) / self._pitch[1]).astype(int).clip(0, hidden.shape[0] - 1)
-        column = np.rint((x - self._ray_x[1]) / self._pitch[0]).astype(int).clip(0, hidden.shape[1] - 1)
+        row = np.rint((y - self.ray_y[1]) / self.pitch[1]).astype(int).clip(0, hidden.shape[0] - 1)
+        column = np.rint((x - self.ray_x[1]) / self.pitch[0]).astype(int).clip(0, hidden.shape[1] - 1)
         strips[np.repeat(hidden[row, column], 4)] *= BEHIND_BACKDROP
 
 

@@ -5,14 +5,13 @@ the same. Where the camera stands still, a pixel whose colour a frame shares wit
 depths. Clips with a moving camera, and depth that does not waver, are not touched.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
 from numba import njit
 
-from ex4d.types import Clip, Float32, UInt8
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32, UInt8
 
 REFERENCES = 9
 """Frames, spread over the clip, that every frame is compared with."""
@@ -31,9 +30,9 @@ EVERY = 3
 """One pixel in this many, along rows and columns, is looked at to decide."""
 
 
-def references(count: int) -> list[int]:
-    """Frames spread evenly over a clip of ``count``."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, REFERENCES))})
+def references(count: int, most: int = REFERENCES) -> list[int]:
+    """At most ``most`` frames, spread evenly over a clip of ``count``."""
+    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most))})
 
 
 def unchanged_share(frames: UInt8) -> float:  # [T, H, W, 3]

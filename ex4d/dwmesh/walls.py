@@ -6,20 +6,37 @@ square. Along the nearer side's rim a wall runs back along the viewing ray. Neig
 on the side they share, from the same two vertices, so nothing opens between them.
 """
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT, SKIP, any_bits
-from ex4d.types import Float32, Float64, Int32, Int64, UInt8
+from ex4d_ground.arrays import Float32, Float64, Int32, Int64, UInt8
 
 SIDE_VERTICES, SIDE_FACES, QUAD_FACES = 7, 3, 4
 """Vertices and faces per cut side of a quad, and the faces that every cut quad has besides."""
 RX, RY, Z, THICK = 0, 1, 2, 3
 """Columns of a quad's corners: ray, depth, thickness."""
+
+
+class _Quad(NamedTuple):
+    """A quad that an edge crosses: its corners clockwise from the upper left, and its sides from each to the next."""
+
+    vertex: Int64  # [4] indices
+    corner: Float64  # [4, 4]
+    ends: Float64  # [4, 2] depths where a cut side's surfaces end, for its first and second corner
+    middle: Float64  # [4, 2] depth and thickness that each corner's group has in the quad's middle
+
+
+class _Out(NamedTuple):
+    """Where to write."""
+
+    vertices: Float32  # [3 * V]
+    rgba: Int32  # [V]
+    faces: Int32  # [F, 3]
+
+
 HALF = 0.5
 """A surface goes on by half a step, to the middle between two pixels."""
 ROUND, ROUND_START, ROUND_GAIN, ROUND_LIMITS = (0.2, 0.88), 0.4, 3.5, (0.21, 1.54)
@@ -111,23 +128,12 @@ def _row_ends(j: int, bit: int, cuts: UInt8, vertices: Float32, rim: float, ends
 
 
 @njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-def _load(
-    j: int,
-    i: int,
-    upper: Float64,  # [W, 2] ends at cuts to the right, in row j
-    lower: Float64,  # in row j + 1
-    across: Float64,  # at cuts between the rows
-    vertices: Float32,
-    thickness: Float32,
-    index: Int64,
-    corner: Float64,
-    ends: Float64,
-) -> None:
-    """The quad whose upper left pixel is (j, i): corners clockwise from there, and where cut sides' surfaces end.
+def _load(j: int, i: int, found: tuple[Float64, ...], vertices: Float32, thickness: Float32, quad: _Quad) -> None:
+    """The quad whose upper left pixel is (j, i).
 
-    ``ends`` [4, 2]: depths for the side's first and second corner.
+    ``found``: ends [W, 2] at cuts to the right, in row j and in row j + 1, and at cuts between the rows.
     """
-    width = thickness.shape[1]
+    (index, corner, ends, _), (upper, lower, across), width = quad, found, thickness.shape[1]
     for k in range(4):
         row, column = j + (k >> 1), i + ((k ^ (k >> 1)) & 1)
         c = row * width + column
@@ -152,24 +158,13 @@ def _centre(corner: Float64) -> tuple[float, float]:
 
 
 @njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-def _put_group(
-    m: int,
-    cut: int,
-    index: Int64,
-    corner: Float64,
-    ends: Float64,
-    middle: Float64,
-    v: int,
-    f: int,
-    vertices: Float32,
-    rgba: Int32,
-    faces: Int32,
-) -> int:
+def _put_group(m: int, cut: int, quad: _Quad, v: int, f: int, out: _Out) -> int:
     """The share of the corners behind side ``cut``, up to the next cut side (perhaps this one again).
 
-    Writes the quad's middle, the two ends, and a fan; ``middle`` [4, 2] gets the depth and thickness that the group
-    has in the quad's middle. Returns the next free face.
+    Writes the quad's middle, the two ends, and a fan from vertex ``v`` and face ``f`` on; ``quad.middle`` gets what the
+    group has there. Returns the next free face.
     """
+    (index, corner, ends, middle), (vertices, rgba, faces) = quad, out
     head, n = (cut + 1) & 3, 0
     inverse, thick, alpha = 0.0, 0.0, 255
     while True:
@@ -203,19 +198,9 @@ def _put_group(
 
 
 @njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-def _put_wall(
-    cut: int,
-    index: Int64,
-    corner: Float64,
-    ends: Float64,
-    middle: Float64,
-    v: int,
-    f: int,
-    vertices: Float32,
-    rgba: Int32,
-    faces: Int32,
-) -> None:
+def _put_wall(cut: int, quad: _Quad, v: int, f: int, out: _Out) -> None:
     """The wall of side ``cut``, from the middle of the side to the middle of the quad, behind its nearer corner."""
+    (index, corner, ends, middle), (vertices, rgba, faces) = quad, out
     other = (cut + 1) & 3
     near = cut if corner[cut, Z] < corner[other, Z] else other
     rx, ry = 0.5 * (corner[cut, RX] + corner[other, RX]), 0.5 * (corner[cut, RY] + corner[other, RY])
@@ -246,10 +231,11 @@ def build_pieces(
 ) -> None:
     """Write the pieces and walls of quad rows ``first..last-1``."""
     width = cuts.shape[1]
-    index, corner, middle, ends = np.empty(4, np.int64), np.empty((4, 4)), np.empty((4, 2)), np.empty((4, 2))
+    quad = _Quad(np.empty(4, np.int64), np.empty((4, 4)), np.empty((4, 2)), np.empty((4, 2)))
     # A cut side belongs to two quads, so what is found at it is kept: in one row, in the next, and between them.
     upper, lower, across = np.zeros((width, 2)), np.zeros((width, 2)), np.zeros((width, 2))
-    points, rgba = vertices.reshape(-1), colors.view(np.int32).reshape(-1)
+    points = vertices.reshape(-1)
+    out = _Out(points, colors.view(np.int32).reshape(-1), faces)
     _row_ends(first, CUT_RIGHT, cuts, points, rim, lower)
     for j in range(first, last):
         v, f = vertex_at[j], face_at[j]
@@ -260,13 +246,13 @@ def build_pieces(
             m = quads[j, i]
             if m == 0:
                 continue
-            _load(j, i, upper, lower, across, points, thickness, index, corner, ends)
+            _load(j, i, (upper, lower, across), points, thickness, quad)
             for cut in range(4):
                 if (m >> cut) & 1:
-                    f = _put_group(m, cut, index, corner, ends, middle, v, f, points, rgba, faces)
+                    f = _put_group(m, cut, quad, v, f, out)
                     v += 3
             for cut in range(4):
                 if (m >> cut) & 1:
-                    _put_wall(cut, index, corner, ends, middle, v, f, points, rgba, faces)
+                    _put_wall(cut, quad, v, f, out)
                     v += 4
                     f += 2

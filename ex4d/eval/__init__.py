@@ -6,12 +6,11 @@ from ex4d.eval.geometry import FrameScore, TargetScore, VariantScores, evaluate_
 from ex4d.eval.limits import LimitScore, best_thickness, scene_limits
 from ex4d.eval.metrics import MaskScores, mask_scores, psnr, ssim
 from ex4d.eval.perturb import PERTURBATIONS, perturbed
-from ex4d.eval.report import html_report
+from ex4d.eval.report import html_report, markdown_tables
 from ex4d.eval.results import ResultScores, compare_results, write_results
 from ex4d.eval.run import Evaluation, evaluate, write_evaluation
 from ex4d.eval.stability import Stability, flow_stability
 from ex4d.eval.summary import angle_table, merged, summarise
-from ex4d.eval.tables import markdown_tables
 from ex4d.eval.variants import Variant, default_ablation, main_variants
 from ex4d.eval.visibility import Truth, true_visibility
 

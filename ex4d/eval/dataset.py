@@ -32,14 +32,20 @@ import cv2
 import numpy as np
 
 from ex4d.clip import DEFAULT_FPS, read_depth, read_video
-from ex4d.errors import ClipError, DepthError, InputError, TrajectoryError
 from ex4d.eval.visibility import Truth, true_visibility
-from ex4d.files import atomic_path, staged_folder
 from ex4d.progress import CancelToken, check
-from ex4d.trajectory import load_camera, save_camera
-from ex4d.types import Clip, Float32, Float64, Trajectory, UInt8
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32, Float64, UInt8
+from ex4d_ground.camera_files import load_camera, save_camera
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.errors import ClipError, DepthError, InputError, TrajectoryError
+from ex4d_ground.files import atomic_path, staged_folder
 
 SCENE_FILE = "scene.json"
+ANGLES_DEG = (15, 30, 60, 90)
+"""Angles that people compare."""
+ANGLE_TOLERANCE_DEG = 2.0
+"""A tilted camera turns a little less than its orbit."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,11 @@ class Target:
         """Angle between the source's and the target's optical axes, in degrees."""
         forward = self.trajectory.world_from_camera[:, 2, 2]
         return np.degrees(np.arccos(np.clip(forward, -1, 1)))
+
+    def frames_at(self, *angles_deg: float) -> list[int]:
+        """An orbit's frames, all but the first, at one of these angles; none of another move."""
+        angles = self.angle_deg if self.kind == "orbit" else []
+        return [i for i in range(1, len(angles)) if np.abs(angles[i] - angles_deg).min() <= ANGLE_TOLERANCE_DEG]
 
     def frames_only(self, chosen: Sequence[int]) -> Target:
         """The same target with the frames ``chosen`` alone."""
@@ -82,12 +93,12 @@ class Scene:
 def find_scenes(root: Path) -> list[Path]:
     """Scene folders below ``root`` (or ``root`` itself), sorted. Raises ClipError if there are none."""
     root = Path(root)
-    found = [root] if (root / SCENE_FILE).is_file() else sorted(p.parent for p in root.glob(f"*/{SCENE_FILE}"))
-    if not found:
+    folders = [root] if (root / SCENE_FILE).is_file() else sorted(p.parent for p in root.glob(f"*/{SCENE_FILE}"))
+    if not folders:
         raise ClipError(
             f"There is no {SCENE_FILE} in {root} or in a folder below it; make scenes or name their folder."
         )
-    return found
+    return folders
 
 
 def load_scene(folder: Path, *, cancel: CancelToken | None = None) -> Scene:

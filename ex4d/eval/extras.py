@@ -1,21 +1,19 @@
 """What the tables do not say about solid meshes: is the thickness steady, and is what other frames fill in right?"""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import SettingError
-from ex4d.eval.dataset import Scene
-from ex4d.eval.geometry import ANGLE_TOLERANCE_DEG, ANGLES_DEG
-from ex4d.eval.metrics import psnr
+from ex4d.eval.dataset import ANGLES_DEG, Scene
+from ex4d.eval.metrics import known_mean, psnr
 from ex4d.progress import CancelToken, check
 from ex4d.raster import Camera
 from ex4d.raster.cpu import CpuRasterizer
-from ex4d.types import Clip, MeshOptions
+from ex4d.types import Clip
+from ex4d_ground.errors import SettingError
+from ex4d_ground.options import MeshOptions
 
 SAME_SURFACE = 0.03
 """Share of the depth by which what is filled in may miss the true surface and still show it."""
@@ -49,9 +47,7 @@ def scene_extras(scene: Scene, *, cancel: CancelToken | None = None) -> Extras:
     shares, right, quality = [], [], []
     alone, rasterizer = DWMesh(scene.clip, MeshOptions(mode="solid")), CpuRasterizer()
     for target in scene.targets:
-        for i, angle in enumerate(target.angle_deg):
-            if target.kind != "orbit" or i == 0 or np.abs(angle - ANGLES_DEG).min() > ANGLE_TOLERANCE_DEG:
-                continue
+        for i in target.frames_at(*ANGLES_DEG):
             check(cancel)
             t, camera = math.floor(target.trajectory.source_time[i] + 0.5), Camera.of(target.trajectory, i)
             _, before = rasterizer.draw(alone.surface(t), camera)
@@ -62,7 +58,7 @@ def scene_extras(scene: Scene, *, cancel: CancelToken | None = None) -> Extras:
             if target.depth is not None and new.any():
                 miss = np.abs(1 - rasterizer.inverse_depth * target.depth[i])
                 right.append(float((miss[new] < SAME_SURFACE).mean()))
-    return Extras(scene.name, spread, _mean(shares), _mean(right), _mean(quality))
+    return Extras(scene.name, spread, known_mean(shares), known_mean(right), known_mean(quality))
 
 
 def thickness_spread(clip: Clip, options: MeshOptions, *, cancel: CancelToken | None = None) -> float:
@@ -78,8 +74,3 @@ def thickness_spread(clip: Clip, options: MeshOptions, *, cancel: CancelToken | 
         return math.nan
     values = thickness[:, always]
     return float(np.median(values.std(axis=0) / np.maximum(values.mean(axis=0), 1e-9)))
-
-
-def _mean(values: list[float]) -> float:
-    known = [v for v in values if not math.isnan(v)]
-    return float(np.mean(known)) if known else math.nan

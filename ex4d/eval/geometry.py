@@ -1,28 +1,25 @@
 """Geometry against ground truth: render each variant's guides for every target and compare with what is true."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
-from ex4d.errors import SettingError
-from ex4d.eval.dataset import Scene, Target
+from ex4d.eval.dataset import ANGLES_DEG, Scene, Target
 from ex4d.eval.metrics import mask_scores, psnr, ssim
 from ex4d.eval.stability import Flow, backward_flows, flow_stability
 from ex4d.eval.variants import Variant, surfaces, with_source_coordinates
 from ex4d.eval.visibility import project, source_points
-from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.progress import CancelToken, Watch, check, report
 from ex4d.raster import Camera, get_rasterizer
-from ex4d.types import Bool, Clip, RasterOptions, UInt8
+from ex4d.types import Clip
+from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.errors import SettingError
+from ex4d_ground.options import RasterOptions
 
 STAGE = "evaluate"
-ANGLES_DEG = (15, 30, 60, 90)
-"""Angles that people compare."""
-ANGLE_TOLERANCE_DEG = 2.0
-"""A tilted camera turns a little less than its orbit."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +77,19 @@ def evaluate_variants(
     *,
     rasterizer: str = "cpu",
     options: RasterOptions = RasterOptions(),
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> list[VariantScores]:
     """Measure every variant on every target of ``scene`` that has a truth; a variant that cannot be built says why.
 
     Raises SettingError for an unknown rasterizer, Cancelled.
     """
-    draw = GuideDrawer(rasterizer, options)
+    draw, cancel = GuideDrawer(rasterizer, options), watch.get("cancel")
     judged = [t for t in scene.targets if t.truth is not None]
     videos_too = any(not v.angles_only for v in variants)
     flows = {t.name: backward_flows(t.frames) for t in judged} if videos_too else {}
     result = []
     for k, variant in enumerate(variants):
-        report(on_progress, STAGE, k, len(variants), f"{scene.name}: {variant.name}")
+        report(watch.get("on_progress"), STAGE, k, len(variants), f"{scene.name}: {variant.name}")
         try:
             surfaces(variant, scene.clip)
         except SettingError as reason:
@@ -110,7 +106,7 @@ def evaluate_variants(
             frames += scored
             videos.append(video)
         result.append(VariantScores(variant, tuple(frames), tuple(videos)))
-    report(on_progress, STAGE, len(variants), len(variants), scene.name)
+    report(watch.get("on_progress"), STAGE, len(variants), len(variants), scene.name)
     return result
 
 
@@ -142,21 +138,15 @@ class GuideDrawer:
 def _evaluate_angles(
     scene: Scene, target: Target, variant: Variant, draw: GuideDrawer, cancel: CancelToken | None
 ) -> list[FrameScore]:
-    angles = target.angle_deg
-    near = [i for i in range(1, len(angles)) if np.abs(angles[i] - ANGLES_DEG).min() <= ANGLE_TOLERANCE_DEG]
-    if target.kind != "orbit" or not near:
+    near = target.frames_at(*ANGLES_DEG)
+    if not near:
         return []
     rows = _frame_scores(scene, target.frames_only(near), *draw(scene.clip, target.frames_only(near), variant, cancel))
     return [replace(row, frame=i) for row, i in zip(rows, near, strict=True)]
 
 
 def _evaluate_target(
-    scene: Scene,
-    target: Target,
-    variant: Variant,
-    draw: GuideDrawer,
-    flows: Sequence[Flow],
-    cancel: CancelToken | None,
+    scene: Scene, target: Target, variant: Variant, draw: GuideDrawer, flows: Sequence[Flow], cancel: CancelToken | None
 ) -> tuple[list[FrameScore], TargetScore]:
     colour, mask, shown = draw(scene.clip, target, variant, cancel)
     check(cancel)

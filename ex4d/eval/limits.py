@@ -13,25 +13,24 @@ Colours at 30 degrees have limits of their own, over the pixels that the solid m
 the *right points*, and a *second render* of the very same view with other noise.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import SettingError
-from ex4d.eval.dataset import Scene, Target
-from ex4d.eval.geometry import ANGLE_TOLERANCE_DEG, ANGLES_DEG
-from ex4d.eval.metrics import mask_scores, psnr
+from ex4d.eval.dataset import ANGLES_DEG, Scene, Target
+from ex4d.eval.metrics import known_mean, mask_scores, psnr
 from ex4d.eval.visibility import Truth, project, source_points, true_visibility
 from ex4d.progress import CancelToken, check
 from ex4d.raster import Camera
 from ex4d.raster.cpu import CpuRasterizer
-from ex4d.types import Bool, Clip, Float32, Float64, Int64, MeshOptions, UInt8
+from ex4d.types import Clip
+from ex4d_ground.arrays import Bool, Float32, Float64, Int64, UInt8
+from ex4d_ground.errors import SettingError
+from ex4d_ground.options import MeshOptions
 
 SOLID = MeshOptions(mode="solid")
 CANDIDATES = tuple(float(s) for s in np.geomspace(0.002, 0.8, 16))
@@ -59,13 +58,14 @@ def scene_limits(scene: Scene, twin: Scene | None = None, *, cancel: CancelToken
     """
     rows: list[LimitScore] = []
     for angle in ANGLES_DEG:
-        found: list[LimitScore] = []
+        scores: list[LimitScore] = []
         for t, views in _views(scene, angle).items():
             check(cancel)
-            found += _moment(scene, t, views, angle, twin)
-        for limit in dict.fromkeys(r.limit for r in found):
-            same = [r for r in found if r.limit == limit]
-            rows.append(LimitScore(scene.name, angle, limit, *(_mean(same, m) for m in _METRICS)))
+            scores += _moment(scene, t, views, angle, twin)
+        for limit in dict.fromkeys(r.limit for r in scores):
+            same = [r for r in scores if r.limit == limit]
+            means = (known_mean(getattr(r, m) for r in same) for m in _METRICS)
+            rows.append(LimitScore(scene.name, angle, limit, *means))
     return rows
 
 
@@ -151,13 +151,11 @@ def resampled(clip: Clip, target: Target, i: int) -> tuple[UInt8, Bool]:
 
 def _views(scene: Scene, angle: int) -> dict[int, list[View]]:
     """Orbit frames at an angle, by the source frame that they go with."""
-    found: dict[int, list[View]] = {}
+    views: dict[int, list[View]] = {}
     for target in scene.targets:
-        if target.kind == "orbit" and target.truth is not None:
-            for i in range(1, len(target.frames)):
-                if abs(target.angle_deg[i] - angle) <= ANGLE_TOLERANCE_DEG:
-                    found.setdefault(math.floor(target.trajectory.source_time[i] + 0.5), []).append((target, i))
-    return found
+        for i in target.frames_at(angle) if target.truth is not None else ():
+            views.setdefault(math.floor(target.trajectory.source_time[i] + 0.5), []).append((target, i))
+    return views
 
 
 def _truth(target: Target) -> Truth:
@@ -167,8 +165,3 @@ def _truth(target: Target) -> Truth:
 
 
 _METRICS = ("iou", "false_visible_known", "psnr")
-
-
-def _mean(rows: Iterable[LimitScore], metric: str) -> float:
-    values = [v for v in (getattr(r, metric) for r in rows) if not math.isnan(v)]
-    return float(np.mean(values)) if values else math.nan

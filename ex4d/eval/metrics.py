@@ -1,15 +1,14 @@
 """Numbers for one picture: mask scores against the truth, PSNR and SSIM over a mask."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ex4d.errors import ShapeError
-from ex4d.types import Bool, Float64, UInt8
+from ex4d_ground.arrays import Bool, Float64, UInt8
+from ex4d_ground.errors import ShapeError
 
 PSNR_CEILING = 100.0
 """Reported where two pictures are equal, so that means stay finite."""
@@ -58,6 +57,12 @@ def mask_scores(mask: Bool, visible: Bool, unknowable: Bool) -> MaskScores:  # [
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
+
+
+def known_mean(values: Iterable[float]) -> float:
+    """Mean of what was measured: NaN values are left out, and the mean of nothing is NaN."""
+    known = [v for v in values if not math.isnan(v)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def psnr(a: UInt8, b: UInt8, where: Bool | None = None) -> float:  # [H, W, 3], [H, W]

@@ -1,14 +1,12 @@
 """Depth made worse on purpose, in the ways estimated depth is wrong: noise, slow drift of scale, smeared edges."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from ex4d.errors import SettingError
-from ex4d.types import Float32
+from ex4d_ground.arrays import Float32
+from ex4d_ground.errors import SettingError
 
 DRIFT = 0.05
 NOISE = 0.01

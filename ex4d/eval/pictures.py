@@ -1,7 +1,5 @@
 """Pictures for the report: source, truth, guide and where the guide is wrong, side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +12,8 @@ from ex4d.eval.metrics import mask_scores
 from ex4d.eval.variants import Variant
 from ex4d.eval.visibility import Truth
 from ex4d.progress import CancelToken, check
-from ex4d.types import Bool, RasterOptions, UInt8
+from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.options import RasterOptions
 
 PICTURE_ANGLES = (30.0, 90.0)
 NEAR_ENOUGH_DEG = 5.0
@@ -43,7 +42,7 @@ def scene_pictures(
 ) -> list[Picture]:
     """A strip per variant for the scene's orbit frames nearest PICTURE_ANGLES (or its last target's last frame)."""
     draw = GuideDrawer(rasterizer, RasterOptions())
-    found = []
+    strips = []
     for target, truth, i in _chosen(scene):
         for variant in variants:
             check(cancel)
@@ -57,7 +56,7 @@ def scene_pictures(
                 shaded(colour[0], mask[0]),
                 error_map(mask[0], truth, i),
             ]
-            found.append(
+            strips.append(
                 Picture(
                     scene.name,
                     f"{target.name}, {target.angle_deg[i]:.0f} degrees, {variant.name}: IoU {scores.iou:.3f}, "
@@ -66,7 +65,7 @@ def scene_pictures(
                     side_by_side(strip),
                 )
             )
-    return found
+    return strips
 
 
 def _chosen(scene: Scene) -> list[tuple[Target, Truth, int]]:

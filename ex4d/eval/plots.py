@@ -1,10 +1,9 @@
 """Plots for the report, drawn with matplotlib into PNG bytes."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -36,11 +35,9 @@ def by_angle(scores: Sequence[VariantScores], metric: str, label: str, *, percen
                 bins.setdefault(round(f.angle_deg / _BIN_DEG) * _BIN_DEG, []).append(f)
         points = [(a, scene_mean(rows, metric) * (100 if percent else 1)) for a, rows in sorted(bins.items())]
         points = [p for p in points if not math.isnan(p[1])]
-        style = "-" if k < len(_PALETTE) else "--"
-        axes.plot(
-            [a for a, _ in points], [v for _, v in points], style, color=_PALETTE[k % len(_PALETTE)],
-            marker="o", markersize=3.5, linewidth=1.8, label=s.variant.name,
-        )  # fmt: skip
+        style: dict[str, Any] = {"color": _PALETTE[k % len(_PALETTE)], "linestyle": "-" if k < len(_PALETTE) else "--"}
+        style |= {"marker": "o", "markersize": 3.5, "linewidth": 1.8, "label": s.variant.name}
+        axes.plot([a for a, _ in points], [v for _, v in points], **style)
     _finish(axes, "angle between source and target (degrees)", label)
     if metric != "psnr":  # decibels have no zero worth showing
         axes.set_ylim(bottom=0)

@@ -1,6 +1,4 @@
-"""A self-contained HTML report: tables, plots and pictures in one file that needs no network."""
-
-from __future__ import annotations
+"""An evaluation as a page: self-contained HTML with tables, plots and pictures, or the tables alone as Markdown."""
 
 import base64
 import math
@@ -13,9 +11,9 @@ from ex4d.eval import plots
 from ex4d.eval.extras import Extras
 from ex4d.eval.geometry import VariantScores
 from ex4d.eval.pictures import LEGEND, Picture
-from ex4d.eval.summary import ANGLES_DEG, FULL_RANGE, RANGES, angle_cells, summarise
-from ex4d.eval.tables import extra_rows
-from ex4d.types import UInt8
+from ex4d.eval.summary import FULL_RANGE, RANGES, angle_table, extra_table, known_table, scene_table, summarise
+from ex4d.eval.tables import Table, number
+from ex4d_ground.arrays import UInt8
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#20242c;background:#fbfbfa;max-width:1240px;margin:2.2rem auto;
@@ -46,18 +44,24 @@ def html_report(
     """The whole page as one string; every number in its tables is in the JSON as well."""
     done = [s for s in scores if s.frames]
     scenes = sorted({f.scene for s in done for f in s.frames})
+    kinds = sorted({k for s in done for k in summarise(s)["by_kind"]})
+    tables = [
+        ("Mask against true visibility, by angle", _ANGLE_TEXT, angle_table(done, unit="°").html()),
+        ("By range", _RANGE_TEXT, _metric_table(done, "by_range", [*RANGES, FULL_RANGE])),
+        ("By kind of move", "", _metric_table(done, "by_kind", kinds)),
+        ("By scene", "<p>IoU, and false-visible without the unknowable.</p>", scene_table(done).html()),
+    ]
+    if extras:
+        tables.append(("Thickness over time, and what other frames fill in", _EXTRAS_TEXT, extra_table(extras).html()))
+    missing = "".join(f"<li>{escape(s.variant.name)}: {escape(s.unavailable)}</li>" for s in scores if s.unavailable)
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p class=note>{len(scenes)} scenes ({escape(', '.join(scenes))}), {len(done)} variants. Every scene counts "
         "the same: means are taken within a scene first.</p>",
-        _angle_section(done),
-        _range_section(done),
-        _kind_section(done),
-        _scene_section(done),
-        _extras_section(extras),
+        *(f"<h2>{head}</h2>{text}{table}" for head, text, table in tables),
         _plots(done),
         _picture_section(pictures),
-        _missing(scores),
+        f"<h2>Not computed</h2><ul>{missing}</ul>" if missing else "",
     ]
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
@@ -66,26 +70,37 @@ def html_report(
     )
 
 
-def _number(value: float, digits: int, scale: float = 1.0) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value * scale:.{digits}f}"
+def markdown_tables(title: str, scores: Sequence[VariantScores], extras: Sequence[Extras] = ()) -> str:
+    """Everything a page about an evaluation needs. Shares of falsely visible pixels are without the unknowable."""
+    done = [s for s in scores if s.frames]
+    parts = [
+        f"# {title}",
+        "Mask IoU, and the falsely visible share without the unknowable.",
+        known_table(done).markdown(),
+        "## By scene",
+        scene_table([s for s in done if not s.variant.angles_only]).markdown(),
+    ]
+    if extras:
+        parts += ["## Thickness over time, and what other frames fill in", extra_table(extras).markdown()]
+    missing = [f"- {s.variant.name}: {s.unavailable}" for s in scores if s.unavailable]
+    if missing:
+        parts += ["## Not measured everywhere", "\n".join(missing)]
+    return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(h)}</th>" for h in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<div class=wide><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _angle_section(scores: Sequence[VariantScores]) -> str:
-    rows = [[s.variant.name, *angle_cells(s)] for s in scores]
-    return (
-        "<h2>Mask against true visibility, by angle</h2><p>IoU of the guide's mask with what the source truly showed; "
-        "in brackets the share of the guide's visible pixels that are false, all and without the unknowable "
-        "(surfaces that were never in the source's picture).</p>"
-        + _table(["variant", *(f"{a}°" for a in ANGLES_DEG)], rows)
-    )
-
-
+_ANGLE_TEXT = (
+    "<p>IoU of the guide's mask with what the source truly showed; in brackets the share of the guide's visible pixels "
+    "that are false, all and without the unknowable (surfaces that were never in the source's picture).</p>"
+)
+_RANGE_TEXT = (
+    "<p>Orbits by their largest angle, as EX-4D reports them; the full range pools all orbits to both sides. PSNR and "
+    "SSIM count where guide and truth are both visible.</p>"
+)
+_EXTRAS_TEXT = (
+    "<p>Automatic thickness of what stays at a depth edge: its standard deviation over time as a share of its mean. "
+    "With other frames: the share of the picture that they fill in, how much of that is the true surface, and its "
+    "PSNR.</p>"
+)
 _COLUMNS = (
     ("iou", "IoU", 3, 1), ("precision", "precision", 3, 1), ("recall", "recall", 3, 1),
     ("false_visible", "false-visible %", 2, 100), ("false_visible_known", "known only %", 2, 100),
@@ -95,56 +110,15 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _metric_rows(scores: Sequence[VariantScores], group: str, names: Sequence[str]) -> str:
+def _metric_table(scores: Sequence[VariantScores], group: str, names: Sequence[str]) -> str:
     rows = []
     for name in names:
         for s in scores:
             m = summarise(s)[group].get(name)
             if m is not None:
-                cells = [_number(m.get(key, math.nan), digits, scale) for key, _, digits, scale in _COLUMNS]
+                cells = [number(scale * m.get(key, math.nan), digits) for key, _, digits, scale in _COLUMNS]
                 rows.append([name, s.variant.name, *cells])
-    return _table(["", "variant", *(label for _, label, _, _ in _COLUMNS)], rows)
-
-
-def _range_section(scores: Sequence[VariantScores]) -> str:
-    return (
-        "<h2>By range</h2><p>Orbits by their largest angle, as EX-4D reports them; the full range pools all orbits "
-        "to both sides. PSNR and SSIM count where guide and truth are both visible.</p>"
-        + _metric_rows(scores, "by_range", [*RANGES, FULL_RANGE])
-    )
-
-
-def _kind_section(scores: Sequence[VariantScores]) -> str:
-    kinds = sorted({k for s in scores for k in summarise(s)["by_kind"]})
-    return "<h2>By kind of move</h2>" + _metric_rows(scores, "by_kind", kinds)
-
-
-def _scene_section(scores: Sequence[VariantScores]) -> str:
-    names = sorted({f.scene for s in scores for f in s.frames})
-    rows = []
-    for name in names:
-        for s in scores:
-            table = summarise(s)["by_scene_and_angle"].get(name, {})
-            cells = [
-                f"{_number(table[str(a)]['iou'], 3)} ({_number(table[str(a)]['false_visible_known'], 1, 100)} %)"
-                if str(a) in table
-                else "–"
-                for a in ANGLES_DEG
-            ]
-            rows.append([name, s.variant.name, *cells])
-    head = ["scene", "variant", *(f"{a}°" for a in ANGLES_DEG)]
-    return "<h2>By scene</h2><p>IoU, and false-visible without the unknowable.</p>" + _table(head, rows)
-
-
-def _extras_section(extras: Sequence[Extras]) -> str:
-    if not extras:
-        return ""
-    head, rows = extra_rows(extras)
-    return (
-        "<h2>Thickness over time, and what other frames fill in</h2><p>Automatic thickness of what stays at a depth "
-        "edge: its standard deviation over time as a share of its mean. With other frames: the share of the picture "
-        "that they fill in, how much of that is the true surface, and its PSNR.</p>" + _table(head, rows)
-    )
+    return Table(["", "variant", *(label for _, label, _, _ in _COLUMNS)], rows).html()
 
 
 def _plots(scores: Sequence[VariantScores]) -> str:
@@ -183,8 +157,3 @@ def _picture_section(pictures: Sequence[Picture]) -> str:
 def _jpeg(image: UInt8) -> str:
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     return base64.b64encode(data.tobytes()).decode()
-
-
-def _missing(scores: Sequence[VariantScores]) -> str:
-    items = "".join(f"<li>{escape(s.variant.name)}: {escape(s.unavailable)}</li>" for s in scores if s.unavailable)
-    return f"<h2>Not computed</h2><ul>{items}</ul>" if items else ""

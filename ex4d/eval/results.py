@@ -1,22 +1,22 @@
 """Generated videos against the truth: pictures, stability, camera, and perceptual measures where they can be had."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
 from ex4d.clip import read_video
-from ex4d.errors import ClipError
 from ex4d.eval.metrics import psnr, ssim
 from ex4d.eval.stability import backward_flows, flow_stability
-from ex4d.files import atomic_path
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.trajectory import load_camera, trajectory_errors
+from ex4d.progress import Watch, reported
+from ex4d.trajectory import trajectory_errors
+from ex4d_ground.camera_files import load_camera
+from ex4d_ground.errors import ClipError
+from ex4d_ground.files import atomic_path
 
 RESULTS_NAME = "results.json"
 
@@ -31,30 +31,22 @@ class ResultScores:
 
 
 def compare_results(
-    video: Path,
-    truth: Path,
-    *,
-    camera: Path | None = None,
-    estimated: Path | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    video: Path, truth: Path, *, camera: Path | None = None, estimated: Path | None = None, **watch: Unpack[Watch]
 ) -> ResultScores:
     """Compare a video with the truth frame by frame; with two camera files also the move with the one asked for.
 
     RotErr is in radians, TransErr has each move scaled to its farthest distance from its first camera. Raises
     ClipError for videos of different sizes or lengths, the readers' errors, Cancelled.
     """
-    a, _ = read_video(video, cancel=cancel)
-    b, _ = read_video(truth, cancel=cancel)
+    a, _ = read_video(video, cancel=watch.get("cancel"))
+    b, _ = read_video(truth, cancel=watch.get("cancel"))
     if a.shape != b.shape:
         raise ClipError(
             f"{video} is {a.shape[:3]} and {truth} is {b.shape[:3]} (frames, height, width); make them alike first."
         )
     pairs = []
-    for i in range(len(a)):
-        check(cancel)
+    for i in reported(range(len(a)), "compare", len(a), **watch):
         pairs.append((psnr(a[i], b[i]), ssim(a[i], b[i])))
-        report(on_progress, "compare", i + 1, len(a))
     flows = backward_flows(b)
     own, floor = flow_stability(a, flows=flows), flow_stability(b, flows=flows)
     metrics = {
@@ -68,7 +60,7 @@ def compare_results(
         errors = trajectory_errors(load_camera(camera), load_camera(estimated))
         metrics |= {"rot_err_rad": errors.rot_err, "rot_err_deg": errors.rot_err_deg, "trans_err": errors.trans_err}
     else:
-        missing["RotErr, TransErr"] = "they compare two moves; give --camera and --estimated_camera"
+        missing["RotErr, TransErr"] = "they compare two moves, the camera and the estimated camera"
     return ResultScores({k: v for k, v in metrics.items() if not math.isnan(v)}, missing, len(a))
 
 

@@ -1,25 +1,24 @@
 """One evaluation from start to end: scenes in, JSON and an HTML report out."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
+
+from msgspec import structs
 
 from ex4d.eval.dataset import find_scenes, load_scene
 from ex4d.eval.extras import Extras, scene_extras
 from ex4d.eval.geometry import FrameScore, TargetScore, VariantScores, evaluate_variants
 from ex4d.eval.pictures import Picture, scene_pictures
-from ex4d.eval.report import html_report
+from ex4d.eval.report import html_report, markdown_tables
 from ex4d.eval.summary import merged, summarise
-from ex4d.eval.tables import markdown_tables
 from ex4d.eval.variants import Variant
-from ex4d.files import atomic_path
-from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.progress import Watch, check, report
+from ex4d_ground.files import atomic_path
 
 FORMAT, VERSION = "ex4d-eval", 1
 JSON_NAME, HTML_NAME, TABLES_NAME = "eval.json", "report.html", "tables.md"
@@ -62,11 +61,9 @@ class Evaluation:
                 "extras": [asdict(e) for e in self.extras],
                 "variants": {
                     s.variant.name: {
-                        "variant": asdict(s.variant),
-                        "unavailable": s.unavailable,
+                        "variant": {**asdict(s.variant), "options": structs.asdict(s.variant.options)},
                         "summary": summarise(s) if s.frames else {},
-                        "frames": [asdict(f) for f in s.frames],
-                        "targets": [asdict(t) for t in s.targets],
+                        **_rows(s),
                     }
                     for s in self.scores
                 },
@@ -82,8 +79,7 @@ def evaluate(
     rasterizer: str = "cpu",
     with_extras: bool = False,
     keep: Path | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> Evaluation:
     """Measure ``variants`` on every scene below ``root``.
 
@@ -94,22 +90,24 @@ def evaluate(
     per_scene, pictures, extras = [], [], []
     folders = find_scenes(root)
     for k, folder in enumerate(folders):
-        check(cancel)
-        report(on_progress, "scenes", k, len(folders), folder.name)
-        scene = load_scene(folder, cancel=cancel)
+        check(watch.get("cancel"))
+        report(watch.get("on_progress"), "scenes", k, len(folders), folder.name)
+        scene = load_scene(folder, cancel=watch.get("cancel"))
         held = keep / f"{folder.name}.json" if keep is not None else None
         key = _key(folder, variants, with_extras) if held is not None else ""
         scores, extra = _read_scores(held, key, variants) if held is not None else (None, None)
         if scores is None:
-            scores = evaluate_variants(scene, variants, rasterizer=rasterizer, on_progress=on_progress, cancel=cancel)
-            extra = scene_extras(scene, cancel=cancel) if with_extras else None
+            scores = evaluate_variants(scene, variants, rasterizer=rasterizer, **watch)
+            extra = scene_extras(scene, cancel=watch.get("cancel")) if with_extras else None
             if held is not None:
                 _write_scores(held, key, scores, extra)
         per_scene.append(scores)
         extras += [extra] if extra is not None else []
         available = [s.variant for s in scores if not s.unavailable and not s.variant.angles_only]
-        pictures += scene_pictures(scene, available[:MAX_PICTURE_VARIANTS], rasterizer=rasterizer, cancel=cancel)
-    report(on_progress, "scenes", len(folders), len(folders))
+        pictures += scene_pictures(
+            scene, available[:MAX_PICTURE_VARIANTS], rasterizer=rasterizer, cancel=watch.get("cancel")
+        )
+    report(watch.get("on_progress"), "scenes", len(folders), len(folders))
     return Evaluation(merged(per_scene), pictures, title, tuple(extras))
 
 
@@ -134,29 +132,27 @@ def _read_scores(path: Path, key: str, variants: Sequence[Variant]) -> tuple[lis
     scores = [
         VariantScores(
             variant,
-            tuple(FrameScore(**_known(row)) for row in held["frames"]),
-            tuple(TargetScore(**_known(row)) for row in held["targets"]),
+            tuple(FrameScore(**known(row)) for row in held["frames"]),
+            tuple(TargetScore(**known(row)) for row in held["targets"]),
             held["unavailable"],
         )
         for variant, held in zip(variants, kept["scores"], strict=True)
     ]
-    return scores, Extras(**_known(kept["extras"])) if kept["extras"] else None
+    return scores, Extras(**known(kept["extras"])) if kept["extras"] else None
 
 
 def _write_scores(path: Path, key: str, scores: Sequence[VariantScores], extra: Extras | None) -> None:
-    rows = [
-        {
-            "frames": [asdict(f) for f in s.frames],
-            "targets": [asdict(t) for t in s.targets],
-            "unavailable": s.unavailable,
-        }
-        for s in scores
-    ]
+    rows = [_rows(s) for s in scores]
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(_finite({"key": key, "scores": rows, "extras": extra and asdict(extra)})))
 
 
-def _known(row: dict[str, Any]) -> dict[str, Any]:
+def _rows(s: VariantScores) -> dict[str, Any]:
+    frames, targets = [asdict(f) for f in s.frames], [asdict(t) for t in s.targets]
+    return {"unavailable": s.unavailable, "frames": frames, "targets": targets}
+
+
+def known(row: dict[str, Any]) -> dict[str, Any]:
     """The row with NaN where JSON has null."""
     return {name: math.nan if value is None else value for name, value in row.items()}
 

@@ -1,17 +1,15 @@
 """Stability over time: how much a video changes beyond its own motion (flow-warped error, OpenCV's DIS flow)."""
 
-from __future__ import annotations
-
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ex4d.errors import ShapeError
-from ex4d.types import Bool, Float32, UInt8
+from ex4d.eval.metrics import known_mean
+from ex4d_ground.arrays import Bool, Float32, UInt8
+from ex4d_ground.errors import ShapeError
 
 _CONSISTENT_PX = 1.0
 
@@ -63,11 +61,7 @@ def flow_stability(
         if colour.any():
             moved = _warp(frames[i], back, cv2.INTER_LINEAR).astype(np.float32)
             errors.append(float(np.abs(moved - frames[i + 1])[colour].mean()))
-    return Stability(_mean(errors), _mean(flickers), _mean(followed))
-
-
-def _mean(values: list[float]) -> float:
-    return float(np.mean(values)) if values else math.nan
+    return Stability(known_mean(errors), known_mean(flickers), known_mean(followed))
 
 
 def _backward_flow(dis: cv2.DISOpticalFlow, before: UInt8, after: UInt8) -> Flow:

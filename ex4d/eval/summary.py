@@ -1,14 +1,14 @@
 """From frames to the numbers people compare: by angle, by range, by scene, by kind of move."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from ex4d.eval.geometry import ANGLE_TOLERANCE_DEG, ANGLES_DEG, FrameScore, TargetScore, VariantScores
+from ex4d.eval.dataset import ANGLE_TOLERANCE_DEG, ANGLES_DEG
+from ex4d.eval.extras import Extras
+from ex4d.eval.geometry import FrameScore, TargetScore, VariantScores
+from ex4d.eval.metrics import known_mean
+from ex4d.eval.tables import Table, number, percent
 
 RANGES: dict[str, float] = {"small (30)": 30.0, "large (60)": 60.0, "extreme (90)": 90.0}
 """EX-4D's ranges: orbits whose largest angle is this. "full (+-90)" pools all orbits, both ways."""
@@ -26,11 +26,8 @@ def scene_mean(rows: Sequence[FrameScore | TargetScore], metric: str) -> float:
     """Mean of ``metric`` within each scene, then over scenes: every scene counts the same. NaN rows are left out."""
     scenes: dict[str, list[float]] = {}
     for row in rows:
-        value = float(getattr(row, metric))
-        if not math.isnan(value):
-            scenes.setdefault(row.scene, []).append(value)
-    means = [float(np.mean(v)) for v in scenes.values()]
-    return float(np.mean(means)) if means else math.nan
+        scenes.setdefault(row.scene, []).append(float(getattr(row, metric)))
+    return known_mean(known_mean(values) for values in scenes.values())
 
 
 def at_angle(rows: Iterable[FrameScore], angle_deg: float) -> list[FrameScore]:
@@ -87,31 +84,63 @@ def _means(frames: Sequence[FrameScore], videos: Sequence[TargetScore]) -> dict[
 def merged(per_scene: Iterable[Sequence[VariantScores]]) -> list[VariantScores]:
     """Join the scores of several scenes, variant by variant."""
     joined: dict[str, VariantScores] = {}
-    for scores in per_scene:
-        for s in scores:
-            old = joined.get(s.variant.name)
-            joined[s.variant.name] = (
-                s
-                if old is None
-                else VariantScores(
-                    s.variant, old.frames + s.frames, old.targets + s.targets, old.unavailable or s.unavailable
-                )
-            )
+    for s in (scores for scene in per_scene for scores in scene):
+        old = joined.get(s.variant.name, VariantScores(s.variant))
+        joined[s.variant.name] = VariantScores(
+            s.variant, old.frames + s.frames, old.targets + s.targets, old.unavailable or s.unavailable
+        )
     return list(joined.values())
 
 
-def angle_cells(scores: VariantScores) -> list[str]:
-    """ "IoU (false-visible %, without the unknowable %)" at each angle: the row that people compare."""
-    table = summarise(scores)["by_angle"]
-    return [
-        f"{m['iou']:.3f} ({100 * m['false_visible']:.1f} / {100 * m['false_visible_known']:.1f} %)" if m else "–"
-        for m in (table.get(str(a)) for a in ANGLES_DEG)
+def angle_table(scores: Sequence[VariantScores], *, unit: str = " deg") -> Table:
+    """ "IoU (false-visible %, without the unknowable %)" at each angle: the rows that people compare."""
+
+    def cell(m: Mapping[str, float]) -> str:
+        return f"{number(m['iou'], 3)} ({number(100 * m['false_visible'], 1)} / {percent(m['false_visible_known'])})"
+
+    rows = [[s.variant.name, *_at_angles(summarise(s)["by_angle"], cell)] for s in scores if s.frames]
+    return Table(["variant", *(f"{a}{unit}" for a in ANGLES_DEG)], rows)
+
+
+def known_table(scores: Sequence[VariantScores]) -> Table:
+    """ "IoU (false-visible % without the unknowable)" at each angle, and how good the pictures are at 30 degrees."""
+    rows = [[s.variant.name, *_known_cells(summarise(s)["by_angle"])] for s in scores]
+    return Table(["variant", *_KNOWN_HEAD], rows)
+
+
+def scene_table(scores: Sequence[VariantScores]) -> Table:
+    """:func:`known_table` scene by scene."""
+    rows = []
+    for scene in sorted({f.scene for s in scores for f in s.frames}):
+        for s in scores:
+            rows.append([scene, s.variant.name, *_known_cells(summarise(s)["by_scene_and_angle"].get(scene, {}))])
+    return Table(["scene", "variant", *_KNOWN_HEAD], rows)
+
+
+_KNOWN_HEAD = [*(f"{a}°" for a in ANGLES_DEG), "PSNR at 30°", "SSIM at 30°"]
+
+
+def _known_cells(means: Mapping[str, Mapping[str, float]]) -> list[str]:
+    angles = _at_angles(means, lambda m: f"{number(m['iou'], 3)} ({percent(m['false_visible_known'])})")
+    at_30 = means.get("30", {})
+    return [*angles, number(at_30.get("psnr", math.nan), 1), number(at_30.get("ssim", math.nan), 3)]
+
+
+def _at_angles(means: Mapping[str, Mapping[str, float]], cell: Callable[[Mapping[str, float]], str]) -> Iterator[str]:
+    return (cell(means[str(a)]) if str(a) in means else "–" for a in ANGLES_DEG)
+
+
+def extra_table(extras: Sequence[Extras]) -> Table:
+    """What stands beside the scores."""
+    head = ["scene", "thickness, spread over time", "filled in", "of that right", "PSNR of it"]
+    rows = [
+        [
+            e.scene,
+            percent(e.thickness_spread),
+            percent(e.filled),
+            percent(e.filled_right, 0),
+            number(e.filled_psnr, 1, " dB"),
+        ]
+        for e in extras
     ]
-
-
-def angle_table(scores: Sequence[VariantScores]) -> str:
-    """The by-angle table as aligned text."""
-    rows = [["variant", *(f"{a} deg" for a in ANGLES_DEG)]]
-    rows += [[s.variant.name, *angle_cells(s)] for s in scores if s.frames]
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows)
+    return Table(head, rows)

@@ -1,18 +1,19 @@
 """What is compared: ways to turn a clip into a surface, each with a name for tables and reports."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from msgspec import structs
 
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import SettingError
 from ex4d.eval.perturb import PERTURBATIONS, perturbed
-from ex4d.raster.base import Surface
-from ex4d.types import Clip, Float32, MeshOptions
+from ex4d.surface import Surface
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32
+from ex4d_ground.errors import SettingError
+from ex4d_ground.options import MeshOptions
 
 Build = Literal["mesh", "removed", "points"]
 SurfaceOf = Callable[[int], Surface]
@@ -116,27 +117,29 @@ def default_ablation() -> tuple[Variant, ...]:
     rows = [
         Variant("removed", build="removed"),
         Variant("points", build="points"),
-        *(Variant(f"solid, {s:.0%} of depth", replace(solid, thickness=s)) for s in (0.0, 0.05, 0.1)),
-        Variant("solid, other frames", replace(solid, other_frames=True)),
-        Variant("solid, corner", replace(solid, pixel_anchor="corner")),
-        *(Variant(f"solid, jump {j:g}", replace(solid, edge_jump=j)) for j in (0.005, 0.02, 0.05)),
-        *(Variant(f"solid, angle {a:g} deg", replace(solid, min_angle_deg=a)) for a in (1.0, 5.0, 10.0)),
-        Variant("endless, corner", replace(endless, pixel_anchor="corner")),
-        Variant("endless, hidden by face", replace(endless, hidden_by="face")),
-        *(Variant(f"endless, angle {a:g} deg", replace(endless, min_angle_deg=a)) for a in (1.0, 5.0, 10.0)),
-        *(Variant(f"endless, border {b:g}", replace(endless, border_depth=b)) for b in (40.0, 1000.0)),
-        Variant("endless, caps shown", replace(endless, hide_caps=False)),
+        *(Variant(f"solid, {s:.0%} of depth", structs.replace(solid, thickness=s)) for s in (0.0, 0.05, 0.1)),
+        Variant("solid, other frames", structs.replace(solid, other_frames=True)),
+        Variant("solid, corner", structs.replace(solid, pixel_anchor="corner")),
+        *(Variant(f"solid, jump {j:g}", structs.replace(solid, edge_jump=j)) for j in (0.005, 0.02, 0.05)),
+        *(Variant(f"solid, angle {a:g} deg", structs.replace(solid, min_angle_deg=a)) for a in (1.0, 5.0, 10.0)),
+        Variant("endless, corner", structs.replace(endless, pixel_anchor="corner")),
+        Variant("endless, hidden by face", structs.replace(endless, hidden_by="face")),
+        *(Variant(f"endless, angle {a:g} deg", structs.replace(endless, min_angle_deg=a)) for a in (1.0, 5.0, 10.0)),
+        *(Variant(f"endless, border {b:g}", structs.replace(endless, border_depth=b)) for b in (40.0, 1000.0)),
+        Variant("endless, caps shown", structs.replace(endless, hide_caps=False)),
     ]
     for fault in PERTURBATIONS:
         rows += [
             Variant(f"solid, {fault}", solid, perturbation=fault),
             Variant(f"endless, {fault}", endless, perturbation=fault),
         ]
-    as_given = replace(solid, sharpen_edges="off", steady_depth="off")
+    as_given = structs.replace(solid, sharpen_edges="off", steady_depth="off")
+    unsharpened = structs.replace(solid, sharpen_edges="off")
+    unsteadied = structs.replace(solid, steady_depth="off")
     rows += [
         Variant("solid as given, drift+blur", as_given, perturbation="drift+blur"),
-        Variant("solid not sharpened, drift+blur", replace(solid, sharpen_edges="off"), perturbation="drift+blur"),
-        Variant("solid not steadied, drift+blur", replace(solid, steady_depth="off"), perturbation="drift+blur"),
+        Variant("solid not sharpened, drift+blur", unsharpened, perturbation="drift+blur"),
+        Variant("solid not steadied, drift+blur", unsteadied, perturbation="drift+blur"),
         Variant("removed, drift+blur", build="removed", perturbation="drift+blur"),
     ]
     return tuple(replace(row, angles_only=True) for row in rows)

@@ -13,14 +13,14 @@ wrong for about 2 % of the knowable pixels at 30 degrees and 3 to 5 % at 90, at 
 scene brings its own ``truth.npz`` (the generator's comes from such a test), that is used instead.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from ex4d.errors import DepthError
-from ex4d.types import Bool, Clip, Float32, Float64, Intrinsics, Trajectory
+from ex4d.types import Clip
+from ex4d_ground.arrays import Bool, Float32, Float64
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.errors import DepthError
 
 DEFAULT_TOLERANCE = 0.004
 """Share of the depth by which a point may lie behind the source's surface and still be the same surface."""

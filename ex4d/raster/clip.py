@@ -4,13 +4,11 @@ A cut point is computed from the edge's inside end towards its outside end, whic
 so two triangles that share an edge get the very same point and stay joined.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 
-from ex4d.raster.kernels import GUARD, SUBPIXELS, Projected, Target, View, fill_triangle
-from ex4d.types import Float64
+from ex4d.raster.kernels import BEHIND, GUARD, IN_FRONT, SUBPIXELS, Projected, Target, View, fill_triangle
+from ex4d_ground.arrays import Float64
 
 MAX_CORNERS = 8 + 1  # a triangle cut by five planes; one to spare for rounding
 COLUMNS = 7  # x, y, z in camera axes, then RGBA
@@ -34,6 +32,16 @@ def cut(source: Float64, count: int, plane: Float64, target: Float64) -> int:
                 target[written, n] = inside[n] + share * (outside[n] - inside[n])
             written += 1
     return written
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def draw_any(a: int, b: int, c: int, hide: bool, points: Projected, view: View, target: Target) -> None:
+    """Draw a triangle of any size, cut where that is needed."""
+    state = view.state
+    if state[a] | state[b] | state[c] == IN_FRONT:
+        fill_triangle(a, b, c, hide, points, target)
+    elif state[a] & state[b] & state[c] != BEHIND:
+        draw_clipped(a, b, c, hide, points, view, target)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -7,16 +7,14 @@ nothing it writes overlaps what it reads: so all fields lie in one array, at dis
 Delete ``__pycache__/*.nbi`` beside this file after editing it (see :mod:`ex4d.raster.kernels`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
 from numba import njit
 
-from ex4d.raster.base import QUAD_DROP
 from ex4d.raster.kernels import HALF, SHIFT
-from ex4d.types import Int32
+from ex4d.surface import QUAD_DROP
+from ex4d_ground.arrays import Int32
 
 CHUNK = 256
 """Quads or faces in one go."""

@@ -1,17 +1,17 @@
 """The CPU rasterizer: an integer-exact z-buffer in numba, built around the grid's structure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
 
-from ex4d.raster.bands import Pause, Split, no_pause
-from ex4d.raster.base import Camera, Surface, check_planes
+from ex4d.bands import Pause, Split, no_pause
+from ex4d.raster.base import Camera, check_planes
 from ex4d.raster.faces import draw_faces, num_runs, run_rows
 from ex4d.raster.grid import draw_grid
 from ex4d.raster.kernels import DARKER, Projected, Target, View, project, row_bounds, unpack_rows
-from ex4d.types import Bool, Int32, RasterOptions, UInt8
+from ex4d.surface import Surface
+from ex4d_ground.arrays import Bool, Int32, UInt8
+from ex4d_ground.options import RasterOptions
 
 _NO_FLAGS = np.empty((0, 0), np.uint8)
 NO_ROWS = np.empty((0, 2), np.int32)
@@ -34,10 +34,7 @@ class CpuRasterizer:
         self._scratch: dict[str, np.ndarray] = {}
 
     def draw(
-        self,
-        surface: Surface,
-        camera: Camera,
-        options: RasterOptions = RasterOptions(),
+        self, surface: Surface, camera: Camera, options: RasterOptions = RasterOptions()
     ) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
         """Colour (zero outside the mask) and mask. Raises RasterError for planes that cannot be used."""
         check_planes(options)

@@ -4,45 +4,15 @@ They come in an order that keeps neighbours together, so runs of them lie in few
 over as a whole where those are not drawn.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 
-from ex4d.raster.clip import draw_clipped
-from ex4d.raster.cover import (
-    A_X,
-    A_Y,
-    B_X,
-    B_Y,
-    BLOCK,
-    C_X,
-    C_Y,
-    CHUNK,
-    CHUNK_SIZE,
-    CODE,
-    FIRST_COLUMN,
-    FIRST_ROW,
-    FLAG,
-    LATER,
-    TEST,
-    cover_faces,
-    find_drawn,
-)
-from ex4d.raster.kernels import (
-    BEHIND,
-    IN_FRONT,
-    Projected,
-    Target,
-    View,
-    fill_triangle,
-    first_sample,
-    last_sample,
-)
-from ex4d.raster.samples import DEPTHS_SIZE, FULL, RECORDS_SIZE, draw_samples, put_block, put_tested
-from ex4d.types import Int32, UInt8
+from ex4d.raster import cover, kernels, samples
+from ex4d.raster.clip import draw_any
+from ex4d.raster.kernels import Projected, Target, View
+from ex4d_ground.arrays import Int32, UInt8
 
-RUN = CHUNK
+RUN = cover.CHUNK
 """Faces in a run."""
 EVERYWHERE = 2**30
 
@@ -59,11 +29,11 @@ def run_rows(faces: Int32, sy: Int32, state: UInt8, first: int, last: int, rows:
         low, high = EVERYWHERE, -EVERYWHERE
         for f in range(k * RUN, min((k + 1) * RUN, len(faces))):
             a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-            if state[a] | state[b] | state[c] == IN_FRONT:
+            if state[a] | state[b] | state[c] == kernels.IN_FRONT:
                 low, high = min(low, sy[a], sy[b], sy[c]), max(high, sy[a], sy[b], sy[c])
-            elif state[a] & state[b] & state[c] != BEHIND:
+            elif state[a] & state[b] & state[c] != kernels.BEHIND:
                 low, high = -EVERYWHERE, EVERYWHERE
-        rows[k, 0], rows[k, 1] = first_sample(low), last_sample(high)
+        rows[k, 0], rows[k, 1] = kernels.first_sample(low), kernels.last_sample(high)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -71,17 +41,17 @@ def _load(faces: Int32, sx: Int32, sy: Int32, chunk: Int32) -> None:
     """Look up the corners of ``faces`` into the fields of ``chunk``."""
     for n in range(len(faces)):
         a, b, c = faces[n, 0], faces[n, 1], faces[n, 2]
-        chunk[A_X + n], chunk[A_Y + n] = sx[a], sy[a]
-        chunk[B_X + n], chunk[B_Y + n] = sx[b], sy[b]
-        chunk[C_X + n], chunk[C_Y + n] = sx[c], sy[c]
+        chunk[cover.A_X + n], chunk[cover.A_Y + n] = sx[a], sy[a]
+        chunk[cover.B_X + n], chunk[cover.B_Y + n] = sx[b], sy[b]
+        chunk[cover.C_X + n], chunk[cover.C_Y + n] = sx[c], sy[c]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _put_off(faces: Int32, state: UInt8, chunk: Int32) -> None:
     """Leave those that are not wholly in front for later."""
     for n in range(len(faces)):
-        if state[faces[n, 0]] | state[faces[n, 1]] | state[faces[n, 2]] != IN_FRONT:
-            chunk[CODE + n] = LATER
+        if state[faces[n, 0]] | state[faces[n, 1]] | state[faces[n, 2]] != kernels.IN_FRONT:
+            chunk[cover.CODE + n] = cover.LATER
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -97,50 +67,43 @@ def draw_faces(
     target: Target,
 ) -> None:
     """Draw runs ``begin..end-1`` of triangles given by index."""
-    # Unpacked once: unpacking counts references, which costs more than drawing a triangle.
     sx, sy, state = points.sx, points.sy, view.state
+    chunk, some, records, depths = samples.scratch()
+    chunk[cover.FLAG : cover.FLAG + RUN] = 0
     columns, first, last = target.nearest.shape[1], target.first, target.last
     later = np.empty(RUN, np.int32)  # keeps the code for large triangles out of the inner loop
-    chunk, some = np.empty(CHUNK_SIZE, np.int32), np.empty(RUN + 1, np.int32)
-    chunk[FLAG : FLAG + RUN] = 0
-    records, depths = np.empty(RECORDS_SIZE, np.int32), np.empty(DEPTHS_SIZE, np.float32)
     n = 0
     for k in range(begin, end):
         if len(rows) > 0 and (rows[k, 0] >= last or rows[k, 1] < first):
             continue
         run = faces[k * RUN : (k + 1) * RUN]
         _load(run, sx, sy, chunk)
-        cover_faces(chunk, len(run), columns, first, last)
+        cover.cover_faces(chunk, len(run), columns, first, last)
         if not all_in_front:
             _put_off(run, state, chunk)
         waiting = 0
-        for s in range(find_drawn(chunk, len(run), some)):
+        for s in range(cover.find_drawn(chunk, len(run), some)):
             f = some[s]
-            a, b, c, code = run[f, 0], run[f, 1], run[f, 2], chunk[CODE + f]
-            if code <= BLOCK:
-                n = put_block(records, n, a, b, c, 0, code, chunk[FIRST_COLUMN + f], chunk[FIRST_ROW + f])
-            elif code == TEST:
-                n = put_tested(records, n, a, b, c, 0, (sx, sy), columns, first, last)
+            a, b, c, code = run[f, 0], run[f, 1], run[f, 2], chunk[cover.CODE + f]
+            if code <= cover.BLOCK:
+                column, row = chunk[cover.FIRST_COLUMN + f], chunk[cover.FIRST_ROW + f]
+                n = samples.put_block(records, n, (a, b, c, 0), code, column, row)
+            elif code == cover.TEST:
+                n = samples.put_tested(records, n, (a, b, c, 0), (sx, sy), columns, first, last)
             else:
                 later[waiting] = f
                 waiting += 1
-            if n > FULL:
-                draw_samples(records, depths, n, rgba, points, target)
-                n = 0
+            if n > samples.FULL:
+                n = samples.draw_samples(records, depths, n, rgba, points, target)
         if waiting:
-            draw_samples(records, depths, n, rgba, points, target)
-            n = 0
+            n = samples.draw_samples(records, depths, n, rgba, points, target)
             _draw_large(run, later[:waiting], points, view, target)
-    draw_samples(records, depths, n, rgba, points, target)
+    samples.draw_samples(records, depths, n, rgba, points, target)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _draw_large(faces: Int32, chosen: Int32, points: Projected, view: View, target: Target) -> None:
     """Draw those that are large or have to be cut."""
-    state = view.state
     for n in range(len(chosen)):
         a, b, c = faces[chosen[n], 0], faces[chosen[n], 1], faces[chosen[n], 2]
-        if state[a] | state[b] | state[c] == IN_FRONT:
-            fill_triangle(a, b, c, False, points, target)
-        elif state[a] & state[b] & state[c] != BEHIND:
-            draw_clipped(a, b, c, False, points, view, target)
+        draw_any(a, b, c, False, points, view, target)

@@ -1,56 +1,24 @@
 """The hot loop: a grid surface drawn quad by quad, with little work for quads that touch no sample."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 
-from ex4d.raster.base import QUAD_DROP
-from ex4d.raster.clip import draw_clipped
-from ex4d.raster.cover import (
-    BLOCK,
-    BLOCK_BITS,
-    CHUNK,
-    CHUNK_SIZE,
-    CODE,
-    FIRST_COLUMN,
-    FIRST_ROW,
-    FLAG,
-    LATER,
-    LOWER_X,
-    LOWER_Y,
-    STRIDE,
-    TEST,
-    UPPER_X,
-    UPPER_Y,
-    cover_lower,
-    cover_upper,
-    find_drawn,
-)
-from ex4d.raster.kernels import (
-    BEHIND,
-    IN_FRONT,
-    Number,
-    Projected,
-    Target,
-    View,
-    fill_triangle,
-    first_sample,
-    last_sample,
-)
-from ex4d.raster.samples import DEPTHS_SIZE, FULL, LOWEST_BIT, RECORDS_SIZE, draw_samples, put, put_block, put_tested
-from ex4d.types import Int32, UInt8
+from ex4d.raster import cover, kernels, samples
+from ex4d.raster.clip import draw_any
+from ex4d.raster.kernels import Number, Projected, Target, View
+from ex4d.surface import QUAD_DROP
+from ex4d_ground.arrays import Int32, UInt8
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def row_is_outside(above: Int32, below: Int32, target: Target) -> bool:
     """Whether no triangle between two grid rows (their ``bounds``) can touch a sample of the target."""
-    if above[5] & below[5] == BEHIND:
+    if above[5] & below[5] == kernels.BEHIND:
         return True
-    if above[4] | below[4] != IN_FRONT:
+    if above[4] | below[4] != kernels.IN_FRONT:
         return False
-    x0, x1 = first_sample(min(above[0], below[0])), last_sample(max(above[1], below[1]))
-    y0, y1 = first_sample(min(above[2], below[2])), last_sample(max(above[3], below[3]))
+    x0, x1 = kernels.first_sample(min(above[0], below[0])), kernels.last_sample(max(above[1], below[1]))
+    y0, y1 = kernels.first_sample(min(above[2], below[2])), kernels.last_sample(max(above[3], below[3]))
     return x0 > x1 or y0 > y1 or x0 >= target.nearest.shape[1] or x1 < 0 or y0 >= target.last or y1 < target.first
 
 
@@ -59,16 +27,12 @@ def draw_large(
     chosen: Int32, v00: int, width: int, flags: UInt8, points: Projected, view: View, target: Target
 ) -> None:  # chosen [N], flags [W - 1] of the row's quads
     """Draw triangles of one row of quads that are large or have to be cut; number 2 * i + k is half k of quad i."""
-    state = view.state
     for n in range(chosen.shape[0]):
         half = chosen[n] & 1
         corner = v00 + (chosen[n] >> 1)
         a, b, c = corner + width, corner + half, corner + 1 + half * width
         hide = (flags[chosen[n] >> 1] >> half) & 1 != 0
-        if state[a] | state[b] | state[c] == IN_FRONT:
-            fill_triangle(a, b, c, hide, points, target)
-        elif state[a] & state[b] & state[c] != BEHIND:
-            draw_clipped(a, b, c, hide, points, view, target)
+        draw_any(a, b, c, hide, points, view, target)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -78,15 +42,15 @@ def _load(sx: Int32, sy: Int32, corner: int, width: int, flags: UInt8, chunk: In
     upper, lower = slice(corner, corner + count + 1), slice(corner + width, corner + width + count + 1)
     upper_x, upper_y, lower_x, lower_y = sx[upper], sy[upper], sx[lower], sy[lower]
     for i in range(count + 1):  # copies written as slices are slower
-        chunk[UPPER_X + i] = upper_x[i]
+        chunk[cover.UPPER_X + i] = upper_x[i]
     for i in range(count + 1):
-        chunk[UPPER_Y + i] = upper_y[i]
+        chunk[cover.UPPER_Y + i] = upper_y[i]
     for i in range(count + 1):
-        chunk[LOWER_X + i] = lower_x[i]
+        chunk[cover.LOWER_X + i] = lower_x[i]
     for i in range(count + 1):
-        chunk[LOWER_Y + i] = lower_y[i]
+        chunk[cover.LOWER_Y + i] = lower_y[i]
     for i in range(count):
-        chunk[FLAG + i] = flags[i]
+        chunk[cover.FLAG + i] = flags[i]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -96,22 +60,22 @@ def _put_off(state: UInt8, corner: int, width: int, flags: UInt8, chunk: Int32) 
         if not flags[i] & QUAD_DROP:
             v = corner + i
             diagonal = state[v + 1] | state[v + width]
-            code = chunk[CODE + i]
-            if diagonal | state[v] != IN_FRONT:
-                code = (code & ~(BLOCK | TEST)) | LATER
-            if diagonal | state[v + width + 1] != IN_FRONT:
-                code = (code & ~((BLOCK << BLOCK_BITS) | (TEST << 1))) | (LATER << 1)
-            chunk[CODE + i] = code
+            code = chunk[cover.CODE + i]
+            if diagonal | state[v] != kernels.IN_FRONT:
+                code = (code & ~(cover.BLOCK | cover.TEST)) | cover.LATER
+            if diagonal | state[v + width + 1] != kernels.IN_FRONT:
+                code = (code & ~((cover.BLOCK << cover.BLOCK_BITS) | (cover.TEST << 1))) | (cover.LATER << 1)
+            chunk[cover.CODE + i] = code
 
 
 @njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _put_one(records: Int32, n: int, v: int, width: int, flag: Number, code: Number, chunk: Int32, i: Number) -> None:
     """Write record ``n`` for quad ``i``, whose upper left vertex is ``v``: one of its triangles covers one sample."""
-    k = np.int64(code > BLOCK)
-    bit = LOWEST_BIT[(code | (code >> BLOCK_BITS)) & BLOCK]
-    column = chunk[FIRST_COLUMN + k * STRIDE + i] + (bit & 1)
-    row = chunk[FIRST_ROW + k * STRIDE + i] + (bit >> 1)
-    put(records, n, v + width, v + k, v + 1 + k * width, column, row, (flag >> k) & 1)
+    k = np.int64(code > cover.BLOCK)
+    bit = samples.LOWEST_BIT[(code | (code >> cover.BLOCK_BITS)) & cover.BLOCK]
+    column = chunk[cover.FIRST_COLUMN + k * cover.STRIDE + i] + (bit & 1)
+    row = chunk[cover.FIRST_ROW + k * cover.STRIDE + i] + (bit >> 1)
+    samples.put(records, n, (v + width, v + k, v + 1 + k * width, (flag >> k) & 1), column, row)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -127,51 +91,47 @@ def draw_grid(
     bottom: int,
 ) -> None:
     """Draw the triangles of rows ``top..bottom-1`` of the quads of a grid of ``width`` vertices a row."""
-    # Unpacked once: unpacking counts references, which costs more than drawing a triangle.
     sx, sy, state = points.sx, points.sy, view.state
     columns, first, last = target.nearest.shape[1], target.first, target.last
     plain = np.zeros(width - 1, np.uint8)
     later = np.empty(2 * (width - 1), np.int32)  # keeps the code for large triangles out of the inner loop
-    chunk, some = np.empty(CHUNK_SIZE, np.int32), np.empty(CHUNK + 1, np.int32)
-    records, depths = np.empty(RECORDS_SIZE, np.int32), np.empty(DEPTHS_SIZE, np.float32)
+    chunk, some, records, depths = samples.scratch()
     n = 0
     for j in range(top, bottom):
         if row_is_outside(bounds[j], bounds[j + 1], target):
             continue
         waiting = 0
         flags = quad_flags[j] if quad_flags.size > 0 else plain
-        for start in range(0, width - 1, CHUNK):
-            count = min(CHUNK, width - 1 - start)
+        for start in range(0, width - 1, cover.CHUNK):
+            count = min(cover.CHUNK, width - 1 - start)
             corner = j * width + start
             part = flags[start : start + count]
             _load(sx, sy, corner, width, part, chunk)
-            cover_upper(chunk, count, columns, first, last)
-            cover_lower(chunk, count, columns, first, last)
-            if bounds[j, 4] | bounds[j + 1, 4] != IN_FRONT:
+            cover.cover_upper(chunk, count, columns, first, last)
+            cover.cover_lower(chunk, count, columns, first, last)
+            if bounds[j, 4] | bounds[j + 1, 4] != kernels.IN_FRONT:
                 _put_off(state, corner, width, part, chunk)
-            for s in range(find_drawn(chunk, count, some)):
+            for s in range(cover.find_drawn(chunk, count, some)):
                 i = some[s]
-                code, flag, v = chunk[CODE + i], part[i], corner + i
-                if code & (code - 1) == 0 and code < TEST:  # one sample of one triangle, as most have
+                code, flag, v = chunk[cover.CODE + i], part[i], corner + i
+                if code & (code - 1) == 0 and code < cover.TEST:  # one sample of one triangle, as most have
                     _put_one(records, n, v, width, flag, code, chunk, i)
                     n += 1
                 else:
                     for k in range(2):
-                        a, b, c, hide = v + width, v + k, v + 1 + k * width, (flag >> k) & 1
-                        if code & (LATER << k):
+                        triangle = v + width, v + k, v + 1 + k * width, (flag >> k) & 1
+                        if code & (cover.LATER << k):
                             later[waiting] = 2 * (start + i) + k
                             waiting += 1
-                        elif code & (TEST << k):
-                            n = put_tested(records, n, a, b, c, hide, (sx, sy), columns, first, last)
+                        elif code & (cover.TEST << k):
+                            n = samples.put_tested(records, n, triangle, (sx, sy), columns, first, last)
                         else:
-                            block = (code >> (k * BLOCK_BITS)) & BLOCK
-                            column, row = chunk[FIRST_COLUMN + k * STRIDE + i], chunk[FIRST_ROW + k * STRIDE + i]
-                            n = put_block(records, n, a, b, c, hide, block, column, row)
-                if n > FULL:
-                    draw_samples(records, depths, n, rgba, points, target)
-                    n = 0
+                            block, at = (code >> (k * cover.BLOCK_BITS)) & cover.BLOCK, k * cover.STRIDE + i
+                            column, row = chunk[cover.FIRST_COLUMN + at], chunk[cover.FIRST_ROW + at]
+                            n = samples.put_block(records, n, triangle, block, column, row)
+                if n > samples.FULL:
+                    n = samples.draw_samples(records, depths, n, rgba, points, target)
         if waiting:
-            draw_samples(records, depths, n, rgba, points, target)
-            n = 0
+            n = samples.draw_samples(records, depths, n, rgba, points, target)
             draw_large(later[:waiting], j * width, width, flags, points, view, target)
-    draw_samples(records, depths, n, rgba, points, target)
+    samples.draw_samples(records, depths, n, rgba, points, target)

@@ -12,15 +12,13 @@ edge walks it the other way, so exactly one of the two owns the sample. It follo
 at its largest x or y, so bounding boxes exclude that side.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from ex4d.raster.base import SUBPIXELS
-from ex4d.types import Float32, Float64, Int32, UInt8
+from ex4d_ground.arrays import Float32, Float64, Int32, UInt8
 
 SHIFT = SUBPIXELS.bit_length() - 1
 HALF = SUBPIXELS // 2  # a pixel's centre
@@ -34,7 +32,10 @@ Number = Any  # what compiled code sees as a scalar; numpy's and Python's types 
 
 
 class Projected(NamedTuple):
-    """Vertices on the image. For cut polygons the same fields hold 64-bit values."""
+    """Vertices on the image. For cut polygons the same fields hold 64-bit values.
+
+    Loops unpack it once: unpacking counts references, which costs more than drawing a triangle.
+    """
 
     sx: Any  # [V] int32, image x in subpixels
     sy: Any  # [V] int32
@@ -57,9 +58,7 @@ class Target(NamedTuple):
     first: int
     last: int
     nearest: Float32  # [H, W] largest 1 / z so far
-    picture: (
-        Int32  # [H, W] what is there: red, green, blue and the mask (0 or 1) from the lowest byte on; 0 for nothing
-    )
+    picture: Int32  # [H, W] red, green, blue and the mask (0 or 1) from the lowest byte on; 0 where nothing is
     limits: tuple[float, float, float]
     """Smallest 1 / z drawn, alpha a pixel must exceed, and what is added to colours before dropping the fraction."""
     one_sided: bool
@@ -162,18 +161,10 @@ def unpack_rows(picture: Int32, first: int, last: int, colour: UInt8, mask: UInt
 
 @njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def shade(
-    q0: Number,  # weights of the corners, each over its z
-    q1: Number,
-    q2: Number,
-    z: Number,
-    a: int,
-    b: int,
-    c: int,
-    colors: Any,
-    threshold: float,
-    rounding: float,
+    weights: tuple[Number, ...], z: Number, corners: tuple[Number, ...], colors: Any, threshold: float, rounding: float
 ) -> Number:
-    """What ``Target.picture`` shows of a sample that is seen."""
+    """What ``Target.picture`` shows of a sample that is seen; ``weights`` are the corners', each over its z."""
+    (q0, q1, q2), (a, b, c) = weights, corners
     if (q0 * colors[a, 3] + q1 * colors[b, 3] + q2 * colors[c, 3]) * z <= threshold:
         return 0
     red = np.int32((q0 * colors[a, 0] + q1 * colors[b, 0] + q2 * colors[c, 0]) * z + rounding)
@@ -260,5 +251,5 @@ def fill_triangle(a: int, b: int, c: int, hide: bool, points: Projected, target:
                 depths[column] = depth
                 value = 0
                 if not hidden:
-                    value = shade(q0, q1, q2, 1.0 / total, a, b, c, colors, threshold, rounding)
+                    value = shade((q0, q1, q2), 1.0 / total, (a, b, c), colors, threshold, rounding)
                 shown[column] = value

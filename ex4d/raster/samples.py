@@ -5,14 +5,12 @@ As in :mod:`ex4d.raster.cover`, fields lie in one array at constant distances, s
 instructions. Delete ``__pycache__/*.nbi`` beside this file after editing it (see :mod:`ex4d.raster.kernels`).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 
-from ex4d.raster.cover import TINY
+from ex4d.raster.cover import CHUNK, CHUNK_SIZE, TINY
 from ex4d.raster.kernels import HALF, SHIFT, SUBPIXELS, Number, Projected, Target, first_sample, last_sample, owns_edge
-from ex4d.types import Float32, Int32
+from ex4d_ground.arrays import Float32, Int32
 
 BATCH = 512
 FULL = BATCH - 2 * TINY * TINY
@@ -29,36 +27,31 @@ DEPTHS_SIZE = 4 * STRIDE
 
 LOWEST_BIT = np.array([0, 0, 1, 0, 2, 0, 1, 0, 3, 0, 1, 0, 2, 0, 1, 0], np.int32)
 """Place of the lowest bit that is set, of numbers up to 15."""
+Triangle = tuple[Number, Number, Number, Number]
+"""Its corners (vertices), and whether it is hidden."""
 _I = np.int32  # see cover.py
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-def put(records: Int32, n: Number, a: Number, b: Number, c: Number, column: Number, row: Number, hide: Number) -> None:
-    """Write record ``n``: triangle (a, b, c) covers a sample."""
-    records[A + n] = a
-    records[B + n] = b
-    records[C + n] = c
-    records[COLUMN + n] = column
-    records[ROW + n] = row
-    records[HIDE + n] = hide
+@njit(nogil=True, cache=True, error_model="numpy")
+def scratch() -> tuple[Int32, Int32, Int32, Float32]:
+    """Room for a chunk and what of it is drawn (see cover.py), for records, and for their depths."""
+    chunk, some = np.empty(CHUNK_SIZE, np.int32), np.empty(CHUNK + 1, np.int32)
+    return chunk, some, np.empty(RECORDS_SIZE, np.int32), np.empty(DEPTHS_SIZE, np.float32)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-def put_block(
-    records: Int32,
-    n: Number,
-    a: Number,
-    b: Number,
-    c: Number,
-    hide: Number,
-    block: Number,
-    column: Number,
-    row: Number,
-) -> Number:
+def put(records: Int32, n: Number, triangle: Triangle, column: Number, row: Number) -> None:
+    """Write record ``n``: the triangle covers a sample."""
+    records[A + n], records[B + n], records[C + n], records[HIDE + n] = triangle
+    records[COLUMN + n], records[ROW + n] = column, row
+
+
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def put_block(records: Int32, n: Number, triangle: Triangle, block: Number, column: Number, row: Number) -> Number:
     """Append the samples of ``block``, the bits of cover.py for those from (column, row) on; returns the new count."""
     while block:
         bit = LOWEST_BIT[block]
-        put(records, n, a, b, c, column + (bit & 1), row + (bit >> 1), hide)
+        put(records, n, triangle, column + (bit & 1), row + (bit >> 1))
         n += 1
         block &= block - 1
     return n
@@ -66,19 +59,13 @@ def put_block(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def put_tested(
-    records: Int32,
-    n: Number,
-    a: Number,
-    b: Number,
-    c: Number,
-    hide: Number,
-    points: tuple[Int32, Int32],  # sx, sy
-    columns: int,
-    first: int,
-    last: int,
+    records: Int32, n: Number, triangle: Triangle, points: tuple[Int32, Int32], columns: int, first: int, last: int
 ) -> Number:
-    """Append the samples that (a, b, c) covers, testing each within its bounding box; returns the new count."""
-    sx, sy = points
+    """Append the samples of rows ``first..last-1`` that the triangle covers, testing each within its bounding box.
+
+    ``points`` are sx and sy of all vertices. Returns the new count.
+    """
+    (sx, sy), (a, b, c, _) = points, triangle
     ax, ay, bx, by = np.int64(sx[a]), np.int64(sy[a]), np.int64(sx[b]), np.int64(sy[b])
     cx, cy = np.int64(sx[c]), np.int64(sy[c])
     x0, x1 = max(first_sample(min(ax, bx, cx)), 0), min(last_sample(max(ax, bx, cx)), columns - 1)
@@ -93,7 +80,7 @@ def put_tested(
     for row in range(y0, y1 + 1):
         e0, e1, e2 = f0, f1, f2
         for column in range(x0, x1 + 1):
-            put(records, n, a, b, c, column, row, hide)
+            put(records, n, triangle, column, row)
             n += (e0 | e1 | e2) >= 0  # no sign bit is set: kept, else written over by the next
             e0, e1, e2 = e0 - dy0 * SUBPIXELS, e1 - dy1 * SUBPIXELS, e2 - dy2 * SUBPIXELS
         f0, f1, f2 = f0 + dx0 * SUBPIXELS, f1 + dx1 * SUBPIXELS, f2 + dx2 * SUBPIXELS
@@ -165,9 +152,10 @@ def _keep(records: Int32, depths: Float32, count: int, nearest: Float32, picture
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def draw_samples(records: Int32, depths: Float32, count: int, rgba: Int32, points: Projected, target: Target) -> None:
-    """Draw the first ``count`` records; ``rgba`` [V] are the vertices' colours as one number each."""
+def draw_samples(records: Int32, depths: Float32, count: int, rgba: Int32, points: Projected, target: Target) -> int:
+    """Draw the first ``count`` records; ``rgba`` [V] is a colour as one number. Returns 0: none left."""
     _look_up(records, depths, count, points.sx, points.sy, points.inv_z, rgba)
     far_inv, threshold, rounding = target.limits
     _weigh(records, depths, count, target.one_sided, far_inv, threshold, rounding)
     _keep(records, depths, count, target.nearest, target.picture)
+    return 0

@@ -1,15 +1,14 @@
 """How far one camera move is from another: rotation and translation error, as camera-control papers report them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ex4d.errors import SettingError, ShapeError
-from ex4d.trajectory.poses import inverse
-from ex4d.types import Float64, Trajectory
+from ex4d_ground.arrays import Float64
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.errors import SettingError, ShapeError
+from ex4d_ground.poses import inverse
 
 ScaleMode = Literal["none", "unit", "fit"]
 
@@ -48,11 +47,7 @@ def rotation_angles(a: Float64, b: Float64) -> Float64:  # [N, 3, 3] x2 -> [N] r
 
 
 def trajectory_errors(
-    reference: Trajectory,
-    estimate: Trajectory,
-    *,
-    relative: bool = True,
-    scale: ScaleMode = "unit",
+    reference: Trajectory, estimate: Trajectory, *, relative: bool = True, scale: ScaleMode = "unit"
 ) -> TrajectoryErrors:
     """Compare two moves of the same length, frame by frame.
 

@@ -5,19 +5,17 @@ Every move starts at ``MoveSetup.start`` and is described in that camera's own a
 monocular depth is arbitrary.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ex4d.errors import SettingError, ShapeError, TrajectoryError
-from ex4d.trajectory.poses import inverse, look_at, orthonormalised, pose, rotation_x, rotation_y
 from ex4d.trajectory.timing import Easing, checked_count, eased
-from ex4d.types import Float64, Intrinsics, Trajectory
+from ex4d_ground.arrays import Float64
+from ex4d_ground.cameras import Intrinsics, Trajectory, from_matrices, intrinsics_rows
+from ex4d_ground.errors import SettingError, ShapeError, TrajectoryError
+from ex4d_ground.poses import inverse, look_at, pose, rotation_x, rotation_y
 
 
 @dataclass(frozen=True)
@@ -72,23 +70,6 @@ class MoveSetup:
             self.intrinsics.height,
             name,
         )
-
-
-def intrinsics_rows(intrinsics: Intrinsics | Sequence[Intrinsics] | ArrayLike, n: int) -> Float64:  # [N, 4]
-    """fx, fy, cx, cy per frame from one camera, one per frame, or an array [N, 4] or [4].
-
-    Raises ShapeError if the count does not fit.
-    """
-    if isinstance(intrinsics, Intrinsics):
-        rows: ArrayLike = [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]
-    elif isinstance(intrinsics, Sequence) and intrinsics and isinstance(intrinsics[0], Intrinsics):
-        rows = [[k.fx, k.fy, k.cx, k.cy] for k in intrinsics if isinstance(k, Intrinsics)]
-    else:
-        rows = intrinsics  # pyright: ignore[reportAssignmentType]
-    array = np.asarray(rows, np.float64)
-    if array.shape not in ((4,), (n, 4)):
-        raise ShapeError(f"{n} cameras need intrinsics of shape [4] or [{n}, 4], got {array.shape}.")
-    return np.array(np.broadcast_to(array, (n, 4)))
 
 
 def _checked(what: str, value: float, low: float, high: float, unit: str = "") -> float:
@@ -169,38 +150,6 @@ def static(
     return from_matrices(
         np.tile(one, (checked_count(num_frames), 1, 1)), intrinsics=intrinsics, source_time=source_time, name=name
     )
-
-
-def from_matrices(
-    world_from_camera: ArrayLike,  # [N, 4, 4] or [N, 3, 4]
-    *,
-    intrinsics: Intrinsics | Sequence[Intrinsics] | ArrayLike,
-    size: tuple[int, int] | None = None,
-    source_time: ArrayLike | None = None,
-    name: str = "custom",
-) -> Trajectory:
-    """Any cameras, validated: finite, rigid (small rounding is mended), one per frame.
-
-    ``intrinsics`` is one camera, one per frame, or an array [N, 4] of fx, fy, cx, cy in pixels; for an array ``size``
-    (width, height) is required. Raises ShapeError or TrajectoryError naming the first bad frame.
-    """
-    w = np.asarray(world_from_camera, np.float64)
-    if w.ndim != 3 or w.shape[1:] not in ((4, 4), (3, 4)) or len(w) == 0:
-        raise ShapeError(f"Camera matrices must be [N, 4, 4] or [N, 3, 4] with N >= 1, got {w.shape}.")
-    if w.shape[1] == 3:
-        w = np.concatenate([w, np.tile([[[0.0, 0.0, 0.0, 1.0]]], (len(w), 1, 1))], axis=1)
-    first = intrinsics if isinstance(intrinsics, Intrinsics) else None
-    if first is None and isinstance(intrinsics, Sequence) and intrinsics and isinstance(intrinsics[0], Intrinsics):
-        first = intrinsics[0]
-        if any((k.width, k.height) != (first.width, first.height) for k in intrinsics if isinstance(k, Intrinsics)):
-            raise ShapeError("All cameras of a move must have the same picture size.")
-    if first is not None:
-        size = size or (first.width, first.height)
-    if size is None:
-        raise ShapeError("Intrinsics given as an array say no picture size; pass size=(width, height).")
-    times = np.arange(len(w), dtype=np.float64) if source_time is None else np.asarray(source_time, np.float64)
-    checked = Trajectory(w, intrinsics_rows(intrinsics, len(w)), times, size[0], size[1], name)
-    return replace(checked, world_from_camera=orthonormalised(w))
 
 
 def relative_to_first(trajectory: Trajectory) -> Trajectory:

@@ -1,126 +1,63 @@
 """Named camera moves: what each is called, how far it goes by default, and how to make it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import cast
 
 import numpy as np
 
-from ex4d.errors import DepthError, SettingError, TrajectoryError
-from ex4d.trajectory import moves
-from ex4d.trajectory.moves import MoveSetup
+from ex4d.trajectory.moves import MoveSetup, dolly, lens_zoom, orbit, pedestal, sway, truck, vertigo
 from ex4d.trajectory.published import TARGET_MARGIN, published_poses
 from ex4d.trajectory.timing import Easing
-from ex4d.types import Clip, Float32, Float64, Intrinsics, Trajectory
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32, Float64
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.descriptions import PresetInfo
+from ex4d_ground.errors import DepthError, SettingError, TrajectoryError
+from ex4d_ground.options import MeshOptions
 
-AmountUnit = Literal["degrees", "share of target distance", "focal factor", "share of published curve"]
+_ANGLE, _SHARE, _FACTOR = "degrees", "share of target distance", "focal factor"
+_PUBLISHED = {
+    **{angle: f"The published curve: {angle} degrees to the right, rising slightly." for angle in ("30", "60", "90")},
+    "180": "The published curve: right, left and back; it reaches 45 degrees on each side.",
+    "180_outer": "EX-4D's removed wide curve: right, left and back, reaching 90 degrees on each side.",
+}
+_pitch = partial(orbit, 0.0)
+_crane = partial(pedestal, keep_centred=True)
+_MOVES: tuple[tuple[str, str, str, float, float, Callable[..., Trajectory], int], ...] = (
+    ("zoom_in", "Moves along the view axis towards the target.", _SHARE, 0.4, 0.95, dolly, 1),
+    ("zoom_out", "Moves along the view axis away from the target.", _SHARE, 0.5, 20.0, dolly, -1),
+    ("orbit_left", "Circles the target to the left and really reaches the angle.", _ANGLE, 45.0, 90.0, orbit, -1),
+    ("truck_left", "Slides to the left without turning.", _SHARE, 0.3, 20.0, truck, -1),
+    ("orbit_right", "Circles the target to the right and really reaches the angle.", _ANGLE, 45.0, 90.0, orbit, 1),
+    ("truck_right", "Slides to the right without turning.", _SHARE, 0.3, 20.0, truck, 1),
+    ("orbit_up", "Arcs up over the target and really reaches the angle.", _ANGLE, 30.0, 90.0, _pitch, 1),
+    ("pedestal_up", "Moves straight up without tilting.", _SHARE, 0.2, 20.0, pedestal, 1),
+    ("crane_up", "Moves straight up and tilts to hold the target.", _SHARE, 0.4, 20.0, _crane, 1),
+    ("orbit_down", "Arcs down over the target and really reaches the angle.", _ANGLE, 30.0, 90.0, _pitch, -1),
+    ("pedestal_down", "Moves straight down without tilting.", _SHARE, 0.2, 20.0, pedestal, -1),
+    ("crane_down", "Moves straight down and tilts to hold the target.", _SHARE, 0.4, 20.0, _crane, -1),
+    ("sway", "Orbits right, left and back; each side reaches the angle.", _ANGLE, 20.0, 90.0, sway, 1),
+    ("vertigo_in", "Moves in while the lens widens: the target keeps its size.", _SHARE, 0.4, 0.9, vertigo, 1),
+    ("vertigo_out", "Moves out while the lens lengthens: the target keeps its size.", _SHARE, 0.6, 9.0, vertigo, -1),
+    ("lens_zoom", "Changes the focal length; the camera stands still.", _FACTOR, 1.5, 10.0, lens_zoom, 1),
+    ("static", "Stands at the source camera.", _SHARE, 0.0, 0.0, dolly, 1),
+)
+"""Name, help, unit, default and largest amount, the move, and the way it goes for a positive amount."""
 
-
-@dataclass(frozen=True)
-class PresetInfo:
-    """One preset as a menu shows it."""
-
-    name: str
-    title: str
-    help: str
-    unit: AmountUnit
-    amount: float
-    """Default amount, in ``unit``."""
-    minimum: float
-    maximum: float
-    easing: Easing = "ease_in_out"
-    published: bool = False
-    """Whether this is one of EX-4D's own curves, exact to its code."""
-
-
-_Make = Callable[[MoveSetup, float, str], Trajectory]
-_MAKERS: dict[str, _Make] = {}
-PRESETS: dict[str, PresetInfo] = {}
-
-
-def _add(info: PresetInfo, make: _Make) -> None:
-    PRESETS[info.name] = info
-    _MAKERS[info.name] = make
-
-
-def _add_published(name: str, text: str) -> None:
-    info = PresetInfo(
+PRESETS: dict[str, PresetInfo] = {
+    name: PresetInfo(
         name, f"EX-4D {name}", text, "share of published curve", 1.0, 0.0, 1.0, easing="linear", published=True
     )
-    PRESETS[name] = info
-
-
-def _add_distance(name: str, title: str, text: str, amount: float, maximum: float, make: _Make) -> None:
-    _add(PresetInfo(name, title, text, "share of target distance", amount, 0.0, maximum), make)
-
-
-def _add_angle(name: str, title: str, text: str, amount: float, make: _Make) -> None:
-    _add(PresetInfo(name, title, text, "degrees", amount, 0.0, 90.0), make)
-
-
-def _fill_registry() -> None:
-    for degrees in ("30", "60", "90"):
-        _add_published(degrees, f"The published curve: {degrees} degrees to the right, rising slightly.")
-    _add_published("180", "The published curve: right, left and back; it reaches 45 degrees on each side.")
-    _add_published("180_outer", "EX-4D's removed wide curve: right, left and back, reaching 90 degrees on each side.")
-
-    _add_distance(
-        "zoom_in", "Zoom in", "Moves along the view axis towards the target.", 0.4, 0.95,
-        lambda s, a, n: moves.dolly(a, setup=s, name=n),
-    )  # fmt: skip
-    _add_distance(
-        "zoom_out", "Zoom out", "Moves along the view axis away from the target.", 0.5, 20.0,
-        lambda s, a, n: moves.dolly(-a, setup=s, name=n),
-    )  # fmt: skip
-    for side, sign in (("left", -1), ("right", 1)):
-        _add_angle(
-            f"orbit_{side}", f"Orbit {side}", f"Circles the target to the {side} and really reaches the angle.", 45.0,
-            lambda s, a, n, sign=sign: moves.orbit(sign * a, setup=s, name=n),
-        )  # fmt: skip
-        _add_distance(
-            f"truck_{side}", f"Truck {side}", f"Slides to the {side} without turning.", 0.3, 20.0,
-            lambda s, a, n, sign=sign: moves.truck(sign * a, setup=s, name=n),
-        )  # fmt: skip
-    for way, sign in (("up", 1), ("down", -1)):
-        _add_angle(
-            f"orbit_{way}", f"Orbit {way}", f"Arcs {way} over the target and really reaches the angle.", 30.0,
-            lambda s, a, n, sign=sign: moves.orbit(0.0, sign * a, setup=s, name=n),
-        )  # fmt: skip
-        _add_distance(
-            f"pedestal_{way}", f"Pedestal {way}", f"Moves straight {way} without tilting.", 0.2, 20.0,
-            lambda s, a, n, sign=sign: moves.pedestal(sign * a, setup=s, name=n),
-        )  # fmt: skip
-        _add_distance(
-            f"crane_{way}", f"Crane {way}", f"Moves straight {way} and tilts to hold the target.", 0.4, 20.0,
-            lambda s, a, n, sign=sign: moves.pedestal(sign * a, setup=s, keep_centred=True, name=n),
-        )  # fmt: skip
-    _add_angle(
-        "sway", "Sway", "Orbits right, left and back; each side reaches the angle.", 20.0,
-        lambda s, a, n: moves.sway(a, setup=s, name=n),
-    )  # fmt: skip
-    _add_distance(
-        "vertigo_in", "Vertigo in", "Moves in while the lens widens: the target keeps its size.", 0.4, 0.9,
-        lambda s, a, n: moves.vertigo(a, setup=s, name=n),
-    )  # fmt: skip
-    _add_distance(
-        "vertigo_out", "Vertigo out", "Moves out while the lens lengthens: the target keeps its size.", 0.6, 9.0,
-        lambda s, a, n: moves.vertigo(-a, setup=s, name=n),
-    )  # fmt: skip
-    _add(
-        PresetInfo("lens_zoom", "Lens zoom", "Changes the focal length; the camera stands still.", "focal factor",
-                   1.5, 0.1, 10.0),
-        lambda s, a, n: moves.lens_zoom(a, setup=s, name=n),
-    )  # fmt: skip
-    _add(
-        PresetInfo("static", "Static", "Stands at the source camera.", "share of target distance", 0.0, 0.0, 0.0),
-        lambda s, a, n: moves.dolly(a, setup=s, name=n),
+    for name, text in _PUBLISHED.items()
+} | {
+    name: PresetInfo(
+        name, name.replace("_", " ").capitalize(), text, unit, amount, 0.1 * (unit == _FACTOR), largest, "ease_in_out"
     )
-
-
-_fill_registry()
+    for name, text, unit, amount, largest, _, _ in _MOVES
+}
+_MAKERS = {name: (move, way) for name, *_, move, way in _MOVES}
 
 
 def near_depth_of(
@@ -148,10 +85,11 @@ def near_depth_of(
 
 def preset(
     name: str,
+    clip: Clip | None = None,
     *,
-    num_frames: int,
-    intrinsics: Intrinsics,
-    near_depth: float,
+    num_frames: int | None = None,
+    intrinsics: Intrinsics | None = None,
+    near_depth: float | None = None,
     amount: float | None = None,
     easing: Easing | None = None,
     overshoot: bool = False,
@@ -159,13 +97,20 @@ def preset(
     source_time: Float64 | None = None,
     start: Float64 | None = None,
 ) -> Trajectory:
-    """The named move of ``PRESETS``.
+    """The named move of ``PRESETS`` through ``clip``, from which come length, lens and ``near_depth`` not given.
 
     ``near_depth`` is :func:`near_depth_of` the clip; the target is 0.15 behind it on the view axis unless ``target``
     (a point in the start camera's axes) is given, for which EX-4D's own curves take the distance. ``amount`` is in the
     preset's unit. ``overshoot`` (published curves only) repeats EX-4D's over-long angle at lengths other than 49.
-    Raises SettingError for an unknown name or an amount out of range, TrajectoryError for a bad depth or target.
+    Raises SettingError for an unknown name, an amount out of range, or where neither a clip nor all three are given,
+    TrajectoryError for a bad depth or target.
     """
+    if clip is not None:
+        num_frames = clip.num_frames if num_frames is None else num_frames
+        intrinsics = clip.intrinsics if intrinsics is None else intrinsics
+        near_depth = near_depth_of(clip, MeshOptions().border_depth) if near_depth is None else near_depth
+    if num_frames is None or intrinsics is None or near_depth is None:
+        raise SettingError(f"The move {name!r} needs a clip, or all of num_frames, intrinsics and near_depth.")
     info = PRESETS.get(name)
     if info is None:
         raise SettingError(f"There is no camera preset {name!r}; choose one of {', '.join(PRESETS)}.")
@@ -183,7 +128,7 @@ def preset(
         num_frames,
         intrinsics,
         target or (0.0, 0.0, near_depth + TARGET_MARGIN),
-        easing or info.easing,
+        easing or cast(Easing, info.easing),
         source_time,
         start,
     )
@@ -192,4 +137,5 @@ def preset(
             name, share=setup.share, radius=setup.distance, amount=float(value), overshoot=overshoot
         )
         return setup.trajectory(poses, name=name)
-    return _MAKERS[name](setup, float(value), name)
+    move, way = _MAKERS[name]
+    return move(way * float(value), setup=setup, name=name)

@@ -1,14 +1,12 @@
 """How a move spreads over its frames (easing), and which source frame each output frame shows (source time)."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal, get_args
 
 import numpy as np
 
-from ex4d.errors import SettingError, TrajectoryError
-from ex4d.types import Float64
+from ex4d_ground.arrays import Float64
+from ex4d_ground.errors import SettingError, TrajectoryError
 
 Easing = Literal["linear", "ease_in", "ease_out", "ease_in_out"]
 EASINGS: tuple[Easing, ...] = get_args(Easing)
@@ -42,12 +40,7 @@ def checked_count(num_frames: int) -> int:
 
 
 def source_times(
-    pattern: TimePattern = "play",
-    *,
-    num_frames: int,
-    num_source_frames: int,
-    frame: float = 0.0,
-    speed: float = 0.5,
+    pattern: TimePattern = "play", *, num_frames: int, num_source_frames: int, frame: float = 0.0, speed: float = 0.5
 ) -> Float64:  # [num_frames], in source frames
     """Source time of every output frame; the ends of the clip are held, never passed.
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ex4d.errors import WeightsError
 from ex4d.weights.mapping import TRANSFORMER, map_key, name_some
 from ex4d.weights.tensors import TensorFiles
+from ex4d_ground.errors import WeightsError
+from ex4d_ground.remedies import Remedy, fetch_weights
 
 if TYPE_CHECKING:
     import torch
@@ -91,10 +92,11 @@ class Ex4dCheckpoint:
     def check_against(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Raise WeightsError if the LoRA or the geometry encoder does not fit a transformer of these shapes."""
         self.lora.check_against(shapes)
-        found = {name: tuple(tensor.shape) for name, tensor in self.geometry.items()}
-        wanted = geometry_shapes(found, shapes["patch_embedding.weight"][0])
-        wrong = sorted(set(found) ^ set(wanted)) or [
-            f"{name} is {list(found[name])}, not {list(wanted[name])}" for name in wanted if found[name] != wanted[name]
+        actual = {name: tuple(tensor.shape) for name, tensor in self.geometry.items()}
+        wanted = geometry_shapes(actual, shapes["patch_embedding.weight"][0])
+        misfits = [name for name in wanted if actual.get(name) != wanted[name]]
+        wrong = sorted(set(actual) ^ set(wanted)) or [
+            f"{name} is {list(actual[name])}, not {list(wanted[name])}" for name in misfits
         ]
         if wrong:
             raise WeightsError(
@@ -103,9 +105,9 @@ class Ex4dCheckpoint:
             )
 
 
-def geometry_shapes(found: Mapping[str, tuple[int, ...]], dim: int) -> dict[str, tuple[int, ...]]:
-    """The geometry encoder's tensors for a transformer ``dim`` wide; the inner width is read off ``found``."""
-    hidden = found.get("latent_encoder.0.bias", (0,))[0]
+def geometry_shapes(actual: Mapping[str, tuple[int, ...]], dim: int) -> dict[str, tuple[int, ...]]:
+    """The geometry encoder's tensors for a transformer ``dim`` wide; the inner width is read off ``actual``."""
+    hidden = actual.get("latent_encoder.0.bias", (0,))[0]
     shapes: dict[str, tuple[int, ...]] = {}
     for index, width in ((0, 32), (2, hidden), (4, hidden)):
         shapes[f"latent_encoder.{index}.weight"] = (hidden, width, 1, 1, 1)
@@ -120,18 +122,19 @@ def load_ex4d(path: Path) -> Ex4dCheckpoint:
 
     Raises WeightsError if the file is missing or truncated, or holds anything else.
     """
-    files = TensorFiles([path], fetch_hint="run: ex4d weights fetch ex4d")
+    files = TensorFiles([path], remedy=fetch_weights("ex4d"))
     state = {name: files.get(name) for name in files.shapes}
     geometry = {name: t for name, t in state.items() if name.startswith(GEOMETRY_PREFIXES)}
     if not geometry:
-        raise WeightsError(f"{path.name} has no geometry encoder (latent_encoder.*); run: ex4d weights fetch ex4d")
+        text = f"{path.name} has no geometry encoder (latent_encoder.*)."
+        raise WeightsError(text, remedy=fetch_weights("ex4d"))
     rest = {name: t for name, t in state.items() if name not in geometry}
     return Ex4dCheckpoint(build_lora(path.name, rest, alpha=_alpha_beside(path)), geometry)
 
 
-def load_lora(path: Path, *, fetch_hint: str = "run: ex4d weights fetch turbo") -> Lora:
+def load_lora(path: Path, *, remedy: Remedy = fetch_weights("turbo")) -> Lora:
     """A LoRA file for Wan's transformer in original key names, with or without alphas and plain differences."""
-    files = TensorFiles([path], fetch_hint=fetch_hint)
+    files = TensorFiles([path], remedy=remedy)
     return build_lora(path.name, {name: files.get(name) for name in files.shapes}, alpha=None)
 
 
@@ -143,9 +146,8 @@ def _alpha_beside(path: Path) -> float | None:
     try:
         lora = json.loads(config.read_text()).get("lora", {})
     except ValueError as error:
-        raise WeightsError(
-            f"{config} is not valid JSON ({error}); remove it or run: ex4d weights fetch ex4d"
-        ) from error
+        text = f"{config} is not valid JSON ({error}); remove it."
+        raise WeightsError(text, remedy=fetch_weights("ex4d")) from error
     return lora.get("alpha") if isinstance(lora, dict) else None
 
 

@@ -10,10 +10,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from ex4d.errors import MissingExtraError, WeightsError
-from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.progress import Watch, reported
 from ex4d.weights import configs
 from ex4d.weights.layout import Part, WanWeights
 from ex4d.weights.mapping import (
@@ -28,6 +27,8 @@ from ex4d.weights.mapping import (
     vae_rules,
 )
 from ex4d.weights.tensors import TensorFiles, apply_op, shard_paths
+from ex4d_ground.errors import MissingExtraError, WeightsError
+from ex4d_ground.remedies import fetch_weights
 
 if TYPE_CHECKING:
     import torch
@@ -75,9 +76,9 @@ def open_part(weights: WanWeights, part: Part) -> PartFiles:
     if weights.layout_of(part) == "diffusers":
         return _open_diffusers(path, part)
     if path.is_dir():
-        files = TensorFiles(shard_paths(path, "diffusion_pytorch_model", fetch_hint="run: ex4d weights fetch wan"))
+        files = TensorFiles(shard_paths(path, "diffusion_pytorch_model", remedy=fetch_weights("wan")))
     else:
-        files = TensorFiles([path], fetch_hint="run: ex4d weights fetch wan")
+        files = TensorFiles([path], remedy=fetch_weights("wan"))
     return open_original(files, part, configs.hints_beside(path if path.is_dir() else path.parent))
 
 
@@ -91,11 +92,12 @@ def open_original(files: TensorFiles, part: Part, hints: Mapping[str, Mapping[st
 
 def _open_diffusers(folder: Path, part: Part) -> PartFiles:
     stem = "diffusion_pytorch_model" if part in ("transformer", "vae") else "model"
-    files = TensorFiles(shard_paths(folder, stem, fetch_hint="run: ex4d weights fetch wan"))
+    files = TensorFiles(shard_paths(folder, stem, remedy=fetch_weights("wan")))
     try:
         config = json.loads((folder / "config.json").read_text())
     except ValueError as error:
-        raise WeightsError(f"{folder}/config.json is not valid JSON ({error}); run: ex4d weights fetch wan") from error
+        text = f"{folder}/config.json is not valid JSON ({error})."
+        raise WeightsError(text, remedy=fetch_weights("wan")) from error
     # transformers' CLIP vision model was once nested in "vision_model"; T5's two names for one embedding are one here.
     names = {name.removeprefix("vision_model."): name for name in files.shapes}
     if part == "text_encoder" and "encoder.embed_tokens.weight" in names:
@@ -152,8 +154,7 @@ def load_part(
     device: torch.device | str = "cpu",
     prepare: Prepare | None = None,
     store: Store | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    **watch: Unpack[Watch],
 ) -> Any:
     """The part as an eval-mode module without gradients. ``store`` replaces the plain cast to dtype and device.
 
@@ -164,15 +165,13 @@ def load_part(
     if prepare is not None:
         prepare(model)
     prefix = _module_prefix(model)
-    total = len(source.sources)
-    for done, name in enumerate(sorted(source.sources, key=lambda n: source.sources[n][0])):
-        check(cancel)
+    names = sorted(source.sources, key=lambda name: source.sources[name][0])
+    for name in reported(names, f"loading {source.part.replace('_', ' ')}", len(names), **watch):
         tensor = source.get(name)
         if store is not None:
             store(model, prefix + name, tensor)
         else:
             set_parameter(model, prefix + name, _cast(tensor, dtype, device))
-        report(on_progress, f"loading {source.part.replace('_', ' ')}", done + 1, total)
     if source.part == "text_encoder":
         model.encoder.embed_tokens.weight = model.shared.weight
     for module in model.modules():
@@ -197,15 +196,15 @@ def _parameter_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name.removeprefix(prefix): tuple(p.shape) for name, p in model.named_parameters()}
 
 
-def check_keys(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], *, what: str) -> None:
+def check_keys(actual: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], *, what: str) -> None:
     """Raise WeightsError unless both hold the same names with the same shapes."""
-    unknown = sorted(set(found) - set(wanted))
+    unknown = sorted(set(actual) - set(wanted))
     if unknown:
         raise WeightsError(f"{what} holds {name_some(unknown)} unknown to this model; it is for another one.")
-    missing = sorted(set(wanted) - set(found))
+    missing = sorted(set(wanted) - set(actual))
     if missing:
         raise WeightsError(f"{what} lacks {name_some(missing)}; it is truncated or for another model.")
-    wrong = [f"{n} is {list(found[n])}, not {list(wanted[n])}" for n in sorted(wanted) if found[n] != wanted[n]]
+    wrong = [f"{n} is {list(actual[n])}, not {list(wanted[n])}" for n in sorted(wanted) if actual[n] != wanted[n]]
     if wrong:
         raise WeightsError(f"{what} has wrong shapes for {name_some(wrong)}; it is for another model.")
 

@@ -4,8 +4,6 @@ Head counts are the one thing shapes do not show (except T5's). The published mo
 transformer and 80 in the image encoder; other models need ``config.json`` with ``num_heads`` next to the weights.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -13,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ex4d.errors import WeightsError
+from ex4d_ground.errors import WeightsError
+from ex4d_ground.remedies import fetch_weights
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -26,12 +25,13 @@ def hints_beside(folder: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except ValueError as error:
-        raise WeightsError(f"{path} is not valid JSON ({error}); remove it or run: ex4d weights fetch.") from error
-    if isinstance(found.get("transformer"), dict):
-        return {name: part for name, part in found.items() if isinstance(part, dict)}
-    return {"transformer": found}
+        text = f"{path} is not valid JSON ({error}); remove it."
+        raise WeightsError(text, remedy=fetch_weights()) from error
+    if isinstance(content.get("transformer"), dict):
+        return {name: part for name, part in content.items() if isinstance(part, dict)}
+    return {"transformer": content}
 
 
 def count_layers(names: Iterable[str], pattern: str) -> int:

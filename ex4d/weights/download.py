@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ex4d.errors import WeightsError
-from ex4d.files import output_error
+from ex4d_ground.errors import WeightsError
+from ex4d_ground.files import output_error
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -44,8 +44,9 @@ def download(
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        digest = _hashed(partial, at) if partial.is_file() and partial.stat().st_size <= size else hashlib.sha256()
-        have = partial.stat().st_size if partial.is_file() and partial.stat().st_size <= size else 0
+        have = partial.stat().st_size if partial.is_file() else 0
+        have = have if have <= size else 0
+        digest = sha256_of(partial, at) if have else hashlib.sha256()
         with partial.open("r+b" if have else "wb") as file:
             file.seek(have)
             tries = 0
@@ -80,7 +81,8 @@ def _pieces(address: str, start: int, headers: Mapping[str, str]):
             yield piece
 
 
-def _hashed(path: Path, at: Callable[[int], None]) -> _Hash:
+def sha256_of(path: Path, at: Callable[[int], None]) -> _Hash:
+    """The hash of a file; ``at`` is told how many bytes were read, and may raise to stop."""
     digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
         while piece := file.read(_CHUNK):

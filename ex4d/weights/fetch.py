@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import urlsplit
 
-from ex4d.errors import Ex4dError, MissingExtraError, OutputError, WeightsError
-from ex4d.files import atomic_path, output_error
-from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.progress import Watch, check, report
 from ex4d.weights.catalogue import Package
 from ex4d.weights.download import download, partial_path
+from ex4d_ground.errors import Ex4dError, MissingExtraError, OutputError, WeightsError
+from ex4d_ground.files import atomic_path, output_error
+from ex4d_ground.remedies import run_command
 
 RECORD = "ex4d-weights.json"
 _MARGIN = 1 << 30  # left free on the disk
@@ -48,9 +49,9 @@ class Record:
     def read(cls, folder: Path) -> Record | None:
         """The folder's record, or None if it was not filled by :func:`fetch`."""
         try:
-            found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            files = tuple(RemoteFile(f["name"], int(f["size"]), f["sha256"]) for f in found["files"])
-            return cls(found["repository"], found["revision"], files)
+            content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            files = tuple(RemoteFile(f["name"], int(f["size"]), f["sha256"]) for f in content["files"])
+            return cls(content["repository"], content["revision"], files)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -62,14 +63,7 @@ class Record:
             temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
-def fetch(
-    package: Package,
-    root: Path | None = None,
-    *,
-    endpoint: str | None = None,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
-) -> Path:
+def fetch(package: Package, root: Path | None = None, *, endpoint: str | None = None, **watch: Unpack[Watch]) -> Path:
     """Bring ``package`` to its folder below ``root`` and return that folder; what is there already stays.
 
     ``endpoint`` is the hub's address (default: ``$HF_ENDPOINT``, or the public one). Raises OutputError before anything
@@ -77,30 +71,36 @@ def fetch(
     """
     folder = package.path(root)
     endpoint = endpoint or os.environ.get("HF_ENDPOINT") or None
-    report(on_progress, f"asking for {package.name}", 0, 1)
+    report(watch.get("on_progress"), f"asking for {package.name}", 0, 1)
     record = look_up(package, endpoint=endpoint)
-    report(on_progress, f"asking for {package.name}", 1, 1)
+    report(watch.get("on_progress"), f"asking for {package.name}", 1, 1)
     wanted = [file for file in record.files if not _is_whole(folder, file)]
     check_space(package, folder, _bytes_missing(folder, wanted))
     done = total = sum(file.size for file in record.files)
     done -= sum(file.size for file in wanted)
     stage = f"fetching {package.name}"
     for file in wanted:
-        check(cancel)
+        check(watch.get("cancel"))
         before = done
 
         def at(count: int, before: int = before, file: RemoteFile = file) -> None:
-            check(cancel)
-            report(on_progress, stage, _megabytes(before + min(count, file.size)), _megabytes(total), file.name)
+            check(watch.get("cancel"))
+            report(
+                watch.get("on_progress"),
+                stage,
+                _megabytes(before + min(count, file.size)),
+                _megabytes(total),
+                file.name,
+            )
 
         with _hub_errors(record.repository, package.command) as hub:
             address, headers = _address(hub, record, file.name, endpoint)
             try:
                 download(address, folder / file.name, size=file.size, sha256=file.sha256, headers=headers, at=at)
             except WeightsError as error:
-                raise WeightsError(f"{str(error).rstrip('.')}; run: {package.command}") from error
+                raise WeightsError(str(error), remedy=run_command(package.command)) from error
         done += file.size
-    report(on_progress, stage, _megabytes(total), _megabytes(total))
+    report(watch.get("on_progress"), stage, _megabytes(total), _megabytes(total))
     record.write(folder)
     return folder
 
@@ -108,10 +108,10 @@ def fetch(
 def look_up(package: Package, *, endpoint: str | None = None) -> Record:
     """What the hub has of ``package``. Raises WeightsError, MissingExtraError."""
     with _hub_errors(package.repository, package.command) as hub:
-        found = hub.HfApi(endpoint=endpoint).model_info(package.repository, files_metadata=True)
+        repository = hub.HfApi(endpoint=endpoint).model_info(package.repository, files_metadata=True)
     files = tuple(
         RemoteFile(s.rfilename, s.size or 0, (s.lfs.sha256 if s.lfs else "") or "")
-        for s in found.siblings or ()
+        for s in repository.siblings or ()
         if package.wants(s.rfilename)
     )
     if not files:
@@ -119,7 +119,7 @@ def look_up(package: Package, *, endpoint: str | None = None) -> Record:
             f"The repository {package.repository} has none of the files {', '.join(package.patterns)}; it has changed: "
             "update this program."
         )
-    return Record(package.repository, found.sha or "main", files)
+    return Record(package.repository, repository.sha or "main", files)
 
 
 def check_space(package: Package, folder: Path, needed: int, *, free: int | None = None) -> None:
@@ -175,19 +175,24 @@ def _hub_errors(repository: str, command: str) -> Iterator[Any]:
         raise
     except GatedRepoError as error:
         raise WeightsError(
-            f"{repository} asks for an agreement first: accept it on its page on the hub, log in with 'hf auth login', "
-            f"then run: {command}"
+            f"{repository} asks for an agreement first: accept it on its page on the hub and log in with "
+            "'hf auth login'.",
+            remedy=run_command(command),
         ) from error
     except RepositoryNotFoundError as error:
         raise WeightsError(f"The hub has no repository {repository}, or not for you; check the address.") from error
     except OSError as error:
         if error.errno is not None and error.filename is not None:
             raise output_error(Path(error.filename), error) from error
-        raise WeightsError(f"{repository} cannot be fetched ({_one_line(error)}); run: {command}") from error
+        raise WeightsError(_failure(repository, error), remedy=run_command(command)) from error
     except Exception as error:
         if not type(error).__module__.startswith(("http", "requests", "huggingface_hub")):  # httpx goes by other names
             raise
-        raise WeightsError(f"{repository} cannot be fetched ({_one_line(error)}); run: {command}") from error
+        raise WeightsError(_failure(repository, error), remedy=run_command(command)) from error
+
+
+def _failure(repository: str, error: Exception) -> str:
+    return f"{repository} cannot be fetched ({_one_line(error)})."
 
 
 def _one_line(error: BaseException) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ex4d.errors import WeightsError
+from ex4d_ground.errors import WeightsError
+from ex4d_ground.remedies import fetch_weights
 
 Layout = Literal["original", "diffusers"]
 Part = Literal["transformer", "vae", "text_encoder", "image_encoder"]
@@ -20,7 +21,7 @@ CLIP_FILE = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 EX4D_FOLDER, EX4D_FILE = "EX-4D", "ex4d.ckpt"
 TURBO_FOLDER, TURBO_FILE = "lightx2v", "wan2.1_i2v_lora_rank64_lightx2v_4step.safetensors"
 
-_PICKLES: dict[Part, str] = {"text_encoder": T5_FILE, "vae": VAE_FILE, "image_encoder": CLIP_FILE}
+PICKLES: dict[Part, str] = {"text_encoder": T5_FILE, "vae": VAE_FILE, "image_encoder": CLIP_FILE}
 _ENTRY_POINTS = {"model_index.json", "transformer"}
 
 
@@ -56,9 +57,7 @@ class WanWeights:
         base = next((f for f in folders if f.is_dir()), root if _looks_like_base(root) else folders[0])
         ex4d = [root / EX4D_FOLDER / EX4D_FILE, root / EX4D_FOLDER / "ex4d.safetensors", root / EX4D_FILE]
         return cls(
-            base=base,
-            ex4d=next((f for f in ex4d if f.is_file()), ex4d[0]),
-            turbo_lora=root / TURBO_FOLDER / TURBO_FILE,
+            base=base, ex4d=next((f for f in ex4d if f.is_file()), ex4d[0]), turbo_lora=root / TURBO_FOLDER / TURBO_FILE
         )
 
     def with_part(self, part: Part, path: Path | None) -> WanWeights:
@@ -69,12 +68,13 @@ class WanWeights:
     def layout(self) -> Layout:
         """Which layout the base has. Raises WeightsError if the folder is missing or holds neither."""
         if not self.base.is_dir():
-            raise WeightsError(f"Weights folder {self.base} is missing; run: ex4d weights fetch wan")
+            raise WeightsError(f"Weights folder {self.base} is missing.", remedy=fetch_weights("wan"))
         if any((self.base / name).exists() for name in _ENTRY_POINTS):
             return "diffusers"
         if _looks_like_base(self.base):
             return "original"
-        raise WeightsError(f"{self.base} holds no Wan 2.1 weights in either layout; run: ex4d weights fetch wan")
+        text = f"{self.base} holds no Wan 2.1 weights in either layout."
+        raise WeightsError(text, remedy=fetch_weights("wan"))
 
     def layout_of(self, part: Part) -> Layout:
         """The layout of one part, which an override may make the original one."""
@@ -88,7 +88,7 @@ class WanWeights:
                 return path
         if self.layout == "diffusers":
             return self.base / part
-        return self.base if part == "transformer" else self.base / _PICKLES[part]
+        return self.base if part == "transformer" else self.base / PICKLES[part]
 
     @property
     def tokenizer_path(self) -> Path:
@@ -97,26 +97,20 @@ class WanWeights:
             return self.tokenizer
         return self.base / ("tokenizer" if self.layout == "diffusers" else "google/umt5-xxl")
 
-    def missing(self, *, turbo: bool = False, text_encoder: bool = True, adapters: bool = True) -> str:
-        """One sentence naming the first missing file and the command that gets it, or "" if all are there.
+    def require(self, *, turbo: bool = False, text_encoder: bool = True, adapters: bool = True) -> None:
+        """Raise WeightsError naming the first missing file, with the command that gets it.
 
         ``text_encoder`` and ``adapters`` (EX-4D, turbo) say whether those count: prompts whose embeddings are on disk
         need no encoder, and a conversion no adapter.
         """
-        try:
-            paths = [self.path_of(part) for part in PARTS if text_encoder or part != "text_encoder"]
-        except WeightsError as error:
-            return str(error)
-        for path in paths:
-            if not path.exists():
-                return f"Weights {path} are missing; run: ex4d weights fetch wan"
-        if not adapters:
-            return ""
-        if self.ex4d is not None and not self.ex4d.is_file():
-            return f"Weights {self.ex4d} are missing; run: ex4d weights fetch ex4d"
-        if turbo and (self.turbo_lora is None or not self.turbo_lora.is_file()):
-            return f"Weights {self.turbo_lora} are missing; run: ex4d weights fetch turbo"
-        return ""
+        paths = [self.path_of(part) for part in PARTS if text_encoder or part != "text_encoder"]
+        absent: list[tuple[Path | None, str]] = [(path, "wan") for path in paths if not path.exists()]
+        if adapters and self.ex4d is not None and not self.ex4d.is_file():
+            absent.append((self.ex4d, "ex4d"))
+        if adapters and turbo and (self.turbo_lora is None or not self.turbo_lora.is_file()):
+            absent.append((self.turbo_lora, "turbo"))
+        for path, package in absent:
+            raise WeightsError(f"Weights {path} are missing.", remedy=fetch_weights(package))
 
 
 def _looks_like_base(folder: Path) -> bool:

@@ -5,14 +5,12 @@ purpose (parts of a file that this model has no use for). A key that no rule mat
 Only strings here: no torch.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ex4d.errors import WeightsError
+from ex4d_ground.errors import WeightsError
 
 Op = Literal["copy", "third0", "third1", "third2", "row", "drop_first"]
 """How a tensor becomes its target: as it is, one third along axis 0, flattened to one row, without axis 0."""
@@ -161,10 +159,7 @@ def vae_rules(num_res_blocks: int = 2) -> Sequence[Rule]:
         level, j = divmod(int(m.group(1)), per_level)
         return f"decoder.up_blocks.{level}." + (f"resnets.{j}" if j <= num_res_blocks else "upsamplers.0")
 
-    rules: list[Rule] = [
-        _rename(rf"conv1{_WB}", r"quant_conv.\1"),
-        _rename(rf"conv2{_WB}", r"post_quant_conv.\1"),
-    ]
+    rules: list[Rule] = [_rename(rf"conv1{_WB}", r"quant_conv.\1"), _rename(rf"conv2{_WB}", r"post_quant_conv.\1")]
     for half in ("encoder", "decoder"):
         rules += [
             _rename(rf"{half}\.conv1{_WB}", rf"{half}.conv_in.\1"),
@@ -199,7 +194,7 @@ def map_keys(rules: Sequence[Rule], keys: Iterable[str], *, what: str) -> dict[s
 
     Raises WeightsError naming the keys that no rule knows.
     """
-    found: dict[str, tuple[str, Op]] = {}
+    sources: dict[str, tuple[str, Op]] = {}
     unknown: list[str] = []
     for key in keys:
         targets = map_key(rules, key)
@@ -207,10 +202,10 @@ def map_keys(rules: Sequence[Rule], keys: Iterable[str], *, what: str) -> dict[s
             unknown.append(key)
             continue
         for target in targets:
-            found[target.name] = (key, target.op)
+            sources[target.name] = (key, target.op)
     if unknown:
         raise WeightsError(f"{what} holds {name_some(unknown)} unknown to this model; it is for another one.")
-    return found
+    return sources
 
 
 def name_some(names: Sequence[str], limit: int = 5) -> str:

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ex4d.errors import WeightsError
 from ex4d.weights.mapping import Op
+from ex4d_ground.errors import WeightsError
+from ex4d_ground.remedies import Remedy, fetch_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-FETCH_HINT = "run: ex4d weights fetch"
 
 
 class TensorFiles:
@@ -23,9 +22,9 @@ class TensorFiles:
     Raises WeightsError if a file is missing, truncated, or no weights file.
     """
 
-    def __init__(self, paths: Sequence[Path], *, fetch_hint: str = FETCH_HINT):
+    def __init__(self, paths: Sequence[Path], *, remedy: Remedy = fetch_weights()):
         self.paths = list(paths)
-        self._hint = fetch_hint
+        self._remedy = remedy
         self._where: dict[str, Path] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._pickles: dict[Path, dict[str, Tensor]] = {}
@@ -60,11 +59,11 @@ class TensorFiles:
 
     def _index(self, path: Path) -> None:
         if not path.is_file():
-            raise WeightsError(f"Weights file {path} is missing; {self._hint}.")
+            raise WeightsError(f"Weights file {path} is missing.", remedy=self._remedy)
         if path.suffix == ".safetensors":
             shapes = self._open_safetensors(path)
         else:
-            state = load_pickle(path, fetch_hint=self._hint)
+            state = load_pickle(path, remedy=self._remedy)
             self._pickles[path] = state
             shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         twice = sorted(set(shapes) & set(self._where))
@@ -87,10 +86,11 @@ class TensorFiles:
 
     def _broken(self, path: Path, error: Exception) -> WeightsError:
         size = path.stat().st_size if path.exists() else 0
-        return WeightsError(f"{path.name} ({size} bytes) is truncated or no weights file ({error}); {self._hint}.")
+        text = f"{path.name} ({size} bytes) is truncated or no weights file ({error})."
+        return WeightsError(text, remedy=self._remedy)
 
 
-def load_pickle(path: Path, *, fetch_hint: str = FETCH_HINT) -> dict[str, Tensor]:
+def load_pickle(path: Path, *, remedy: Remedy = fetch_weights()) -> dict[str, Tensor]:
     """A torch checkpoint's tensors by name, memory-mapped where the format allows; no code in it is run."""
     import torch
 
@@ -104,14 +104,13 @@ def load_pickle(path: Path, *, fetch_hint: str = FETCH_HINT) -> dict[str, Tensor
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         size = path.stat().st_size
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise WeightsError(
-            f"{path.name} ({size} bytes) is truncated or no weights file ({reason}); {fetch_hint}."
-        ) from error
+        text = f"{path.name} ({size} bytes) is truncated or no weights file ({reason})."
+        raise WeightsError(text, remedy=remedy) from error
     for wrapper in ("model_state", "state_dict"):
         if isinstance(state, dict) and set(state) == {wrapper}:
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise WeightsError(f"{path.name} holds no plain table of tensors; {fetch_hint}.")
+        raise WeightsError(f"{path.name} holds no plain table of tensors.", remedy=remedy)
     return state
 
 
@@ -126,7 +125,7 @@ def apply_op(tensor: Tensor, op: Op) -> Tensor:
     return tensor.chunk(3, dim=0)[int(op[-1])]
 
 
-def shard_paths(folder: Path, stem: str, *, fetch_hint: str = FETCH_HINT) -> list[Path]:
+def shard_paths(folder: Path, stem: str, *, remedy: Remedy = fetch_weights()) -> list[Path]:
     """``stem.safetensors``, or the shards named by its index or by ``stem-00001-of-0000N``; all must exist.
 
     Raises WeightsError naming the first missing shard.
@@ -139,18 +138,18 @@ def shard_paths(folder: Path, stem: str, *, fetch_hint: str = FETCH_HINT) -> lis
         try:
             names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
         except (ValueError, KeyError, AttributeError) as error:
-            raise WeightsError(f"{index} is no shard index ({error}); {fetch_hint}.") from error
-        return _existing([folder / name for name in names], fetch_hint)
+            raise WeightsError(f"{index} is no shard index ({error}).", remedy=remedy) from error
+        return _existing([folder / name for name in names], remedy)
     shards = sorted(folder.glob(f"{stem}-*-of-*.safetensors"))
     if not shards:
-        raise WeightsError(f"{single} is missing; {fetch_hint}.")
+        raise WeightsError(f"{single} is missing.", remedy=remedy)
     total = int(shards[0].stem.rsplit("-of-", 1)[1])
-    return _existing([folder / f"{stem}-{i:05d}-of-{total:05d}.safetensors" for i in range(1, total + 1)], fetch_hint)
+    return _existing([folder / f"{stem}-{i:05d}-of-{total:05d}.safetensors" for i in range(1, total + 1)], remedy)
 
 
-def _existing(paths: Iterable[Path], fetch_hint: str) -> list[Path]:
+def _existing(paths: Iterable[Path], remedy: Remedy) -> list[Path]:
     paths = list(paths)
     for path in paths:
         if not path.is_file():
-            raise WeightsError(f"Weights file {path} is missing; {fetch_hint}.")
+            raise WeightsError(f"Weights file {path} is missing.", remedy=remedy)
     return paths

@@ -1,36 +1,30 @@
 """Checking weights on disk: sizes and hashes against the record of the download, and that every part can be opened."""
 
-from __future__ import annotations
-
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
-from ex4d.errors import WeightsError
-from ex4d.progress import CancelToken, OnProgress, check, report
+from ex4d.progress import Watch, check, report, reported
 from ex4d.weights.catalogue import Package
+from ex4d.weights.download import sha256_of
 from ex4d.weights.fetch import Record, RemoteFile
 from ex4d.weights.layout import PARTS, WanWeights
-
-_CHUNK = 16 << 20
+from ex4d_ground.errors import WeightsError
+from ex4d_ground.remedies import Remedy, run_command
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, as a sentence with its remedy."""
+    """One thing that is wrong, as a sentence, and what mends it."""
 
     path: Path
     problem: str
+    remedy: Remedy | None = None
 
 
 def verify_files(
-    package: Package,
-    root: Path | None = None,
-    *,
-    hashes: bool = True,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
+    package: Package, root: Path | None = None, *, hashes: bool = True, **watch: Unpack[Watch]
 ) -> list[Finding]:
     """Compare the package's files with the record of their download; sizes alone without ``hashes``.
 
@@ -38,22 +32,23 @@ def verify_files(
     """
     folder = package.path(root)
     if not package.is_there(root):
-        return [Finding(folder, f"{folder} lacks {package.name}; run: {package.command}")]
+        return [Finding(folder, f"{folder} lacks {package.name}.", run_command(package.command))]
     record = Record.read(folder)
     files = record.files if record else ()
     total = sum(file.size for file in files)
-    found, done = [], 0
+    findings, done = [], 0
     for file in files:
 
         def at(count: int, done: int = done) -> None:
-            check(cancel)
-            report(on_progress, f"checking {package.name}", done + count, total)
+            check(watch.get("cancel"))
+            report(watch.get("on_progress"), f"checking {package.name}", done + count, total)
 
         problem = _problem(folder / file.name, file, hashes, at)
         done += file.size
         if problem:
-            found.append(Finding(folder / file.name, f"{folder / file.name} {problem}; run: {package.command}"))
-    return found
+            path = folder / file.name
+            findings.append(Finding(path, f"{path} {problem}.", run_command(package.command)))
+    return findings
 
 
 def _problem(path: Path, file: RemoteFile, hashes: bool, at: Callable[[int], None]) -> str:
@@ -66,22 +61,10 @@ def _problem(path: Path, file: RemoteFile, hashes: bool, at: Callable[[int], Non
     if not hashes or not file.sha256:
         at(size)
         return ""
-    digest, done = hashlib.sha256(), 0
-    with path.open("rb") as opened:
-        while chunk := opened.read(_CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            at(done)
-    return "" if digest.hexdigest() == file.sha256 else "is damaged (its SHA-256 is another one)"
+    return "" if sha256_of(path, at).hexdigest() == file.sha256 else "is damaged (its SHA-256 is another one)"
 
 
-def verify_parts(
-    weights: WanWeights,
-    *,
-    turbo: bool = False,
-    on_progress: OnProgress | None = None,
-    cancel: CancelToken | None = None,
-) -> list[Finding]:
+def verify_parts(weights: WanWeights, *, turbo: bool = False, **watch: Unpack[Watch]) -> list[Finding]:
     """Open every part and compare its tensors' names and shapes with the model's; no tensor is read.
 
     Raises MissingExtraError if the libraries that know the model are not installed.
@@ -89,11 +72,10 @@ def verify_parts(
     from ex4d.weights.adapters import load_ex4d, load_lora
     from ex4d.weights.components import check_part, open_part
 
-    found: list[Finding] = []
+    findings: list[Finding] = []
     shapes: dict[str, tuple[int, ...]] = {}
     steps = len(PARTS) + 1 + turbo
-    for done, part in enumerate(PARTS):
-        check(cancel)
+    for part in reported(PARTS, "opening parts", steps, **watch):
         try:
             source = open_part(weights, part)
             check_part(source)
@@ -101,11 +83,10 @@ def verify_parts(
                 shapes = source.shapes
             source.files.close()
         except WeightsError as error:
-            found.append(Finding(weights.base, str(error)))
-        report(on_progress, "opening parts", done + 1, steps)
+            findings.append(Finding(weights.base, str(error), error.remedy))
     adapters = [(weights.ex4d, "ex4d")] + ([(weights.turbo_lora, "turbo")] if turbo else [])
     for done, (path, name) in enumerate(adapters, start=len(PARTS)):
-        check(cancel)
+        check(watch.get("cancel"))
         if path is None:
             continue
         try:
@@ -113,6 +94,6 @@ def verify_parts(
             if shapes:
                 adapter.check_against(shapes)
         except WeightsError as error:
-            found.append(Finding(path, str(error)))
-        report(on_progress, "opening parts", done + 1, steps)
-    return found
+            findings.append(Finding(path, str(error), error.remedy))
+        report(watch.get("on_progress"), "opening parts", done + 1, steps)
+    return findings

@@ -1,7 +1,5 @@
 """Arrays as frames: described by dtype, shape and order, checked before use, never copied or unpickled."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +10,7 @@ from numpy.typing import NDArray
 
 from ex4d_protocol.errors import FrameError
 
-ALLOWED_DTYPES = frozenset(
-    {"|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<i8", "<f2", "<f4", "<f8"},
-)
+ALLOWED_DTYPES = frozenset({"|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<i8", "<f2", "<f4", "<f8"})
 """Plain little-endian numbers. Booleans travel as |u1; nothing else is accepted."""
 MAX_DIMENSIONS = 8
 
@@ -39,23 +35,18 @@ def describe_array(array: NDArray[Any]) -> tuple[str, tuple[int, ...], str, memo
     return dtype, array.shape, "C", contiguous.reshape(-1).data.cast("B")
 
 
-def check_description(dtype: str, shape: Sequence[int], order: str, size: int) -> None:
-    """Raise FrameError unless ``size`` bytes hold exactly an array so described."""
+def view_array(data: memoryview | bytes, *, dtype: str, shape: Sequence[int], order: str = "C") -> NDArray[Any]:
+    """View received bytes as a read-only array without a copy. Raises FrameError unless they hold exactly that."""
     if dtype not in ALLOWED_DTYPES:
         raise FrameError(f"Received an array of dtype {dtype[:32]!r}, which is not allowed.")
     if order not in ("C", "F"):
         raise FrameError(f"Received an array of order {order[:8]!r}; only C and F exist.")
     if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
         raise FrameError(f"Received an array of impossible shape {tuple(shape)[:MAX_DIMENSIONS]}.")
-    need = math.prod(shape) * np.dtype(dtype).itemsize
-    if need != size:
-        raise FrameError(f"Received {size} bytes for an array {tuple(shape)} of {dtype}, which needs {need}.")
-
-
-def view_array(data: memoryview | bytes, *, dtype: str, shape: Sequence[int], order: str = "C") -> NDArray[Any]:
-    """View received bytes as a read-only array without a copy. Raises FrameError if they do not fit."""
     view = memoryview(data)
-    check_description(dtype, shape, order, view.nbytes)
+    need = math.prod(shape) * np.dtype(dtype).itemsize
+    if need != view.nbytes:
+        raise FrameError(f"Received {view.nbytes} bytes for an array {tuple(shape)} of {dtype}, which needs {need}.")
     array = np.frombuffer(view, np.dtype(dtype)) if view.nbytes else np.empty(0, np.dtype(dtype))
     array.flags.writeable = False
     return array.reshape(tuple(shape), order="F" if order == "F" else "C")

@@ -1,7 +1,5 @@
 """What every structure on the wire shares: its encoding rules and the few constrained field types."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import msgspec
@@ -20,19 +18,8 @@ JobId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 """Chosen by the client; a UUID's hex digits are the usual choice. Sending the same job twice is harmless."""
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 """Lower-case hexadecimal digest of a blob's bytes."""
-Text = Annotated[str, msgspec.Meta(max_length=4096)]
-"""Text for people."""
-Name = Annotated[str, msgspec.Meta(max_length=128)]
-"""A short identifier or display name. Never used as a path."""
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-"""A whole number of things, not negative, exact in a double."""
-Scalar = bool | int | float | str | None
 JobPhase = Literal["queued", "running", "done", "failed", "cancelled"]
 FINAL_PHASES: frozenset[str] = frozenset({"done", "failed", "cancelled"})
-
-
-class Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A structure inside a message. Unknown fields are ignored; a field at its default is not sent."""
 
 
 class Tagged(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):

@@ -4,8 +4,6 @@ Not against an attacker, who is kept out by CURVE. A CRC or a digest would cost 
 itself; sums over 64-bit words run at the speed at which memory can be read.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 BLOCK_BYTES = 32 << 10
@@ -60,6 +58,3 @@ def checksum_of(data: memoryview | bytes) -> str:
     checksum = Checksum()
     checksum.add(data)
     return checksum.digest()
-
-
-__all__ = ["BLOCK_BYTES", "Checksum", "checksum_of"]

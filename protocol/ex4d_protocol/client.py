@@ -1,7 +1,7 @@
 """The typed client used by the add-on, the CLI and the tests.
 
 In a program with its own loop, call :meth:`Client.poll` from a timer and never anything that waits. A script calls
-the ``wait_`` and ``ask_`` methods, which poll inside. No threads either way.
+the ``wait_`` methods and :meth:`Client.ask`, which poll inside. No threads either way.
 
     client = Client("tcp://127.0.0.1:7764", client_name="my script")
     client.connect()
@@ -13,126 +13,230 @@ the ``wait_`` and ``ask_`` methods, which poll inside. No threads either way.
     client.wait_job(job, on_event=print)
 """
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from ex4d_ground.remedies import Failure, start_backend
 from ex4d_protocol import messages as m
-from ex4d_protocol.connection import ConnectionState
-from ex4d_protocol.errors import (
-    ConnectionFailed,
-    IncompatibleError,
-    JobCancelled,
-    JobFailed,
-    ProtocolError,
-    RequestRefused,
-)
-from ex4d_protocol.events import Event, Reply, RequestFailed
-from ex4d_protocol.session import Session
-from ex4d_protocol.uploads import Upload
+from ex4d_protocol.base import PROTOCOL_MAJOR, PROTOCOL_MINOR
+from ex4d_protocol.connection import Connection, ConnectionState
+from ex4d_protocol.errors import ConnectionFailed, IncompatibleError, JobCancelled, JobFailed, RequestRefused
+from ex4d_protocol.events import Event, JobView, Reply, RequestFailed
+from ex4d_protocol.framing import Received
+from ex4d_protocol.job_book import JobBook
+from ex4d_protocol.questions import LiveRequests, Questions
+from ex4d_protocol.uploads import Upload, UploadQueue
 
-__all__ = ["Client", "ConnectionState", "Upload"]
+__all__ = ["Client", "Upload"]
 
+OnEvent = Callable[[Event], None]
+IsWanted = Callable[[Event], bool]
+RATE_LIMITED_PAUSE_S = 0.5
 _TICK_S = 0.25
 """Longest sleep of a waiting call, so that pings go out."""
 
 
-class Client(Session):
-    """A client of one backend. See :class:`~ex4d_protocol.session.Session` for what never waits.
+class Client:
+    """A client of one backend, over a connection that may come and go: nothing that was asked is lost with it.
 
     ``address`` is the control socket's, such as ``tcp://127.0.0.1:7764``. ``client_id`` (kept by the caller over
     restarts) owns the jobs. ``server_key`` and ``keypair`` are Z85 CURVE keys for a backend on another machine.
     ``operator`` is the secret in the backend's data folder, for those who look after all clients' jobs.
+
+    Its parts do the work, each told of the messages and connections that concern it: UploadQueue (``upload``), JobBook
+    (``submit``, ``follow``, ``cancel``, ``fetch``, ``ack``), Questions (``question``), LiveRequests (``live``).
     """
 
-    # --- questions without waiting ------------------------------------------------------------------------
+    def __init__(
+        self,
+        address: str,
+        *,
+        client_name: str = "client",
+        client_id: str | None = None,
+        server_key: bytes | None = None,
+        keypair: tuple[bytes, bytes] | None = None,
+        versions: Mapping[str, str] | None = None,
+        operator: str = "",
+    ):
+        self.address = address
+        self.client_id = client_id or uuid.uuid4().hex
+        hello = m.Hello(
+            client_id=self.client_id,
+            client_name=client_name[:128],
+            major=PROTOCOL_MAJOR,
+            minor=PROTOCOL_MINOR,
+            versions=dict(versions or {}),
+            operator=operator,
+        )
+        self._events: deque[Event] = deque()
+        self.connection = Connection(
+            address,
+            hello,
+            self._events,
+            take=self._take,
+            attached=self._attached,
+            lost=self._lost,
+            server_key=server_key,
+            keypair=keypair,
+        )
+        self._questions = Questions(self.connection, self._events)
+        self._live = LiveRequests(self.connection, self._events)
+        self._uploads = UploadQueue(self.connection, self._events)
+        self._jobs = JobBook(self.connection, self._uploads, self._events)
+        self._paused_until = 0.0
+        # What callers use of the parts.
+        self.connect, self.close = self.connection.connect, self.connection.close
+        self.upload = self._uploads.add
+        self.jobs: Mapping[str, JobView] = self._jobs.tracked
+        """Every job submitted or followed here, by id."""
+        self.submit, self.follow, self.cancel = self._jobs.submit, self._jobs.follow, self._jobs.cancel
+        self.fetch, self.ack = self._jobs.fetch, self._jobs.ack
+        self.question, self.live = self._questions.ask, self._live.ask
 
-    def query_preset(self, query: m.PresetQuery) -> int:
-        """Ask for a preset's cameras; a Reply event with PresetReply follows."""
-        return self.question(query)
+    @property
+    def state(self) -> ConnectionState:
+        """Whether there is a connection."""
+        return self.connection.state
 
-    def query_cost(self, query: m.CostQuery) -> int:
-        """Ask what a take would cost; a Reply event with CostReply follows."""
-        return self.question(query)
+    @property
+    def welcome(self) -> m.Welcome | None:
+        """What the server said of itself in the latest handshake; None before the first."""
+        return self.connection.welcome
 
-    def list_jobs(self, *, unacknowledged_only: bool = False) -> int:
-        """Ask for this client's jobs; a Reply event with JobList follows."""
-        return self.question(m.ListJobs(unacknowledged_only=unacknowledged_only))
+    @property
+    def capabilities(self) -> m.Capabilities:
+        """What the server can do now; empty before the first handshake."""
+        return self.connection.capabilities
 
-    def ask_health(self) -> int:
-        """Ask how the server is; a Reply event with Health follows."""
-        return self.question(m.GetHealth())
+    # --- the tick -----------------------------------------------------------------------------------------
 
-    def job_log(self, job_id: str) -> int:
-        """Ask for a job's log; a Reply event with JobLog follows."""
-        return self.question(m.GetJobLog(job_id=job_id))
+    def poll(self, budget_s: float = 0.002) -> list[Event]:
+        """Do what can be done now, for about ``budget_s`` seconds, and report what happened.
+
+        What is begun when the time is over is at most one part of an item (4 MiB) and 1 MiB of an upload.
+        """
+        now = time.monotonic()
+        deadline = now + budget_s
+        self.connection.tick(now + budget_s / 2 if self._uploads.busy else deadline)
+        if time.monotonic() >= self._paused_until:
+            postponed, self.connection.postponed = self.connection.postponed, []
+            for again in postponed:
+                again()
+            self._jobs.advance()
+        self._uploads.hash_some(deadline)
+        if self.state == "connected" and time.monotonic() >= self._paused_until:
+            self._uploads.send_some(deadline)
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def wait_readable(self, timeout_s: float) -> None:
+        """Sleep until there may be something to do; for callers that may block."""
+        if not (self._events or self._uploads.busy):
+            self.connection.wait_readable(timeout_s)
+
+    def _take(self, received: Received) -> None:
+        """Hand a message to the part that it concerns. Raises FrameError, IncompatibleError."""
+        message, reply_to = received.message, received.header.reply_to
+        match message:
+            case m.Item():
+                self._jobs.take_item(message, received)
+            case m.ResultsEnd():
+                self._jobs.take_end(message, reply_to)
+            case m.JobState():
+                self._jobs.take_state(message)
+            case m.JobAccepted():
+                self._jobs.take_state(message.state)
+            case m.BlobsMissing():
+                self._uploads.take_missing(message, reply_to)
+            case m.ChunkAck():
+                self._uploads.take_ack(message)
+            case m.LivePicture() | m.LiveCoverage() | m.LiveProgress() | m.LiveSuperseded():
+                self._live.take(message, received)
+            case m.Welcome():
+                self.connection.take_welcome(message)
+            case m.Attached():
+                self.connection.take_attached()
+            case m.Capabilities():
+                self.connection.take_capabilities(message)
+            case m.ErrorReply():
+                self._take_error(message, reply_to)
+                return
+        self._jobs.answered(reply_to)
+        self._questions.answered(message, reply_to)
+
+    def _take_error(self, error: m.ErrorReply, reply_to: int) -> None:
+        if any(part.refused(error, reply_to) for part in (self._live, self.connection, self._questions)):
+            return
+        if error.code == "rate_limited" and self.state == "connected":
+            self._paused_until = time.monotonic() + RATE_LIMITED_PAUSE_S
+        owned = self._uploads.refused(error, reply_to) or self._jobs.refused(error, reply_to)
+        if not owned and self.state == "connecting":
+            self.connection.lose(error.message)
+
+    def _attached(self) -> None:
+        self._uploads.attached()
+        self._jobs.attached()
+
+    def _lost(self) -> None:
+        self.connection.postponed.clear()  # the next connection asks everything anew
+        for part in (self._questions, self._live, self._uploads, self._jobs):
+            part.lost()
 
     # --- waiting calls, for scripts -----------------------------------------------------------------------
 
-    def wait_for(
-        self,
-        wanted: Callable[[Event], bool],
-        timeout_s: float | None,
-        *,
-        on_event: Callable[[Event], None] | None = None,
-    ) -> Event:
+    def wait_for(self, wanted: IsWanted, timeout_s: float | None, *, on_event: OnEvent | None = None) -> Event:
         """Poll until an event is ``wanted``; every event up to it goes to ``on_event``.
 
         Raises ConnectionFailed when the time is over, IncompatibleError if the versions do not fit.
         """
-        found = self._wait(timeout_s, on_event, wanted)
-        if found is None:
-            raise ConnectionFailed(self.last_failure or f"Nothing came from {self.address} in {timeout_s:g} seconds.")
-        return found
+        late = f"Nothing came from {self.address} in {timeout_s or 0:g} seconds."
+        event = self._wait(lambda: False, timeout_s, late, wanted=wanted, on_event=on_event)
+        assert event is not None
+        return event
 
     def wait_connected(self, timeout_s: float = 10.0) -> m.Welcome:
         """Wait for the handshake. Raises ConnectionFailed (with the reason) or IncompatibleError."""
-        self._wait(timeout_s, None, lambda _: self.state == "connected", enough=lambda: self.state == "connected")
-        if self.state != "connected" or self.welcome is None:
-            reason = self.last_failure or f"No backend answered at {self.address} within {timeout_s:g} seconds."
-            raise ConnectionFailed(f"{reason} Start one with: ex4d-backend")
+        late = f"No backend answered at {self.address} within {timeout_s:g} seconds."
+        try:
+            self._wait(lambda: self.state == "connected", timeout_s, late, wanted=lambda _: self.state == "connected")
+        except ConnectionFailed as error:
+            raise ConnectionFailed(str(error), remedy=start_backend()) from None
+        assert self.welcome is not None
         return self.welcome
 
     def wait_uploaded(self, upload: Upload, timeout_s: float | None = None) -> Upload:
         """Wait until the server has every byte. Raises RequestRefused if it cannot."""
-        self._wait(timeout_s, None, None, enough=lambda: upload.at_server or bool(upload.error))
+        late = f"{upload.name} was not uploaded in {timeout_s} seconds."
+        self._wait(lambda: upload.at_server or bool(upload.error), timeout_s, late)
         if upload.error:
             raise RequestRefused(upload.error, code="blob_missing")
-        if not upload.at_server:
-            raise ConnectionFailed(self.last_failure or f"{upload.name} was not uploaded in {timeout_s} seconds.")
         return upload
 
-    def wait_job(
-        self,
-        job_id: str,
-        timeout_s: float | None = None,
-        *,
-        on_event: Callable[[Event], None] | None = None,
-    ) -> m.JobState:
+    def wait_job(self, job_id: str, timeout_s: float | None = None, *, on_event: OnEvent | None = None) -> m.JobState:
         """Wait until the job is done and, if fetched, every item was given to ``on_event``.
 
         Reconnects on the way if need be. Raises JobFailed, JobCancelled, RequestRefused, or ConnectionFailed when
         the time is over.
         """
-        job = self._jobs[job_id]
+        job = self._jobs.tracked[job_id]
 
         def over() -> bool:
-            return bool(job.view.rejected) or (
-                job.final and (job.view.results_complete or not job.fetch or job.stage == "over")
-            )
+            complete = job.results_complete or not job.fetch or job.stage == "over"
+            return bool(job.rejected) or (job.final and complete)
 
-        self._wait(timeout_s, on_event, None, enough=over)
-        state = job.view.state
-        if job.view.rejected:
-            raise RequestRefused(job.view.rejected, code="job_rejected")
-        if state is None or not over():
-            raise ConnectionFailed(self.last_failure or f"Job {job_id} did not end within {timeout_s} seconds.")
+        self._wait(over, timeout_s, f"Job {job_id} did not end within {timeout_s} seconds.", on_event=on_event)
+        state = job.state
+        if job.rejected or state is None:
+            raise RequestRefused(job.rejected, code="job_rejected", remedy=job.remedy)
         if state.phase == "failed":
-            raise JobFailed(state.message)
+            failure = state.failure or Failure()
+            raise JobFailed(state.message, code=failure.code, remedy=failure.remedy)
         if state.phase == "cancelled":
             raise JobCancelled(state.message or "Cancelled.")
         return state
@@ -142,26 +246,24 @@ class Client(Session):
         request_id = self.question(message)
         answer = self.wait_for(lambda e: isinstance(e, Reply | RequestFailed) and e.request_id == request_id, timeout_s)
         if isinstance(answer, RequestFailed):
-            raise RequestRefused(answer.error.message, code=answer.error.code)
-        if not isinstance(answer, Reply):
-            raise ProtocolError(f"Expected a reply, got {type(answer).__name__}.")
+            refusal = answer.error
+            raise RequestRefused(refusal.message, code=refusal.code, remedy=refusal.remedy)
+        assert isinstance(answer, Reply)
         return answer.message
-
-    def ask_preset(self, query: m.PresetQuery, timeout_s: float = 10.0) -> m.PresetReply:
-        """The cameras of a preset. Raises RequestRefused for an unknown one or a bad amount."""
-        return self.ask(query, timeout_s)
 
     def _wait(
         self,
+        enough: Callable[[], bool],
         timeout_s: float | None,
-        on_event: Callable[[Event], None] | None,
-        wanted: Callable[[Event], bool] | None,
+        late: str,
         *,
-        enough: Callable[[], bool] = lambda: False,
+        wanted: IsWanted = lambda _: False,
+        on_event: OnEvent | None = None,
     ) -> Event | None:
-        """Poll until ``wanted`` or ``enough`` or the time is over. Raises IncompatibleError.
+        """Poll until ``enough`` or until an event is ``wanted``, and return that; events behind it stay for later.
 
-        Events behind the wanted one stay for the next poll.
+        Raises ConnectionFailed when the time is over (with what is ``late`` if nothing else is known), and
+        IncompatibleError.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while not enough():
@@ -169,14 +271,16 @@ class Client(Session):
             for i, event in enumerate(events):
                 if on_event is not None:
                     on_event(event)
-                if wanted is not None and wanted(event):
+                if wanted(event):
                     self._events.extendleft(reversed(events[i + 1 :]))
                     return event
             if self.state == "incompatible":
-                raise IncompatibleError(self.last_failure)
+                raise IncompatibleError(self.connection.last_failure)
+            if enough():
+                break
             left = _TICK_S if end is None else end - time.monotonic()
             if left <= 0:
-                break
-            if not events and not enough():
+                raise ConnectionFailed(self.connection.last_failure or late)
+            if not events:
                 self.wait_readable(min(left, _TICK_S))
         return None

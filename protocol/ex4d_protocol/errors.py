@@ -1,9 +1,9 @@
 """What can go wrong between two peers. Every message is one sentence that can be shown as it stands."""
 
-from __future__ import annotations
+from ex4d_ground.errors import Ex4dError
 
 
-class ProtocolError(Exception):
+class ProtocolError(Ex4dError):
     """Base of every error this package raises on purpose."""
 
 
@@ -11,8 +11,7 @@ class FrameError(ProtocolError):
     """A received or outgoing message breaks the framing, a limit, or its own description."""
 
     def __init__(self, message: str, *, code: str = "bad_message", request_id: int = 0):
-        super().__init__(message)
-        self.code = code
+        super().__init__(message, code=code)
         self.request_id = request_id
         """The id in the header, where that much could be read; 0 otherwise."""
 
@@ -30,15 +29,11 @@ class IncompatibleError(ProtocolError):
 
 
 class RequestRefused(ProtocolError):
-    """The server answered with an ErrorReply."""
-
-    def __init__(self, message: str, *, code: str):
-        super().__init__(message)
-        self.code = code
+    """The server answered with an ErrorReply, whose code and remedy these are."""
 
 
 class JobFailed(ProtocolError):
-    """A job ended as "failed"; the message is the server's reason."""
+    """A job ended as "failed"; message, code and remedy are the server's."""
 
 
 class JobCancelled(ProtocolError):

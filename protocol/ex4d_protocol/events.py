@@ -1,50 +1,50 @@
 """What :meth:`Client.poll` returns: everything that happened since the last call, in order."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from numpy.typing import NDArray
 
-from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveSuperseded
+from ex4d_ground.remedies import Remedy
+from ex4d_protocol.arrays import view_array, view_json
+from ex4d_protocol.live import LiveReply
 from ex4d_protocol.messages import Capabilities, ErrorReply, Item, JobState, Welcome
 from ex4d_protocol.requests import BlobRef
 
 
-@dataclass(frozen=True)
-class Connected:
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened: one of the classes below."""
+
+
+class Connected(Event, frozen=True):
     """The handshake is done; also after a reconnect."""
 
     welcome: Welcome
     reconnected: bool = False
 
 
-@dataclass(frozen=True)
-class Disconnected:
+class Disconnected(Event, frozen=True):
     """The server is silent; the client goes on trying by itself. Jobs go on on the server."""
 
     reason: str
     retry_in_s: float
 
 
-@dataclass(frozen=True)
-class Incompatible:
+class Incompatible(Event, frozen=True):
     """The majors differ; the client has stopped trying."""
 
     message: str
     """Names the side to upgrade."""
 
 
-@dataclass(frozen=True)
-class CapabilitiesChanged:
+class CapabilitiesChanged(Event, frozen=True):
     """A worker became ready or went away; ``client.capabilities`` is the same object."""
 
     capabilities: Capabilities
 
 
-@dataclass(frozen=True)
-class UploadProgress:
+class UploadProgress(Event, frozen=True):
     """Bytes hashed or acknowledged of one upload."""
 
     upload_id: int
@@ -55,8 +55,7 @@ class UploadProgress:
     name: str = ""
 
 
-@dataclass(frozen=True)
-class Uploaded:
+class Uploaded(Event, frozen=True):
     """The server has the blob (it may have had it before)."""
 
     upload_id: int
@@ -65,16 +64,14 @@ class Uploaded:
     """How much of it really travelled in this client's life; 0 if the server had it."""
 
 
-@dataclass(frozen=True)
-class UploadError:
+class UploadError(Event, frozen=True):
     """A file could not be read, or the server refused it. Jobs that need it get :class:`JobRejected`."""
 
     upload_id: int
     message: str
 
 
-@dataclass(frozen=True)
-class JobChanged:
+class JobChanged(Event, frozen=True):
     """A job's state as the server tells it."""
 
     state: JobState
@@ -85,17 +82,16 @@ class JobChanged:
         return self.state.job_id
 
 
-@dataclass(frozen=True)
-class JobRejected:
+class JobRejected(Event, frozen=True):
     """The server (or a failed upload) refused the job; it never ran."""
 
     job_id: str
     code: str
     message: str
+    remedy: Remedy | None = None
 
 
-@dataclass(frozen=True)
-class ItemReceived:
+class ItemReceived(Event, frozen=True):
     """One complete result item. Each (name, frame) comes once, also over reconnects and server restarts."""
 
     job_id: str
@@ -115,19 +111,14 @@ class ItemReceived:
 
     def array(self) -> NDArray[Any]:
         """The item as an array without a copy. Raises FrameError unless its encoding is "raw"."""
-        from ex4d_protocol.arrays import view_array
-
         return view_array(self.data, dtype=self.item.dtype, shape=self.item.shape, order=self.item.order)
 
     def json(self) -> Any:
         """The item's JSON. Raises FrameError unless its encoding is "json"."""
-        from ex4d_protocol.arrays import view_json
-
         return view_json(self.data, self.item.encoding)
 
 
-@dataclass(frozen=True)
-class ResultsComplete:
+class ResultsComplete(Event, frozen=True):
     """The job is final and every item it has was delivered. Call ``client.ack(job_id)`` once they are safe."""
 
     job_id: str
@@ -135,38 +126,29 @@ class ResultsComplete:
     phase: str
 
 
-@dataclass(frozen=True)
-class Reply:
-    """The answer to a question (:meth:`Client.query_preset`, ``list_jobs``, ``ask_health``, ``job_log``)."""
+class Reply(Event, frozen=True):
+    """The answer to a question (:meth:`Client.question`)."""
 
     request_id: int
     message: Any
     """PresetReply, JobList, Health, JobLog, ResultsAcknowledged or CancelAccepted."""
 
 
-@dataclass(frozen=True)
-class RequestFailed:
+class RequestFailed(Event, frozen=True):
     """The server refused a question, or it was lost with the connection."""
 
     request_id: int
     error: ErrorReply
 
 
-@dataclass(frozen=True)
-class LiveAnswer:
+class LiveAnswer(Event, frozen=True):
     """An answer to :meth:`Client.live`; the last one has ``ended`` set. A refusal comes as :class:`RequestFailed`."""
 
     request_id: int
-    message: LivePicture | LiveCoverage | LiveProgress | LiveSuperseded
+    message: LiveReply
     ended: bool
     picture: NDArray[Any] | None = None
     """Of a LivePicture: uint8 [height, width, 4], read-only, top row first; not copied where it came in one part."""
-
-
-Event = (
-    Connected | Disconnected | Incompatible | CapabilitiesChanged | UploadProgress | Uploaded | UploadError
-    | JobChanged | JobRejected | ItemReceived | ResultsComplete | Reply | RequestFailed | LiveAnswer
-)  # fmt: skip
 
 
 @dataclass
@@ -182,10 +164,5 @@ class JobView:
     """Size in bytes of every item delivered, by (name, frame)."""
     results_complete: bool = False
     rejected: str = ""
-
-
-__all__ = [
-    "CapabilitiesChanged", "Connected", "Disconnected", "Event", "Incompatible", "ItemReceived", "JobChanged",
-    "JobRejected", "JobView", "LiveAnswer", "Reply", "RequestFailed", "ResultsComplete", "UploadError",
-    "UploadProgress", "Uploaded",
-]  # fmt: skip
+    """Why the server refused it, and what to do about that."""
+    remedy: Remedy | None = None

@@ -3,8 +3,6 @@
 The magic and the header are the same in every major, so that a peer of another major can be answered in words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -12,16 +10,8 @@ from typing import Any, get_args
 import msgspec
 import zmq
 
-from ex4d_protocol.base import (
-    MAX_BODY_BYTES,
-    MAX_CHUNK_BYTES,
-    MAX_HEADER_BYTES,
-    PROTOCOL_MAJOR,
-    PROTOCOL_MINOR,
-    Count,
-    Name,
-    Part,
-)
+from ex4d_ground.records import Count, Name, Record
+from ex4d_protocol.base import MAX_BODY_BYTES, MAX_CHUNK_BYTES, MAX_HEADER_BYTES, PROTOCOL_MAJOR, PROTOCOL_MINOR
 from ex4d_protocol.errors import FrameError
 from ex4d_protocol.messages import ClientMessage, ServerMessage
 
@@ -32,10 +22,12 @@ MAX_FRAME_BYTES = max(MAX_BODY_BYTES, MAX_CHUNK_BYTES)
 """For the sockets' MAXMSGSIZE: a peer that announces more is disconnected before anything is allocated."""
 
 Buffer = bytes | bytearray | memoryview
+Blob = zmq.Frame | Buffer
+"""A frame as it was received."""
 _READABLE = int(zmq.POLLIN)
 
 
-class Header(Part, frozen=True, kw_only=True):
+class Header(Record, frozen=True, kw_only=True):
     """What must be known before the body can be read."""
 
     type: Name
@@ -52,7 +44,7 @@ class Received:
 
     header: Header
     message: Any
-    blobs: tuple[zmq.Frame | Buffer, ...] = ()
+    blobs: tuple[Blob, ...] = ()
 
 
 def _decoders(union: Any) -> dict[str, msgspec.msgpack.Decoder[Any]]:
@@ -68,6 +60,11 @@ _encoder = msgspec.msgpack.Encoder()
 _header_decoder = msgspec.msgpack.Decoder(Header)
 
 
+def bytes_of(frame: Blob) -> memoryview:
+    """A received frame's bytes, without a copy."""
+    return memoryview(frame.buffer if isinstance(frame, zmq.Frame) else frame)
+
+
 def encode(
     message: msgspec.Struct, *, request_id: int = 0, reply_to: int = 0, blobs: Sequence[Buffer] = ()
 ) -> list[Buffer]:
@@ -78,13 +75,13 @@ def encode(
     return frames
 
 
-def decode(frames: Sequence[Any], decoders: dict[str, msgspec.msgpack.Decoder[Any]]) -> Received:
+def decode(frames: Sequence[Blob], decoders: dict[str, msgspec.msgpack.Decoder[Any]]) -> Received:
     """Read a message from frames (bytes or zmq.Frame). Raises FrameError, which says what to reply."""
-    views = [memoryview(f.buffer if isinstance(f, zmq.Frame) else f) for f in frames]
-    if not views or views[0].nbytes != len(MAGIC) + 1 or bytes(views[0][:-1]) != MAGIC:
+    major = major_of(frames)
+    if major is None:
         raise FrameError("Received something that is not an EX-4D message; check the address and port.")
+    views = [bytes_of(frame) for frame in frames]
     header = _decode_header(views)
-    major = views[0][-1]
     if major != PROTOCOL_MAJOR:
         raise FrameError(f"protocol {major}", code="incompatible", request_id=header.id)
     decoder = decoders.get(header.type)
@@ -104,11 +101,9 @@ def decode(frames: Sequence[Any], decoders: dict[str, msgspec.msgpack.Decoder[An
     return Received(header, message, tuple(frames[3:]))
 
 
-def major_of(frames: Sequence[Any]) -> int | None:
+def major_of(frames: Sequence[Blob]) -> int | None:
     """The major a message was sent with, or None if it is no message of ours."""
-    if not frames:
-        return None
-    view = memoryview(frames[0].buffer if isinstance(frames[0], zmq.Frame) else frames[0])
+    view = bytes_of(frames[0]) if frames else memoryview(b"")
     return view[-1] if view.nbytes == len(MAGIC) + 1 and bytes(view[:-1]) == MAGIC else None
 
 
@@ -128,20 +123,12 @@ def _brief(error: Exception) -> str:
 
 
 def _check_sizes(sizes: Sequence[int], kind: str, request_id: int) -> None:
-    if sizes[2] > MAX_BODY_BYTES:
-        raise FrameError(
-            f"The body of a {kind} message has {sizes[2]} bytes; at most {MAX_BODY_BYTES} are allowed.",
-            code="too_large",
-            request_id=request_id,
-        )
     if len(sizes) > MAX_FRAMES:
         raise FrameError(f"A {kind} message has {len(sizes) - 3} blobs; at most one is allowed.", request_id=request_id)
-    if len(sizes) > 3 and sizes[3] > MAX_CHUNK_BYTES:
-        raise FrameError(
-            f"The blob of a {kind} message has {sizes[3]} bytes; at most {MAX_CHUNK_BYTES} are allowed.",
-            code="too_large",
-            request_id=request_id,
-        )
+    for what, size, most in zip(("body", "blob"), sizes[2:], (MAX_BODY_BYTES, MAX_CHUNK_BYTES), strict=False):
+        if size > most:
+            text = f"The {what} of a {kind} message has {size} bytes; at most {most} are allowed."
+            raise FrameError(text, code="too_large", request_id=request_id)
 
 
 def receive(socket: zmq.Socket[Any], *, extra: int = 0) -> list[zmq.Frame] | None:
@@ -168,19 +155,5 @@ def receive(socket: zmq.Socket[Any], *, extra: int = 0) -> list[zmq.Frame] | Non
 
 def incompatible_sentence(*, server_major: int, client_major: int, client: str) -> str:
     """Which side to upgrade, in words. ``client`` is what the person knows it as, such as "the add-on"."""
-    if server_major > client_major:
-        return f"The backend speaks protocol {server_major}.x, {client} {client_major}.x: upgrade {client}."
-    return f"The backend speaks protocol {server_major}.x, {client} {client_major}.x: upgrade the backend."
-
-
-def secure(
-    socket: zmq.Socket[Any],
-    *,
-    server_key: bytes | None,
-    keypair: tuple[bytes, bytes] | None,
-) -> None:
-    """Make a client socket speak CURVE to the server of ``server_key``; a keypair is made if none is given."""
-    if server_key is None:
-        return
-    public, secret = keypair or zmq.curve_keypair()
-    socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = server_key, public, secret
+    older = client if server_major > client_major else "the backend"
+    return f"The backend speaks protocol {server_major}.x, {client} {client_major}.x: upgrade {older}."

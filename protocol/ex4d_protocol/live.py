@@ -3,14 +3,14 @@
 A live view is no job: nothing of it is stored, it waits for no job, and a newer request takes an older one's place.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec
 
-from ex4d_protocol.base import Count, Name, Tagged
-from ex4d_protocol.requests import ClipSpec, MeshSpec, Objects, RasterSpec, TrajectorySpec
+from ex4d_ground.options import RasterOptions
+from ex4d_ground.records import Count, Name
+from ex4d_protocol.base import Tagged
+from ex4d_protocol.requests import ClipSpec, MeshSpec, Objects, TrajectorySpec
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Frames = Annotated[tuple[Count, ...], msgspec.Meta(max_length=10_000)]
@@ -28,8 +28,8 @@ class LiveView(Tagged, frozen=True, kw_only=True):
     clip: ClipSpec
     trajectory: TrajectorySpec
     mesh: MeshSpec = MeshSpec()
-    raster: RasterSpec = RasterSpec()
-    """Drawn on the CPU whatever ``rasterizer`` says; ``source_first_frame`` does not count."""
+    raster: RasterOptions = RasterOptions()
+    """``source_first_frame`` does not count."""
     scale: Annotated[float, msgspec.Meta(ge=0.02, le=1.0)] = 1.0
     """Size of the pictures as a share of the trajectory's; each side is rounded, and 2 pixels at least."""
     picture: bool = True
@@ -42,14 +42,17 @@ class LiveView(Tagged, frozen=True, kw_only=True):
     """Which of them is the first camera's; those of the others follow."""
 
 
-class LivePicture(Tagged, frozen=True, kw_only=True):
+class _LiveAnswer(Tagged, frozen=True, kw_only=True):
+    view: Name
+    sequence: Count
+
+
+class LivePicture(_LiveAnswer, frozen=True, kw_only=True):
     """S>C data: one frame's guide; the blob is |u1 [height, width, 4] in C order, or a part of it.
 
     RGB is the guide's colour, zero where the camera sees nothing of the source; alpha is 255 where it does, else 0.
     """
 
-    view: Name
-    sequence: Count
     frame: Count
     """0-based, of the request's trajectory."""
     width: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
@@ -61,11 +64,9 @@ class LivePicture(Tagged, frozen=True, kw_only=True):
     """Nothing more will come for this request: the last part of the last frame."""
 
 
-class LiveCoverage(Tagged, frozen=True, kw_only=True):
+class LiveCoverage(_LiveAnswer, frozen=True, kw_only=True):
     """S>C: coverage of some of the request's frames, as they are known; each frame comes once, in any order."""
 
-    view: Name
-    sequence: Count
     frames: Frames = ()
     """0-based, of the request's trajectory."""
     coverage: Shares = ()
@@ -74,22 +75,17 @@ class LiveCoverage(Tagged, frozen=True, kw_only=True):
     """Nothing more will come for this request."""
 
 
-class LiveProgress(Tagged, frozen=True, kw_only=True):
+class LiveProgress(_LiveAnswer, frozen=True, kw_only=True):
     """S>C: the request waits, at most five times a second: for what draws it to start, or for its clip to be read."""
 
-    view: Name
-    sequence: Count
     stage: Name = ""
     """"starting", or what is done to read the clip."""
     done: Count = 0
     total: Count = 0
 
 
-class LiveSuperseded(Tagged, frozen=True, kw_only=True):
+class LiveSuperseded(_LiveAnswer, frozen=True, kw_only=True):
     """S>C: a newer request took this one's place; nothing more will come for it."""
-
-    view: Name
-    sequence: Count
 
 
 LiveReply = LivePicture | LiveCoverage | LiveProgress | LiveSuperseded

@@ -3,38 +3,18 @@
 Direction is given as C>S (client to server) or S>C; the socket is control unless "data" is said.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import msgspec
 
-from ex4d_protocol.base import FINAL_PHASES, Count, JobId, JobPhase, Name, Tagged, Text
-from ex4d_protocol.bulk import (
-    AckResults,
-    BlobProgress,
-    BlobsMissing,
-    ChunkAck,
-    Credit,
-    GetResults,
-    HaveBlobs,
-    Item,
-    PutChunk,
-    ResultsAcknowledged,
-    ResultsEnd,
-)
-from ex4d_protocol.capabilities import (
-    Capabilities,
-    DeviceSpec,
-    EngineSpec,
-    EstimatorSpec,
-    Limits,
-    PresetSpec,
-    SettingSpec,
-)
-from ex4d_protocol.costs import CostQuery, CostReply
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.costs import Cost
+from ex4d_ground.records import Count, Name, Record, Scalar, Text
+from ex4d_ground.remedies import Failure, Remedy
+from ex4d_protocol.base import FINAL_PHASES, JobId, JobPhase, Sha256, Tagged  # noqa: F401
+from ex4d_protocol.capabilities import Capabilities, DeviceSpec, Limits  # noqa: F401
 from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveSuperseded, LiveView
-from ex4d_protocol.requests import Request
+from ex4d_protocol.requests import BlobRef, Request, unpacked
 
 # --- connection ---------------------------------------------------------------------------------------
 
@@ -116,27 +96,33 @@ class ErrorReply(Tagged, frozen=True, kw_only=True):
     code: str
     """One of :data:`ErrorCode`; a newer server may send others."""
     message: Text
-    """One sentence for people: what was wrong, with the value, and what to do."""
+    """One sentence for people: what was wrong, with the value."""
     detail: Text = ""
     job_id: str = ""
+    remedy: Remedy | None = None
+    """New in 1.1. What to do about it."""
 
 
 # --- jobs ---------------------------------------------------------------------------------------------
 
 
-class SubmitJob(Tagged, frozen=True, kw_only=True):
-    """C>S: run this. The same id with the same request is answered with the job's present state."""
+class AboutJob(Tagged, frozen=True, kw_only=True):
+    """A message about one job."""
 
     job_id: JobId
+
+
+class SubmitJob(AboutJob, frozen=True, kw_only=True):
+    """C>S: run this. The same id with the same request is answered with the job's present state."""
+
     request: Request
     priority: Annotated[int, msgspec.Meta(ge=-10, le=10)] = 0
     title: Name = ""
 
 
-class JobState(Tagged, frozen=True, kw_only=True):
+class JobState(AboutJob, frozen=True, kw_only=True):
     """S>C: a job's state, whenever it changes (progress at most ten times a second)."""
 
-    job_id: JobId
     phase: JobPhase
     stage: Name = ""
     """What it is doing: "read", "mesh", "guides", "generate", ..."""
@@ -158,6 +144,8 @@ class JobState(Tagged, frozen=True, kw_only=True):
     """New in 1.1. How much of the whole job is done, 0 to 1, its stages weighted; 1 only when the phase is "done"."""
     owner: Name = ""
     """New in 1.1. Whose job it is: a client_id, or a key's name. Told to operators only."""
+    failure: Failure | None = None
+    """New in 1.1. Why it failed, for programs, and what to do about it."""
 
 
 class JobAccepted(Tagged, frozen=True, kw_only=True):
@@ -168,24 +156,19 @@ class JobAccepted(Tagged, frozen=True, kw_only=True):
     """The job was known already."""
 
 
-class CancelJob(Tagged, frozen=True, kw_only=True):
+class CancelJob(AboutJob, frozen=True, kw_only=True):
     """C>S: stop this job and no other."""
 
-    job_id: JobId
 
-
-class CancelAccepted(Tagged, frozen=True, kw_only=True):
+class CancelAccepted(AboutJob, frozen=True, kw_only=True):
     """S>C: answer to CancelJob, sent at once; a JobState with "cancelled" follows when it has stopped."""
 
-    job_id: JobId
     already_final: bool = False
     """It had ended before; nothing was done."""
 
 
-class GetJob(Tagged, frozen=True, kw_only=True):
+class GetJob(AboutJob, frozen=True, kw_only=True):
     """C>S: a job's state now; answered with JobState, or ErrorReply "unknown_job"."""
-
-    job_id: JobId
 
 
 class ListJobs(Tagged, frozen=True, kw_only=True):
@@ -200,17 +183,115 @@ class JobList(Tagged, frozen=True, kw_only=True):
     jobs: tuple[JobState, ...] = ()
 
 
-class GetJobLog(Tagged, frozen=True, kw_only=True):
+class GetJobLog(AboutJob, frozen=True, kw_only=True):
     """C>S: the last lines a job wrote."""
 
-    job_id: JobId
 
-
-class JobLog(Tagged, frozen=True, kw_only=True):
+class JobLog(AboutJob, frozen=True, kw_only=True):
     """S>C: answer to GetJobLog."""
 
-    job_id: JobId
     text: Annotated[str, msgspec.Meta(max_length=1 << 20)] = ""
+
+
+# --- uploads ------------------------------------------------------------------------------------------
+
+
+class HaveBlobs(Tagged, frozen=True, kw_only=True):
+    """C>S: which of these does the server lack?"""
+
+    blobs: Annotated[tuple[BlobRef, ...], msgspec.Meta(max_length=100_000)]
+
+
+class BlobProgress(Record, frozen=True, kw_only=True):
+    """A blob the server has only the first ``received`` bytes of."""
+
+    sha256: Sha256
+    received: Count = 0
+
+
+class BlobsMissing(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to HaveBlobs; blobs not listed are there."""
+
+    missing: tuple[BlobProgress, ...] = ()
+
+
+class PutChunk(Tagged, frozen=True, kw_only=True):
+    """C>S data, with one blob frame: bytes ``offset .. offset + len(frame)`` of a blob, in order."""
+
+    sha256: Sha256
+    size: Count
+    """Of the whole blob."""
+    offset: Count
+
+
+class ChunkAck(Tagged, frozen=True, kw_only=True):
+    """S>C data: the server has the first ``received`` bytes; a chunk that did not fit is sent from there."""
+
+    sha256: Sha256
+    received: Count
+    complete: bool = False
+    """Everything arrived and the digest was checked."""
+
+
+# --- results ------------------------------------------------------------------------------------------
+
+
+class GetResults(AboutJob, frozen=True, kw_only=True):
+    """C>S data: stream this job's items from ``from_item`` on, as they are done, until ``ResultsEnd``.
+
+    At most ``credit`` Item messages are sent until :class:`Credit` allows more.
+    """
+
+    from_item: Count = 0
+    attempt: Count = 1
+    """The attempt ``from_item`` counts in; if the job has started over since, items come from 0."""
+    credit: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+
+
+class Credit(AboutJob, frozen=True, kw_only=True):
+    """C>S data: so many more Item messages may come."""
+
+    more: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+
+class Item(AboutJob, frozen=True, kw_only=True):
+    """S>C data, with one blob frame: one result item or, above the chunk limit, one part of it, in order."""
+
+    index: Count
+    """Order of production, from 0, without gaps, within one attempt."""
+    attempt: Count = 1
+    name: Name
+    """"frame", "colour", "mask", "vertices", "faces", "visible", "clip_info", "coverage", "take"."""
+    frame: int = -1
+    """0-based frame it belongs to; -1 if it belongs to the whole job."""
+    encoding: Literal["raw", "png", "json"] = "raw"
+    dtype: Name = ""
+    """For "raw": one of the allowed dtypes (little-endian), such as "<f4"."""
+    shape: tuple[Count, ...] = ()
+    order: Literal["C", "F"] = "C"
+    size: Count
+    """Bytes of the whole item."""
+    sha256: str = ""
+    """Digest of the whole item, for those who keep it; empty if the server did not compute one."""
+    offset: Count = 0
+    """Where this part starts."""
+    checksum: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{32})?$")] = ""
+    """New in 1.1. Of the whole item, see :mod:`~ex4d_protocol.checksum`; a receiver checks it. Empty: none."""
+
+
+class ResultsEnd(AboutJob, frozen=True, kw_only=True):
+    """S>C data: the job is final and every item it has was sent."""
+
+    items: Count
+    phase: JobPhase
+
+
+class AckResults(AboutJob, frozen=True, kw_only=True):
+    """C>S: everything received is safe on the client's side; the server may delete the job's results."""
+
+
+class ResultsAcknowledged(AboutJob, frozen=True, kw_only=True):
+    """S>C: answer to AckResults."""
 
 
 # --- questions answered at once -----------------------------------------------------------------------
@@ -246,6 +327,28 @@ class PresetReply(Tagged, frozen=True, kw_only=True):
     intrinsics: bytes  # float64 [N, 4]
     source_time: bytes  # float64 [N]
 
+    def unpack(self) -> Trajectory:
+        """The move, named after the preset. Raises ShapeError or TrajectoryError."""
+        return unpacked(self, self.preset)
+
+
+class CostQuery(Tagged, frozen=True, kw_only=True):
+    """C>S: what would this take cost on the server's first device? New in 1.1."""
+
+    engine: Name
+    num_frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+    """Of the move. A lead-in, if the move needs one, is not counted."""
+    width: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
+    height: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
+    settings: dict[str, Scalar] = {}
+    """The engine's; one that is missing takes its default."""
+
+
+class CostReply(Tagged, frozen=True, kw_only=True):
+    """S>C: answer to CostQuery."""
+
+    cost: Cost
+
 
 class GetHealth(Tagged, frozen=True, kw_only=True):
     """C>S: how is the server?"""
@@ -276,13 +379,3 @@ ServerMessage = (
     | CancelAccepted | JobList | JobLog | Item | ResultsEnd | ResultsAcknowledged | PresetReply | Health
     | LivePicture | LiveCoverage | LiveProgress | LiveSuperseded | CostReply
 )  # fmt: skip
-
-__all__ = [
-    "FINAL_PHASES", "AckResults", "Attach", "Attached", "BlobProgress", "BlobsMissing", "CancelAccepted", "CancelJob",
-    "Capabilities", "ChunkAck", "ClientMessage", "CostQuery", "CostReply", "Credit", "DeviceSpec", "EngineSpec",
-    "ErrorCode", "ErrorReply", "EstimatorSpec", "GetHealth", "GetJob", "GetJobLog", "GetResults", "HaveBlobs",
-    "Health", "Hello", "Item", "JobAccepted", "JobList", "JobLog", "JobPhase", "JobState", "Limits", "ListJobs",
-    "LiveCoverage", "LivePicture", "LiveProgress", "LiveSuperseded", "LiveView", "Ping", "Pong", "PresetQuery",
-    "PresetReply", "PresetSpec", "PutChunk", "ResultsAcknowledged", "ResultsEnd", "ServerMessage", "SettingSpec",
-    "SubmitJob", "Welcome",
-]  # fmt: skip

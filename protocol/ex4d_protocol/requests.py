@@ -11,12 +11,16 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from ex4d_protocol.base import Count, Name, Part, Scalar, Sha256, Tagged, Text
+from ex4d_ground.arrays import Float64
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.errors import ShapeError
+from ex4d_ground.options import MeshOptions, RasterOptions
+from ex4d_ground.records import Count, Name, Record, Scalar, Text
+from ex4d_protocol.base import Sha256, Tagged
 
 
-class BlobRef(Part, frozen=True, kw_only=True):
+class BlobRef(Record, frozen=True, kw_only=True):
     """Bytes by content. The same bytes are uploaded once, whatever they are called."""
 
     sha256: Sha256
@@ -29,14 +33,14 @@ class BlobRef(Part, frozen=True, kw_only=True):
 MediaKind = Literal["video", "png_sequence", "npz", "npy", "exr_sequence"]
 
 
-class Media(Part, frozen=True, kw_only=True):
+class Media(Record, frozen=True, kw_only=True):
     """A video or depth source: one blob (video, npz, npy) or one per frame, in order (sequences)."""
 
     kind: MediaKind
     blobs: Annotated[tuple[BlobRef, ...], msgspec.Meta(min_length=1, max_length=100_000)]
 
 
-class ClipSpec(Part, frozen=True, kw_only=True):
+class ClipSpec(Record, frozen=True, kw_only=True):
     """A source clip. At most one of ``fov_deg``, ``focal_px``, ``intrinsics``; none: the default angle."""
 
     video: Media
@@ -58,26 +62,7 @@ class ClipSpec(Part, frozen=True, kw_only=True):
     name: Name = "clip"
 
 
-class MeshOptionsSpec(Part, frozen=True, kw_only=True):
-    """How the DW-mesh is built: the fields and defaults of the library's MeshOptions."""
-
-    mode: Literal["endless", "solid"] = "endless"
-    border_depth: float = 100.0
-    min_angle_deg: float = 2.5
-    pixel_anchor: Literal["center", "corner"] = "center"
-    blank_occluded_colors: bool = False
-    hide_caps: bool = True
-    hidden_by: Literal["vertex", "face"] = "vertex"
-    """New in 1.1, as are all below."""
-    thickness: float | Literal["auto"] = "auto"
-    thickness_unit: Literal["share", "depth"] = "share"
-    edge_jump: float = 0.01
-    sharpen_edges: Literal["auto", "on", "off"] = "auto"
-    steady_depth: Literal["auto", "on", "off"] = "auto"
-    other_frames: bool = False
-
-
-class MeshEdit(Part, frozen=True, kw_only=True):
+class MeshEdit(Record, frozen=True, kw_only=True):
     """One source frame's edits. A part that was not edited is None."""
 
     frame: Count
@@ -90,17 +75,17 @@ class MeshEdit(Part, frozen=True, kw_only=True):
     """New in 1.1. float32 [H, W]: thickness of occluders in the depth's unit, NaN where the options decide."""
 
 
-class MeshSpec(Part, frozen=True, kw_only=True):
+class MeshSpec(Record, frozen=True, kw_only=True):
     """Options and edits of a DW-mesh."""
 
-    options: MeshOptionsSpec = MeshOptionsSpec()
+    options: MeshOptions = MeshOptions()
     edits: tuple[MeshEdit, ...] = ()
     thickness: BlobRef | None = None
     """New in 1.1. As an edit's, for every frame whose edit has none. Only solid occluders have a thickness."""
 
 
-class TrajectorySpec(Part, frozen=True, kw_only=True):
-    """One camera per output frame, as little-endian float64 in C order. Build it with :meth:`from_arrays`."""
+class TrajectorySpec(Record, frozen=True, kw_only=True):
+    """One camera per output frame, as little-endian float64 in C order. Build it with :meth:`pack`."""
 
     num_frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
     width: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
@@ -114,65 +99,43 @@ class TrajectorySpec(Part, frozen=True, kw_only=True):
     name: Name = "custom"
 
     @classmethod
-    def from_arrays(
-        cls,
-        world_from_camera: ArrayLike,  # [N, 4, 4]
-        intrinsics: ArrayLike,  # [N, 4]
-        source_time: ArrayLike,  # [N]
-        *,
-        width: int,
-        height: int,
-        name: str = "custom",
-    ) -> TrajectorySpec:
-        """Pack arrays. Raises ValueError if the shapes do not fit each other."""
-        poses, k, time = (np.ascontiguousarray(a, "<f8") for a in (world_from_camera, intrinsics, source_time))
-        n = len(poses)
-        if poses.shape != (n, 4, 4) or k.shape != (n, 4) or time.shape != (n,):
-            raise ValueError(
-                f"A trajectory needs poses [N, 4, 4], intrinsics [N, 4] and source_time [N], "
-                f"got {poses.shape}, {k.shape} and {time.shape}."
+    def pack(cls, move: Trajectory) -> TrajectorySpec:
+        """The move as it travels; its name may lose its end."""
+        return cls(**packed(move), name=move.name[:128])
+
+    def unpack(self) -> Trajectory:
+        """The move again. Raises ShapeError or TrajectoryError, naming the frame."""
+        return unpacked(self, self.name)
+
+
+def packed(move: Trajectory) -> dict[str, Any]:
+    """A move's fields as they travel."""
+    arrays = {name: np.ascontiguousarray(getattr(move, name), "<f8").tobytes() for name in _ARRAYS}
+    return {"num_frames": len(move), "width": move.width, "height": move.height, **arrays}
+
+
+def unpacked(fields: Any, name: str) -> Trajectory:
+    """The move of a structure that holds :func:`packed` fields.
+
+    Raises ShapeError for bytes that do not fit, TrajectoryError naming the frame.
+    """
+    arrays: dict[str, Float64] = {}
+    for what, row in _ARRAYS.items():
+        data, shape = getattr(fields, what), (fields.num_frames, *row)
+        need = math.prod(shape) * 8
+        if len(data) != need:
+            raise ShapeError(
+                f"The trajectory's {what} has {len(data)} bytes, {list(shape)} float64 values need {need}."
             )
-        return cls(
-            num_frames=n,
-            width=width,
-            height=height,
-            world_from_camera=poses.tobytes(),
-            intrinsics=k.tobytes(),
-            source_time=time.tobytes(),
-            name=name,
-        )
-
-    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return poses [N, 4, 4], intrinsics [N, 4], source_time [N]. Raises ValueError on a wrong length."""
-        return (
-            _unpack("world_from_camera", self.world_from_camera, (self.num_frames, 4, 4)),
-            _unpack("intrinsics", self.intrinsics, (self.num_frames, 4)),
-            _unpack("source_time", self.source_time, (self.num_frames,)),
-        )
+        arrays[what] = np.frombuffer(data, "<f8").reshape(shape)
+    return Trajectory(**arrays, width=fields.width, height=fields.height, name=name)
 
 
-def _unpack(what: str, data: bytes, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    need = math.prod(shape) * 8
-    if len(data) != need:
-        raise ValueError(f"The trajectory's {what} has {len(data)} bytes, {list(shape)} float64 values need {need}.")
-    return np.frombuffer(data, "<f8").reshape(shape)
+_ARRAYS: dict[str, tuple[int, ...]] = {"world_from_camera": (4, 4), "intrinsics": (4,), "source_time": ()}
+"""A move's arrays, and the shape of each frame's part."""
 
 
-class RasterSpec(Part, frozen=True, kw_only=True):
-    """How guides are drawn: the fields and defaults of the library's RasterOptions, and which rasterizer."""
-
-    rasterizer: Name = "cpu"
-    near: float = 0.001
-    far: float = 1000.0
-    mask_threshold: int = 125
-    round_colors_down: bool = False
-    source_first_frame: bool = False
-    """Published rule: guide 0 is the source frame itself with a full mask."""
-    antialias: bool = False
-    """New in 1.1. Blend silhouette edges; only the rasterizer "nvdiffrast" can."""
-
-
-class ObjectSpec(Part, frozen=True, kw_only=True):
+class ObjectSpec(Record, frozen=True, kw_only=True):
     """New in 1.1. Triangles that stand in the scene beside the mesh (OpenCV axes, world = source camera of frame 0)."""
 
     vertices: BlobRef
@@ -211,9 +174,9 @@ class RenderGuides(Tagged, frozen=True, kw_only=True):
     clip: ClipSpec
     trajectory: TrajectorySpec
     mesh: MeshSpec = MeshSpec()
-    raster: RasterSpec = RasterSpec()
+    raster: RasterOptions = RasterOptions()
     objects: Objects = ()
-    """New in 1.1. Only the rasterizer "cpu" can draw them; another one refuses."""
+    """New in 1.1."""
 
 
 class Generate(Tagged, frozen=True, kw_only=True):
@@ -227,7 +190,7 @@ class Generate(Tagged, frozen=True, kw_only=True):
     trajectory: TrajectorySpec
     engine: Name
     mesh: MeshSpec = MeshSpec()
-    raster: RasterSpec = RasterSpec()
+    raster: RasterOptions = RasterOptions()
     settings: dict[str, Scalar] = {}
     """The engine's advertised settings; one that is missing takes its default."""
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0

@@ -1,7 +1,5 @@
 """The client's sockets: one DEALER each for control and data, watched by monitors so that a refusal is quick."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +9,23 @@ import zmq
 import zmq.utils.monitor
 
 from ex4d_protocol import framing
-from ex4d_protocol.errors import ConnectionFailed, FrameError
+from ex4d_protocol.errors import ConnectionFailed
 
+_OPTIONS = {
+    zmq.LINGER: 0,
+    zmq.RECONNECT_IVL: -1,
+    zmq.MAXMSGSIZE: framing.MAX_FRAME_BYTES,
+    zmq.HEARTBEAT_IVL: 5000,
+    zmq.HEARTBEAT_TIMEOUT: 20000,
+    zmq.HANDSHAKE_IVL: 5000,
+    zmq.SNDHWM: 10_000,
+    zmq.RCVHWM: 1000,
+}
 _HANDSHAKE_FAILURES = {
     zmq.Event.HANDSHAKE_FAILED_AUTH: "it refused this client's key; have the key allowed on the server",
     zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "the encryption handshake failed; check the server's key",
     zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "the encryption handshake failed; check the keys on both sides",
 }
-
-
 CLOSED = "it closed the connection"
 HUNG_UP = frozenset({CLOSED, *_HANDSHAKE_FAILURES.values()})
 """Reasons that a client without keys also gets from an encrypted server, which cannot tell it more."""
@@ -39,18 +45,12 @@ class Channel:
         self.address = address
         self.last_sent = self.last_heard = time.monotonic()
         self._socket = context.socket(zmq.DEALER)
-        for option, value in (
-            (zmq.LINGER, 0),
-            (zmq.RECONNECT_IVL, -1),
-            (zmq.MAXMSGSIZE, framing.MAX_FRAME_BYTES),
-            (zmq.HEARTBEAT_IVL, 5000),
-            (zmq.HEARTBEAT_TIMEOUT, 20000),
-            (zmq.HANDSHAKE_IVL, 5000),
-            (zmq.SNDHWM, 10_000),
-            (zmq.RCVHWM, 1000),
-        ):
+        for option, value in _OPTIONS.items():
             self._socket.setsockopt(option, value)
-        framing.secure(self._socket, server_key=server_key, keypair=keypair)
+        if server_key is not None:
+            public, secret = keypair or zmq.curve_keypair()
+            self._socket.curve_serverkey = server_key
+            self._socket.curve_publickey, self._socket.curve_secretkey = public, secret
         watched = zmq.Event.CLOSED | zmq.Event.DISCONNECTED
         for event in _HANDSHAKE_FAILURES:
             watched |= event
@@ -71,16 +71,12 @@ class Channel:
         self.last_sent = time.monotonic()
         return True
 
-    def receive(self) -> framing.Received | None:
-        """The next message, or None. Raises FrameError for one that cannot be read."""
+    def receive(self) -> list[zmq.Frame] | None:
+        """The frames of the next message, or None."""
         frames = framing.receive(self._socket)
-        if frames is None:
-            return None
-        self.last_heard = time.monotonic()
-        major = framing.major_of(frames)
-        if major is not None and major != framing.PROTOCOL_MAJOR:
-            raise FrameError(str(major), code="incompatible")
-        return framing.decode(frames, framing.SERVER_DECODERS)
+        if frames is not None:
+            self.last_heard = time.monotonic()
+        return frames
 
     def failure(self) -> str | None:
         """Why the connection is gone, as a clause ("nothing listens there"), or None if nothing is known."""
@@ -95,22 +91,13 @@ class Channel:
                 reason = CLOSED
         return reason
 
-    def wait(self, timeout_s: float, other: Channel | None = None) -> None:
-        """Sleep until something may be read here (or on ``other``), or the time is over. For blocking callers."""
-        poller = zmq.Poller()
-        for channel in (self, other):
-            if channel is not None:
-                poller.register(channel._socket, zmq.POLLIN)
-                poller.register(channel._monitor, zmq.POLLIN)
-        poller.poll(max(0, int(timeout_s * 1000)))
+    def register(self, poller: zmq.Poller) -> None:
+        """Have ``poller`` wait for what may be read here."""
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
 
     def close(self) -> None:
         """Drop the connection and whatever is still queued."""
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
-
-
-def data_address(control: str, port: int) -> str:
-    """The data socket's address: the control socket's host with another port."""
-    return f"{control.rpartition(':')[0]}:{port}"

@@ -1,22 +1,23 @@
 """Uploads by content: hash in slices, ask what the server lacks, send that in chunks under a window."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
 
+from ex4d_protocol.connection import Connection
 from ex4d_protocol.errors import UploadFailed
 from ex4d_protocol.events import Event, Uploaded, UploadError, UploadProgress
-from ex4d_protocol.messages import BlobsMissing, ChunkAck, PutChunk
+from ex4d_protocol.messages import BlobsMissing, ChunkAck, ErrorReply, HaveBlobs, PutChunk
 from ex4d_protocol.requests import BlobRef
 
 SLICE_BYTES = 1 << 20
 """Hashed or sent at a time: a millisecond or two, so that no tick of the caller's is long."""
+MAX_ASKED = 1000
+"""Blobs named in one HaveBlobs."""
 
 
 class Upload:
@@ -31,13 +32,13 @@ class Upload:
         """Whether the server has confirmed every byte in this connection."""
         self.sent_bytes = 0
         self._source = source
-        self._file: BinaryIO | None = None
         self._hasher = hashlib.sha256()
         self._hashed_bytes = 0
         self._ref: BlobRef | None = None
         self._next_offset = 0
-        self._acked = 0
         self._in_flight = 0
+        self._same: list[Upload] = []
+        """Later uploads of the same bytes, which are not sent again."""
 
     @property
     def hashed(self) -> bool:
@@ -51,54 +52,44 @@ class Upload:
             raise UploadFailed(self.error or f"{self.name} is still being read; wait until upload.hashed is true.")
         return self._ref
 
-    @property
-    def has_source(self) -> bool:
-        """Whether this client can send the bytes (a reference from elsewhere cannot be sent again)."""
-        return self._source is not None
-
     def _read(self, offset: int, length: int) -> bytes | memoryview:
         if isinstance(self._source, memoryview):
             return self._source[offset : offset + length]
         if self._source is None:
             raise UploadFailed(f"The bytes of {self.name or 'a blob'} are not at hand; upload the file again.")
         try:
-            if self._file is None:
-                self._file = self._source.open("rb")
-            self._file.seek(offset)
-            data = self._file.read(length)
+            with self._source.open("rb") as file:  # each time: a long sequence would hold many files open otherwise
+                file.seek(offset)
+                data = file.read(length)
         except OSError as error:
             raise UploadFailed(f"Cannot read {self._source}: {error.strerror or error}.") from None
         if len(data) != length:
             raise UploadFailed(f"{self._source} became shorter while it was read; upload it again.")
         return data
 
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
 
 class UploadQueue:
-    """All uploads of one client, without sockets: it says what to ask and send, and is told what came back."""
+    """All uploads of one client."""
 
-    def __init__(self) -> None:
-        self.window = 8
+    def __init__(self, connection: Connection, events: deque[Event]):
+        self._connection = connection
+        self._events = events
+        self._window = 8
         self._ids = count(1)
         self._hashing: deque[Upload] = deque()
         self._unasked: list[Upload] = []
-        self._asked: dict[str, Upload] = {}
+        self._asked: dict[int, list[Upload]] = {}
+        """What each unanswered HaveBlobs is about."""
         self._sending: deque[Upload] = deque()
         self._by_digest: dict[str, Upload] = {}
-        self._same_digest: dict[str, list[Upload]] = {}
         self._by_file: dict[tuple[str, int, int], Upload] = {}
 
-    def close(self) -> None:
-        """Close every file that is being read."""
-        for upload in (*self._hashing, *self._sending):
-            upload._close()
+    def add(self, source: str | Path | bytes | memoryview, *, name: str = "") -> Upload:
+        """Hash a file or bytes (in slices, inside poll) and send what the server lacks.
 
-    def add(self, source: str | Path | bytes | memoryview, name: str) -> Upload:
-        """Queue a file or bytes for hashing. Raises UploadFailed if the file cannot be opened."""
+        Bytes are not copied: do not change them until :class:`Uploaded` is reported. Raises UploadFailed if the
+        file cannot be read.
+        """
         if isinstance(source, str | Path):
             path = Path(source)
             try:
@@ -123,9 +114,8 @@ class UploadQueue:
         """The upload that provides ``blob``; one without a source if it is not from here."""
         known = self._by_digest.get(blob.sha256)
         if known is None:
-            known = Upload(next(self._ids), None, blob.size, blob.name)
+            known = self._by_digest[blob.sha256] = Upload(next(self._ids), None, blob.size, blob.name)
             known._ref = blob
-            self._by_digest[blob.sha256] = known
             self._unasked.append(known)
         return known
 
@@ -134,38 +124,15 @@ class UploadQueue:
         for blob in blobs:
             upload = self.need(blob)
             upload.at_server = False
-            if upload not in self._unasked and blob.sha256 not in self._asked and upload not in self._sending:
+            if not any(upload in queue for queue in (self._unasked, self._sending, *self._asked.values())):
                 self._unasked.append(upload)
-
-    def send_again(self, digest: str) -> None:
-        """A chunk was turned away for now: find out what the server has, and go on from there."""
-        upload = self._by_digest.get(digest)
-        if upload is not None and upload in self._sending:
-            self._sending.remove(upload)
-            upload._in_flight = 0
-            self._unasked.append(upload)
-
-    def restart(self) -> None:
-        """A new connection: ask again about everything that is hashed."""
-        self._asked.clear()
-        self._sending.clear()
-        self._unasked = [u for u in self._by_digest.values() if not u.error]
-        for upload in self._unasked:
-            upload.at_server = False
-            upload._in_flight = 0
 
     @property
     def busy(self) -> bool:
         """Whether there is anything to hash or send right now; a full window is waited for, not polled."""
-        if self._hashing or self._unasked:
-            return True
-        return self._window_open and any(u._next_offset < u.size for u in self._sending)
+        return bool(self._hashing or self._unasked) or self._next_to_send() is not None
 
-    @property
-    def _window_open(self) -> bool:
-        return sum(u._in_flight for u in self._sending) < self.window
-
-    def hash_some(self, deadline: float) -> Iterator[Event]:
+    def hash_some(self, deadline: float) -> None:
         """Hash slices until ``deadline`` (time.monotonic), at least one if there is any."""
         while self._hashing:
             upload = self._hashing[0]
@@ -174,77 +141,89 @@ class UploadQueue:
                 upload._hasher.update(upload._read(upload._hashed_bytes, length))
             except UploadFailed as error:
                 self._hashing.popleft()
-                yield self._failed(upload, str(error))
+                self._fail(upload, str(error))
                 continue
             upload._hashed_bytes += length
             if upload._hashed_bytes >= upload.size:
                 self._hashing.popleft()
                 self._finish_hash(upload)
-            yield UploadProgress(upload.upload_id, "hash", upload._hashed_bytes, upload.size, upload.name)
+            self._events.append(
+                UploadProgress(upload.upload_id, "hash", upload._hashed_bytes, upload.size, upload.name)
+            )
             if time.monotonic() >= deadline:
                 return
 
     def _finish_hash(self, upload: Upload) -> None:
         ref = BlobRef(sha256=upload._hasher.hexdigest(), size=upload.size, name=upload.name[:128])
         upload._ref = ref
-        upload._close()  # a long sequence would otherwise hold one open file per frame until it is sent
-        known = self._by_digest.get(ref.sha256)
-        if known is None:
-            self._by_digest[ref.sha256] = upload
+        known = self._by_digest.setdefault(ref.sha256, upload)
+        if known is upload:
             self._unasked.append(upload)
-        elif known.has_source:
-            self._same_digest.setdefault(ref.sha256, []).append(upload)
+            return
+        known._same.append(upload)
+        if known._source is not None:
             upload.at_server = known.at_server
         else:
-            known._source = upload._source
-            known.error = ""
-            self._same_digest.setdefault(ref.sha256, []).append(upload)
+            known._source, known.error = upload._source, ""
             self.ask_again([ref])
 
-    def to_ask(self) -> list[BlobRef]:
-        """Blobs to name in the next HaveBlobs."""
-        refs = [u.ref for u in self._unasked[:1000]]
-        self._asked.update({u.ref.sha256: u for u in self._unasked[:1000]})
-        del self._unasked[:1000]
-        return refs
-
-    def told_missing(self, asked: list[BlobRef], reply: BlobsMissing) -> Iterator[Event]:
-        """Take the answer to one HaveBlobs."""
-        missing = {m.sha256: m.received for m in reply.missing}
-        for ref in asked:
-            upload = self._asked.pop(ref.sha256, None)
-            if upload is None:
+    def send_some(self, deadline: float) -> None:
+        """Ask what the server lacks, and send chunks of that until ``deadline``, as many as the window allows."""
+        asked = self._unasked[:MAX_ASKED]
+        if asked and (request_id := self._connection.tell(HaveBlobs(blobs=tuple(u.ref for u in asked)))) is not None:
+            self._asked[request_id] = asked
+            del self._unasked[:MAX_ASKED]
+        while (upload := self._next_to_send()) is not None:
+            offset = upload._next_offset
+            try:
+                data = upload._read(offset, min(SLICE_BYTES, upload.size - offset))
+            except UploadFailed as error:
+                self._fail(upload, str(error))
                 continue
-            if ref.sha256 not in missing:
-                yield from self._arrived(upload)
-            elif not upload.has_source:
-                yield self._failed(upload, f"The server no longer has {ref.name or 'a file'}; upload it again.")
+            upload._next_offset += len(data)
+            upload._in_flight += 1
+            upload.sent_bytes += len(data)
+            chunk = PutChunk(sha256=upload.ref.sha256, size=upload.size, offset=offset)
+            self._connection.tell(chunk, bulk=True, blobs=[data])
+            if time.monotonic() >= deadline:
+                return
+
+    def _next_to_send(self) -> Upload | None:
+        """The upload whose next chunk the window allows."""
+        if sum(u._in_flight for u in self._sending) >= self._window:
+            return None
+        unsent = (u for u in self._sending if u._next_offset < u.size or (u.size == 0 and not u._in_flight))
+        return next(unsent, None)
+
+    # --- what the server says -----------------------------------------------------------------------------
+
+    def attached(self) -> None:
+        """A new connection: ask again about everything that is hashed."""
+        self._window = max(1, self._connection.capabilities.limits.upload_window)
+        self._sending.clear()
+        self._unasked = [u for u in self._by_digest.values() if not u.error]
+        for upload in self._unasked:
+            upload.at_server = False
+            upload._in_flight = 0
+
+    def lost(self) -> None:
+        """The connection is gone: nothing asked over it will be answered."""
+        self._asked.clear()
+
+    def take_missing(self, message: BlobsMissing, reply_to: int) -> None:
+        """Take the answer to one HaveBlobs."""
+        missing = {blob.sha256: blob.received for blob in message.missing}
+        for upload in self._asked.pop(reply_to, ()):
+            if upload.ref.sha256 not in missing:
+                self._arrived(upload)
+            elif upload._source is None:
+                self._fail(upload, f"The server no longer has {upload.ref.name or 'a file'}; upload it again.")
             else:
                 upload._in_flight = 0
-                upload._next_offset = upload._acked = min(missing[ref.sha256], upload.size)
+                upload._next_offset = min(missing[upload.ref.sha256], upload.size)
                 self._sending.append(upload)
 
-    def next_chunk(self) -> tuple[PutChunk, bytes | memoryview] | UploadError | None:
-        """The next chunk the window allows, or the error that kept it from being read."""
-        if not self._window_open:
-            return None
-        for upload in self._sending:
-            if upload._next_offset < upload.size or (upload.size == 0 and not upload._in_flight):
-                break
-        else:
-            return None
-        offset = upload._next_offset
-        try:
-            data = upload._read(offset, min(SLICE_BYTES, upload.size - offset))
-        except UploadFailed as error:
-            self._sending.remove(upload)
-            return self._failed(upload, str(error))
-        upload._next_offset += len(data)
-        upload._in_flight += 1
-        upload.sent_bytes += len(data)
-        return PutChunk(sha256=upload.ref.sha256, size=upload.size, offset=offset), data
-
-    def told_ack(self, ack: ChunkAck) -> Iterator[Event]:
+    def take_ack(self, ack: ChunkAck) -> None:
         """Take one ChunkAck."""
         upload = self._by_digest.get(ack.sha256)
         if upload is None or upload not in self._sending:
@@ -252,29 +231,43 @@ class UploadQueue:
         upload._in_flight = max(0, upload._in_flight - 1)
         if ack.complete:
             self._sending.remove(upload)
-            yield from self._arrived(upload)
+            self._arrived(upload)
             return
         if ack.received > upload._next_offset or not upload._in_flight:
             upload._next_offset = ack.received  # another client sent more, or a chunk was refused
-        upload._acked = ack.received
-        yield UploadProgress(upload.upload_id, "send", ack.received, upload.size, upload.name)
+        self._events.append(UploadProgress(upload.upload_id, "send", ack.received, upload.size, upload.name))
 
-    def refused(self, digest: str, message: str) -> Iterator[Event]:
-        """The server refused a blob (too large, disk full, corrupt)."""
-        upload = self._by_digest.get(digest)
-        if upload is not None:
+    def refused(self, error: ErrorReply, reply_to: int) -> bool:
+        """An error came; whether it is about blobs: for now, or for good (too large, disk full, corrupt)."""
+        if reply_to in self._asked:
+            refused = self._asked.pop(reply_to)
+        elif error.detail.startswith("blob "):
+            refused = [upload for digest, upload in self._by_digest.items() if digest == error.detail[5:]]
+        else:
+            return False
+        for upload in refused:
+            if error.code == "rate_limited":
+                self._connection.postponed.append(partial(self._go_on, upload))
+            else:
+                self._fail(upload, error.message)
+        return True
+
+    def _go_on(self, upload: Upload) -> None:
+        """Find out what the server has, and go on from there."""
+        if not (upload.at_server or upload.error):
             if upload in self._sending:
                 self._sending.remove(upload)
-            yield self._failed(upload, message)
+            upload._in_flight = 0
+            self.ask_again([upload.ref])
 
-    def _arrived(self, upload: Upload) -> Iterator[Event]:
-        upload._close()
-        for each in (upload, *self._same_digest.get(upload.ref.sha256, ())):
+    def _arrived(self, upload: Upload) -> None:
+        for each in (upload, *upload._same):
             if not each.at_server:
                 each.at_server = True
-                yield Uploaded(each.upload_id, upload.ref, each.sent_bytes)
+                self._events.append(Uploaded(each.upload_id, upload.ref, each.sent_bytes))
 
-    def _failed(self, upload: Upload, message: str) -> UploadError:
-        upload._close()
+    def _fail(self, upload: Upload, message: str) -> None:
+        if upload in self._sending:
+            self._sending.remove(upload)
         upload.error = message
-        return UploadError(upload.upload_id, message)
+        self._events.append(UploadError(upload.upload_id, message))

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from ex4d.clip import write_video
+from ex4d_ground.cameras import Trajectory
 from ex4d_protocol.client import Client
 from ex4d_protocol.requests import ClipSpec, Media, RenderGuides, TrajectorySpec
 
@@ -159,7 +160,7 @@ def poses(n: int, *, step: float = 0.01) -> TrajectorySpec:
     world_from_camera = np.repeat(np.eye(4)[None], n, axis=0)
     world_from_camera[:, 0, 3] = step * np.arange(n)
     k = np.repeat([[50.0, 50.0, WIDTH / 2, HEIGHT / 2]], n, axis=0)
-    return TrajectorySpec.from_arrays(world_from_camera, k, np.zeros(n), width=WIDTH, height=HEIGHT)
+    return TrajectorySpec.pack(Trajectory(world_from_camera, k, np.zeros(n), WIDTH, HEIGHT))
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ from queue import SimpleQueue
 import pytest
 
 from ex4d_backend.blobs import BlobStore
-from ex4d_backend.desk import JobDesk
 from ex4d_backend.limits import Bucket
+from ex4d_backend.pool import Pool
+from ex4d_backend.scheduler import JobScheduler
 from ex4d_backend.settings import ServerSettings
 from ex4d_backend.store import JobStore
+from ex4d_ground.remedies import Failure, fewer_frames
 from ex4d_protocol import messages as m
 from ex4d_protocol.requests import BlobRef, BuildMesh, ClipSpec, Media
 
@@ -33,7 +35,7 @@ class Time:
 
 
 @contextmanager
-def desk_on(folder, clock):
+def scheduler_on(folder, clock):
     """The server's books without sockets and workers."""
     settings = ServerSettings(data_dir=str(folder), results_ttl_hours=72, blobs_ttl_hours=168)
     calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -41,91 +43,113 @@ def desk_on(folder, clock):
     blobs = BlobStore(
         folder / "blobs",
         blob_bytes=1 << 20,
-        room_for=lambda size: "",
+        check_room=lambda size, detail: None,
         post=calls.put,
         on_settled=lambda digest, size, error: None,
         clock=store.clock,
     )
-    desk = JobDesk(settings, store, blobs, push=lambda job, state: None, room_for=lambda size: "")
+    scheduler = JobScheduler(
+        settings, store, blobs, Pool(), push=lambda job, state: None, check_room=lambda size, detail: None
+    )
     if not blobs.has(REF.sha256, REF.size):
         blobs.put(REF.sha256, REF.size, 0, memoryview(DATA), lambda have, error: None)
         while not blobs.has(REF.sha256, REF.size):
             calls.get(timeout=20)()
     try:
-        yield desk, store, blobs
+        yield scheduler, store, blobs
     finally:
         blobs.close()
-        desk.close()
+        scheduler.close()
 
 
-def submit(desk, job_id: str) -> None:
-    desk.submit("owner", m.SubmitJob(job_id=job_id, request=BuildMesh(clip=CLIP)))
+def submit(scheduler, job_id: str) -> None:
+    scheduler.submit("owner", m.SubmitJob(job_id=job_id, request=BuildMesh(clip=CLIP)))
 
 
 def test_a_jump_of_the_computers_clock_deletes_nothing(tmp_path, monkeypatch):
-    with desk_on(tmp_path, Time()) as (desk, store, blobs):
-        submit(desk, "finished-job")
+    with scheduler_on(tmp_path, Time()) as (scheduler, store, blobs):
+        submit(scheduler, "finished-job")
         store.set_phase(store.get("finished-job"), "done")
-        submit(desk, "waiting-job")
+        submit(scheduler, "waiting-job")
         for years in (-30, 30):
             monkeypatch.setattr(time, "time", lambda now=time.time() + years * 365 * 24 * HOUR: now)
-            desk.sweep()
+            scheduler.sweep()
             monkeypatch.undo()
-        assert [job.job_id for job in store.all()] == ["finished-job", "waiting-job"]
+        assert [job.job_id for job in store.jobs()] == ["finished-job", "waiting-job"]
         assert blobs.has(REF.sha256, REF.size)
 
 
 def test_results_expire_after_the_time_the_server_served(tmp_path):
     clock = Time()
-    with desk_on(tmp_path, clock) as (desk, store, _):
-        submit(desk, "finished-job")
+    with scheduler_on(tmp_path, clock) as (scheduler, store, _):
+        submit(scheduler, "finished-job")
         store.set_phase(store.get("finished-job"), "done")
         clock.now += 71 * HOUR
-        desk.sweep()
+        scheduler.sweep()
         assert store.get("finished-job") is not None
     clock.now = 5.0  # the next run of the server, however much later; a monotonic clock starts anywhere
-    with desk_on(tmp_path, clock) as (desk, store, blobs):
+    with scheduler_on(tmp_path, clock) as (scheduler, store, blobs):
         clock.now += 0.5 * HOUR
-        desk.sweep()
+        scheduler.sweep()
         assert store.get("finished-job") is not None
         clock.now += 1 * HOUR
-        desk.sweep()
+        scheduler.sweep()
         assert store.get("finished-job") is None
         assert blobs.has(REF.sha256, REF.size)
         clock.now += 168 * HOUR
-        desk.sweep()
+        scheduler.sweep()
         assert not blobs.has(REF.sha256, REF.size)
 
 
 def test_uploads_of_a_waiting_job_never_expire(tmp_path):
     clock = Time()
-    with desk_on(tmp_path, clock) as (desk, _, blobs):
-        submit(desk, "waiting-job")
+    with scheduler_on(tmp_path, clock) as (scheduler, _, blobs):
+        submit(scheduler, "waiting-job")
         clock.now += 10_000 * HOUR
-        desk.sweep()
+        scheduler.sweep()
         assert blobs.has(REF.sha256, REF.size)
 
 
 def test_a_file_time_of_another_clock_starts_to_count_when_it_is_seen(tmp_path):
     clock = Time()
-    with desk_on(tmp_path, clock) as (desk, _, blobs):
+    with scheduler_on(tmp_path, clock) as (scheduler, _, blobs):
         os.utime(blobs.path(REF.sha256), (4e9, 4e9))
-        desk.sweep()
+        scheduler.sweep()
         clock.now += 169 * HOUR
-        desk.sweep()
+        scheduler.sweep()
         assert not blobs.has(REF.sha256, REF.size)
 
 
 def test_a_job_table_of_the_first_version_is_taken_over(tmp_path):
     import sqlite3
 
-    with desk_on(tmp_path, Time()) as (desk, _, _):
-        submit(desk, "waiting-job")
+    with scheduler_on(tmp_path, Time()) as (scheduler, _, _):
+        submit(scheduler, "waiting-job")
     database = sqlite3.connect(tmp_path / "jobs.sqlite")
     database.executescript("ALTER TABLE jobs DROP COLUMN cancelling; DROP TABLE meta; PRAGMA user_version=1;")
     database.close()
-    with desk_on(tmp_path, Time()) as (_, store, _):
+    with scheduler_on(tmp_path, Time()) as (_, store, _):
         assert store.get("waiting-job").phase == "queued"
+
+
+def test_a_job_table_without_codes_and_remedies_is_taken_over(tmp_path):
+    import sqlite3
+
+    with scheduler_on(tmp_path, Time()) as (scheduler, store, _):
+        submit(scheduler, "failed-job")
+        store.set_phase(store.get("failed-job"), "failed", "It failed.")
+    database = sqlite3.connect(tmp_path / "jobs.sqlite")
+    database.executescript("ALTER TABLE jobs DROP COLUMN failure;")
+    database.close()
+    failure = Failure("bad_depth", fewer_frames(8))
+    with scheduler_on(tmp_path, Time()) as (scheduler, store, _):
+        state = store.get("failed-job").state()
+        assert (state.message, state.failure) == ("It failed.", None)
+        submit(scheduler, "other-job")
+        store.set_phase(store.get("other-job"), "failed", "It failed too.", failure)
+    with scheduler_on(tmp_path, Time()) as (_, store, _):
+        state = store.get("other-job").state()
+        assert (state.message, state.failure) == ("It failed too.", failure)
 
 
 @pytest.mark.parametrize("jump", [-1e6, 0.0])

@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 
 from backend.conftest import FRAMES, HEIGHT, WIDTH, long_job
+from backend.test_depth import CONFIG, TOOL
 from ex4d.cli.app import main
+from ex4d.takes import read_take
+from ex4d.trajectory import static
+from ex4d_ground.camera_files import save_camera
+from ex4d_ground.cameras import Intrinsics
 from ex4d_protocol import messages as m
 from ex4d_protocol.events import JobChanged
 
@@ -41,7 +46,8 @@ def owner(backend, connect):
 
 def test_the_commands_are_attached_and_the_library_does_not_import_them():
     assert {"jobs", "keys", "remote"} <= {point.name for point in entry_points(group="ex4d.commands")}
-    code = "import sys, ex4d.cli.app; print([m for m in sys.modules if m.startswith(('zmq', 'ex4d_'))])"
+    others = ("zmq", "ex4d_backend", "ex4d_protocol")
+    code = f"import sys, ex4d.cli.app; print([m for m in sys.modules if m.startswith({others})])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
@@ -62,11 +68,23 @@ def test_a_shot_is_run_remotely_and_its_results_become_files(ex4d, clip_files, t
     source = ("--input_video", video, "--depth", depth, "--cam", "orbit_left", "--amount", 5)
     code, _, err = ex4d("remote", "generate", *source, "--engine", "preview", "--output-dir", tmp_path / "take")
     assert code == 0, err
-    names = sorted(p.name for p in (tmp_path / "take").iterdir())
-    assert names == ["coverage.npy", *(f"frame_{i + 1:04d}.png" for i in range(FRAMES)), "take.json"]
-    assert cv2.imread(str(tmp_path / "take" / "frame_0001.png")).shape == (HEIGHT, WIDTH, 3)
-    take = json.loads((tmp_path / "take" / "take.json").read_text())
-    assert take["engine"] == "preview" and len(np.load(tmp_path / "take" / "coverage.npy")) == FRAMES
+    assert sorted(p.name for p in (tmp_path / "take").iterdir()) == ["take_001", "take_001.mp4"]
+    names = sorted(p.name for p in (tmp_path / "take" / "take_001").iterdir())
+    assert names == [*(f"frame_{i + 1:04d}.png" for i in range(FRAMES)), "take.json"]
+    assert cv2.imread(str(tmp_path / "take" / "take_001" / "frame_0001.png")).shape == (HEIGHT, WIDTH, 3)
+    take = json.loads((tmp_path / "take" / "take_001" / "take.json").read_text())
+    assert take["engine"] == "preview" and len(take["coverage"]) == FRAMES
+
+    read = read_take(tmp_path / "take" / "take_001")
+    assert read.frames.shape == (FRAMES, HEIGHT, WIDTH, 3) and read.trajectory.name == "orbit_left"
+    assert (read.coverage > 0).all() and read.details.rasterizer == "cpu"
+    here = (*source, "--output_dir", tmp_path / "take", "--seed", 0)
+    assert ex4d("preview", *here)[0] == 0
+    local = read_take(tmp_path / "take" / "take_002")
+    np.testing.assert_array_equal(local.frames, read.frames)
+    assert local.details.rasterizer == "cpu"
+    assert ex4d("remote", "generate", *here, "--engine", "preview")[0] == 0
+    assert sorted(p.name for p in (tmp_path / "take").glob("*_00?")) == ["take_001", "take_002", "take_003"]
 
     code, out, _ = ex4d("remote", "guides", *source, "--output_dir", tmp_path / "guides", "--detach")
     job = out.strip()
@@ -78,6 +96,77 @@ def test_a_shot_is_run_remotely_and_its_results_become_files(ex4d, clip_files, t
     assert code == 0 and job[:12] not in out
     code, out, _ = ex4d("jobs", "logs", job)
     assert code == 0 and "done" in out
+
+
+def guides_of(folder) -> np.ndarray:  # [N, H, W, 4]
+    colours, masks = (sorted(folder.glob(f"{name}_0*.png")) for name in ("colour", "mask"))
+    pairs = zip(colours, masks, strict=True)
+    return np.stack([np.dstack((cv2.imread(str(c))[..., ::-1], cv2.imread(str(m), 0))) for c, m in pairs])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--parity",),
+        ("--mode", "solid", "--thickness", "8%", "--fov", "50"),
+        ("--thickness_map", "MAP", "--num_frames", 4),
+        ("--thickness_map", "EVERY", "--other_frames", "--rasterizer", "cpu"),
+    ],
+)
+def test_the_backends_guides_are_those_of_this_machine_whatever_is_asked(ex4d, clip_files, tmp_path, options):
+    video, depth = clip_files
+    painted = np.full((FRAMES, HEIGHT, WIDTH), np.nan, np.float32)
+    painted[:, 10:30] = np.linspace(0.02, 1.5, FRAMES)[:, None, None]
+    np.save(tmp_path / "map.npy", painted)
+    np.save(tmp_path / "every.npy", painted[1])
+    named = {"MAP": tmp_path / "map.npy", "EVERY": tmp_path / "every.npy"}
+    shot = ("--input_video", video, "--depth", depth, "--cam", "60", *(named.get(str(o), o) for o in options))
+    assert ex4d("recon", *shot, "--output_dir", tmp_path / "here", "--lossless")[0] == 0
+    code, _, err = ex4d("remote", "guides", *shot, "--output_dir", tmp_path / "there")
+    assert code == 0, err
+    with np.load(tmp_path / "here" / "guides_60.npz") as here:
+        np.testing.assert_array_equal(guides_of(tmp_path / "there"), here["rgba"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--depth", "DEPTH", "--source_camera", "CAMERA", "--other_frames"), "--source_camera CAMERA cannot be sent"),
+        (("--depth", "DEPTH", "--depth_channel", "Z"), "--depth_channel Z cannot be sent to a backend; make a depth"),
+        (("--parity",), "--parity does not reach depth that a backend estimates; estimate it first"),
+        (("--border_depth", 20), "--border_depth 20 does not reach depth"),
+        (("--depth", "DEPTH", "--mode", "hollow"), "Occluder mode must be 'endless' or 'solid'"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_by_name_before_anything_is(ex4d, clip_files, tmp_path, options, sentence):
+    video, depth = clip_files
+    camera = tmp_path / "camera.npz"
+    save_camera(camera, static(num_frames=FRAMES, intrinsics=Intrinsics.from_fov(WIDTH, HEIGHT)))
+    named = {"DEPTH": depth, "CAMERA": camera}
+    shot = ("--input_video", video, "--cam", "60", *(named.get(str(o), o) for o in options))
+    code, _, err = ex4d("remote", "guides", *shot, "--output_dir", tmp_path / "out", "--backend", "tcp://127.0.0.1:1")
+    assert code == 2 and sentence.replace("CAMERA", str(camera)) in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_depth_that_is_not_given_is_estimated_on_the_backend(
+    ex4d, clip_files, tmp_path, make_module_backend, monkeypatch
+):
+    (tmp_path / "tool.py").write_text(TOOL)
+    command = CONFIG.format(name="ramp", python=sys.executable, script=tmp_path / "tool.py", seconds=0)
+    (tmp_path / "depth.toml").write_text(command)
+    monkeypatch.setenv("EX4D_DEPTH_CONFIG", str(tmp_path / "depth.toml"))
+    server = make_module_backend(environment={"EX4D_DEPTH_CONFIG": str(tmp_path / "depth.toml")})
+    shot = ("--input_video", clip_files[0], "--cam", "orbit_left", "--estimator", "ramp")
+    kept = ("--save_depth", tmp_path / "kept.npz")
+    where = ("--output_dir", tmp_path / "there", "--backend", server.address)
+    code, _, err = ex4d("remote", "guides", *shot, *kept, *where)
+    assert code == 0, err
+    assert "test licence - RESEARCH ONLY" in err and "Kept the depth" in err
+    shot = ("--input_video", clip_files[0], "--cam", "orbit_left", "--depth", tmp_path / "kept.npz")
+    assert ex4d("recon", *shot, "--output_dir", tmp_path / "here", "--lossless")[0] == 0
+    with np.load(tmp_path / "here" / "guides_orbit_left.npz") as here:
+        np.testing.assert_array_equal(guides_of(tmp_path / "there"), here["rgba"])
 
 
 def test_jobs_are_listed_shown_and_cancelled(ex4d, owner, send_clip):
@@ -132,7 +221,7 @@ def test_status_says_what_the_backend_can_do(ex4d):
     ("arguments", "code", "sentence"),
     [
         (("jobs", "show", "nonesuch"), 2, "No job seen here begins with 'nonesuch'"),
-        (("jobs", "list", "--backend", "tcp://127.0.0.1:1"), 1, "Start one with: ex4d-backend"),
+        (("jobs", "list", "--backend", "tcp://127.0.0.1:1"), 1, "start one with 'ex4d-backend' or check the address"),
         (("jobs", "list", "--backend", "nonsense"), 2, "An address looks like tcp://"),
         (("jobs", "list", "--keys", "/nonesuch.toml"), 2, "Cannot read the keys"),
         (("jobs", "list", "--all", "--data-dir", "DATA"), 2, "name its data folder with --data-dir"),

@@ -12,7 +12,8 @@ import pytest
 
 from backend.conftest import FRAMES, HEIGHT, WIDTH, until
 from ex4d.depth import load_depth
-from ex4d_backend.wording import for_client
+from ex4d_backend.client_errors import for_client
+from ex4d_ground.remedies import run_command
 from ex4d_protocol.errors import JobCancelled, JobFailed
 from ex4d_protocol.events import ItemReceived, JobChanged
 from ex4d_protocol.requests import BlobRef, BuildMesh, ClipSpec, EstimateDepth, Media
@@ -77,12 +78,12 @@ def test_estimators_are_advertised_with_licence_and_the_command_that_installs_th
     assert client.capabilities.estimators[0].name == "depth-anything-v2"
     assert known["ramp"].available
     assert known["ramp"].research_only
-    assert "RESEARCH ONLY" in known["ramp"].licence
+    assert "RESEARCH ONLY" in known["ramp"].licence_text
     missing = known["depth-pro"]
     assert not missing.available
-    assert "run: " in missing.missing
+    assert missing.remedy.cli.startswith("run: ")
     assert not any(s.name.endswith("_dir") for e in known.values() for s in e.settings)
-    assert client.capabilities.licences["depth ramp"] == known["ramp"].licence
+    assert client.capabilities.licences["depth ramp"] == known["ramp"].licence_text
 
 
 def test_estimated_depth_builds_a_mesh_without_being_sent(server, video, tmp_path):
@@ -145,7 +146,7 @@ def test_a_killed_worker_takes_the_program_it_ran_with_it(server, video):
         ({"estimator": "depth-anything-v2", "settings": {"model_dir": "/etc"}}, "cannot be set by a client"),
         ({"estimator": "ramp", "settings": {"colour": 3}}, "no setting 'colour'"),
         ({"estimator": "ramp", "fov_deg": 50.0, "focal_px": 40.0}, "exclude each other"),
-        ({"estimator": "depth-anything-v2"}, "run: "),
+        ({"estimator": "depth-anything-v2"}, "is not complete"),
     ],
 )
 def test_what_cannot_be_estimated_is_said_in_one_sentence(video, change, why):
@@ -155,11 +156,10 @@ def test_what_cannot_be_estimated_is_said_in_one_sentence(video, change, why):
 
 
 def test_a_command_for_this_machine_stays_whole_and_is_hidden_from_others():
-    text = "Its weights are not in /home/me/weights; run: fetch it --to '/home/me/weights'"
-    assert (
-        for_client(text, same_machine=True) == "Its weights are not in weights; run: fetch it --to '/home/me/weights'"
-    )
-    assert "/home" not in for_client(text, same_machine=False)
+    remedy = run_command("fetch it --to '/home/me/weights'")
+    assert for_client(remedy, same_machine=True) == remedy
+    assert for_client(remedy, same_machine=False) == run_command("fetch it --to 'weights'")
+    assert for_client(None, same_machine=False) is None
 
 
 def test_an_estimator_that_is_installed_meanwhile_is_noticed_without_a_restart(server, connect):

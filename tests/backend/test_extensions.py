@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import urllib.error
 import urllib.request
 import zipfile
@@ -17,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from backend.test_start import one_sentence, start
-from ex4d.errors import InputError, SettingError
-from ex4d_backend.extensions import ExtensionServer, Listing
+from ex4d_backend.extensions import ExtensionServer
 from ex4d_backend.settings import load_settings
+from ex4d_ground.errors import InputError, SettingError
 
 MANIFEST = """schema_version = "1.0.0"
 id = "ex4d"
@@ -52,13 +53,30 @@ def write_zip(folder: Path, name: str, *, minimum: str = "4.2.0", maximum: str =
     return path
 
 
+def write_index(folder: Path) -> Path:
+    """What Blender's own tool writes, for these zips; a test compares the two."""
+    entries = []
+    for path in sorted(folder.glob("ex4d-*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            entry = tomllib.loads(archive.read("blender_manifest.toml").decode())
+        entry = {key: value for key, value in entry.items() if value != []}  # this one has no wheels
+        entry |= {"archive_url": f"./{path.name}", "archive_size": path.stat().st_size}
+        entries.append(entry | {"archive_hash": f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"})
+    index = folder / "index.json"
+    index.write_text(json.dumps({"version": "v1", "blocklist": [], "data": entries}))
+    return index
+
+
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "zips"
     folder.mkdir()
     write_zip(folder, "ex4d-0.1.0-linux-x64-py3.11.zip")
+    write_index(folder)
     (tmp_path / "secret.txt").write_text("not for clients")
     (folder / "notes.txt").write_text("not listed")
+    (folder / "unlisted.zip").write_bytes(b"PK not listed")
+    (folder / "inner").mkdir()
     return folder
 
 
@@ -100,6 +118,10 @@ def test_the_index_lists_the_zips_by_their_manifests(served, folder):
         "/%2e%2e/secret.txt",
         "/..%2fsecret.txt",
         "/notes.txt",
+        "/unlisted.zip",
+        "/inner",
+        "/inner/",
+        "/INDEX.JSON",
         "//etc/passwd",
         "/./ex4d-0.1.0-linux-x64-py3.11.zip",
         "/%00",
@@ -117,24 +139,38 @@ def test_nothing_but_reading_is_possible(served, method):
     assert get(served, "/index.json", method)[0] == 501
 
 
-def test_a_zip_that_is_added_replaced_or_broken_is_seen(served, folder):
+def test_a_zip_that_is_added_replaced_or_not_listed_is_seen(served, folder):
     write_zip(folder, "ex4d-0.1.0-linux-x64-py3.13.zip", minimum="5.1.0")
-    (folder / "broken.zip").write_bytes(b"PK\x03\x04 not really")
-    with zipfile.ZipFile(folder / "other.zip", "w") as archive:
-        archive.writestr("readme.txt", "no manifest")
+    assert get(served, "/ex4d-0.1.0-linux-x64-py3.13.zip")[0] == 404
+    write_index(folder)
     names = [e["archive_url"] for e in json.loads(get(served, "/index.json")[1])["data"]]
     assert names == ["./ex4d-0.1.0-linux-x64-py3.11.zip", "./ex4d-0.1.0-linux-x64-py3.13.zip"]
-    assert get(served, "/broken.zip")[0] == 404
+    assert get(served, "/ex4d-0.1.0-linux-x64-py3.13.zip")[0] == 200
     (folder / "ex4d-0.1.0-linux-x64-py3.13.zip").unlink()
+    assert get(served, "/ex4d-0.1.0-linux-x64-py3.13.zip") == (404, b"")
+    write_index(folder)
     assert len(json.loads(get(served, "/index.json")[1])["data"]) == 1
+
+
+@pytest.mark.parametrize("url", ["./../secret.txt", "../secret.txt", "/etc/passwd", "http://elsewhere/x.zip", "inner"])
+def test_an_index_that_names_other_files_does_not_open_them(served, folder, url):
+    index = json.loads((folder / "index.json").read_text())
+    index["data"].append({**index["data"][0], "archive_url": url})
+    (folder / "index.json").write_text(json.dumps(index))
+    for path in ("/../secret.txt", "/%2e%2e%2fsecret.txt", "/etc/passwd", "/x.zip", "/inner"):
+        assert get(served, path) == (404, b"")
+    assert get(served, "/ex4d-0.1.0-linux-x64-py3.11.zip")[0] == 200
 
 
 def test_a_folder_without_the_extension_and_another_address_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match="There is no folder"):
-        Listing(tmp_path / "nowhere")
+        ExtensionServer(tmp_path / "nowhere", "127.0.0.1", 0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no zip"):
-        Listing(tmp_path / "empty")
+    for text in (None, "no json", "[]", '{"data": [{}]}', '{"data": 3}', '{"data": []}'):
+        if text is not None:
+            (tmp_path / "empty" / "index.json").write_text(text)
+        with pytest.raises(InputError, match=r"holds no index\.json"):
+            ExtensionServer(tmp_path / "empty", "127.0.0.1", 0)
     config = tmp_path / "backend.toml"
     config.write_text(f'[extensions]\nfolder = "{folder}"\naddress = "0.0.0.0:7766"\n')
     with pytest.raises(SettingError, match="web server with TLS"):
@@ -163,15 +199,20 @@ def blender_tool() -> Path:
 
 @NEEDS_BLENDER
 @pytest.mark.blender
-def test_the_index_is_the_one_blenders_own_tool_makes(folder):
-    ours = json.loads(Listing(folder).index())
-    (folder / "notes.txt").unlink()
+def test_the_index_that_blenders_own_tool_makes_is_served_as_it_is(folder):
+    ours = json.loads((folder / "index.json").read_text())
+    for name in ("notes.txt", "unlisted.zip", "index.json"):
+        (folder / name).unlink()
     command = [sys.executable, str(blender_tool()), "server-generate", f"--repo-dir={folder}"]
     subprocess.run(command, check=True, capture_output=True)
-    theirs = json.loads((folder / "index.json").read_text())
-    for entry in theirs["data"]:
-        entry.pop("wheels", None)  # for the installer, which reads them in the zip
-    assert ours == theirs
+    made = (folder / "index.json").read_bytes()
+    assert json.loads(made) == ours
+    server = ExtensionServer(folder, "127.0.0.1", 0)
+    try:
+        assert get(server, "/index.json") == (200, made)
+        assert server.versions == {"0.1.0"}
+    finally:
+        server.close()
 
 
 @NEEDS_BLENDER

@@ -15,14 +15,13 @@ import psutil
 import pytest
 
 from backend.conftest import long_job, poses, until
-from ex4d_backend.internal import item_file
-from ex4d_backend.sessions import open_item
+from ex4d_backend.item_files import item_file, open_item
 from ex4d_backend.store import JobStore
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import ConnectionFailed, JobCancelled, JobFailed, RequestRefused
 from ex4d_protocol.events import Connected, Disconnected, ItemReceived, JobChanged
-from ex4d_protocol.exchange import CREDIT
+from ex4d_protocol.job_book import CREDIT
 from ex4d_protocol.requests import RenderGuides
 
 
@@ -86,8 +85,9 @@ def test_no_backend_is_a_clear_error(unused_address):
     client = Client(unused_address)
     client.connect()
     try:
-        with pytest.raises(ConnectionFailed, match=r"No backend at tcp://.*Start one with: ex4d-backend"):
+        with pytest.raises(ConnectionFailed, match=r"No backend at tcp://.*nothing answers") as caught:
             client.wait_connected(0.5)
+        assert caught.value.remedy.values == {"command": "ex4d-backend"}
     finally:
         client.close()
 
@@ -185,7 +185,7 @@ client.connect()
 client.wait_connected(60)
 for job in sys.argv[2:]:
     client.follow(job)
-while not all(client._jobs[job].fetching for job in sys.argv[2:]):
+while not all(client._jobs.tracked[job].fetching for job in sys.argv[2:]):
     client.poll()
 time.sleep(600)
 """

@@ -10,24 +10,26 @@ import numpy as np
 import pytest
 
 from backend.conftest import FRAMES, HEIGHT, WIDTH, long_job, poses, until
-from ex4d.clip import load_clip
+from ex4d.clip import load_clip, write_video
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import render_guides
 from ex4d.trajectory import near_depth_of, preset
-from ex4d.types import Intrinsics, MeshOptions
-from ex4d_backend.costs import answer_cost
-from ex4d_backend.share import share_of
-from ex4d_backend.sources import trajectory
+from ex4d_backend.devices import answer_cost
+from ex4d_backend.job_progress import share_of
 from ex4d_backend.store import Job
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.options import MeshOptions
+from ex4d_ground.remedies import Failure, fewer_frames, fill_invalid
 from ex4d_protocol import messages as m
 from ex4d_protocol.errors import JobCancelled, JobFailed, RequestRefused
 from ex4d_protocol.events import ItemReceived, JobChanged
 from ex4d_protocol.requests import (
     BlobRef,
     BuildMesh,
+    ClipSpec,
     Generate,
+    Media,
     MeshEdit,
-    MeshOptionsSpec,
     MeshSpec,
     RenderGuides,
     TrajectorySpec,
@@ -75,7 +77,7 @@ def test_build_mesh_sends_what_the_library_builds(client, send_clip, local_mesh)
 def test_guides_are_the_librarys_to_the_bit(client, send_clip, local_mesh):
     spec = poses(7, step=0.1)
     items = run(client, RenderGuides(clip=send_clip(client), trajectory=spec))
-    guides = render_guides(local_mesh, trajectory(spec))
+    guides = render_guides(local_mesh, spec.unpack())
     for i in range(7):
         np.testing.assert_array_equal(picture(items["colour", i]), guides.colour[i])
         np.testing.assert_array_equal(picture(items["mask", i]), guides.mask[i] * np.uint8(255))
@@ -102,19 +104,17 @@ def test_painted_thickness_reaches_the_solid_mesh(client, send_clip, clip_files)
     painted[4, 10:30] = 1.5
     everywhere = client.wait_uploaded(client.upload(painted[0].tobytes()), 10).ref
     frame_4 = client.wait_uploaded(client.upload(painted[4].tobytes()), 10).ref
-    options = MeshOptionsSpec(mode="solid")
+    options = MeshOptions(mode="solid")
     spec = MeshSpec(options=options, thickness=everywhere, edits=(MeshEdit(frame=4, thickness=frame_4),))
     lens = Intrinsics.from_focal(WIDTH, HEIGHT, 50.0)
     turn = preset("orbit_left", num_frames=FRAMES, intrinsics=lens, near_depth=2.0, amount=60)
-    camera = TrajectorySpec.from_arrays(
-        turn.world_from_camera, turn.intrinsics, np.arange(FRAMES), width=WIDTH, height=HEIGHT
-    )
+    camera = TrajectorySpec.pack(turn)
     clip = send_clip(client)
     items = run(client, RenderGuides(clip=clip, trajectory=camera, mesh=spec))
     solid = MeshOptions(mode="solid")
     mesh = DWMesh(load_clip(*clip_files, focal_px=50.0), solid, thickness_map=painted)
-    guides = render_guides(mesh, trajectory(camera))
-    unpainted = render_guides(DWMesh(load_clip(*clip_files, focal_px=50.0), solid), trajectory(camera))
+    guides = render_guides(mesh, turn)
+    unpainted = render_guides(DWMesh(load_clip(*clip_files, focal_px=50.0), solid), turn)
     for i in range(FRAMES):
         np.testing.assert_array_equal(picture(items["colour", i]), guides.colour[i])
     assert all((guides.colour[i] != unpainted.colour[i]).any() for i in (3, 4))
@@ -142,7 +142,7 @@ def test_a_preset_is_answered_at_once_and_is_the_librarys(client):
     query = m.PresetQuery(
         preset="orbit_left", num_frames=9, width=64, height=48, intrinsics=(60, 60, 32, 24), near_depth=2.0, amount=20
     )
-    reply = client.ask_preset(query)
+    reply = client.ask(query)
     ours = preset("orbit_left", num_frames=9, intrinsics=Intrinsics(60, 60, 32, 24, 64, 48), near_depth=2.0, amount=20)
     got = np.frombuffer(reply.world_from_camera, "<f8").reshape(-1, 4, 4)
     np.testing.assert_array_equal(got, ours.world_from_camera)
@@ -154,7 +154,7 @@ def test_a_preset_is_answered_at_once_and_is_the_librarys(client):
         ({"intrinsics": (0.0, 1.0, 2.0, 3.0)}, "Focal"),
     ):
         with pytest.raises(RequestRefused, match=why):
-            client.ask_preset(msgspec.structs.replace(query, **change))
+            client.ask(msgspec.structs.replace(query, **change))
 
 
 def test_bad_input_fails_the_job_with_the_librarys_sentence_and_no_server_path(client, send_clip, backend):
@@ -170,7 +170,6 @@ def test_bad_input_fails_the_job_with_the_librarys_sentence_and_no_server_path(c
         (BuildMesh(clip=replace(clip, depth=replace(clip.depth, blobs=(bad_depth,)))), "NaN"),
         (BuildMesh(clip=replace(clip, num_frames=50)), "50"),
         (BuildMesh(clip=replace(clip, fov_deg=60.0)), "exclude each other"),
-        (BuildMesh(clip=clip, mesh=MeshSpec(options=MeshOptionsSpec(border_depth=-1.0))), "-1"),
         (RenderGuides(clip=clip, trajectory=nan_pose), "frame 0"),
         (Generate(clip=clip, trajectory=poses(3), engine="nope"), "nope"),
         (Generate(clip=clip, trajectory=poses(3), engine="preview", settings={"nope": 1}), "nope"),
@@ -270,6 +269,37 @@ def test_a_job_with_a_file_nobody_uploaded_is_refused(client, send_clip):
         client.ask(m.SubmitJob(job_id="0123456789", request=request))
 
 
+def test_code_and_remedy_of_a_failed_job_reach_the_client_also_after_a_restart(make_backend, connect, tmp_path):
+    server = make_backend().start()
+    client = connect(server, client_id="one-who-comes-back")
+    depth = np.full((2, HEIGHT, WIDTH), 4.0, np.float32)
+    depth[1, 3, 5] = np.nan
+    np.savez(tmp_path / "holes.npz", depth=depth)
+    write_video(tmp_path / "short.mkv", np.zeros((2, HEIGHT, WIDTH, 3), np.uint8), fps=12, lossless=True)
+    sent = {}
+    for kind, name in (("video", "short.mkv"), ("npz", "holes.npz")):
+        sent[kind] = Media(kind=kind, blobs=(client.wait_uploaded(client.upload(tmp_path / name), 20).ref,))
+    clip = ClipSpec(video=sent["video"], depth=sent["npz"], focal_px=50.0)
+    short = client.submit(BuildMesh(clip=msgspec.structs.replace(clip, num_frames=9)))
+    with pytest.raises(JobFailed, match="2 frames, 9 were asked for") as caught:
+        client.wait_job(short, 60)
+    assert (caught.value.code, caught.value.remedy) == ("bad_clip", fewer_frames(2))
+    job = client.submit(BuildMesh(clip=clip))
+    with pytest.raises(JobFailed, match="no usable value in 1 of") as caught:
+        client.wait_job(job, 60)
+    assert (caught.value.code, caught.value.remedy) == ("bad_depth", fill_invalid())
+    assert "--" not in str(caught.value) and caught.value.text("cli").count("--fill_invalid") == 1
+    assert server.stop() == 0
+    state = connect(server.start(), client_id="one-who-comes-back").ask(m.GetJob(job_id=job))
+    assert (state.phase, state.failure) == ("failed", Failure("bad_depth", fill_invalid()))
+
+
+def test_a_refused_question_carries_the_code(client):
+    with pytest.raises(RequestRefused, match="no job") as caught:
+        client.ask(m.GetJobLog(job_id="nobody-has-this"))
+    assert (caught.value.code, caught.value.remedy) == ("unknown_job", None)
+
+
 def test_the_log_of_a_job_tells_its_stages(client, send_clip):
     job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)))
     client.wait_job(job, 30)
@@ -280,12 +310,13 @@ def test_the_log_of_a_job_tells_its_stages(client, send_clip):
 def test_what_a_take_would_cost_is_answered_at_once(client):
     def ask(**changes):
         query = m.CostQuery(engine="wan", num_frames=120, width=512, height=512, settings={"mode": "fast", "steps": 4})
-        return client.ask(msgspec.structs.replace(query, **changes))
+        reply = client.ask(msgspec.structs.replace(query, **changes))
+        assert isinstance(reply, m.CostReply)
+        return reply.cost
 
     found = ask()
-    assert isinstance(found, m.CostReply)
     assert (found.windows, found.forwards) == (3, 3 * 4 * 2)
-    assert "There is no GPU here" in found.problem and (found.peak_bytes, found.seconds) == (0, 0.0)
+    assert "There is no GPU here" in found.problem and (found.peak_bytes, found.seconds) == (None, None)
     preview = ask(engine="preview", settings={})
     assert (preview.windows, preview.forwards, preview.problem) == (1, 0, "") and preview.seconds > 0
     for change, why in (({"engine": "nope"}, "no engine 'nope'"), ({"settings": {"nope": 1}}, "nope")):
@@ -296,11 +327,11 @@ def test_what_a_take_would_cost_is_answered_at_once(client):
 def test_costs_are_those_of_the_servers_gpu():
     gpu = m.DeviceSpec(name="NVIDIA H200", kind="cuda", memory_bytes=140 << 30)
     query = m.CostQuery(engine="wan", num_frames=49, width=512, height=512)
-    found = answer_cost(query, [m.DeviceSpec(name="A CPU"), gpu])
+    found = answer_cost(query, [m.DeviceSpec(name="A CPU"), gpu]).cost
     assert found.plan == "resident" and 24 << 30 < found.peak_bytes < 36 << 30
-    assert found.device_bytes == 140 << 30 and 10 < found.seconds < 600 and not found.problem
-    none = answer_cost(query, [m.DeviceSpec(name="A CPU")])
-    assert none.device_bytes == 0 and none.problem
+    assert found.gpu_bytes == 140 << 30 and 10 < found.seconds < 600 and not found.problem
+    none = answer_cost(query, [m.DeviceSpec(name="A CPU")]).cost
+    assert none.gpu_bytes == 0 and none.problem
 
 
 def test_a_preview_counts_as_nearly_all_of_its_job():

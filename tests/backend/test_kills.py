@@ -11,10 +11,11 @@ import psutil
 import pytest
 
 from backend.conftest import long_job, poses, until
+from ex4d_ground.options import RasterOptions
 from ex4d_protocol import messages as m
 from ex4d_protocol.errors import JobCancelled, JobFailed
 from ex4d_protocol.events import Disconnected, ItemReceived, JobChanged, UploadProgress
-from ex4d_protocol.requests import RasterSpec, RenderGuides
+from ex4d_protocol.requests import RenderGuides
 
 
 def phases_of(server) -> dict[str, str]:
@@ -26,7 +27,7 @@ def no_result_is_half_written(server) -> None:
     """Every item in the books is on disk whole, with its checksum."""
     import msgspec
 
-    from ex4d_backend.internal import item_file
+    from ex4d_backend.item_files import item_file
 
     with closing(sqlite3.connect(server.data_dir / "jobs.sqlite")) as database:
         rows = database.execute(
@@ -46,7 +47,7 @@ def test_a_kill_loses_no_job_in_any_state(make_backend, connect, send_clip):
     clip = send_clip(client)
     done = client.submit(RenderGuides(clip=clip, trajectory=poses(3)), fetch=False)
     client.wait_job(done, 30)
-    failed = client.submit(RenderGuides(clip=clip, trajectory=poses(3), raster=RasterSpec(rasterizer="no such")))
+    failed = client.submit(RenderGuides(clip=clip, trajectory=poses(3), raster=RasterOptions(rasterizer="no such")))
     cancelled = client.submit(long_job(clip, 299))
     running = client.submit(long_job(clip, 300))
     with pytest.raises(JobFailed):

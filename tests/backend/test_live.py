@@ -14,20 +14,21 @@ from backend.conftest import FRAMES, HEIGHT, WIDTH, Backend, long_job, poses, un
 from ex4d.clip import load_clip, write_video
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import render_guides
-from ex4d.types import Guides, MeshOptions
-from ex4d_backend.live import coarse_first, scaled
-from ex4d_backend.sources import trajectory
+from ex4d.types import Guides
+from ex4d_backend.live_process import coarse_first, scaled
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.options import MeshOptions
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.events import LiveAnswer, RequestFailed
-from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshEdit, MeshOptionsSpec, MeshSpec, TrajectorySpec
+from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshEdit, MeshSpec, TrajectorySpec
 
 
 def cameras(shifts: list[float], *, width: int = WIDTH, height: int = HEIGHT, time: float = 0.0) -> TrajectorySpec:
     world_from_camera = np.repeat(np.eye(4)[None], len(shifts), axis=0)
     world_from_camera[:, 0, 3] = shifts
     k = np.repeat([[50.0, 50.0, width / 2, height / 2]], len(shifts), axis=0)
-    return TrajectorySpec.from_arrays(world_from_camera, k, np.full(len(shifts), time), width=width, height=height)
+    return TrajectorySpec.pack(Trajectory(world_from_camera, k, np.full(len(shifts), time), width, height))
 
 
 def view(clip, trajectory: TrajectorySpec, sequence: int = 1, **fields) -> m.LiveView:
@@ -74,7 +75,7 @@ def as_rgba(guides: Guides, i: int = 0) -> np.ndarray:
 def live_processes(backend: Backend) -> list[psutil.Process]:
     def is_one(process: psutil.Process) -> bool:
         try:
-            return "ex4d_backend.live" in process.cmdline()
+            return "ex4d_backend.live_process" in process.cmdline()
         except psutil.Error:  # it has ended
             return False
 
@@ -86,10 +87,10 @@ def live_processes(backend: Backend) -> list[psutil.Process]:
 def test_a_picture_is_the_guide_of_that_frame(client, send_clip, mesh, mode, scale):
     moved = cameras([0.3], time=2.0)
     request = view(
-        send_clip(client), moved, 7, scale=scale, mesh=MeshSpec(options=MeshOptionsSpec(mode=mode, border_depth=50.0))
+        send_clip(client), moved, 7, scale=scale, mesh=MeshSpec(options=MeshOptions(mode=mode, border_depth=50.0))
     )
     event = answer(client, request)
-    expected = render_guides(mesh(options=MeshOptions(mode=mode, border_depth=50.0)), scaled(trajectory(moved), scale))
+    expected = render_guides(mesh(options=MeshOptions(mode=mode, border_depth=50.0)), scaled(moved.unpack(), scale))
     np.testing.assert_array_equal(event.picture, as_rgba(expected))
     assert event.message.coverage == pytest.approx(float(expected.coverage[0]))
     assert (event.message.sequence, event.message.frame, event.message.view) == (7, 0, "shot")
@@ -105,7 +106,7 @@ def test_an_edited_frame_is_seen_and_the_others_are_not_changed(client, send_cli
     for time in (0.0, 1.0):
         moved = cameras([0.3], time=time)
         seen = answer(client, view(clip, moved, mesh=edited)).picture
-        expected = render_guides(mesh(vertex_overrides={1: vertices}), trajectory(moved))
+        expected = render_guides(mesh(vertex_overrides={1: vertices}), moved.unpack())
         np.testing.assert_array_equal(seen, as_rgba(expected))
         plain = answer(client, view(clip, moved)).picture
         assert np.array_equal(plain, seen) == (time == 0.0)
@@ -120,7 +121,7 @@ def test_coverage_comes_in_parts_and_is_that_of_the_guides(client, send_clip, me
     frames = [frame for e in events for frame in e.message.frames]
     assert sorted(frames) == list(range(200))
     shares = dict(zip(frames, (share for e in events for share in e.message.coverage), strict=True))
-    expected = render_guides(mesh(), trajectory(moved)).coverage
+    expected = render_guides(mesh(), moved.unpack()).coverage
     np.testing.assert_allclose([shares[i] for i in range(200)], expected, atol=1e-12)
 
 
@@ -128,7 +129,7 @@ def test_a_large_picture_comes_whole(client, send_clip, mesh):
     moved = cameras([0.2], width=1500, height=1300)
     picture = answer(client, view(send_clip(client), moved)).picture
     assert picture.nbytes > 4 << 20
-    np.testing.assert_array_equal(picture, as_rgba(render_guides(mesh(), trajectory(moved))))
+    np.testing.assert_array_equal(picture, as_rgba(render_guides(mesh(), moved.unpack())))
 
 
 def test_the_newest_of_many_wins_and_the_others_are_told_so(client, send_clip, mesh):
@@ -143,7 +144,7 @@ def test_the_newest_of_many_wins_and_the_others_are_told_so(client, send_clip, m
     assert kinds[-1] == "LivePicture"
     assert kinds.count("LiveSuperseded") >= 17  # all but the first one or two, which were being drawn, and the last
     assert [found[request_id][0].message.sequence for request_id in asked] == list(range(20))
-    last = render_guides(mesh(), trajectory(cameras([shifts[-1]], **large)))
+    last = render_guides(mesh(), cameras([shifts[-1]], **large).unpack())
     np.testing.assert_array_equal(found[asked[-1]][0].picture, as_rgba(last))
 
 
@@ -243,21 +244,25 @@ def test_it_can_be_turned_off(make_backend, connect, clip_files):
 
 
 def test_the_clip_of_longest_ago_leaves_when_memory_is_full(tmp_path):
-    from ex4d.raster.bands import Bands
-    from ex4d_backend.live import LiveWorker
+    from ex4d.bands import Bands
+    from ex4d_backend.live_process import LiveRenderer
 
     class Held:
         size_bytes = 60
 
+        def close(self):
+            closed.append(self)
+
+    closed = []
     with Bands(1) as bands:
-        worker = LiveWorker(None, blobs=tmp_path, scratch=tmp_path, bands=bands, memory_bytes=130, parent=0)
+        worker = LiveRenderer(None, blobs=tmp_path, scratch=tmp_path, bands=bands, memory_bytes=130)
         for name in (b"a", b"b", b"c"):
             worker._scenes[name] = Held()
             worker._make_room(1)
         assert list(worker._scenes) == [b"b", b"c"]
         Held.size_bytes = 1000
         worker._make_room(1)
-        assert list(worker._scenes) == [b"c"]
+        assert list(worker._scenes) == [b"c"] and len(closed) == 2
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 49, 200])

@@ -7,9 +7,9 @@ import pytest
 import zmq
 
 from backend.conftest import FRAMES, HEIGHT, WIDTH, poses, until
-from ex4d.errors import InputError
+from ex4d_backend.client_errors import without_paths
 from ex4d_backend.keys import KeyRing
-from ex4d_backend.wording import without_paths
+from ex4d_ground.errors import InputError
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import JobFailed, RequestRefused
@@ -66,7 +66,7 @@ def test_a_revoked_key_is_shut_out_while_it_is_connected(encrypted, connect):
     KeyRing(encrypted.data_dir).revoke("carol")
     lost = client.wait_for(lambda e: isinstance(e, Disconnected), 10)
     assert "revoked" in lost.reason
-    until(lambda: client.poll() is not None and "refused this client's key" in client.last_failure)
+    until(lambda: client.poll() is not None and "refused this client's key" in client.connection.last_failure)
 
 
 def test_secrets_are_private_and_never_logged(encrypted):
@@ -96,8 +96,8 @@ def test_a_name_is_given_once(tmp_path):
 def test_a_stolen_session_token_is_of_no_use_to_another_socket(backend, connect):
     client = connect(backend)
     thief = connect(backend)
-    thief._data.send(m.Attach(session=client.welcome.session), request_id=77)
-    until(lambda: (thief.poll() is not None and thief.last_failure != "") or thief.state != "connected")
+    thief.connection.data.send(m.Attach(session=client.welcome.session), request_id=77)
+    until(lambda: (thief.poll() is not None and thief.connection.last_failure != "") or thief.state != "connected")
     assert isinstance(client.ask(m.GetHealth()), m.Health)
 
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import zmq
 
-from ex4d.errors import SettingError
 from ex4d_backend.settings import ServerSettings, load_settings, split_address
+from ex4d_ground.errors import SettingError
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 

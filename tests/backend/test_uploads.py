@@ -114,10 +114,12 @@ def test_chunks_that_do_not_fit_change_nothing(client):
     data = content(3000, 12)
     ref = BlobRef(sha256=hashlib.sha256(data).hexdigest(), size=3000)
     got: list[m.ChunkAck] = []
-    client._uploads.told_ack = lambda ack: got.append(ack) or iter(())
+    client._uploads.take_ack = got.append
 
     def put(offset: int, part: bytes, size: int = 3000) -> None:
-        client._data.send(m.PutChunk(sha256=ref.sha256, size=size, offset=offset), request_id=99, blobs=[part])
+        client.connection.data.send(
+            m.PutChunk(sha256=ref.sha256, size=size, offset=offset), request_id=99, blobs=[part]
+        )
 
     put(1000, data[1000:2000])  # a gap
     put(0, data[:1000])
@@ -132,7 +134,7 @@ def test_chunks_that_do_not_fit_change_nothing(client):
 def test_a_chunk_above_the_limit_is_answered_and_not_stored(client):
     data = bytes(MAX_CHUNK_BYTES + 1)
     frames = [b"EX4D\x01", *__import__("ex4d_protocol.framing", fromlist=["x"]).encode(m.Ping(), request_id=5)[1:]]
-    client._data._socket.send_multipart([*frames, data])
+    client.connection.data._socket.send_multipart([*frames, data])
     client.poll()
     assert isinstance(client.ask(m.GetHealth()), m.Health)
 

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from small_clip import ROOT, SmallClip, make_clip, png_bytes, write_source_files
 
+from ex4d_ground.files import frame_name
+
 for folder in (ROOT, ROOT / "protocol"):  # Blender's own environment has nothing of ours installed
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
@@ -31,13 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def write_shot_files(clip: SmallClip, folder: Path) -> None:
     """What an import leaves on disk: mesh.pc2, colour/ and visible/."""
-    from blender_addon import files, pc2
+    from blender_addon.work import files, pc2
 
     frames, height, width = clip.size
     with pc2.Pc2Writer(folder / files.CACHE_FILE, points=height * width, samples=frames) as writer:
         for t in range(frames):
             writer.write(t, clip.vertices(t))
-            name = files.frame_name(t)
+            name = frame_name(t)
             files.write_whole(folder / files.COLOUR_FOLDER / name, png_bytes(clip.frames[t]))
             mask = clip.visible[t].astype(np.uint8) * 255
             files.write_whole(folder / files.VISIBLE_FOLDER / name, png_bytes(mask))
@@ -63,13 +65,14 @@ def blender(tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def shot(blender: Any, small_clip: SmallClip) -> Any:
     """The small clip as a shot in the scene, without a backend."""
-    from blender_addon import files
-    from blender_addon import shot as shots
+    from blender_addon.scene import shot as shots
+    from blender_addon.scene.clip import ClipFacts
+    from blender_addon.work import files
 
     frames, height, width = small_clip.size
     folder = files.shot_folder(blender.data.filepath, "clip")
     write_shot_files(small_clip, folder)
-    facts = shots.ClipFacts(
+    facts = ClipFacts(
         name="clip",
         num_frames=frames,
         width=width,
@@ -90,7 +93,7 @@ def shot(blender: Any, small_clip: SmallClip) -> Any:
 @pytest.fixture
 def moving_camera(blender: Any, shot: Any) -> Any:
     """Roll, shift, animated focal length and a vertical sensor fit, in a shot that is itself moved and scaled."""
-    from blender_addon import shot as shots
+    from blender_addon.scene import shot as shots
 
     scene = blender.context.scene
     shot.location, shot.scale = (1, 2, 3), (2, 2, 2)
@@ -149,7 +152,7 @@ def backend_command() -> str:
 @pytest.fixture(scope="session")
 def backend(backend_command, tmp_path_factory):
     """A real backend, shared by the tests, started and stopped by the add-on's own code."""
-    from blender_addon.local_backend import LocalBackend
+    from blender_addon.work.local_backend import LocalBackend
 
     running = LocalBackend(shlex.split(backend_command), base=tmp_path_factory.mktemp("backend"))
     yield running

@@ -11,7 +11,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from typing import Any
 
-BUNDLED = ("zmq", "msgspec", "ex4d_protocol")
+BUNDLED = ("zmq", "msgspec", "ex4d_protocol", "ex4d_ground")
 EXTENSIONS = os.environ["BLENDER_USER_EXTENSIONS"]
 MODULE = "bl_ext.user_default.ex4d"
 

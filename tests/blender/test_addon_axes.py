@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from blender_addon import axes
-from blender_addon.errors import AddonError
+from blender_addon.scene import axes
+from blender_addon.work.errors import AddonError
 
 
 def test_500_px_at_512_is_a_35_mm_lens():

@@ -10,7 +10,7 @@ def test_samples_project_points_where_blender_does(blender, shot, moving_camera)
     from bpy_extras.object_utils import world_to_camera_view
     from mathutils import Vector
 
-    from blender_addon import camera
+    from blender_addon.scene import cameras as camera
 
     scene = blender.context.scene
     samples = camera.sample(blender.context, shot, moving_camera)
@@ -26,7 +26,7 @@ def test_samples_project_points_where_blender_does(blender, shot, moving_camera)
 
 
 def test_sampling_restores_frame_and_subframe(blender, shot, moving_camera):
-    from blender_addon import camera
+    from blender_addon.scene import cameras as camera
 
     blender.context.scene.frame_set(3, subframe=0.25)
     camera.sample(blender.context, shot, moving_camera)
@@ -35,7 +35,7 @@ def test_sampling_restores_frame_and_subframe(blender, shot, moving_camera):
 
 
 def test_source_camera_samples_as_the_identity(blender, shot, small_clip):
-    from blender_addon import camera
+    from blender_addon.scene import cameras as camera
 
     samples = camera.sample(blender.context, shot, shot.ex4d.source_camera)
     _, height, width = small_clip.size
@@ -47,8 +47,8 @@ def test_source_camera_samples_as_the_identity(blender, shot, small_clip):
 
 @pytest.mark.parametrize("intrinsics", [(150.0, 120.0, 60.0, 50.0), (100.0, 130.0, 70.0, 44.0)])
 def test_matched_camera_gives_back_its_intrinsics(blender, shot, small_clip, intrinsics):
-    from blender_addon import camera
-    from blender_addon import shot as shots
+    from blender_addon.scene import cameras as camera
+    from blender_addon.scene import shot as shots
 
     _, height, width = small_clip.size
     props = shot.ex4d
@@ -60,14 +60,14 @@ def test_matched_camera_gives_back_its_intrinsics(blender, shot, small_clip, int
 
 
 def test_keyed_source_time_is_sampled(blender, shot):
-    from blender_addon import camera
+    from blender_addon.scene import cameras as camera
 
     props = shot.ex4d
     props.use_source_time = True
     for frame, value in ((1, 4.0), (5, 0.0)):
         props.source_time = value
         shot.keyframe_insert("ex4d.source_time", frame=frame)
-    from blender_addon import keyframes
+    from blender_addon.scene import keyframes
 
     keyframes.set_interpolation(shot, "LINEAR")
     samples = camera.sample(blender.context, shot, props.source_camera)
@@ -75,7 +75,7 @@ def test_keyed_source_time_is_sampled(blender, shot):
 
 
 def test_constraints_and_parents_are_sampled_as_they_look(blender, shot):
-    from blender_addon import camera
+    from blender_addon.scene import cameras as camera
 
     target = blender.data.objects.new("Target", None)
     rig = blender.data.objects.new("Rig", None)
@@ -92,8 +92,8 @@ def test_constraints_and_parents_are_sampled_as_they_look(blender, shot):
 
 
 def test_orthographic_camera_is_refused(blender, shot):
-    from blender_addon import camera
-    from blender_addon.errors import AddonError
+    from blender_addon.scene import cameras as camera
+    from blender_addon.work.errors import AddonError
 
     shot.ex4d.source_camera.data.type = "ORTHO"
     with pytest.raises(AddonError, match="is ortho; set its type to Perspective"):
@@ -101,8 +101,8 @@ def test_orthographic_camera_is_refused(blender, shot):
 
 
 def test_nan_camera_is_refused_with_its_frame(blender, shot):
-    from blender_addon import camera
-    from blender_addon.errors import AddonError
+    from blender_addon.scene import cameras as camera
+    from blender_addon.work.errors import AddonError
 
     cam = shot.ex4d.source_camera
     cam.delta_location.x = float("nan")

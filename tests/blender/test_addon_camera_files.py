@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from camera_cases import CASES, HEIGHT, WIDTH, poses
 
 
 def sampled(blender, shot):
-    from blender_addon import camera
+    from blender_addon.scene import cameras as camera
 
     return camera.sample(blender.context, shot, shot.ex4d.camera)
 
@@ -24,42 +25,31 @@ def test_a_colmap_model_comes_back(blender, shot, moving_camera, tmp_path):
         np.testing.assert_allclose(after.intrinsics, before.intrinsics, rtol=1e-4)
 
 
-def test_colmap_files_are_those_of_the_library(blender, tmp_path):
-    library = pytest.importorskip("ex4d.trajectory")
-    from blender_addon import camera_files
-    from blender_addon.camera import CameraSamples
-
-    generator = np.random.default_rng(3)
-    poses = np.tile(np.eye(4), (12, 1, 1))
-    for pose in poses:  # any rotation, half turns included
-        q, _ = np.linalg.qr(generator.normal(size=(3, 3)))
-        pose[:3, :3], pose[:3, 3] = q * np.sign(np.linalg.det(q)), generator.normal(size=3)
-    poses[3, :3, :3] = np.diag([-1.0, 1.0, -1.0])
-    lens = np.tile([120.0, 110.0, 64.0, 48.0], (12, 1))
-    lens[6:, 0] = 90.0
-    move = CameraSamples(poses, lens, np.arange(12.0), width=128, height=96, name="move")
-    camera_files.save(tmp_path / "ours", move, layout="COLMAP")
-    read = library.load_camera(tmp_path / "ours")
-    np.testing.assert_allclose(read.world_from_camera, poses, atol=1e-9)
-    np.testing.assert_allclose(read.intrinsics, lens)
-    library.save_camera(tmp_path / "theirs", read, layout="colmap")
-    again = camera_files.load(tmp_path / "theirs", width=1, height=1)
-    np.testing.assert_allclose(again.world_from_camera, poses, atol=1e-9)
-    assert (again.width, again.height) == (128, 96)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_blender_reads_every_camera_file_as_the_library_does(blender, shot, tmp_path, case):
+    render = blender.context.scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = WIDTH, HEIGHT, 100
+    render.pixel_aspect_x, render.pixel_aspect_y = aspect_of(case)
+    path = case.make(tmp_path)
+    if case.lens is None:
+        keys = len(blender.data.actions)
+        with pytest.raises(RuntimeError, match=case.refused):
+            blender.ops.ex4d.import_camera(filepath=str(path))
+        assert len(blender.data.actions) == keys and shot.ex4d.camera is None
+        return
+    shot.ex4d.width, shot.ex4d.height = WIDTH, HEIGHT  # for the one layout that holds no size
+    assert blender.ops.ex4d.import_camera(filepath=str(path)) == {"FINISHED"}
+    move = sampled(blender, shot)
+    np.testing.assert_allclose(move.world_from_camera, poses(), atol=1e-5)
+    np.testing.assert_allclose(move.intrinsics[0], case.lens, rtol=1e-4)
+    if case.last_lens is not None:
+        np.testing.assert_allclose(move.intrinsics[-1], case.last_lens, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("1 OPENCV 128 96 1 1 1 1 0 0 0 0", "is a OPENCV; undistort"),
-        ("1 PINHOLE 128 96 1 1", "is not a camera file this add-on reads"),
-    ],
-)
-def test_a_colmap_model_that_cannot_be_used_is_one_sentence(blender, shot, tmp_path, content, expected):
-    (tmp_path / "cameras.txt").write_text(content + "\n")
-    (tmp_path / "images.txt").write_text("1 1 0 0 0 0 0 0 1 a.png\n\n")
-    with pytest.raises(RuntimeError, match=expected):
-        blender.ops.ex4d.import_camera(filepath=str(tmp_path / "images.txt"))
+def aspect_of(case) -> tuple[float, float]:
+    """Blender keeps one focal length and the shape of a pixel, which is the picture's and not the camera's."""
+    fx, fy = (case.lens or (1.0, 1.0))[:2]
+    return (1.0, fx / fy) if fx >= fy else (fy / fx, 1.0)
 
 
 @pytest.mark.parametrize("layout", ["FBX", "ALEMBIC"])
@@ -89,7 +79,7 @@ def test_other_programs_get_an_animated_camera_in_world_space(blender, shot, mov
 
 
 def test_a_blender_without_the_exporter_says_so(blender, shot, moving_camera, tmp_path, monkeypatch):
-    from blender_addon import camera_scene
+    from blender_addon.camera import exporters as camera_scene
 
     class Empty:
         pass

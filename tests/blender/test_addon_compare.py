@@ -10,33 +10,37 @@ import numpy as np
 import pytest
 from small_clip import png_bytes
 
+from ex4d_ground.files import frame_name
+from ex4d_ground.takes import PARTIAL_FILE, TAKE_FILE
 
-def write_take(folder: Path, *, value: int, frames: Iterable[int] = range(5), size=(90, 150), document=None) -> None:
+
+def save_take(folder: Path, *, value: int, frames: Iterable[int] = range(5), size=(90, 150), document=None) -> None:
     """A take of flat grey pictures; with ``document`` None it is not whole."""
-    from blender_addon import files
+    from blender_addon.work import files
 
     for index in frames:
         picture = np.full((*size, 3), value + 10 * index, np.uint8)
-        files.write_whole(folder / files.frame_name(index), png_bytes(picture))
-    name, content = (files.TAKE_FILE, document) if document else (files.PARTIAL_FILE, {"num_frames": 5, "seed": 9})
+        files.write_whole(folder / frame_name(index), png_bytes(picture))
+    unfinished = {"engine": "preview", "num_frames": 5, "seed": 9}
+    name, content = (TAKE_FILE, document) if document else (PARTIAL_FILE, unfinished)
     files.write_whole(folder / name, json.dumps(content).encode())
 
 
 @pytest.fixture
 def takes_folder(blender) -> Path:
-    from blender_addon import files
+    from blender_addon.work import files
 
     return files.shot_folder(blender.data.filepath, "clip")
 
 
 @pytest.fixture
 def two_takes(blender, shot, moving_camera, takes_folder):
-    from blender_addon import takes
+    from blender_addon.takes import listing as takes
 
     for number in (1, 2):
         folder = takes_folder / f"take_00{number}"
-        write_take(folder, value=60 * number, document={"engine": "preview", "seed": number})
-        takes.add(blender.context.scene, shot, moving_camera, takes.facts_of(folder, shot))
+        save_take(folder, value=60 * number, document={"engine": "preview", "seed": number})
+        takes.add(blender.context.scene, shot, moving_camera, folder)
     return blender.context.scene.ex4d.takes
 
 
@@ -61,7 +65,7 @@ def test_wipe_shows_one_take_left_and_the_other_right_of_it(blender, two_takes, 
 
 
 def test_wipe_can_be_keyframed(blender, two_takes, render):
-    from blender_addon import keyframes
+    from blender_addon.scene import keyframes
 
     scene = blender.context.scene
     blender.ops.ex4d.compare_takes(index=1, other=0)
@@ -92,7 +96,7 @@ def test_a_take_is_compared_with_the_source(blender, two_takes, small_clip, rend
 
 
 def test_ending_or_showing_a_take_takes_the_wipe_away(blender, two_takes):
-    from blender_addon import compare
+    from blender_addon.takes import compare
 
     scene = blender.context.scene
     objects = len(scene.objects)
@@ -110,7 +114,8 @@ def test_ending_or_showing_a_take_takes_the_wipe_away(blender, two_takes):
 
 
 def test_settings_and_move_come_back_onto_the_same_or_a_new_camera(blender, shot, moving_camera, takes_folder):
-    from blender_addon import camera, takes
+    from blender_addon.scene import cameras as camera
+    from blender_addon.takes import listing as takes
 
     context, scene = blender.context, blender.context.scene
     shot.ex4d.use_source_time = True
@@ -121,8 +126,8 @@ def test_settings_and_move_come_back_onto_the_same_or_a_new_camera(blender, shot
         "world_from_camera": before.world_from_camera.tolist(), "intrinsics": before.intrinsics.tolist(),
         "source_time": before.source_time.tolist(),
     }  # fmt: skip
-    write_take(takes_folder / "take_001", value=9, document={"engine": "preview", "seed": 7, "camera": recorded})
-    takes.add(scene, shot, moving_camera, takes.facts_of(takes_folder / "take_001", shot))
+    save_take(takes_folder / "take_001", value=9, document={"engine": "preview", "seed": 7, "camera": recorded})
+    takes.add(scene, shot, moving_camera, takes_folder / "take_001")
     shot.ex4d.use_source_time = False
     moving_camera.animation_data_clear()
     moving_camera.location = (0, 0, 2)
@@ -149,7 +154,7 @@ def test_a_take_without_a_recorded_move_says_so(blender, two_takes):
 
 
 def test_an_unfinished_take_is_found_and_shown_where_it_has_frames(blender, shot, moving_camera, takes_folder, render):
-    write_take(takes_folder / "take_001", value=50, frames=(0, 1, 3))
+    save_take(takes_folder / "take_001", value=50, frames=(0, 1, 3))
     blender.ops.ex4d.find_takes()
     scene = blender.context.scene
     (take,) = scene.ex4d.takes
@@ -166,7 +171,7 @@ def test_an_unfinished_take_is_found_and_shown_where_it_has_frames(blender, shot
 
 
 def test_an_empty_unfinished_folder_is_no_take(blender, shot, moving_camera, takes_folder):
-    write_take(takes_folder / "take_001", value=50, frames=())
+    save_take(takes_folder / "take_001", value=50, frames=())
     assert blender.ops.ex4d.find_takes() == {"CANCELLED"}
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blender_addon import files, pc2
-from blender_addon.errors import AddonError, StorageError
-from blender_addon.writer import MAX_WAITING_BYTES, FolderWriter
+from blender_addon.work import files, pc2
+from blender_addon.work.errors import AddonError, StorageError
+from blender_addon.work.writer import MAX_WAITING_BYTES, FolderWriter
+from ex4d_ground.takes import claim_take_folder
 
 
 def test_cache_reads_back_what_was_written_in_any_order(tmp_path: Path):
@@ -49,8 +50,9 @@ def test_cut_cache_is_told_from_a_whole_one(tmp_path: Path):
 
 
 def test_unsaved_blend_asks_to_save_it_first():
-    with pytest.raises(AddonError, match="save it first"):
+    with pytest.raises(AddonError, match="has not been saved yet") as caught:
         files.shot_folder("", "clip")
+    assert caught.value.remedy.action == "save_file" and "save it first" in caught.value.remedy.panel
 
 
 def test_explicit_folder_needs_no_saved_blend(tmp_path: Path):
@@ -110,9 +112,9 @@ def test_what_goes_wrong_on_the_thread_is_raised_on_the_next_call_and_nothing_mo
 
 def test_a_take_folder_of_someone_else_is_not_written_into(tmp_path: Path):
     (tmp_path / "take_001").mkdir()
-    with pytest.raises(StorageError, match="File exists"), FolderWriter(tmp_path / "take_001", in_place=True):
-        pass
-    assert (tmp_path / "take_001").exists()
+    with FolderWriter(claim_take_folder(tmp_path), in_place=True) as writer:
+        assert writer.folder.name == "take_002"
+    assert (tmp_path / "take_001").exists() and not writer.folder.exists()
 
 
 def test_a_slow_disk_stops_the_flow_until_it_has_caught_up(tmp_path: Path):

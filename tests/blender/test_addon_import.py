@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from small_clip import png_bytes
 
+from ex4d_ground.errors import in_words
+
 TOOL = """
 import json, sys, time
 time.sleep(float(sys.argv[4]))
@@ -43,7 +45,7 @@ def pictures(folder, count: int, *, suffix: str = ".png", start: int = 1) -> lis
 @pytest.fixture
 def movie(blender, tmp_path):
     """A lossless movie of eight frames, made by Blender itself."""
-    from blender_addon import sequence_render
+    from blender_addon.scene import sequence_render
 
     names = pictures(tmp_path / "frames", 8)
 
@@ -74,7 +76,7 @@ def strips_of(scene):
 def greys(bpy, path: str, count: int) -> list[int]:
     from pathlib import Path
 
-    from blender_addon import media
+    from blender_addon.jobs import media
 
     found = media.numbered_from(Path(bpy.path.abspath(path)))[: count or None]
     values = []
@@ -86,11 +88,11 @@ def greys(bpy, path: str, count: int) -> list[int]:
 
 
 def test_a_movie_strip_is_taken_as_its_file(blender, movie):
-    from blender_addon import footage
+    from blender_addon.jobs import footage
 
     scene = blender.context.scene
     strip = strips_of(scene).new_movie("Plate", str(movie), 1, 1)
-    (entry,) = footage.found()
+    (entry,) = footage.everything()
     assert (entry.kind, entry.name, entry.owner) == ("STRIP", "Plate", "Scene")
     chosen = footage.choose(entry)
     assert blender.path.abspath(chosen.path) == str(movie) and chosen.num_frames == 0
@@ -111,7 +113,7 @@ def test_a_strip_cut_at_its_start_is_written_out_as_it_plays(blender, movie, tmp
 
 
 def test_pictures_are_taken_from_the_first_on(blender, tmp_path):
-    from blender_addon import footage
+    from blender_addon.jobs import footage
 
     folder = tmp_path / "seq"
     names = pictures(folder, 6)
@@ -122,7 +124,7 @@ def test_pictures_are_taken_from_the_first_on(blender, tmp_path):
     image = blender.data.images.load(str(folder / names[2]))
     image.source = "SEQUENCE"
     clip = blender.data.movieclips.load(str(folder / names[0]))
-    found = {entry.kind: footage.choose(entry) for entry in footage.found()}
+    found = {entry.kind: footage.choose(entry) for entry in footage.everything()}
     assert greys(blender, found["STRIP"].path, found["STRIP"].num_frames) == [28, 36, 44, 52]
     assert greys(blender, found["IMAGE"].path, found["IMAGE"].num_frames) == [36, 44, 52, 60]
     assert clip.source == "SEQUENCE" and found["CLIP"].num_frames == 0
@@ -130,7 +132,7 @@ def test_pictures_are_taken_from_the_first_on(blender, tmp_path):
 
 
 def test_other_picture_formats_are_converted(blender, tmp_path):
-    from blender_addon import footage
+    from blender_addon.jobs import footage
 
     folder = tmp_path / "tiffs"
     names = pictures(folder, 3)
@@ -141,7 +143,7 @@ def test_other_picture_formats_are_converted(blender, tmp_path):
         blender.data.images.remove(image)
     image = blender.data.images.load(str(folder / "shot_001.tga"))
     image.source = "SEQUENCE"
-    (entry,) = [e for e in footage.found() if e.kind == "IMAGE"]
+    (entry,) = [e for e in footage.everything() if e.kind == "IMAGE"]
     chosen = footage.choose(entry)
     assert chosen.path.startswith("//scene_ex4d/footage/")
     assert greys(blender, chosen.path, 0) == [20, 28, 36]
@@ -169,9 +171,9 @@ def test_footage_that_cannot_be_used_is_one_sentence(blender, tmp_path, what):
 
 
 def test_our_own_sequences_are_not_offered_as_footage(blender, shot):
-    from blender_addon import footage
+    from blender_addon.jobs import footage
 
-    assert len(blender.data.images) == 2 and footage.found() == []
+    assert len(blender.data.images) == 2 and footage.everything() == []
 
 
 def test_a_sequence_comes_in_at_the_scenes_rate(connected, sources, small_clip):
@@ -189,7 +191,7 @@ def test_a_sequence_comes_in_at_the_scenes_rate(connected, sources, small_clip):
 @pytest.fixture(scope="module")
 def estimating(backend_command, tmp_path_factory):
     """A backend of its own with a depth estimator that is a small program; yields its address."""
-    from blender_addon.local_backend import LocalBackend
+    from blender_addon.work.local_backend import LocalBackend
 
     folder = tmp_path_factory.mktemp("estimating")
     (folder / "tool.py").write_text(TOOL)
@@ -218,10 +220,10 @@ def estimating(backend_command, tmp_path_factory):
 
 
 def test_depth_is_estimated_and_its_terms_are_kept(blender, estimating, address, sources, small_clip, tmp_path):
-    from blender_addon import estimators
+    from blender_addon.jobs import estimators, offers
 
     blender.ops.ex4d.connect(address=estimating)
-    spec = estimators.chosen("ramp")
+    spec = offers.estimator("ramp")
     assert spec is not None and estimators.licence_of(spec) == "RESEARCH ONLY: for tests"
     operators = blender.ops.ex4d
     arguments = {"video_path": sources["video_path"], "depth_source": "ESTIMATE", "estimator": "ramp"}
@@ -250,7 +252,8 @@ def test_depth_is_estimated_and_its_terms_are_kept(blender, estimating, address,
 def test_cancelling_an_estimate_leaves_nothing(blender, estimating, sources, tmp_path):
     from pathlib import Path
 
-    from blender_addon import jobs, session
+    from blender_addon.jobs import clip as jobs
+    from blender_addon.work import session
 
     blender.ops.ex4d.connect(address=estimating)
     current = session.get()
@@ -272,12 +275,12 @@ def test_an_estimator_that_is_not_there_says_what_to_do(blender, estimating, sou
     arguments = {"video_path": sources["video_path"], "depth_source": "ESTIMATE"}
     with pytest.raises(RuntimeError, match="has no depth estimator 'none'; it has: "):
         blender.ops.ex4d.import_clip(**arguments, estimator="none")
-    from blender_addon import session
+    from blender_addon.work import session
 
     missing = next(spec for spec in session.get().capabilities.estimators if not spec.available)
     with pytest.raises(RuntimeError) as caught:
         blender.ops.ex4d.import_clip(**arguments, estimator=missing.name)
-    assert missing.missing in str(caught.value)
+    assert in_words(missing.missing, missing.remedy, "panel") in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -291,6 +294,6 @@ def test_an_estimator_that_is_not_there_says_what_to_do(blender, estimating, sou
     ],
 )
 def test_where_the_lens_came_from_is_said_in_words(source, words):
-    from blender_addon import estimators
+    from blender_addon.jobs import estimators
 
     assert estimators.lens_words(source, 54.2) == words

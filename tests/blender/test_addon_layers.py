@@ -13,7 +13,7 @@ MOVED = 40 + 50 * 128
 @pytest.fixture
 def shown(blender, shot):
     """Positions of the shot's mesh at a scene frame, as the viewport has them."""
-    from blender_addon import mesh
+    from blender_addon.scene import mesh
 
     def at(frame: int) -> np.ndarray:
         blender.context.scene.frame_set(frame)
@@ -28,24 +28,24 @@ def current(blender):
 
 
 def move_base(body, offset, vertices=slice(MOVED, MOVED + 3)) -> None:
-    from blender_addon import edit_sampling
+    from blender_addon.scene import mesh as scene_mesh
 
-    positions = edit_sampling.base_positions(body.data)
+    positions = scene_mesh.positions(body.data)
     positions[vertices] += np.float32(offset)
-    edit_sampling.set_base_positions(body.data, positions)
+    scene_mesh.set_positions(body.data, positions)
 
 
 def scale_base(body, factor, vertices=slice(MOVED, MOVED + 3)) -> None:
-    from blender_addon import edit_sampling
+    from blender_addon.scene import mesh as scene_mesh
 
-    positions = edit_sampling.base_positions(body.data)
+    positions = scene_mesh.positions(body.data)
     positions[vertices] *= np.float32(factor)
-    edit_sampling.set_base_positions(body.data, positions)
+    scene_mesh.set_positions(body.data, positions)
 
 
 def edit(blender, frame, offset=(0, 0, -1), **options):
     """One edit from begin to finish; returns the layer."""
-    from blender_addon import layers
+    from blender_addon.scene import layers
 
     blender.context.scene.frame_set(frame)
     assert blender.ops.ex4d.edit_frame(enter_edit_mode=False) == {"FINISHED"}
@@ -83,9 +83,9 @@ def test_every_frame(blender, shot, shown, small_clip):
 
 
 def test_an_edit_starts_from_what_is_shown_and_the_base_returns_to_what_it_was(blender, shot, shown, small_clip):
-    from blender_addon import edit_sampling
+    from blender_addon.scene import mesh as scene_mesh
 
-    base = edit_sampling.base_positions(shot.ex4d.mesh.data)
+    base = scene_mesh.positions(shot.ex4d.mesh.data)
     edit(blender, 4)
     blender.ops.ex4d.edit_frame(enter_edit_mode=False)
     during = small_clip.vertices(3)
@@ -94,7 +94,7 @@ def test_an_edit_starts_from_what_is_shown_and_the_base_returns_to_what_it_was(b
         np.testing.assert_array_equal(shown(frame), during)  # the edited geometry, whatever the timeline shows
     blender.ops.ex4d.finish_edit()
     assert [m.type for m in current(blender).modifiers] == ["MESH_CACHE", "NODES"], "nothing moved, no layer"
-    np.testing.assert_array_equal(edit_sampling.base_positions(current(blender).data), base)
+    np.testing.assert_array_equal(scene_mesh.positions(current(blender).data), base)
     np.testing.assert_array_equal(shown(4), during)
 
 
@@ -110,13 +110,13 @@ def test_along_the_ray_the_fix_scales_with_each_frames_depth_and_stays_on_its_pi
 
 
 def test_weight_can_be_keyed_and_survives_renaming_and_reordering(blender, shot, shown, small_clip):
-    from blender_addon import keyframes, layers
+    from blender_addon.scene import keyframes, layers
 
     layer = edit(blender, 1, every_frame=True)
     body = current(blender)
     for frame, weight in ((1, 0.0), (5, 1.0)):
         layers.set_input(layer, "Weight", weight)
-        body.keyframe_insert(layers.weight_path(layer), frame=frame)
+        body.keyframe_insert(layers.object_path(layer, "Weight"), frame=frame)
     keyframes.set_interpolation(body, "LINEAR")
     ramp = [0, 0.25, 0.5, 0.75, 1]
     assert weights(shown, small_clip) == pytest.approx(ramp, abs=1e-5)
@@ -129,7 +129,7 @@ def test_weight_can_be_keyed_and_survives_renaming_and_reordering(blender, shot,
 
 
 def test_layers_add_up_and_muting_or_removing_one_leaves_the_others(blender, shot, shown, small_clip):
-    from blender_addon import layers
+    from blender_addon.scene import layers
 
     for frame, depth in ((1, -1), (1, -2), (1, -4)):
         edit(blender, frame, offset=(0, 0, depth), name=f"by {-depth}", every_frame=True)
@@ -138,7 +138,7 @@ def test_layers_add_up_and_muting_or_removing_one_leaves_the_others(blender, sho
     assert weights(shown, small_clip, frames=[2]) == pytest.approx([7], rel=1e-5)
     blender.ops.ex4d.mute_layer(layer="by 2")
     assert weights(shown, small_clip, frames=[2]) == pytest.approx([5], rel=1e-5)
-    body.keyframe_insert(layers.weight_path(layers.find(body, "by 4")), frame=1)
+    body.keyframe_insert(layers.object_path(layers.find(body, "by 4"), "Weight"), frame=1)
     blender.ops.ex4d.remove_layer(layer="by 4")
     assert weights(shown, small_clip, frames=[2]) == pytest.approx([1], rel=1e-5)
     stored = [name for name in body.data.attributes.keys() if name.startswith(layers.ATTRIBUTE_PREFIX)]  # noqa: SIM118
@@ -165,15 +165,15 @@ def test_an_edit_does_not_bake_the_users_modifiers_in(blender, shot, shown, smal
 
 
 def test_discard_leaves_everything_as_it_was(blender, shot, shown, small_clip):
-    from blender_addon import edit_sampling
+    from blender_addon.scene import mesh as scene_mesh
 
     body = current(blender)
-    base, meshes = edit_sampling.base_positions(body.data), len(blender.data.meshes)
+    base, meshes = scene_mesh.positions(body.data), len(blender.data.meshes)
     blender.ops.ex4d.edit_frame(enter_edit_mode=False)
     move_base(body, (5, 5, 5))
     blender.ops.ex4d.discard_edit()
     assert len(blender.data.meshes) == meshes
-    np.testing.assert_array_equal(edit_sampling.base_positions(body.data), base)
+    np.testing.assert_array_equal(scene_mesh.positions(body.data), base)
     np.testing.assert_array_equal(shown(3), small_clip.vertices(2))
 
 
@@ -199,7 +199,7 @@ def test_reordered_vertices_are_refused(blender, shot):
 
 
 def test_edits_made_in_edit_mode_count(blender, shot, shown, small_clip):
-    from blender_addon import layers
+    from blender_addon.scene import layers
 
     body = current(blender)
     blender.context.scene.frame_set(3)
@@ -214,7 +214,8 @@ def test_edits_made_in_edit_mode_count(blender, shot, shown, small_clip):
 
 
 def test_undo_and_redo_go_through_a_whole_edit(blender, shot, shown, small_clip):
-    from blender_addon import edit_state, layers
+    from blender_addon.edit import state as edit_state
+    from blender_addon.scene import layers
 
     def push(message: str) -> None:  # in a window, Blender does so after every operator
         blender.ops.ed.undo_push(message=message)
@@ -241,7 +242,8 @@ def test_undo_and_redo_go_through_a_whole_edit(blender, shot, shown, small_clip)
 
 
 def test_undo_goes_through_edit_mode_and_a_discarded_edit_comes_back(blender, shot, shown, small_clip):
-    from blender_addon import edit_sampling, edit_state
+    from blender_addon.edit import state as edit_state
+    from blender_addon.scene import mesh as scene_mesh
 
     def push(message: str) -> None:
         blender.ops.ed.undo_push(message=message)
@@ -272,7 +274,7 @@ def test_undo_goes_through_edit_mode_and_a_discarded_edit_comes_back(blender, sh
     blender.ops.ed.undo()  # to "smooth"
     blender.ops.ed.undo()  # to "select"
     blender.ops.object.mode_set(mode="OBJECT")
-    np.testing.assert_array_equal(edit_sampling.base_positions(current(blender).data), small_clip.vertices(1))
+    np.testing.assert_array_equal(scene_mesh.positions(current(blender).data), small_clip.vertices(1))
 
 
 def test_an_open_edit_survives_saving_and_opening(blender, shot, shown, small_clip):
@@ -290,12 +292,12 @@ def test_an_open_edit_survives_saving_and_opening(blender, shot, shown, small_cl
 
 
 def test_a_hidden_mesh_can_be_sampled_and_the_users_frame_stays(blender, shot, small_clip):
-    from blender_addon import edit_sampling
+    from blender_addon.edit import sampling as edit_sampling
 
     body = current(blender)
     body.hide_viewport = True
     blender.context.scene.frame_set(2, subframe=0.5)
-    with edit_sampling.Sampler(body, user_modifiers=True) as sampler:
+    with edit_sampling.sampling(body, user_modifiers=True) as sampler:
         np.testing.assert_array_equal(sampler.positions(4), small_clip.vertices(3))
     assert body.hide_viewport
     assert (blender.context.scene.frame_current, blender.context.scene.frame_subframe) == (2, 0.5)
@@ -333,7 +335,7 @@ def test_a_deleted_mesh_is_named(blender, shot):
 
 
 def test_an_older_blender_is_told_the_version_it_needs(blender, shot, monkeypatch):
-    from blender_addon import layers_nodes
+    from blender_addon.scene import layer_nodes as layers_nodes
 
     monkeypatch.setattr(layers_nodes, "NEEDED", (99, 1, 0))
     assert "Edit layers need Blender 99.1 or later" in fails(blender.ops.ex4d.edit_frame)
@@ -345,7 +347,8 @@ def test_in_a_retimed_shot_edits_stay_with_their_source_frame(blender, shot, sho
     for frame, source in ((1, 4.0), (5, 0.0)):  # backwards
         props.source_time = source
         shot.keyframe_insert("ex4d.source_time", frame=frame)
-    from blender_addon import edit_sampling, keyframes
+    from blender_addon.edit import sampling as edit_sampling
+    from blender_addon.scene import keyframes
 
     keyframes.set_interpolation(shot, "LINEAR")
     props.use_source_time = True
@@ -353,7 +356,7 @@ def test_in_a_retimed_shot_edits_stay_with_their_source_frame(blender, shot, sho
     assert layer.name == "Frame 4"
     moved = [bool((shown(frame) - small_clip.vertices(5 - frame)).any()) for frame in range(1, 6)]
     assert moved == [False, True, False, False, False]
-    with edit_sampling.Sampler(current(blender), user_modifiers=True) as sampler:
+    with edit_sampling.sampling(current(blender), user_modifiers=True) as sampler:
         changed = [not np.array_equal(sampler.positions(1 + t), small_clip.vertices(t)) for t in range(5)]
     assert changed == [False, False, False, True, False]
     props.use_source_time = False

@@ -31,7 +31,7 @@ def guides(blender) -> list[bytes]:
 
 
 def shot_folder(blender) -> Path:
-    from blender_addon import shot
+    from blender_addon.scene import shot
 
     return shot.folder_of(blender.context.scene.ex4d.shot)
 
@@ -50,7 +50,7 @@ def bring_wall_nearer(blender, frame: int, **options) -> None:
 
 
 def test_an_edit_changes_the_guides_on_its_frames_only_and_undo_restores_them_to_the_byte(edited_shot):
-    from blender_addon import edit_collect
+    from blender_addon.edit import collect as edit_collect
 
     blender = edited_shot
     before = guides(blender)
@@ -73,7 +73,8 @@ def test_an_edit_changes_the_guides_on_its_frames_only_and_undo_restores_them_to
 
 
 def test_paint_hides_faces_in_the_guides_of_its_frames(edited_shot, small_clip):
-    from blender_addon import edit_collect, paint
+    from blender_addon.edit import collect as edit_collect
+    from blender_addon.edit import paint
 
     blender = edited_shot
     before = guides(blender)

@@ -35,7 +35,7 @@ def cube(ready):
 
 
 def folder(bpy) -> Path:
-    from blender_addon import shot
+    from blender_addon.scene import shot
 
     return shot.folder_of(bpy.context.scene.ex4d.shot) / "guides"
 
@@ -140,7 +140,8 @@ def test_a_take_is_made_around_a_holdout(ready, cube, tmp_path):
 
 
 def test_what_cannot_take_part_is_one_sentence(ready, cube, monkeypatch):
-    from blender_addon import guide_objects, session
+    from blender_addon.guides import objects as guide_objects
+    from blender_addon.work import session
 
     cube.ex4d.role = "HOLDOUT"
     refused = ready.ops.ex4d.render_guides
@@ -162,6 +163,6 @@ def test_what_cannot_take_part_is_one_sentence(ready, cube, monkeypatch):
     assert "'Cube' has 12 triangles" in fails(refused)
     monkeypatch.undo()
     client = session.get().require_link().client
-    monkeypatch.setattr(client, "welcome", msgspec.structs.replace(client.welcome, minor=0))
+    monkeypatch.setattr(client.connection, "welcome", msgspec.structs.replace(client.welcome, minor=0))
     assert "too old for guide objects such as 'Cube'; upgrade it" in fails(refused)
     assert ready.context.scene.frame_current == 1

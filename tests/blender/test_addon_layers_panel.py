@@ -62,7 +62,7 @@ class _Settings:
 
 
 def draw(blender) -> list[str]:
-    from blender_addon import edit_panels
+    from blender_addon.edit import panels as edit_panels
 
     layout = Recorder(blender)
     edit_panels.EX4D_PT_edits.draw(SimpleNamespace(layout=layout), blender.context)
@@ -98,7 +98,7 @@ def test_layers_are_listed_with_name_weight_and_mute(blender, shot, mode):
 
 
 def test_an_older_blender_is_told_so(blender, shot, monkeypatch):
-    from blender_addon import layers_nodes
+    from blender_addon.scene import layer_nodes as layers_nodes
 
     monkeypatch.setattr(layers_nodes, "NEEDED", (99, 1, 0))
     assert draw(blender) == ["Edits need Blender 99.1"]

@@ -10,8 +10,9 @@ import pytest
 from small_clip import make_clip, write_source_files
 from test_addon_layers import current, move_base
 
+from ex4d_ground.options import MeshOptions
 from ex4d_protocol import events as ev
-from ex4d_protocol.requests import MeshOptionsSpec, MeshSpec, RenderGuides
+from ex4d_protocol.requests import MeshSpec, RenderGuides
 
 FRAMES, HEIGHT, WIDTH = 49, 60, 80
 EDITED = 20
@@ -56,7 +57,7 @@ def redo(blender, times: int) -> None:
 
 
 def folder(blender) -> Path:
-    from blender_addon import shot
+    from blender_addon.scene import shot
 
     return shot.folder_of(blender.context.scene.ex4d.shot)
 
@@ -75,18 +76,21 @@ def changed(before: list[bytes], after: list[bytes]) -> list[int]:
 
 def guides(blender, mode: str) -> list[bytes]:
     """Colour and mask of every frame, in one of the two ways of treating occluders."""
-    from blender_addon import edit_collect, jobs, move, session, shot
+    from blender_addon.camera import move
+    from blender_addon.edit import collect as edit_collect
+    from blender_addon.jobs import clip as jobs
+    from blender_addon.scene import shot
+    from blender_addon.work import session
 
     target = blender.context.scene.ex4d.shot
     spec = move.trajectory(blender.context, target)
-    mesh = MeshSpec(options=MeshOptionsSpec(mode=mode))
+    mesh = MeshSpec(options=MeshOptions(mode=mode))
     current = session.get()
     steps = jobs.render_guides(
         current.require_link(),
         lambda clip: RenderGuides(clip=clip, trajectory=spec, mesh=mesh),
-        shot.stored_clip(target),
+        jobs.EditedClip(shot.stored_clip(target), edit_collect.collect(target, folder(blender))),
         folder(blender),
-        edits=edit_collect.collect(target, folder(blender)),
     )
     task = current.start("Render guides", steps)
     current.run(task)
@@ -96,7 +100,7 @@ def guides(blender, mode: str) -> list[bytes]:
 
 def sent_while(run) -> list[int]:
     """Bytes of every upload that really travelled."""
-    from blender_addon import session
+    from blender_addon.work import session
 
     with session.get().require_link().inbox() as inbox:
         run()
@@ -151,7 +155,8 @@ def test_the_mask_of_visible_faces_follows_edits_undo_and_redo(shot_of_49, rende
 
 
 def test_the_mask_follows_by_itself_once_there_is_a_pause(shot_of_49, monkeypatch):
-    from blender_addon import session, timer, visible
+    from blender_addon.edit import visible
+    from blender_addon.work import session, timer
 
     blender = shot_of_49
     seen = folder(blender) / "visible"
@@ -178,7 +183,7 @@ def test_the_mask_follows_by_itself_once_there_is_a_pause(shot_of_49, monkeypatc
     assert idle() == before
     redo(blender, 2)
     idle()
-    from blender_addon import layers
+    from blender_addon.scene import layers
 
     layers.set_input(layers.stack(current(blender))[0], "Weight", 0.0)  # as the slider in the list does
     monkeypatch.setattr(visible, "LOOK_S", 0.0)
@@ -187,7 +192,7 @@ def test_the_mask_follows_by_itself_once_there_is_a_pause(shot_of_49, monkeypatc
 
 
 def test_paint_changes_the_mask_on_its_frames(shot_of_49, long_clip):
-    from blender_addon import paint
+    from blender_addon.edit import paint
 
     blender = shot_of_49
     seen = folder(blender) / "visible"

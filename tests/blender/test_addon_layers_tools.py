@@ -21,55 +21,63 @@ def box(top: int, bottom: int, left: int, right: int, shape=(HEIGHT, WIDTH)) -> 
     return out
 
 
+def patch(depth: np.ndarray, selected: np.ndarray):  # [H, W], [H, W]
+    from blender_addon.edit.depth_tools import Patch
+
+    return Patch(depth, selected, lift(depth))
+
+
 def slanted() -> np.ndarray:  # [H, W]: depth of the plane 0.1 x + 0.2 y + z = 5
     directions = lift(np.ones((HEIGHT, WIDTH))).astype(np.float64)
     return (5 / (directions @ [0.1, 0.2, 1.0])).reshape(HEIGHT, WIDTH)
 
 
 def test_smoothing_evens_noise_and_touches_nothing_else():
-    from blender_addon import edit_tools
+    from blender_addon.edit import depth_tools as edit_tools
 
     noise = np.random.default_rng(0).uniform(-0.05, 0.05, (HEIGHT, WIDTH))
     depth, chosen = slanted() + noise, box(5, 18, 6, 25)
-    found = edit_tools.smooth(depth, chosen, iterations=50, strength=1.0, edge_ratio=1.1)
+    found = edit_tools.smooth(patch(depth, chosen), iterations=50, strength=1.0, edge_ratio=1.1)
     inside = box(8, 15, 9, 22)
     assert np.abs(found - slanted())[inside].std() < 0.25 * np.abs(noise)[inside].std()
     np.testing.assert_array_equal(found[~chosen], depth[~chosen])
 
 
 def test_smoothing_does_not_cross_a_depth_edge():
-    from blender_addon import edit_tools
+    from blender_addon.edit import depth_tools as edit_tools
 
     depth = np.full((HEIGHT, WIDTH), 8.0)
     depth[:, :16] = 3.0
-    found = edit_tools.smooth(depth, box(2, 22, 4, 28), iterations=30, strength=1.0, edge_ratio=1.1)
+    found = edit_tools.smooth(patch(depth, box(2, 22, 4, 28)), iterations=30, strength=1.0, edge_ratio=1.1)
     np.testing.assert_allclose(found, depth, rtol=1e-12)
 
 
 def test_smoothing_never_looks_at_the_border():
-    from blender_addon import edit_tools
+    from blender_addon.edit import depth_tools as edit_tools
 
     depth = np.full((HEIGHT, WIDTH), 8.0)
     depth[[0, -1]] = depth[:, [0, -1]] = 100.0
-    found = edit_tools.smooth(depth, np.ones_like(depth, np.bool_), iterations=5, strength=1.0, edge_ratio=1000.0)
+    found = edit_tools.smooth(
+        patch(depth, np.ones_like(depth, np.bool_)), iterations=5, strength=1.0, edge_ratio=1000.0
+    )
     np.testing.assert_allclose(found, depth, rtol=1e-12)
 
 
 def test_flattening_finds_the_plane_despite_a_stray_patch():
-    from blender_addon import edit_tools
+    from blender_addon.edit import depth_tools as edit_tools
 
     depth = slanted()
     depth[8:11, 8:12] = 2.0
     chosen = box(3, 20, 4, 28)
-    found = edit_tools.flatten(lift(depth), depth, chosen, strength=1.0)
+    found = edit_tools.flatten(patch(depth, chosen), strength=1.0)
     np.testing.assert_allclose(found, slanted(), rtol=1e-5)
-    half = edit_tools.flatten(lift(depth), depth, chosen, strength=0.5)
+    half = edit_tools.flatten(patch(depth, chosen), strength=0.5)
     np.testing.assert_allclose(1 / half[9, 9], (1 / 2.0 + 1 / slanted()[9, 9]) / 2, rtol=1e-4)
 
 
 def test_flattening_refuses_what_fits_no_plane():
-    from blender_addon import edit_tools
-    from blender_addon.errors import AddonError
+    from blender_addon.edit import depth_tools as edit_tools
+    from blender_addon.work.errors import AddonError
 
     depth = slanted()
     for chosen, why in (
@@ -78,22 +86,22 @@ def test_flattening_refuses_what_fits_no_plane():
         (box(0, 1, 0, WIDTH), "No vertex of the picture is selected"),
     ):
         with pytest.raises(AddonError, match=why):
-            edit_tools.flatten(lift(depth), depth, chosen, strength=1.0)
+            edit_tools.flatten(patch(depth, chosen), strength=1.0)
     steep = np.full((HEIGHT, WIDTH), 1e6)
     steep[:, :12] = 0.5
     steep[:, 12:14] = 500.0
     with pytest.raises(AddonError, match="past the camera"):
-        edit_tools.flatten(lift(steep), steep, box(2, 20, 2, 30), strength=1.0)
+        edit_tools.flatten(patch(steep, box(2, 20, 2, 30)), strength=1.0)
 
 
 @pytest.mark.parametrize("pixels", [1, 2, -1, -2])
 def test_an_edge_moves_by_whole_pixels_and_surfaces_stay(pixels):
-    from blender_addon import edit_tools
+    from blender_addon.edit import depth_tools as edit_tools
 
     background, front = slanted(), np.full((HEIGHT, WIDTH), 2.0)
     disc = box(8, 16, 10, 22)
     depth = np.where(disc, front, background)
-    found = edit_tools.grow_edge(depth, np.ones_like(disc), pixels=pixels, edge_ratio=1.2)
+    found = edit_tools.grow_edge(patch(depth, np.ones_like(disc)), pixels=pixels, edge_ratio=1.2)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     outside = np.maximum(np.maximum(8 - rows, rows - 15), 0) + np.maximum(np.maximum(10 - columns, columns - 21), 0)
     inside = np.minimum(np.minimum(rows - 7, 16 - rows), np.minimum(columns - 9, 22 - columns))
@@ -104,7 +112,7 @@ def test_an_edge_moves_by_whole_pixels_and_surfaces_stay(pixels):
 
 
 def test_vertices_slide_along_their_rays():
-    from blender_addon import edit_tools
+    from blender_addon.edit import depth_tools as edit_tools
 
     positions = lift(slanted())
     depth = edit_tools.depth_grid(positions, width=WIDTH, height=HEIGHT)
@@ -122,7 +130,7 @@ def body_of(blender):
 
 
 def select(blender, faces: np.ndarray) -> None:
-    from blender_addon import paint
+    from blender_addon.edit import paint
 
     paint.select(body_of(blender).data, faces)
 
@@ -134,14 +142,14 @@ def some_faces(small_clip, first=5000, count=40) -> np.ndarray:
 
 
 def flags(blender, frame: int) -> np.ndarray:
-    from blender_addon import paint
+    from blender_addon.edit import paint
 
-    found = paint.flags_at(body_of(blender).data, frame)
+    found = paint.FLAGS.painted_at(body_of(blender).data, frame)
     return np.zeros(len(body_of(blender).data.polygons), np.int8) if found is None else found
 
 
 def test_helpers_work_on_the_selection_in_edit_mode_and_stay_there(blender, shot, small_clip):
-    from blender_addon import edit_sampling
+    from blender_addon.edit import sampling as edit_sampling
 
     operators, body = blender.ops.ex4d, body_of(blender)
     blender.context.scene.frame_set(2)
@@ -155,7 +163,7 @@ def test_helpers_work_on_the_selection_in_edit_mode_and_stay_there(blender, shot
         assert run() == {"FINISHED"}
     assert blender.context.mode == "EDIT_MESH"
     operators.finish_edit(mode="RAY")
-    with edit_sampling.Sampler(body, user_modifiers=True) as sampler:
+    with edit_sampling.sampling(body, user_modifiers=True) as sampler:
         moved = (sampler.positions(2) != small_clip.vertices(1)).any(axis=1)
         np.testing.assert_array_equal(sampler.positions(3), small_clip.vertices(2))
     assert 0 < moved.sum() <= 200
@@ -176,7 +184,7 @@ def test_paint_counts_on_the_frames_it_was_given(blender, shot, small_clip):
 
 
 def test_paint_from_edit_mode_and_selecting_it_again(blender, shot, small_clip):
-    from blender_addon import paint
+    from blender_addon.edit import paint
 
     body, faces = body_of(blender), some_faces(small_clip)
     blender.context.view_layer.objects.active = body
@@ -188,7 +196,7 @@ def test_paint_from_edit_mode_and_selecting_it_again(blender, shot, small_clip):
     blender.ops.mesh.select_all(action="DESELECT")
     blender.ops.ex4d.select_painted(flag="OCCLUDED")
     blender.ops.object.mode_set(mode="OBJECT")
-    np.testing.assert_array_equal(paint.selected_faces(body.data), faces)
+    np.testing.assert_array_equal(paint.selected(body.data.polygons), faces)
 
 
 def test_paint_survives_an_edit_and_undo_takes_it_back(blender, shot, small_clip):

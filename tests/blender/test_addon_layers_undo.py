@@ -12,7 +12,9 @@ FRAME = 3
 
 def state(blender) -> dict[str, Any]:
     """Everything an edit, a layer or paint can change, in plain values."""
-    from blender_addon import edit_state, layers, mesh, paint
+    from blender_addon.edit import paint
+    from blender_addon.edit import state as edit_state
+    from blender_addon.scene import layers, mesh
 
     body = current(blender)
     shown = []
@@ -25,14 +27,14 @@ def state(blender) -> dict[str, Any]:
         "editing": edit_state.is_editing(body),
         "layers": [(layer.name, layers.is_muted(layer), layers.frames_of(layer)) for layer in layers.stack(body)],
         "attributes": sorted(a.name for a in body.data.attributes if a.name.startswith("ex4d")),
-        "flags": [None if f is None else f.tobytes() for f in (paint.flags_at(body.data, t) for t in range(5))],
+        "flags": [None if f is None else f.tobytes() for f in (paint.FLAGS.painted_at(body.data, t) for t in range(5))],
         "meshes": len(blender.data.meshes),
     }
 
 
 def test_undo_and_redo_take_every_edit_operator_back_and_forth_to_the_byte(blender, shot, small_clip):
     """Positions of all frames, layers, paint and stored attributes, after every step, both ways, twice."""
-    from blender_addon import paint
+    from blender_addon.edit import paint
 
     faces = np.zeros(len(small_clip.faces), np.bool_)
     faces[1000:1040] = True
@@ -83,7 +85,7 @@ def test_undo_and_redo_take_every_edit_operator_back_and_forth_to_the_byte(blend
 
 
 def test_a_new_edit_after_undo_leaves_nothing_of_the_undone_one(blender, shot, small_clip):
-    from blender_addon import layers
+    from blender_addon.scene import layers
 
     blender.context.scene.frame_set(FRAME)
     blender.ops.ed.undo_push(message="start")

@@ -34,7 +34,8 @@ def prepare(blender, address, small_clip, folder):
 @pytest.fixture
 def live(ready):
     """Live mode switched on, with patience: how fast this machine is, is not what these tests are about."""
-    from blender_addon import live, preferences
+    from blender_addon.live import views as live
+    from blender_addon.work import preferences
 
     preferences.get(ready.context).live_limit_ms = PATIENT_MS
     ready.context.window_manager.ex4d_live.enabled = True
@@ -50,7 +51,8 @@ def quiet(caplog):
 
 def spin(done, seconds: float = 110.0) -> None:
     """What Blender's timer does, until ``done``."""
-    from blender_addon import live, timer
+    from blender_addon.live import views as live
+    from blender_addon.work import timer
 
     end = time.monotonic() + seconds
     while not done():
@@ -73,7 +75,7 @@ def move_camera(blender, x: float) -> None:
 
 def guides_of(blender, index: int) -> np.ndarray:
     """The frame's guide as a job of the backend renders it, [H, W, 4]."""
-    from blender_addon import shot
+    from blender_addon.scene import shot
 
     assert blender.ops.ex4d.render_guides() == {"FINISHED"}
     folder = shot.folder_of(blender.context.scene.ex4d.shot) / "guides"
@@ -92,7 +94,8 @@ def read_png(blender, path) -> np.ndarray:
 
 
 def test_it_is_off_until_switched_on(ready):
-    from blender_addon import live, overlay
+    from blender_addon.live import overlay
+    from blender_addon.live import views as live
 
     move_camera(ready, 0.2)
     for _ in range(20):
@@ -102,7 +105,7 @@ def test_it_is_off_until_switched_on(ready):
 
 
 def test_the_picture_is_what_a_guides_job_renders(ready, live):
-    from blender_addon import overlay
+    from blender_addon.live import overlay
 
     settle(live)
     np.testing.assert_array_equal(overlay.current.picture, guides_of(ready, 2))
@@ -127,7 +130,7 @@ def cube(ready):
 
 
 def test_other_objects_are_in_the_picture_as_in_the_guides(ready, cube, live):
-    from blender_addon import overlay
+    from blender_addon.live import overlay
 
     settle(live)
     seen = overlay.current.picture
@@ -147,7 +150,8 @@ def test_other_objects_are_in_the_picture_as_in_the_guides(ready, cube, live):
 
 
 def test_coverage_that_follows_by_itself_counts_other_objects(ready, cube):
-    from blender_addon import coverage, live
+    from blender_addon.guides import coverage
+    from blender_addon.live import views as live
 
     shot = ready.context.scene.ex4d.shot
     ready.ops.ex4d.render_guides()
@@ -159,7 +163,7 @@ def test_coverage_that_follows_by_itself_counts_other_objects(ready, cube):
 
 
 def test_each_change_of_the_camera_is_shown(ready, live):
-    from blender_addon import overlay
+    from blender_addon.live import overlay
 
     settle(live)
     cam = ready.context.scene.ex4d.shot.ex4d.camera
@@ -191,11 +195,12 @@ def test_nothing_is_asked_while_nothing_changes(ready, live):
 
 
 def test_the_newest_camera_wins_and_one_request_is_under_way(ready, live):
-    from blender_addon import overlay, timer
+    from blender_addon.live import overlay
+    from blender_addon.work import timer
     from ex4d_protocol.events import LiveAnswer
 
     settle(live)
-    client = live._link.client
+    client = live._connection.client
     open_now, most, pictures = set(), [0], []
     send, handle = client.live, live._take_answer
 
@@ -239,7 +244,7 @@ def guides_at(blender, x: float) -> np.ndarray:
 
 
 def test_an_answer_to_an_older_request_is_dropped(ready, live):
-    from blender_addon import overlay
+    from blender_addon.live import overlay
     from ex4d_protocol.events import LiveAnswer
 
     settle(live)
@@ -253,7 +258,7 @@ def test_an_answer_to_an_older_request_is_dropped(ready, live):
 
 
 def test_coverage_follows_the_keyframes_by_itself(ready, live):
-    from blender_addon import coverage
+    from blender_addon.guides import coverage
 
     target = ready.context.scene.ex4d.shot
     spin(lambda: target.ex4d.coverage_json != "[]")
@@ -276,7 +281,8 @@ def test_coverage_follows_the_keyframes_by_itself(ready, live):
 
 
 def test_following_the_move_leaves_the_scene_alone(ready):
-    from blender_addon import camera, live_camera
+    from blender_addon.live import camera as live_camera
+    from blender_addon.scene import cameras as camera
 
     scene = ready.context.scene
     target = scene.ex4d.shot
@@ -296,32 +302,33 @@ def test_following_the_move_leaves_the_scene_alone(ready):
     cam.location.y, cam.data.lens, target.ex4d.source_time = 0.77, 33.0, 2.5  # changed, not keyed
     ready.context.view_layer.update()
     names, frame = {s.name for s in ready.data.scenes}, scene.frame_current
-    steps = live_camera.follow(lambda: (scene, target, cam))
+    steps = live_camera.follow(scene.name)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            found = end.value.arrays()
+            found = end.value.unpack()
             break
-    np.testing.assert_allclose(found[0], expected.world_from_camera, atol=1e-6)
-    np.testing.assert_allclose(found[1], expected.intrinsics, rtol=1e-6)
-    np.testing.assert_array_equal(found[2], expected.source_time)
+    np.testing.assert_allclose(found.world_from_camera, expected.world_from_camera, atol=1e-6)
+    np.testing.assert_allclose(found.intrinsics, expected.intrinsics, rtol=1e-6)
+    np.testing.assert_array_equal(found.source_time, expected.source_time)
     assert {s.name for s in ready.data.scenes} == names and scene.frame_current == frame
     assert (cam.location.y, cam.data.lens) == pytest.approx((0.77, 33.0))
     assert target.ex4d.source_time == pytest.approx(2.5)
 
 
 def test_a_finished_edit_is_in_the_next_picture(ready, live):
-    from blender_addon import edit_sampling, overlay
+    from blender_addon.live import overlay
+    from blender_addon.scene import mesh as scene_mesh
 
     settle(live)
     before = overlay.current.picture
     body = ready.context.scene.ex4d.shot.ex4d.mesh
     assert ready.ops.ex4d.edit_frame(enter_edit_mode=False) == {"FINISHED"}
-    points = edit_sampling.base_positions(body.data)
+    points = scene_mesh.positions(body.data)
     near = points[:, 2] < 5
     points[near] *= 1.5
-    edit_sampling.set_base_positions(body.data, points)
+    scene_mesh.set_positions(body.data, points)
     assert ready.ops.ex4d.finish_edit() == {"FINISHED"}
     ready.context.view_layer.update()
     spin(lambda: overlay.current.picture is not before and live.is_sharp and not live.waiting)
@@ -330,10 +337,11 @@ def test_a_finished_edit_is_in_the_next_picture(ready, live):
 
 
 def test_it_answers_while_a_take_is_being_made(ready, live):
-    from blender_addon import operators_shot, overlay
+    from blender_addon.live import overlay
+    from blender_addon.takes import generate
 
     settle(live)
-    task = operators_shot.start_generate(ready.context, engine="preview", seed=1, settings={})
+    task = generate.start(ready.context, engine="preview", seed=1, settings={})
     before = overlay.current.picture
     move_camera(ready, 0.3)
     spin(lambda: overlay.current.picture is not before)
@@ -342,7 +350,7 @@ def test_it_answers_while_a_take_is_being_made(ready, live):
 
 @pytest.mark.parametrize("what", ["shot", "camera", "scene"])
 def test_deleting_what_is_shown_is_harmless(ready, live, what):
-    from blender_addon import overlay
+    from blender_addon.live import overlay
 
     settle(live)
     scene = ready.context.scene
@@ -360,7 +368,7 @@ def test_deleting_what_is_shown_is_harmless(ready, live, what):
 
 
 def test_a_new_file_and_undo_start_afresh(ready, live):
-    from blender_addon import overlay
+    from blender_addon.live import overlay
 
     settle(live)
     ready.ops.ed.undo_push(message="before")
@@ -374,7 +382,8 @@ def test_a_new_file_and_undo_start_afresh(ready, live):
 
 
 def test_switching_off_or_disabling_the_addon_stops_it(ready, live):
-    from blender_addon import live_handlers, overlay
+    from blender_addon.live import handlers as live_handlers
+    from blender_addon.live import overlay
 
     settle(live)
     move_camera(ready, 0.3)
@@ -386,13 +395,14 @@ def test_switching_off_or_disabling_the_addon_stops_it(ready, live):
     settle(live)
     ready.ops.preferences.addon_disable(module="blender_addon")
     assert not live.active and overlay.current.picture is None
-    assert not any(live_handlers._on_update in getattr(ready.app.handlers, n) for n, _ in live_handlers._HANDLERS)
+    named = [(name, listener) for name, listener in live_handlers.listeners.pairs if isinstance(name, str)]
+    assert named and not any(listener in getattr(ready.app.handlers, name) for name, listener in named)
     assert not hasattr(ready.types.WindowManager, "ex4d_live")
     ready.ops.preferences.addon_enable(module="blender_addon")
 
 
 def test_a_slow_link_pauses_it_and_says_so(ready, live):
-    from blender_addon import overlay
+    from blender_addon.live import overlay
 
     settle(live)
     live.limit_ms = 0.01
@@ -412,8 +422,10 @@ def test_a_slow_link_pauses_it_and_says_so(ready, live):
 
 
 def test_it_goes_on_with_a_backend_that_was_killed_and_started_again(blender, backend_command, small_clip, tmp_path):
-    from blender_addon import live, overlay, preferences
-    from blender_addon.local_backend import LocalBackend
+    from blender_addon.live import overlay
+    from blender_addon.live import views as live
+    from blender_addon.work import preferences
+    from blender_addon.work.local_backend import LocalBackend
 
     def address_of(running: LocalBackend) -> str:
         steps = running.wait_address(60)

@@ -7,7 +7,7 @@ import pytest
 
 
 def test_holes_are_tinted_and_the_rest_is_the_guide():
-    from blender_addon import overlay
+    from blender_addon.live import overlay
 
     picture = np.array([[[10, 20, 30, 255], [0, 0, 0, 0]]], np.uint8)
     found = overlay.pixels(picture, 0.25)
@@ -17,7 +17,7 @@ def test_holes_are_tinted_and_the_rest_is_the_guide():
 
 
 def test_problems_say_why_they_are_listed():
-    from blender_addon import coverage
+    from blender_addon.guides import coverage
 
     values = np.array([0.9, 0.0, 0.3, 0.9, np.nan, 0.45])
     found = coverage.problems(values, frame_start=1, minimum=0.5)
@@ -27,16 +27,16 @@ def test_problems_say_why_they_are_listed():
 
 
 def test_the_meter_wants_enough_round_trips_before_it_judges():
-    from blender_addon.live_meter import Meter, too_slow
+    from blender_addon.live.lane import Meter, too_slow
 
     meter = Meter()
     for _ in range(7):
-        meter.add(9.0)
+        meter.append(9.0)
     assert meter.p95_ms is None and too_slow(meter.p95_ms, 300) == ""
     meter.clear()
     for _ in range(19):
-        meter.add(0.02)
-    meter.add(5.0)
+        meter.append(0.02)
+    meter.append(5.0)
     assert meter.p95_ms == pytest.approx(5000)
     assert "5000 ms, more than 300 ms" in too_slow(meter.p95_ms, 300)
     assert too_slow(20.0, 300) == ""

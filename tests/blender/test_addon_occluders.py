@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ex4d_protocol.requests import MeshOptionsSpec, MeshSpec
+from ex4d_ground.options import MeshOptions
+from ex4d_protocol.requests import MeshSpec
 
 
 @pytest.fixture
@@ -29,16 +30,16 @@ def coverage_of(blender) -> np.ndarray:
 
 
 def test_the_choice_is_what_a_job_is_given(moving):
-    from blender_addon import occluders
+    from blender_addon.edit import occluders
 
     shot = shot_of(moving)
     assert occluders.mesh_spec(shot) == MeshSpec()
     shot.ex4d.occluders = "SOLID"
-    assert occluders.mesh_spec(shot).options == MeshOptionsSpec(mode="solid")
+    assert occluders.mesh_spec(shot).options == MeshOptions(mode="solid")
     shot.ex4d.thickness_by, shot.ex4d.thickness_share = "SHARE", 0.2
-    assert occluders.mesh_spec(shot).options == MeshOptionsSpec(mode="solid", thickness=0.2)
+    assert occluders.mesh_spec(shot).options == MeshOptions(mode="solid", thickness=0.2)
     shot.ex4d.thickness_by, shot.ex4d.thickness_length, shot.ex4d.other_frames = "LENGTH", 0.3, True
-    wanted = MeshOptionsSpec(mode="solid", thickness=0.3, thickness_unit="depth", other_frames=True)
+    wanted = MeshOptions(mode="solid", thickness=0.3, thickness_unit="depth", other_frames=True)
     assert occluders.mesh_spec(shot).options == wanted
 
 
@@ -77,7 +78,7 @@ def test_a_take_that_cannot_be_read_still_gives_its_settings(moving, content):
 def test_the_panel_shows_what_belongs_to_the_choice(moving):
     from test_addon_panels import Layout
 
-    from blender_addon import occluders
+    from blender_addon.edit import occluders
 
     def names() -> list[str]:
         layout = Layout()

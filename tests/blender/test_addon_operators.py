@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from small_clip import png_bytes
 
+from ex4d_ground.files import frame_name
+
 
 def fails(operator, **arguments) -> str:
     """Run an operator that must refuse; returns the sentence it reports."""
@@ -23,7 +25,7 @@ def fails(operator, **arguments) -> str:
 
 
 def test_the_whole_way_through(connected, sources, small_clip, tmp_path, render):
-    from blender_addon import files, pc2
+    from blender_addon.work import files, pc2
 
     operators = connected.ops.ex4d
     assert operators.import_clip(**sources) == {"FINISHED"}
@@ -51,7 +53,7 @@ def test_the_whole_way_through(connected, sources, small_clip, tmp_path, render)
     coverage = json.loads((folder / "guides" / "coverage.json").read_text())
     assert len(coverage) == frames and 0 < min(coverage) < max(coverage) <= 1
     for index in (0, frames - 1):
-        mask = connected.data.images.load(str(folder / "guides" / "mask" / files.frame_name(index)))
+        mask = connected.data.images.load(str(folder / "guides" / "mask" / frame_name(index)))
         mask.colorspace_settings.name = "Non-Color"
         values = np.array(mask.pixels[:]).reshape(height, width, 4)[::-1, :, 0] > 0.5
         assert values.mean() == pytest.approx(coverage[index], abs=1e-6)
@@ -65,19 +67,19 @@ def test_the_whole_way_through(connected, sources, small_clip, tmp_path, render)
     assert take.folder == "//scene_ex4d/clip/take_001"
     assert take.coverage == pytest.approx(np.mean(coverage))
     names = sorted(p.name for p in (folder / "take_001").iterdir())
-    assert names == [*(files.frame_name(i) for i in range(frames)), "take.json"]
+    assert names == [*(frame_name(i) for i in range(frames)), "take.json"]
     assert json.loads((folder / "take_001" / "take.json").read_text())["engine"] == "preview"
     connected.context.scene.frame_set(3)
     assert (render()[..., 3] == 255).all(), "the take's plane fills the frame"
 
     assert operators.generate(engine="preview", seed=5) == {"FINISHED"}
     for index in range(frames):
-        first, second = (folder / f"take_00{n}" / files.frame_name(index) for n in (1, 2))
+        first, second = (folder / f"take_00{n}" / frame_name(index) for n in (1, 2))
         assert first.read_bytes() == second.read_bytes(), "the same seed gives the same frames"
 
 
 def test_local_backend_is_started_and_stopped(blender, backend_command, tmp_path, monkeypatch):
-    from blender_addon import session
+    from blender_addon.work import session
 
     monkeypatch.setenv("EX4D_BACKEND_COMMAND", backend_command)
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
@@ -205,7 +207,8 @@ def test_unknown_preset_engine_and_settings(connected, sources):
 
 
 def test_cancel_leaves_nothing(connected, sources, tmp_path):
-    from blender_addon import jobs, session
+    from blender_addon.jobs import clip as jobs
+    from blender_addon.work import session
 
     current = session.get()
     source = jobs.ClipSource(Path(sources["video_path"]), Path(sources["depth_path"]), name="clip")
@@ -221,7 +224,7 @@ def test_cancel_leaves_nothing(connected, sources, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
 def test_backend_killed_in_the_middle(blender, backend_command, sources, tmp_path, monkeypatch):
-    from blender_addon import session
+    from blender_addon.work import session
 
     monkeypatch.setenv("EX4D_BACKEND_COMMAND", backend_command)
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
@@ -247,7 +250,7 @@ def test_backend_killed_in_the_middle(blender, backend_command, sources, tmp_pat
 
 
 def test_full_disk_keeps_what_was_there(connected, sources, monkeypatch, tmp_path):
-    from blender_addon import files
+    from blender_addon.work import files
 
     connected.ops.ex4d.import_clip(**sources)
     before = sorted(p.name for p in (tmp_path / "scene_ex4d" / "clip").rglob("*"))
@@ -267,7 +270,7 @@ def test_camera_that_sees_nothing_is_a_warning_that_names_frames(connected, sour
     operators.import_clip(**sources)
     operators.add_camera_move(preset="30")
     shot = connected.context.scene.ex4d.shot
-    from blender_addon import keyframes
+    from blender_addon.scene import keyframes
 
     keyframes.clear(shot.ex4d.camera, keyframes.POSE_PATHS)
     shot.ex4d.camera.rotation_euler = (0, 0, 0)  # looks away from the scene

@@ -53,7 +53,7 @@ def test_zip_holds_its_wheels_and_nothing_of_the_tests(linux_zip):
     assert sorted(name.removeprefix("./") for name in manifest["wheels"]) == wheels
     assert {re.split("-", Path(name).name)[0] for name in wheels} == {"ex4d_protocol", "msgspec", "pyzmq"}
     assert not [name for name in names if "__pycache__" in name or "numpy" in name]
-    assert {"__init__.py", "blender_manifest.toml", "LICENSE", "panels.py"} <= set(names)
+    assert {"__init__.py", "blender_manifest.toml", "LICENSE", "panels/__init__.py"} <= set(names)
 
 
 def test_same_sources_give_the_same_protocol_wheel(build_addon, tmp_path):

@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
+import msgspec
 import numpy as np
 import pytest
 
+from ex4d_ground.costs import Cost
+from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, PresetInfo, Setting
+from ex4d_ground.files import frame_name
+from ex4d_ground.remedies import ACTIONS, Remedy, fetch_weights, fewer_frames, fill_invalid, offload
+from ex4d_ground.takes import PARTIAL_FILE, TAKE_FILE
 from ex4d_protocol import messages as m
 
 
@@ -19,11 +25,13 @@ class Layout:
 
     parent: Layout | None = None
     drawn: list[tuple[str, str, bool]] = field(default_factory=list)
+    buttons: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Every operator with what it is called with, and its text."""
     enabled: bool = True
 
     def __post_init__(self) -> None:
         if self.parent is not None:
-            self.drawn = self.parent.drawn
+            self.drawn, self.buttons = self.parent.drawn, self.parent.buttons
 
     @property
     def usable(self) -> bool:
@@ -43,7 +51,10 @@ class Layout:
         class Arguments:
             pass
 
-        return Arguments()
+        given = Arguments()
+        self.buttons.append((name, vars(given)))
+        vars(given)["text"] = text
+        return given
 
     def prop(self, owner: Any, name: str, **_: Any) -> None:
         assert hasattr(owner, name), f"{owner} has no {name}"
@@ -78,6 +89,10 @@ class Drawn:
     def words(self) -> str:
         return " ".join(text for kind, text, _ in self.layout.drawn if kind == "label")
 
+    def button(self, operator: str) -> dict[str, Any]:
+        """What the last button of that operator is called with, and its text."""
+        return [given for name, given in self.layout.buttons if name == operator][-1]
+
     def operators(self, usable: bool = True) -> list[str]:
         return [text for kind, text, enabled in self.layout.drawn if kind == "operator" and enabled == usable]
 
@@ -96,34 +111,35 @@ def draw_all(context: Any) -> dict[str, Drawn]:
     return found
 
 
-SETTING = m.SettingSpec(name="memory", kind="choice", default="auto", choices=("auto", "offload"), help="Where.")
+SETTING = Setting(name="memory", kind="choice", default="auto", choices=("auto", "offload"), help="Where.")
 ENGINES = (
-    m.EngineSpec(name="preview", title="Preview", is_preview=True),
-    m.EngineSpec(name="wan", title="EX-4D on Wan 2.1", settings=(SETTING,), licence="Apache-2.0"),
-    m.EngineSpec(name="other", title="Other", available=False, missing="Weights are missing; run: ex4d weights fetch"),
+    EngineInfo(name="preview", title="Preview", is_preview=True),
+    EngineInfo(name="wan", title="EX-4D on Wan 2.1", settings=(SETTING,), licence="Apache-2.0"),
+    EngineInfo(name="other", title="Other", available=False, missing="Weights are missing.", remedy=fetch_weights()),
 )
 ESTIMATORS = (
-    m.EstimatorSpec(name="free", title="Free", licence="Apache-2.0"),
-    m.EstimatorSpec(name="crafter", title="Crafter", licence="academic", research_only=True, available=False,
-                    missing="Not here; run: ex4d weights fetch crafter"),
+    EstimatorInfo(name="free", title="Free", licence="Apache-2.0"),
+    EstimatorInfo(name="crafter", title="Crafter", licence="academic", research_only=True, available=False,
+                    missing="Not here.", remedy=fetch_weights("crafter")),
 )  # fmt: skip
 
 
 @pytest.fixture
 def online(blender, monkeypatch):
     """A connected session without a backend behind it; yields the session."""
-    from blender_addon import engine_settings, estimators, session
+    from blender_addon.jobs import engine_settings, estimators
+    from blender_addon.work import session
 
     capabilities = m.Capabilities(
         engines=ENGINES, estimators=ESTIMATORS, devices=(m.DeviceSpec(name="H200", memory_bytes=140 << 30),),
-        presets=(m.PresetSpec(name="30", title="Orbit 30", unit="degrees", amount=30, minimum=1, maximum=90),),
+        presets=(PresetInfo(name="30", title="Orbit 30", unit="degrees", amount=30, minimum=1, maximum=90),),
     )  # fmt: skip
-    kind = session.Session
+    kind = session.AddonSession
     monkeypatch.setattr(kind, "connected", property(lambda _self: True))
     monkeypatch.setattr(kind, "address", property(lambda _self: "tcp://127.0.0.1:7764"))
     monkeypatch.setattr(kind, "capabilities", property(lambda _self: capabilities))
     engine_settings.sync(capabilities.engines)
-    engine_settings.sync(estimators.as_engines(capabilities))
+    engine_settings.sync(map(estimators.as_engine, capabilities.estimators))
     return session.get()
 
 
@@ -181,7 +197,7 @@ def test_with_a_shot_the_next_step_is_open_and_the_rest_says_why_not(blender, on
 
 
 def test_a_lost_cache_is_told(blender, online, shot):
-    from blender_addon import shot as shots
+    from blender_addon.scene import shot as shots
 
     (shots.folder_of(shot) / "mesh.pc2").unlink()
     assert "is missing; import the clip again" in draw_all(blender.context)["Mesh"].words
@@ -206,7 +222,7 @@ def test_an_engine_that_cannot_run_says_what_is_missing(blender, online, shot, m
 
 
 def test_the_cost_is_shown_before_anything_starts(blender, online, shot, moving_camera, monkeypatch):
-    from blender_addon import cost_watch
+    from blender_addon.jobs import cost_watch
 
     scene = blender.context.scene
     scene.ex4d.engine = "wan"
@@ -214,16 +230,13 @@ def test_the_cost_is_shown_before_anything_starts(blender, online, shot, moving_
     asked = cost_watch._watch.wanted
     assert asked is not None and (asked.engine, asked.num_frames, asked.width, asked.height) == ("wan", 5, 150, 90)
     assert asked.settings == {"memory": "auto"}
-    reply = m.CostReply(
-        engine="wan", num_frames=5, windows=1, forwards=50, plan="fp8", peak_bytes=17 << 30, device_bytes=24 << 30,
-        seconds=95.0,
-    )  # fmt: skip
+    reply = Cost("wan", 5, 150, 90, forwards=50, plan="fp8", peak_bytes=17 << 30, gpu_bytes=24 << 30, seconds=95.0)
     monkeypatch.setattr(cost_watch._watch, "asked", asked)
     monkeypatch.setattr(cost_watch._watch, "answer", reply)
     words = draw_all(blender.context)["Generate"].words
     for part in ("5 frames in 1 window, 50 runs of the model", "fp8: about 17.0 of 24 GiB", "Roughly 2 min"):
         assert part in words
-    tight = m.CostReply(engine="wan", num_frames=5, problem="The resident plan needs 30 GiB; use --memory offload.")
+    tight = Cost("wan", 5, 150, 90, problem="The resident plan needs 30 GiB.", remedy=offload())
     monkeypatch.setattr(cost_watch._watch, "answer", tight)
     generate = draw_all(blender.context)["Generate"]
     assert "needs 30 GiB" in generate.words and "ex4d.set_engine_setting" in generate.operators()
@@ -244,10 +257,10 @@ def test_an_older_backend_is_not_asked_what_it_cannot_answer(blender, online, sh
 def test_a_running_task_shows_progress_time_left_and_what_can_be_kept(blender, online, shot, moving_camera, tmp_path):
     import time
 
-    from blender_addon import tasks
+    from blender_addon.work import tasks
 
-    task = tasks.Task("Generate", (None for _ in range(0)))
-    task.progress = tasks.Progress("generate", 10, 40)
+    task = tasks.Task("Generate", (None for _ in range(0)), panel="Generate")
+    task.progress = tasks.TaskProgress("generate", 10, 40)
     task.stage_at = time.monotonic() - 20
 
     class Arrival:
@@ -259,7 +272,7 @@ def test_a_running_task_shows_progress_time_left_and_what_can_be_kept(blender, o
         found = draw_all(blender.context)
         generate = found["Generate"]
         assert "generate 10/40" in generate.words and "About 60 s left" in generate.words
-        task.progress = tasks.Progress("generate", 10, 40, whole=0.6)
+        task.progress = tasks.TaskProgress("generate", 10, 40, whole=0.6)
         task.whole_from = time.monotonic() - 40, 0.2
         assert "About 40 s left" in draw_all(blender.context)["Generate"].words, "of the whole job, where that is known"
         assert generate.operators().count("ex4d.cancel") == 2
@@ -270,7 +283,7 @@ def test_a_running_task_shows_progress_time_left_and_what_can_be_kept(blender, o
 
 
 def test_cancel_stops_its_own_task_and_no_other(blender):
-    from blender_addon import session
+    from blender_addon.work import session
 
     def waits():
         while True:
@@ -286,13 +299,14 @@ def test_cancel_stops_its_own_task_and_no_other(blender):
 
 
 def test_a_failed_job_is_a_sentence_a_button_and_details(blender, online, shot):
-    sentence = "The depth has 8 frames but the video has 9; use the first 8 of both with --num_frames 8."
-    online.tell(sentence, is_error=True, task="Import clip", job_id="0" * 32)
+    sentence = "The depth has 8 frames but the video has 9."
+    online.tell(sentence, is_error=True, panel="Clip", job_id="0" * 32, remedy=fewer_frames(8))
     try:
         found = draw_all(blender.context)
         clip = found["Clip"]
         assert "8 frames but the video has 9" in clip.words
         assert {"ex4d.dismiss", "ex4d.show_details"} <= set(clip.operators())
+        assert {"text": "Import the First 8", "num_frames": 8}.items() <= clip.button("ex4d.import_clip").items()
         assert "8 frames but" not in found["Backend"].words, "it is shown where it belongs"
         online.tell("Connected.")
         assert "Connected." in draw_all(blender.context)["Backend"].words
@@ -301,7 +315,9 @@ def test_a_failed_job_is_a_sentence_a_button_and_details(blender, online, shot):
 
 
 def test_coverage_and_takes_in_all_their_states(blender, online, shot, moving_camera):
-    from blender_addon import coverage, files, takes
+    from blender_addon.guides import coverage
+    from blender_addon.takes import listing as takes
+    from blender_addon.work import files
 
     scene = blender.context.scene
     coverage.store(shot, np.array([0.9, 0.4, 0.2, 0.9, 0.3]))
@@ -311,8 +327,8 @@ def test_coverage_and_takes_in_all_their_states(blender, online, shot, moving_ca
     for number, whole in ((1, True), (2, False)):
         take = folder / f"take_00{number}"
         for index in range(5 if whole else 2):
-            files.write_whole(take / files.frame_name(index), b"")
-        name = files.TAKE_FILE if whole else files.PARTIAL_FILE
+            files.write_whole(take / frame_name(index), b"")
+        name = TAKE_FILE if whole else PARTIAL_FILE
         files.write_whole(take / name, json.dumps({"engine": "preview", "num_frames": 5}).encode())
     assert "ex4d.find_takes" in found["Takes"].operators()
     for number in (1, 2):
@@ -320,7 +336,7 @@ def test_coverage_and_takes_in_all_their_states(blender, online, shot, moving_ca
         entry.name = f"take_00{number}"
         entry.folder = files.blender_path(folder / entry.name, blender.data.filepath)
         entry.shot_id, entry.engine = shot.ex4d.shot_id, "preview"
-        takes._fill_in(entry, takes.facts_of(folder / f"take_00{number}", shot))
+        takes._fill_in(entry, shot, takes.read_info(folder / entry.name))
     scene.ex4d.active_take = -1
     assert "Click a take" in draw_all(blender.context)["Takes"].words
     scene.ex4d.active_take = 0
@@ -333,35 +349,94 @@ def test_coverage_and_takes_in_all_their_states(blender, online, shot, moving_ca
     assert ("prop", "wipe", True) in drawn.layout.drawn and "ex4d.end_comparison" in drawn.operators()
 
 
+BUTTONS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
+    "connect": ({}, "ex4d.connect", {}),
+    "save_file": ({}, "wm.save_as_mainfile", {}),
+    "object_mode": ({}, "object.mode_set", {"mode": "OBJECT"}),
+    "fill_invalid": ({}, "ex4d.import_clip", {"fill_invalid": True}),
+    "fewer_frames": ({"num_frames": 48}, "ex4d.import_clip", {"num_frames": 48}),
+    "offload": ({}, "ex4d.set_engine_setting", {"setting": "memory", "value": "offload"}),
+    "run_command": ({"command": "ex4d weights fetch wan"}, "ex4d.copy_command", {"command": "ex4d weights fetch wan"}),
+}
+"""By action: the remedy's values, the button's operator, and its arguments."""
+
+
+@pytest.mark.parametrize("action", BUTTONS)
+@pytest.mark.parametrize("words", ["", "kindly do otherwise", "run: rm; press Connect; use --num_frames 3"])
+def test_a_button_is_chosen_by_the_action_whatever_the_words(blender, online, action, words):
+    values, operator, arguments = BUTTONS[action]
+    remedy = Remedy(action=action, values=values, cli=words, panel=words)
+    online.tell(f"Something is wrong; {words}.", is_error=True, panel="Clip", remedy=remedy)
+    try:
+        clip = draw_all(blender.context)["Clip"]
+    finally:
+        online.tell("")
+    assert operator in clip.operators() and arguments.items() <= clip.button(operator).items()
+    group, name = operator.split(".")
+    known = getattr(getattr(blender.ops, group), name).get_rna_type().properties.keys()
+    assert set(arguments) <= set(known)
+
+
+def test_every_reworded_remedy_keeps_its_button(blender, online, shot, moving_camera, monkeypatch):
+    """The words of each remedy are replaced where they are made; panels in all states offer the same as before."""
+    import ex4d_ground.remedies as ground
+    from blender_addon.panels import base, clip, fixes
+
+    def garbled(make):
+        def other(*given):
+            made = make(*given)
+            return msgspec.structs.replace(made, cli="xyzzy --plugh", panel="Start elsewhere and save nothing")
+
+        return other
+
+    def offered() -> dict[str, list[tuple[str, dict[str, Any]]]]:
+        found = {}
+        for mode in ("EDIT", "OBJECT"):
+            blender.ops.object.mode_set(mode=mode)
+            found |= {f"{mode} {n}": d.layout.buttons for n, d in draw_all(blender.context).items()}
+        return found
+
+    blender.context.view_layer.objects.active = shot.ex4d.mesh
+    blender.context.scene.ex4d.engine = "other"
+    before = offered()
+    for name in ("connect", "object_mode"):
+        monkeypatch.setattr(base, name, garbled(getattr(ground, name)))
+    monkeypatch.setattr(clip, "save_file", garbled(ground.save_file))
+    reworded = tuple(msgspec.structs.replace(e, remedy=e.remedy and garbled(lambda r=e.remedy: r)()) for e in ENGINES)
+    monkeypatch.setattr(type(online), "capabilities", property(lambda _self: m.Capabilities(engines=reworded)))
+    assert any("Start elsewhere" in drawn.words for drawn in draw_all(blender.context).values())
+    after = offered()
+    for panel in ("EDIT Generate", "OBJECT Generate", "EDIT Coverage", "OBJECT Backend"):
+        assert after[panel] == before[panel]
+    assert any(name == "object.mode_set" for name, _ in after["EDIT Generate"])
+    assert any(name == "ex4d.copy_command" for name, _ in after["OBJECT Generate"])
+    assert fixes.fix_for(None) is None
+
+
+def test_every_action_that_blender_can_do_has_a_button_and_only_known_ones(blender):
+    from blender_addon.panels import fixes
+
+    assert set(fixes.FIXES) == set(BUTTONS) == set(ACTIONS) - {"use_cpu_rasterizer"}
+
+
 @pytest.mark.parametrize(
-    ("sentence", "operator", "arguments"),
+    "remedy",
     [
-        ("The backend stopped answering; start it again and press Connect.", "ex4d.connect", {}),
-        ("This .blend has not been saved yet; save it first (Ctrl+S).", "wm.save_as_mainfile", {}),
-        ("Blender is in Edit Mesh Mode; switch to Object Mode (Tab).", "object.mode_set", {"mode": "OBJECT"}),
-        ("Depth has no usable value; add --fill-invalid to take it.", "ex4d.import_clip", {"fill_invalid": True}),
-        ("use the first 48 of both with --num_frames 48.", "ex4d.import_clip", {"num_frames": 48}),
-        (
-            "Weights x are missing; run: ex4d weights fetch wan",
-            "ex4d.copy_command",
-            {"command": "ex4d weights fetch wan"},
-        ),
-        ("All is well.", None, {}),
+        None,
+        Remedy(panel="think"),
+        Remedy(action="of_a_newer_backend", panel="do it"),
+        Remedy(action="fewer_frames", values={"num_frames": "many"}),
+        Remedy(action="run_command"),
     ],
 )
-def test_a_sentence_has_the_button_that_mends_it(blender, sentence, operator, arguments):
-    from blender_addon import fixes
+def test_what_cannot_be_done_has_no_button(blender, remedy):
+    from blender_addon.panels import fixes
 
-    fix = fixes.fix_for(sentence)
-    assert (fix.operator if fix else None) == operator
-    assert dict(fix.arguments if fix else {}) == arguments
-    if operator and operator.startswith("ex4d."):
-        known = getattr(blender.ops.ex4d, operator.split(".")[1]).get_rna_type().properties.keys()
-        assert set(arguments) <= set(known)
+    assert fixes.fix_for(remedy) is None
 
 
 def test_details_of_a_failed_job_are_its_log(connected, sources, small_clip, tmp_path):
-    from blender_addon import session
+    from blender_addon.work import session
 
     depth = small_clip.depth.copy()
     depth[1, 10, 10:15] = np.nan
@@ -369,10 +444,11 @@ def test_details_of_a_failed_job_are_its_log(connected, sources, small_clip, tmp
     with pytest.raises(RuntimeError):
         connected.ops.ex4d.import_clip(**{**sources, "depth_path": str(tmp_path / "bad.npz")})
     current = session.get()
-    assert current.message_is_error and current.message_task == "Import clip" and len(current.message_job) == 32
-    from blender_addon import fixes
+    assert current.message_is_error and current.message_panel == "Clip" and len(current.message_job) == 32
+    from blender_addon.panels import fixes
 
-    assert fixes.fix_for(current.message) is not None, current.message
+    assert current.message_remedy == fill_invalid()
+    assert fixes.fix_for(current.message_remedy) is not None
     assert connected.ops.ex4d.show_details() == {"FINISHED"}
     text = connected.data.texts["EX-4D job.log"].as_string()
     assert text.startswith("The depth") or "bad.npz" in text
@@ -382,7 +458,8 @@ def test_details_of_a_failed_job_are_its_log(connected, sources, small_clip, tmp
 def test_the_cost_comes_from_the_backend(connected, shot, moving_camera):
     import time
 
-    from blender_addon import cost_watch, session
+    from blender_addon.jobs import cost_watch
+    from blender_addon.work import session
 
     scene = connected.context.scene
     assert cost_watch.of(scene, shot) is None
@@ -392,12 +469,12 @@ def test_the_cost_comes_from_the_backend(connected, shot, moving_camera):
         session.get().tick()
         cost_watch.tick()
     found = cost_watch.of(scene, shot)
-    assert found is not None and (found.engine, found.num_frames) == ("preview", 5)
+    assert found is not None and (found.engine, found.frames) == ("preview", 5)
     assert cost_watch.lines(found)[0] == "5 frames"
 
 
 def test_preferences_draw_and_lead_to_every_setting(blender):
-    from blender_addon import preferences
+    from blender_addon.work import preferences
 
     found = Layout()
 

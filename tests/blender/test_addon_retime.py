@@ -15,14 +15,14 @@ def retimed(blender, shot):
     for index, time in enumerate(TIMES):
         shot.ex4d.source_time = time
         shot.keyframe_insert("ex4d.source_time", frame=1 + index)
-    from blender_addon import keyframes
+    from blender_addon.scene import keyframes
 
     keyframes.set_interpolation(shot, "CONSTANT")
     return shot
 
 
 def positions(blender, shot):
-    from blender_addon import mesh
+    from blender_addon.scene import mesh
 
     return mesh.evaluated_positions(shot.ex4d.mesh, blender.context.evaluated_depsgraph_get())
 
@@ -52,7 +52,7 @@ def test_turning_it_off_plays_the_timeline_again(blender, retimed, small_clip):
 
 
 def test_the_backend_gets_the_keyed_times(blender, retimed):
-    from blender_addon import camera
+    from blender_addon.scene import cameras as camera
 
     sampled = camera.sample(blender.context, retimed, retimed.ex4d.source_camera)
     np.testing.assert_allclose(sampled.source_time, TIMES)

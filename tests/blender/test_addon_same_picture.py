@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 from small_clip import png_bytes
 
+from ex4d_ground.files import frame_name
+
 pytest.importorskip("ex4d.guides", reason="compares with the library's guides, which this environment lacks")
 
 
 def test_guide_and_blenders_render_agree(blender, shot, small_clip, moving_camera, render):
     """For roll, off-centre shift, non-square sensor fit and pixels, and animated focal length."""
-    from blender_addon import camera, files
+    from blender_addon.scene import cameras as camera
+    from blender_addon.work import files
     from ex4d.dwmesh import DWMesh
     from ex4d.guides import render_guides
-    from ex4d.types import Clip, Intrinsics, Trajectory
+    from ex4d.types import Clip
+    from ex4d_ground.cameras import Intrinsics, Trajectory
 
     _, height, width = small_clip.size
     focal = small_clip.focal_px
@@ -23,11 +27,10 @@ def test_guide_and_blenders_render_agree(blender, shot, small_clip, moving_camer
     folder = files.shot_folder(blender.data.filepath, "clip")
     for t in range(5):  # the mesh's own visibility in place of the fixture's simple one
         visible = mesh.vertex_visible(t).reshape(height, width).astype(np.uint8) * 255
-        files.write_whole(folder / files.VISIBLE_FOLDER / files.frame_name(t), png_bytes(visible))
+        files.write_whole(folder / files.VISIBLE_FOLDER / frame_name(t), png_bytes(visible))
     found = camera.sample(blender.context, shot, moving_camera)
     guides = render_guides(
-        mesh,
-        Trajectory(found.world_from_camera, found.intrinsics, found.source_time, found.width, found.height),
+        mesh, Trajectory(found.world_from_camera, found.intrinsics, found.source_time, found.width, found.height)
     )
     for index in range(5):
         blender.context.scene.frame_set(1 + index)

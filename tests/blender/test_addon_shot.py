@@ -7,7 +7,7 @@ import pytest
 
 
 def test_every_frame_plays_the_cached_vertices_exactly(blender, shot, small_clip):
-    from blender_addon import mesh
+    from blender_addon.scene import mesh
 
     body = shot.ex4d.mesh
     for frame in (1, 3, 5, 2):
@@ -47,7 +47,7 @@ def test_hidden_faces_still_block(blender, shot, small_clip, render):
 
 
 def test_scene_scale_is_the_same_on_all_axes_and_moves_no_camera(blender, shot):
-    from blender_addon import camera
+    from blender_addon.scene import cameras as camera
 
     before = camera.sample(blender.context, shot, shot.ex4d.source_camera).world_from_camera
     shot.ex4d.scene_scale = 2.5
@@ -65,7 +65,7 @@ def test_scene_takes_the_clips_size_rate_and_range(blender, shot, small_clip):
 
 
 def test_paths_are_relative_and_survive_reopening(blender, shot, small_clip, tmp_path):
-    from blender_addon import mesh
+    from blender_addon.scene import mesh
 
     blender.ops.wm.save_mainfile()
     moved = tmp_path / "moved"
@@ -93,8 +93,8 @@ def test_sequences_have_every_field_set(shot, small_clip):
 
 
 def test_faces_of_another_grid_are_refused(blender, small_clip):
-    from blender_addon import mesh
-    from blender_addon.errors import AddonError
+    from blender_addon.scene import mesh
+    from blender_addon.work.errors import AddonError
 
     with pytest.raises(AddonError, match="does not fit a clip of 10x10"):
         mesh.build_mesh("m", small_clip.vertices(0), small_clip.faces, width=10, height=10)

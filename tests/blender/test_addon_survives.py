@@ -25,7 +25,7 @@ def test_renaming_saving_and_undo_steps_do_not_disturb_it(ready, quiet, tmp_path
 
 
 def test_deleting_the_shot_leaves_a_sentence_and_the_files(ready, quiet, tmp_path):
-    from blender_addon import session
+    from blender_addon.work import session
 
     task = begin(ready)
     spin(lambda: started(task))
@@ -36,7 +36,7 @@ def test_deleting_the_shot_leaves_a_sentence_and_the_files(ready, quiet, tmp_pat
 
 
 def test_deleting_the_scene_leaves_a_sentence(ready, quiet):
-    from blender_addon import session
+    from blender_addon.work import session
 
     task = begin(ready)
     spin(lambda: started(task))
@@ -58,7 +58,7 @@ def test_switching_the_scene_puts_the_take_where_its_shot_is(ready, quiet):
 
 
 def test_a_new_file_lets_it_finish_and_the_old_file_finds_it(ready, quiet, tmp_path):
-    from blender_addon import session
+    from blender_addon.work import session
 
     task = begin(ready)
     spin(lambda: started(task))
@@ -75,7 +75,7 @@ def test_a_new_file_lets_it_finish_and_the_old_file_finds_it(ready, quiet, tmp_p
 
 
 def test_disabling_and_enabling_the_add_on_resumes_it(ready, quiet, address):
-    from blender_addon import session
+    from blender_addon.work import session
 
     task = begin(ready)
     spin(lambda: started(task))
@@ -91,7 +91,7 @@ def test_disabling_and_enabling_the_add_on_resumes_it(ready, quiet, address):
 
 
 def test_cancelling_leaves_nothing_to_resume(ready, quiet, tmp_path):
-    from blender_addon import session
+    from blender_addon.work import session
 
     task = begin(ready)
     spin(lambda: started(task))
@@ -103,7 +103,7 @@ def test_cancelling_leaves_nothing_to_resume(ready, quiet, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
 def test_backend_killed_and_restarted_finishes_the_take(blender, backend_command, small_clip, tmp_path, monkeypatch):
-    from blender_addon import session
+    from blender_addon.work import session
 
     monkeypatch.setenv("EX4D_BACKEND_COMMAND", backend_command)
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
@@ -125,7 +125,7 @@ def test_backend_killed_and_restarted_finishes_the_take(blender, backend_command
 
 
 def test_two_blenders_are_two_clients_and_one_is_always_the_same(tmp_path):
-    from blender_addon import identity
+    from blender_addon.work import identity
 
     first, second = identity.claim(tmp_path), identity.claim(tmp_path)
     assert first.client_id != second.client_id
@@ -147,7 +147,8 @@ def test_a_worker_that_keeps_dying_is_told_with_its_cause(blender, backend_comma
         "    print('ImportError: libmissing.so is not there', file=sys.stderr, flush=True)\n"
         "    os._exit(1)\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(customize.parent))
+    paths = (str(customize.parent), os.environ.get("PYTHONPATH"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path))
     blender.context.preferences.addons["blender_addon"].preferences.timeout_s = 60
     with pytest.raises(RuntimeError) as caught:
         blender.ops.ex4d.connect()
@@ -157,7 +158,7 @@ def test_a_worker_that_keeps_dying_is_told_with_its_cause(blender, backend_comma
 
 
 def test_connecting_twice_at_once_leaves_no_backend_behind(blender, backend_command, tmp_path, monkeypatch, quiet):
-    from blender_addon import local_backend, session
+    from blender_addon.work import local_backend, session
 
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
     current = session.get()

@@ -32,7 +32,7 @@ def elsewhere(ready, tmp_path):
 
 
 def assert_plays(blender, small_clip) -> None:
-    from blender_addon import mesh
+    from blender_addon.scene import mesh
 
     for frame in (1, 4, 5):
         blender.context.scene.frame_set(frame)

@@ -19,6 +19,8 @@ from small_clip import ROOT
 from test_addon_operators import fails
 from under_way import begin, spin, started, take_files
 
+from ex4d_protocol.messages import ListJobs
+
 resource = pytest.importorskip("resource", reason="limits and signals of POSIX")
 
 
@@ -56,7 +58,8 @@ def test_undo_and_redo_while_a_take_is_made_neither_stop_nor_lose_it(undoable, q
 def test_undoing_the_import_while_a_take_is_made_leaves_a_sentence_and_redo_finds_the_take(blender, address, sources,
     tmp_path, monkeypatch, quiet,
 ):  # fmt: skip
-    from blender_addon import resume, session
+    from blender_addon.takes import resume
+    from blender_addon.work import session
 
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
     blender.ops.ex4d.connect(address=address)
@@ -124,7 +127,8 @@ sys.path[:0] = {places!r}
 import bpy
 bpy.ops.wm.save_as_mainfile(filepath=sys.argv[1] + "/second.blend")
 bpy.ops.preferences.addon_enable(module="blender_addon")
-from blender_addon import session
+from blender_addon.work import session
+from ex4d_protocol.messages import ListJobs
 bpy.ops.ex4d.connect(address=sys.argv[2])
 bpy.ops.ex4d.import_clip(video_path=sys.argv[3], depth_path=sys.argv[4], focal_px=120.0)
 bpy.ops.ex4d.add_camera_move(preset="60")
@@ -133,7 +137,7 @@ for seed in range(3):
     bpy.ops.ex4d.generate(engine="preview", seed=seed)
 current = session.get()
 link = current.link
-task = current.start("List", link.ask(link.client.list_jobs))
+task = current.start("List", link.ask(ListJobs()))
 current.run(task)
 found = {{
     "client": current.identity.client_id,
@@ -149,7 +153,7 @@ os._exit(0)  # Blender's destructors may wait for other libraries' threads
 def test_two_blenders_on_one_backend_finish_side_by_side_and_know_nothing_of_each_other(
     ready, address, sources, tmp_path, quiet
 ):
-    from blender_addon import session
+    from blender_addon.work import session
 
     script = SECOND_BLENDER.format(places=[str(ROOT), str(ROOT / "protocol")])
     (tmp_path / "second").mkdir()
@@ -172,7 +176,7 @@ def test_two_blenders_on_one_backend_finish_side_by_side_and_know_nothing_of_eac
     found = json.loads(next(line for line in out.splitlines() if line.startswith("found ")).removeprefix("found "))
     current = session.get()
     link = current.require_link()
-    listing = current.start("List", link.ask(link.client.list_jobs))
+    listing = current.start("List", link.ask(ListJobs()))
     current.run(listing)
     mine = {state.job_id for state in listing.result.jobs}
     assert found["client"] != current.require_identity().client_id
@@ -204,12 +208,12 @@ def test_a_full_disk_during_an_import_is_a_sentence_and_leaves_nothing(connected
 
 
 def test_a_full_disk_during_a_take_keeps_it_on_the_backend_until_there_is_room(ready, address, tmp_path, quiet):
-    from blender_addon import session
+    from blender_addon.work import session
 
     folder = tmp_path / "scene_ex4d" / "clip"
     with disk_full_at(3000):  # more than the journal's entry, less than a frame
         sentence = fails(ready.ops.ex4d.generate, engine="preview", seed=1)
-    assert "Cannot write" in sentence and "the backend keeps the take: free some space and press Connect" in sentence
+    assert "Cannot write" in sentence and "the backend keeps the take: free some space; press Connect" in sentence
     assert not (folder / "take_001" / "take.json").exists() and len(ready.context.scene.ex4d.takes) == 0
     ready.ops.ex4d.connect(address=address)
     spin(lambda: not session.get().tasks)
@@ -230,10 +234,10 @@ def test_a_full_disk_during_guides_keeps_the_last_ones(ready, tmp_path, quiet):
 def test_a_disk_that_is_behind_slows_an_import_down_and_loses_nothing(
     connected, sources, small_clip, monkeypatch, tmp_path
 ):
-    from blender_addon import files, link, pc2, writer
+    from blender_addon.work import files, link, pc2, writer
 
     slowed = []
-    unwatched = link.Link.poll
+    unwatched = link.BackendLink.poll
 
     def poll(self, budget_s: float) -> bool:
         slowed.append(bool(self._slowed))
@@ -247,7 +251,7 @@ def test_a_disk_that_is_behind_slows_an_import_down_and_loses_nothing(
 
     monkeypatch.setattr(writer, "MAX_WAITING_BYTES", 20_000)
     monkeypatch.setattr(files, "write_whole", slow_write)
-    monkeypatch.setattr(link.Link, "poll", poll)
+    monkeypatch.setattr(link.BackendLink, "poll", poll)
     assert connected.ops.ex4d.import_clip(**sources) == {"FINISHED"}
     assert any(slowed)
     cache = pc2.read_pc2(tmp_path / "scene_ex4d" / "clip" / files.CACHE_FILE)

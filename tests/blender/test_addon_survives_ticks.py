@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from small_clip import ROOT
 
-from ex4d_protocol.requests import TrajectorySpec
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.takes import describe
+from ex4d_protocol.requests import Generate, TrajectorySpec
 
 FRAMES = 49
 MOST_S = 0.010
@@ -48,8 +50,11 @@ def assert_short(ticks: np.ndarray, what: str) -> None:
 
 
 def test_no_tick_takes_long_while_a_mesh_and_a_take_arrive(blender, address, tmp_path, only_own_garbage):
-    from blender_addon import jobs, session, take_jobs
-    from blender_addon.identity import OpenTake
+    from blender_addon.jobs import clip as jobs
+    from blender_addon.scene.clip import StoredClip, clip_numbers
+    from blender_addon.takes import receiving as take_jobs
+    from blender_addon.work import session
+    from blender_addon.work.identity import OpenTake
 
     blender.ops.ex4d.connect(address=address)
     current = session.get()
@@ -59,34 +64,27 @@ def test_no_tick_takes_long_while_a_mesh_and_a_take_arrive(blender, address, tmp
     assert_short(drive(current, task), "mesh")
     assert len(list((tmp_path / "shot" / "colour").iterdir())) == FRAMES
 
-    numbers = jobs.clip_numbers(task.result.info)
+    numbers = clip_numbers(task.result.info)
     poses = np.tile(np.eye(4), (FRAMES, 1, 1))
     poses[:, 0, 3] = np.linspace(0, 0.3, FRAMES)
     intrinsics = np.tile(numbers["intrinsics"], (FRAMES, 1))
     times = np.arange(FRAMES, dtype=float)
-    spec = TrajectorySpec.from_arrays(poses, intrinsics, times, width=numbers["width"], height=numbers["height"])
+    spec = TrajectorySpec.pack(Trajectory(poses, intrinsics, times, numbers["width"], numbers["height"]))
 
     def note(job_id: str, folder) -> OpenTake:
         return OpenTake(
-            job_id=job_id,
-            shot_id="0" * 32,
-            blend_path="",
-            folder=str(folder),
-            engine="preview",
-            seed=1,
-            settings={},
-            frame_start=1,
+            job_id=job_id, shot_id="0" * 32, blend_path="", folder=str(folder), engine="preview", seed=1, settings={}
         )
 
     steps = take_jobs.generate(
         link,
-        lambda clip: jobs.generate_request(clip, spec, engine="preview", seed=1, settings={}),
-        jobs.StoredClip(task.result.clip_json, source.video, source.depth),
+        lambda clip: Generate(clip=clip, trajectory=spec, engine="preview", seed=1, settings={}),
+        jobs.EditedClip(StoredClip(task.result.clip_json, source.video, source.depth)),
         tmp_path / "shot",
         identity=identity,
         note=note,
-        about={},
+        about=describe("preview", seed=1),
     )
     take = current.start("Generate", steps)
     assert_short(drive(current, take), "take")
-    assert len(list(take.result.folder.glob("*.png"))) == FRAMES
+    assert len(list(take.result.glob("*.png"))) == FRAMES

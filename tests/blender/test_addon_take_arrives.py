@@ -13,7 +13,7 @@ from small_clip import write_source_files
 @pytest.fixture
 def ready(blender, address, small_clip, tmp_path, monkeypatch):
     """A connected Blender with a shot and a camera move, saved; what arrives is looked at without delay."""
-    from blender_addon import arrivals
+    from blender_addon.takes import arrivals
 
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setattr(arrivals, "LOOK_S", 0.0)
@@ -27,16 +27,16 @@ def ready(blender, address, small_clip, tmp_path, monkeypatch):
 
 
 def begin(blender):
-    from blender_addon import operators_shot
+    from blender_addon.takes import generate
 
-    task = operators_shot.start_generate(blender.context, engine="preview", seed=3, settings={})
+    task = generate.start(blender.context, engine="preview", seed=3, settings={})
     task.watched_at = 0.0
     return task
 
 
 def one_item_at_a_time(task, done) -> None:
     """Advance the session by one event at a time, and let the disk keep up."""
-    from blender_addon import session
+    from blender_addon.work import session
 
     end = time.monotonic() + 60
     while not done():
@@ -46,7 +46,7 @@ def one_item_at_a_time(task, done) -> None:
 
 
 def finish(blender) -> None:
-    from blender_addon import session, timer
+    from blender_addon.work import session, timer
 
     end = time.monotonic() + 60
     while session.get().tasks or session.get().undelivered:
@@ -74,7 +74,7 @@ def test_frames_are_shown_as_they_come_and_the_take_is_one(ready):
 
 
 def test_stopping_can_keep_what_arrived_and_it_can_be_made_again(ready):
-    from blender_addon import session
+    from blender_addon.work import session
 
     scene = ready.context.scene
     task = begin(ready)
@@ -108,7 +108,7 @@ def test_cancelling_without_keeping_leaves_no_take(ready, tmp_path):
 
 def test_after_a_crash_the_frames_are_listed_and_the_rest_is_fetched(ready, address, tmp_path):
     """A crash: the file is opened anew, nothing was saved, and the journal still knows the job."""
-    from blender_addon import session
+    from blender_addon.work import session
 
     task = begin(ready)
     one_item_at_a_time(task, lambda: task.arrival.count >= 2)

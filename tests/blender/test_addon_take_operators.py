@@ -9,21 +9,23 @@ import numpy as np
 import pytest
 from small_clip import png_bytes
 
+from ex4d_ground.files import frame_name
+
 
 @pytest.fixture
 def two_takes(blender, shot, moving_camera):
     """Two takes of five frames; the second is shown."""
-    from blender_addon import files, takes
+    from blender_addon.takes import listing as takes
+    from blender_addon.work import files
 
     for number in (1, 2):
         folder = files.shot_folder(blender.data.filepath, "clip") / f"take_00{number}"
         for index in range(5):
             picture = np.full((96, 128, 3), 60 * number + 10 * index, np.uint8)
-            files.write_whole(folder / files.frame_name(index), png_bytes(picture))
+            files.write_whole(folder / frame_name(index), png_bytes(picture))
         document = {"engine": "preview", "seed": number, "settings": {"softness": 0.1}, "coverage": [0.5] * 5}
         files.write_whole(folder / "take.json", json.dumps(document).encode())
-        facts = takes.facts_of(folder, shot)
-        takes.add(blender.context.scene, shot, moving_camera, facts)
+        takes.add(blender.context.scene, shot, moving_camera, folder)
     return blender.context.scene.ex4d.takes
 
 
@@ -54,11 +56,11 @@ def test_background_and_sequencer_play_the_takes_frames(blender, two_takes, movi
 
 
 def test_settings_are_restored_as_far_as_this_backend_has_them(blender, two_takes):
-    from blender_addon import engine_settings
-    from ex4d_protocol.messages import EngineSpec, SettingSpec
+    from blender_addon.jobs import engine_settings
+    from ex4d_ground.descriptions import EngineInfo, Setting
 
-    setting = SettingSpec(name="softness", kind="float", default=0.4, minimum=0.0, maximum=1.0)
-    engine = EngineSpec(name="preview", title="Preview", settings=(setting,))
+    setting = Setting(name="softness", kind="float", default=0.4, minimum=0.0, maximum=1.0)
+    engine = EngineInfo(name="preview", title="Preview", settings=(setting,))
     engine_settings.sync((engine,))
     scene = blender.context.scene
     assert engine_settings.values(scene, "preview") == {"softness": pytest.approx(0.4)}
@@ -105,7 +107,7 @@ def test_export_of_lost_frames_is_one_sentence(blender, two_takes, tmp_path):
 
 @pytest.mark.parametrize("layout", ["OURS", "NERFSTUDIO"])
 def test_a_camera_comes_back_from_its_file(blender, shot, moving_camera, tmp_path, layout):
-    from blender_addon import camera
+    from blender_addon.scene import cameras as camera
 
     scene = blender.context.scene
     before = camera.sample(blender.context, shot, moving_camera)
@@ -117,33 +119,8 @@ def test_a_camera_comes_back_from_its_file(blender, shot, moving_camera, tmp_pat
     np.testing.assert_allclose(after.world_from_camera, before.world_from_camera, atol=1e-5)
 
 
-@pytest.mark.parametrize(("layout", "suffix"), [("OURS", "npz"), ("EX4D", "npz"), ("NERFSTUDIO", "json")])
-def test_camera_files_are_those_of_the_library(shot, tmp_path, layout, suffix):
-    """The add-on writes its own, since it must not import the library; here they are read by it."""
-    library = pytest.importorskip("ex4d.trajectory")
-    from blender_addon import camera_files
-    from blender_addon.camera import CameraSamples
-
-    poses = np.tile(np.eye(4), (5, 1, 1))
-    poses[:, 0, 3] = np.linspace(0, 1, 5)
-    angle = 0.3
-    poses[3, :3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
-    lens = np.tile([120.0, 120.0, 64.0, 48.0], (5, 1))
-    move = CameraSamples(poses, lens, np.arange(5.0), width=128, height=96, name="move")
-    path = tmp_path / f"move.{suffix}"
-    camera_files.save(path, move, layout=layout)
-    read = library.load_camera(path, size=(128, 96)) if layout == "EX4D" else library.load_camera(path)
-    np.testing.assert_allclose(read.world_from_camera, poses, atol=1e-6)
-    np.testing.assert_allclose(read.intrinsics, lens, atol=1e-4)
-    back = tmp_path / f"back.{suffix}"
-    library.save_camera(back, read, layout={"OURS": "ex4d-blender", "EX4D": "ex4d", "NERFSTUDIO": "nerfstudio"}[layout])
-    again = camera_files.load(back, width=128, height=96)
-    np.testing.assert_allclose(again.world_from_camera, poses, atol=1e-6)
-    np.testing.assert_allclose(again.source_time, np.arange(5))
-
-
 def test_coverage_problems_are_runs_with_their_worst_frame(blender, shot):
-    from blender_addon import coverage
+    from blender_addon.guides import coverage
 
     values = np.array([0.9, 0.4, 0.2, 0.9, 0.3])
     coverage.store(shot, values)
@@ -161,7 +138,7 @@ def test_coverage_problems_are_runs_with_their_worst_frame(blender, shot):
 
 @pytest.mark.parametrize(("centre", "depth"), [("NEAREST", 3.5), ("MEDIAN", None), ("CURSOR", 6.0 - 0.15)])
 def test_a_move_turns_around_what_was_chosen(blender, shot, small_clip, centre, depth):
-    from blender_addon import move
+    from blender_addon.camera import move
 
     blender.context.scene.cursor.location = (0.3, 6.0, 0.2)
     expected = depth or float(np.median(small_clip.depth[0][1:-1, 1:-1])) - 0.15
@@ -169,8 +146,8 @@ def test_a_move_turns_around_what_was_chosen(blender, shot, small_clip, centre, 
 
 
 def test_key_file_is_read_or_refused_in_one_sentence(tmp_path: Path):
-    from blender_addon import keys
-    from blender_addon.errors import AddonError
+    from blender_addon.work import keys
+    from blender_addon.work.errors import AddonError
 
     path = tmp_path / "my.key"
     path.write_text(
@@ -180,7 +157,7 @@ def test_key_file_is_read_or_refused_in_one_sentence(tmp_path: Path):
         )
     )
     found = keys.read(path)
-    assert (found.server, found.own) == (b"a" * 40, (b"b" * 40, b"c" * 40))
+    assert found == {"server_key": b"a" * 40, "keypair": (b"b" * 40, b"c" * 40)}
     path.write_text("nothing")
     with pytest.raises(AddonError, match="is not a key file; make one"):
         keys.read(path)

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from small_clip import png_bytes
 
+from ex4d_ground.files import frame_name
+
 
 @pytest.fixture
 def take(blender, shot, moving_camera, tmp_path):
     """A take of coarse coloured squares whose colours say which frame it is."""
-    from blender_addon import files, takes
+    from blender_addon.takes import listing as takes
+    from blender_addon.work import files
 
     folder = files.shot_folder(blender.data.filepath, "clip") / "take_001"
     width, height = 150, 90
@@ -23,18 +26,10 @@ def take(blender, shot, moving_camera, tmp_path):
             [columns // 30 * 40 + 10, rows // 30 * 70 + 20, np.full_like(rows, 40 * index + 30)], axis=-1
         ).astype(np.uint8)
         pictures.append(picture)
-        files.write_whole(folder / files.frame_name(index), png_bytes(picture))
-    files.write_whole(folder / "take.json", json.dumps({"engine": "preview"}).encode())
-    facts = takes.TakeFacts(
-        folder=folder,
-        engine="preview",
-        seed=3,
-        settings={"a": 1},
-        mean_coverage=0.5,
-        num_frames=5,
-        frame_start=1,
-    )
-    plane = takes.add(blender.context.scene, shot, moving_camera, facts)
+        files.write_whole(folder / frame_name(index), png_bytes(picture))
+    document = {"engine": "preview", "seed": 3, "settings": {"a": 1}, "coverage": [0.5] * 5}
+    files.write_whole(folder / "take.json", json.dumps(document).encode())
+    plane = takes.add(blender.context.scene, shot, moving_camera, folder)
     return plane, np.array(pictures)
 
 
@@ -63,9 +58,9 @@ def test_take_is_listed_with_all_it_needs(blender, take):
 
 
 def test_damaged_take_is_one_sentence(tmp_path):
-    from blender_addon import takes
-    from blender_addon.errors import AddonError
+    from blender_addon.takes import listing as takes
+    from blender_addon.work.errors import AddonError
 
     (tmp_path / "take.json").write_text("{", encoding="utf-8")
     with pytest.raises(AddonError, match=r"cannot be read; generate it again\.$"):
-        takes.read_metadata(tmp_path)
+        takes.read_info(tmp_path)

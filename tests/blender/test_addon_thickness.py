@@ -21,14 +21,14 @@ def body_of(blender):
 
 
 def lengths(blender, frame: int) -> np.ndarray:
-    from blender_addon import thickness
+    from blender_addon.edit import thickness
 
-    found = thickness.at(body_of(blender).data, frame)
+    found = thickness.LENGTHS.painted_at(body_of(blender).data, frame)
     return np.zeros(WIDTH * HEIGHT, np.float32) if found is None else found
 
 
 def select(blender, vertices: np.ndarray) -> None:
-    from blender_addon import paint
+    from blender_addon.edit import paint
 
     paint.select_vertices(body_of(blender).data, vertices)
 
@@ -74,13 +74,13 @@ def test_a_whole_object_is_selected_from_one_vertex_of_it(blender, shot, small_c
     select(blender, some())
     assert "No vertex of the picture is selected" in fails(blender.ops.ex4d.select_object)
     blender.ops.ex4d.select_thickness()
-    from blender_addon import paint
+    from blender_addon.edit import paint
 
-    np.testing.assert_array_equal(paint.selected_vertices(body.data), small_clip.depth[0].ravel() == 3.5)
+    np.testing.assert_array_equal(paint.selected(body.data.vertices), small_clip.depth[0].ravel() == 3.5)
 
 
 def test_a_flood_goes_round_corners_and_stops_at_depth_edges():
-    from blender_addon import edit_tools
+    from blender_addon.edit import depth_tools as edit_tools
 
     rows, columns = np.mgrid[:40, :50]
     ring = np.abs(np.hypot(rows - 20, columns - 25) - 14) < 2
@@ -111,7 +111,7 @@ def test_undo_redo_and_a_saved_file_keep_the_paint(blender, shot, tmp_path):
 
 
 def test_brushes_change_what_they_painted_and_nothing_else(blender, shot):
-    from blender_addon import thickness_weights
+    from blender_addon.edit import thickness_weights
 
     operators, body = blender.ops.ex4d, body_of(blender)
     select(blender, some(DISC, DISC + 1, DISC + 2))
@@ -137,10 +137,10 @@ def test_brushes_change_what_they_painted_and_nothing_else(blender, shot):
 
 
 def draw(blender) -> list[str]:
-    from blender_addon import paint_panels
+    from blender_addon.edit import panels as edit_panels
 
     layout = Recorder(blender)
-    paint_panels.EX4D_PT_paint.draw(SimpleNamespace(layout=layout), blender.context)
+    edit_panels.EX4D_PT_paint.draw(SimpleNamespace(layout=layout), blender.context)
     return layout.shown
 
 
@@ -156,7 +156,7 @@ def test_the_panel_offers_the_paint_and_says_what_is_painted(blender, shot):
 
 
 def test_the_tint_lies_on_the_painted_faces_and_tells_thin_from_thick(small_clip):
-    from blender_addon import thickness_overlay
+    from blender_addon.edit import thickness_overlay
 
     values = np.where(small_clip.depth[0].ravel() == 3.5, np.float32(0.5), np.float32(0))
     assert thickness_overlay.tinted(small_clip.vertices(0), small_clip.faces, values * 0) is None
@@ -184,7 +184,7 @@ def moving(connected, sources):
 
 
 def guides(blender) -> list[bytes]:
-    from blender_addon import shot
+    from blender_addon.scene import shot
 
     assert blender.ops.ex4d.render_guides() == {"FINISHED"}
     folder = shot.folder_of(blender.context.scene.ex4d.shot) / "guides" / "mask"
@@ -221,7 +221,7 @@ def test_painted_thickness_changes_the_masks_of_its_frames_alone(moving):
 
 
 def test_a_take_says_what_was_painted_and_brings_it_back(moving):
-    from blender_addon import shot
+    from blender_addon.scene import shot
 
     paint_disc(moving, length=4.0)
     paint_disc(moving, length=1.0, frames="RANGE", first=2, last=3)

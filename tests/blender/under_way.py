@@ -9,16 +9,16 @@ from typing import Any
 
 def begin(blender: Any, seed: int = 1) -> Any:
     """A take as the modal operator begins it, left alone as if the operator were gone."""
-    from blender_addon import operators_shot
+    from blender_addon.takes import generate
 
-    task = operators_shot.start_generate(blender.context, engine="preview", seed=seed, settings={})
+    task = generate.start(blender.context, engine="preview", seed=seed, settings={})
     task.watched_at = 0.0
     return task
 
 
 def spin(done, seconds: float = 60.0) -> None:
     """What Blender's timer does, until ``done`` and nothing waits to be delivered."""
-    from blender_addon import session, timer
+    from blender_addon.work import session, timer
 
     end = time.monotonic() + seconds
     while not done() or session.get().undelivered:

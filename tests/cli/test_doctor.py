@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from ex4d import doctor, generate
+from ex4d import doctor
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def test_every_extra_says_what_it_is_for_and_how_to_get_it(report: doctor.Report
 
 def test_a_missing_extra_names_its_packages_and_the_command(ex4d, monkeypatch) -> None:
     real = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("peft", "ray") else real(name))
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("peft", "bpy") else real(name))
     extras = {e.name: e for e in doctor.examine().extras}
     assert "peft" in extras["wan"].missing
     assert extras["wan"].command == "pip install 'ex4d[wan]'"
     shown = " ".join(ex4d("doctor").out.split())
-    assert "pip install 'ex4d[cluster]'" in shown
+    assert "pip install 'ex4d[blender]'" in shown
 
 
 def test_a_broken_base_install_is_a_problem_and_exit_code_1(ex4d, monkeypatch) -> None:
@@ -81,7 +81,7 @@ def test_a_part_that_breaks_while_looked_at_is_a_finding(monkeypatch) -> None:
     def broken() -> None:
         raise OSError("libcudart.so.12:\n cannot open shared object file")
 
-    monkeypatch.setattr(generate, "list_engines", broken)
+    monkeypatch.setattr("ex4d.engines.list_engines", broken)
     engines = [p for p in doctor.examine().parts if p.kind == "engine"]
     assert [p.available for p in engines] == [False]
     assert "OSError: libcudart.so.12: cannot open shared object file" in engines[0].missing

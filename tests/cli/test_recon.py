@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ex4d.clip import read_video, write_video
-from ex4d.trajectory import PRESETS, load_camera, save_camera, static
-from ex4d.types import Intrinsics
+from ex4d.trajectory import PRESETS, static
+from ex4d_ground.camera_files import load_camera, save_camera
+from ex4d_ground.cameras import Intrinsics
 
 from .conftest import Shot, start, write_pngs
 
@@ -83,7 +84,7 @@ def test_filling_is_said_with_its_count(ex4d, shot: Shot, tmp_path: Path) -> Non
     refused = ex4d("recon", *source, "--output_dir", tmp_path / "out")
     assert refused.code == 2
     assert "10 of 13440 pixels" in refused.last
-    assert "--fill-invalid" in refused.last
+    assert "--fill_invalid" in refused.last
     filled = ex4d("recon", *source, "--output_dir", tmp_path / "out", "--fill-invalid")
     assert filled.code == 0
     assert "Filled depth in 10 of 13440 pixels (0.074 %: 10 NaN; first in frame 1)." in filled.err

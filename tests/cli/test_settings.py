@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ex4d.cli.settings import describe_settings, parse_settings
-from ex4d.errors import SettingError
-from ex4d.generate.base import EngineInfo, Setting
+from ex4d.cli.settings import parse_settings
+from ex4d_ground.descriptions import EngineInfo, Setting
+from ex4d_ground.errors import SettingError
 
 INFO = EngineInfo(
     name="toy",
@@ -48,9 +48,3 @@ def test_values_take_the_settings_type() -> None:
 def test_wrong_settings_say_what_would_do(pair: str, message: str) -> None:
     with pytest.raises(SettingError, match=message.replace("(", r"\(")):
         parse_settings(INFO, [pair])
-
-
-def test_settings_describe_themselves() -> None:
-    text = describe_settings(INFO)
-    assert "steps=25 (1 to 100): Denoising steps" in text
-    assert "mode=exact (exact, turbo): Mode" in text

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ex4d.cli.shot import ShotOptions, parse_thickness
-from ex4d.errors import SettingError
+from ex4d.cli.options import flag_of
+from ex4d.option_text import OptionText
+from ex4d.shots.options import ShotOptions, parse_thickness
+from ex4d_ground.errors import SettingError
 
 
 def options(**given: object) -> ShotOptions:
-    return ShotOptions(Path("clip.mp4"), Path("depth.npz"), "30", **given)  # type: ignore[arg-type]
+    return ShotOptions(Path("clip.mp4"), "30", Path("depth.npz"), **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -48,5 +50,8 @@ def test_mode_and_thickness_reach_the_mesh() -> None:
     ],
 )
 def test_options_that_contradict_are_refused_before_any_file_is_read(given: dict[str, object], match: str) -> None:
-    with pytest.raises(SettingError, match=match):
+    with pytest.raises(SettingError) as caught:
         options(**given).check()
+    text = caught.value.args[0]
+    assert match in (text.spelled(flag_of) if isinstance(text, OptionText) else text)
+    assert "--" not in str(caught.value)

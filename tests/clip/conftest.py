@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ex4d.clip import write_video
-from ex4d.types import Float32, UInt8
+from ex4d_ground.arrays import Float32, UInt8
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ex4d.errors import Cancelled, DepthError, OutputError
-from ex4d.files import atomic_path, staged_folder
+from ex4d_ground.errors import Cancelled, DepthError, OutputError
+from ex4d_ground.files import atomic_path, staged_folder
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from ex4d.clip import read_video, video_writer, write_video
-from ex4d.errors import Cancelled, OutputError, SettingError, ShapeError
 from ex4d.progress import CancelToken
-from ex4d.types import UInt8
+from ex4d_ground.arrays import UInt8
+from ex4d_ground.errors import Cancelled, OutputError, SettingError, ShapeError
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ex4d.clip import read_video
-from ex4d.types import Intrinsics
+from ex4d_ground.cameras import Intrinsics
 
 from . import rendered, scenes
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ex4d.clip import read_video, write_video
-from ex4d.types import Intrinsics
+from ex4d_ground.cameras import Intrinsics
 
 FOLDER = Path(__file__).parent / "clips"
 CLIPS = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ex4d.types import Intrinsics
+from ex4d_ground.cameras import Intrinsics
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from ex4d.depth import (
 from ex4d.depth.convert import EX4D_SCALE, ray_lengths
 from ex4d.depth.edges import depth_edges
 from ex4d.depth.store import new_values, open_npz_frames
-from ex4d.errors import Cancelled, DepthError, OutputError, SettingError
 from ex4d.progress import CancelToken
-from ex4d.types import Intrinsics
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import Cancelled, DepthError, OutputError, SettingError
 
 RNG = np.random.default_rng(0)
 DEPTH = RNG.uniform(1, 20, (3, 12, 16)).astype(np.float32)

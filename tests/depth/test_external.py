@@ -9,8 +9,8 @@ import pytest
 
 from ex4d.depth import ArrayFrames, ExternalEstimator, ExternalTool, get_estimator, list_estimators
 from ex4d.depth.tools import run_depth_anything_3
-from ex4d.errors import Cancelled, DepthError, EngineError, SettingError
 from ex4d.progress import CancelToken
+from ex4d_ground.errors import Cancelled, DepthError, EngineError, SettingError
 
 from .conftest import ROOT
 
@@ -186,9 +186,10 @@ def test_a_wrong_configuration_names_the_file_and_the_fault(tmp_path, monkeypatc
 def test_a_program_that_is_not_there_is_said_before_anything_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("EX4D_DA3_PYTHON", str(tmp_path / "python"))
     estimator = get_estimator("depth-anything-3")
-    assert "pip install depth-anything-3" in estimator.info().missing
-    with pytest.raises(EngineError, match="pip install depth-anything-3"):
+    assert "pip install depth-anything-3" in estimator.info().remedy.cli
+    with pytest.raises(EngineError, match="is not installed") as caught:
         estimator.estimate(ArrayFrames(FRAMES))
+    assert "pip install depth-anything-3" in caught.value.text("cli")
 
 
 PACKAGE = """

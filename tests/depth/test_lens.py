@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from ex4d.depth import from_blender_camera, from_lens, read_lens, resolve_lens
-from ex4d.depth.lens import from_vertical_fov, lens_warning
-from ex4d.errors import SettingError
-from ex4d.types import Intrinsics
+from ex4d.depth.lens import lens_warning
+from ex4d.lens import Lens
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import SettingError, ShapeError
 
 
 def write_mov(path, tags):
@@ -71,7 +72,7 @@ def test_the_order_of_trust_is_given_metadata_estimator_default(tmp_path):
     video = write_mov(tmp_path / "a.mov", {"com.apple.quicktime.camera.focal_length.35mm_equivalent": "26"})
     given = Intrinsics.from_focal(64, 48, 70)
     estimated = Intrinsics.from_focal(64, 48, 55, "estimated by depth-pro")
-    assert resolve_lens(64, 48, given=given, video=video, estimated=estimated) == given
+    assert resolve_lens(64, 48, given=Lens(given), video=video, estimated=estimated) == given
     assert resolve_lens(64, 48, video=video, estimated=estimated).source.startswith("metadata")
     assert resolve_lens(64, 48, estimated=estimated) == estimated
     default = resolve_lens(64, 48)
@@ -85,13 +86,6 @@ def test_lens_and_sensor_give_pixels():
     assert from_lens(1920, 1080, 35, 36).fx == pytest.approx(35 * 1920 / 36)
     with pytest.raises(SettingError, match="positive millimetres, got 35 and 0"):
         from_lens(1920, 1080, 35, 0)
-
-
-def test_a_vertical_field_of_view_refers_to_the_height():
-    lens = from_vertical_fov(200, 100, 90)
-    assert lens.fy == pytest.approx(50)
-    with pytest.raises(SettingError, match="got 180"):
-        from_vertical_fov(200, 100, 180)
 
 
 @pytest.mark.blender
@@ -117,3 +111,14 @@ def test_blenders_camera_values_give_blenders_projection():
         )  # fmt: skip
         wanted = (p[0][0] * width / 2, p[1][1] * height / 2, width / 2 * (1 - p[0][2]), height / 2 * (1 + p[1][2]))
         np.testing.assert_allclose((lens.fx, lens.fy, lens.cx, lens.cy), wanted, rtol=1e-4, atol=1e-2)
+
+
+def test_one_lens_is_given_in_one_way():
+    assert Lens().at(64, 48) is None
+    assert Lens((50, 51, 30, 20)).at(64, 48) == Intrinsics(50, 51, 30, 20, 64, 48)
+    assert Lens(focal_px=70).at(64, 48) == Intrinsics.from_focal(64, 48, 70)
+    assert Lens(fov_deg=40, source="given: 40 deg").at(64, 48).source == "given: 40 deg"
+    with pytest.raises(SettingError, match="exclude each other; give one of them"):
+        Lens(fov_deg=40, focal_px=70)
+    with pytest.raises(ShapeError, match="for 64x48 pixels but the video is 32x24"):
+        Lens(Intrinsics.from_focal(64, 48, 70)).at(32, 24)

@@ -17,8 +17,9 @@ from ex4d.depth import (
     estimate_to_file,
     get_estimator,
 )  # fmt: skip
-from ex4d.depth.fallback import MEMORY_STAGE, estimate_within_memory
-from ex4d.errors import DeviceMemoryError
+from ex4d.depth.fallback import estimate_within_memory
+from ex4d_ground import stages
+from ex4d_ground.errors import DeviceMemoryError
 
 from .conftest import ROOT
 
@@ -89,7 +90,7 @@ def test_smaller_windows_are_taken_one_step_after_another_and_told(golden, mock_
     )
     assert got.report.warnings == told
     assert tuple(got.file.details["out_of_memory"]) == told
-    assert [(s.done, s.message) for s in seen if s.stage == MEMORY_STAGE] == list(enumerate(told, start=1))
+    assert [(s.done, s.message) for s in seen if s.stage == stages.DEPTH_MEMORY] == list(enumerate(told, start=1))
     assert (got.file.details["window"], got.file.details["overlap"]) == (10, 2)
     same = estimate_depth(
         FRAMES, estimator="depthcrafter", settings=windows_of(golden, 10, 2, device="cpu", decode_chunk=2),

@@ -11,7 +11,7 @@ import pytest
 from ex4d.cli.app import main
 from ex4d.clip import write_video
 from ex4d.depth import DEFAULT_ESTIMATOR, get_estimator, list_estimators, load_depth
-from ex4d.errors import ClipError, SettingError
+from ex4d_ground.errors import ClipError, SettingError
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_list_works_without_torch():
         "assert all(not i.available and i.missing for i in list_estimators())\n"
         "from ex4d.depth import ArrayFrames; import numpy as np\n"
         "try: get_estimator('depthcrafter').estimate(ArrayFrames(np.zeros((2, 64, 64, 3), np.uint8)))\n"
-        "except Exception as e: print(type(e).__name__, e)\n"
+        "except Exception as e: print(type(e).__name__, e.text('cli'))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,8 @@ import pytest
 from ex4d.depth import ArrayFrames, TemporalOptions, align, flicker, steady
 from ex4d.depth.align import robust_line
 from ex4d.depth.edges import depth_edges
-from ex4d.errors import Cancelled, SettingError
 from ex4d.progress import CancelToken
+from ex4d_ground.errors import Cancelled, SettingError
 
 from . import rendered, scenes
 

@@ -9,8 +9,8 @@ import pytest
 from ex4d.cli.app import main
 from ex4d.clip import load_clip, write_video
 from ex4d.depth import estimate_to_file, list_estimators, load_depth
-from ex4d.errors import WeightsError
 from ex4d.weights.catalogue import find_package
+from ex4d_ground.errors import WeightsError
 
 from .conftest import ROOT
 from .test_lens import write_mov
@@ -125,7 +125,7 @@ def test_what_is_not_here_names_the_weights_and_the_command(monkeypatch, tmp_pat
     for info in list_estimators():
         if info.name != "depth-anything-3":
             assert not info.available
-            assert "run: ex4d weights fetch" in info.missing
+            assert "run: ex4d weights fetch" in info.remedy.cli
             assert str(tmp_path) in info.missing
 
 
@@ -145,7 +145,7 @@ PUBLISHED = {
 def test_the_commands_that_are_named_bring_what_is_missing_and_no_more(monkeypatch, tmp_path):
     monkeypatch.setenv("EX4D_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("EX4D_DA3_PYTHON", sys.executable)
-    commands = [command for info in list_estimators() for command in info.missing.split("run: ")[1].split(" && ")]
+    commands = [command for info in list_estimators() for command in info.remedy.values["command"].split(" && ")]
     assert sorted(commands) == sorted(f"ex4d weights fetch {name}" for name in PUBLISHED)
     for name, files in PUBLISHED.items():
         package = find_package(name)
@@ -180,20 +180,19 @@ def test_weights_in_their_usual_folder_make_an_estimator_ready(monkeypatch, tmp_
     (usual / "model.safetensors").unlink()
     from ex4d.depth import estimate_depth
 
-    with pytest.raises(WeightsError, match="fetch it again with: ex4d weights fetch depth-anything-v2-small"):
+    with pytest.raises(WeightsError, match="cannot be loaded") as caught:
         estimate_depth(np.zeros((2, 48, 64, 3), np.uint8), settings={"device": "cpu"})
+    assert "run: ex4d weights fetch depth-anything-v2-small" in caught.value.text("cli")
 
 
 def test_run_estimates_keeps_the_depth_over_an_interruption_and_cleans_up(folder, tmp_path, capsys, monkeypatch):
-    from ex4d.cli import run as module
-
     words = shot(folder, "--output-dir", tmp_path, "--engine", "preview", *estimating(folder))
 
     def stop(*_, **__):
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "run_engine", stop)
+        patch.setattr("ex4d.shots.take.run_engine", stop)
         assert main(["run", *words]) == 1
     (kept,) = tmp_path.glob(".guides-*-depth.npz")
     capsys.readouterr()

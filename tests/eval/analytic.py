@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ex4d.eval import save_scene_info, save_view
-from ex4d.types import Clip, Intrinsics, Trajectory
+from ex4d.types import Clip
+from ex4d_ground.cameras import Intrinsics, Trajectory
 
 WALL, CARD, HALF = 10.0, 4.0, 0.8
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ex4d.cli.eval import app
-from ex4d.errors import ClipError
+from ex4d_ground.errors import ClipError
 
 
 def test_guides_prints_the_table_and_writes_both_files(card_scene, tmp_path):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from analytic import look, write_scene
 
-from ex4d.errors import ClipError, DepthError, InputError, TrajectoryError
 from ex4d.eval import (
     Variant,
     angle_table,
@@ -21,7 +20,8 @@ from ex4d.eval import (
     write_evaluation,
 )
 from ex4d.eval.extras import scene_extras
-from ex4d.types import MeshOptions
+from ex4d_ground.errors import ClipError, DepthError, InputError, TrajectoryError
+from ex4d_ground.options import MeshOptions
 
 
 def test_scenes_come_back_as_they_were_written(card_scene):
@@ -128,7 +128,7 @@ def test_orbits_fill_the_tables_by_angle_and_range(tmp_path):
     summary = summarise(scores[0])
     assert list(summary["by_angle"]) == ["30"]
     assert list(summary["by_range"]) == ["small (30)", "full (+-90)"]
-    assert f"{summary['by_angle']['30']['iou']:.3f}" in angle_table(scores)
+    assert f"{summary['by_angle']['30']['iou']:.3f}" in angle_table(scores).text()
 
 
 def test_the_ablation_names_every_row_once():

@@ -7,9 +7,9 @@ import pytest
 from analytic import CARD, look, write_scene
 
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import SettingError
 from ex4d.eval import best_thickness, load_scene, save_view, scene_limits
-from ex4d.types import MeshOptions
+from ex4d_ground.errors import SettingError
+from ex4d_ground.options import MeshOptions
 
 ANGLE = 30.0
 

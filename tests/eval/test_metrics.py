@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ex4d.errors import SettingError, ShapeError
 from ex4d.eval import flow_stability, mask_scores, perturbed, psnr, ssim
+from ex4d_ground.errors import SettingError, ShapeError
 
 
 def row(text: str) -> np.ndarray:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from analytic import look
 
-from ex4d.errors import ClipError
 from ex4d.eval import compare_results, write_results
-from ex4d.trajectory import save_camera
+from ex4d_ground.camera_files import save_camera
+from ex4d_ground.errors import ClipError
 
 
 def folder_of(path, frames):

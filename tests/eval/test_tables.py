@@ -22,7 +22,7 @@ from ex4d.eval import (
     thickness_spread,
     write_evaluation,
 )
-from ex4d.types import MeshOptions
+from ex4d_ground.options import MeshOptions
 
 SOLID = Variant("solid", MeshOptions(mode="solid"))
 

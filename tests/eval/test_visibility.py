@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from analytic import CARD, HALF, WALL, clip_of, look
 
-from ex4d.errors import DepthError
 from ex4d.eval import true_visibility
-from ex4d.types import Clip, Intrinsics, Trajectory
+from ex4d.types import Clip
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.errors import DepthError
 
 
 def expected(position, size=64, focal=64.0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ex4d.types import Float64
+from ex4d_ground.arrays import Float64
 
 
 def crossings(

@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import RasterError
-from ex4d.raster import Camera, Surface, get_rasterizer
-from ex4d.raster.oracle import all_faces, sample
-from ex4d.types import Bool, Float64, Intrinsics, MeshOptions, RasterOptions
+from ex4d.raster import Camera, Rasterizer, get_rasterizer
+from ex4d.surface import Surface
+from ex4d_ground.arrays import Bool, Float64
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import RasterError
+from ex4d_ground.options import MeshOptions, RasterOptions
 
 from .conftest import make_clip
+from .oracle import OracleRasterizer, all_faces, sample
 from .rays import crossings
 
 NO_FACES = np.empty((0, 3), np.int32)
@@ -70,9 +73,16 @@ def unsettled(surface: Surface, camera: Camera, options: RasterOptions) -> Bool:
     return near_edge
 
 
-def compare(surface: Surface, camera: Camera, options: RasterOptions = RasterOptions(), exact: bool = True) -> None:
-    colour, mask = get_rasterizer("cpu").draw(surface, camera, options)
-    wanted_colour, wanted_mask = get_rasterizer("oracle").draw(surface, camera, options)
+def compare(
+    surface: Surface,
+    camera: Camera,
+    options: RasterOptions = RasterOptions(),
+    exact: bool = True,
+    raster: Rasterizer | None = None,
+) -> None:
+    """``raster``, by default the CPU's, against the oracle."""
+    colour, mask = (raster or get_rasterizer("cpu")).draw(surface, camera, options)
+    wanted_colour, wanted_mask = OracleRasterizer().draw(surface, camera, options)
     seen = sample(surface, camera, options)
     # Which of two surfaces at the same depth wins is not defined, nor is an alpha on the very threshold.
     free = (seen.nearest - seen.second <= 1e-6 * seen.nearest) & (seen.nearest > 0)
@@ -197,8 +207,7 @@ def test_hidden_faces_block_what_is_behind_them() -> None:
     (near, hidden), (far, shown) = plane(2.0, 0), plane(5.0, 255)
     quad = np.array([[2, 0, 1], [2, 1, 3]], np.int32)
     camera = Camera(np.eye(4), Intrinsics(8.0, 8.0, 4.0, 4.0, 8, 8))
-    for name in ("cpu", "oracle"):
-        raster = get_rasterizer(name)
+    for raster in (get_rasterizer("cpu"), OracleRasterizer()):
         assert raster.draw(Surface(far, shown, quad), camera)[1].all()
         for order in ([0, 1], [1, 0]):
             vertices = np.concatenate([(near, far)[n] for n in order])
@@ -227,4 +236,5 @@ def test_colours_are_interpolated_in_space_not_on_the_image() -> None:
 def test_planes_that_cannot_be_used_are_refused(near: float, far: float) -> None:
     surface = Surface(np.zeros((3, 3), np.float32), np.zeros((3, 4), np.uint8), NO_FACES)
     with pytest.raises(RasterError, match="0 < near < far"):
-        get_rasterizer("cpu").draw(surface, Camera(np.eye(4), Intrinsics.from_fov(8, 8)), RasterOptions(near, far))
+        camera = Camera(np.eye(4), Intrinsics.from_fov(8, 8))
+        get_rasterizer("cpu").draw(surface, camera, RasterOptions(near=near, far=far))

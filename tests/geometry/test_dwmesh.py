@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ex4d.dwmesh import FACE_OCCLUDED, FACE_VISIBLE, DWMesh, export_ply
-from ex4d.errors import DepthError, OutputError, SettingError, ShapeError
-from ex4d.types import MeshOptions
+from ex4d_ground.errors import DepthError, OutputError, SettingError, ShapeError
+from ex4d_ground.options import MeshOptions
 
 from .conftest import make_clip
 from .rays import crossings

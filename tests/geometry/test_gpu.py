@@ -7,7 +7,6 @@ in Python instead, slowly, on any machine that has Triton.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,20 +15,33 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
-from ex4d.dwmesh import FACE_OCCLUDED, FACE_VISIBLE, DWMesh
-from ex4d.errors import Cancelled, RasterError, SettingError
+from ex4d.dwmesh import DWMesh
 from ex4d.guides import render_guides
+from ex4d.guides.request import GuideRequest
 from ex4d.progress import CancelToken, Progress
-from ex4d.raster import Camera, Rasterizer, Surface, get_rasterizer
-from ex4d.raster.base import QUAD_DROP, QUAD_HIDE_LOWER, QUAD_HIDE_UPPER
-from ex4d.raster.oracle import sample
-from ex4d.types import Clip, Guides, Intrinsics, MeshOptions, RasterOptions, Trajectory
+from ex4d.raster import Camera, Rasterizer, get_rasterizer
+from ex4d.surface import QUAD_DROP, QUAD_HIDE_LOWER, QUAD_HIDE_UPPER
+from ex4d.types import Clip, Guides
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.errors import Cancelled, RasterError, SettingError
+from ex4d_ground.options import MeshOptions, RasterOptions
 
-from .conftest import GOLDEN, make_clip, make_trajectory
-from .test_cpu_vs_oracle import random_lens, random_pose, random_soup, unsettled
+from .conftest import (
+    GOLDEN,
+    INTERPRETED,
+    ON_DEVICE,
+    assert_surfaces_equal,
+    edited_mesh,
+    make_clip,
+    make_trajectory,
+    usable_rasterizer,
+)
+from .test_cpu_vs_oracle import compare, random_lens, random_pose, random_soup
 from .test_fill_rule import (
     LAYOUTS,
+    assert_cut_triangles_stay_joined,
     expected_cover,
     flat_camera,
     flat_grid,
@@ -38,15 +50,7 @@ from .test_fill_rule import (
     times_covered,
 )
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.filterwarnings(
-        "ignore:.*encountered in.*:RuntimeWarning"
-    ),  # Triton's interpreter divides by zero aloud
-    pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0:DeprecationWarning"),
-    pytest.mark.timeout(900),
-]
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+pytestmark = ON_DEVICE
 NAMES = ["triton", "nvdiffrast"]
 SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(
@@ -66,29 +70,8 @@ def triton_raster() -> Rasterizer:
     return usable_rasterizer("triton")
 
 
-def usable_rasterizer(name: str) -> Rasterizer:
-    try:
-        return get_rasterizer(name)
-    except (RasterError, ImportError) as error:
-        pytest.skip(str(error))
-
-
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
-
-
-def compare(raster: Rasterizer, surface: Surface, camera: Camera, options: RasterOptions, exact: bool) -> None:
-    colour, mask = raster.draw(surface, camera, options)
-    wanted_colour, wanted_mask = get_rasterizer("oracle").draw(surface, camera, options)
-    seen = sample(surface, camera, options)
-    free = (seen.nearest - seen.second <= 1e-6 * seen.nearest) & (seen.nearest > 0)  # same depth: either may win
-    free |= np.abs(seen.rgba[..., 3] - options.mask_threshold) < 1e-3
-    if not exact:
-        free |= unsettled(surface, camera, options)
-    np.testing.assert_array_equal(mask[~free], wanted_mask[~free])
-    both = mask & wanted_mask & ~free
-    assert np.abs(colour[both].astype(int) - wanted_colour[both]).max(initial=0) <= 1
-    assert not colour[~mask].any()
 
 
 @FEW
@@ -98,7 +81,7 @@ def test_random_triangles_are_drawn_as_the_oracle_does(triton_raster: Rasterizer
     rng = np.random.default_rng(seed)
     options = RasterOptions(near=float(rng.choice([0.001, 0.3])), far=float(rng.choice([4.0, 1000.0])))
     camera = Camera(random_pose(rng, 1.0, 1.0), random_lens(rng))
-    compare(triton_raster, random_soup(rng, kind), camera, options, exact=False)
+    compare(random_soup(rng, kind), camera, options, exact=False, raster=triton_raster)
 
 
 @FEW
@@ -110,7 +93,7 @@ def test_random_meshes_are_drawn_as_the_oracle_does(triton_raster: Rasterizer, s
     mesh = DWMesh(make_clip(seed, depth=depth), MeshOptions(min_angle_deg=float(rng.uniform(0, 30)), border_depth=8.0))
     surface, camera = mesh.surface(0), Camera(random_pose(rng, turn, 0.5), random_lens(rng))
     z = surface.vertices @ camera.camera_from_world[2, :3] + camera.camera_from_world[2, 3]
-    compare(triton_raster, surface, camera, RasterOptions(), exact=bool((z > 0.01).all()))
+    compare(surface, camera, exact=bool((z > 0.01).all()), raster=triton_raster)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -125,19 +108,7 @@ def test_each_sample_is_covered_exactly_once(triton_raster: Rasterizer, layout: 
 
 
 def test_cut_triangles_stay_joined_at_the_near_plane(triton_raster: Rasterizer) -> None:
-    """A floor that runs under and behind the camera: every sample below the horizon is covered."""
-    rng = np.random.default_rng(5)
-    x, z = np.meshgrid(np.linspace(-110, 110, 23), np.linspace(-30, 60, 31))
-    x[1:-1, 1:-1] += rng.uniform(-1, 1, x[1:-1, 1:-1].shape)
-    z[1:-1, 1:-1] += rng.uniform(-1, 1, z[1:-1, 1:-1].shape)
-    floor = np.stack([x, np.ones_like(x), z], axis=-1).astype(np.float32)
-    k = Intrinsics(20.0, 26.0, 30.3, 11.7, 64, 48)
-    white = np.full((x.size, 4), 255, np.uint8)
-    surface = Surface(floor.reshape(-1, 3), white, np.empty((0, 3), np.int32), *x.shape)
-    _, mask = triton_raster.draw(surface, Camera(np.eye(4), k))
-    below = np.arange(48) + 0.5 > k.cy + k.fy / 55
-    assert mask[below].all()
-    assert not mask[np.arange(48) + 0.5 < k.cy].any()
+    assert_cut_triangles_stay_joined(triton_raster)
 
 
 @pytest.mark.parametrize("one_sided", [False, True])
@@ -158,7 +129,7 @@ def test_dropped_and_hidden_quads_and_backs_are_as_on_the_cpu(name: str, one_sid
 def parity_mesh(golden: dict[str, np.ndarray], config: dict) -> DWMesh:
     k, (_, height, width, _) = golden["K"], golden["frames"].shape
     lens = Intrinsics(float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]), width, height)
-    options = replace(
+    options = structs.replace(
         MeshOptions.ex4d_parity(), border_depth=config["border_depth"], min_angle_deg=config["min_angle_deg"]
     )
     return DWMesh(Clip(golden["frames"], golden["depth"], lens), options)
@@ -175,7 +146,7 @@ def test_guides_agree_with_the_published_ones(name: str, preset: str, antialias:
     k, n = mesh.clip.intrinsics, len(poses)
     lens = np.tile([k.fx, k.fy, k.cx, k.cy], (n, 1))
     trajectory = Trajectory(poses, lens, np.arange(n, dtype=float), k.width, k.height)
-    options = replace(
+    options = structs.replace(
         RasterOptions.ex4d_parity(), near=config["near"], far=config["far"],
         mask_threshold=config["mask_threshold"], antialias=antialias,
     )  # fmt: skip
@@ -191,24 +162,18 @@ def test_guides_agree_with_the_published_ones(name: str, preset: str, antialias:
         assert error.size == 0 or error.mean() <= 1.0
 
 
-@pytest.mark.parametrize("options", [MeshOptions(), MeshOptions.ex4d_parity()])
+@pytest.mark.parametrize("options", [MeshOptions(), MeshOptions.ex4d_parity(), MeshOptions(hidden_by="face")])
 def test_meshes_built_by_kernels_equal_the_cpu_s(triton_raster: Rasterizer, options: MeshOptions) -> None:
-    from ex4d.raster.gpu.build import DeviceMesh
+    from ex4d.dwmesh.gpu.build import DeviceMesh
 
-    clip = make_clip(frames=3, height=33, width=21)
-    flags = np.zeros(2 * 32 * 20 + 2, np.int8)
-    flags[5:20], flags[100:120], flags[-1] = FACE_VISIBLE, FACE_OCCLUDED, FACE_VISIBLE
-    edited = DWMesh(clip, options).vertices(2) * np.float32(1.1)
-    mesh = DWMesh(clip, options, face_flags={1: flags}, vertex_overrides={2: edited})
+    mesh = edited_mesh(options)
     on_device = DeviceMesh(mesh, triton_raster.device, kernels=True)  # type: ignore[attr-defined]
     for times in ([0, 1, 2], [2, 0, 0, 1]):
         vertices = on_device.vertices(times)
         occluded = on_device.face_occluded(times, vertices)
-        colors = on_device.colors(times, occluded)
         for n, t in enumerate(times):
-            np.testing.assert_array_equal(vertices[n].cpu().numpy(), mesh.vertices(t))
             np.testing.assert_array_equal(occluded[n].cpu().numpy(), mesh.face_occluded(t))
-            np.testing.assert_array_equal(colors[n].cpu().numpy(), mesh.colors(t))
+        assert_surfaces_equal(on_device.surfaces(times), mesh, times)
 
 
 def wide_trajectory(clip: Clip, seed: int, width: int, height: int) -> Trajectory:
@@ -249,11 +214,11 @@ def test_the_source_view_is_the_source_exactly(triton_raster: Rasterizer) -> Non
 
 
 def test_the_batch_size_does_not_change_a_byte(name: str) -> None:
-    from ex4d.raster.gpu.guides import render_guides_gpu
+    from ex4d.guides.gpu import render_guides_gpu
 
     clip = make_clip(frames=5)
     mesh, trajectory = DWMesh(clip), make_trajectory(clip)
-    results = [render_guides_gpu(mesh, trajectory, rasterizer=name, frames_per_batch=n).to_host() for n in (1, 2, 5)]
+    results = [render_guides_gpu(GuideRequest(mesh, trajectory, frames_per_batch=n), name).to_host() for n in (1, 2, 5)]
     assert results[0].mask.any()
     for other in results[1:]:
         np.testing.assert_array_equal(other.colour, results[0].colour)
@@ -261,11 +226,11 @@ def test_the_batch_size_does_not_change_a_byte(name: str) -> None:
 
 
 def test_depth_is_that_of_the_visible_surface(name: str) -> None:
-    from ex4d.raster.gpu.guides import render_guides_gpu
+    from ex4d.guides.gpu import render_guides_gpu
 
     clip = make_clip(frames=2)
     trajectory = make_trajectory(clip, np.tile(np.eye(4), (2, 1, 1)))
-    guides = render_guides_gpu(DWMesh(clip), trajectory, rasterizer=name, depth=True).to_host()
+    guides = render_guides_gpu(GuideRequest(DWMesh(clip), trajectory, depth=True), name).to_host()
     assert guides.depth is not None
     inner = np.zeros(guides.mask.shape, bool)
     inner[:, 1:-1, 1:-1] = guides.mask[:, 1:-1, 1:-1]
@@ -290,7 +255,7 @@ def test_frames_and_progress_arrive_in_order_from_the_caller_s_thread(name: str)
 
 
 def test_cancel_stops_between_batches(name: str) -> None:
-    from ex4d.raster.gpu.guides import render_guides_gpu
+    from ex4d.guides.gpu import render_guides_gpu
 
     token = CancelToken()
 
@@ -300,22 +265,15 @@ def test_cancel_stops_between_batches(name: str) -> None:
 
     clip = make_clip(frames=7)
     with pytest.raises(Cancelled):
-        render_guides_gpu(
-            DWMesh(clip),
-            make_trajectory(clip),
-            rasterizer=name,
-            frames_per_batch=1,
-            on_progress=on_progress,
-            cancel=token,
-        )
+        request = GuideRequest(DWMesh(clip), make_trajectory(clip), frames_per_batch=1)
+        render_guides_gpu(request, name, on_progress=on_progress, cancel=token)
 
 
 def test_what_cannot_be_drawn_is_said(name: str) -> None:
-    from ex4d.raster.gpu.guides import render_guides_gpu
 
     clip = make_clip()
     mesh, trajectory = DWMesh(clip), make_trajectory(clip)
     with pytest.raises(RasterError, match="0 < near < far"):
         render_guides(mesh, trajectory, rasterizer=name, options=RasterOptions(near=2.0, far=1.0))
     with pytest.raises(SettingError, match="At least one frame a batch"):
-        render_guides_gpu(mesh, trajectory, rasterizer=name, frames_per_batch=0)
+        GuideRequest(mesh, trajectory, frames_per_batch=0)

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ex4d.dwmesh import FACE_OCCLUDED, FACE_VISIBLE, DWMesh
-from ex4d.dwmesh.kernels import grid_faces
-from ex4d.errors import RasterError
+from ex4d.dwmesh import DWMesh
 from ex4d.guides import render_guides
 from ex4d.raster import Camera
-from ex4d.raster.base import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER
-from ex4d.types import Intrinsics, MeshOptions, RasterOptions
+from ex4d.surface import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, grid_faces
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import RasterError
+from ex4d_ground.options import MeshOptions, RasterOptions
 
-from .conftest import make_clip, make_trajectory
+from .conftest import assert_surfaces_equal, edited_mesh, make_clip, make_trajectory
 from .test_cpu_vs_oracle import random_pose
 
 CPU_GUIDES = """
@@ -30,61 +30,43 @@ from ex4d.types import Clip, Intrinsics, Trajectory
 clip = Clip(np.zeros((1, 8, 8, 3), np.uint8), np.full((1, 8, 8), 3, np.float32), Intrinsics.from_fov(8, 8))
 k = clip.intrinsics
 path = Trajectory(np.eye(4)[None], np.array([[k.fx, k.fy, k.cx, k.cy]]), np.zeros(1), 8, 8)
-assert render_guides(DWMesh(clip), path).mask.any()
+for rasterizer in ("auto", "cpu"):
+    guides = render_guides(DWMesh(clip), path, rasterizer=rasterizer)
+    assert guides.mask.any() and guides.rasterizer == "cpu"
 loaded = {"torch", "triton", "nvdiffrast"} & set(sys.modules)
 assert not loaded, loaded
 """
 
 
 def test_cpu_guides_never_load_torch() -> None:
-    done = subprocess.run([sys.executable, "-c", CPU_GUIDES], capture_output=True, text=True, check=False, timeout=120)
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", CPU_GUIDES]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("options", [MeshOptions(), MeshOptions.ex4d_parity()])
-def test_meshes_built_with_tensors_equal_the_cpu_s(options: MeshOptions) -> None:
+@pytest.mark.parametrize("options", [MeshOptions(), MeshOptions.ex4d_parity(), MeshOptions(hidden_by="face")])
+def test_meshes_built_where_triton_cannot_run_equal_the_cpu_s(options: MeshOptions) -> None:
     torch = pytest.importorskip("torch")
-    from ex4d.raster.gpu.build import DeviceMesh
+    from ex4d.dwmesh.gpu.build import DeviceMesh
 
-    clip = make_clip(frames=3, height=33, width=21)
-    flags = np.zeros(2 * 32 * 20 + 2, np.int8)
-    flags[5:20], flags[100:120], flags[-1] = FACE_VISIBLE, FACE_OCCLUDED, FACE_VISIBLE
-    edited = DWMesh(clip, options).vertices(2) * np.float32(1.1)
-    mesh = DWMesh(clip, options, face_flags={1: flags}, vertex_overrides={2: edited})
+    mesh = edited_mesh(options)
     built = DeviceMesh(mesh, torch.device("cpu"), kernels=False)
     for times in ([0, 1, 2], [2, 0, 0, 1]):
-        vertices = built.vertices(times)
-        occluded = built.face_occluded(times, vertices)
-        colors = built.colors(times, occluded)
-        for n, t in enumerate(times):
-            np.testing.assert_array_equal(vertices[n].numpy(), mesh.vertices(t))
-            np.testing.assert_array_equal(occluded[n].numpy(), mesh.face_occluded(t))
-            np.testing.assert_array_equal(colors[n].numpy(), mesh.colors(t))
+        assert_surfaces_equal(built.surfaces(times), mesh, times)
 
 
-def test_faces_that_hide_alone_are_marked_and_leave_their_vertices_seen() -> None:
-    torch = pytest.importorskip("torch")
-    from ex4d.raster.gpu.build import DeviceMesh
-
-    mesh = DWMesh(make_clip(frames=2), MeshOptions(hidden_by="face"))
-    built = DeviceMesh(mesh, torch.device("cpu"), kernels=False).surfaces([1, 0])
-    assert built.quad_flags is not None
-    for n, t in enumerate([1, 0]):
-        wanted = mesh.surface(t)
-        assert wanted.quad_flags is not None
-        assert wanted.quad_flags.any()
-        np.testing.assert_array_equal(built.quad_flags[n].numpy(), wanted.quad_flags)
-        np.testing.assert_array_equal(built.colors[n].numpy(), wanted.colors)
-
-
-def test_solid_surfaces_built_by_kernels_equal_the_cpu_s() -> None:
+@pytest.mark.parametrize(
+    ("module", "chosen"), [("test_gpu.py", "built"), ("test_gpu_solid.py", ""), ("test_gpu_objects.py", "")]
+)
+def test_the_device_s_claims_hold_in_the_interpreter(module: str, chosen: str) -> None:
     """In Triton's interpreter where there is no device: Triton decides at import, hence a process of its own."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("triton")
     if torch.cuda.is_available():
         pytest.skip("the tests marked gpu do it on the device")
-    claims = Path(__file__).with_name("test_gpu_solid.py")
-    options = ["-q", "-m", "gpu", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+    claims = Path(__file__).with_name(module)
+    options = ["-q", "-m", "gpu", "-k", chosen, "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
     command = [sys.executable, "-m", "pytest", *options, str(claims)]
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=280)
@@ -94,20 +76,20 @@ def test_solid_surfaces_built_by_kernels_equal_the_cpu_s() -> None:
 def test_frames_with_triangles_of_their_own_are_joined() -> None:
     """Their vertices follow one another; a dropped quad's triangles have no area."""
     torch = pytest.importorskip("torch")
-    from ex4d.raster.gpu.batch import SurfaceBatch
     from ex4d.raster.gpu.nvdiffrast_raster import joined_faces
+    from ex4d.surface.batch import SurfaceBatch
 
     mesh = DWMesh(make_clip(frames=2, height=9, width=11), MeshOptions(mode="solid"))
     surfaces = [mesh.surface(t) for t in range(2)]
     batch = SurfaceBatch.of(surfaces, torch.device("cpu"))
-    faces, ranges = joined_faces(batch, torch.from_numpy(grid_faces(11, 13)[:-2]))
+    faces, ranges = joined_faces(batch, torch.from_numpy(grid_faces(11, 13)))
     for t, surface in enumerate(surfaces):
         assert surface.quad_flags is not None
         first, count = ranges[t].tolist()
         own = faces[first : first + count].numpy() - t * batch.num_vertices
         dropped = np.tile(surface.quad_flags != 0, 2)
         assert dropped.any()
-        np.testing.assert_array_equal(own[: 2 * 120][~dropped], grid_faces(11, 13)[:-2][~dropped])
+        np.testing.assert_array_equal(own[: 2 * 120][~dropped], grid_faces(11, 13)[~dropped])
         assert not own[: 2 * 120][dropped].any()
         np.testing.assert_array_equal(own[2 * 120 :][: len(surface.faces)], surface.faces)
 
@@ -115,15 +97,15 @@ def test_frames_with_triangles_of_their_own_are_joined() -> None:
 def test_what_a_triangle_shows_follows_its_side_and_its_quad_s_flags() -> None:
     """The same answers with one topology for all frames and with triangles of their own."""
     torch = pytest.importorskip("torch")
-    from ex4d.raster.gpu.batch import SurfaceBatch
     from ex4d.raster.gpu.nvdiffrast_raster import joined_faces, shown
+    from ex4d.surface.batch import SurfaceBatch
 
     rng = np.random.default_rng(0)
     flags = torch.from_numpy(rng.choice([0, QUAD_HIDE_UPPER, QUAD_HIDE_LOWER], (2, 6)).astype(np.uint8))
     faces = torch.tensor([[[0, 1, 5], [5, 1, 0]]], dtype=torch.int32)
     colors = torch.zeros((2, 12, 4), dtype=torch.uint8)
     batch = SurfaceBatch(torch.zeros((2, 12, 3)), colors, faces, 3, 4, flags, one_sided=True)
-    grid = torch.from_numpy(grid_faces(3, 4)[:-2])
+    grid = torch.from_numpy(grid_faces(3, 4))
     places = torch.from_numpy(rng.uniform(-1, 1, (2, 12, 4)).astype(np.float32)).abs()
     number = torch.from_numpy(rng.integers(0, 14, (2, 5, 7)))
     hits = torch.zeros((2, 5, 7, 4))

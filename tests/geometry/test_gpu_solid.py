@@ -6,32 +6,25 @@ Python instead, slowly, on any machine that has Triton.
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
+from ex4d.bands import serial
 from ex4d.dwmesh import FACE_OCCLUDED, FACE_VISIBLE, DWMesh
-from ex4d.errors import RasterError
 from ex4d.guides import render_guides
-from ex4d.raster import get_rasterizer
-from ex4d.raster.bands import serial
-from ex4d.types import Clip, Float32, Intrinsics, MeshOptions, Trajectory
+from ex4d.guides.request import GuideRequest
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.options import MeshOptions
 
-from .conftest import make_clip, make_trajectory
+from .conftest import INTERPRETED, ON_DEVICE, make_clip, make_trajectory, usable_rasterizer
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.filterwarnings(
-        "ignore:.*encountered in.*:RuntimeWarning"
-    ),  # Triton's interpreter divides by zero aloud
-    pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0:DeprecationWarning"),
-    pytest.mark.timeout(900),
-]
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+pytestmark = ON_DEVICE
 SOLID = MeshOptions(mode="solid", sharpen_edges="off", steady_depth="off")
 SMALL = (10, 13)
 large = pytest.mark.skipif(INTERPRETED, reason="takes hours in Triton's interpreter")
@@ -91,23 +84,22 @@ def small_mesh(case: str) -> DWMesh:
         shape = SMALL if case == "map" else (2, *SMALL)
         return DWMesh(clip, SOLID, thickness_map=painted(shape))
     options = {
-        "share": replace(SOLID, thickness=0.2),
-        "length": replace(SOLID, thickness=0.7, thickness_unit="depth", pixel_anchor="corner", border_depth=40.0),
-        "prepared": replace(SOLID, sharpen_edges="on", steady_depth="on"),
+        "share": structs.replace(SOLID, thickness=0.2),
+        "length": structs.replace(
+            SOLID, thickness=0.7, thickness_unit="depth", pixel_anchor="corner", border_depth=40.0
+        ),
+        "prepared": structs.replace(SOLID, sharpen_edges="on", steady_depth="on"),
     }
     return DWMesh(clip, options.get(case, SOLID))
 
 
 @pytest.fixture(scope="session")
 def device() -> Any:
-    try:
-        return get_rasterizer("triton").device  # type: ignore[attr-defined]
-    except (RasterError, ImportError) as error:
-        pytest.skip(str(error))
+    return usable_rasterizer("triton").device
 
 
 def assert_equal_to_the_cpu(mesh: DWMesh, device: Any, times: list[int]) -> None:
-    from ex4d.raster.gpu.build import DeviceMesh
+    from ex4d.dwmesh.gpu.build import DeviceMesh
 
     on_device = DeviceMesh(mesh, device, kernels=True)
     assert on_device.solid is not None
@@ -143,16 +135,16 @@ def test_frames_may_come_in_any_order_and_again(device: Any) -> None:
 
 
 def test_thickness_equals_the_cpu_s_at_the_corners_of_cut_quads(device: Any) -> None:
-    from ex4d.raster.gpu.build import DeviceMesh
+    from ex4d.dwmesh.gpu.build import DeviceMesh
 
     mesh = small_mesh("noise")
     solid = DeviceMesh(mesh, device, kernels=True).solid
     assert solid is not None
-    assert mesh._solid is not None
+    assert mesh.solid is not None
     parts = solid.parts([0])
     found = int(parts.ends[0, 1, -1])
-    inverse = np.float32(1) / mesh._solid._depth(0, None)
-    wanted = mesh._solid._thickness(0, inverse, mesh._solid.cuts(0, None, None, serial), serial).reshape(-1)
+    inverse = np.float32(1) / mesh.solid._depth(0, None)
+    wanted = mesh.solid._thickness(0, inverse, mesh.solid.cuts(0, None, None, serial), serial).reshape(-1)
     upper_left = parts.quads[0, :found, 0].cpu().numpy()
     corners = upper_left[:, None] + [0, 1, solid.width + 1, solid.width]
     assert found > 50
@@ -160,11 +152,11 @@ def test_thickness_equals_the_cpu_s_at_the_corners_of_cut_quads(device: Any) -> 
 
 
 def test_a_backdrop_is_built_on_the_host(device: Any) -> None:
-    from ex4d.raster.gpu.build import DeviceMesh
+    from ex4d.dwmesh.gpu.build import DeviceMesh
 
     still = make_clip(frames=3, depth=scene(3, *SMALL))
     clip = Clip(np.repeat(still.frames[:1], 3, axis=0), still.depth, still.intrinsics)
-    mesh = DWMesh(clip, replace(SOLID, other_frames=True))
+    mesh = DWMesh(clip, structs.replace(SOLID, other_frames=True))
     on_device = DeviceMesh(mesh, device, kernels=True)
     assert on_device.solid is None
     wanted = mesh.surface(1)
@@ -217,10 +209,7 @@ def test_large_surfaces_equal_the_cpu_s(size: tuple[int, int], kind: Any, device
     ],
 )
 def test_large_pictures_are_the_cpu_s(name: str, kind: Any, least: float) -> None:
-    try:
-        get_rasterizer(name)
-    except (RasterError, ImportError) as error:
-        pytest.skip(str(error))
+    usable_rasterizer(name)
     assert_drawn_as_on_the_cpu(DWMesh(make_clip(depth=kind(4, 512, 512)), SOLID), name, least=least)
 
 
@@ -236,13 +225,12 @@ def test_an_estimated_clip_s_surfaces_equal_the_cpu_s(device: Any, recon_dir: Pa
 
 @large
 def test_the_batch_size_does_not_change_a_byte(device: Any) -> None:
-    from ex4d.raster.gpu.guides import render_guides_gpu
+    from ex4d.guides.gpu import render_guides_gpu
 
     clip = make_clip(depth=foliage(5, 96, 128))
     mesh, trajectory = DWMesh(clip, SOLID), turned(clip, 30.0)
-    first, *others = (
-        render_guides_gpu(mesh, trajectory, device=device, frames_per_batch=n).to_host() for n in (1, 2, 5)
-    )
+    requests = [GuideRequest(mesh, trajectory, frames_per_batch=n) for n in (1, 2, 5)]
+    first, *others = (render_guides_gpu(request, device=device).to_host() for request in requests)
     assert first.mask.any()
     for other in others:
         np.testing.assert_array_equal(other.colour, first.colour)

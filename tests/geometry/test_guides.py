@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from ex4d.dwmesh import DWMesh
-from ex4d.errors import Cancelled, MissingExtraError, RasterError, SettingError, TrajectoryError
 from ex4d.guides import FrameRenderer, render_guides
 from ex4d.progress import CancelToken, Progress
-from ex4d.raster import Camera, get_rasterizer, list_rasterizers
-from ex4d.raster.gpu import GPU_RASTERIZERS
-from ex4d.types import MeshOptions
+from ex4d.raster import GPU_RASTERIZERS, Camera, get_rasterizer, list_rasterizers
+from ex4d_ground.errors import Cancelled, MissingExtraError, RasterError, SettingError, TrajectoryError
+from ex4d_ground.options import MeshOptions
 
 from .conftest import make_clip, make_trajectory
 
@@ -122,7 +121,7 @@ def test_what_cannot_be_rendered_is_said_before_anything_runs() -> None:
     mesh, trajectory = DWMesh(clip), make_trajectory(clip)
     with pytest.raises(TrajectoryError, match=r"Output frame 2 asks for source time 2\.5.*frames 0 to 2"):
         render_guides(mesh, make_trajectory(clip, source_time=np.array([0.0, 1.0, 2.5])))
-    with pytest.raises(SettingError, match="no rasterizer 'sketch'; choose one of: cpu, nvdiffrast, oracle, triton"):
+    with pytest.raises(SettingError, match="no rasterizer 'sketch'; choose one of: cpu, nvdiffrast, triton"):
         render_guides(mesh, trajectory, rasterizer="sketch")
     with pytest.raises(SettingError, match="At least one thread"):
         render_guides(mesh, trajectory, threads=0)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import render_guides
-from ex4d.types import Clip, Intrinsics, MeshOptions, RasterOptions, Trajectory
+from ex4d.types import Clip
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.options import MeshOptions, RasterOptions
 
 from .conftest import GOLDEN
 
@@ -34,7 +36,7 @@ def golden(request: pytest.FixtureRequest, recon_dir: Path) -> dict[str, np.ndar
 def mesh(golden: dict[str, np.ndarray], config: dict[str, Any]) -> DWMesh:
     k, (_, height, width, _) = golden["K"], golden["frames"].shape
     lens = Intrinsics(float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]), width, height)
-    options = replace(
+    options = structs.replace(
         MeshOptions.ex4d_parity(), border_depth=config["border_depth"], min_angle_deg=config["min_angle_deg"]
     )
     return DWMesh(Clip(golden["frames"], golden["depth"], lens), options)
@@ -60,7 +62,7 @@ def test_guides_agree_with_the_published_ones(
     k, n = mesh.clip.intrinsics, len(world_from_camera)
     lens = np.tile([k.fx, k.fy, k.cx, k.cy], (n, 1))
     trajectory = Trajectory(world_from_camera, lens, np.arange(n, dtype=float), k.width, k.height)
-    options = replace(
+    options = structs.replace(
         RasterOptions.ex4d_parity(),
         near=config["near"], far=config["far"], mask_threshold=config["mask_threshold"],
     )  # fmt: skip

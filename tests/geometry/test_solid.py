@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ex4d.dwmesh import FACE_OCCLUDED, FACE_VISIBLE, DWMesh
 from ex4d.dwmesh.solid import RIM_PX
-from ex4d.errors import SettingError, ShapeError
 from ex4d.guides import render_guides
-from ex4d.raster import Camera, Surface, get_rasterizer
-from ex4d.types import Bool, Clip, Float32, Float64, Intrinsics, MeshOptions
+from ex4d.raster import Camera, get_rasterizer
+from ex4d.surface import Surface
+from ex4d.types import Clip
+from ex4d_ground.arrays import Bool, Float32, Float64
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import SettingError, ShapeError
+from ex4d_ground.options import MeshOptions
 
 from .conftest import make_clip, make_trajectory
 from .test_cpu_vs_oracle import compare, random_lens, random_pose
@@ -76,7 +81,7 @@ def test_a_larger_picture_of_the_source_view_has_no_cracks(seed: int) -> None:
 def test_random_solid_meshes_are_drawn_as_the_oracle_draws_them(seed: int, turn: float) -> None:
     rng = np.random.default_rng(seed)
     height, width = (int(n) for n in rng.integers(3, 7, 2))
-    options = replace(
+    options = structs.replace(
         SOLID, thickness=float(rng.uniform(0, 1)), border_depth=8.0, edge_jump=float(rng.uniform(0.01, 1))
     )
     surface = DWMesh(make_clip(seed, depth=random_depth(seed, height, width)), options).surface(0)
@@ -111,7 +116,7 @@ def test_rays_that_enter_an_object_through_its_front_from_behind_are_stopped(deg
 def test_walls_stop_the_view_between_an_object_and_its_background() -> None:
     """From the side, a thick square hides more of what is behind it than a thin one, and never shows more."""
     clip = box_clip()
-    lengths = [replace(SOLID, thickness=t, thickness_unit="depth") for t in (0.0, 2.0, 5.0)]
+    lengths = [structs.replace(SOLID, thickness=t, thickness_unit="depth") for t in (0.0, 2.0, 5.0)]
     masks = [seen(DWMesh(clip, options), turned(30.0, 8.0)) for options in lengths]
     assert masks[0].sum() > masks[1].sum() > masks[2].sum()
     assert not (masks[1] & ~masks[0]).any()
@@ -123,7 +128,7 @@ def test_a_wall_without_end_hides_what_an_endless_mesh_hides() -> None:
     clip = box_clip()
     pose = turned(20.0, 8.0)
     endless = seen(DWMesh(clip, MeshOptions(border_depth=40.0)), pose)
-    solid = seen(DWMesh(clip, replace(SOLID, thickness=FAR - NEAR, thickness_unit="depth")), pose)
+    solid = seen(DWMesh(clip, structs.replace(SOLID, thickness=FAR - NEAR, thickness_unit="depth")), pose)
     inner = np.s_[4:-4, 4:-4]
     assert not (endless & ~solid)[inner].any()
     assert (solid & ~endless)[inner].mean() < 0.1
@@ -133,14 +138,16 @@ def test_a_thin_pole_no_longer_hides_half_the_picture() -> None:
     depth = np.full((1, SIZE, SIZE), FAR, np.float32)
     depth[0, :, 24] = 3.0
     clip = make_clip(depth=depth)
-    endless, solid = (seen(DWMesh(clip, replace(SOLID, mode=m)), turned(25.0, 8.0)) for m in ("endless", "solid"))
+    endless, solid = (
+        seen(DWMesh(clip, structs.replace(SOLID, mode=m)), turned(25.0, 8.0)) for m in ("endless", "solid")
+    )
     assert solid.mean() > endless.mean() + 0.15
 
 
 def test_the_back_of_a_covered_surface_is_continued_under_the_object() -> None:
     """A floor that goes under a near pole blocks what is below it, though no pixel shows that part."""
     clip = box_clip()
-    surface = DWMesh(clip, replace(SOLID, thickness=0.0)).surface(0)
+    surface = DWMesh(clip, structs.replace(SOLID, thickness=0.0)).surface(0)
     hidden = surface.colors[:, 3] == 0
     under = (np.abs(surface.vertices[:, 2] - FAR) < 1e-3) & hidden
     x = surface.vertices[under, 0] / FAR * clip.intrinsics.fx + clip.intrinsics.cx
@@ -166,9 +173,9 @@ def test_thickness_is_a_share_of_depth_or_a_length_and_paint_overrides_it() -> N
     painted = np.full((SIZE, SIZE), np.nan, np.float32)
     painted[BOX] = 2.5
     meshes = [
-        (DWMesh(clip, replace(SOLID, thickness=0.1)), 0.1 * NEAR),
-        (DWMesh(clip, replace(SOLID, thickness=1.5, thickness_unit="depth")), 1.5),
-        (DWMesh(clip, replace(SOLID, thickness=0.1), thickness_map=painted), 2.5),
+        (DWMesh(clip, structs.replace(SOLID, thickness=0.1)), 0.1 * NEAR),
+        (DWMesh(clip, structs.replace(SOLID, thickness=1.5, thickness_unit="depth")), 1.5),
+        (DWMesh(clip, structs.replace(SOLID, thickness=0.1), thickness_map=painted), 2.5),
         (DWMesh(clip, SOLID, thickness_map=painted[None]), 2.5),
     ]
     rim = NEAR * (1 + RIM_PX / clip.intrinsics.fx)
@@ -190,7 +197,7 @@ def test_settings_that_make_no_sense_are_refused_in_a_sentence() -> None:
         ("sharpen_edges", "maybe", "'auto', 'on' or 'off'"),
     ]:
         with pytest.raises(SettingError, match=match):
-            replace(SOLID, **{name: value})
+            structs.replace(SOLID, **{name: value})
     with pytest.raises(ShapeError, match="thickness map"):
         DWMesh(clip, SOLID, thickness_map=np.zeros((3, 3), np.float32))
     with pytest.raises(SettingError, match="negative or infinite at 2 pixels"):
@@ -201,7 +208,7 @@ def test_settings_that_make_no_sense_are_refused_in_a_sentence() -> None:
 
 def test_the_editable_grid_is_the_same_in_both_modes() -> None:
     clip = make_clip()
-    endless, solid = DWMesh(clip), DWMesh(clip, replace(SOLID, border_depth=100.0))
+    endless, solid = DWMesh(clip), DWMesh(clip, structs.replace(SOLID, border_depth=100.0))
     np.testing.assert_array_equal(endless.vertices(1), solid.vertices(1))
     np.testing.assert_array_equal(endless.faces, solid.faces)
 
@@ -253,7 +260,7 @@ def test_threads_do_not_change_a_byte() -> None:
 
 
 def test_bands_build_the_same_surface() -> None:
-    from ex4d.raster.bands import Bands
+    from ex4d.bands import Bands
 
     mesh = DWMesh(make_clip(6, height=50, width=61), SOLID)
     with Bands(2) as bands:
@@ -267,7 +274,7 @@ def test_smeared_edges_are_made_sharp_and_sharp_ones_left_alone() -> None:
     smeared = sharp.depth.copy()
     smeared[0, 16:32, [17, 30]] = 6.0
     smeared[0, [15, 32], 18:30] = 6.0
-    as_given = replace(SOLID, sharpen_edges="off")
+    as_given = structs.replace(SOLID, sharpen_edges="off")
 
     def middles(clip: Clip, options: MeshOptions) -> int:
         z = DWMesh(clip, options).surface(0).vertices[: (SIZE + 2) ** 2, 2]

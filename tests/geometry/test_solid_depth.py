@@ -7,11 +7,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from msgspec import structs
 
 from ex4d.dwmesh import DWMesh
 from ex4d.dwmesh.sharpen import is_smeared, roughness, sharpened, smear_px
 from ex4d.dwmesh.still import is_still, wavers
-from ex4d.types import Clip, Float32, MeshOptions
+from ex4d.types import Clip
+from ex4d_ground.arrays import Float32
+from ex4d_ground.options import MeshOptions
 
 from .conftest import make_clip
 
@@ -90,9 +93,9 @@ def test_depth_that_wavers_before_a_still_camera_is_steadied_and_steady_depth_ke
         z = np.stack([DWMesh(clip, options).surface(t).vertices[: (SIZE + 2) ** 2, 2] for t in range(5)])
         return float(np.median(np.ptp(z, axis=0) / z.mean(axis=0)))
 
-    assert spread(wavering, replace(SOLID, steady_depth="off")) == pytest.approx(0.08, abs=0.01)
+    assert spread(wavering, structs.replace(SOLID, steady_depth="off")) == pytest.approx(0.08, abs=0.01)
     assert spread(wavering, SOLID) == 0.0
-    as_given = DWMesh(steady, replace(SOLID, steady_depth="off")).surface(2).vertices
+    as_given = DWMesh(steady, structs.replace(SOLID, steady_depth="off")).surface(2).vertices
     np.testing.assert_array_equal(DWMesh(steady, SOLID).surface(2).vertices, as_given)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ex4d_ground.costs import Cost
+from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, PresetInfo, Setting
+from ex4d_ground.options import MeshOptions, RasterOptions
 from ex4d_protocol import messages as m
 from ex4d_protocol import requests as r
 
@@ -19,19 +22,13 @@ CLIP = r.ClipSpec(
     name="shot",
 )
 MESH = r.MeshSpec(
-    options=r.MeshOptionsSpec(border_depth=50.0, pixel_anchor="corner"),
+    options=MeshOptions(border_depth=50.0, pixel_anchor="corner"),
     edits=(r.MeshEdit(frame=3, positions=BLOB, face_flags=BLOB),),
 )
-TRAJECTORY = r.TrajectorySpec(
-    num_frames=1,
-    width=64,
-    height=48,
-    world_from_camera=b"\0" * 128,
-    intrinsics=b"\1" * 32,
-    source_time=b"\2" * 8,
-    name="orbit",
-)
-RASTER = r.RasterSpec(
+SIZE = {"num_frames": 1, "width": 64, "height": 48}
+ARRAYS = {"world_from_camera": b"\0" * 128, "intrinsics": b"\1" * 32, "source_time": b"\2" * 8}
+TRAJECTORY = r.TrajectorySpec(**SIZE, **ARRAYS, name="orbit")
+RASTER = RasterOptions(
     rasterizer="cpu2", near=0.01, far=500.0, mask_threshold=100, round_colors_down=True, source_first_frame=True
 )
 GENERATE = r.Generate(
@@ -48,11 +45,11 @@ GENERATE = r.Generate(
 DEVICE = m.DeviceSpec(name="GPU", kind="cuda", memory_bytes=8 << 30, worker="busy")
 CAPABILITIES = m.Capabilities(
     engines=(
-        m.EngineSpec(
+        EngineInfo(
             name="wan",
             title="Wan",
             settings=(
-                m.SettingSpec(
+                Setting(
                     name="steps", kind="int", default=25, help="Steps.", minimum=1, maximum=100, choices=("a", "b")
                 ),
             ),
@@ -63,7 +60,7 @@ CAPABILITIES = m.Capabilities(
         ),
     ),
     presets=(
-        m.PresetSpec(
+        PresetInfo(
             name="30",
             title="30",
             help="Help.",
@@ -158,15 +155,7 @@ SERVER_MESSAGES = [
     ),
     m.ResultsEnd(job_id=JOB, items=9, phase="done"),
     m.ResultsAcknowledged(job_id=JOB),
-    m.PresetReply(
-        preset="30",
-        num_frames=1,
-        width=64,
-        height=48,
-        world_from_camera=b"\0" * 128,
-        intrinsics=b"\1" * 32,
-        source_time=b"\2" * 8,
-    ),
+    m.PresetReply(preset="30", **SIZE, **ARRAYS),
     m.Health(
         uptime_s=1.0,
         queued=1,
@@ -183,7 +172,7 @@ SERVER_MESSAGES = [
 MESSAGES = CLIENT_MESSAGES + SERVER_MESSAGES
 
 # What 1.1 added, set; the messages above leave it at its default and so have the bytes of 1.0.
-MESH_1_1 = r.MeshSpec(options=r.MeshOptionsSpec(hidden_by="face", thickness=0.5, thickness_unit="depth"))
+MESH_1_1 = r.MeshSpec(options=MeshOptions(hidden_by="face", thickness=0.5, thickness_unit="depth"))
 PAINTED = r.MeshSpec(thickness=BLOB, edits=(r.MeshEdit(frame=3, thickness=BLOB),))
 ESTIMATE = r.EstimateDepth(
     video=CLIP.video,
@@ -196,7 +185,7 @@ ESTIMATE = r.EstimateDepth(
     seed=7,
     name="shot",
 )
-ESTIMATOR = m.EstimatorSpec(
+ESTIMATOR = EstimatorInfo(
     name="depth-anything-v2",
     title="Depth Anything V2",
     meaning="disparity",
@@ -235,14 +224,7 @@ MESSAGES_1_1 = [
 # Live views and costs came with 1.1 whole.
 LIVE_CLIENT_MESSAGES = [
     m.LiveView(
-        view="shot",
-        sequence=7,
-        clip=CLIP,
-        trajectory=TRAJECTORY,
-        mesh=MESH,
-        raster=RASTER,
-        scale=0.5,
-        picture=False,
+        view="shot", sequence=7, clip=CLIP, trajectory=TRAJECTORY, mesh=MESH, raster=RASTER, scale=0.5, picture=False
     ),
     m.LiveView(
         view="shot",
@@ -261,17 +243,22 @@ LIVE_SERVER_MESSAGES = [
     m.LiveProgress(view="shot", sequence=7, stage="read", done=3, total=49),
     m.LiveSuperseded(view="shot", sequence=7),
     m.CostReply(
-        engine="wan",
-        num_frames=120,
-        windows=3,
-        passes=2,
-        tiles=4,
-        forwards=150,
-        plan="fp8",
-        peak_bytes=17 << 30,
-        device_bytes=24 << 30,
-        seconds=95.5,
-        problem="Too large.",
-        text="120 frames",
+        cost=Cost(
+            engine="wan",
+            frames=120,
+            width=512,
+            height=288,
+            windows=3,
+            passes=2,
+            tiles=4,
+            forwards=150,
+            gpu="RTX 4090",
+            gpu_bytes=24 << 30,
+            free_bytes=23 << 30,
+            plan="fp8",
+            peak_bytes=17 << 30,
+            seconds=95.5,
+            problem="Too large.",
+        )
     ),
 ]

@@ -19,13 +19,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 with atheris.instrument_imports(include=["ex4d_protocol"]):
     from ex4d_protocol import framing
     from ex4d_protocol.arrays import view_array, view_json
+    from ex4d_protocol.client import Client
     from ex4d_protocol.errors import DamagedItem, FrameError
-    from ex4d_protocol.events import JobView
+    from ex4d_protocol.job_book import TrackedJob
     from ex4d_protocol.messages import BlobsMissing, ChunkAck, Item
-    from ex4d_protocol.tracking import TrackedJob
-    from ex4d_protocol.uploads import UploadQueue
 
 from protocol.examples import MESSAGES, MESSAGES_1_1
+
+CLIENT = Client("tcp://127.0.0.1:1")
 
 
 def pack(frames: list[bytes]) -> bytes:
@@ -61,14 +62,13 @@ def use(received: framing.Received) -> None:
     blob: Any = (received.blobs or (b"",))[0]
     try:
         if isinstance(message, Item):
-            for event in TrackedJob(JobView(message.job_id), stage="confirmed").take_item(message, blob):
-                assert event is not None
+            TrackedJob(message.job_id, stage="confirmed").take_item(message, blob)
             view_array(memoryview(blob), dtype=message.dtype, shape=message.shape, order=message.order)
             view_json(memoryview(blob))
         elif isinstance(message, ChunkAck):
-            list(UploadQueue().told_ack(message))
+            CLIENT._uploads.take_ack(message)
         elif isinstance(message, BlobsMissing):
-            list(UploadQueue().told_missing([], message))
+            CLIENT._uploads.take_missing(message, 0)
     except (FrameError, DamagedItem) as error:
         assert str(error)
 

@@ -8,13 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ex4d_protocol import framing
-from protocol.examples import (
-    CLIENT_MESSAGES,
-    LIVE_CLIENT_MESSAGES,
-    LIVE_SERVER_MESSAGES,
-    MESSAGES_1_1,
-    SERVER_MESSAGES,
-)
+from protocol.examples import CLIENT_MESSAGES, LIVE_CLIENT_MESSAGES, LIVE_SERVER_MESSAGES, MESSAGES_1_1, SERVER_MESSAGES
 
 JUNK_VALUES = (
     None,

@@ -145,3 +145,25 @@ def test_what_is_no_address_is_named():
             client.connect()
     finally:
         client.close()
+
+
+def test_blobs_that_were_asked_for_too_fast_are_asked_for_again(serve, client_of):
+    """The first question is turned away for its rate; the upload is neither lost nor reported as refused."""
+    asked: list[int] = []
+    data = serve(lambda r: raw(m.Attached(), r.header.id))
+
+    def answer(received):
+        if isinstance(received.message, m.Hello):
+            port = int(data.rpartition(":")[2])
+            return raw(m.Welcome(session="s", data_port=port, server_id="x"), received.header.id)
+        if isinstance(received.message, m.HaveBlobs):
+            asked.append(len(received.message.blobs))
+            if len(asked) == 1:
+                return raw(m.ErrorReply(code="rate_limited", message="Wait a little."), received.header.id)
+            return raw(m.BlobsMissing(), received.header.id)
+        return raw(m.Pong(), received.header.id)
+
+    client = client_of(serve(answer))
+    client.wait_connected(5)
+    assert client.wait_uploaded(client.upload(b"bytes"), 5).sent_bytes == 0
+    assert asked == [1, 1]

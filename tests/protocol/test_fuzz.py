@@ -14,10 +14,9 @@ from ex4d_protocol import framing
 from ex4d_protocol.arrays import view_array
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import FrameError
-from ex4d_protocol.events import JobView
+from ex4d_protocol.job_book import TrackedJob
 from ex4d_protocol.messages import Item
 from ex4d_protocol.requests import Generate, RenderGuides
-from ex4d_protocol.tracking import TrackedJob
 from protocol.mutations import stream
 
 
@@ -54,7 +53,7 @@ def use(received: framing.Received) -> None:
     request = getattr(message, "request", None)
     try:
         if isinstance(request, RenderGuides | Generate):
-            request.trajectory.arrays()
+            request.trajectory.unpack()
         if isinstance(message, Item):
             blob = received.blobs[0] if received.blobs else b""
             view_array(memoryview(blob), dtype=message.dtype, shape=message.shape, order=message.order)
@@ -95,12 +94,12 @@ def test_a_client_survives_whatever_a_server_sends(request):
     try:
         job = client.submit(lambda: None, job_id="0123456789abcdef")  # type: ignore[arg-type,return-value]
         for frames in stream(seed, 2500, to_server=False):
-            client._jobs[job] = TrackedJob(JobView(job), stage="confirmed")
-            client.state = "connected"
+            client._jobs.tracked[job] = TrackedJob(job, stage="confirmed")
+            client.connection.state = "connected"
             try:
                 received = framing.decode(frames, framing.SERVER_DECODERS)
                 if type(received.message).__name__ not in ("Welcome", "Attached"):  # these open sockets
-                    client._handle(received)
+                    client._take(received)
             except FrameError as error:
                 assert str(error), seed
     finally:

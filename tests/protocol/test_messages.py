@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import dataclasses
 import json
+import typing
 from pathlib import Path
 from typing import get_args
 
@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from ex4d.depth import EstimatorInfo
-from ex4d.generate.base import EngineInfo, Setting
-from ex4d.types import MeshOptions, RasterOptions
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
+from ex4d_ground.options import MeshOptions, RasterOptions
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol import requests as r
@@ -98,23 +98,18 @@ def test_unknown_fields_of_a_newer_minor_are_ignored(message):
 
 
 @pytest.mark.parametrize(
-    ("spec", "library"), [(r.MeshOptionsSpec, MeshOptions), (r.RasterSpec, RasterOptions), (m.SettingSpec, Setting)]
+    "made", [{"min_angle_deg": -1.0}, {"border_depth": 0.0}, {"mode": "open"}, {"thickness": -1.0}, {"edge_jump": 2.0}]
 )
-def test_specs_mirror_the_library(spec, library):
-    ours = {f.name: f.default for f in msgspec.structs.fields(spec)}
-    for field in dataclasses.fields(library):
-        assert field.name in ours
-        if field.default is not dataclasses.MISSING:
-            assert ours[field.name] == field.default
+def test_mesh_options_that_cannot_be_are_refused_on_the_wire(made):
+    with pytest.raises(msgspec.ValidationError, match="options"):
+        msgspec.convert({"options": made}, r.MeshSpec)
 
 
-def test_estimator_spec_mirrors_the_library():
-    library = {f.name for f in dataclasses.fields(EstimatorInfo)} - {"zero_is_infinity"}  # of raw values only
-    assert library == {f.name for f in msgspec.structs.fields(m.EstimatorSpec)}
-
-
-def test_engine_spec_mirrors_the_library():
-    assert {f.name for f in dataclasses.fields(EngineInfo)} == {f.name for f in msgspec.structs.fields(m.EngineSpec)}
+def test_options_and_descriptions_on_the_wire_are_those_of_the_library():
+    hints = typing.get_type_hints
+    assert hints(r.MeshSpec)["options"] is MeshOptions and hints(r.Generate)["raster"] is RasterOptions
+    assert hints(m.Capabilities)["engines"] == tuple[EngineInfo, ...]
+    assert hints(m.Capabilities)["estimators"] == tuple[EstimatorInfo, ...]
 
 
 @pytest.mark.parametrize("job_id", ["short", "../../etc/passwd", "a" * 65, "with space", "a/b/c/d/e/f", ""])
@@ -138,15 +133,18 @@ def test_blobs_of_finds_every_blob_once():
 
 def test_a_trajectory_survives_the_wire():
     rng = np.random.default_rng(3)
-    poses, k, time = rng.normal(size=(5, 4, 4)), rng.normal(size=(5, 4)), rng.normal(size=5)
-    spec = r.TrajectorySpec.from_arrays(poses, k, time, width=64, height=48)
-    decoded = msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=r.TrajectorySpec)
-    for sent, got in zip((poses, k, time), decoded.arrays(), strict=True):
-        np.testing.assert_array_equal(sent, got)
+    poses = np.tile(np.eye(4), (5, 1, 1))
+    poses[:, :3, 3] = rng.normal(size=(5, 3))
+    sent = Trajectory(poses, rng.uniform(1, 9, size=(5, 4)), rng.normal(size=5), 64, 48, "a" * 200)
+    decoded = msgspec.msgpack.decode(msgspec.msgpack.encode(r.TrajectorySpec.pack(sent)), type=r.TrajectorySpec)
+    got = decoded.unpack()
+    for name in ("world_from_camera", "intrinsics", "source_time"):
+        np.testing.assert_array_equal(getattr(sent, name), getattr(got, name))
+    assert (got.width, got.height, got.name) == (64, 48, "a" * 128)
 
 
 def test_a_trajectory_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match="source_time has 8 bytes"):
-        msgspec.structs.replace(TRAJECTORY, num_frames=2, world_from_camera=bytes(256), intrinsics=bytes(64)).arrays()
-    with pytest.raises(ValueError, match="A trajectory needs poses"):
-        r.TrajectorySpec.from_arrays(np.eye(4), np.ones((1, 4)), [0], width=8, height=8)
+        msgspec.structs.replace(TRAJECTORY, num_frames=2, world_from_camera=bytes(256), intrinsics=bytes(64)).unpack()
+    with pytest.raises(ValueError, match="positive pixels"):
+        msgspec.structs.replace(TRAJECTORY, intrinsics=bytes(32)).unpack()

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from ex4d import Intrinsics, Trajectory
-from ex4d.errors import OutputError, TrajectoryError
-from ex4d.trajectory import MoveSetup, from_matrices, load_camera, orbit, preset, save_camera, source_times, vertigo
-from ex4d.trajectory.camera_files import CameraLayout
+from ex4d.trajectory import MoveSetup, orbit, preset, source_times, vertigo
+from ex4d_ground.camera_files import CameraLayout, load_camera, save_camera
+from ex4d_ground.cameras import Intrinsics, Trajectory, from_matrices
+from ex4d_ground.errors import OutputError, TrajectoryError
 
 
 @pytest.fixture

@@ -5,14 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ex4d import Intrinsics
-from ex4d.errors import InputError, SettingError, ShapeError, TrajectoryError
 from ex4d.trajectory import (
     PRESETS,
     MoveSetup,
     dolly,
     eased,
-    from_matrices,
     lens_zoom,
     orbit,
     pedestal,
@@ -24,8 +21,10 @@ from ex4d.trajectory import (
     truck,
     vertigo,
 )
-from ex4d.trajectory.poses import inverse
 from ex4d.trajectory.timing import EASINGS
+from ex4d_ground.cameras import Intrinsics, from_matrices
+from ex4d_ground.errors import InputError, SettingError, ShapeError, TrajectoryError
+from ex4d_ground.poses import inverse
 
 LENS = Intrinsics(310.0, 305.0, 150.0, 95.0, 320, 200)
 angles = st.floats(-90, 90)

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ex4d import Intrinsics
-from ex4d.errors import SettingError, ShapeError, TrajectoryError
 from ex4d.trajectory import MoveSetup, orbit, preset, static, trajectory_errors
-from ex4d.trajectory.poses import (
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import SettingError, ShapeError, TrajectoryError
+from ex4d_ground.poses import (
     interpolate,
     inverse,
     look_at,

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ex4d import Intrinsics
-from ex4d.errors import DepthError, SettingError
-from ex4d.trajectory import PRESETS, TARGET_MARGIN, load_camera, near_depth_of, preset, save_camera, view_from_poses
+from ex4d.trajectory import PRESETS, TARGET_MARGIN, near_depth_of, preset
+from ex4d_ground.camera_files import load_camera, save_camera
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import DepthError, SettingError
+from ex4d_ground.poses import view_from_poses
 
 GOLDEN = Path(os.environ.get("EX4D_GOLDEN_DIR", Path(__file__).parents[1] / "golden")) / "recon"
 LENS = Intrinsics.from_fov(64, 64)

@@ -20,7 +20,7 @@ CLIP, DEPTH = os.environ["EX4D_UI_CLIP"], os.environ["EX4D_UI_DEPTH"]
 
 def script() -> ui.Steps:
     bpy.ops.preferences.addon_enable(module="blender_addon")
-    from blender_addon import session
+    from blender_addon.work import session
 
     current = session.get
     for obj in list(bpy.data.objects):
@@ -127,7 +127,7 @@ def script() -> ui.Steps:
 
 def show_live() -> ui.Steps:
     """Switch live mode on and picture what it draws over the camera view."""
-    from blender_addon import live
+    from blender_addon.live import views as live
 
     switches = bpy.context.window_manager.ex4d_live
     switches.enabled = True
@@ -140,7 +140,7 @@ def show_live() -> ui.Steps:
 
 def paint_thickness() -> ui.Steps:
     """Give one object a thickness by its selection, look at the brushes, and take it all back."""
-    from blender_addon import paint, thickness
+    from blender_addon.edit import paint, thickness
 
     scene, target = bpy.context.scene, bpy.context.scene.ex4d.shot
     body = target.ex4d.mesh
@@ -158,7 +158,7 @@ def paint_thickness() -> ui.Steps:
     yield from ui.press("bpy.ops.ex4d.set_thickness", at=0.25)
     with ui.override():
         bpy.ops.object.mode_set(mode="OBJECT")
-    lengths = thickness.at(body.data, 0)
+    lengths = thickness.LENGTHS.painted_at(body.data, 0)
     for frame in (2, 1):  # the footage of a frame is read when it is drawn
         scene.frame_set(frame)
         yield 0.7
@@ -172,7 +172,7 @@ def paint_thickness() -> ui.Steps:
     with ui.override():
         paint.select_vertices(body.data, np.ones(seeds.size, np.bool_))
     yield from ui.press("bpy.ops.ex4d.clear_thickness", at=0.75)
-    assert thickness.at(body.data, 0) is None
+    assert thickness.LENGTHS.painted_at(body.data, 0) is None
     target.ex4d.occluders, scene.camera = "ENDLESS", target.ex4d.camera
     yield 0.5
 

@@ -24,7 +24,7 @@ FLOOR = np.s_[400:490, 150:380]
 
 def script() -> ui.Steps:
     bpy.ops.preferences.addon_enable(module="blender_addon")
-    from blender_addon import session
+    from blender_addon.work import session
 
     current, props = session.get, bpy.context.scene.ex4d
     for obj in list(bpy.data.objects):
@@ -48,7 +48,10 @@ def script() -> ui.Steps:
 
 def show_edits() -> ui.Steps:
     """Bring the ball nearer in one frame and flatten the floor in all, and picture the layers that come of it."""
-    from blender_addon import edit_sampling, edit_tools, paint, session
+    from blender_addon.edit import depth_tools as edit_tools
+    from blender_addon.edit import paint
+    from blender_addon.scene import mesh as scene_mesh
+    from blender_addon.work import session
 
     scene, target = bpy.context.scene, bpy.context.scene.ex4d.shot
     body = target.ex4d.mesh
@@ -58,13 +61,13 @@ def show_edits() -> ui.Steps:
     yield 1.0
     with ui.override():
         bpy.ops.object.mode_set(mode="OBJECT")
-    positions = edit_sampling.base_positions(body.data)
+    positions = scene_mesh.positions(body.data)
     depth = edit_tools.depth_grid(positions, **size)
     seeds = np.zeros(depth.shape, np.bool_)
     seeds[BALL] = True
     ball = edit_tools.connected(depth, seeds, edge_ratio=1.05)
     paint.select_vertices(body.data, ball.ravel())
-    edit_sampling.set_base_positions(body.data, edit_tools.slide(positions, 0.8 * depth, selected=ball))
+    scene_mesh.set_positions(body.data, edit_tools.slide(positions, 0.8 * depth, selected=ball))
     yield from ui.scroll(SCROLL)
     yield from settle()
     ui.screenshot("1_edit")

@@ -24,6 +24,8 @@ class Hub:
     """Bytes sent of each file."""
     break_after: int | None = None
     """Bytes after which a connection is cut."""
+    stall_after: int | None = None
+    """Bytes after which nothing more is sent, until the other side hangs up."""
 
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
@@ -82,9 +84,12 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if hub.break_after is not None and len(piece) > hub.break_after:
                 piece = piece[: hub.break_after]
                 self.close_connection = True
+            piece = piece[: hub.stall_after]
             hub.sent[name] = hub.sent.get(name, 0) + len(piece)
             with suppress(BrokenPipeError, ConnectionResetError):  # the other side may stop listening: that is tested
                 self.wfile.write(piece)
+                if hub.stall_after is not None:
+                    self.connection.recv(1)
 
     return Handler
 

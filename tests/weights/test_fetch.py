@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +16,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_hub import Hub, serve
 
-from ex4d.errors import Cancelled, OutputError, SettingError, WeightsError
 from ex4d.progress import CancelToken, Progress
 from ex4d.weights.catalogue import PACKAGES, find_package, find_packages
 from ex4d.weights.fetch import Record, check_space, fetch
 from ex4d.weights.verify import verify_files
+from ex4d_ground.errors import Cancelled, OutputError, SettingError, WeightsError
+from ex4d_ground.remedies import fetch_weights
 
 TURBO = find_package("turbo")
 NAME = TURBO.patterns[0]
@@ -67,12 +70,33 @@ def test_a_broken_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert hub.sent[NAME] <= len(content) - 10_000_000
 
 
+def test_a_killed_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    content = os.urandom(1 << 16) * 500
+    half = TURBO.path(tmp_path) / f".{NAME}.partial"
+    code = "import sys; from pathlib import Path; from ex4d.weights.catalogue import find_package as f\n"
+    code += "from ex4d.weights.fetch import fetch; fetch(f('turbo'), Path(sys.argv[1]), endpoint=sys.argv[2])"
+    with serve(TURBO.repository, {NAME: content}) as hub:
+        hub.stall_after = 20_000_000
+        with subprocess.Popen([sys.executable, "-c", code, str(tmp_path), hub.address]) as process:
+            while not half.is_file() or half.stat().st_size < 10_000_000:
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.kill()
+        assert not TURBO.is_there(tmp_path)
+        arrived, hub.stall_after = half.stat().st_size, None
+        hub.sent.clear()
+        fetch(TURBO, tmp_path, endpoint=hub.address)
+        assert (TURBO.path(tmp_path) / NAME).read_bytes() == content
+        assert hub.sent[NAME] == len(content) - arrived
+
+
 def test_what_arrives_damaged_is_thrown_away(hub: Hub, tmp_path: Path) -> None:
     half = TURBO.path(tmp_path) / f".{NAME}.partial"
     half.parent.mkdir()
     half.write_bytes(b"\0" * 1000)  # the beginning of something else
-    with pytest.raises(WeightsError, match=r"SHA-256.*ex4d weights fetch turbo"):
+    with pytest.raises(WeightsError, match="SHA-256") as caught:
         fetch(TURBO, tmp_path, endpoint=hub.address)
+    assert "run: ex4d weights fetch turbo" in caught.value.text("cli")
     assert not half.exists() and not TURBO.is_there(tmp_path)
     assert (fetch(TURBO, tmp_path, endpoint=hub.address) / NAME).read_bytes() == CONTENT
 
@@ -106,7 +130,7 @@ def test_verify_names_what_is_damaged_short_or_missing(hub: Hub, tmp_path: Path)
     path.write_bytes(CONTENT[:1000])
     assert "has 1000 bytes instead of 3000000" in verify_files(TURBO, tmp_path, hashes=False)[0].problem
     path.unlink()
-    assert verify_files(TURBO, tmp_path)[0].problem.endswith("run: ex4d weights fetch turbo")
+    assert verify_files(TURBO, tmp_path)[0].remedy == fetch_weights("turbo")
 
 
 def test_every_package_is_known_by_name_and_the_usual_ones_are_the_default() -> None:

@@ -1,7 +1,5 @@
 """``ex4d jobs``: the jobs of one client on a backend, or of all for who runs it."""
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Annotated
@@ -10,17 +8,9 @@ import msgspec
 import typer
 
 from ex4d.cli.console import say
-from ex4d.errors import InputError
-from ex4d_backend.cli.link import (
-    DEFAULT_BACKEND,
-    Backend,
-    ClientId,
-    DataDir,
-    Everyone,
-    Keys,
-    connected,
-    operator_secret,
-)
+from ex4d.cli.options import spread
+from ex4d_backend.cli.link import OperatorConnection, connected
+from ex4d_ground.errors import InputError
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 
@@ -34,19 +24,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
+@spread
 def list_jobs(
-    backend: Backend = DEFAULT_BACKEND,
-    keys: Keys = None,
-    client_id: ClientId = None,
-    everyone: Everyone = False,
-    data_dir: DataDir = None,
+    link: OperatorConnection,
     unacknowledged: Annotated[
         bool, typer.Option("--unacknowledged", help="Only those whose results are still on the backend.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, oldest first."""
-    with connected(backend, keys, client_id, operator=operator_secret(everyone, data_dir)) as client:
+    with connected(link) as client:
         jobs = client.ask(m.ListJobs(unacknowledged_only=unacknowledged)).jobs
     if as_json:
         say(json.dumps([as_dict(job) for job in jobs], indent=1))
@@ -54,23 +41,16 @@ def list_jobs(
     if not jobs:
         say("No jobs.")
     for job in jobs:
-        owner = f"{job.owner[:12]:<12}  " if everyone else ""
+        owner = f"{job.owner[:12]:<12}  " if link.everyone else ""
         line = f"{job.job_id[:12]:<12}  {owner}{job.phase:<9}  {progress_of(job):<22}  {job.kind:<13}  {job.title}"
         say(line.rstrip())
 
 
 @app.command("show")
-def show(
-    job: JobArgument,
-    backend: Backend = DEFAULT_BACKEND,
-    keys: Keys = None,
-    client_id: ClientId = None,
-    everyone: Everyone = False,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@spread
+def show(job: JobArgument, link: OperatorConnection, as_json: AsJson = False) -> None:
     """Show one job: its state, progress and, if it failed, why."""
-    with connected(backend, keys, client_id, operator=operator_secret(everyone, data_dir)) as client:
+    with connected(link) as client:
         state = client.ask(m.GetJob(job_id=find_job(client, job)))
     if as_json:
         say(json.dumps(as_dict(state), indent=1))
@@ -81,17 +61,14 @@ def show(
 
 
 @app.command("cancel")
+@spread
 def cancel(
     job: JobArgument,
-    backend: Backend = DEFAULT_BACKEND,
-    keys: Keys = None,
-    client_id: ClientId = None,
-    everyone: Everyone = False,
-    data_dir: DataDir = None,
+    link: OperatorConnection,
     wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait until it has stopped.")] = 10.0,
 ) -> None:
     """Stop one job and no other."""
-    with connected(backend, keys, client_id, operator=operator_secret(everyone, data_dir)) as client:
+    with connected(link) as client:
         job_id = find_job(client, job)
         if client.ask(m.CancelJob(job_id=job_id)).already_final:
             say(f"Job {job_id} had ended already.")
@@ -105,27 +82,21 @@ def cancel(
 
 
 @app.command("logs")
-def logs(
-    job: JobArgument,
-    backend: Backend = DEFAULT_BACKEND,
-    keys: Keys = None,
-    client_id: ClientId = None,
-    everyone: Everyone = False,
-    data_dir: DataDir = None,
-) -> None:
+@spread
+def logs(job: JobArgument, link: OperatorConnection) -> None:
     """Print the end of a job's log."""
-    with connected(backend, keys, client_id, operator=operator_secret(everyone, data_dir)) as client:
+    with connected(link) as client:
         say(client.ask(m.GetJobLog(job_id=find_job(client, job))).text.rstrip("\n"))
 
 
 def find_job(client: Client, given: str) -> str:
     """The whole id of the job that ``given`` begins. Raises InputError if there is none or more than one."""
-    found = [j.job_id for j in client.ask(m.ListJobs()).jobs if j.job_id.startswith(given)]
-    if given in found:
+    begun = [j.job_id for j in client.ask(m.ListJobs()).jobs if j.job_id.startswith(given)]
+    if given in begun:
         return given
-    if len(found) == 1:
-        return found[0]
-    what = f"{len(found)} jobs seen here begin" if found else "No job seen here begins"
+    if len(begun) == 1:
+        return begun[0]
+    what = f"{len(begun)} jobs seen here begin" if begun else "No job seen here begins"
     raise InputError(f"{what} with {given!r}; 'ex4d jobs list' shows them.")
 
 

@@ -1,7 +1,5 @@
 """``ex4d keys`` and ``ex4d-backend keys``: who may connect to an encrypted backend."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,51 +1,72 @@
 """What the backend's commands share: where the backend is, who we are, and errors as sentences with an exit code."""
 
-from __future__ import annotations
-
 import os
 import re
 import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import platformdirs
-import typer
 
 from ex4d import __version__
-from ex4d.errors import Cancelled, Ex4dError, InputError, SettingError
-from ex4d.files import atomic_path
+from ex4d.cli.options import panel
 from ex4d_backend.keys import read_operator_secret
-from ex4d_backend.settings import DEFAULT_PORT, load_settings, split_address
+from ex4d_backend.settings import load_settings, split_address
+from ex4d_ground.addresses import DEFAULT_ADDRESS
+from ex4d_ground.errors import Cancelled, Ex4dError, InputError, SettingError
+from ex4d_ground.files import atomic_path
 from ex4d_protocol.client import Client
-from ex4d_protocol.errors import ConnectionFailed, JobCancelled, JobFailed, ProtocolError, RequestRefused
+from ex4d_protocol.errors import JobCancelled, JobFailed, ProtocolError
 
-Backend = Annotated[
-    str,
-    typer.Option("--backend", envvar="EX4D_BACKEND", help="The backend's address, as it prints it when it starts."),
-]
-Keys = Annotated[
-    Path | None,
-    typer.Option("--keys", envvar="EX4D_KEYS", help="Keys of an encrypted backend: the output of 'ex4d keys new'."),
-]
-ClientId = Annotated[
-    str | None,
-    typer.Option(
-        "--client_id",
-        envvar="EX4D_CLIENT_ID",
-        help="Whose jobs. Default: this user's own id, kept in the user's data folder.",
-    ),
-]
-Everyone = Annotated[
-    bool,
-    typer.Option("--all", help="Every client's jobs: for the user who runs the backend, on its machine."),
-]
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="The backend's data folder, for --all. Default: the usual one.")
-]
-DEFAULT_BACKEND = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+_option = panel(None)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the backend is, and who we are."""
+
+    backend: Annotated[
+        str, _option("--backend", "The backend's address, as it prints it when it starts.", envvar="EX4D_BACKEND")
+    ] = DEFAULT_ADDRESS
+    keys: Annotated[
+        Path | None,
+        _option("--keys", "Keys of an encrypted backend: the output of 'ex4d keys new'.", envvar="EX4D_KEYS"),
+    ] = None
+    client_id: Annotated[
+        str | None,
+        _option(
+            "--client_id",
+            "Whose jobs. Default: this user's own id, kept in the user's data folder.",
+            envvar="EX4D_CLIENT_ID",
+        ),
+    ] = None
+
+    def operator_secret(self) -> str:
+        """What a client shows to see everyone's jobs, "" if it sees its own."""
+        return ""
+
+
+@dataclass(frozen=True)
+class OperatorConnection(Connection):
+    """A connection that may ask for everyone's jobs."""
+
+    everyone: Annotated[
+        bool, _option("--all", "Every client's jobs: for the user who runs the backend, on its machine.")
+    ] = False
+    data_dir: Annotated[
+        Path | None, _option("--data-dir", "The backend's data folder, for --all. Default: the usual one.")
+    ] = None
+
+    def operator_secret(self) -> str:
+        """As the backend keeps it in its data folder. Raises InputError."""
+        if not self.everyone:
+            return ""
+        overrides = {"data_dir": str(self.data_dir) if self.data_dir else None}
+        return read_operator_secret(load_settings(None, overrides=overrides).folder)
 
 
 class BackendError(Ex4dError):
@@ -83,16 +104,15 @@ def read_keys(path: Path) -> dict[str, object]:
 
 
 @contextmanager
-def connected(
-    backend: str, keys: Path | None, client_id: str | None, *, operator: str = "", timeout_s: float = 3.0
-) -> Iterator[Client]:
+def connected(connection: Connection, *, timeout_s: float = 3.0) -> Iterator[Client]:
     """A connected client; leaving the block leaves the backend. Protocol errors inside become Ex4dErrors."""
-    given = read_keys(keys) if keys else {}
-    split_address(backend)
+    operator = connection.operator_secret()
+    given = read_keys(connection.keys) if connection.keys else {}
+    split_address(connection.backend)
     client = Client(
-        backend,
+        connection.backend,
         client_name="ex4d command line",
-        client_id=client_id or own_client_id(),
+        client_id=connection.client_id or own_client_id(),
         versions={"ex4d": __version__},
         operator=operator,
         **given,  # pyright: ignore[reportArgumentType] - server_key and keypair
@@ -106,24 +126,17 @@ def connected(
             client.close()
 
 
-def operator_secret(everyone: bool, data_dir: Path | None) -> str:
-    """What a client shows to see everyone's jobs, "" if not ``everyone``. Raises InputError."""
-    if not everyone:
-        return ""
-    return read_operator_secret(load_settings(None, overrides={"data_dir": str(data_dir) if data_dir else None}).folder)
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn the protocol's errors into the library's, which the command line knows how to end with."""
     try:
         yield
     except JobFailed as error:
-        raise JobError(f"The job failed: {error}") from None
+        raise JobError(f"The job failed: {error}", code=error.code, remedy=error.remedy) from None
     except JobCancelled as error:
         raise Cancelled(str(error)) from None
-    except (RequestRefused, ConnectionFailed, ProtocolError) as error:
-        raise BackendError(str(error)) from None
+    except ProtocolError as error:
+        raise BackendError(str(error), code=error.code, remedy=error.remedy) from None
 
 
 def bytes_for_people(size: int) -> str:

@@ -5,8 +5,6 @@ cross-attention token. diffusers' UNet repeats the embedding over the frames bef
 transformers get theirs replaced on the way in. Temporal attention sees the first frame's token, as in training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -4,8 +4,6 @@ Two layouts are accepted: one folder with ``unet/ vae/ image_encoder/ feature_ex
 one, where the UNet alone is in DepthCrafter's repository and the rest in Stable Video Diffusion's.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -15,11 +13,12 @@ from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemp
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from transformers import CLIPVisionModelWithProjection
 
-from ex4d.depth.depthcrafter.estimator import BASE_REPOSITORY, UNET_REPOSITORY
 from ex4d.depth.depthcrafter.pipeline import Components
+from ex4d.depth.depthcrafter.settings import BASE_REPOSITORY, UNET_REPOSITORY
 from ex4d.depth.models import loading, require_model
-from ex4d.errors import WeightsError
 from ex4d.weights.catalogue import fetch_command
+from ex4d_ground.errors import WeightsError
+from ex4d_ground.remedies import run_command
 
 
 def load_components(unet_folder: Path, base_folder: Path, *, dtype: torch.dtype, device: torch.device) -> Components:
@@ -71,5 +70,6 @@ def _check_unet(unet: UNetSpatioTemporalConditionModel, folder: Path) -> None:
     if channels != 2 * outputs:
         raise WeightsError(
             f"The UNet in {folder} takes {channels} channels and gives {outputs}, DepthCrafter's takes twice what it "
-            f"gives; it is another model: run: {fetch_command(UNET_REPOSITORY, folder)}"
+            "gives; it is another model.",
+            remedy=run_command(fetch_command(UNET_REPOSITORY, folder)),
         )

@@ -6,10 +6,9 @@ depends on the window and never on the clip's length. Published settings: window
 guidance 1.0 (Hu et al., "DepthCrafter", section 3.3; EX-4D's use of it).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -20,9 +19,10 @@ from torch import Tensor
 from transformers import CLIPVisionModelWithProjection
 
 from ex4d.depth.depthcrafter.context import per_frame_tokens, resize_antialiased
-from ex4d.errors import ClipError, SettingError
-from ex4d.progress import CancelToken, OnProgress, check, report
-from ex4d.types import Float32, UInt8
+from ex4d.progress import CancelToken, Watch, check, report
+from ex4d_ground import stages
+from ex4d_ground.arrays import Float32, UInt8
+from ex4d_ground.errors import ClipError, SettingError
 
 FPS_ID, MOTION_ID = 7, 127
 """The added time ids that DepthCrafter always gives, whatever the clip's rate."""
@@ -112,12 +112,11 @@ class Sampler:
         frames: Iterator[UInt8],  # each [H, W, 3], sides multiples of ``parts.size_multiple``
         size: tuple[int, int, int],  # T, H, W
         write: Callable[[int, Float32], None],  # (first frame, [n, H, W] in 0..1), in order
-        *,
-        on_progress: OnProgress | None = None,
-        cancel: CancelToken | None = None,
+        **watch: Unpack[Watch],
     ) -> None:
         """Sample every window. Raises Cancelled within one denoising step, ClipError, SettingError."""
         num_frames, height, width = size
+        cancel = watch.get("cancel")
         plan = self.options.plan(num_frames)
         pixel_noise = torch.Generator().manual_seed(self.options.seed)
         noise = self._initial_noise(size, plan[0][1], cancel)
@@ -130,13 +129,13 @@ class Sampler:
                 check(cancel)
                 self._encode(next(frames), pixel_noise, condition)
                 read += 1
-                report(on_progress, "depth: encode", read, num_frames)
+                report(watch.get("on_progress"), stages.DEPTH_ENCODE, read, num_frames)
             latents = noise[: stop - start].clone()
             overlap = self.options.overlap
             noise = torch.cat([noise[-overlap:], noise[:-overlap]]) if len(plan) > 1 else noise
 
             def stepped(step: int, base: int = index * self.options.num_steps) -> None:
-                report(on_progress, "depth: denoise", base + step, units)
+                report(watch.get("on_progress"), stages.DEPTH_DENOISE, base + step, units)
 
             latents = self._denoise(latents, condition, carried, stepped, cancel)
             if carried is not None:

@@ -3,8 +3,6 @@
 Argument: the .blend. No script or driver of the file is run.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -19,10 +17,10 @@ def main(path: str) -> None:
     bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False)
     scene = bpy.context.scene
     camera = scene.camera
-    found = {"scene": scene.name, "camera": camera.name if camera is not None else None}
+    facts = {"scene": scene.name, "camera": camera.name if camera is not None else None}
     if camera is not None:
         lens = camera.data
-        found |= {
+        facts |= {
             "type": lens.type,
             "lens_mm": lens.lens,
             "sensor_width_mm": lens.sensor_width,
@@ -32,7 +30,7 @@ def main(path: str) -> None:
             "shift_y": lens.shift_y,
             "pixel_aspect": scene.render.pixel_aspect_x / scene.render.pixel_aspect_y,
         }
-    sys.stdout.write(MARK + json.dumps(found) + "\n")
+    sys.stdout.write(MARK + json.dumps(facts) + "\n")
     sys.stdout.flush()
 
 

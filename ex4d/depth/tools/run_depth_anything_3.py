@@ -4,8 +4,6 @@ Arguments: frames folder, request.json, output.npz, model folder or repository, 
 their last frames with the next chunk's first, and each chunk is scaled so that the shared frames agree.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

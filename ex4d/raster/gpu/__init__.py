@@ -1,9 +1,5 @@
-"""Guides on a GPU: meshes built and drawn many frames at a time, results left on the device.
+"""Rasterizers that draw many frames at once on a CUDA device.
 
-Nothing here is imported for CPU guides; the modules need torch, which ``pip install 'ex4d[gpu]'`` brings.
-:func:`ex4d.raster.gpu.guides.render_guides_gpu` returns tensors; ``ex4d.guides.render_guides`` returns arrays.
+They need torch, which ``pip install 'ex4d[gpu]'`` brings, and are not imported for CPU guides.
+Kernels do not specialize on sizes: every picture size would compile its own.
 """
-
-from ex4d.raster.gpu.names import GPU_RASTERIZERS
-
-__all__ = ["GPU_RASTERIZERS"]

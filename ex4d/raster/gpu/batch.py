@@ -1,80 +1,23 @@
-"""Surfaces and cameras of many frames as tensors on one device."""
+"""Cameras and pictures of many frames as tensors on one device."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ex4d.raster.base import Camera, Surface
-from ex4d.types import RasterOptions, Trajectory
+from ex4d.raster.base import Camera
+from ex4d.surface import Surface
+from ex4d.surface.batch import SurfaceBatch
+from ex4d.types import Guides
+from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.options import RasterOptions
 
 DARKER = 1e-3  # added before rounding down, so that 254.99999 from exact 255s stays 255
-
-
-@dataclass(frozen=True)
-class SurfaceBatch:
-    """One coloured surface per frame, all with the same topology unless ``faces`` says otherwise.
-
-    The first ``grid_height * grid_width`` vertices of each frame form the grid (see ``ex4d.raster.base.Surface``).
-    """
-
-    vertices: Tensor  # [B, V, 3] float32
-    colors: Tensor  # [B, V, 4] uint8
-    faces: Tensor  # [1, N, 3] int32 shared, or [B, N, 3]; a frame with fewer faces repeats a vertex in the rest
-    grid_height: int
-    grid_width: int
-    quad_flags: Tensor | None = None  # [B, quads] uint8 of QUAD_* bits
-    one_sided: bool = False
-
-    @classmethod
-    def of(cls, surfaces: list[Surface], device: torch.device) -> SurfaceBatch:
-        """Surfaces built on the CPU, on ``device``; they must share their grid's size."""
-        first, most_v = surfaces[0], max(len(s.vertices) for s in surfaces)
-        most_f = max(len(s.faces) for s in surfaces)
-        vertices = np.zeros((len(surfaces), most_v, 3), np.float32)
-        colors = np.zeros((len(surfaces), most_v, 4), np.uint8)
-        faces = np.zeros((len(surfaces), most_f, 3), np.int32)
-        for n, surface in enumerate(surfaces):
-            vertices[n, : len(surface.vertices)] = surface.vertices
-            vertices[n, len(surface.vertices) :] = surface.vertices[-1:]  # and not at the camera
-            colors[n, : len(surface.colors)] = surface.colors
-            faces[n, : len(surface.faces)] = surface.faces
-        flags = None
-        if any(s.quad_flags is not None for s in surfaces):
-            none = np.zeros(max(first.grid_height - 1, 0) * max(first.grid_width - 1, 0), np.uint8)
-            flags = torch.from_numpy(np.stack([none if s.quad_flags is None else s.quad_flags for s in surfaces]))
-            flags = flags.to(device)
-        v, c, f = (torch.from_numpy(array).to(device) for array in (vertices, colors, faces))
-        return cls(v, c, f, first.grid_height, first.grid_width, flags, first.one_sided)
-
-    @property
-    def num_bytes(self) -> int:
-        """Device memory held."""
-        tensors = [self.vertices, self.colors, self.faces, self.quad_flags]
-        return sum(t.numel() * t.element_size() for t in tensors if t is not None)
-
-    @property
-    def size(self) -> int:
-        """B."""
-        return self.vertices.shape[0]
-
-    @property
-    def num_vertices(self) -> int:
-        """V."""
-        return self.vertices.shape[1]
-
-    @property
-    def grid_triangles(self) -> int:
-        """Triangles of the grid; those of ``faces`` follow them."""
-        return 2 * max(self.grid_height - 1, 0) * max(self.grid_width - 1, 0)
-
-    @property
-    def num_triangles(self) -> int:
-        """Triangles of a frame."""
-        return self.grid_triangles + self.faces.shape[1]
 
 
 @dataclass(frozen=True)
@@ -118,8 +61,60 @@ class CameraBatch:
 
 @dataclass(frozen=True)
 class DrawnBatch:
-    """Pictures on the device."""
+    """Pictures on the device, of some frames or of a whole move."""
 
     colour: Tensor  # [B, H, W, 3] uint8, zero outside the mask
     mask: Tensor  # [B, H, W] bool
-    depth: Tensor | None = None  # [B, H, W] float32, 0 outside the mask
+    depth: Tensor | None = None  # [B, H, W] float32 z-depth of what is seen, 0 outside the mask
+
+    @property
+    def coverage(self) -> Tensor:  # [B] float32
+        """Share of each frame's pixels that the source shows."""
+        return self.mask.flatten(1).float().mean(dim=1)
+
+    def to_host(self) -> Guides:
+        """The same as arrays, copied through page-locked memory."""
+        colour, mask = _on_host(self.colour), _on_host(self.mask)
+        depth = None if self.depth is None else _on_host(self.depth)
+        if self.colour.device.type == "cuda":
+            torch.cuda.current_stream(self.colour.device).synchronize()
+        return Guides(colour.numpy(), mask.numpy(), None if depth is None else depth.numpy())
+
+
+def _on_host(tensor: Tensor) -> Tensor:
+    """A copy in page-locked host memory, under way when this returns."""
+    if tensor.device.type != "cuda":
+        return tensor
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return host.copy_(tensor, non_blocking=True)
+
+
+class BatchRasterizer(ABC):
+    """Draws batches of surfaces on a CUDA device; also one surface at a time, as every rasterizer does."""
+
+    name: str
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def draw(
+        self, surface: Surface, camera: Camera, options: RasterOptions = RasterOptions()
+    ) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
+        """Colour (zero outside the mask) and mask. Raises RasterError for planes that cannot be used."""
+        surfaces = SurfaceBatch.of([surface], self.device)
+        drawn = self.draw_batch(surfaces, CameraBatch.of([camera], options, self.device), options).to_host()
+        return drawn.colour[0], drawn.mask[0]
+
+    @staticmethod
+    @abstractmethod
+    def bytes_per_frame(num_vertices: int, num_triangles: int, pixels: int) -> int:
+        """Device memory that one frame of a batch takes while it is drawn, the mesh's included."""
+
+    @abstractmethod
+    def draw_batch(
+        self, surfaces: SurfaceBatch, cameras: CameraBatch, options: RasterOptions, *, depth: bool = False
+    ) -> DrawnBatch:
+        """Each surface as its camera sees it; ``depth`` adds the z-depth of what is seen.
+
+        Raises RasterError for planes that cannot be used, or where the rasterizer runs out of room.
+        """

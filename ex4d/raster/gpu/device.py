@@ -1,42 +1,26 @@
 """Whether a GPU rasterizer can run here, and one clear sentence where it cannot."""
 
-from __future__ import annotations
-
-import os
-from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 
-from ex4d.errors import RasterError
+from ex4d.cuda import has_triton, interpreted
+from ex4d_ground.errors import RasterError
+from ex4d_ground.remedies import run_command, use_cpu_rasterizer
 
 NVDIFFRAST_SOURCE = "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast"
-
-
-def has_triton() -> bool:
-    """Whether Triton is installed (torch for Linux brings it)."""
-    return find_spec("triton") is not None
-
-
-def interpreted() -> bool:
-    """Whether Triton was told to run its kernels in Python (TRITON_INTERPRET=1), which needs no GPU and is slow."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
-
-
-def as_current(device: torch.device) -> AbstractContextManager[Any]:
-    """``device`` as the current one, on which Triton starts its kernels; nothing where there is none to choose."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def check_device(name: str, device: torch.device | str | None = None) -> torch.device:
     """The device rasterizer ``name`` shall run on; the current CUDA device by default. Raises RasterError."""
     if name == "triton" and not has_triton():
-        raise RasterError("The rasterizer 'triton' needs Triton, which is not installed; run: pip install triton")
+        text = "The rasterizer 'triton' needs Triton, which is not installed."
+        raise RasterError(text, remedy=run_command("pip install triton"))
     if name == "nvdiffrast" and find_spec("nvdiffrast") is None:
         raise RasterError(
-            "The rasterizer 'nvdiffrast' is not installed; its licence allows non-commercial use only. If that fits, "
-            f"run: {NVDIFFRAST_SOURCE}; otherwise use 'triton' or 'cpu'."
+            "The rasterizer 'nvdiffrast' is not installed: use 'triton' or 'cpu', unless its licence, which allows "
+            "non-commercial use only, fits.",
+            remedy=run_command(NVDIFFRAST_SOURCE),
         )
     if name == "triton" and interpreted() and device is None:
         return torch.device("cpu")
@@ -45,7 +29,7 @@ def check_device(name: str, device: torch.device | str | None = None) -> torch.d
         return wanted
     if wanted.type != "cuda" or not torch.cuda.is_available():
         found = "none was found" if wanted.type == "cuda" else f"got {wanted}"
-        raise RasterError(f"{name} needs a CUDA device, {found}; use --rasterizer cpu.")
+        raise RasterError(f"{name} needs a CUDA device, {found}.", remedy=use_cpu_rasterizer())
     count = torch.cuda.device_count()
     if wanted.index is not None and wanted.index >= count:
         raise RasterError(f"There is no CUDA device {wanted.index}; this machine has {count}, counted from 0.")

@@ -11,10 +11,6 @@ They go on where ``setup_kernels.py`` ends:
 5. ``resolve``: colour from the winning triangle, in float64 as on the CPU.
 """
 
-# pyright: basic, reportMissingImports=false, reportGeneralTypeIssues=false, reportArgumentType=false
-# pyright: reportIndexIssue=false, reportOperatorIssue=false, reportCallIssue=false, reportAttributeAccessIssue=false
-# (Triton compiles these functions: their parameters are pointers and blocks, which Python's types cannot say. Sizes are
-# not specialized, or every picture size would compile its own.)
 from __future__ import annotations
 
 import triton
@@ -26,28 +22,44 @@ from ex4d.raster.gpu.setup_kernels import (
     HUGE,
     LAST_ID,
     LENS,
-    SHIFT,
     _key,
     _orientation,
     _owns,
+    _samples,
     _to_camera,
 )
 
+SIZES = ["faces_stride", "count", "grid_triangles", "grid_width", "triangles", "capacity", "height", "width"]
+
 
 @triton.jit
-def _corners(number, faces, grid_triangles, grid_width, ok):
-    """Vertex indices of triangles by number, within their frame. ``faces`` points at the frame's further faces."""
+def _corners(number, frame, faces, faces_stride, count, grid_triangles, grid_width, ok):
+    """Vertex indices, over all frames, of a frame's triangles by number."""
     on_grid = number < grid_triangles
     half = number & 1
     quad = number >> 1
     columns = tl.maximum(grid_width - 1, 1)
     v00 = (quad // columns) * grid_width + quad % columns
-    further = faces + (number - grid_triangles).to(tl.int64) * 3
+    further = faces + frame * faces_stride + (number - grid_triangles).to(tl.int64) * 3
     listed = ok & (number >= grid_triangles)
     a = tl.where(on_grid, v00 + grid_width, tl.load(further, mask=listed, other=0))
     b = tl.where(on_grid, v00 + half, tl.load(further + 1, mask=listed, other=0))
     c = tl.where(on_grid, v00 + 1 + half * grid_width, tl.load(further + 2, mask=listed, other=0))
-    return a, b, c
+    return frame * count + a, frame * count + b, frame * count + c
+
+
+@triton.jit
+def _queued(code, triangles, faces, faces_stride, count, grid_triangles, grid_width):
+    """Frame, number and vertex indices of a queued triangle."""
+    frame, number = (code // triangles).to(tl.int64), code % triangles
+    a, b, c = _corners(number, frame, faces, faces_stride, count, grid_triangles, grid_width, True)
+    return frame, number, a, b, c
+
+
+@triton.jit
+def _place(sx, sy, v, ok):
+    """Subpixels of vertices, in 64 bits."""
+    return tl.load(sx + v, mask=ok, other=0).to(tl.int64), tl.load(sy + v, mask=ok, other=0).to(tl.int64)
 
 
 @triton.jit
@@ -68,18 +80,7 @@ def _span(n, step, low, high):
     return low, high
 
 
-@triton.jit(
-    do_not_specialize=[
-        "faces_stride",
-        "count",
-        "grid_triangles",
-        "grid_width",
-        "triangles",
-        "capacity",
-        "height",
-        "width",
-    ]
-)
+@triton.jit(do_not_specialize=SIZES)
 def draw_large(
     sx, sy, inv_z, faces, faces_stride, lens, keys, queues, counters,
     count, grid_triangles, grid_width, triangles, capacity, height, width,
@@ -93,23 +94,17 @@ def draw_large(
     waiting = tl.load(counters + QUEUE)
     for item in range(tl.program_id(0), waiting, tl.num_programs(0)):
         code = tl.load(queues + capacity * QUEUE + item)
-        frame = (code // triangles).to(tl.int64)
-        number = code % triangles
-        a, b, c = _corners(number, faces + frame * faces_stride, grid_triangles, grid_width, True)
-        a, b, c = frame * count + a, frame * count + b, frame * count + c
-        ax, ay = tl.load(sx + a).to(tl.int64), tl.load(sy + a).to(tl.int64)
-        area = _orientation(
-            ax, ay, tl.load(sx + b).to(tl.int64), tl.load(sy + b).to(tl.int64),
-            tl.load(sx + c).to(tl.int64), tl.load(sy + c).to(tl.int64),
-        )  # fmt: skip
-        first, second = tl.where(area < 0, c, b), tl.where(area < 0, b, c)
-        bx, by = tl.load(sx + first).to(tl.int64), tl.load(sy + first).to(tl.int64)
-        cx, cy = tl.load(sx + second).to(tl.int64), tl.load(sy + second).to(tl.int64)
-        aw, bw, cw = tl.load(inv_z + a), tl.load(inv_z + first), tl.load(inv_z + second)
-        low_x, high_x = tl.minimum(ax, tl.minimum(bx, cx)), tl.maximum(ax, tl.maximum(bx, cx))
-        low_y, high_y = tl.minimum(ay, tl.minimum(by, cy)), tl.maximum(ay, tl.maximum(by, cy))
-        x0, x1 = tl.maximum((low_x + (HALF - 1)) >> SHIFT, 0), tl.minimum((high_x - (HALF + 1)) >> SHIFT, width - 1)
-        y0, y1 = tl.maximum((low_y + (HALF - 1)) >> SHIFT, 0), tl.minimum((high_y - (HALF + 1)) >> SHIFT, height - 1)
+        frame, number, a, b, c = _queued(code, triangles, faces, faces_stride, count, grid_triangles, grid_width)
+        ax, ay = _place(sx, sy, a, True)
+        bx, by = _place(sx, sy, b, True)
+        cx, cy = _place(sx, sy, c, True)
+        area = _orientation(ax, ay, bx, by, cx, cy)
+        b, c = tl.where(area < 0, c, b), tl.where(area < 0, b, c)
+        bx, cx = tl.where(area < 0, cx, bx), tl.where(area < 0, bx, cx)
+        by, cy = tl.where(area < 0, cy, by), tl.where(area < 0, by, cy)
+        aw, bw, cw = tl.load(inv_z + a), tl.load(inv_z + b), tl.load(inv_z + c)
+        x0, x1, _ = _samples(ax, bx, cx, width)
+        y0, y1, _ = _samples(ay, by, cy, height)
         y1 = tl.where(area == 0, y0 - 1, y1)
         if SPILL_TILES > 0:
             tiles = ((x1 - x0) // COLUMNS + 1) * ((y1 - y0) // ROWS + 1)
@@ -153,6 +148,15 @@ def _homogeneous(vertices, pose, lens, v, ok):
 @triton.jit
 def _cross(ax, ay, az, bx, by, bz):
     return ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+
+
+@triton.jit
+def _planes(ax, ay, az, bx, by, bz, cx, cy, cz):
+    """Planes through the camera and each edge, opposite to a, b and c, and the volume that the corners span."""
+    l0x, l0y, l0z = _cross(bx, by, bz, cx, cy, cz)
+    l1x, l1y, l1z = _cross(cx, cy, cz, ax, ay, az)
+    l2x, l2y, l2z = _cross(ax, ay, az, bx, by, bz)
+    return l0x, l0y, l0z, l1x, l1y, l1z, l2x, l2y, l2z, ax * l0x + ay * l0y + az * l0z
 
 
 @triton.jit
@@ -202,18 +206,7 @@ def _bounds(nx, offset, low, high):
     return low, high
 
 
-@triton.jit(
-    do_not_specialize=[
-        "faces_stride",
-        "count",
-        "grid_triangles",
-        "grid_width",
-        "triangles",
-        "capacity",
-        "height",
-        "width",
-    ]
-)
+@triton.jit(do_not_specialize=SIZES)
 def draw_cut(
     vertices, sx, sy, inv_z, faces, faces_stride, pose, lens, keys, queues, counters,
     count, grid_triangles, grid_width, triangles, capacity, height, width,
@@ -224,19 +217,13 @@ def draw_cut(
     waiting = tl.load(counters + CUT)
     for item in range(tl.program_id(0), waiting, tl.num_programs(0)):
         code = tl.load(queues + capacity * CUT + item)
-        frame = (code // triangles).to(tl.int64)
-        number = code % triangles
-        a, b, c = _corners(number, faces + frame * faces_stride, grid_triangles, grid_width, True)
-        a, b, c = frame * count + a, frame * count + b, frame * count + c
+        frame, number, a, b, c = _queued(code, triangles, faces, faces_stride, count, grid_triangles, grid_width)
         view, k = pose + frame * 12, lens + frame * LENS
         near, far_inv = tl.load(k + 4), tl.load(k + 5)
         ax, ay, az = _homogeneous(vertices, view, k, a, True)
         bx, by, bz = _homogeneous(vertices, view, k, b, True)
         cx, cy, cz = _homogeneous(vertices, view, k, c, True)
-        l0x, l0y, l0z = _cross(bx, by, bz, cx, cy, cz)
-        l1x, l1y, l1z = _cross(cx, cy, cz, ax, ay, az)
-        l2x, l2y, l2z = _cross(ax, ay, az, bx, by, bz)
-        volume = ax * l0x + ay * l0y + az * l0z
+        l0x, l0y, l0z, l1x, l1y, l1z, l2x, l2y, l2z, volume = _planes(ax, ay, az, bx, by, bz, cx, cy, cz)
         side = tl.where(volume > 0, 1.0, -1.0)
         n0x, n0y, n0z, own0 = _edge(sx, sy, inv_z, b, c, bx, by, bz, cx, cy, cz, side)
         n1x, n1y, n1z, own1 = _edge(sx, sy, inv_z, c, a, cx, cy, cz, ax, ay, az, side)
@@ -284,10 +271,7 @@ def _weights_of_cut(vertices, pose, lens, a, b, c, x, y, ok):
     ax, ay, az = _homogeneous(vertices, pose, lens, a, ok)
     bx, by, bz = _homogeneous(vertices, pose, lens, b, ok)
     cx, cy, cz = _homogeneous(vertices, pose, lens, c, ok)
-    l0x, l0y, l0z = _cross(bx, by, bz, cx, cy, cz)
-    l1x, l1y, l1z = _cross(cx, cy, cz, ax, ay, az)
-    l2x, l2y, l2z = _cross(ax, ay, az, bx, by, bz)
-    volume = ax * l0x + ay * l0y + az * l0z
+    l0x, l0y, l0z, l1x, l1y, l1z, l2x, l2y, l2z, volume = _planes(ax, ay, az, bx, by, bz, cx, cy, cz)
     inverse = 1.0 / tl.where(volume == 0, 1.0, volume)
     q0 = tl.maximum((l0x * x + l0y * y + l0z) * inverse, 0.0)  # snapping may put a sample a hair outside
     q1 = tl.maximum((l1x * x + l1y * y + l1z) * inverse, 0.0)
@@ -314,14 +298,13 @@ def resolve(
     drawn = key > 0
     number = (key & LAST_ID).to(tl.int32) ^ LAST_ID
     number = tl.where(drawn, number, 0)
-    a, b, c = _corners(number, faces + frame * faces_stride, grid_triangles, grid_width, drawn)
-    a, b, c = frame * count + a, frame * count + b, frame * count + c
+    a, b, c = _corners(number, frame, faces, faces_stride, count, grid_triangles, grid_width, drawn)
     aw = tl.load(inv_z + a, mask=drawn, other=1.0)
     bw, cw = tl.load(inv_z + b, mask=drawn, other=1.0), tl.load(inv_z + c, mask=drawn, other=1.0)
     front = (aw > 0) & (bw > 0) & (cw > 0)
-    ax, ay = tl.load(sx + a, mask=drawn, other=0).to(tl.int64), tl.load(sy + a, mask=drawn, other=0).to(tl.int64)
-    bx, by = tl.load(sx + b, mask=drawn, other=0).to(tl.int64), tl.load(sy + b, mask=drawn, other=0).to(tl.int64)
-    cx, cy = tl.load(sx + c, mask=drawn, other=0).to(tl.int64), tl.load(sy + c, mask=drawn, other=0).to(tl.int64)
+    ax, ay = _place(sx, sy, a, drawn)
+    bx, by = _place(sx, sy, b, drawn)
+    cx, cy = _place(sx, sy, c, drawn)
     row, column = pixel // width, pixel % width
     px, py = column.to(tl.int64) * 256 + HALF, row.to(tl.int64) * 256 + HALF
     area = _orientation(ax, ay, bx, by, cx, cy)

@@ -5,33 +5,28 @@ with the other rasterizers' except on some samples next to edges. Where solid me
 (leaves of one to some pixels), that is several per cent of the samples.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ex4d.dwmesh.kernels import grid_faces
-from ex4d.errors import RasterError
-from ex4d.raster.base import QUAD_DROP, QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Camera, Surface, check_planes
-from ex4d.raster.gpu.batch import DARKER, CameraBatch, DrawnBatch, SurfaceBatch
-from ex4d.raster.gpu.device import check_device
-from ex4d.types import Bool, RasterOptions, UInt8
+from ex4d.raster.base import check_planes
+from ex4d.raster.gpu.batch import DARKER, BatchRasterizer, CameraBatch, DrawnBatch
+from ex4d.surface import QUAD_DROP, QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, grid_faces
+from ex4d.surface.batch import SurfaceBatch
+from ex4d_ground.errors import RasterError
+from ex4d_ground.options import RasterOptions
 
 NEAR_SHARE = 0.5  # where nothing reaches behind it, the near plane moves out to this share of the nearest depth
 
 
-class NvdiffrastRasterizer:
-    """Draws batches of surfaces on a CUDA device; also one surface at a time, as every rasterizer does.
-
-    ``options.antialias`` blends colour and alpha over silhouette edges, as the published program does.
-    """
+class NvdiffrastRasterizer(BatchRasterizer):
+    """``options.antialias`` blends colour and alpha over silhouette edges, as the published program does."""
 
     name = "nvdiffrast"
 
-    def __init__(self, device: torch.device | str | None = None) -> None:
-        self.device = check_device(self.name, device)
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
         import nvdiffrast.torch as dr  # pyright: ignore[reportMissingImports]
 
         self._dr: Any = dr
@@ -40,31 +35,15 @@ class NvdiffrastRasterizer:
         self._topology: Tensor | None = None
         self._hash: tuple[Tensor, Any] | None = None
 
-    def draw(
-        self, surface: Surface, camera: Camera, options: RasterOptions = RasterOptions()
-    ) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
-        """Colour (zero outside the mask) and mask. Raises RasterError for planes that cannot be used."""
-        surfaces = SurfaceBatch.of([surface], self.device)
-        drawn = self.draw_batch(surfaces, CameraBatch.of([camera], options, self.device), options)
-        return drawn.colour[0].cpu().numpy(), drawn.mask[0].cpu().numpy()
-
     @staticmethod
     def bytes_per_frame(num_vertices: int, num_triangles: int, pixels: int) -> int:
         """Device memory one frame of a batch takes: vertices, nvdiffrast's triangle records, its float pictures."""
         return num_vertices * (12 + 4 + 16 + 16) + num_triangles * (1 + 90 + 12) + pixels * (16 * 6)
 
     def draw_batch(
-        self,
-        surfaces: SurfaceBatch,
-        cameras: CameraBatch,
-        options: RasterOptions = RasterOptions(),
-        *,
-        depth: bool = False,
+        self, surfaces: SurfaceBatch, cameras: CameraBatch, options: RasterOptions, *, depth: bool = False
     ) -> DrawnBatch:
-        """Each surface as its camera sees it; ``depth`` adds the z-depth of what is seen.
-
-        Raises RasterError for planes that cannot be used, or if nvdiffrast runs out of room for triangles.
-        """
+        """Each surface as its camera sees it; see :class:`BatchRasterizer`."""
         check_planes(options)
         with torch.cuda.device(self.device), torch.no_grad():
             places = clip_space(surfaces.vertices, cameras)
@@ -107,7 +86,7 @@ class NvdiffrastRasterizer:
     def _grid_faces(self, surfaces: SurfaceBatch) -> Tensor:  # [2 * quads, 3] int32
         size = (surfaces.grid_height, surfaces.grid_width)
         if self._grid is None or self._grid[0] != size:
-            self._grid = size, torch.from_numpy(grid_faces(*size)[:-2]).to(self.device)
+            self._grid = size, torch.from_numpy(grid_faces(*size)).to(self.device)
             self._topology = None
         return self._grid[1]
 

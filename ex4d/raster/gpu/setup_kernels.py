@@ -12,10 +12,6 @@ triangle's number, by 64-bit atomic maximum, so the result does not depend on th
 0 outside the guard band, below 0 nearer than the near plane.
 """
 
-# pyright: basic, reportMissingImports=false, reportGeneralTypeIssues=false, reportArgumentType=false
-# pyright: reportIndexIssue=false, reportOperatorIssue=false, reportCallIssue=false, reportAttributeAccessIssue=false
-# (Triton compiles these functions: their parameters are pointers and blocks, which Python's types cannot say. Sizes are
-# not specialized, or every picture size would compile its own.)
 from __future__ import annotations
 
 import triton
@@ -72,6 +68,13 @@ def project(
 
 
 @triton.jit
+def _projected(sx, sy, inv_z, v, ok):
+    """What ``project`` found of vertices; those that are none count as behind."""
+    x, y = tl.load(sx + v, mask=ok, other=0), tl.load(sy + v, mask=ok, other=0)
+    return x, y, tl.load(inv_z + v, mask=ok, other=-1.0)
+
+
+@triton.jit
 def _orientation(ax, ay, bx, by, px, py):
     return (bx - ax) * (py - ay) - (by - ay) * (px - ax)
 
@@ -80,6 +83,14 @@ def _orientation(ax, ay, bx, by, px, py):
 def _owns(dx, dy):
     """0 for a top or left edge, else -1: added to an edge function that then has to be >= 0."""
     return tl.where((dy < 0) | ((dy == 0) & (dx > 0)), 0, -1)
+
+
+@triton.jit
+def _samples(a, b, c, size):
+    """First and last of ``size`` samples along an axis that corners at these subpixels can cover, and their extent."""
+    low, high = tl.minimum(a, tl.minimum(b, c)), tl.maximum(a, tl.maximum(b, c))
+    first, last = (low + (HALF - 1)) >> SHIFT, (high - (HALF + 1)) >> SHIFT
+    return tl.maximum(first, 0), tl.minimum(last, size - 1), high - low
 
 
 @triton.jit
@@ -107,13 +118,11 @@ def _draw_or_queue(
     """One lane per triangle (``number``): draw it if it covers few samples, else queue it."""
     front = ok & (aw > 0) & (bw > 0) & (cw > 0)
     behind = (aw < 0) & (bw < 0) & (cw < 0)
-    low_x, high_x = tl.minimum(ax, tl.minimum(bx, cx)), tl.maximum(ax, tl.maximum(bx, cx))
-    low_y, high_y = tl.minimum(ay, tl.minimum(by, cy)), tl.maximum(ay, tl.maximum(by, cy))
-    x0, x1 = tl.maximum((low_x + (HALF - 1)) >> SHIFT, 0), tl.minimum((high_x - (HALF + 1)) >> SHIFT, width - 1)
-    y0, y1 = tl.maximum((low_y + (HALF - 1)) >> SHIFT, 0), tl.minimum((high_y - (HALF + 1)) >> SHIFT, height - 1)
+    x0, x1, wide = _samples(ax, bx, cx, width)
+    y0, y1, tall = _samples(ay, by, cy, height)
     touches = front & (x0 <= x1) & (y0 <= y1)
     samples = tl.where(touches, (x1 - x0 + 1) * (y1 - y0 + 1), 0)
-    small = touches & (samples <= SMALL) & (high_x - low_x < SMALL_EXTENT) & (high_y - low_y < SMALL_EXTENT)
+    small = touches & (samples <= SMALL) & (wide < SMALL_EXTENT) & (tall < SMALL_EXTENT)
     code = frame.to(tl.int32) * triangles + number
     _push(queues, counters, LARGE, capacity, code, touches & ~small)
     _push(queues, counters, CUT, capacity, code, ok & ~front & ~behind)
@@ -159,13 +168,10 @@ def draw_grid(
         ok = ok & ((tl.load(quad_flags + frame * quads + q, mask=ok, other=0) & QUAD_DROP) == 0)
     v = frame * count + (q // columns) * grid_width + q % columns
     far_inv = tl.load(lens + frame * LENS + 5).to(tl.float32)
-    x00, y00 = tl.load(sx + v, mask=ok, other=0), tl.load(sy + v, mask=ok, other=0)
-    x01, y01 = tl.load(sx + v + 1, mask=ok, other=0), tl.load(sy + v + 1, mask=ok, other=0)
-    w00, w01 = tl.load(inv_z + v, mask=ok, other=-1.0), tl.load(inv_z + v + 1, mask=ok, other=-1.0)
-    v += grid_width
-    x10, y10 = tl.load(sx + v, mask=ok, other=0), tl.load(sy + v, mask=ok, other=0)
-    x11, y11 = tl.load(sx + v + 1, mask=ok, other=0), tl.load(sy + v + 1, mask=ok, other=0)
-    w10, w11 = tl.load(inv_z + v, mask=ok, other=-1.0), tl.load(inv_z + v + 1, mask=ok, other=-1.0)
+    x00, y00, w00 = _projected(sx, sy, inv_z, v, ok)
+    x01, y01, w01 = _projected(sx, sy, inv_z, v + 1, ok)
+    x10, y10, w10 = _projected(sx, sy, inv_z, v + grid_width, ok)
+    x11, y11, w11 = _projected(sx, sy, inv_z, v + grid_width + 1, ok)
     _draw_or_queue(
         x10, y10, w10, x00, y00, w00, x01, y01, w01, 2 * q, ok,
         keys, queues, counters, frame, triangles, capacity, height, width, far_inv, SMALL,
@@ -189,13 +195,10 @@ def draw_faces(
     ok = f < num_faces
     corner = faces + frame * faces_stride + f * 3
     far_inv = tl.load(lens + frame * LENS + 5).to(tl.float32)
-    a = frame * count + tl.load(corner, mask=ok, other=0)
-    b = frame * count + tl.load(corner + 1, mask=ok, other=0)
-    c = frame * count + tl.load(corner + 2, mask=ok, other=0)
+    ax, ay, aw = _projected(sx, sy, inv_z, frame * count + tl.load(corner, mask=ok, other=0), ok)
+    bx, by, bw = _projected(sx, sy, inv_z, frame * count + tl.load(corner + 1, mask=ok, other=0), ok)
+    cx, cy, cw = _projected(sx, sy, inv_z, frame * count + tl.load(corner + 2, mask=ok, other=0), ok)
     _draw_or_queue(
-        tl.load(sx + a), tl.load(sy + a), tl.load(inv_z + a),
-        tl.load(sx + b), tl.load(sy + b), tl.load(inv_z + b),
-        tl.load(sx + c), tl.load(sy + c), tl.load(inv_z + c),
-        triangles - num_faces + f, ok,
+        ax, ay, aw, bx, by, bw, cx, cy, cw, triangles - num_faces + f, ok,
         keys, queues, counters, frame, triangles, capacity, height, width, far_inv, SMALL,
     )  # fmt: skip

@@ -1,18 +1,17 @@
 """The free GPU rasterizer: launches ``setup_kernels.py`` and ``draw_kernels.py`` over a batch of frames."""
 
-# pyright: reportIndexIssue=false, reportMissingImports=false
-# (Triton's kernels are started as kernel[grid](...), which the types of plain functions do not know.)
 from __future__ import annotations
 
 import torch
 import triton
 from torch import Tensor
 
-from ex4d.raster.base import Camera, Surface, check_planes
+from ex4d.cuda import as_current
+from ex4d.raster.base import check_planes
 from ex4d.raster.gpu import draw_kernels, setup_kernels
-from ex4d.raster.gpu.batch import CameraBatch, DrawnBatch, SurfaceBatch
-from ex4d.raster.gpu.device import as_current, check_device
-from ex4d.types import Bool, RasterOptions, UInt8
+from ex4d.raster.gpu.batch import BatchRasterizer, CameraBatch, DrawnBatch
+from ex4d.surface.batch import SurfaceBatch
+from ex4d_ground.options import RasterOptions
 
 BLOCK = 128  # lanes a program in the passes over vertices, triangles and pixels
 SMALL = 16  # samples in its box up to which a triangle is drawn by one lane
@@ -23,24 +22,10 @@ HUGE_PROGRAMS, SHARES = 128, 32
 CUT_PROGRAMS, CUT_SHARES = 1024, 4
 
 
-class TritonRasterizer:
-    """Draws batches of surfaces on a CUDA device; also one surface at a time, as every rasterizer does.
-
-    Pictures do not depend on the order of drawing: the same input gives the same bytes.
-    """
+class TritonRasterizer(BatchRasterizer):
+    """Pictures do not depend on the order of drawing: the same input gives the same bytes."""
 
     name = "triton"
-
-    def __init__(self, device: torch.device | str | None = None) -> None:
-        self.device = check_device(self.name, device)
-
-    def draw(
-        self, surface: Surface, camera: Camera, options: RasterOptions = RasterOptions()
-    ) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
-        """Colour (zero outside the mask) and mask. Raises RasterError for planes that cannot be used."""
-        surfaces = SurfaceBatch.of([surface], self.device)
-        drawn = self.draw_batch(surfaces, CameraBatch.of([camera], options, self.device), options)
-        return drawn.colour[0].cpu().numpy(), drawn.mask[0].cpu().numpy()
 
     @staticmethod
     def bytes_per_frame(num_vertices: int, num_triangles: int, pixels: int) -> int:
@@ -48,17 +33,9 @@ class TritonRasterizer:
         return num_vertices * (12 + 4 + 4 + 12) + num_triangles * (1 + 12) + pixels * (8 + 4)
 
     def draw_batch(
-        self,
-        surfaces: SurfaceBatch,
-        cameras: CameraBatch,
-        options: RasterOptions = RasterOptions(),
-        *,
-        depth: bool = False,
+        self, surfaces: SurfaceBatch, cameras: CameraBatch, options: RasterOptions, *, depth: bool = False
     ) -> DrawnBatch:
-        """Each surface as its camera sees it; ``depth`` adds the z-depth of what is seen.
-
-        Raises RasterError for planes that cannot be used.
-        """
+        """Each surface as its camera sees it; see :class:`BatchRasterizer`."""
         check_planes(options)
         with as_current(self.device):
             points = self._project(surfaces, cameras)
@@ -70,10 +47,8 @@ class TritonRasterizer:
         sx, sy = (torch.empty(shape, dtype=torch.int32, device=self.device) for _ in range(2))
         inv_z = torch.empty(shape, dtype=torch.float32, device=self.device)
         grid = (triton.cdiv(surfaces.num_vertices, BLOCK), surfaces.size)
-        setup_kernels.project[grid](
-            surfaces.vertices, cameras.pose, cameras.lens, sx, sy, inv_z, surfaces.num_vertices,
-            BLOCK=BLOCK, enable_fp_fusion=False,
-        )  # fmt: skip
+        read, size = (surfaces.vertices, cameras.pose, cameras.lens), surfaces.num_vertices
+        setup_kernels.project[grid](*read, sx, sy, inv_z, size, BLOCK=BLOCK, enable_fp_fusion=False)
         return sx, sy, inv_z
 
     def _draw(
@@ -86,20 +61,18 @@ class TritonRasterizer:
         queues = torch.empty((3, capacity), dtype=torch.int32, device=self.device)
         counters = torch.zeros(3, dtype=torch.int32, device=self.device)
         stride = 0 if surfaces.faces.shape[0] == 1 else 3 * further
-        size, flags = (capacity, height, width), surfaces.quad_flags
+        size, lanes, flags = (capacity, height, width), {"SMALL": SMALL, "BLOCK": BLOCK}, surfaces.quad_flags
         targets = (cameras.lens, keys, queues, counters)
         if surfaces.grid_triangles:
             grid = (triton.cdiv(surfaces.grid_triangles // 2, BLOCK), frames)
-            setup_kernels.draw_grid[grid](
-                *points, *targets, keys if flags is None else flags,
-                surfaces.num_vertices, surfaces.grid_height, surfaces.grid_width, triangles, *size,
-                HAS_FLAGS=flags is not None, SMALL=SMALL, BLOCK=BLOCK,
-            )  # fmt: skip
+            shape = (surfaces.num_vertices, surfaces.grid_height, surfaces.grid_width, triangles)
+            given = keys if flags is None else flags
+            setup_kernels.draw_grid[grid](*points, *targets, given, *shape, *size, HAS_FLAGS=flags is not None, **lanes)
         if further:
+            shape = (surfaces.num_vertices, triangles)
             setup_kernels.draw_faces[(triton.cdiv(further, BLOCK), frames)](
-                surfaces.faces, stride, further, *points, *targets, surfaces.num_vertices, triangles, *size,
-                SMALL=SMALL, BLOCK=BLOCK,
-            )  # fmt: skip
+                surfaces.faces, stride, further, *points, *targets, *shape, *size, **lanes
+            )
         shape = (surfaces.num_vertices, surfaces.grid_triangles, surfaces.grid_width, triangles)
         tile = {"ROWS": ROWS, "COLUMNS": COLUMNS, "num_warps": 1}
         for queue, spill, grid in (
@@ -110,9 +83,11 @@ class TritonRasterizer:
                 *points, surfaces.faces, stride, *targets, *shape, *size, QUEUE=queue, SPILL_TILES=spill, **tile
             )
         draw_kernels.draw_cut[self._programs((CUT_PROGRAMS, CUT_SHARES), capacity)](
-            surfaces.vertices, *points, surfaces.faces, stride, cameras.pose, *targets, *shape, *size,
-            enable_fp_fusion=False, **tile,
-        )  # fmt: skip
+            *(surfaces.vertices, *points, surfaces.faces, stride, cameras.pose),
+            *(*targets, *shape, *size),
+            **tile,
+            enable_fp_fusion=False,
+        )
         return keys
 
     def _programs(self, grid: tuple[int, int], capacity: int) -> tuple[int, int]:
@@ -121,24 +96,21 @@ class TritonRasterizer:
         return max(1, min(most, capacity)), 2 if self.device.type == "cpu" and grid[1] > 1 else grid[1]
 
     def _resolve(
-        self,
-        surfaces: SurfaceBatch,
-        cameras: CameraBatch,
-        points: tuple[Tensor, Tensor, Tensor],
-        keys: Tensor,
-        with_depth: bool,
+        self, surfaces: SurfaceBatch, cameras: CameraBatch, points: tuple[Tensor, ...], keys: Tensor, with_depth: bool
     ) -> DrawnBatch:
         colour = torch.empty((*keys.shape, 3), dtype=torch.uint8, device=self.device)
         mask = torch.empty(keys.shape, dtype=torch.bool, device=self.device)
         depth = torch.empty(keys.shape, dtype=torch.float32, device=self.device) if with_depth else None
         further, flags = surfaces.faces.shape[1], surfaces.quad_flags
         stride = 0 if surfaces.faces.shape[0] == 1 else 3 * further
+        surface = (surfaces.vertices, *points, surfaces.colors, surfaces.faces, stride)
+        out = (colour, mask.view(torch.uint8), keys if depth is None else depth)
+        shape = (surfaces.num_vertices, surfaces.grid_triangles, surfaces.grid_width, cameras.height, cameras.width)
+        how = {"HAS_FLAGS": flags is not None, "ONE_SIDED": surfaces.one_sided, "WITH_DEPTH": with_depth}
         draw_kernels.resolve[(triton.cdiv(cameras.height * cameras.width, BLOCK), surfaces.size)](
-            surfaces.vertices, *points, surfaces.colors, surfaces.faces, stride, cameras.pose, cameras.lens, keys,
-            colour, mask.view(torch.uint8), keys if depth is None else depth,
-            keys if flags is None else flags,
-            surfaces.num_vertices, surfaces.grid_triangles, surfaces.grid_width, cameras.height, cameras.width,
-            HAS_FLAGS=flags is not None, ONE_SIDED=surfaces.one_sided, WITH_DEPTH=with_depth,
-            BLOCK=BLOCK, enable_fp_fusion=False,
-        )  # fmt: skip
+            *(*surface, cameras.pose, cameras.lens, keys, *out, keys if flags is None else flags, *shape),
+            **how,
+            BLOCK=BLOCK,
+            enable_fp_fusion=False,
+        )
         return DrawnBatch(colour, mask, depth)

@@ -1,0 +1,141 @@
+"""A shot as a request to a backend: its files uploaded, its camera and mesh in the protocol's words."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ex4d.cli.console import note
+from ex4d.cli.shot import load
+from ex4d.clip import read_video
+from ex4d.depth import DepthFile, save_depth
+from ex4d.progress import Watch
+from ex4d.shots.draw import Drawing
+from ex4d.shots.load import LoadedShot, given_lens
+from ex4d.shots.options import ShotOptions
+from ex4d.types import Clip
+from ex4d_backend.cli.media import depth_files, upload_all, upload_media, video_files
+from ex4d_backend.cli.received import follow
+from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.errors import SettingError
+from ex4d_ground.options import MeshOptions
+from ex4d_protocol import messages as m
+from ex4d_protocol.client import Client
+from ex4d_protocol.events import ItemReceived
+from ex4d_protocol.requests import (
+    BlobRef,
+    ClipSpec,
+    EstimateDepth,
+    Generate,
+    Media,
+    MeshEdit,
+    MeshSpec,
+    RenderGuides,
+    TrajectorySpec,
+)
+
+MakeRequest = Callable[..., RenderGuides | Generate]
+"""Called with ``clip``, ``trajectory``, ``mesh`` and ``raster``."""
+
+
+def check_sendable(shot: ShotOptions) -> None:
+    """Refuse what the wire cannot carry, before anything is sent. Raises SettingError."""
+    if shot.source_camera is not None:
+        raise SettingError(
+            f"--source_camera {shot.source_camera} cannot be sent to a backend; leave it and --other_frames out, or "
+            "make the shot on this machine with 'ex4d run'."
+        )
+    if shot.depth_channel is not None:
+        raise SettingError(
+            f"--depth_channel {shot.depth_channel} cannot be sent to a backend; make a depth file of it first, with "
+            "'ex4d depth VIDEO -o depth.npz --from_file DEPTH --channel NAME'."
+        )
+    if shot.depth is None and (shot.parity or shot.border_depth is not None):
+        what = "--parity" if shot.parity else f"--border_depth {shot.border_depth:g}"
+        raise SettingError(
+            f"{what} does not reach depth that a backend estimates; estimate it first, with 'ex4d depth VIDEO -o "
+            "depth.npz', and give it as --depth."
+        )
+
+
+def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Watch) -> RenderGuides | Generate:
+    """Upload the shot and make its request. Raises the library's errors, and the protocol's."""
+    video = video_files(shot.input_video)
+    # The camera is made here, from the clip's own size, length and nearest depth; the bytes go to the backend.
+    if shot.depth is None:
+        video = upload_media(client, video, watch)
+        loaded, depth = _estimated(client, shot, video, watch)
+    else:
+        depth_source = depth_files(shot.depth)
+        loaded = load(shot, watch)
+        video, depth = upload_media(client, video, watch), upload_media(client, depth_source, watch)
+    k = loaded.clip.intrinsics
+    clip = ClipSpec(
+        video=video,
+        depth=depth,
+        depth_scale=shot.depth_scale,
+        num_frames=shot.num_frames,
+        intrinsics=(k.fx, k.fy, k.cx, k.cy),
+        fill_invalid=shot.fill_invalid,
+        fps=shot.fps,
+        name=loaded.clip.name[:128],
+    )
+    trajectory = TrajectorySpec.pack(loaded.trajectory())
+    return make(clip=clip, trajectory=trajectory, mesh=_mesh(client, loaded, watch), raster=Drawing.of(shot).options)
+
+
+def _estimated(client: Client, shot: ShotOptions, video: Media, watch: Watch) -> tuple[LoadedShot, Media]:
+    """The shot with depth that the backend estimates, and that depth as the backend keeps it for the next job.
+
+    Raises ClipError, SettingError, the protocol's errors, OutputError, Cancelled.
+    """
+    path = shot.input_video
+    frames, fps = read_video(path, num_frames=shot.num_frames, **watch)
+    depth = np.empty(frames.shape[:3], np.float32)
+    info: dict[str, Any] = {}
+
+    def keep(item: ItemReceived) -> None:
+        if item.name == "depth":
+            depth[item.frame] = item.array()
+        else:
+            info.update(item.json())
+
+    lens = given_lens(shot)
+    used = None if lens is None else lens.at(frames.shape[2], frames.shape[1])
+    request = EstimateDepth(
+        video=video,
+        estimator=shot.estimator or "",
+        settings=dict(shot.estimator_settings),
+        num_frames=shot.num_frames,
+        intrinsics=None if used is None else (used.fx, used.fy, used.cx, used.cy),
+        name=path.stem[:128],
+    )
+    job_id = client.submit(request, title=path.stem)
+    follow(client, job_id, keep, watch)
+    client.ask(m.AckResults(job_id=job_id))
+    note(f"Depth is estimated by {info['title']}; licence: {info['licence']}.")
+    for line in info["warnings"]:
+        note(line)
+    height, width = frames.shape[1:3]
+    used = Intrinsics(*info["intrinsics"], width=width, height=height, source=info["intrinsics_source"])
+    note(f"Focal length: {used.fx:.1f} px ({used.fov_deg:.1f} deg), {used.source}.")
+    if shot.save_depth is not None:
+        file = DepthFile(depth, info["estimator"], info["licence"], info["meaning"], fps, used)
+        save_depth(shot.save_depth, file, **watch)
+        note(f"Kept the depth: {shot.save_depth}")
+    clip = Clip(frames, depth, used, shot.fps or fps, path.stem, info["estimator"], info["licence"])
+    blob = BlobRef(**{name: info["depth"][name] for name in ("sha256", "size", "name")})
+    return LoadedShot(shot, clip), Media(kind="npz", blobs=(blob,))
+
+
+def _mesh(client: Client, shot: LoadedShot, watch: Watch) -> MeshSpec:
+    options = msgspec.convert(shot.options.mesh_options(), MeshOptions, from_attributes=True)
+    painted = shot.thickness_map()
+    if painted is None:
+        return MeshSpec(options=options)
+    shot.mesh()  # says here what does not fit
+    blobs = upload_all(client, [frame.tobytes() for frame in painted.reshape(-1, *painted.shape[-2:])], watch)
+    if painted.ndim == 2:
+        return MeshSpec(options=options, thickness=blobs[0])
+    return MeshSpec(options=options, edits=tuple(MeshEdit(frame=t, thickness=b) for t, b in enumerate(blobs)))

@@ -1,0 +1,340 @@
+"""The process that draws live views: one light process beside the workers, so that it never waits for a job.
+
+Everything runs on one thread, in steps of one frame; between steps it reads what the server sent, so that a newer
+request takes an older one's place at the next frame. Pictures go before coverage. Clips and meshes stay in memory
+between requests, the longest unused ones leave first, and the server ends the process when nobody asks any more.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ex4d.bands import Bands
+from ex4d.dwmesh import DWMesh
+from ex4d.guides import FrameRenderer, source_frames, thread_count
+from ex4d.guides.objects import GuideObject
+from ex4d.progress import CancelToken, Progress
+from ex4d.raster import Camera
+from ex4d.types import Clip
+from ex4d_backend import sources
+from ex4d_backend.child import BEAT_S, ServerConnection, child_arguments, connect_to_server
+from ex4d_backend.child_messages import LiveAnswer, LiveForget, LiveOrder, Quit, Ready
+from ex4d_backend.client_errors import for_client, without_paths
+from ex4d_backend.objects import read_objects
+from ex4d_ground.arrays import Bool, Int32, UInt8
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.errors import Ex4dError
+from ex4d_ground.remedies import Remedy
+from ex4d_protocol.base import MAX_CHUNK_BYTES
+from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveReply, LiveSuperseded, LiveView
+from ex4d_protocol.messages import ErrorReply
+
+log = logging.getLogger("ex4d_backend.live_process")
+
+COVERAGE_EVERY_S = 0.1
+"""Coverage that is known is sent this often."""
+PROGRESS_EVERY_S = 0.2
+MESHES = 4
+"""Kept per clip: one per set of edits or options that was looked at."""
+LOADING_BYTES = 20
+"""What a pixel of a clip takes in memory, at most, while it is read."""
+
+Lane = tuple[int, str, bool]
+"""Client, view, and whether pictures are wanted: of each, only the newest request counts."""
+
+
+@dataclass
+class LiveRequest:
+    """A request that has not ended."""
+
+    client: int
+    request_id: int
+    view: LiveView
+    trajectory: Trajectory | None = None
+    source: Int32 | None = None  # [N] source frame of each output frame
+    objects: tuple[GuideObject, ...] | None = None
+    """What stands beside the mesh; None until it is read."""
+    waiting: list[int] = field(default_factory=list)
+    """Output frames still to draw, next one last."""
+    unsent: dict[int, float] = field(default_factory=dict)
+    """Coverage that was not sent yet."""
+    sent_at: float = 0.0
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What every answer to it holds: its view and its number there."""
+        return {"view": self.view.view, "sequence": self.view.sequence}
+
+    @property
+    def lane(self) -> Lane:
+        """What it competes for."""
+        return self.client, self.view.view, self.view.picture
+
+    def prepare(self) -> Trajectory:
+        """Check and scale the cameras on first use. Raises TrajectoryError or ShapeError."""
+        if self.trajectory is None:
+            self.trajectory = scaled(self.view.trajectory.unpack(), self.view.scale)
+            frames = range(len(self.trajectory)) if self.view.picture else coarse_first(len(self.trajectory))
+            self.waiting = list(frames)[::-1]
+        return self.trajectory
+
+
+def scaled(trajectory: Trajectory, scale: float) -> Trajectory:
+    """The same cameras with smaller pictures: each side is rounded and at least 2, the view stays the same."""
+    if scale == 1.0:
+        return trajectory
+    width, height = (max(2, round(side * scale)) for side in (trajectory.width, trajectory.height))
+    x, y = width / trajectory.width, height / trajectory.height
+    k = trajectory.intrinsics * np.array([x, y, x, y])
+    return Trajectory(trajectory.world_from_camera, k, trajectory.source_time, width, height, trajectory.name)
+
+
+def coarse_first(count: int) -> list[int]:
+    """0..count-1, every sixteenth first, then those between, so that a graph takes shape at once."""
+    order: dict[int, None] = {}
+    for step in (16, 8, 4, 2, 1):
+        order.update(dict.fromkeys(range(0, count, step)))
+    return list(order)
+
+
+def rgba(colour: UInt8, mask: Bool) -> UInt8:  # [H, W, 3], [H, W] -> [H, W, 4]
+    """A guide as a picture: alpha 255 where the source is seen."""
+    out = np.empty((*mask.shape, 4), np.uint8)
+    out[..., :3] = colour
+    np.multiply(mask, np.uint8(255), out=out[..., 3])
+    return out
+
+
+class Scene:
+    """One clip in memory, and the renderers of its meshes."""
+
+    def __init__(self, source: sources.LoadedSource, loader: sources.Sources) -> None:
+        self.clip, self._source, self._loader = source.clip, source, loader
+        self._renderers: OrderedDict[tuple[bytes, bool], tuple[FrameRenderer, int]] = OrderedDict()
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the clip and of the edits of its meshes."""
+        return self.clip.frames.nbytes + self.clip.depth.nbytes + sum(size for _, size in self._renderers.values())
+
+    def renderer(self, view: LiveView, blobs: Path, bands: Bands, rasterizer: str) -> FrameRenderer:
+        """The renderer of a request's mesh; pictures and coverage have their own, so that each keeps its frame."""
+        key = msgspec.msgpack.encode((view.mesh, view.raster)), view.picture
+        if key not in self._renderers:
+            while len(self._renderers) >= 2 * MESHES:
+                self._renderers.popitem(last=False)[1][0].close()
+            mesh = self._loader.mesh(self._source, view.clip, view.mesh, blobs)
+            edits = sum(part.size for edit in view.mesh.edits for part in (edit.positions, edit.face_flags) if part)
+            if any(edit.thickness is not None for edit in view.mesh.edits):
+                edits += self.clip.depth.nbytes  # one map for all frames
+            made = FrameRenderer(mesh, sources.drawn_by(view.raster, rasterizer), bands=bands)
+            self._renderers[key] = made, edits
+        self._renderers.move_to_end(key)
+        return self._renderers[key][0]
+
+    def close(self) -> None:
+        """Give back what the renderers hold, on a device above all."""
+        while self._renderers:
+            self._renderers.popitem()[1][0].close()
+
+
+class LiveRenderer:
+    """See the module. :meth:`run` until the server says so or is gone."""
+
+    def __init__(
+        self,
+        server: ServerConnection,
+        *,
+        blobs: Path,
+        scratch: Path,
+        bands: Bands,
+        memory_bytes: int,
+        rasterizer: str = "auto",
+    ) -> None:
+        """``rasterizer`` draws where a view leaves it open."""
+        self._server, self._blobs, self._scratch, self._bands = server, blobs, scratch, bands
+        self._memory_bytes, self._rasterizer = memory_bytes, rasterizer
+        self._lanes: dict[Lane, LiveRequest] = {}
+        self._scenes: OrderedDict[bytes, Scene] = OrderedDict()
+        self._quit = False
+
+    def run(self) -> None:
+        """Read, draw one frame, read again."""
+        while not self._quit:
+            self._listen(wait_s=0.0 if self._lanes else BEAT_S)
+            request = self._next()
+            if request is not None:
+                self._step(request)
+
+    # --- hearing ------------------------------------------------------------------------------------------
+
+    def _listen(self, wait_s: float = 0.0) -> None:
+        """Take everything the server sent."""
+        for message in self._server.hear(wait_s):
+            match message:
+                case LiveOrder():
+                    request = LiveRequest(message.client, message.request_id, message.view)
+                    older = self._lanes.pop(request.lane, None)
+                    if older is not None:
+                        self._answer(older, LiveSuperseded(**older.about), ended=True)
+                    self._lanes[request.lane] = request
+                case LiveForget(client):
+                    self._lanes = {lane: each for lane, each in self._lanes.items() if lane[0] != client}
+                case Quit():
+                    self._quit = True
+
+    def _next(self) -> LiveRequest | None:
+        """Pictures before coverage; among equals the one that came or was served longest ago."""
+        lanes = sorted(self._lanes, key=lambda lane: not lane[2])
+        return self._lanes[lanes[0]] if lanes else None
+
+    # --- doing --------------------------------------------------------------------------------------------
+
+    def _step(self, request: LiveRequest) -> None:
+        """One frame of a request; whatever goes wrong ends the request and no other."""
+        try:
+            trajectory = request.prepare()
+            scene = self._scene(request)
+            if self._lanes.get(request.lane) is not request:
+                return  # a newer one came while the clip was read
+            if request.source is None:
+                request.source = source_frames(trajectory, scene.clip.num_frames)
+            if request.objects is None:
+                view, count = request.view, len(trajectory)
+                moves = {"held": view.object_frames, "start": view.object_start}
+                request.objects = read_objects(view.objects, self._blobs, num_frames=count, **moves)
+            frame = request.waiting.pop()
+            renderer = scene.renderer(request.view, self._blobs, self._bands, self._rasterizer)
+            camera = Camera.of(trajectory, frame)
+            colour, mask = renderer.render(int(request.source[frame]), camera, request.objects, index=frame)
+            ended = not request.waiting
+            self._answer_frame(request, frame, colour, mask, ended=ended)
+        except Ex4dError as error:
+            ended = self._fail(request, "bad_request", str(error), error.remedy)
+        except MemoryError:
+            ended = self._fail(request, "too_large", "There is not enough memory for a live view of this clip.")
+        except Exception as error:
+            log.exception("a live view failed")
+            ended = self._fail(request, "internal", f"The live view hit a fault ({type(error).__name__}: {error}).")
+        if self._lanes.get(request.lane) is request:
+            del self._lanes[request.lane]
+            if not ended:
+                self._lanes[request.lane] = request  # behind the others
+
+    def _scene(self, request: LiveRequest) -> Scene:
+        """The request's clip, read if it is not in memory. Raises the library's errors."""
+        key = msgspec.msgpack.encode(request.view.clip)
+        if key not in self._scenes:
+            self._make_room(0)
+            self._scenes[key] = self._read(request)
+            self._make_room(1)
+        self._scenes.move_to_end(key)
+        return self._scenes[key]
+
+    def _read(self, request: LiveRequest) -> Scene:
+        sent_at = 0.0
+
+        def on_progress(progress: Progress) -> None:
+            nonlocal sent_at
+            self._listen()
+            now = time.monotonic()
+            current = self._lanes.get(request.lane)
+            if current is not None and now - sent_at >= PROGRESS_EVERY_S:
+                sent_at = now
+                done, total = max(0, int(progress.done)), max(0, int(progress.total))
+                message = LiveProgress(**current.about, stage=progress.stage[:128], done=done, total=total)
+                self._answer(current, message, ended=False)
+
+        loader = sources.Sources(meshes=MESHES)
+        folder, limit = Path(tempfile.mkdtemp(dir=self._scratch)), self._memory_bytes // LOADING_BYTES
+        spec, steps = request.view.clip, {"on_progress": on_progress, "cancel": CancelToken()}
+        try:
+            return Scene(loader.clip(spec, self._blobs, folder, clip_pixels=limit, **steps), loader)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _make_room(self, keep: int) -> None:
+        """Let the longest unused clips go while all together take more than may be, the last ``keep`` not."""
+        while len(self._scenes) > keep and sum(s.size_bytes for s in self._scenes.values()) > self._memory_bytes:
+            self._scenes.popitem(last=False)[1].close()
+
+    # --- answering ----------------------------------------------------------------------------------------
+
+    def _answer_frame(self, request: LiveRequest, frame: int, colour: UInt8, mask: Bool, *, ended: bool) -> None:
+        coverage = float(mask.mean())
+        if request.view.picture:
+            self._answer_picture(request, frame, rgba(colour, mask), coverage, ended=ended)
+            return
+        request.unsent[frame] = coverage
+        now = time.monotonic()
+        if ended or now - request.sent_at >= COVERAGE_EVERY_S:
+            known, request.unsent, request.sent_at = request.unsent, {}, now
+            frames, shares = tuple(known), tuple(known.values())
+            message = LiveCoverage(**request.about, frames=frames, coverage=shares, done=ended)
+            self._answer(request, message, ended=ended)
+
+    def _answer_picture(
+        self, request: LiveRequest, frame: int, picture: UInt8, coverage: float, *, ended: bool
+    ) -> None:
+        height, width = picture.shape[:2]
+        fixed = {**request.about, "frame": frame, "width": width, "height": height, "coverage": coverage}
+        data = picture.reshape(-1).data
+        for offset in range(0, data.nbytes, MAX_CHUNK_BYTES):
+            part = data[offset : offset + MAX_CHUNK_BYTES]
+            last = ended and offset + part.nbytes == data.nbytes
+            self._answer(request, LivePicture(**fixed, offset=offset, done=last), ended=last, blob=part)
+
+    def _fail(self, request: LiveRequest, code: str, message: str, remedy: Remedy | None = None) -> bool:
+        if self._lanes.get(request.lane) is request:
+            text, remedy = without_paths(message)[:4096], for_client(remedy, same_machine=False)
+            self._answer(request, ErrorReply(code=code, message=text, remedy=remedy), ended=True)
+        return True
+
+    def _answer(
+        self, request: LiveRequest, message: LiveReply | ErrorReply, *, ended: bool, blob: memoryview | None = None
+    ) -> None:
+        self._server.send(LiveAnswer(request.client, request.request_id, message, ended), blob)
+
+
+def warm_up(bands: Bands, rasterizer: str) -> None:
+    """Have the usual mesh's loops compiled (or read from the cache) before the first request."""
+    rng = np.random.default_rng(0)
+    depth = np.full((1, 24, 24), 4.0, np.float32)
+    depth[:, 8:16, 8:16] = 2.0
+    clip = Clip(rng.integers(0, 255, (1, 24, 24, 3), np.uint8), depth, Intrinsics.from_fov(24, 24))
+    pose = np.eye(4)
+    pose[0, 3] = 0.3
+    with FrameRenderer(DWMesh(clip), rasterizer=rasterizer, bands=bands) as renderer:
+        renderer.render(0, Camera(pose, clip.intrinsics))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of ``python -m ex4d_backend.live_process``; started by the server only."""
+    parser = child_arguments("ex4d_backend.live_process")
+    parser.add_argument("--blobs", required=True, type=Path)
+    parser.add_argument("--scratch", required=True, type=Path)
+    parser.add_argument("--memory-bytes", type=int, required=True)
+    args = parser.parse_args(argv)
+    server = connect_to_server(args)
+    shutil.rmtree(args.scratch, ignore_errors=True)  # of a process that was killed
+    args.scratch.mkdir(parents=True)
+    bands = Bands(thread_count(args.threads or None))
+    warm_up(bands, args.rasterizer)
+    server.send(Ready(token=server.token))
+    limits = {"memory_bytes": args.memory_bytes, "rasterizer": args.rasterizer}
+    LiveRenderer(server, blobs=args.blobs, scratch=args.scratch, bands=bands, **limits).run()
+    server.context.destroy(linger=200)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The server's side of live views: starts their process when one is wanted, passes requests and answers through."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import zmq
+
+from ex4d_backend.blobs import BlobStore
+from ex4d_backend.child_messages import FromChild, LiveAnswer, LiveForget, LiveOrder, Ready
+from ex4d_backend.client_errors import Refusal
+from ex4d_backend.client_sessions import ClientSession, ClientSessions
+from ex4d_backend.sockets import reply
+from ex4d_backend.supervisor import ChildProcess, Supervisor, visible_devices
+from ex4d_ground import stages
+from ex4d_protocol import messages as m
+from ex4d_protocol.live import LivePicture, LiveProgress, LiveSuperseded, LiveView
+from ex4d_protocol.requests import blobs_of
+
+log = logging.getLogger("ex4d_backend.live_views")
+
+LIVE_PIXELS = 2560 * 1600
+"""Largest picture; larger ones would not come in time anyway."""
+SILENT_S = 180.0
+"""A process that says nothing for so long hangs: compiling loops for the first time may take a minute."""
+PROGRESS_EVERY_S = 0.5
+"""Who waits for the process to start hears of it this often."""
+
+
+@dataclass
+class OpenRequest:
+    """A request that has not ended."""
+
+    session: ClientSession
+    view: LiveView
+
+
+class LiveViews(ChildProcess):
+    """All live views of a server, and the process that draws them. Belongs to the I/O loop."""
+
+    on_demand = True
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        devices: Sequence[str],
+        sessions: ClientSessions,
+        blobs: BlobStore,
+        control: zmq.Socket[Any],
+        data: zmq.Socket[Any],
+    ) -> None:
+        """The process draws on the first of ``devices``, beside its worker."""
+        settings, folder = supervisor.settings, supervisor.settings.folder
+        places = ["--blobs", str(folder / "blobs"), "--scratch", str(folder / "live")]
+        super().__init__(
+            supervisor,
+            "live",
+            "ex4d_backend.live_process",
+            arguments=[*places, "--memory-bytes", str(settings.live_bytes)],
+            environment=visible_devices("cpu" if settings.rasterizer == "cpu" else devices[0]),
+            silent_s=SILENT_S,
+        )
+        self._settings, self._sessions, self._blobs = settings, sessions, blobs
+        self._control, self._data = control, data
+        self._requests: dict[tuple[int, int], OpenRequest] = {}
+        """By client and request id."""
+        self._clients: dict[int, ClientSession] = {}
+        self._checked: dict[int, tuple[Any, Any]] = {}
+        """Clip and mesh of each client's last request, whose blobs were seen to be there."""
+        self._used_at = self._progress_at = 0.0
+
+    # --- what clients ask ---------------------------------------------------------------------------------
+
+    def ask(self, session: ClientSession, request_id: int, view: LiveView) -> None:
+        """Take a request; its answers come by themselves. Raises Refusal."""
+        self._check(session, view)
+        client = session.number
+        self._clients[client] = session
+        if self._checked.get(client) != (view.clip, view.mesh):
+            self._blobs.require(blobs_of(view).values(), "view")
+            self._checked[client] = view.clip, view.mesh
+        if not self.running and time.monotonic() < self.start_at:
+            raise Refusal("internal", "The process for live views has just ended; it is started again in a moment.")
+        self._used_at = time.monotonic()
+        self._drop_older(client, view)
+        self._requests[client, request_id] = OpenRequest(session, view)
+        if self.running:
+            self.send(LiveOrder(client, request_id, view))
+        else:
+            self.start()
+
+    def _check(self, session: ClientSession, view: LiveView) -> None:
+        if not self._settings.live:
+            raise Refusal("bad_request", "Live views are turned off on this backend (setting live).")
+        if not session.data_identity:
+            raise Refusal("bad_request", "Attach the data socket first: pictures are sent there.")
+        size = view.trajectory.width * view.trajectory.height * view.scale**2
+        if size > LIVE_PIXELS:
+            w, h = view.trajectory.width, view.trajectory.height
+            text = f"A live view of {w}x{h} at scale {view.scale:g} is too large; ask for a smaller scale."
+            raise Refusal("too_large", text)
+
+    def _drop_older(self, client: int, view: LiveView) -> None:
+        """Until the process is ready it cannot do so itself: only the newest request of a view waits for it."""
+        if self.ready:
+            return
+        for key, other in list(self._requests.items()):
+            if key[0] == client and (other.view.view, other.view.picture) == (view.view, view.picture):
+                del self._requests[key]
+                self._answer(other.session, key[1], LiveSuperseded(view=view.view, sequence=other.view.sequence))
+
+    # --- what the process says ----------------------------------------------------------------------------
+
+    def on_ready(self, ready: Ready) -> None:
+        """What waited for it is passed on."""
+        self.works()
+        for (client, request_id), waiting in self._requests.items():
+            self.send(LiveOrder(client, request_id, waiting.view))
+
+    def on_message(self, message: FromChild, blobs: list[zmq.Frame]) -> None:
+        """Pass an answer on."""
+        if not isinstance(message, LiveAnswer):
+            return
+        key = message.client, message.request_id
+        request = self._requests.get(key)
+        if request is not None:
+            if message.ended:
+                del self._requests[key]
+            self._used_at = time.monotonic()
+            self._answer(request.session, message.request_id, message.message, *(frame.buffer for frame in blobs))
+
+    def on_end(self, reason: str) -> None:
+        """What it worked on is lost."""
+        text = f"The process for live views {reason}; jobs are not affected. It starts again with the next request."
+        lost, self._requests = self._requests, {}
+        for (_, request_id), request in lost.items():
+            self._answer(request.session, request_id, m.ErrorReply(code="internal", message=text))
+
+    def _answer(self, session: ClientSession, request_id: int, message: msgspec.Struct, *blobs: memoryview) -> None:
+        """Pictures go to the data socket, all else to the control socket."""
+        if not isinstance(message, LivePicture):
+            reply(self._control, session.identity, message, request_id, *blobs)
+        elif session.data_identity:
+            reply(self._data, session.data_identity, message, request_id, *blobs)
+
+    def poll(self, now: float) -> None:
+        """Notice clients that left, too, and that there is nothing to do."""
+        super().poll(now)
+        for number, session in list(self._clients.items()):
+            if not self._sessions.holds(session):
+                self._forget(number)
+        if self.running and not self.ready and now - self._progress_at >= PROGRESS_EVERY_S:
+            self._progress_at = now
+            for (_, request_id), waiting in self._requests.items():
+                view, sequence = waiting.view.view, waiting.view.sequence
+                self._answer(
+                    waiting.session, request_id, LiveProgress(view=view, sequence=sequence, stage=stages.STARTING)
+                )
+        if self.running and not self._requests and now - self._used_at > self._settings.live_idle_s:
+            log.info("nobody asked for a live view for %g s; its process ends", self._settings.live_idle_s)
+            self.leave()
+
+    def _forget(self, client: int) -> None:
+        del self._clients[client]
+        self._checked.pop(client, None)
+        for key in [key for key in self._requests if key[0] == client]:
+            del self._requests[key]
+        self.send(LiveForget(client))

@@ -1,0 +1,324 @@
+"""The job scheduler: accepts, queues, runs, cancels and ends jobs. Belongs to the I/O loop; computes nothing itself."""
+
+import logging
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from ex4d_backend.blobs import BlobStore
+from ex4d_backend.child_messages import BlobMade, FromJob, JobEnded, JobProgress, RunJob
+from ex4d_backend.client_errors import Refusal, for_client, without_paths
+from ex4d_backend.job_progress import share_of
+from ex4d_backend.limits import too_many_pixels
+from ex4d_backend.pool import Pool
+from ex4d_backend.settings import ServerSettings
+from ex4d_backend.store import Job, JobStore
+from ex4d_ground.errors import Ex4dError, OutputError
+from ex4d_ground.remedies import Failure
+from ex4d_protocol import messages as m
+from ex4d_protocol.requests import Generate, RenderGuides, Request, blobs_of
+
+log = logging.getLogger("ex4d_backend.scheduler")
+
+PUSH_EVERY_S = 0.1
+LOG_TAIL_BYTES = 64 << 10
+QUEUE_NEWS, QUEUE_NEWS_EVERY_S = 50, 0.5
+"""So many of the waiting jobs hear of their place, so often: a queue of a thousand must not fill the loop."""
+START_PAUSE_S = 1.0
+"""Before trying again to start jobs when the job table cannot be written."""
+
+
+class JobScheduler:
+    """All jobs of one server."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        store: JobStore,
+        blobs: BlobStore,
+        pool: Pool,
+        *,
+        push: Callable[[Job, m.JobState], None],
+        check_room: Callable[[int, str], None],
+    ) -> None:
+        """Take up the store's jobs; ``push`` is called with every change worth telling."""
+        self._settings, self.store, self._blobs, self._pool = settings, store, blobs, pool
+        self._push, self._check_room = push, check_room
+        self._folder = settings.folder / "jobs"
+        self._folder.mkdir(exist_ok=True)
+        self._queued = {job.job_id: job for job in store.jobs(phase="queued")}
+        self._served: dict[str, float] = {}
+        self._unpushed: dict[str, Job] = {}
+        self._pushed_at = self._start_after = self._queue_sent_at = 0.0
+        self._queue_changed, self._sent_trouble = False, ""
+        self._cleaner = ThreadPoolExecutor(1, "job-cleaner")
+        self.draining = False
+        self.ended: Counter[str] = Counter()
+        """Jobs ended since the start, by phase."""
+        self._take_up_lost_jobs()
+
+    def _take_up_lost_jobs(self) -> None:
+        """Jobs that ran when the last server ended start over, unless they seem to be what ended it."""
+        for job in self.store.jobs(phase="running"):
+            self._discard(self.items_folder(job))
+            if job.cancelling:
+                self.store.set_phase(job, "cancelled", "Cancelled; the backend was restarted meanwhile.")
+            elif job.attempt >= self._settings.max_attempts:
+                reason = f"The backend ended {job.attempt} times while this job ran; it was not started again."
+                self.store.set_phase(job, "failed", reason, Failure(Ex4dError.code))
+            else:
+                self.store.start_over(job)
+                self._queued[job.job_id] = job
+                log.info("job %s starts over (attempt %d)", job.job_id, job.attempt)
+        self._queued = dict(sorted(self._queued.items(), key=lambda entry: entry[1].seq))
+
+    # --- what clients ask ---------------------------------------------------------------------------------
+
+    def submit(self, owner: str, message: m.SubmitJob) -> m.JobAccepted:
+        """Accept a job, or say what became of it. Raises Refusal."""
+        request = msgspec.msgpack.encode(message.request)
+        known = self.store.get(message.job_id)
+        if known is not None:
+            if known.owner != owner or self.store.request(message.job_id) != request:
+                raise Refusal("job_conflict", f"Job id {message.job_id} is in use for something else; take a new one.")
+            return m.JobAccepted(state=self.state(known), resumed=True)
+        self._check_acceptable(message.request)
+        kind = type(message.request).__name__
+        job = self.store.add(
+            message.job_id, owner=owner, title=message.title, kind=kind, priority=message.priority, request=request
+        )
+        self._queued[job.job_id] = job
+        log.info("job %s (%s) accepted", job.job_id, kind)
+        return m.JobAccepted(state=self.state(job))
+
+    def _check_acceptable(self, request: Request) -> None:
+        if self.draining:
+            raise Refusal("server_draining", "The backend is shutting down; send the job again when it is back.")
+        if len(self._queued) >= self._settings.queued_jobs:
+            raise Refusal("queue_full", f"The queue is full ({len(self._queued)} jobs); try again later.")
+        if isinstance(request, RenderGuides | Generate):
+            out = request.trajectory
+            text = too_many_pixels(out.num_frames, out.width, out.height, self._settings.clip_pixels)
+            if text:
+                raise Refusal("too_large", text)
+        self._check_room(0, "")
+        self._blobs.require(blobs_of(request).values(), "job")
+
+    def find(self, owner: str | None, job_id: str) -> Job:
+        """A job of this owner; of anyone if None. Raises Refusal."""
+        job = self.store.get(job_id)
+        if job is None or owner not in (None, job.owner):
+            raise Refusal("unknown_job", f"There is no job {job_id} here.", job_id=job_id)
+        return job
+
+    def cancel(self, owner: str | None, job_id: str) -> m.CancelAccepted:
+        """Stop a job. Raises Refusal for an unknown one."""
+        job = self.find(owner, job_id)
+        if job.final:
+            return m.CancelAccepted(job_id=job_id, already_final=True)
+        if self._queued.pop(job_id, None) is not None or not self._pool.stop(job_id):
+            self._end(job, "cancelled", "Cancelled before it ran.")
+        elif not job.cancelling:
+            with suppress(OutputError):  # it stops all the same; only a restart would not know
+                self.store.set_cancelling(job)
+            self._changed(job, message="Cancelling.")
+        return m.CancelAccepted(job_id=job_id)
+
+    def list(self, owner: str | None, *, unacknowledged_only: bool) -> m.JobList:
+        """The jobs of an owner; of all if None, with their owners."""
+        jobs = self.store.jobs(owner=owner)
+        wanted = [j for j in jobs if not (unacknowledged_only and j.acknowledged)]
+        return m.JobList(jobs=tuple(self.state(j, with_owner=owner is None) for j in wanted))
+
+    def acknowledge(self, owner: str, job_id: str) -> m.ResultsAcknowledged:
+        """The client has a final job's results: delete them. Raises Refusal."""
+        job = self.find(owner, job_id)
+        if not job.final:
+            raise Refusal("bad_request", f"Job {job_id} is not over yet; its results stay.", job_id=job_id)
+        if not job.acknowledged:
+            self.store.acknowledge(job)
+            self._discard(self.items_folder(job))
+        return m.ResultsAcknowledged(job_id=job_id)
+
+    def log_tail(self, owner: str | None, job_id: str) -> m.JobLog:
+        """The end of a job's log. Raises Refusal."""
+        path = self._job_folder(self.find(owner, job_id)) / "log.txt"
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+                text = file.read(LOG_TAIL_BYTES).decode("utf-8", "replace")
+        except FileNotFoundError:
+            text = ""
+        return m.JobLog(job_id=job_id, text=text)
+
+    def state(self, job: Job, *, with_owner: bool = False) -> m.JobState:
+        """A job's state as the wire has it; ``with_owner`` for who sees everyone's."""
+        waits = job.phase == "queued"
+        state = job.state(sum(q.seq < job.seq for q in self._queued.values()) if waits else 0)
+        if waits and self._pool.trouble:
+            state = msgspec.structs.replace(state, message=self._pool.trouble, queue_position=0)
+        return msgspec.structs.replace(state, owner=job.owner[:128]) if with_owner else state
+
+    def _send_queue_positions(self) -> None:
+        """Tell the first in the queue where they stand, and everyone if workers fail or work again."""
+        self._queue_changed, self._queue_sent_at = False, time.monotonic()
+        trouble = self._pool.trouble
+        everyone, self._sent_trouble = trouble != self._sent_trouble, trouble
+        for position, job in enumerate(list(self._queued.values())):
+            if not everyone and position >= QUEUE_NEWS:
+                break
+            state = job.state(position)
+            self._push(job, msgspec.structs.replace(state, message=trouble) if trouble else state)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Queued and running jobs."""
+        return len(self._queued), len(self.store.jobs(phase="running"))
+
+    # --- running ------------------------------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """Give idle workers jobs, and tell what changed."""
+        may_start = not self.draining and time.monotonic() >= self._start_after
+        if may_start and self._queued:
+            for worker in self._pool.idle():
+                job = choose_next(self._queued.values(), self.store.jobs(phase="running"), self._served)
+                if job is None:
+                    break
+                try:
+                    self.store.set_phase(job, "running")
+                except OutputError as error:
+                    log.error("no job is started: %s", error)
+                    self._start_after = time.monotonic() + START_PAUSE_S
+                    break
+                del self._queued[job.job_id]
+                self._queue_changed = True
+                self._served[job.owner] = time.monotonic()
+                worker.run(self._order(job))
+                self._send_state(job)
+        now = time.monotonic()
+        news = self._queue_changed or self._pool.trouble != self._sent_trouble
+        if news and now - self._queue_sent_at >= QUEUE_NEWS_EVERY_S:
+            self._send_queue_positions()
+        if self._unpushed and now - self._pushed_at >= PUSH_EVERY_S:
+            self._pushed_at = now
+            for job in list(self._unpushed.values()):
+                self._send_state(job)
+
+    def _order(self, job: Job) -> RunJob:
+        return RunJob(
+            job_id=job.job_id,
+            attempt=job.attempt,
+            request=self.store.request(job.job_id),
+            folder=str(self._job_folder(job)),
+            blobs=str(self._settings.folder / "blobs"),
+            clip_pixels=self._settings.clip_pixels,
+        )
+
+    def take(self, message: FromJob) -> None:
+        """A worker's word on a running job."""
+        job = self.store.get(message.job_id)
+        if job is None or job.phase != "running":
+            return
+        match message:
+            case JobProgress():
+                job.stage, job.done, job.total = message.stage, message.done, message.total
+                job.share = share_of(job)
+                self._changed(job, message=message.message)
+            case m.Item() | BlobMade():
+                self._take_result(job, message)
+            case JobEnded():
+                self._end(job, message.outcome, message.message, message.failure)
+
+    def _take_result(self, job: Job, made: m.Item | BlobMade) -> None:
+        try:
+            if isinstance(made, BlobMade):
+                self._blobs.adopt(self.items_folder(job) / made.file, made.sha256, made.size)
+            else:
+                self.store.add_item(job, made)
+                self._changed(job)
+        except OutputError as error:
+            self._end(job, "failed", str(error), error.failure)
+            self._pool.stop(job.job_id)
+
+    def crashed(self, job_id: str, reason: str) -> None:
+        """The worker of a running job is gone."""
+        job = self.store.get(job_id)
+        if job is None or job.phase != "running" or self.draining:
+            return  # when draining it stays "running" in the store and starts over with the next server
+        if reason == "cancelled":
+            self._end(job, "cancelled", "Cancelled; the worker did not stop by itself and was replaced.")
+        else:
+            text = f"The worker process {reason} while it ran this job; other jobs are not affected. Submit it again."
+            self._end(job, "failed", text, Failure(Ex4dError.code))
+
+    def _end(self, job: Job, phase: str, message: str, failure: Failure | None = None) -> None:
+        message = without_paths(message)
+        if failure is not None:
+            failure = Failure(failure.code, for_client(failure.remedy, same_machine=self._settings.loopback_only))
+        try:
+            self.store.set_phase(job, phase, message, failure)
+        except OutputError:
+            log.exception("job %s ended as %s, which could not be written", job.job_id, phase)
+            job.phase, job.message, job.failure = phase, message, failure
+        self.ended[phase] += 1
+        log.info("job %s %s %s", job.job_id, phase, message)
+        self._send_state(job)
+
+    def _changed(self, job: Job, *, message: str = "") -> None:
+        job.message = message
+        self._unpushed[job.job_id] = job
+
+    def _send_state(self, job: Job) -> None:
+        self._unpushed.pop(job.job_id, None)
+        self._push(job, self.state(job))
+
+    # --- cleaning -----------------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Delete results nobody fetched in time, and uploads no job needs."""
+        self.store.save_clock()
+        oldest = self.store.clock() - self._settings.results_ttl_hours * 3600
+        for job in self.store.jobs():
+            if job.final and job.ended_at is not None and job.ended_at < oldest:
+                self._discard(self._job_folder(job))
+                self.store.forget(job)
+        in_use: set[str] = set()
+        for job in self.store.jobs():
+            if not job.final:
+                request = msgspec.msgpack.decode(self.store.request(job.job_id), type=Request)
+                in_use.update(blobs_of(request))
+        self._blobs.expire(ttl_s=self._settings.blobs_ttl_hours * 3600, in_use=in_use)
+
+    def _discard(self, folder: Path) -> None:
+        self._cleaner.submit(shutil.rmtree, folder, ignore_errors=True)
+
+    def _job_folder(self, job: Job) -> Path:
+        return self._folder / job.folder_name
+
+    def items_folder(self, job: Job) -> Path:
+        """Where the items of the job's present attempt are."""
+        return self._job_folder(job) / f"items-{job.attempt}"
+
+    def close(self) -> None:
+        """Finish deleting and close the store."""
+        self._cleaner.shutdown(wait=True)
+        self.store.close()
+
+
+def choose_next(queued: Collection[Job], running: Iterable[Job], served: Mapping[str, float]) -> Job | None:
+    """The next job to run, or None: by priority, then fairly between owners, then first come first served.
+
+    Among the jobs of the highest priority, the owner with the fewest running jobs goes first, then the one served
+    longest ago (``served``: owner -> time), so that one client's hundred jobs do not hold up another's single one.
+    """
+    busy = Counter(job.owner for job in running)
+    return min(
+        queued, key=lambda job: (-job.priority, busy[job.owner], served.get(job.owner, 0.0), job.seq), default=None
+    )

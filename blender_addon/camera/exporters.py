@@ -1,0 +1,84 @@
+"""A camera move as FBX or Alembic, by Blender's own exporters: one camera, keyed on every frame, in world space."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ex4d_ground.cameras import Trajectory
+
+from ..scene import axes, keyframes
+from ..scene.cameras import key_lens
+from ..work.errors import AddonError
+
+
+def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path: Path, *, layout: str) -> None:
+    """Write ``move`` as "FBX" or "ALEMBIC". Raises AddonError, also if this Blender cannot."""
+    write = _fbx if layout == "FBX" else _alembic
+    temporary = bpy.data.scenes.new("EX-4D Camera Export")
+    render = scene.render
+    temporary.render.fps, temporary.render.fps_base = render.fps, render.fps_base
+    temporary.render.resolution_x, temporary.render.resolution_y = move.width, move.height
+    start = shot.ex4d.frame_start
+    temporary.frame_start, temporary.frame_end = start, start + len(move.source_time) - 1
+    lens = bpy.data.cameras.new(move.name)
+    obj = bpy.data.objects.new(move.name, lens)
+    temporary.collection.objects.link(obj)
+    temporary.camera = obj
+    try:
+        _key(obj, shot, move, start)
+        partial = path.with_name(f"{path.stem}.part{path.suffix}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with bpy.context.temp_override(scene=temporary, view_layer=temporary.view_layers[0]):
+            temporary.frame_set(start)
+            write(partial, temporary)
+        if not partial.exists():
+            raise AddonError(f"Blender wrote nothing to {path}; choose another folder or layout.")
+        partial.replace(path)
+    except OSError as error:
+        raise AddonError(f"Cannot write {path}: {error.strerror or error}; choose another folder.") from error
+    except RuntimeError as error:
+        raise AddonError(f"Blender could not write {path.name}: {error}".strip().rstrip(".") + ".") from error
+    finally:
+        animated = [each.animation_data for each in (obj, lens) if each.animation_data is not None]
+        for action in {data.action for data in animated if data.action}:  # from 4.4 they may share one
+            bpy.data.actions.remove(action)
+        bpy.data.objects.remove(obj)
+        bpy.data.cameras.remove(lens)
+        bpy.data.scenes.remove(temporary)
+
+
+def _key(obj: bpy.types.Object, shot: bpy.types.Object, move: Trajectory, start: int) -> None:
+    world = []
+    for matrix in np.array(shot.matrix_world) @ axes.blender_from_pose(move.world_from_camera):
+        place, turn, _scale = Matrix(matrix.tolist()).decompose()
+        world.append(np.array(Matrix.LocRotScale(place, turn, None)))
+    keyframes.key_poses(obj, np.stack(world), frame_start=start)
+    key_lens(obj.data, move, near_depth=shot.ex4d.near_depth, frame_start=start)
+    for owner in (obj, obj.data):
+        keyframes.set_interpolation(owner, "LINEAR")
+
+
+def _fbx(path: Path, _scene: bpy.types.Scene) -> None:
+    _exporter(bpy.ops.export_scene, "fbx", "FBX", "enable the add-on 'FBX format' in the preferences, or use Alembic")(
+        filepath=str(path),
+        object_types={"CAMERA"},
+        bake_anim_use_all_actions=False,
+        bake_anim_use_nla_strips=False,
+        bake_anim_simplify_factor=0.0,
+    )
+
+
+def _alembic(path: Path, scene: bpy.types.Scene) -> None:
+    _exporter(bpy.ops.wm, "alembic_export", "Alembic", "use FBX, or a Blender that was built with Alembic")(
+        filepath=str(path), start=scene.frame_start, end=scene.frame_end, flatten=True
+    )
+
+
+def _exporter(module: object, name: str, what: str, remedy: str) -> Callable[..., object]:
+    """Blender's operator. Raises AddonError if this Blender lacks it."""
+    if name not in dir(module):
+        raise AddonError(f"This Blender has no {what} exporter; {remedy}.")
+    return getattr(module, name)

@@ -1,0 +1,76 @@
+"""Rendering guides, and going to the frames that ask for too much."""
+
+import bpy
+import numpy as np
+
+from ex4d_protocol.requests import RenderGuides
+
+from ..jobs import clip as clip_jobs
+from ..scene import shot
+from ..work import session
+from ..work.operators import LongOperator, QuickOperator
+from ..work.properties import Flag, Whole
+from ..work.tasks import Delivery, Task
+from . import coverage
+from .gather import gather
+
+
+class EX4D_OT_render_guides(LongOperator, bpy.types.Operator):
+    """Render what the shot camera sees of the source, and where it sees nothing"""
+
+    bl_label = "Render Guides"
+    bl_options = {"UNDO"}  # no REGISTER: the redo panel would run the job again and block
+
+    def begin(self, context: bpy.types.Context) -> Task:
+        inputs, target = gather(context), shot.active_shot(context)
+        shot_id = target.ex4d.shot_id
+        steps = clip_jobs.render_guides(
+            inputs.link,
+            lambda clip: RenderGuides(clip=clip, trajectory=inputs.trajectory, mesh=inputs.mesh, raster=inputs.raster),
+            inputs.clip,
+            shot.output_folder(target),
+        )
+
+        def deliver(_context: bpy.types.Context, values: np.ndarray) -> Delivery:
+            coverage.store(shot.still_there(shot_id), values)
+            worst = int(np.argmin(values))
+            return Delivery(
+                f"Guides rendered: the source shows {values.mean():.0%} of the move, "
+                f"{values[worst]:.0%} at worst (frame {worst + 1} of {len(values)}).",
+                coverage.warnings(values),
+            )
+
+        return session.get().start("Render guides", steps, panel="Coverage", shot_id=shot_id, deliver=deliver)
+
+
+class EX4D_OT_go_to_frame(QuickOperator, bpy.types.Operator):
+    """Go to this frame"""
+
+    bl_label = "Go to Frame"
+    bl_options = {"INTERNAL"}
+
+    frame: Whole("Frame", "Scene frame to go to")
+
+    def run(self, context: bpy.types.Context) -> str:
+        context.scene.frame_set(self.frame)
+        return ""
+
+
+class EX4D_OT_mark_problems(QuickOperator, bpy.types.Operator):
+    """Put a timeline marker on the worst frame of every problem; again takes them away"""
+
+    bl_label = "Mark on Timeline"
+    bl_options = {"REGISTER", "UNDO"}
+
+    remove: Flag("Remove", "Take our markers away instead", options={"SKIP_SAVE"})
+
+    def run(self, context: bpy.types.Context) -> str:
+        scene = context.scene
+        if self.remove:
+            coverage.unmark(scene)
+            return ""
+        target = shot.active_shot(context)
+        start, minimum = target.ex4d.frame_start, scene.ex4d.min_coverage
+        problems = coverage.problems(coverage.of(target), frame_start=start, minimum=minimum)
+        coverage.mark(scene, problems)
+        return f"{len(problems)} problem{'' if len(problems) == 1 else 's'} marked on the timeline."

@@ -1,0 +1,242 @@
+"""The long operations on a clip as steps: build its mesh, render guides, and any other job on a stored clip.
+
+No Blender in here: results go to files (whole or not at all) and into plain values that an operator then shows.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ex4d_ground.arrays import Float64, Int32
+from ex4d_ground.files import frame_name
+from ex4d_protocol import events as ev
+from ex4d_protocol.client import Client, Upload
+from ex4d_protocol.errors import UploadFailed
+from ex4d_protocol.requests import BuildMesh, ClipSpec, EstimateDepth, Media, RenderGuides
+
+from ..scene.clip import StoredClip
+from ..work import files
+from ..work.addon import log
+from ..work.errors import AddonError
+from ..work.link import BackendLink, JobRefused
+from ..work.pc2 import Pc2Writer
+from ..work.tasks import Steps
+from ..work.writer import FolderWriter
+from .depth import DepthItems
+from .edit_uploads import EditUploads, FrameEdit, MeshRequest
+from .media import MediaFiles, find_depth, find_video
+from .object_uploads import ObjectUploads, SceneObject
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """A clip on this machine and how to read it. At most one of ``fov_deg`` and ``focal_px``."""
+
+    video: Path
+    depth: Path | None
+    """None: ``estimator`` makes it."""
+    num_frames: int | None = None
+    fov_deg: float | None = None
+    focal_px: float | None = None
+    depth_scale: float = 1.0
+    fill_invalid: bool = False
+    fps: float | None = None
+    """Overrides the video's own; a sequence of pictures has none."""
+    name: str = "clip"
+    estimator: str = ""
+    """The backend's, if there is no depth file; "" is its default."""
+    estimator_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What the backend's requests have in common."""
+        return {name: getattr(self, name) for name in ("num_frames", "fov_deg", "focal_px", "name")}
+
+
+@dataclass(frozen=True)
+class ImportedClip:
+    """A clip whose files lie in ``folder``: mesh.pc2, colour/ and visible/."""
+
+    folder: Path
+    info: dict[str, Any]
+    """The backend's ``clip_info``; ``scene.clip.clip_numbers`` takes what a shot needs."""
+    faces: Int32  # [F, 3]
+    clip_json: str
+    depth_info: dict[str, Any] | None = None
+    """The backend's, if it has estimated the depth; its copy is then the folder's ``depth.npy``."""
+
+
+def import_clip(link: BackendLink, source: ClipSource, folder: Path) -> Steps[ImportedClip]:
+    """Upload the clip, have its depth estimated if it has none, its mesh built, and write both to ``folder``.
+
+    ``folder`` must not exist yet.
+    """
+    depth = find_depth(source.depth) if source.depth is not None else None
+    uploads = _ClipUploads(link.client, find_video(source.video), depth)
+    made: Media | None = None
+    depth_info: dict[str, Any] | None = None
+    with FolderWriter(folder) as writer:
+        if depth is None:
+            depths = DepthItems(writer, writer.folder / files.DEPTH_FILE)
+            job_id = yield from link.run_job(
+                lambda: uploads.estimate(source),
+                after=uploads.all,
+                title=f"Depth of {source.name}",
+                on_item=depths.take,
+                into=writer,
+            )
+            made, depth_info = depths.finish(), depths.info
+            link.client.ack(job_id)
+        items = _ClipItems(writer)
+        job_id = yield from link.run_job(
+            lambda: BuildMesh(clip=uploads.clip(source, made)),
+            after=uploads.all,
+            title=f"Import {source.name}",
+            on_item=items.take,
+            into=writer,
+        )
+        faces = items.finish()
+        yield from writer.finish()
+    link.client.ack(job_id)
+    clip_json = msgspec.json.encode(uploads.clip(source, made)).decode()
+    return ImportedClip(folder, items.info, faces, clip_json, depth_info)
+
+
+class _ClipItems:
+    """Has a BuildMesh job's items written as they come."""
+
+    def __init__(self, writer: FolderWriter):
+        self.info: dict[str, Any] = {}
+        self._writer = writer
+        self._cache: Pc2Writer | None = None
+        self._faces: Int32 | None = None
+
+    def take(self, item: ev.ItemReceived) -> None:
+        """Store one item. Raises AddonError if an earlier one could not be written or did not fit."""
+        match item.name:
+            case "clip_info":
+                self.info = item.json()
+                points = self.info["width"] * self.info["height"]
+                path = self._writer.folder / files.CACHE_FILE
+                self._cache = self._writer.keep_open(Pc2Writer(path, points=points, samples=self.info["num_frames"]))
+            case "faces":
+                self._faces = np.asarray(item.array(), np.int32)
+            case "vertices":
+                if self._cache is None:
+                    raise AddonError("The backend sent a mesh before its clip; import the clip again.")
+                self._writer.hand(partial(self._cache.write, item.frame, item.array()), item.data.nbytes)
+            case files.COLOUR_FOLDER | files.VISIBLE_FOLDER:
+                self._writer.write(Path(item.name, frame_name(item.frame)), item.data)
+
+    def finish(self) -> Int32:  # [F, 3]
+        """Have the cache closed and return the faces. Raises AddonError if something never came."""
+        if self._cache is None or self._faces is None:
+            raise AddonError("The backend sent no mesh for this clip; look at the backend's log.")
+        self._writer.hand(self._cache.close)
+        return self._faces
+
+
+@dataclass(frozen=True)
+class EditedClip:
+    """A clip imported earlier, what was edited of it since, and the other objects that take part."""
+
+    stored: StoredClip
+    edits: tuple[FrameEdit, ...] = ()
+    objects: tuple[SceneObject, ...] = ()
+
+
+def render_guides(
+    link: BackendLink, make: Callable[[ClipSpec], RenderGuides], clip: EditedClip, folder: Path
+) -> Steps[Float64]:
+    """Render guides of the edited clip into ``folder``/guides (replacing the last ones); coverage per frame [N]."""
+    coverage: list[Float64] = []
+    target = folder / files.GUIDES_FOLDER
+    with FolderWriter(target, replaces=True) as writer:
+
+        def on_item(item: ev.ItemReceived) -> None:
+            if item.name == "coverage":
+                coverage.append(np.array(item.array(), np.float64))
+            elif item.name in (files.COLOUR_FOLDER, files.MASK_FOLDER):
+                writer.write(Path(item.name, frame_name(item.frame)), item.data)
+
+        job_id = yield from run_with_clip(link, clip, make, title="Render guides", on_item=on_item, into=writer)
+        if not coverage:
+            raise AddonError("The backend sent no coverage for these guides; look at the backend's log.")
+        writer.write("coverage.json", json.dumps(coverage[0].tolist()).encode())
+        yield from writer.finish()
+    link.client.ack(job_id)
+    return coverage[0]
+
+
+def run_with_clip(
+    link: BackendLink, clip: EditedClip, make: Callable[[ClipSpec], MeshRequest], **how: Any
+) -> Steps[str]:
+    """Run a job on a clip with its edits; upload the clip's files only if this backend does not have them.
+
+    ``how`` is for :meth:`BackendLink.run_job`.
+    """
+    stored, spec = clip.stored, clip.stored.spec
+    edits, objects = EditUploads(link.client, clip.edits), ObjectUploads(link.client, clip.objects)
+
+    def edited(spec: ClipSpec) -> MeshRequest:
+        return objects.apply(edits.apply(make(spec)))
+
+    try:
+        return (yield from link.run_job(lambda: edited(spec), after=(*edits.all, *objects.all), **how))
+    except JobRefused as refused:
+        if refused.code != "blob_missing":
+            raise
+        log.info("the backend lacks the clip's files; sending them")
+    uploads = _ClipUploads(link.client, find_video(stored.video), find_depth(stored.depth))
+
+    def request() -> MeshRequest:
+        video, depth = uploads.media()
+        if stored.lens is not None and video == spec.video:
+            return edited(
+                msgspec.structs.replace(spec, depth=depth, intrinsics=stored.lens, fov_deg=None, focal_px=None)
+            )
+        if (video, depth) != (spec.video, spec.depth):
+            raise UploadFailed("The clip's video or depth has changed since the import; import it again.")
+        return edited(spec)
+
+    return (yield from link.run_job(request, after=(*uploads.all, *edits.all, *objects.all), **how))
+
+
+class _ClipUploads:
+    """A clip's files on their way to the backend; without ``depth`` it makes that itself."""
+
+    def __init__(self, client: Client, video: MediaFiles, depth: MediaFiles | None):
+        self._sources = (video,) if depth is None else (video, depth)
+        self._parts = tuple(tuple(client.upload(path) for path in source.paths) for source in self._sources)
+
+    @property
+    def all(self) -> tuple[Upload, ...]:
+        return tuple(upload for part in self._parts for upload in part)
+
+    def media(self) -> tuple[Media, ...]:
+        """The sources by content, video first; only once every upload is hashed."""
+        return tuple(
+            Media(kind=source.kind, blobs=tuple(upload.ref for upload in part))
+            for source, part in zip(self._sources, self._parts, strict=True)
+        )
+
+    def estimate(self, source: ClipSource) -> EstimateDepth:
+        settings = dict(source.estimator_settings)
+        return EstimateDepth(video=self.media()[0], estimator=source.estimator, settings=settings, **source.reading)
+
+    def clip(self, source: ClipSource, estimated: Media | None = None) -> ClipSpec:
+        video, *depth = self.media()
+        return ClipSpec(
+            video=video,
+            depth=estimated or depth[0],
+            depth_scale=source.depth_scale if estimated is None else None,
+            fill_invalid=source.fill_invalid,
+            fps=source.fps,
+            **source.reading,
+        )

@@ -1,0 +1,36 @@
+"""What the Clip panel has chosen, and what an import asks for: which clip, and how to read it."""
+
+from ..work.properties import Choice, File, Flag, Number, Text, Whole
+
+
+class ClipReading:
+    """A clip and how to read it; the scene's choice, and an import's."""
+
+    video_path: File("Video", "A video file or a folder of PNG frames")
+    depth_path: File("Depth", "Depth along the view axis: .npz, .npy, or a folder of 16-bit PNG or EXR frames")
+    fov_deg: Number(
+        "Field of View",
+        "Horizontal angle of the camera that filmed the clip, in degrees; 0 if unknown",
+        min=0.0,
+        max=179.0,
+    )
+    num_frames: Whole("Frames", "Import the first so many frames; 0 imports all", min=0)
+    depth_scale: Number(
+        "Depth Scale",
+        "Stored depth times this is depth; 0.001 for 16-bit millimetres",
+        default=1.0,
+        min=1e-9,
+        precision=4,
+    )
+    fill_invalid: Flag("Fill Invalid Depth", "Replace NaN, infinite and non-positive depth by its neighbours")
+
+
+FROM_FILE = ("FILE", "File", "A file or folder with the depth of every frame")
+ESTIMATED = ("ESTIMATE", "Estimate", "The backend estimates it from the video")
+
+
+class SceneProperties(ClipReading):
+    """What the next import will use."""
+
+    depth_source: Choice("Depth From", "Where the clip's depth comes from", FROM_FILE, ESTIMATED)
+    estimator: Text("Estimator", "The backend's depth estimator; empty is its default")

@@ -1,0 +1,63 @@
+"""What a shot knows of its clip: numbers, what the backend calls it, where its files were. No Blender in here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ex4d_protocol.requests import ClipSpec
+
+from ..work.errors import AddonError
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What the backend says about the clip (its ``clip_info``), plus where it came from."""
+
+    name: str
+    num_frames: int
+    width: int
+    height: int
+    fps: float
+    intrinsics: tuple[float, float, float, float]
+    """fx, fy, cx, cy in pixels."""
+    intrinsics_source: str
+    near_depth: float
+    clip_json: str
+    video_path: str
+    depth_path: str
+    depth_estimator: str = ""
+    """What estimated the depth; "" if it came as a file."""
+    depth_licence: str = ""
+
+
+def clip_numbers(info: dict[str, Any]) -> dict[str, Any]:
+    """What a shot needs of the backend's ``clip_info``. Raises AddonError if a field is missing."""
+    kinds: dict[str, Any] = dict.fromkeys(("num_frames", "width", "height"), int)
+    kinds |= {"fps": float, "near_depth": float, "intrinsics": tuple, "intrinsics_source": str}
+    try:
+        return {name: kind(info[name]) for name, kind in kinds.items()}
+    except KeyError as error:
+        raise AddonError(
+            f"The backend's clip_info lacks {error.args[0]!r}; use an add-on and a backend of the same version."
+        ) from error
+
+
+@dataclass(frozen=True)
+class StoredClip:
+    """A clip imported earlier: what the backend calls it, and where its files were."""
+
+    clip_json: str
+    video: Path
+    depth: Path
+    lens: tuple[float, float, float, float] | None = None
+    """fx, fy, cx, cy if the backend has estimated the depth: the copy here does not hold the lens it found."""
+
+    @property
+    def spec(self) -> ClipSpec:
+        """The clip as the protocol's structure. Raises AddonError if the .blend's copy is damaged."""
+        try:
+            return msgspec.json.decode(self.clip_json, type=ClipSpec)
+        except msgspec.MsgspecError as error:
+            raise AddonError("This shot's clip data cannot be read; import the clip again.", str(error)) from error

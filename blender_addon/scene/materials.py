@@ -1,0 +1,118 @@
+"""Materials that show footage without changing its colours.
+
+Emission of strength 1 from an sRGB image leaves the source's pixel values under the Standard and Raw-by-sRGB view
+transforms; nothing in the scene lights or shades it. Hidden faces are Holdout: they still block what is behind
+them, and render with alpha 0, as the guides' mask does.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ex4d_ground.files import frame_name
+
+from ..work import files
+from .node_graph import Graph
+
+MASK_THRESHOLD = 125 / 255
+"""A point is shown where the interpolated visibility exceeds this (the published threshold, alpha > 125 of 255)."""
+
+
+def load_sequence(folder: Path, *, name: str, colour: bool) -> bpy.types.Image:
+    """The numbered PNGs of ``folder`` as one image. ``colour`` False marks data (masks): read as they are."""
+    first = folder / frame_name(0)
+    if not first.exists():  # a take that is not whole
+        first = min(folder.glob("frame_*.png"), default=first)
+    image = bpy.data.images.load(str(first), check_existing=False)
+    image.name = name
+    image.source = "SEQUENCE"
+    image.colorspace_settings.name = "sRGB" if colour else "Non-Color"
+    image.alpha_mode = "NONE"
+    image.filepath = files.blender_path(folder / frame_name(0), bpy.data.filepath)
+    return image
+
+
+def use_frames(user: bpy.types.ImageUser, *, frame_start: int, num_frames: int) -> None:
+    """Make a sequence's file 1 appear at ``frame_start``. Every field is set: the defaults differ by owner."""
+    user.frame_duration = num_frames
+    user.frame_start = frame_start
+    user.frame_offset = 0
+    user.use_cyclic = False
+    user.use_auto_refresh = True
+
+
+def footage_material(
+    name: str, colour: bpy.types.Image, visible: bpy.types.Image, *, frame_start: int, num_frames: int
+) -> bpy.types.Material:
+    """Footage where ``visible`` exceeds the mask threshold, Holdout elsewhere."""
+    material, graph = _empty_material(name)
+    shown = _emission(graph, _image_node(graph, colour, frame_start, num_frames, (-600, 200)), (-200, 200))
+    mask = _image_node(graph, visible, frame_start, num_frames, (-600, -120))
+    holdout = graph.node("ShaderNodeHoldout", (-200, 40))
+    mix = graph.node("ShaderNodeMixShader", (40, 100))
+    graph.link(graph.math("GREATER_THAN", mask.outputs["Color"], MASK_THRESHOLD, (-200, -120)), mix.inputs[0])
+    graph.link(holdout.outputs[0], mix.inputs[1])
+    graph.link(shown, mix.inputs[2])
+    _surface(graph, mix.outputs[0], (260, 100))
+    return material
+
+
+def holdout_material(name: str) -> bpy.types.Material:
+    """Blocks and shows nothing: for the caps that close the mesh behind its border."""
+    material, graph = _empty_material(name)
+    _surface(graph, graph.node("ShaderNodeHoldout", (0, 0)).outputs[0], (220, 0))
+    return material
+
+
+def plate_material(name: str, image: bpy.types.Image, *, frame_start: int, num_frames: int) -> bpy.types.Material:
+    """A sequence as it is: for a take's plane."""
+    material, graph = _empty_material(name)
+    shown = _image_node(graph, image, frame_start, num_frames, (-400, 0))
+    _surface(graph, _emission(graph, shown, (-100, 0)), (120, 0))
+    return material
+
+
+def base_colour(material: bpy.types.Material | None) -> tuple[float, float, float]:
+    """A material's flat colour, linear: what its surface shader has unless that is textured, else its viewport colour.
+
+    No material is Blender's own grey.
+    """
+    if material is None:
+        return (0.8, 0.8, 0.8)
+    uses_nodes = bpy.app.version >= (5, 0, 0) or material.use_nodes  # from 5.0 every material does
+    tree: Any = material.node_tree
+    for node in tree.nodes if uses_nodes and tree is not None else ():
+        name = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color", "EMISSION": "Color"}.get(node.type)
+        if name is not None and not node.inputs[name].is_linked:
+            return tuple(node.inputs[name].default_value[:3])
+    return tuple(material.diffuse_color[:3])
+
+
+def _empty_material(name: str) -> tuple[bpy.types.Material, Graph]:
+    material = bpy.data.materials.new(name)
+    if material.node_tree is None:  # from 5.0 every material has its nodes from the start
+        material.use_nodes = True
+    if hasattr(material, "cycles"):
+        material.cycles.emission_sampling = "NONE"  # footage lights nothing; a light tree of it costs seconds
+    tree: Any = material.node_tree
+    tree.nodes.clear()
+    return material, Graph(tree)
+
+
+def _emission(graph: Graph, shown: bpy.types.Node, place: tuple[float, float]) -> bpy.types.NodeSocket:
+    emission = graph.node("ShaderNodeEmission", place)
+    graph.link(shown.outputs["Color"], emission.inputs["Color"])
+    return emission.outputs[0]
+
+
+def _surface(graph: Graph, shader: bpy.types.NodeSocket, place: tuple[float, float]) -> None:
+    graph.link(shader, graph.node("ShaderNodeOutputMaterial", place).inputs["Surface"])
+
+
+def _image_node(
+    graph: Graph, image: bpy.types.Image, frame_start: int, num_frames: int, place: tuple[float, float]
+) -> bpy.types.Node:
+    node = graph.node("ShaderNodeTexImage", place, image=image, interpolation="Linear", extension="EXTEND")
+    use_frames(node.image_user, frame_start=frame_start, num_frames=num_frames)
+    return node

@@ -1,0 +1,167 @@
+"""A shot in the scene: the Empty, the mesh with its cache and footage, and the camera that matches the source."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import bpy
+from mathutils import Matrix
+
+from ex4d_ground.arrays import Int32
+from ex4d_ground.remedies import object_mode
+
+from ..work import files, pc2
+from ..work.errors import AddonError
+from . import axes, cameras, linked, materials, mesh
+from .clip import ClipFacts, StoredClip
+
+
+def require_object_mode(context: bpy.types.Context) -> None:
+    """Raise AddonError unless Blender is in Object Mode: data of an object being edited cannot be replaced."""
+    mode = context.mode
+    if mode != "OBJECT":
+        raise AddonError(f"Blender is in {mode.replace('_', ' ').title()} Mode.", remedy=object_mode())
+
+
+def active_shot(context: bpy.types.Context) -> bpy.types.Object:
+    """The scene's shot. Raises AddonError if there is none."""
+    shot = context.scene.ex4d.shot
+    if shot is None or shot.name not in context.scene.objects:
+        raise AddonError("There is no shot in this scene yet; import a clip first.")
+    return shot
+
+
+def scene_of(shot: bpy.types.Object, preferred: bpy.types.Scene) -> bpy.types.Scene:
+    """A scene that shows the shot: ``preferred`` if it does. Raises AddonError if none does any more."""
+    if shot.name in preferred.objects:
+        return preferred
+    scenes = shot.users_scene
+    if not scenes:
+        raise AddonError(f"Shot '{shot.name}' is in no scene any more; link it to one and look into its folder.")
+    return scenes[0]
+
+
+def still_there(shot_id: str) -> bpy.types.Object:
+    """The shot's Empty after a job. Raises AddonError if it was deleted meanwhile."""
+    shot = by_id(shot_id)
+    if shot is None:
+        raise AddonError("The shot was deleted while this was running; its files are still on disk.")
+    return shot
+
+
+def by_id(shot_id: str) -> bpy.types.Object | None:
+    """The shot's Empty, whatever it is called now, before one linked from its own file; None if it was deleted."""
+    shots = [o for o in bpy.data.objects if o.ex4d.is_shot and o.ex4d.shot_id == shot_id]
+    return min(shots, key=lambda o: o.library is not None, default=None)
+
+
+def shot_camera(shot: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object:
+    """The camera whose move counts: the shot's own. Raises AddonError if there is none."""
+    cam = shot.ex4d.camera
+    if cam is None or cam.name not in scene.objects:
+        raise AddonError(
+            f"Shot '{shot.name}' has no camera; add a camera move or choose a shot camera in the EX-4D panel."
+        )
+    return cam
+
+
+def folder_of(shot: bpy.types.Object) -> Path:
+    """Where the shot's imported files lie."""
+    return linked.absolute(shot.ex4d.folder, shot)
+
+
+def output_folder(shot: bpy.types.Object) -> Path:
+    """Where guides and takes of the shot go: its own folder, or one beside this .blend if it comes from another.
+
+    Raises AddonError for a shot from another file in a .blend that was never saved.
+    """
+    if linked.library_of(shot) is None:
+        return folder_of(shot)
+    return files.shot_folder(bpy.data.filepath, shot.name)
+
+
+def stored_clip(shot: bpy.types.Object) -> StoredClip:
+    """The shot's clip, and where its files were."""
+    props = shot.ex4d
+    video, depth = (linked.absolute(path, shot) for path in (props.video_path, props.depth_path))
+    lens = tuple(props.intrinsics) if props.depth_estimator else None
+    return StoredClip(props.clip_json, video, depth, lens)
+
+
+def build(
+    context: bpy.types.Context,
+    facts: ClipFacts,
+    faces: Int32,  # [F, 3]
+    folder: Path,
+    *,
+    shot_id: str,
+    frame_start: int,
+) -> bpy.types.Object:
+    """Make the shot from the files in ``folder`` (mesh.pc2, colour/, visible/) and link it to the scene."""
+    blend = bpy.data.filepath
+    empty = bpy.data.objects.new(facts.name, None)
+    empty.empty_display_type = "ARROWS"
+    empty.rotation_euler = axes.SHOT_EULER
+    collection = bpy.data.collections.new(facts.name)
+    context.scene.collection.children.link(collection)
+    collection.objects.link(empty)
+
+    vertices = pc2.read_pc2(folder / files.CACHE_FILE)[0]
+    data = mesh.build_mesh(f"{facts.name} Mesh", vertices, faces, width=facts.width, height=facts.height)
+    colour, visible = (
+        materials.load_sequence(folder / sub, name=f"{facts.name} {what}", colour=what == "Footage")
+        for sub, what in ((files.COLOUR_FOLDER, "Footage"), (files.VISIBLE_FOLDER, "Visible"))
+    )
+    lasts = {"frame_start": frame_start, "num_frames": facts.num_frames}
+    data.materials.append(materials.footage_material(f"{facts.name} Footage", colour, visible, **lasts))
+    data.materials.append(materials.holdout_material(f"{facts.name} Caps"))
+    body = bpy.data.objects.new(f"{facts.name} Mesh", data)
+    mesh.add_cache(body, files.blender_path(folder / files.CACHE_FILE, blend), frame_start=frame_start)
+    _parent(body, empty, collection)
+
+    source = new_camera(f"{facts.name} Source Camera", empty, collection)
+    cameras.match_lens(
+        source.data, facts.intrinsics, width=facts.width, height=facts.height, near_depth=facts.near_depth
+    )
+    props = empty.ex4d
+    for name, value in asdict(facts).items():
+        if name != "name":  # the Empty has it
+            setattr(props, name, value)
+    props.is_shot, props.shot_id, props.frame_start = True, shot_id, frame_start
+    props.folder, props.pixel_aspect = files.blender_path(folder, blend), facts.intrinsics[0] / facts.intrinsics[1]
+    props.mesh, props.source_camera = body, source
+    context.scene.ex4d.shot = empty
+    return empty
+
+
+def collection_of(shot: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Collection:
+    """Where new objects of the shot go: its collection, or the scene's if that is another file's. Raises AddonError."""
+    own = [collection for collection in shot.users_collection if linked.library_of(collection) is None]
+    return own[0] if own else scene_of(shot, scene).collection
+
+
+def new_camera(name: str, shot: bpy.types.Object, collection: bpy.types.Collection | None = None) -> bpy.types.Object:
+    """A camera below ``shot``, at the source camera's place."""
+    obj = bpy.data.objects.new(name, bpy.data.cameras.new(name))
+    _parent(obj, shot, collection or collection_of(shot, bpy.context.scene))
+    obj.matrix_local = Matrix(axes.BLENDER_CAMERA_FLIP.tolist())
+    return obj
+
+
+def fit_scene(scene: bpy.types.Scene, shot: bpy.types.Object) -> None:
+    """Give the scene the clip's size, frame rate and range, and look through the source camera."""
+    props = shot.ex4d
+    render = scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = props.width, props.height, 100
+    aspect = props.pixel_aspect  # Blender accepts no pixel aspect below 1, so the other side grows
+    render.pixel_aspect_x, render.pixel_aspect_y = max(1 / aspect, 1.0), max(aspect, 1.0)
+    render.fps = max(round(props.fps), 1)
+    render.fps_base = render.fps / props.fps
+    scene.frame_start = props.frame_start
+    scene.frame_end = props.frame_start + props.num_frames - 1
+    scene.frame_set(props.frame_start)
+    scene.camera = props.source_camera
+
+
+def _parent(obj: bpy.types.Object, shot: bpy.types.Object, collection: bpy.types.Collection) -> None:
+    obj.parent = shot
+    collection.objects.link(obj)

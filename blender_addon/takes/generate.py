@@ -1,0 +1,73 @@
+"""Generating a take of a shot."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import msgspec
+
+from ex4d_ground.takes import describe
+from ex4d_protocol.requests import Generate
+
+from ..guides.gather import gather
+from ..jobs import engine_settings, offers
+from ..scene import shot
+from ..work import session
+from ..work.identity import OpenTake
+from ..work.operators import LongOperator
+from ..work.properties import Folder, Text, Whole
+from ..work.tasks import Task
+from . import arrivals, receiving, resume
+
+
+class EX4D_OT_generate(LongOperator, bpy.types.Operator):
+    """Have an engine finish the guides, and show the take on a plane before the shot camera"""
+
+    bl_label = "Generate"
+    bl_options = {"UNDO"}  # no REGISTER: the redo panel would run the job again and block
+
+    engine: Text("Engine", "Empty uses the scene's choice")
+    seed: Whole("Seed", "-1 uses the scene's", default=-1, min=-1)
+    settings: Text(
+        "Settings", "The engine's settings as JSON; empty uses the scene's, what is missing takes its default"
+    )
+    folder: Folder("Folder", "Where the take's folder goes; empty puts it into the shot's folder")
+
+    def begin(self, context: bpy.types.Context) -> Task:
+        """A take by the operator's own choices, or the scene's."""
+        props = context.scene.ex4d
+        engine, seed = self.engine or props.engine, self.seed if self.seed >= 0 else props.seed
+        settings = engine_settings.chosen(context.scene, engine, given=self.settings)
+        return start(context, engine=engine, seed=seed, settings=settings, folder=self.folder)
+
+
+def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[str, Any], folder: str = "") -> Task:
+    """Begin a take of the active shot into ``folder`` (or the shot's). Raises AddonError."""
+    current, target = session.get(), shot.active_shot(context)
+    current.require_link()
+    shot.require_object_mode(context)
+    offers.require(current.capabilities.engines, engine, what="engine")
+    inputs = gather(context)
+    trajectory = inputs.trajectory
+    made_with: dict[str, Any] = {"engine": engine, "seed": seed, "settings": settings}
+    shot_id = target.ex4d.shot_id
+    parent = Path(bpy.path.abspath(folder)) if folder else shot.output_folder(target)
+    entry = OpenTake(shot_id=shot_id, blend_path=bpy.data.filepath, num_frames=trajectory.num_frames, **made_with)
+    arrival = arrivals.FolderArrival(entry)
+
+    def submitted(job_id: str, take: Path) -> OpenTake:
+        arrival.entry = msgspec.structs.replace(entry, job_id=job_id, folder=str(take))
+        return arrival.entry
+
+    steps = receiving.generate(
+        inputs.link,
+        lambda clip: Generate(clip=clip, trajectory=trajectory, mesh=inputs.mesh, raster=inputs.raster, **made_with),
+        inputs.clip,
+        parent,
+        identity=current.require_identity(),
+        note=submitted,
+        about=describe(engine, trajectory.unpack(), seed=seed, settings=settings),
+    )
+    task = current.start("Generate", steps, panel="Generate", shot_id=shot_id, deliver=resume.deliverer(entry))
+    task.arrival = arrival
+    return task

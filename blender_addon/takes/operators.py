@@ -1,0 +1,245 @@
+"""The operators on takes: show them, take up their settings, make them again, write them out."""
+
+import json
+import secrets
+from pathlib import Path
+
+import bpy
+
+from ..camera import move
+from ..edit import occluders
+from ..jobs import engine_settings
+from ..scene import shot
+from ..work.errors import AddonError
+from ..work.operators import QuickOperator
+from ..work.properties import Choice, Flag, Folder, Whole
+from . import compare, export, listing, resume
+from .properties import EX4D_PG_take
+
+CAMERA_CHOICES = (
+    ("KEEP", "Leave the Camera", "Restore the settings only"),
+    ("SAME", "Onto the Shot Camera", "Replace the keys of the shot camera by the take's"),
+    ("NEW", "Onto a New Camera", "Add a camera with the take's keys and make it the shot camera"),
+)
+
+
+class _OnTake(QuickOperator):
+    """Mixin for operators on one take of the scene's list; ``index`` -1 means the active one."""
+
+    bl_options = {"REGISTER", "UNDO"}
+    index: Whole("Take", "Its place in the list; -1 is the active one", default=-1, options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return bool(context.scene.ex4d.takes)
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        """Do it, and say in a sentence what was done. Raises AddonError."""
+        raise NotImplementedError
+
+    def run(self, context: bpy.types.Context) -> str:
+        return self.work(context, self.take(context))
+
+    def take(self, context: bpy.types.Context) -> EX4D_PG_take:
+        """The chosen take. Raises AddonError if there is none."""
+        props = context.scene.ex4d
+        index = self.index if self.index >= 0 else props.active_take
+        if not 0 <= index < len(props.takes):
+            raise AddonError("No take is chosen; click one in the list.")
+        return props.takes[index]
+
+
+class EX4D_OT_show_take(_OnTake, bpy.types.Operator):
+    """Show this take on its plane before the shot camera, and hide the shot's other takes"""
+
+    bl_label = "Show on Plane"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        _end_comparison(context.scene, take)
+        listing.show_only(context.scene, take)
+        return f"{take.name} is shown."
+
+
+class EX4D_OT_hide_takes(_OnTake, bpy.types.Operator):
+    """Hide the planes of all takes, to see the mesh again"""
+
+    bl_label = "Hide Takes"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        _end_comparison(context.scene, take)
+        listing.show_only(context.scene, take, visible=False)
+        return "Takes are hidden."
+
+
+class EX4D_OT_take_to_background(_OnTake, bpy.types.Operator):
+    """Show this take as the background of the shot camera"""
+
+    bl_label = "Camera Background"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        target = shot.still_there(take.shot_id)
+        cam = shot.shot_camera(target, context.scene)
+        listing.to_background(take, cam)
+        return f"{take.name} is the background of '{cam.name}'."
+
+
+class EX4D_OT_take_to_sequencer(_OnTake, bpy.types.Operator):
+    """Add this take to the video sequencer as an image strip"""
+
+    bl_label = "Sequencer Strip"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        strip = listing.to_sequencer(context.scene, take)
+        return f"{take.name} is in the sequencer, channel {strip.channel}."
+
+
+class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
+    """Set engine, seed and settings to those of this take, and the camera move if wanted"""
+
+    bl_label = "Restore Settings"
+
+    camera: Choice(
+        "Camera Move", "What becomes of the move that this take was made with", *CAMERA_CHOICES, options={"SKIP_SAVE"}
+    )
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        self.camera = "SAME"
+        return context.window_manager.invoke_props_dialog(self, width=280)
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        column = self.layout.column()
+        column.label(text="The camera move of this take:")
+        column.prop(self, "camera", expand=True)
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        props = context.scene.ex4d
+        moved = self._restore_camera(context, take) if self.camera != "KEEP" else ""
+        props.engine, props.seed = take.engine, take.seed
+        missing = engine_settings.restore(context.scene, take.engine, json.loads(take.settings_json))
+        note = f"; this backend has no {', '.join(missing)}" if missing else ""
+        target = shot.by_id(take.shot_id)
+        if target is not None:
+            try:
+                occluders.restore(target, listing.read_info(listing.folder_of(take)).mesh)
+            except AddonError as error:
+                note += f"; not its occluders: {str(error)[:1].lower()}{str(error)[1:].rstrip('.')}"
+        return f"Engine, seed and settings{moved} are those of {take.name}{note}."
+
+    def _restore_camera(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        shot.require_object_mode(context)
+        target = shot.still_there(take.shot_id)
+        recorded = move.of_take(listing.read_info(listing.folder_of(take)), take.name)
+        if len(recorded) != target.ex4d.num_frames:
+            raise AddonError(
+                f"{take.name} has {len(recorded)} cameras, the shot has {target.ex4d.num_frames} frames; "
+                "restore the settings without the camera."
+            )
+        cam = move.apply(context.scene, target, recorded, onto_new=self.camera == "NEW")
+        return f" and the move of '{cam.name}'"
+
+
+class EX4D_OT_another_seed(_OnTake, bpy.types.Operator):
+    """Generate this take again with its settings and a new seed, along the move of the shot camera"""
+
+    bl_label = "New Seed"
+    bl_options = {"INTERNAL"}  # the generate operator makes the undo step
+
+    same: Flag("Same Seed", "Take the take's own seed, to make one again that ended early")
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        seed = take.seed if self.same else secrets.randbelow(2**31)
+        context.scene.ex4d.shot = shot.still_there(take.shot_id)
+        how = "EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT"
+        bpy.ops.ex4d.generate(how, engine=take.engine, seed=seed, settings=take.settings_json)
+        return f"Generating {take.name} again with seed {seed}."
+
+
+class EX4D_OT_compare_takes(_OnTake, bpy.types.Operator):
+    """Show this take and another, or the source, in one frame with a wipe between them"""
+
+    bl_label = "Compare"
+
+    other: Whole("With", "The other take in the list; -1 is the source", default=-1)
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        scene = context.scene
+        listed = scene.ex4d.takes
+        if not -1 <= self.other < len(listed):
+            raise AddonError(f"There is no take {self.other + 1} to compare with; choose one in the list.")
+        compare.start(scene, take, listed[self.other] if self.other >= 0 else None)
+        return f"{scene.ex4d.compare_left} is left of the wipe, {scene.ex4d.compare_right} right of it."
+
+
+class EX4D_MT_compare(bpy.types.Menu):
+    bl_label = "Compare With"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        props = context.scene.ex4d
+        self.layout.operator("ex4d.compare_takes", text=compare.SOURCE, icon="FILE_MOVIE").other = -1
+        for index, take in enumerate(props.takes):
+            if index != props.active_take and take.shot_id == props.takes[props.active_take].shot_id:
+                self.layout.operator("ex4d.compare_takes", text=take.name, icon="IMAGE_REFERENCE").other = index
+
+
+class EX4D_OT_end_comparison(QuickOperator, bpy.types.Operator):
+    """Take the wipe away and show the left take alone"""
+
+    bl_label = "End Comparison"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def run(self, context: bpy.types.Context) -> str:
+        props = context.scene.ex4d
+        left = next((t for t in props.takes if t.name == props.compare_left and t.shot_id == props.compare_shot), None)
+        compare.stop(context.scene, None)
+        if left is not None:
+            listing.show_only(context.scene, left)
+        return ""
+
+
+class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
+    """Write this take to files: a PNG or EXR sequence, or a video"""
+
+    bl_label = "Export Take"
+    bl_options = {"REGISTER"}
+
+    kind: Choice("Format", "What the files are", *export.KINDS)
+    directory: Folder("Folder", "Where the files go")
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        if not self.directory:
+            raise AddonError("No folder is chosen; choose where the take's files go.")
+        folder = Path(bpy.path.abspath(self.directory))
+        return f"{take.name} is written to {export.write(context.scene, take, self.kind, folder)}."
+
+
+class EX4D_OT_remove_take(_OnTake, bpy.types.Operator):
+    """Take this take and its plane off the list; its files stay on disk"""
+
+    bl_label = "Remove from List"
+
+    def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        name, folder = take.name, take.folder
+        _end_comparison(context.scene, take)
+        listing.remove(context.scene, take)
+        return f"{name} is off the list; its files stay in {folder}."
+
+
+class EX4D_OT_find_takes(QuickOperator, bpy.types.Operator):
+    """List finished takes that lie in the shots' folders but are not in this file"""
+
+    bl_label = "Find Takes"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def run(self, context: bpy.types.Context) -> str:
+        names = resume.find_unlisted(context.scene)
+        self.idle = not names
+        return f"Found: {', '.join(names)}." if names else "Every take on disk is listed already."
+
+
+def _end_comparison(scene: bpy.types.Scene, take: EX4D_PG_take) -> None:
+    if scene.ex4d.compare_shot == take.shot_id:
+        compare.stop(scene, None)

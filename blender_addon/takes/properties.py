@@ -1,0 +1,40 @@
+"""The takes of a scene, what the next one is made with, and which ones are compared."""
+
+import bpy
+
+from ..work.properties import Collection, Flag, Pointer, Share, Text, Whole
+
+
+class EX4D_PG_take(bpy.types.PropertyGroup):
+    """One generated result. Its folder holds the frames and ``take.json``, which makes it repeatable."""
+
+    # PropertyGroup's own ``name`` is the take's name (take_001).
+    shot_id: Text("Shot", "The shot it was made of")
+    folder: Text("Folder", "Where its frames and take.json lie")
+    engine: Text("Engine", "What made it")
+    seed: Whole("Seed", "What it was made with")
+    settings_json: Text("Settings", "The engine's, as JSON", default="{}")
+    coverage: Share("Mean Coverage", "Share of it that the source shows")
+    num_frames: Whole("Frames", "Its whole length", min=0)
+    frame_start: Whole("Start", "Scene frame of its first frame")
+    plane: Pointer("Plane", "Shows the take", type=bpy.types.Object)
+    partial: Flag("Partial", "Frames are missing: it is still being made, or ended early")
+    arrived: Whole("Frames There", "Frames on disk", min=0)
+
+
+class SceneProperties:
+    """A scene's takes, and what the next Generate will use."""
+
+    takes: Collection("Takes", "Results of the scene's shots", type=EX4D_PG_take)
+    active_take: Whole("Active Take", "The take that the buttons below the list act on", default=-1)
+    engine: Text("Engine", "What turns the guides into frames", default="preview")
+    seed: Whole("Seed", "The same seed, settings and machine give the same frames", min=0)
+    wipe: Share(
+        "Wipe",
+        "Where the comparison changes from the left take to the right one; can be keyframed",
+        default=0.5,
+        options={"ANIMATABLE"},
+    )
+    compare_left: Text("Left", "Shown to the left of the wipe")
+    compare_right: Text("Right", "Shown to the right of the wipe")
+    compare_shot: Text("Compared Shot", "Empty while nothing is compared")

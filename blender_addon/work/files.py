@@ -1,0 +1,80 @@
+"""Where a shot's files live, and writing them whole or not at all.
+
+Everything of a shot lies below ``<blend folder>/<blend name>_ex4d/<shot>/``: ``mesh.pc2``, ``colour/`` and
+``visible/`` (numbered PNGs), ``guides/`` and one ``take_NNN/`` per take. Blender sees these as ``//`` paths, so the
+.blend and its folder can be moved together.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from ex4d_ground.errors import OutputError
+from ex4d_ground.files import atomic_path
+from ex4d_ground.remedies import save_file
+
+from .errors import AddonError, StorageError
+
+CACHE_FILE = "mesh.pc2"
+DEPTH_FILE = "depth.npy"
+"""Depth that the backend has estimated."""
+# Folders of pictures are called what the backend calls their items.
+COLOUR_FOLDER = "colour"
+VISIBLE_FOLDER = "visible"
+MASK_FOLDER = "mask"
+GUIDES_FOLDER = "guides"
+
+
+def safe_name(name: str) -> str:
+    """``name`` as a folder name on every system; "shot" if nothing usable remains."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:48] or "shot"
+
+
+def shot_folder(blend_path: str, shot: str, explicit: str = "") -> Path:
+    """Folder for a shot's files.
+
+    Raises AddonError if the .blend was never saved and no folder is given: there would be no place beside it.
+    """
+    if explicit:
+        return Path(explicit).absolute() / safe_name(shot)
+    if not blend_path:
+        raise AddonError("This .blend has not been saved yet, so its files have no place.", remedy=save_file())
+    blend = Path(blend_path)
+    return blend.parent / f"{blend.stem}_ex4d" / safe_name(shot)
+
+
+def free_folder(parent: Path, stem: str) -> Path:
+    """The first of ``stem_001``, ``stem_002``, ... that does not exist below ``parent``."""
+    return next(path for number in count(1) if not (path := parent / f"{stem}_{number:03d}").exists())
+
+
+def blender_path(path: Path, blend_path: str) -> str:
+    """``path`` as Blender stores it: ``//`` and relative to the .blend, absolute if there is none or across drives."""
+    if not blend_path:
+        return str(path)
+    try:
+        relative = os.path.relpath(path, Path(blend_path).parent)
+    except ValueError:  # another drive on Windows
+        return str(path)
+    return "//" + relative.replace(os.sep, "/")
+
+
+@contextlib.contextmanager
+def writing(path: Path, *, what: str = "", advice: str = "free some space or choose another folder") -> Iterator[None]:
+    """Raise StorageError, naming ``path`` (and ``what`` it is), for what the system says against writing it."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"Cannot write {what}{path}: {error.strerror or error}; {advice}.") from error
+
+
+def write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Write ``data`` to ``path`` so that the file is either complete or absent. Raises StorageError."""
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    except OutputError as error:
+        raise StorageError(str(error)) from error

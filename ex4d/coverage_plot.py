@@ -1,0 +1,34 @@
+"""A picture of how much of each frame of a move the clip really shows."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ex4d.pictures import checkered
+from ex4d.types import Guides
+
+
+def plot_coverage(guides: Guides, *, low: float = 0.4, title: str) -> Figure:
+    """Plot coverage over the frames, frames below ``low`` (0..1) marked, above the guides of six of them."""
+    values = 100 * guides.coverage
+    frames = np.arange(len(values))
+    figure = Figure(figsize=(10, 5.6), dpi=120, layout="constrained")
+    grid = figure.add_gridspec(2, 1, height_ratios=[3, 1.35])
+    curve = figure.add_subplot(grid[0])
+    curve.plot(frames, values, color="#2563a8", linewidth=2, marker="o", markersize=3)
+    curve.fill_between(frames, values, color="#2563a8", alpha=0.15)
+    marked = values < 100 * low
+    curve.plot(frames[marked], values[marked], "o", color="#c2410c", label=f"below {100 * low:.0f} %")
+    curve.axhline(100 * low, color="#c2410c", linewidth=1, linestyle="--")
+    if marked.any():
+        curve.legend(loc="best", frameon=False)
+    curve.set(
+        title=title, xlabel="Frame", ylabel="Covered by the clip (%)", ylim=(0, 104), xlim=(-0.5, len(values) - 0.5)
+    )
+    curve.grid(alpha=0.25)
+    shown = np.unique(np.linspace(0, len(values) - 1, 6).round().astype(int))
+    row = grid[1].subgridspec(1, len(shown), wspace=0.03)
+    for axes, i in zip((figure.add_subplot(cell) for cell in row), shown, strict=True):
+        axes.imshow(checkered(guides.colour[i], guides.mask[i]))
+        axes.set_title(f"{i}: {values[i]:.0f} %", fontsize=9)
+        axes.set_axis_off()
+    return figure

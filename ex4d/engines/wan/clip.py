@@ -1,0 +1,85 @@
+"""One request run through a loaded pipeline: its passes, and frames handed out as they become final."""
+
+from collections.abc import Sequence
+from typing import Unpack
+
+import numpy as np
+from torch import Tensor
+
+from ex4d.engines.base import GenerateRequest, OnFrame
+from ex4d.engines.composite import Compositor
+from ex4d.engines.wan.cost_model import workload
+from ex4d.engines.wan.passes import Pass, enlarged, smaller_guides
+from ex4d.engines.wan.pipeline import WanPipeline
+from ex4d.engines.wan.plan import Workload
+from ex4d.engines.wan.settings import WanSettings
+from ex4d.engines.wan.tiles import layout
+from ex4d.engines.wan.windows import pad_sides, windows
+from ex4d.progress import Watch
+from ex4d_ground.arrays import UInt8
+
+
+class ClipRun:
+    """The request, cut into passes and windows; call it with a pipeline to get the frames.
+
+    ``on_frame`` is told of each frame once, also where a second call with another plan makes it anew.
+    """
+
+    def __init__(
+        self,
+        request: GenerateRequest,
+        settings: WanSettings,
+        contexts: Sequence[Tensor],
+        on_frame: OnFrame | None = None,
+    ):
+        self._on_frame = on_frame
+        self._settings, self._guides = settings, request.guides
+        colour, mask = pad_sides(request.guides.colour), pad_sides(request.guides.mask)
+        count, self._height, self._width = request.guides.mask.shape
+        self._way = layout(self._width, self._height, two_pass=settings.two_pass)
+        self._windows = windows(count, window=settings.window, overlap=settings.overlap)
+        self._branches = len(contexts)
+        shared = (self._windows, list(contexts), settings, request.seed)
+        self._first: Pass | None = None
+        if self._way.first is not None:
+            self._first = Pass(*smaller_guides(colour, mask, self._way.first), *shared, name="first pass")
+        name = "second pass" if self._first else ""
+        self._last = Pass(colour, mask, *shared, way=self._way, name=name)
+        self._sent: set[int] = set()
+
+    @property
+    def workload(self) -> Workload:
+        """What the largest window and tile ask of the device."""
+        return workload(self._windows, self._way, self._branches, cached=self._settings.cache_threshold > 0)
+
+    def describe(self) -> str:
+        """The request's size, for messages."""
+        tiles = len(self._way.tiles)
+        in_tiles = f" in {tiles} tiles" if tiles > 1 else ""
+        return f"{max(w.padded for w in self._windows)} frames of {self._width}x{self._height}{in_tiles}"
+
+    def __call__(self, pipe: WanPipeline, **watch: Unpack[Watch]) -> UInt8:  # [N, H, W, 3]
+        """All frames. Raises Cancelled, and whatever the device raises."""
+        # Windows build on the model's own frames; what people get may have the source's pixels in it.
+        final = np.zeros_like(self._guides.colour)
+        compositor = self._compositor()
+
+        def finish(position: int, frame: UInt8) -> None:
+            done = frame[: self._height, : self._width]
+            done = done if compositor is None else compositor(position, done)
+            final[position] = done
+            if self._on_frame is not None and position not in self._sent:
+                self._sent.add(position)
+                self._on_frame(position, done.copy())
+
+        start = None
+        if self._first is not None:
+            small = self._first(pipe, **watch)
+            start = enlarged(small, (self._way.width, self._way.height))
+        self._last(pipe, start, on_final=finish, **watch)
+        return final
+
+    def _compositor(self) -> Compositor | None:
+        if not self._settings.composite:
+            return None
+        return Compositor(self._guides.colour, self._guides.mask, feather=self._settings.feather)

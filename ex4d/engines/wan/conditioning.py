@@ -1,0 +1,134 @@
+"""From guides to what the transformer is told: erosion, masking, VAE latents, image tokens, geometry tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ex4d.engines.wan.constants import SPATIAL, TEMPORAL
+from ex4d.engines.wan.geometry import GeometryEncoder
+from ex4d.engines.wan.placing import on_device
+from ex4d.engines.wan.vae import WanVae
+from ex4d.progress import Watch
+from ex4d_ground import stages
+from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.errors import ShapeError
+
+_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_KERNELS = (2, 8)
+_EROSION_STREAM = 0xE40DE  # keeps the erosion's random numbers apart from others drawn from the same seed
+
+
+def erosion_kernels(seed: int, count: int) -> NDArray[np.int64]:  # [count]
+    """Each frame's erosion in pixels, uniform in 2..8, from the job's seed."""
+    low, high = _KERNELS
+    return np.random.default_rng([_EROSION_STREAM, seed]).integers(low, high + 1, size=count)
+
+
+def erode(
+    mask: UInt8,  # [N, H, W] 0..255
+    kernels: NDArray[np.int64],  # [N]
+) -> UInt8:
+    """Shrink what each mask frame shows by a square of that frame's size."""
+    if len(kernels) != len(mask):
+        raise ShapeError(f"{len(kernels)} erosion sizes do not fit {len(mask)} mask frames.")
+    squares = [np.ones((int(k), int(k)), np.uint8) for k in kernels]
+    shrunk = [cv2.erode(frame, square) for frame, square in zip(mask, squares, strict=True)]
+    return np.stack(shrunk).astype(np.uint8, copy=False)
+
+
+@dataclass(frozen=True)
+class GuideVideos:
+    """The guides as the encoders take them, [1, 3, N, H, W] float32 on the CPU."""
+
+    colour: Tensor  # -1..1, -1 outside the mask
+    mask: Tensor  # -1 or 1
+    image: Tensor  # [1, 3, H, W] -1..1, frame 0 of the colour in 8 bits
+
+    @classmethod
+    def from_guides(cls, colour: UInt8, mask: UInt8 | Bool) -> GuideVideos:
+        """``colour`` [N, H, W, 3] and ``mask`` [N, H, W] (0..255, above half is visible; or bool)."""
+        if colour.shape[:3] != mask.shape or colour.shape[3:] != (3,):
+            raise ShapeError(f"Guides must be [N, H, W, 3] and [N, H, W], got {colour.shape} and {mask.shape}.")
+        visible = mask if mask.dtype == np.bool_ else mask > 127
+        masked = np.where(visible[..., None], colour, np.uint8(0))
+        colours = torch.from_numpy(masked).permute(3, 0, 1, 2)[None].float() / 255 * 2 - 1
+        shown = torch.from_numpy(visible).float()[None, None].expand(1, 3, -1, -1, -1) * 2 - 1
+        # The published program passes frame 0 through 8 bits once more and cuts instead of rounding.
+        image = (colours[:, :, 0] * 0.5 + 0.5).mul(255).to(torch.uint8).float() * (2 / 255) - 1
+        return cls(colours, shown, image)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the guides become, float32 on the device."""
+
+    clip_fea: Tensor  # [1, 257, channels]
+    y: Tensor  # [1, 20, T, h, w]
+    colour: Tensor  # [1, 16, T, h, w]
+    mask: Tensor  # [1, 16, T, h, w]
+    geometry: Tensor | None  # [1, dim, T, h/2, w/2]
+
+
+def encode_guides(
+    videos: GuideVideos,
+    *,
+    vae: WanVae,
+    image_encoder: Any,
+    geometry_encoder: GeometryEncoder | None,
+    **watch: Unpack[Watch],
+) -> Encoded:
+    """All encoders, one after the other; the image's is on the VAE's device only for its turn.
+
+    Raises ShapeError, Cancelled.
+    """
+    with torch.no_grad():
+        with on_device([image_encoder], vae.device):
+            clip_fea = image_tokens(image_encoder, videos.image)
+        still = torch.zeros_like(videos.colour)
+        still[:, :, 0] = videos.image
+        y = image_condition(vae.encode(still, stage=f"{stages.ENCODING} image", **watch))
+        colour = vae.encode(videos.colour, stage=f"{stages.ENCODING} colour", **watch)
+        # The mask is scaled a second time, to -3 and 1: EX-4D's weights were trained on exactly that.
+        mask = vae.encode(videos.mask * 2 - 1, stage=f"{stages.ENCODING} mask", **watch)
+        geometry = None if geometry_encoder is None else geometry_encoder(colour, mask)
+    return Encoded(clip_fea, y, colour, mask, geometry)
+
+
+def image_condition(
+    latents: Tensor,  # [1, 16, T, h, w] of frame 0 followed by zeros
+) -> Tensor:  # [1, 20, T, h, w]
+    """Frame 0's latents behind four channels that say which frames are given (the first latent one)."""
+    given = torch.zeros_like(latents[:, :TEMPORAL])
+    given[:, :, 0] = 1
+    return torch.cat([given, latents], dim=1)
+
+
+def image_tokens(
+    image_encoder: Any,  # transformers' CLIPVisionModel
+    image: Tensor,  # [1, 3, H, W] -1..1
+) -> Tensor:  # [1, 257, channels] float32
+    """CLIP's tokens before its last block, of the picture squeezed to the encoder's square."""
+    weight = next(image_encoder.parameters())
+    size = image_encoder.config.image_size
+    small = F.interpolate(image.to(weight.device), (size, size), mode="bicubic", align_corners=False)
+    mean = torch.tensor(_CLIP_MEAN, device=weight.device).view(1, 3, 1, 1)
+    std = torch.tensor(_CLIP_STD, device=weight.device).view(1, 3, 1, 1)
+    pixels = ((small * 0.5 + 0.5) - mean) / std
+    states = image_encoder(pixel_values=pixels.to(weight.dtype), output_hidden_states=True).hidden_states
+    return states[-2].float()
+
+
+def latent_shape(count: int, height: int, width: int) -> tuple[int, int, int, int, int]:
+    """The latents' shape for ``count`` = 4n + 1 frames with sides in sixteens. Raises ShapeError."""
+    if count % TEMPORAL != 1 or height % 16 or width % 16 or min(count, height, width) < 1:
+        raise ShapeError(f"The model makes 4n+1 frames with sides in sixteens, got {count} frames of {width}x{height}.")
+    return (1, 16, (count - 1) // TEMPORAL + 1, height // SPATIAL, width // SPATIAL)

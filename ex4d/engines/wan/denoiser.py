@@ -1,0 +1,317 @@
+"""Running Wan's transformer for one shot: what stays the same over the steps is computed once, the rest every step."""
+
+import importlib.util
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ex4d.engines.wan import blocks as plain
+from ex4d.engines.wan import fused
+from ex4d.engines.wan.blocks import CrossKV, Rope, conditioning_modules, cross_keys_values, modulated_norm
+from ex4d.engines.wan.geometry import geometry_tokens
+from ex4d.engines.wan.placing import on_device
+from ex4d.engines.wan.schedule import Schedule
+from ex4d.engines.wan.step_cache import FirstBlockCache
+from ex4d.engines.wan.streaming import BlockStreamer
+from ex4d.progress import CancelToken, check
+from ex4d_ground.errors import ShapeError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Everything the transformer is told about a shot besides noise and time."""
+
+    y: Tensor  # [1, 20, T, h, w] frame-0 mask (4 channels) and latents
+    clip_fea: Tensor  # [1, 257, image channels]
+    geometry: Tensor | None  # [1, dim, T, h/2, w/2]; None if it is given part by part
+    contexts: tuple[Tensor, ...]  # each [1, 512, text channels]; the prompt, then the negative prompt if there is CFG
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Dtypes of a mode: of matrix products, and of the residual stream between blocks."""
+
+    compute: torch.dtype
+    residual: torch.dtype
+
+
+FLOAT32 = Precision(torch.float32, torch.float32)
+EXACT = Precision(torch.bfloat16, torch.float32)
+FAST = Precision(torch.bfloat16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A shot's constants on the device."""
+
+    y: Tensor
+    modulations: Tensor  # [steps, 1, 6, dim] float32
+    head_times: Tensor  # [steps, 1, dim] float32
+    rope: Rope
+    cross: tuple[tuple[CrossKV, ...], ...]  # [branches][blocks]
+
+
+@dataclass
+class StepStart:
+    """What both branches of guidance compute alike in one step, kept by the first for the second.
+
+    Up to block 0's self-attention the prompt plays no part, so sharing this changes no result.
+    """
+
+    shared: tuple[Tensor, Tensor, tuple[int, ...]] | None = field(default=None, init=False)
+    """Tokens before block 0, the result of its first half, and the tokens' grid."""
+
+
+@dataclass(frozen=True)
+class BlockProgram:
+    """How the two halves of a block are run; see :mod:`ex4d.engines.wan.blocks` for their arguments."""
+
+    self_attention: Callable[..., Tensor]
+    finish: Callable[..., Tensor]
+    description: str
+    fused: bool = False
+    """Whether it can leave repeated text tokens out."""
+
+
+class WanDenoiser:
+    """diffusers' Wan transformer, run block by block.
+
+    ``blocks`` yields the model's blocks ready to run (the model's own list, or a :class:`BlockStreamer`). With
+    ``compile_blocks`` one compiled program serves them all, on CUDA with kernels of ours.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        device: torch.device,
+        precision: Precision,
+        streamer: BlockStreamer | None = None,
+        compile_blocks: bool = False,
+        prefer_cudnn: bool = True,
+        ffn_rows: int = 0,
+        short_text: bool = False,
+    ):
+        self._prefer_cudnn = prefer_cudnn
+        self.model, self.device, self.precision = model, device, precision
+        self.streamer = streamer
+        self._blocks: Sequence[nn.Module] | BlockStreamer = streamer or model.blocks
+        self.program = block_program(model.blocks, device, compiled=compile_blocks)
+        self._ffn_rows, self._short_text = ffn_rows, short_text
+
+    @contextmanager
+    def shot(self, conditions: Conditions, schedule: Schedule, *, cancel: CancelToken | None = None) -> Iterator[Shot]:
+        """Compute a shot's constants and hook its geometry into the patch embedding until the block ends.
+
+        Raises ShapeError if the conditions do not belong together.
+        """
+        _, channels, _, height, width = conditions.y.shape
+        if channels + 16 != self.model.config.in_channels or height % 2 or width % 2:
+            raise ShapeError(f"Conditions of shape {list(conditions.y.shape)} do not fit the transformer.")
+        with torch.no_grad(), ExitStack() as stack:
+            stack.enter_context(attention_backend(self.device, prefer_cudnn=self._prefer_cudnn))
+            if conditions.geometry is not None:
+                tokens = conditions.geometry.to(device=self.device, dtype=torch.float32)
+                stack.enter_context(geometry_tokens(self.model.patch_embedding, tokens))
+            yield self._prepare(conditions, schedule, cancel)
+
+    @contextmanager
+    def part(
+        self,
+        shot: Shot,
+        y: Tensor,  # [1, 20, T, h, w] of the part
+        geometry: Tensor,  # [1, dim, T, h/2, w/2] of the part
+    ) -> Iterator[Shot]:
+        """A part of the picture as a shot of its own, with the constants of ``shot``, which was given no geometry."""
+        with geometry_tokens(self.model.patch_embedding, geometry.to(device=self.device, dtype=torch.float32)):
+            yield replace(shot, y=y, rope=self._rope(y))
+
+    def velocity(
+        self,
+        shot: Shot,
+        latents: Tensor,  # [1, 16, T, h, w] float32
+        step: int,
+        branch: int = 0,
+        *,
+        start: StepStart | None = None,
+        cache: FirstBlockCache | None = None,
+    ) -> Tensor:  # [1, 16, T, h, w] float32
+        """One forward of the transformer: the direction from data to noise at ``step``.
+
+        ``start`` is for the branches of one step with the same latents: the first fills it, the others use it.
+        With a ``cache`` the blocks after the first may be left out, except in the shot's last step.
+        """
+        modulation, last = shot.modulations[step], step + 1 == len(shot.modulations)
+        with closing(self._running(shot.cross[branch])) as blocks:
+            block, cross = next(blocks)
+            x, h, grid = self._begin(shot, latents, block, modulation, start)
+            first = self.program.finish(block, x, h, modulation, cross, self._ffn_rows)
+            if cache is None:
+                del x, h  # unless the other branch is to have them, their memory is the next blocks'
+                x = self._rest(blocks, first, modulation, shot.rope)
+            else:
+                x = cache.after(
+                    branch, x, first, lambda: self._rest(blocks, first, modulation, shot.rope), computed=last
+                )
+        return self._head(x, shot.head_times[step], grid)
+
+    def _begin(
+        self, shot: Shot, latents: Tensor, block: nn.Module, modulation: Tensor, start: StepStart | None
+    ) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """Tokens with geometry, the result of block 0's first half, and the tokens' grid."""
+        if start is not None and start.shared is not None:
+            return start.shared
+        embed = self.model.patch_embedding
+        x = embed(torch.cat([latents, shot.y], dim=1).to(embed.weight.dtype))
+        grid = tuple(x.shape[2:])
+        x = x.flatten(2).transpose(1, 2).to(self.precision.residual).contiguous()
+        shared = x, self.program.self_attention(block, x, modulation, shot.rope, self.precision.compute), grid
+        if start is not None:
+            start.shared = shared
+        return shared
+
+    def _running(self, cross: Sequence[CrossKV]) -> Generator[tuple[nn.Module, CrossKV], None, None]:
+        """The blocks in order; closing it early sets a streamer back to the first."""
+        blocks = iter(self._blocks)
+        try:
+            yield from zip(blocks, cross, strict=True)
+        finally:
+            if isinstance(blocks, Generator):
+                blocks.close()
+
+    def _rest(
+        self, blocks: Iterator[tuple[nn.Module, CrossKV]], x: Tensor, modulation: Tensor, rope: Rope
+    ) -> Tensor:  # [1, tokens, dim]
+        for block, cross in blocks:
+            x = self._whole(block, x, modulation, rope, cross)
+        return x
+
+    def _whole(self, block: nn.Module, x: Tensor, modulation: Tensor, rope: Rope, cross: CrossKV) -> Tensor:
+        h = self.program.self_attention(block, x, modulation, rope, self.precision.compute)
+        return self.program.finish(block, x, h, modulation, cross, self._ffn_rows)
+
+    def _head(self, x: Tensor, time: Tensor, grid: tuple[int, ...]) -> Tensor:
+        model = self.model
+        shift, scale = (model.scale_shift_table.float() + time.unsqueeze(1)).chunk(2, dim=1)
+        x = modulated_norm(x, shift, scale, model.norm_out.eps)
+        # Always float32: it is the output's own precision and costs nothing beside the blocks.
+        x = F.linear(x, model.proj_out.weight.float(), model.proj_out.bias.float())
+        patch = model.config.patch_size
+        x = x.reshape(1, *grid, *patch, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
+        return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+    def _prepare(self, conditions: Conditions, schedule: Schedule, cancel: CancelToken | None) -> Shot:
+        model, dtype = self.model, self.precision.compute
+        with on_device([model.condition_embedder], self.device):
+            head_times, modulations = self._times(schedule)
+            image = self._image_tokens(conditions.clip_fea.to(self.device))
+            texts = [self._text_tokens(context.to(self.device)) for context in conditions.contexts]
+        cross: list[list[CrossKV]] = [[] for _ in texts]
+        # Only the kernels make use of it.
+        count = self._short_text and self.program.fused
+        distinct = [count_distinct(c).to(self.device) if count else None for c in conditions.contexts]
+        for block in model.blocks:
+            check(cancel)
+            with on_device(conditioning_modules(block), self.device):
+                for branch, text in enumerate(texts):
+                    keys_values = cross_keys_values(block, text.to(dtype), image.to(dtype))
+                    keys_values = keys_values._replace(distinct=distinct[branch])
+                    if branch:  # the image is the same in both branches
+                        keys_values = keys_values._replace(k_image=cross[0][-1].k_image, v_image=cross[0][-1].v_image)
+                    cross[branch].append(keys_values)
+        y = conditions.y.to(device=self.device, dtype=torch.float32)
+        return Shot(y, modulations, head_times, self._rope(y), tuple(tuple(branch) for branch in cross))
+
+    def _times(self, schedule: Schedule) -> tuple[Tensor, Tensor]:
+        """The time embedding of every step at once: for the head [steps, 1, dim], for the blocks [steps, 1, 6, dim]."""
+        embedder = self.model.condition_embedder
+        half = self.model.config.freq_dim // 2
+        powers = torch.arange(half, dtype=torch.float64, device=self.device) / half
+        angles = schedule.timesteps.to(self.device, torch.float64)[:, None] * torch.pow(10000.0, -powers)
+        times = torch.cat([angles.cos(), angles.sin()], dim=1).float()
+        first, second = embedder.time_embedder.linear_1, embedder.time_embedder.linear_2
+        times = _linear32(F.silu(_linear32(times, first)), second)
+        modulations = _linear32(F.silu(times), embedder.time_proj)
+        return times.unsqueeze(1), modulations.unflatten(1, (1, 6, -1))
+
+    def _text_tokens(self, context: Tensor) -> Tensor:
+        embedder = self.model.condition_embedder.text_embedder
+        dtype = embedder.linear_1.weight.dtype
+        return embedder.linear_2(F.gelu(embedder.linear_1(context.to(dtype)), approximate="tanh"))
+
+    def _image_tokens(self, clip_fea: Tensor) -> Tensor:
+        embedder = self.model.condition_embedder.image_embedder
+        x = _norm32(clip_fea.float(), embedder.norm1)
+        first, second = embedder.ff.net[0].proj, embedder.ff.net[2]
+        x = second(F.gelu(first(x.to(first.weight.dtype))))
+        return _norm32(x.float(), embedder.norm2)
+
+    def _rope(self, y: Tensor) -> Rope:
+        cos, sin = self.model.rope(y)  # [1, tokens, 1, channels], every value twice
+        return Rope(
+            cos[0, :, :, 0::2].to(self.device, torch.float32).contiguous(),
+            sin[0, :, :, 0::2].to(self.device, torch.float32).contiguous(),
+        )
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+        if self.streamer is not None:
+            self.streamer.close()
+        self.model.to("cpu")
+
+
+def block_program(blocks: Any, device: torch.device, *, compiled: bool) -> BlockProgram:
+    """The fastest program that this machine runs: kernels on CUDA with Triton, else torch's own operators."""
+    halves, name, is_fused = (plain.self_attention, plain.finish), "", False
+    if device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            _log.warning("Triton is not installed: the transformer's blocks run uncompiled, which is slower.")
+            compiled, name = False, " (Triton is not installed)"
+        elif fused.fits(blocks):
+            halves, name, is_fused = (fused.self_attention, fused.finish), " with kernels", True
+        else:
+            _log.warning("These blocks have no norm before cross-attention: they run without kernels, which is slower.")
+    if compiled:
+        return BlockProgram(_compile(halves[0]), _compile(halves[1]), f"compiled{name}", is_fused)
+    return BlockProgram(halves[0], halves[1], f"uncompiled{name}", is_fused)
+
+
+def _compile(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.compile(function, fullgraph=True, dynamic=False)
+
+
+def count_distinct(
+    context: Tensor,  # [1, text tokens, channels]
+) -> Tensor:  # [1] int32
+    """Text tokens up to and including the first of those that only repeat the last one."""
+    other = (context[0] != context[0, -1]).any(dim=-1)
+    last = other.nonzero()
+    return torch.tensor([int(last[-1]) + 2 if len(last) else 1], dtype=torch.int32)
+
+
+def _linear32(x: Tensor, linear: nn.Linear) -> Tensor:
+    return F.linear(x, linear.weight.float(), linear.bias.float())
+
+
+def _norm32(x: Tensor, norm: Any) -> Tensor:
+    return F.layer_norm(x, (x.shape[-1],), norm.weight.float(), norm.bias.float(), norm.eps)
+
+
+@contextmanager
+def attention_backend(device: torch.device, *, prefer_cudnn: bool = True) -> Iterator[None]:
+    """On CUDA, prefer cuDNN's attention (about twice as fast as the default on Hopper), then the others in order."""
+    if device.type != "cuda" or not prefer_cudnn:
+        yield
+        return
+    order = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    with sdpa_kernel(order, set_priority=True):
+        yield

@@ -1,0 +1,139 @@
+"""From a mesh and a camera move to guides: the engine's first-frame rule, the rasterizer, guides kept from before."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+from msgspec import structs
+
+from ex4d.dwmesh import DWMesh
+from ex4d.engines.shot import ShotPlan, plan_shot
+from ex4d.guides import GuideObject, OnGuide, render_guides
+from ex4d.progress import Watch, check, report
+from ex4d.shots.options import ShotOptions
+from ex4d.types import Clip, Guides
+from ex4d_ground import stages
+from ex4d_ground.cameras import Trajectory
+from ex4d_ground.files import atomic_path
+from ex4d_ground.options import RasterOptions
+
+Keep = Callable[[ShotPlan, Callable[[], Guides]], Guides]
+"""Called with a plan and how to draw its guides; returns those guides, drawn now or kept from an earlier time."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How guides are drawn, and what stands in the scene beside the mesh."""
+
+    options: RasterOptions = field(default_factory=RasterOptions)
+    objects: Sequence[GuideObject] = ()
+    """Those that move have one position per frame of the move."""
+    threads: int | None = None
+
+    @classmethod
+    def of(cls, shot: ShotOptions) -> Drawing:
+        """As a shot asks for it."""
+        options = RasterOptions.ex4d_parity() if shot.parity else RasterOptions()
+        return cls(structs.replace(options, rasterizer=shot.rasterizer, source_first_frame=shot.parity))
+
+
+@dataclass(frozen=True)
+class RenderedShot:
+    """A clip seen by a moved camera."""
+
+    mesh: DWMesh
+    trajectory: Trajectory
+    plan: ShotPlan
+    guides_with_lead_in: Guides
+    """Of the plan's trajectory: with the lead-in, where there is one."""
+    drawing: Drawing
+    """How they were drawn."""
+
+    @property
+    def rasterizer(self) -> str:
+        """What drew the guides; "" where they were kept from a time that did not note it."""
+        return self.guides_with_lead_in.rasterizer
+
+    @property
+    def clip(self) -> Clip:
+        """The source."""
+        return self.mesh.clip
+
+    @property
+    def guides(self) -> Guides:
+        """The guides of the move alone, one per frame of ``trajectory``."""
+        return self.plan.without_lead_in(self.guides_with_lead_in)
+
+
+def draw_shot(
+    mesh: DWMesh,
+    trajectory: Trajectory,
+    drawing: Drawing = Drawing(),
+    *,
+    settings: Mapping[str, Any] | None = None,
+    keep: Keep | None = None,
+    on_frame: OnGuide | None = None,
+    **watch: Unpack[Watch],
+) -> RenderedShot:
+    """Draw the guides of a move for an engine with these ``settings`` (all of them; None: for no engine).
+
+    ``on_frame`` is called for every guide in order, also where ``keep`` had them already; it counts the lead-in's.
+    Raises what :func:`ex4d.guides.render_guides` raises.
+    """
+    plan = plan_shot(trajectory, mesh.clip, settings or {}, border_depth=mesh.options.border_depth)
+    is_new = False
+
+    def draw() -> Guides:
+        nonlocal is_new
+        is_new = True
+        return render_guides(
+            mesh,
+            plan.trajectory,
+            options=drawing.options,
+            source_first_frame=plan.source_first_frame,
+            objects=[each.after(plan.trim) for each in drawing.objects],
+            on_frame=on_frame,
+            threads=drawing.threads,
+            **watch,
+        )
+
+    guides = draw() if keep is None else keep(plan, draw)
+    if not is_new and on_frame is not None:
+        for i, (colour, mask) in enumerate(zip(guides.colour, guides.mask, strict=True)):
+            check(watch.get("cancel"))
+            on_frame(i, colour, mask)
+            report(watch.get("on_progress"), stages.GUIDES, i + 1, len(guides.mask))
+    return RenderedShot(mesh, trajectory, plan, guides, drawing)
+
+
+def kept_in_file(path: Path, on_found: Callable[[Path], None]) -> Keep:
+    """Keep guides in an .npz, for a run that is interrupted; ``on_found`` is called where they are taken from it."""
+
+    def keep(plan: ShotPlan, draw: Callable[[], Guides]) -> Guides:
+        guides = _read_guides(path, plan.trajectory)
+        if guides is not None:
+            on_found(path)
+            return guides
+        guides = draw()
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, rgba=guides.rgba)
+        return guides
+
+    return keep
+
+
+def _read_guides(path: Path, trajectory: Trajectory) -> Guides | None:
+    """The guides in ``path``, if they are whole and of this move's shape."""
+    try:
+        with np.load(path) as stored:
+            rgba = stored["rgba"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None  # none there, or damaged: drawn anew, which is always right
+    if rgba.shape != (len(trajectory), trajectory.height, trajectory.width, 4):
+        return None
+    return Guides(np.ascontiguousarray(rgba[..., :3]), rgba[..., 3] > 0)

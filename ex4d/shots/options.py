@@ -1,0 +1,235 @@
+"""A shot as it is asked for: video, depth, camera move, lens and mesh; checked as a whole before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import structs
+
+from ex4d.option_text import OptionText
+from ex4d_ground.errors import ClipError, DepthError, SettingError
+
+if TYPE_CHECKING:
+    from ex4d_ground.options import MeshOptions
+
+PARITY_FOCAL_PX = 500.0
+
+DEFAULT_MODE = "solid"
+"""Occluders of a shot unless it says otherwise: docs/decisions/0009."""
+
+Rasterizer = Literal["auto", "cpu", "triton", "nvdiffrast"]
+
+
+OPTION_HELP = {
+    "Source": """
+input_video: The clip: a video file, or a folder of numbered PNGs.
+depth: Its depth along the view axis: .npz, .npy, a folder of 16-bit PNGs (with {depth_scale}) or of EXRs. Without it
+    depth is estimated: see {estimator}.
+estimator: What estimates depth where {depth} is not given: a name of 'ex4d depth list', which also says what each
+    one's licence allows. Default: depth-anything-v2.
+estimator_settings: Estimator setting as name=value; repeat for more.
+save_depth: Keep the estimated depth in this .npz, to give as {depth} the next time.
+num_frames: Use only the first N frames. Default: all.
+fps: Frame rate. Default: the video's own; 15 for a folder of PNGs.
+fill_invalid: Fill NaN, infinite, zero or negative depth from the nearest valid pixel instead of refusing it.
+depth_scale: Length of one step of whole-number depth, e.g. 0.001 for millimetres; multiplies any other depth.
+depth_channel: EXR channel to use where several could be meant.
+""",
+    "Camera": """
+cam: Camera move: a preset (30, 60, 90, 180, zoom_in, zoom_out, orbit_left, ...; a wrong name lists all), or a saved
+    camera .npz.
+parity: Exactly what EX-4D's published program does: focal length 500 px, mesh corners on pixel corners, border at 100,
+    over-long moves at lengths other than 49, frame 0 is the source frame.
+fov: Horizontal field of view of the clip, in degrees. Default: the lens that the depth file names, else 54.22.
+focal: Focal length of the clip in pixels, instead of {fov}.
+lens_from: A file that knows the clip's lens, instead of {fov}: a .blend (its active camera), or an image or a video
+    whose metadata say it.
+amount: How far the preset goes, e.g. 60 (degrees) for orbit_left. Default: the preset's own.
+border_depth: Depth at which the mesh is closed behind the scene; deeper parts of the clip are hidden. Default: 100.
+mode: What is behind things: 'solid' (finite thickness; keeps far more of the clip) or 'endless' (as published, sheets
+    that reach the background). Default: solid; endless with {parity}.
+thickness: How far things reach behind their rim: 'auto', a share of the depth such as 8%, or a length in the depth's
+    unit. Default: auto.
+thickness_map: Thickness per pixel in the depth's unit, NaN where {thickness} decides: .npy, or .npz with the key
+    'thickness', of height x width for all frames or frames x height x width.
+other_frames: Show behind things the background that other frames saw, where the camera stands still or
+    {source_camera} says how it moves. Shadows there are those of other moments. Off by default.
+source_camera: How the camera that filmed the clip moved, for {other_frames}: a camera file as {cam} takes it, with one
+    pose per frame in the depth's unit. The new camera's move stays relative to it.
+rasterizer: What draws the guides: cpu, or on a CUDA device triton or nvdiffrast (for research only). Default: auto,
+    which is triton where it runs, else cpu.
+""",
+}
+"""What each option of a shot is, by kind: the documentation of :class:`ShotOptions`, and a command line's help."""
+
+
+@dataclass(frozen=True)
+class ShotOptions:
+    """Everything a shot's guides depend on, as :data:`OPTION_HELP` says; :meth:`check` refuses what cannot work."""
+
+    input_video: Path
+    cam: str
+    depth: Path | None = None
+    estimator: str | None = None
+    estimator_settings: Mapping[str, Any] = field(default_factory=dict)
+    save_depth: Path | None = None
+    num_frames: int | None = None
+    fps: float | None = None
+    fill_invalid: bool = False
+    depth_scale: float | None = None
+    depth_channel: str | None = None
+    parity: bool = False
+    fov: float | None = None
+    focal: float | None = None
+    lens_from: Path | None = None
+    amount: float | None = None
+    border_depth: float | None = None
+    mode: str | None = None
+    thickness: str | None = None
+    thickness_map: Path | None = None
+    other_frames: bool = False
+    source_camera: Path | None = None
+    rasterizer: Rasterizer = "auto"
+
+    @property
+    def camera_file(self) -> Path | None:
+        """The camera file that ``cam`` names, or None if it names a preset."""
+        from ex4d.trajectory import PRESETS
+
+        path = Path(self.cam)
+        if self.cam in PRESETS:  # also where a folder of that name lies about
+            return None
+        return path if path.suffix.lower() in (".npz", ".json") or len(path.parts) > 1 or path.is_dir() else None
+
+    @property
+    def cam_name(self) -> str:
+        """The camera's name as it stands in output file names (letters, digits, dot, dash, underscore)."""
+        name = self.camera_file.stem.removeprefix("camera_") if self.camera_file else self.cam
+        return re.sub(r"[^\w.-]", "_", name) or "camera"
+
+    @property
+    def focal_px(self) -> float | None:
+        """The focal length that is asked for, in pixels."""
+        return PARITY_FOCAL_PX if self.parity else self.focal
+
+    def check(self) -> None:
+        """Raise the error of the first option that cannot work, before anything is read or written."""
+        self._check_lens()
+        self._check_numbers()
+        self._check_camera()
+        self.mesh_options()
+        if self.source_camera is not None:
+            from ex4d_ground.camera_files import load_camera
+
+            load_camera(self.source_camera)
+        self._check_depth()
+        for path, error, what in (
+            (self.input_video, ClipError, "video"),
+            (self.depth, DepthError, "depth"),
+            (self.lens_from, ClipError, "lens"),
+            (self.thickness_map, ClipError, "thickness map"),
+        ):
+            if path is not None and not path.exists():
+                raise error(f"There is no file or folder {path}; check the path of the {what}.")
+
+    def _check_lens(self) -> None:
+        lenses = (self.fov, self.focal, self.lens_from)
+        if sum(value is not None for value in lenses) > 1:
+            raise _refused("{fov}, {focal} and {lens_from} exclude each other; give one of them.")
+        if self.parity and (*lenses, self.border_depth) != (None,) * 4:
+            raise _refused(
+                "{parity} fixes the focal length and the border; drop {fov}, {focal}, {lens_from} and {border_depth}."
+            )
+        solid = (self.thickness, self.thickness_map, self.source_camera) != (None,) * 3 or self.other_frames
+        if self.parity and (self.mode not in (None, "endless") or solid):
+            raise _refused(
+                "{parity} is the published endless mesh; drop {mode}, {thickness}, {thickness_map}, {other_frames} and "
+                "{source_camera}."
+            )
+
+    def _check_numbers(self) -> None:
+        if self.fov is not None and not 0 < self.fov < 180:
+            raise _refused(f"{{fov}} must lie between 0 and 180 degrees, got {self.fov:g}.")
+        for name in ("focal", "depth_scale", "fps"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise _refused(f"{{{name}}} must be a positive number, got {value:g}.")
+        if self.num_frames is not None and self.num_frames < 2:
+            raise _refused(f"{{num_frames}} must be at least 2, got {self.num_frames}.")
+
+    def _check_camera(self) -> None:
+        from ex4d.trajectory import PRESETS
+        from ex4d_ground.camera_files import load_camera
+
+        if self.camera_file is not None:
+            if self.amount is not None:
+                raise _refused("{amount} belongs to presets; a camera file goes as far as it goes: drop {amount}.")
+            load_camera(self.camera_file)
+            return
+        info = PRESETS.get(self.cam)
+        if info is None:
+            raise SettingError(
+                f"There is no camera {self.cam!r}; choose one of {', '.join(PRESETS)}, or give a camera .npz file."
+            )
+        if self.amount is not None and not info.minimum <= self.amount <= info.maximum:
+            raise _refused(
+                f"{{amount}} of {self.cam} must be between {info.minimum:g} and {info.maximum:g} ({info.unit}), "
+                f"got {self.amount:g}."
+            )
+
+    def _check_depth(self) -> None:
+        from ex4d.depth import DEFAULT_ESTIMATOR, get_estimator
+
+        if self.depth is not None:
+            if self.estimator is not None or self.estimator_settings or self.save_depth is not None:
+                raise _refused(
+                    "{depth} is finished depth, so {estimator}, {estimator_settings} and {save_depth} do not apply; "
+                    "drop them."
+                )
+            return
+        if self.depth_scale is not None or self.depth_channel is not None:
+            raise _refused("{depth_scale} and {depth_channel} belong to a depth file; give {depth} or drop them.")
+        if self.save_depth is not None and self.save_depth.suffix.lower() != ".npz":
+            text = f"{{save_depth}} writes an .npz, got the name {self.save_depth.name}; end it in .npz."
+            raise DepthError(OptionText(text))
+        get_estimator(self.estimator or DEFAULT_ESTIMATOR).info().validated(self.estimator_settings)
+
+    def mesh_options(self) -> MeshOptions:
+        """How the mesh is built. Raises SettingError."""
+        from ex4d_ground.options import MeshOptions
+
+        if self.parity:
+            return MeshOptions.ex4d_parity()
+        given: dict[str, Any] = {"mode": self.mode or DEFAULT_MODE, "other_frames": self.other_frames}
+        if self.source_camera is not None and not self.other_frames:
+            raise _refused("{source_camera} is for {other_frames}; give both or neither.")
+        for name in ("other_frames", "thickness_map", "thickness"):
+            if getattr(self, name) and given["mode"] == "endless":
+                raise _refused(f"{{{name}}} belongs to solid occluders; drop {{mode}} endless or {{{name}}}.")
+        if self.border_depth is not None:
+            given["border_depth"] = self.border_depth
+        options = MeshOptions(**given)
+        if self.thickness is None:
+            return options
+        thickness, unit = parse_thickness(self.thickness)
+        return structs.replace(options, thickness=thickness, thickness_unit=unit)
+
+
+def parse_thickness(text: str) -> tuple[float | Literal["auto"], Literal["share", "depth"]]:
+    """``auto``, a share of the depth as ``8%``, or a length in the depth's unit. Raises SettingError."""
+    text = text.strip()
+    if text == "auto":
+        return "auto", "share"
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError as error:
+        raise _refused(f"{{thickness}} is 'auto', a share such as 8%, or a length, got {text!r}.") from error
+    return (number / 100, "share") if text.endswith("%") else (number, "depth")
+
+
+def _refused(text: str) -> SettingError:
+    return SettingError(OptionText(text))

@@ -1,0 +1,79 @@
+"""Taking up a take that was made, or half made, from the same inputs: fingerprints, and depth and guides kept."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import ex4d
+from ex4d.engines.shot import LEAD_IN
+from ex4d.shots.options import ShotOptions
+from ex4d.shots.take import Stereo
+from ex4d_ground.errors import ClipError
+from ex4d_ground.takes import read_take_info, take_folders
+
+_READ = ("input_video", "depth", "lens_from", "thickness_map", "source_camera")
+
+
+@dataclass(frozen=True)
+class TakeRequest:
+    """Everything that a take depends on."""
+
+    shot: ShotOptions
+    engine: str
+    settings: dict[str, Any]
+    """All of the engine's."""
+    seed: int = 0
+    stereo: Stereo | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A name for the take."""
+        return _fingerprint(self.shot, [self.engine, self.settings, self.seed, self.stereo])
+
+    @cached_property
+    def kept_name(self) -> str:
+        """How the names begin of files with guides and depth that are kept until the take is made."""
+        return f".guides-{_fingerprint(self.shot, [self.settings.get(LEAD_IN), self.stereo])[:16]}"
+
+    def find(self, folder: Path) -> Path | None:
+        """The take in ``folder`` that was made of the same, or None."""
+        for path in take_folders(folder):
+            try:
+                if read_take_info(path).metadata.get("fingerprint") == self.fingerprint:
+                    return path
+            except ClipError:  # somebody else's folder, or a damaged take: not the one
+                continue
+        return None
+
+
+def with_kept_depth(options: ShotOptions, kept: Path) -> ShotOptions:
+    """The shot with depth that it estimates kept in ``kept``, and taken from there if an interrupted run left it."""
+    if options.depth is not None or options.save_depth is not None:
+        return options
+    if not kept.is_file():
+        return replace(options, save_depth=kept)
+    return replace(options, depth=kept, estimator=None, estimator_settings={})
+
+
+def _fingerprint(options: ShotOptions, rest: list[Any]) -> str:
+    """A digest of the content of the input files, the options, ``rest`` and this version."""
+    digest = hashlib.sha256()
+    stated = {k: v for k, v in asdict(options).items() if k not in (*_READ, "save_depth")}
+    digest.update(json.dumps([ex4d.__version__, stated, rest], sort_keys=True, default=str).encode())
+    for path in (options.camera_file, *(getattr(options, name) for name in _READ)):
+        for file in _files(path):
+            digest.update(f"{file.name}:{file.stat().st_size}".encode())
+            with file.open("rb") as opened:
+                while chunk := opened.read(1 << 22):
+                    digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _files(path: Path | None) -> Iterator[Path]:
+    if path is None:
+        return
+    yield from sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]

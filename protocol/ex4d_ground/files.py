@@ -1,0 +1,134 @@
+"""Names of numbered files, and writing without half-written results: into a temporary neighbour, then a rename."""
+
+import errno
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ex4d_ground.errors import Ex4dError, OutputError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space or choose another folder",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another folder",
+    errno.EFBIG: "the file would grow beyond the allowed size; raise the limit or choose another folder",
+    errno.EACCES: "permission denied; choose a folder you may write to",
+    errno.EPERM: "permission denied; choose a folder you may write to",
+    errno.EROFS: "the disk is read-only; choose another folder",
+    errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
+    errno.EEXIST: "a part of that path is a file, not a folder; choose another folder",
+    errno.EISDIR: "there is a folder of that name; choose another name",
+}
+
+
+def frame_name(index: int, suffix: str = ".png") -> str:
+    """File name of a sequence's ``index``-th frame (0-based): numbering starts at 1, as in Blender."""
+    return f"frame_{index + 1:04d}{suffix}"
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file, without the byte order mark that some editors write. Raises OSError, UnicodeDecodeError."""
+    return path.read_text(encoding="utf-8-sig")
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """``error`` as one sentence about ``path`` with the remedy, its errno kept."""
+    reason = _REASONS.get(error.errno or 0) or f"{error.strerror or error}; choose another folder"
+    result = OutputError(f"Cannot write {path}: {reason}.")
+    result.errno = error.errno
+    return result
+
+
+def _temporary_name(path: Path) -> Path:
+    # Hidden, in the same folder (so that the rename is atomic), same suffix (encoders look at it).
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes ``path`` when the block ends without an error.
+
+    Whatever happens, nothing temporary stays and an existing ``path`` is either whole and old or whole and new.
+    An OSError inside the block becomes an :class:`OutputError`, so the block should only write.
+    """
+    temporary = _temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if isinstance(error, Ex4dError):
+            raise
+        raise output_error(path, error) from error
+    finally:
+        with suppress(OSError):  # nothing was made, or its folder cannot be: the error on its way says so
+            temporary.unlink()
+
+
+@contextmanager
+def staged_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder whose entries move into ``folder`` when the block ends without an error.
+
+    For results of several files that belong together: after an error or a cancel ``folder`` is as it was (and
+    is not left behind empty if it did not exist). Files and folders of the same names are replaced. Raises OutputError
+    at once if ``folder`` cannot be made or written to.
+    """
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    staging: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staging = folder / f".{secrets.token_hex(4)}.partial"
+        staging.mkdir()
+        yield staging
+        for entry in sorted(staging.iterdir()):
+            _move(entry, folder / entry.name)
+    except OutputError as error:
+        if staging is None:
+            raise
+        # Messages from inside name files in the temporary folder, which is gone when they are read.
+        renamed = OutputError(str(error).replace(str(staging), str(folder)))
+        renamed.errno = error.errno
+        raise renamed from error
+    except OSError as error:
+        if isinstance(error, Ex4dError):
+            raise
+        raise output_error(folder, error) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        _remove_if_empty(missing)
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make ``folder`` and see that it can be written to before the work; take it away again if it stays empty.
+
+    Raises OutputError at once if it cannot be made or written to.
+    """
+    with staged_folder(folder):
+        yield
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename ``source`` to ``target``; a folder in the way is put aside first and removed after."""
+    if not target.is_dir() or target.is_symlink():
+        source.replace(target)
+        return
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
+    target.rename(aside)
+    try:
+        source.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_if_empty(folders: list[Path]) -> None:
+    """Remove folders (innermost first) that this call made and that hold nothing."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return

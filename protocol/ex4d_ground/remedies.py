@@ -1,0 +1,130 @@
+"""Every remedy there is, in the words of each place: the one owner of what we tell people to do.
+
+Rewording one changes what is read and nothing else: buttons are chosen by ``action``.
+"""
+
+from ex4d_ground.records import Name, Record, Scalar, Text
+
+
+class Remedy(Record, frozen=True, kw_only=True):
+    """What to do about an error. New in protocol 1.1."""
+
+    action: Name = ""
+    """What a button would do, one of :data:`ACTIONS`; "" if no button can."""
+    values: dict[str, Scalar] = {}
+    """What the action needs, such as {"num_frames": 40} or {"command": "ex4d weights fetch wan"}."""
+    cli: Text = ""
+    """The end of a sentence for a terminal, after a semicolon and without full stop."""
+    panel: Text = ""
+    """The same for Blender."""
+
+
+class Failure(Record, frozen=True):
+    """What programs look at in an error that travels or is kept."""
+
+    code: Name = ""
+    """One of :mod:`ex4d_ground.errors`."""
+    remedy: Remedy | None = None
+
+
+ACTIONS: dict[str, str] = {
+    "fill_invalid": "read the clip again and fill depth that is none from its neighbours",
+    "fewer_frames": "read only the first num_frames frames",
+    "offload": "keep the model's weights in main memory (the engine's setting 'memory')",
+    "use_cpu_rasterizer": "draw guides on the CPU",
+    "run_command": "run command on the machine that says so",
+    "connect": "connect to a backend",
+    "save_file": "save the .blend",
+    "object_mode": "switch to Object Mode",
+}
+"""What a button may do, by the name that errors carry."""
+
+
+def fill_invalid() -> Remedy:
+    """For depth that holds NaN, infinity, zero or negative values."""
+    return Remedy(
+        action="fill_invalid",
+        cli="--fill_invalid fills it from the nearest valid pixel of the same frame",
+        panel="import it with 'Fill Invalid Depth'",
+    )
+
+
+def fewer_frames(num_frames: int) -> Remedy:
+    """For a source that holds only so many frames, or is too long by the rest."""
+    return Remedy(
+        action="fewer_frames",
+        values={"num_frames": num_frames},
+        cli=f"use --num_frames {num_frames}",
+        panel=f"import the first {num_frames} frames",
+    )
+
+
+def scale_depth() -> Remedy:
+    """For whole-number depth whose unit nothing says."""
+    words = "for example 0.001 for millimetres"
+    return Remedy(
+        cli=f"say how long one step is with --depth_scale, {words}",
+        panel=f"set the depth's Scale to the length of one step, {words}",
+    )
+
+
+def name_channel() -> Remedy:
+    """For an EXR of whose channels none, or more than one, is depth by its name."""
+    return Remedy(cli="name the channel to use with --depth_channel", panel="render the Z pass into files of its own")
+
+
+def give_lens() -> Remedy:
+    """For a lens that nothing says."""
+    return Remedy(cli="give --fov, --focal or --lens_from", panel="enter the Field of View")
+
+
+def give_source_camera() -> Remedy:
+    """For other frames of a clip whose camera moved."""
+    return Remedy(
+        cli="say with --source_camera how the camera moved, or drop --other_frames", panel="turn off 'Other Frames'"
+    )
+
+
+def offload() -> Remedy:
+    """For a model that does not fit beside its activations."""
+    return Remedy(action="offload", cli="use --set memory=offload", panel="set Memory to Offload")
+
+
+def use_cpu_rasterizer() -> Remedy:
+    """For guides that the GPU cannot draw."""
+    return Remedy(
+        action="use_cpu_rasterizer",
+        cli="use --rasterizer cpu",
+        panel="use a backend that chooses the rasterizer itself",
+    )
+
+
+def run_command(command: str) -> Remedy:
+    """For whatever one command mends; ``command`` can be pasted into a terminal as it stands."""
+    return Remedy(action="run_command", values={"command": command}, cli=f"run: {command}", panel=f"run: {command}")
+
+
+def fetch_weights(package: str = "") -> Remedy:
+    """For weights of ``ex4d weights list`` that are missing or broken."""
+    return run_command(f"ex4d weights fetch {package}".rstrip())
+
+
+def start_backend() -> Remedy:
+    """For an address where no backend answers."""
+    words = "start one with 'ex4d-backend' or check the address"
+    return Remedy(action="run_command", values={"command": "ex4d-backend"}, cli=words, panel=words)
+
+
+def connect(then: str = "first") -> Remedy:
+    """For what needs a backend; ``then`` says when to press the button, or what for."""
+    return Remedy(action="connect", panel=f"press Connect {then}")
+
+
+def save_file() -> Remedy:
+    """For files that go beside a .blend which has no place yet."""
+    return Remedy(action="save_file", panel="save it first (Ctrl+S)")
+
+
+def object_mode() -> Remedy:
+    """For what cannot be done while a mesh is edited."""
+    return Remedy(action="object_mode", panel="switch to Object Mode (Tab)")

@@ -1,0 +1,345 @@
+"""The client's half of every job: submitted once its uploads are there, followed, its items fetched and checked.
+
+Nothing is lost with a connection: job ids are the client's, so everything unanswered is asked again on the next one.
+"""
+
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from ex4d_ground.remedies import Remedy
+from ex4d_protocol import messages as m
+from ex4d_protocol.checksum import Checksum
+from ex4d_protocol.connection import Connection
+from ex4d_protocol.errors import DamagedItem, FrameError, UploadFailed
+from ex4d_protocol.events import Event, ItemReceived, JobChanged, JobRejected, JobView, ResultsComplete
+from ex4d_protocol.framing import Blob, Received, bytes_of
+from ex4d_protocol.requests import BlobRef, Request, blobs_of
+from ex4d_protocol.uploads import Upload, UploadQueue
+
+MAX_RESUBMISSIONS = 3
+MAX_DAMAGED = 3
+"""Times one item may come with a wrong checksum before its job's results are given up."""
+CREDIT = 32
+"""Item messages a job may have under way: at most 128 MiB wait for a client that does not read."""
+MAX_ITEM_BYTES = 4 << 30
+"""Larger than any item this protocol describes; a server that announces more is not believed."""
+
+Stage = Literal["gathering", "submitting", "confirmed", "asking", "over"]
+"""gathering: uploads under way. submitting: SubmitJob sent. confirmed: the server has it. asking: a followed job
+or one from before a reconnect, state asked for. over: rejected."""
+
+
+@dataclass
+class TrackedJob(JobView):
+    """What people may know of a job, and what is needed to carry it on."""
+
+    stage: Stage = "gathering"
+    request: Request | Callable[[], Request] | None = None
+    """None for a followed job. A callable makes it once the uploads in ``after`` are hashed."""
+    after: tuple[Upload, ...] = ()
+    blobs: tuple[BlobRef, ...] = ()
+    priority: int = 0
+    title: str = ""
+    fetch: bool = True
+    fetching: bool = False
+    """GetResults was sent in this connection."""
+    fetch_request: int = 0
+    """Its request id; Items that answer another are not wanted any more."""
+    cancel_wanted: bool = False
+    ack_wanted: bool = False
+    resubmissions: int = 0
+    next_item: int = 0
+    attempt: int = 1
+    assembly: memoryview | None = None
+    """Where an item that comes in several parts is put together, ``assembled`` bytes of it so far."""
+    assembled: int = 0
+    checksum: Checksum = field(default_factory=Checksum)
+    """Of the parts so far, so that no call has a whole large item to check."""
+    owed_credit: int = 0
+    """Item messages taken since credit was last given back."""
+    damaged: int = 0
+    """How often the next item has come with a wrong checksum."""
+
+    @property
+    def final(self) -> bool:
+        """Whether the server has ended it."""
+        return self.state is not None and self.state.phase in m.FINAL_PHASES
+
+    def take_item(self, item: m.Item, blob: Blob) -> ItemReceived | None:
+        """Add one Item message; the item if it is whole and new. Raises FrameError if it does not fit, DamagedItem."""
+        data = bytes_of(blob)
+        if item.attempt != self.attempt:
+            self.attempt, self.next_item = item.attempt, 0
+            self.drop_parts()
+        if item.index < self.next_item:
+            return None  # delivered already
+        if item.index > self.next_item or item.offset != self.assembled or item.size > MAX_ITEM_BYTES:
+            raise FrameError(
+                f"Item {item.index} of job {item.job_id} came out of order (expected {self.next_item}, "
+                f"offset {self.assembled}, got offset {item.offset})."
+            )
+        if item.checksum:
+            self.checksum.add(data)
+        whole = self._assemble(item, data)
+        if whole is None:
+            return None
+        checksum = self.checksum.digest()
+        self.drop_parts()
+        if item.checksum and checksum != item.checksum:
+            self.damaged += 1
+            raise DamagedItem(f"Item {item.index} ({item.name}) of job {item.job_id} is damaged: wrong checksum.")
+        self.next_item, self.damaged = self.next_item + 1, 0
+        key = (item.name, item.frame)
+        if key in self.received:
+            return None
+        self.received[key] = item.size
+        return ItemReceived(item.job_id, item, whole.toreadonly())
+
+    def _assemble(self, item: m.Item, data: memoryview) -> memoryview | None:
+        if item.offset + data.nbytes > item.size:
+            raise FrameError(f"Item {item.index} of job {item.job_id} is longer than the {item.size} bytes announced.")
+        if data.nbytes == item.size:
+            return data
+        if not data.nbytes:
+            raise FrameError(f"A part of item {item.index} of job {item.job_id} is empty.")
+        if self.assembly is None:
+            # Not cleared first: the pages are touched once, by the data itself.
+            self.assembly = np.empty(item.size, np.uint8).data
+        if self.assembly.nbytes != item.size:
+            raise FrameError(f"Item {item.index} of job {item.job_id} changed its size between two parts.")
+        self.assembly[self.assembled : self.assembled + data.nbytes] = data
+        self.assembled += data.nbytes
+        return self.assembly if self.assembled == item.size else None
+
+    def drop_parts(self) -> None:
+        """Forget the parts of an item that will come again."""
+        self.assembly, self.assembled, self.checksum = None, 0, Checksum()
+
+
+class JobBook:
+    """Every job of one client, and what the server says of them."""
+
+    def __init__(self, connection: Connection, uploads: UploadQueue, events: deque[Event]):
+        self.tracked: dict[str, TrackedJob] = {}
+        self._connection = connection
+        self._uploads = uploads
+        self._events = events
+        self._asked: dict[int, str] = {}
+        """Which job an unanswered request is about."""
+
+    # --- what a caller asks for ---------------------------------------------------------------------------
+
+    def submit(
+        self,
+        request: Request | Callable[[], Request],
+        *,
+        after: Sequence[Upload] = (),
+        job_id: str | None = None,
+        priority: int = 0,
+        title: str = "",
+        fetch: bool = True,
+    ) -> str:
+        """Run a job once its blobs are on the server; returns its id.
+
+        A callable ``request`` is called when every upload in ``after`` is hashed, so that it may use their
+        ``ref``. With ``fetch`` its items are streamed as they are done. Submitting an id twice changes nothing.
+        """
+        job_id = job_id or uuid.uuid4().hex
+        if job_id not in self.tracked:
+            make = request if callable(request) else lambda: request
+            self.tracked[job_id] = TrackedJob(
+                job_id, request=make, after=tuple(after), priority=priority, title=title, fetch=fetch
+            )
+        return job_id
+
+    def follow(self, job_id: str, *, fetch: bool = True, received: Iterable[tuple[str, int]] = ()) -> None:
+        """Take up a job from an earlier run of this program (same ``client_id``).
+
+        ``received`` names the (name, frame) items that are safe already and need not be delivered again.
+        """
+        if job_id not in self.tracked:
+            known = dict.fromkeys(received, 0)
+            self.tracked[job_id] = TrackedJob(job_id, submitted=True, received=known, stage="asking", fetch=fetch)
+            self._ask_state(self.tracked[job_id])
+
+    def cancel(self, job_id: str) -> None:
+        """Stop this job and no other; also before it was sent."""
+        job = self.tracked[job_id]
+        if job.stage == "gathering":
+            job.stage = "over"
+            job.state = m.JobState(job_id=job_id, phase="cancelled", message="Cancelled before it was sent.")
+            self._events.append(JobChanged(job.state))
+        elif job.stage != "over" and not job.final:
+            job.cancel_wanted = True
+            self._connection.tell(m.CancelJob(job_id=job_id))
+
+    def fetch(self, job_id: str) -> None:
+        """Stream the job's items from where they stopped."""
+        job = self.tracked[job_id]
+        job.fetch = True
+        self._fetch_if_wanted(job)
+
+    def ack(self, job_id: str) -> None:
+        """Everything received is safe here: the server may delete the job's results."""
+        self.tracked[job_id].ack_wanted = True
+        self._ask(m.AckResults(job_id=job_id))
+
+    def advance(self) -> None:
+        """Send each gathering job whose uploads are all on the server."""
+        for job in self.tracked.values():
+            if job.stage == "gathering":
+                try:
+                    self._gather(job)
+                except UploadFailed as error:
+                    self._reject(job, "blob_missing", str(error))
+
+    def _gather(self, job: TrackedJob) -> None:
+        """Have the request made once its uploads are hashed, and send it once they are there. Raises UploadFailed."""
+        if callable(job.request):
+            _check(job.after)
+            if not all(upload.hashed for upload in job.after):
+                return
+            job.request = job.request()
+            job.blobs = tuple(blobs_of(job.request).values())
+        uploads = [self._uploads.need(blob) for blob in job.blobs]
+        _check(uploads)
+        if job.request and self._connection.state == "connected" and all(upload.at_server for upload in uploads):
+            job.stage = "submitting"
+            title = job.title[:128]
+            self._ask(m.SubmitJob(job_id=job.job_id, request=job.request, priority=job.priority, title=title))
+
+    # --- what the server says -----------------------------------------------------------------------------
+
+    def attached(self) -> None:
+        """A new connection: ask again whatever is open."""
+        for job in self.tracked.values():
+            if job.stage == "submitting":
+                job.stage = "gathering"
+            elif job.stage in ("confirmed", "asking") and not (job.final and job.results_complete):
+                self._ask_state(job)
+            if job.cancel_wanted and not job.final:
+                self._connection.tell(m.CancelJob(job_id=job.job_id))
+            if job.ack_wanted:
+                self._connection.tell(m.AckResults(job_id=job.job_id))
+
+    def lost(self) -> None:
+        """The connection is gone: nothing asked over it will be answered."""
+        self._asked.clear()
+        for job in self.tracked.values():
+            job.fetching = False
+            job.drop_parts()
+
+    def answered(self, reply_to: int) -> None:
+        """A request was not refused."""
+        self._asked.pop(reply_to, None)
+
+    def take_state(self, state: m.JobState) -> None:
+        """Note the server's word on a job."""
+        job = self.tracked.get(state.job_id)
+        if job is not None and not job.rejected:
+            job.state, job.submitted, job.stage = state, True, "confirmed"
+            self._events.append(JobChanged(state))
+            self._fetch_if_wanted(job)
+
+    def take_item(self, item: m.Item, received: Received) -> None:
+        """Take one Item message. Raises FrameError if it does not fit."""
+        job = self.tracked.get(item.job_id)
+        if job is None or not received.blobs or received.header.reply_to not in (0, job.fetch_request):
+            return  # the rest of an earlier GetResults, still under way when a later one was sent
+        try:
+            event = job.take_item(item, received.blobs[0])
+        except DamagedItem as error:
+            if job.damaged < MAX_DAMAGED:  # ask for the items from this one on once more
+                job.fetching = False
+                self._fetch_if_wanted(job)
+            else:
+                text = f"{str(error)[:-1]}, {job.damaged} times; the backend's disk or the connection is faulty."
+                self._reject(job, "item_damaged", text)
+            return
+        if event is not None:
+            self._events.append(event)
+        # Given back a few at a time: each Credit wakes the server.
+        job.owed_credit += 1
+        if job.owed_credit >= CREDIT // 4 and self._connection.data is not None:
+            self._connection.data.send(m.Credit(job_id=item.job_id, more=job.owed_credit))
+            job.owed_credit = 0
+
+    def take_end(self, end: m.ResultsEnd, reply_to: int) -> None:
+        """Note that no more items come."""
+        job = self.tracked.get(end.job_id)
+        if job is not None and reply_to in (0, job.fetch_request):
+            job.fetching = False
+            if not job.results_complete:
+                job.results_complete = True
+                self._events.append(ResultsComplete(end.job_id, len(job.received), end.phase))
+
+    def refused(self, error: m.ErrorReply, reply_to: int) -> bool:
+        """An error came; whether it is about a job."""
+        job = self.tracked.get(self._asked.pop(reply_to, error.job_id))
+        if error.code == "rate_limited":
+            self._postpone(job, reply_to)
+        elif job is not None:
+            self._take_error(job, error)
+        return job is not None
+
+    def _postpone(self, job: TrackedJob | None, reply_to: int) -> None:
+        postponed = self._connection.postponed
+        if job is not None and job.stage == "submitting":
+            job.stage = "gathering"
+        elif job is not None and job.stage == "asking":
+            postponed.append(partial(self._ask_state, job))
+        elif job is not None and job.ack_wanted:
+            postponed.append(partial(self.ack, job.job_id))
+        else:
+            for fetched in self.tracked.values():
+                if fetched.fetching and fetched.fetch_request == reply_to:
+                    fetched.fetching = False
+                    postponed.append(partial(self._fetch_if_wanted, fetched))
+
+    def _take_error(self, job: TrackedJob, error: m.ErrorReply) -> None:
+        retry = error.code in ("blob_missing", "unknown_job") and job.request is not None
+        if job.stage in ("submitting", "confirmed", "asking") and retry and not job.final:
+            job.resubmissions += 1
+            if job.resubmissions <= MAX_RESUBMISSIONS:  # the server has lost it: its store was cleared
+                self._uploads.ask_again(job.blobs)
+                job.stage, job.submitted = "gathering", False
+                return
+        if job.stage in ("submitting", "asking") or (job.stage == "confirmed" and retry):
+            self._reject(job, error.code, error.message, error.remedy)
+
+    # --- sending ------------------------------------------------------------------------------------------
+
+    def _ask(self, message: m.SubmitJob | m.GetJob | m.AckResults) -> None:
+        request_id = self._connection.tell(message)
+        if request_id is not None:
+            self._asked[request_id] = message.job_id
+
+    def _ask_state(self, job: TrackedJob) -> None:
+        job.fetching = False
+        self._ask(m.GetJob(job_id=job.job_id))
+
+    def _fetch_if_wanted(self, job: TrackedJob) -> None:
+        if not job.fetch or job.stage != "confirmed" or job.results_complete or job.fetching:
+            return
+        get = m.GetResults(job_id=job.job_id, from_item=job.next_item, attempt=job.attempt, credit=CREDIT)
+        request_id = self._connection.tell(get, bulk=True)
+        if request_id is not None:
+            job.fetching, job.fetch_request, job.owed_credit = True, request_id, 0
+            job.drop_parts()
+
+    def _reject(self, job: TrackedJob, code: str, message: str, remedy: Remedy | None = None) -> None:
+        job.stage, job.rejected, job.remedy = "over", message, remedy
+        self._events.append(JobRejected(job.job_id, code, message, remedy))
+
+
+def _check(uploads: Iterable[Upload]) -> None:
+    """Raise UploadFailed if one of them has failed."""
+    for upload in uploads:
+        if upload.error:
+            raise UploadFailed(upload.error)
