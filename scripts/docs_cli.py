@@ -5,7 +5,6 @@ python scripts/docs_cli.py [--check] [--output docs/cli.md]
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
@@ -17,10 +16,10 @@ from typing import Any, Literal, get_args, get_origin
 os.environ["TERM"], os.environ["COLUMNS"] = "dumb", "100"
 
 from typer.main import get_command  # noqa: E402
+from written_page import write_or_check  # noqa: E402
 
 from ex4d.engines import list_engines  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Command line
 
 <!-- Written by scripts/docs_cli.py: change the commands' own help, not this page. -->
@@ -37,18 +36,7 @@ For `--set NAME=VALUE` of the commands that generate. The panel in Blender build
 
 def main() -> int:
     """Write or check the page; returns the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "cli.md")
-    options = parser.parse_args()
-    text = page()
-    if options.check:
-        if options.output.is_file() and options.output.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{options.output} is not up to date; run: python scripts/docs_cli.py", file=sys.stderr)
-        return 1
-    options.output.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check(Path(__file__).name, __doc__ or "", "cli.md", page)
 
 
 def page() -> str:

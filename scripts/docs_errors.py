@@ -5,16 +5,16 @@ python scripts/docs_errors.py [--check] [--output docs/errors.md]
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from written_page import write_or_check
+
 from ex4d_ground import errors, remedies
 from ex4d_protocol import messages
 
-ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Errors
 
 <!-- Written by scripts/docs_errors.py: change the code, not this page. -->
@@ -49,18 +49,7 @@ REMEDIES = """
 
 def main() -> int:
     """Write or check the page; returns the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "errors.md")
-    options = parser.parse_args()
-    text = page()
-    if options.check:
-        if options.output.is_file() and options.output.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{options.output} is not up to date; run: python scripts/docs_errors.py", file=sys.stderr)
-        return 1
-    options.output.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check(Path(__file__).name, __doc__ or "", "errors.md", page)
 
 
 def page() -> str:

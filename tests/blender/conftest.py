@@ -201,3 +201,20 @@ def quiet(caplog, capfd):
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR or r.exc_info], caplog.text
     out, err = capfd.readouterr()
     assert "Traceback" not in out + err, out + err
+
+
+@pytest.fixture
+def online(blender, monkeypatch):
+    """A connected session without a backend behind it; yields the session."""
+    from drawn_panels import CAPABILITIES
+
+    from blender_addon.jobs import engine_settings, estimators
+    from blender_addon.work import session
+
+    kind = session.AddonSession
+    monkeypatch.setattr(kind, "connected", property(lambda _self: True))
+    monkeypatch.setattr(kind, "address", property(lambda _self: "tcp://127.0.0.1:7764"))
+    monkeypatch.setattr(kind, "capabilities", property(lambda _self: CAPABILITIES))
+    engine_settings.sync(CAPABILITIES.engines)
+    engine_settings.sync(map(estimators.as_engine, CAPABILITIES.estimators))
+    return session.get()

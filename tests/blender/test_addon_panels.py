@@ -1,146 +1,19 @@
-"""The panels in every state, drawn onto a layout that writes down what it is asked for; tooltips of everything."""
+"""The panels in every state; tooltips of everything."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
-import msgspec
 import numpy as np
 import pytest
+from drawn_panels import Layout, draw_all
 
 from ex4d_ground.costs import Cost
-from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, PresetInfo, Setting
 from ex4d_ground.files import frame_name
-from ex4d_ground.remedies import ACTIONS, Remedy, fetch_weights, fewer_frames, fill_invalid, offload
+from ex4d_ground.remedies import fewer_frames, fill_invalid, offload
 from ex4d_ground.takes import PARTIAL_FILE, TAKE_FILE
-from ex4d_protocol import messages as m
-
-
-@dataclass
-class Layout:
-    """Enough of UILayout, with what was drawn: (kind, text, enabled)."""
-
-    parent: Layout | None = None
-    drawn: list[tuple[str, str, bool]] = field(default_factory=list)
-    buttons: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    """Every operator with what it is called with, and its text."""
-    enabled: bool = True
-
-    def __post_init__(self) -> None:
-        if self.parent is not None:
-            self.drawn, self.buttons = self.parent.drawn, self.parent.buttons
-
-    @property
-    def usable(self) -> bool:
-        return self.enabled and (self.parent is None or self.parent.usable)
-
-    def _sub(self, *_: Any, **__: Any) -> Layout:
-        return Layout(self)
-
-    row = column = box = split = grid_flow = _sub
-
-    def label(self, *, text: str = "", **_: Any) -> None:
-        self.drawn.append(("label", text, self.usable))
-
-    def operator(self, name: str, *, text: str = "", **_: Any) -> Any:
-        self.drawn.append(("operator", name, self.usable))
-
-        class Arguments:
-            pass
-
-        given = Arguments()
-        self.buttons.append((name, vars(given)))
-        vars(given)["text"] = text
-        return given
-
-    def prop(self, owner: Any, name: str, **_: Any) -> None:
-        assert hasattr(owner, name), f"{owner} has no {name}"
-        self.drawn.append(("prop", name, self.usable))
-
-    def menu(self, name: str, **_: Any) -> None:
-        assert hasattr(bpy.types, name), f"no menu {name}"
-        self.drawn.append(("menu", name, self.usable))
-
-    def progress(self, *, factor: float = 0.0, text: str = "") -> None:
-        self.drawn.append(("label", text, self.usable))
-
-    def separator(self, *_: Any, **__: Any) -> None:
-        pass
-
-    template_icon = template_list = separator_spacer = separator
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-
-
-class Drawn:
-    """What one panel drew."""
-
-    def __init__(self, panel: type, context: Any):
-        self.layout = Layout()
-        if not hasattr(panel, "poll") or panel.poll(context):
-            panel.draw(self, context)
-        self.name = panel.bl_label
-
-    @property
-    def words(self) -> str:
-        return " ".join(text for kind, text, _ in self.layout.drawn if kind == "label")
-
-    def button(self, operator: str) -> dict[str, Any]:
-        """What the last button of that operator is called with, and its text."""
-        return [given for name, given in self.layout.buttons if name == operator][-1]
-
-    def operators(self, usable: bool = True) -> list[str]:
-        return [text for kind, text, enabled in self.layout.drawn if kind == "operator" and enabled == usable]
-
-
-def panels() -> list[type]:
-    from blender_addon import registration
-
-    return [c for c in registration.classes() if issubclass(c, bpy.types.Panel)]
-
-
-def draw_all(context: Any) -> dict[str, Drawn]:
-    found = {panel.bl_label: Drawn(panel, context) for panel in panels()}
-    for name, drawn in found.items():
-        if drawn.operators(usable=False):
-            assert drawn.words, f"{name} disables {drawn.operators(usable=False)} and says nothing"
-    return found
-
-
-SETTING = Setting(name="memory", kind="choice", default="auto", choices=("auto", "offload"), help="Where.")
-ENGINES = (
-    EngineInfo(name="preview", title="Preview", is_preview=True),
-    EngineInfo(name="wan", title="EX-4D on Wan 2.1", settings=(SETTING,), licence="Apache-2.0"),
-    EngineInfo(name="other", title="Other", available=False, missing="Weights are missing.", remedy=fetch_weights()),
-)
-ESTIMATORS = (
-    EstimatorInfo(name="free", title="Free", licence="Apache-2.0"),
-    EstimatorInfo(name="crafter", title="Crafter", licence="academic", research_only=True, available=False,
-                    missing="Not here.", remedy=fetch_weights("crafter")),
-)  # fmt: skip
-
-
-@pytest.fixture
-def online(blender, monkeypatch):
-    """A connected session without a backend behind it; yields the session."""
-    from blender_addon.jobs import engine_settings, estimators
-    from blender_addon.work import session
-
-    capabilities = m.Capabilities(
-        engines=ENGINES, estimators=ESTIMATORS, devices=(m.DeviceSpec(name="H200", memory_bytes=140 << 30),),
-        presets=(PresetInfo(name="30", title="Orbit 30", unit="degrees", amount=30, minimum=1, maximum=90),),
-    )  # fmt: skip
-    kind = session.AddonSession
-    monkeypatch.setattr(kind, "connected", property(lambda _self: True))
-    monkeypatch.setattr(kind, "address", property(lambda _self: "tcp://127.0.0.1:7764"))
-    monkeypatch.setattr(kind, "capabilities", property(lambda _self: capabilities))
-    engine_settings.sync(capabilities.engines)
-    engine_settings.sync(map(estimators.as_engine, capabilities.estimators))
-    return session.get()
 
 
 def test_before_connecting_every_step_says_what_comes_first(blender):
@@ -347,92 +220,6 @@ def test_coverage_and_takes_in_all_their_states(blender, online, shot, moving_ca
     scene.ex4d.compare_shot, scene.ex4d.compare_left, scene.ex4d.compare_right = "x", "take_001", "Source"
     drawn = draw_all(blender.context)["Takes"]
     assert ("prop", "wipe", True) in drawn.layout.drawn and "ex4d.end_comparison" in drawn.operators()
-
-
-BUTTONS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
-    "connect": ({}, "ex4d.connect", {}),
-    "save_file": ({}, "wm.save_as_mainfile", {}),
-    "object_mode": ({}, "object.mode_set", {"mode": "OBJECT"}),
-    "fill_invalid": ({}, "ex4d.import_clip", {"fill_invalid": True}),
-    "fewer_frames": ({"num_frames": 48}, "ex4d.import_clip", {"num_frames": 48}),
-    "offload": ({}, "ex4d.set_engine_setting", {"setting": "memory", "value": "offload"}),
-    "run_command": ({"command": "ex4d weights fetch wan"}, "ex4d.copy_command", {"command": "ex4d weights fetch wan"}),
-}
-"""By action: the remedy's values, the button's operator, and its arguments."""
-
-
-@pytest.mark.parametrize("action", BUTTONS)
-@pytest.mark.parametrize("words", ["", "kindly do otherwise", "run: rm; press Connect; use --num_frames 3"])
-def test_a_button_is_chosen_by_the_action_whatever_the_words(blender, online, action, words):
-    values, operator, arguments = BUTTONS[action]
-    remedy = Remedy(action=action, values=values, cli=words, panel=words)
-    online.tell(f"Something is wrong; {words}.", is_error=True, panel="Clip", remedy=remedy)
-    try:
-        clip = draw_all(blender.context)["Clip"]
-    finally:
-        online.tell("")
-    assert operator in clip.operators() and arguments.items() <= clip.button(operator).items()
-    group, name = operator.split(".")
-    known = getattr(getattr(blender.ops, group), name).get_rna_type().properties.keys()
-    assert set(arguments) <= set(known)
-
-
-def test_every_reworded_remedy_keeps_its_button(blender, online, shot, moving_camera, monkeypatch):
-    """The words of each remedy are replaced where they are made; panels in all states offer the same as before."""
-    import ex4d_ground.remedies as ground
-    from blender_addon.panels import base, clip, fixes
-
-    def garbled(make):
-        def other(*given):
-            made = make(*given)
-            return msgspec.structs.replace(made, cli="xyzzy --plugh", panel="Start elsewhere and save nothing")
-
-        return other
-
-    def offered() -> dict[str, list[tuple[str, dict[str, Any]]]]:
-        found = {}
-        for mode in ("EDIT", "OBJECT"):
-            blender.ops.object.mode_set(mode=mode)
-            found |= {f"{mode} {n}": d.layout.buttons for n, d in draw_all(blender.context).items()}
-        return found
-
-    blender.context.view_layer.objects.active = shot.ex4d.mesh
-    blender.context.scene.ex4d.engine = "other"
-    before = offered()
-    for name in ("connect", "object_mode"):
-        monkeypatch.setattr(base, name, garbled(getattr(ground, name)))
-    monkeypatch.setattr(clip, "save_file", garbled(ground.save_file))
-    reworded = tuple(msgspec.structs.replace(e, remedy=e.remedy and garbled(lambda r=e.remedy: r)()) for e in ENGINES)
-    monkeypatch.setattr(type(online), "capabilities", property(lambda _self: m.Capabilities(engines=reworded)))
-    assert any("Start elsewhere" in drawn.words for drawn in draw_all(blender.context).values())
-    after = offered()
-    for panel in ("EDIT Generate", "OBJECT Generate", "EDIT Coverage", "OBJECT Backend"):
-        assert after[panel] == before[panel]
-    assert any(name == "object.mode_set" for name, _ in after["EDIT Generate"])
-    assert any(name == "ex4d.copy_command" for name, _ in after["OBJECT Generate"])
-    assert fixes.fix_for(None) is None
-
-
-def test_every_action_that_blender_can_do_has_a_button_and_only_known_ones(blender):
-    from blender_addon.panels import fixes
-
-    assert set(fixes.FIXES) == set(BUTTONS) == set(ACTIONS) - {"use_cpu_rasterizer"}
-
-
-@pytest.mark.parametrize(
-    "remedy",
-    [
-        None,
-        Remedy(panel="think"),
-        Remedy(action="of_a_newer_backend", panel="do it"),
-        Remedy(action="fewer_frames", values={"num_frames": "many"}),
-        Remedy(action="run_command"),
-    ],
-)
-def test_what_cannot_be_done_has_no_button(blender, remedy):
-    from blender_addon.panels import fixes
-
-    assert fixes.fix_for(remedy) is None
 
 
 def test_details_of_a_failed_job_are_its_log(connected, sources, small_clip, tmp_path):

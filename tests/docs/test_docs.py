@@ -91,7 +91,7 @@ def test_every_picture_has_a_text_for_those_who_cannot_see_it():
         assert not re.findall(r"!\[\s*\]\(", page.read_text(encoding="utf-8")), page
 
 
-@pytest.mark.parametrize("name", ["docs_cli", "docs_figures"])
+@pytest.mark.parametrize("name", ["docs_cli", "docs_errors", "docs_figures"])
 def test_generated_pages_are_up_to_date(name: str):
     command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
