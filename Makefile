@@ -1,15 +1,16 @@
-# Every target makes what it needs and is safe to repeat. PYTHON names a Python 3.11 (Blender's bpy wheel needs it).
-PYTHON ?= python3.11
+# Every target makes what it needs and is safe to repeat. PYTHON names a Python 3.11 or 3.13, which Blender's bpy wheels run
+# on; without it 3.11 is taken if this machine has it, else 3.13.
 VENV   ?= .venv
-VENV50 ?= .venv-bpy50
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 SRC    := ex4d backend protocol blender_addon tests benchmarks examples scripts
+ANY    := $(shell for p in python3 python3.11 python3.13; do $$p -c "" 2>/dev/null && echo $$p && break; done)
+PYTHON  = $(shell $(ANY) scripts/blender_versions.py python 3.11 3.13)
+OWN_BLENDER = $(shell $(BIN)/python scripts/blender_versions.py main)
 export EX4D_VENV := $(abspath $(VENV))
-export EX4D_BPY50_PYTHON := $(abspath $(VENV50))/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-ui check format bench bench-guides bench-backend bench-blender bench-live eval eval-ci docs docs-pages pictures pictures-ui addon clean
+.PHONY: help demo test test-versions test-slow test-ui check format bench bench-guides bench-backend bench-blender bench-live eval eval-ci docs docs-pages versions-page pictures pictures-ui addon clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,15 +18,15 @@ help: ## Show this list
 # -- environments ------------------------------------------------------------------------------------------
 
 $(VENV)/.python:
-	@command -v $(PYTHON) >/dev/null 2>&1 && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "Python 3.11 is needed (Blender's bpy module runs on no other) and '$(PYTHON)' is not one: install it, or name it with 'make PYTHON=/path/to/python3.11'." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 13)))' 2>/dev/null || \
+	  { echo "Python 3.11 or 3.13 is needed (Blender's bpy module runs on no other), and '$(PYTHON)' is neither: install one, or name it with 'make PYTHON=/path/to/python3.13'." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.base: $(VENV)/.python pyproject.toml constraints.txt
-	@echo "Installing the base environment with Blender into $(VENV) (once, a minute or two) ..."
+	@echo "Installing the base environment with Blender $(OWN_BLENDER) into $(VENV) (once, a minute or two) ..."
 	@bash scripts/system_packages.sh base
-	@$(PIP) install -c constraints.txt -e '.[blender]'
+	@$(PIP) install -c constraints.txt 'bpy==$(OWN_BLENDER)' -e '.[blender]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base pyproject.toml constraints.txt
@@ -41,21 +42,30 @@ $(VENV)/.docs: $(VENV)/.dev pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt -e '.[blender,wan,depth,dev,docs]'
 	@touch $@
 
-$(VENV50)/.done: $(VENV)/.python pyproject.toml constraints.txt
-	@echo "Installing Blender 5.0 into $(VENV50) for the add-on's tests (once) ..."
-	@$(PYTHON) -m venv $(VENV50)
-	@$(VENV50)/bin/python -m pip --disable-pip-version-check -q install -c constraints-bpy50.txt bpy numpy pyzmq msgspec pytest
-	@touch $@
+# A Blender of its own, small and without torch: for the add-on's tests and for building its zips.
+.venv-bpy%/.done: constraints.txt scripts/blender_versions.py
+	@$(ANY) scripts/blender_versions.py install $* .venv-bpy$*
 
 # -- what people run ---------------------------------------------------------------------------------------
 
 demo: $(VENV)/.base ## Run the whole way through on the example clip, into out/demo/
 	@$(BIN)/python examples/demo.py --output out/demo
 
-test: $(VENV)/.dev $(VENV50)/.done ## Run the tests
+# The other Blender versions run beside the main suite, one at a time: two processes, as continuous integration has cores.
+test: $(VENV)/.dev ## Run the tests, and those of the add-on in every Blender version
+ifeq ($(ARGS),)
+	@mkdir -p out/versions; $(BIN)/python scripts/run_versions.py --jobs 1 > out/versions/summary.txt 2>&1 & others=$$!; \
+	  EX4D_BLENDER_RESULTS=out/versions/$(OWN_BLENDER).json $(BIN)/python -m pytest -m "not slow and not ui and not gpu"; own=$$?; \
+	  wait $$others; other=$$?; cat out/versions/summary.txt; exit $$((own || other))
+else
 	@$(BIN)/python -m pytest -m "not slow and not ui and not gpu" $(ARGS)
+	@echo "Other Blender versions are left out: ARGS picks tests. 'make test-versions' runs them."
+endif
 
-test-slow: $(VENV)/.dev $(VENV50)/.done ## Run the tests that take long
+test-versions: $(VENV)/.dev ## Run the add-on's tests in the other Blender versions, two at a time (VERSIONS="--only 5.3.0")
+	@$(BIN)/python scripts/run_versions.py $(VERSIONS)
+
+test-slow: $(VENV)/.dev ## Run the tests that take long
 	@$(BIN)/python -m pytest -m slow --timeout=3600 $(ARGS)
 
 test-ui: $(VENV)/.dev ## Drive the panel in a real Blender window (Xvfb) and keep screenshots in out/ui/
@@ -100,6 +110,7 @@ docs: $(VENV)/.docs ## Build the documentation into out/site/ and check its link
 	@$(BIN)/python scripts/docs_cli.py --check
 	@$(BIN)/python scripts/docs_errors.py --check
 	@$(BIN)/python scripts/docs_figures.py --check
+	@$(BIN)/python scripts/docs_formats.py --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@$(BIN)/python scripts/check_links.py --site out/site
 	@echo "The documentation is in out/site/index.html"
@@ -107,6 +118,11 @@ docs: $(VENV)/.docs ## Build the documentation into out/site/ and check its link
 docs-pages: $(VENV)/.docs ## Write the pages that are made from the code and from measured results
 	@$(BIN)/python scripts/docs_cli.py
 	@$(BIN)/python scripts/docs_errors.py
+	@$(BIN)/python scripts/docs_figures.py
+	@$(BIN)/python scripts/docs_formats.py
+
+versions-page: $(VENV)/.docs ## Keep the outcomes of the last 'make test' for the docs' table of Blender versions
+	@$(BIN)/python scripts/run_versions.py --keep
 	@$(BIN)/python scripts/docs_figures.py
 
 pictures: $(VENV)/.base ## Make the docs' pictures from the example clip, and the gallery page (some minutes)
@@ -117,9 +133,9 @@ pictures: $(VENV)/.base ## Make the docs' pictures from the example clip, and th
 pictures-ui: test-ui ## Make the docs' pictures of the running extension
 	@$(BIN)/python scripts/docs_images.py
 
-addon: $(VENV)/.dev ## Build and validate the extension's zips into dist/
-	@$(BIN)/python scripts/build_addon.py
+addon: ## Build and validate the extension's zips into dist/ (no torch needed)
+	@$(ANY) scripts/blender_versions.py addon scripts/build_addon.py
 
 clean: ## Remove environments and everything that was made
-	rm -rf $(VENV) $(VENV50) out dist build
+	rm -rf $(VENV) .venv-bpy* out dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -4,7 +4,7 @@ bl_info = {
     "name": "EX-4D",
     "author": "The EX-4D for Blender authors",
     "version": (0, 1, 0),
-    "blender": (3, 4, 0),
+    "blender": (4, 2, 0),
     "location": "3D Viewport > Sidebar > EX-4D",
     "description": "Re-shoot a video that already exists with a new camera",
     "category": "Video",

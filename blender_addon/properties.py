@@ -13,9 +13,10 @@ class EX4D_PG_shot(
     scene.properties.ShotProperties,
     edit.properties.ShotProperties,
     guides.properties.ShotProperties,
+    camera.properties.ObjectProperties,
     bpy.types.PropertyGroup,
 ):
-    """A shot, on its Empty. ``role`` is for any object."""
+    """A shot, on its Empty. ``role`` is for any object, ``keyed_move`` for cameras."""
 
 
 class EX4D_PG_scene(

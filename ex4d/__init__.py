@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ex4d.compiled_cache import choose_cache_folder
+
 if TYPE_CHECKING:
     from ex4d.clip import load_clip as load_clip
     from ex4d.depth import estimate_depth as estimate_depth
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from ex4d_ground.options import RasterOptions as RasterOptions
 
 __version__ = "0.1.0"
+
+choose_cache_folder()  # before anything compiles
 
 _HOMES = {
     "ex4d.clip": "load_clip",

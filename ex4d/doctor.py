@@ -11,9 +11,8 @@ from importlib import metadata, util
 
 from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
 from ex4d_ground.errors import in_words
-from ex4d_ground.remedies import run_command
-
-DISTRIBUTION = "ex4d"
+from ex4d_ground.origin import DISTRIBUTION
+from ex4d_ground.remedies import install_ours
 
 EXTRA_PURPOSES = {
     "gpu": "batched meshes and fast guides on an NVIDIA GPU",
@@ -97,7 +96,7 @@ def examine() -> Report:
     packages = tuple(_package(name) for name in requirements.get("", ()))
     restricted = tuple(_package(name) for name in _RESTRICTED if util.find_spec(name) is not None)
     missing = [p.name for p in packages if p.version is None]
-    again = run_command(f"pip install --force-reinstall {DISTRIBUTION}")
+    again = install_ours("", "--force-reinstall")
     problems = [in_words(f"{', '.join(missing)} missing", again, "cli")] if missing else []
     return Report(
         version=_version(DISTRIBUTION) or "not installed",
@@ -160,7 +159,7 @@ def _licence(name: str) -> str:
 
 def _extra(name: str, needed: tuple[str, ...]) -> Extra:
     missing = tuple(p for p in needed if _version(p) is None)
-    command = f"pip install '{DISTRIBUTION}[{name}]'" if missing else ""
+    command = str(install_ours(name).values["command"]) if missing else ""
     return Extra(name, EXTRA_PURPOSES.get(name, ""), missing, command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import SettingError, ShapeError
@@ -18,18 +18,28 @@ class Lens:
     """Horizontal field of view in degrees."""
     focal_px: float | None = None
     """Focal length in pixels."""
+    fy_px: float | None = None
+    """Vertical focal length in pixels beside an angle or a focal length; None: as the horizontal one."""
+    cx_px: float | None = None
+    """Principal point in pixels from the picture's left edge, beside an angle or a focal length; None: the middle."""
+    cy_px: float | None = None
     source: str = "given"
-    """Where an angle or a focal length came from; intrinsics tell it of themselves."""
+    """Where it came from, where it is not said by whole intrinsics themselves."""
 
     def __post_init__(self) -> None:
         if sum(value is not None for value in (self.intrinsics, self.fov_deg, self.focal_px)) > 1:
             raise SettingError("Intrinsics, a field of view and a focal length exclude each other; give one of them.")
 
     @classmethod
-    def told(cls, *, fov_deg: float | None = None, focal_px: float | None = None) -> Lens:
-        """One whose source names the number, for records that are read by others."""
+    def told(cls, *, fov_deg: float | None = None, focal_px: float | None = None, **more: float | None) -> Lens:
+        """One whose source names the number, for records that are read by others; ``more`` are its other fields."""
         number = f"{fov_deg:g} deg" if fov_deg is not None else f"{focal_px:g} px" if focal_px is not None else ""
-        return cls(fov_deg=fov_deg, focal_px=focal_px, source=f"given: {number}")
+        return cls(None, fov_deg, focal_px, **more, source=f"given: {number}")
+
+    @property
+    def says_fy(self) -> bool:
+        """Whether the vertical focal length was given, and does not follow the shape of the pixels."""
+        return self.intrinsics is not None or self.fy_px is not None
 
     def at(self, width: int, height: int) -> Intrinsics | None:
         """The lens for frames of this size, or None if nothing was said.
@@ -37,11 +47,11 @@ class Lens:
         Raises SettingError for an angle that is none, ShapeError for intrinsics of another size.
         """
         if self.fov_deg is not None:
-            return Intrinsics.from_fov(width, height, self.fov_deg, self.source)
+            return self._shifted(Intrinsics.from_fov(width, height, self.fov_deg, self.source))
         if self.focal_px is not None:
-            return Intrinsics.from_focal(width, height, self.focal_px, self.source)
+            return self._shifted(Intrinsics.from_focal(width, height, self.focal_px, self.source))
         if isinstance(self.intrinsics, tuple):
-            return Intrinsics(*self.intrinsics, width, height)
+            return Intrinsics(*self.intrinsics, width, height, self.source)
         given = self.intrinsics
         if given is not None and (given.width, given.height) != (width, height):
             raise ShapeError(
@@ -49,3 +59,7 @@ class Lens:
                 "resize them."
             )
         return given
+
+    def _shifted(self, lens: Intrinsics) -> Intrinsics:
+        given = {"fy": self.fy_px, "cx": self.cx_px, "cy": self.cy_px}
+        return replace(lens, **{name: value for name, value in given.items() if value is not None})

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ex4d.sky import SKY_FROM
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 from ex4d_ground.cameras import Intrinsics, Trajectory, check_rigid
 from ex4d_ground.errors import DepthError, ShapeError, TrajectoryError
@@ -26,6 +27,8 @@ class Clip:
     world_from_camera: Float64 | None = None
     """[T, 4, 4] rigid poses of the source camera, where its motion is known, in the depth's unit. Moves are relative to
     the source camera of the same moment in any case; this is for what joins several frames."""
+    sky_from: float = SKY_FROM
+    """Depth from which on pixels are sky, which a mesh puts in front of its border (:mod:`ex4d.sky`)."""
 
     def __post_init__(self) -> None:
         f, d = self.frames, self.depth

@@ -3,7 +3,8 @@
     python examples/demo.py [--output out/demo] [--preset 30] [--clip V --depth D --fov DEG] [--frames N]
 
 Runs ``headless.py`` (the add-on's public operators) in a process of its own, then makes ``take_001.mp4`` and
-``contact_sheet.png`` from what it left, and prints where everything is and how long each step took.
+``contact_sheet.png`` from what it left, and prints where everything is and how long each step took. What is in
+the folder already stays: each run's results get the next free names.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ex4d.clip import read_video, write_video
 from ex4d.contact_sheet import contact_sheet
 from ex4d.trajectory import PRESETS
 from ex4d_ground.errors import Ex4dError
+from ex4d_ground.files import free_path
 
 HERE = Path(__file__).resolve().parent
 
@@ -31,17 +33,18 @@ def main() -> int:
     """Run and return the exit code."""
     options = parse()
     out: Path = options.output.absolute()
-    code = subprocess.run(headless_command(options, out), check=False).returncode
+    facts = free_path(out / "summary.json")
+    code = subprocess.run(headless_command(options, out, facts), check=False).returncode
     if code:
         return code
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    summary = json.loads(facts.read_text(encoding="utf-8"))
     summary["clip"] = str(options.clip)
     seconds: dict[str, float] = summary["seconds"]
     try:
         with step("take as a video", seconds):
             video = write_take_video(summary)
         with step("contact sheet", seconds):
-            sheet = write_contact_sheet(summary, out / "contact_sheet.png")
+            sheet = write_contact_sheet(summary, free_path(out / "contact_sheet.png"))
     except Ex4dError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -57,15 +60,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clip", type=Path, default=HERE / "clip.mp4", help="a video of yours instead of the example")
     parser.add_argument("--depth", type=Path, default=HERE / "depth.npz", help="its depth")
     parser.add_argument("--fov", type=float, default=0.0, help="its horizontal field of view in degrees")
+    parser.add_argument("--scale", type=float, default=1.0, help="length of one step of the depth, e.g. 0.001")
+    parser.add_argument("--fill", action="store_true", help="fill depth that is none from its neighbours")
     parser.add_argument("--frames", type=int, default=0, help="use the first N frames; 0 uses all")
     return parser.parse_args()
 
 
-def headless_command(options: argparse.Namespace, out: Path) -> list[str]:
+def headless_command(options: argparse.Namespace, out: Path, facts: Path) -> list[str]:
     """The Blender half, in a process of its own because Blender's module owns the process it is loaded in."""
     script = [sys.executable, str(HERE / "headless.py")]
     paths = [str(options.clip), str(options.depth), options.preset, str(out)]
-    return [*script, *paths, "--fov", str(options.fov), "--frames", str(options.frames)]
+    given = ["--fov", options.fov, "--frames", options.frames, "--scale", options.scale, "--summary", facts]
+    return [*script, *paths, *map(str, given), *(["--fill"] if options.fill else [])]
 
 
 def write_take_video(summary: dict) -> Path:

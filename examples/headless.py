@@ -4,16 +4,17 @@
 
 Uses the add-on's public operators only. Starts a backend of its own and stops it at the end. Leaves in OUTDIR:
 ``demo.blend`` (mesh, keyframed camera and take, with relative paths), ``demo_ex4d/`` (mesh cache, footage, guides),
-``take_001/`` (PNG sequence) and ``summary.json`` (paths and seconds per step). Needs the ``bpy`` module.
+``take_001/`` (PNG sequence) and ``summary.json`` (paths and seconds per step). What is there already stays: a later run
+writes ``demo_002.blend``, ``take_002/`` and so on. Needs the ``bpy`` module.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,28 +22,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ex4d_ground.files import free_path
+from ex4d_ground.sequences import is_named
+
 ROOT = Path(__file__).resolve().parents[1]
-WRITTEN = ("demo.blend", "demo_ex4d", "take_001", "summary.json")
 
 
 def main() -> int:
     """Run and return the exit code."""
     options = parse()
+    wrong = check_inputs(options)
+    if wrong:
+        print(wrong, file=sys.stderr)
+        return 2
     out = options.outdir.absolute()
-    out.mkdir(parents=True, exist_ok=True)
-    clear(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"Cannot write to {out}: {error.strerror}; choose another folder.", file=sys.stderr)
+        return 3
+    blend = free_scene(out)
+    summary = options.summary or free_path(out / "summary.json")
     started = time.perf_counter()
     seconds: dict[str, float] = {}
     try:
         with step("start Blender", seconds):
-            bpy = start_blender(out)
+            bpy = start_blender(blend)
         take = run(bpy, options, out, seconds)
     except RuntimeError as error:  # what an operator reports comes as this
         print(f"{error}".removeprefix("Error: ").strip(), file=sys.stderr)
         return 1
     seconds["total"] = round(time.perf_counter() - started, 3)
-    write_summary(bpy, options, out, take, seconds)
-    print(f"\nScene:  {out / 'demo.blend'}\nTake:   {take}\nTotal:  {seconds['total']:.1f} s")
+    write_summary(bpy, options, blend, take, seconds, summary)
+    print(f"\nScene:  {blend}\nTake:   {take}\nFacts:  {summary}\nTotal:  {seconds['total']:.1f} s")
     return 0
 
 
@@ -56,23 +68,56 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--fov", type=float, default=0.0, help="horizontal field of view in degrees")
     parser.add_argument("--focal", type=float, default=0.0, help="focal length in pixels")
     parser.add_argument("--frames", type=int, default=0, help="use the first N frames; 0 uses all")
+    parser.add_argument("--scale", type=float, default=1.0, help="length of one step of the depth, e.g. 0.001")
+    parser.add_argument("--fill", action="store_true", help="fill depth that is none from its neighbours")
     parser.add_argument("--amount", type=float, default=0.0, help="strength of the move; 0 means as named")
+    parser.add_argument(
+        "--occluders", choices=["solid", "endless"], default="solid", help="what is behind things; endless as published"
+    )
     parser.add_argument("--engine", default="preview")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--settings", default="{}", help="the engine's settings as JSON")
     parser.add_argument("--address", default="", help="a running backend; otherwise one is started")
+    parser.add_argument("--summary", type=Path, help="where the summary goes; default: the next free one in OUTDIR")
     return parser.parse_args()
 
 
-def start_blender(out: Path) -> Any:
-    """Load Blender with an empty scene saved in ``out`` and the add-on enabled."""
+def check_inputs(options: argparse.Namespace) -> str:
+    """What is wrong with the command line, in a sentence, before anything is made; "" if nothing is."""
+    for what, path in (("video", options.clip), ("depth", options.depth)):
+        if not is_named(path):
+            return f"There is no {what} at {path}; check its path."
+    if options.outdir.exists() and not options.outdir.is_dir():
+        return f"{options.outdir} is a file; name a folder for the results."
+    try:
+        if not isinstance(json.loads(options.settings), dict):
+            return f'--settings is a JSON object such as {{"steps": 25}}, got {options.settings!r}.'
+    except ValueError as error:
+        return f"--settings is no JSON: {error}."
+    if not (math.isfinite(options.scale) and options.scale > 0):
+        return f"--scale must be a positive number, got {options.scale}."
+    return ""
+
+
+def free_scene(out: Path) -> Path:
+    """The next free name of a scene whose folder of files is free, too."""
+    blend = free_path(out / "demo.blend")
+    number = 1
+    while blend.exists() or blend.with_name(f"{blend.stem}_ex4d").exists():
+        number += 1
+        blend = out / f"demo_{number:03d}.blend"
+    return blend
+
+
+def start_blender(blend: Path) -> Any:
+    """Load Blender with an empty scene saved as ``blend`` and the add-on enabled."""
     import bpy
 
     sys.path.insert(0, str(ROOT))
     os.environ.setdefault("EX4D_BACKEND_COMMAND", shlex.join([sys.executable, "-m", "ex4d_backend"]))
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.context.preferences.filepaths.save_version = 0
-    bpy.ops.wm.save_as_mainfile(filepath=str(out / "demo.blend"))
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
     bpy.ops.preferences.addon_enable(module="blender_addon")
     return bpy
 
@@ -90,9 +135,12 @@ def run(bpy: Any, options: argparse.Namespace, out: Path, seconds: dict[str, flo
                 fov_deg=options.fov,
                 focal_px=options.focal,
                 num_frames=options.frames,
+                depth_scale=options.scale,
+                fill_invalid=options.fill,
                 standard_view=True,
             ),
         ),
+        ("occluders", lambda: setattr(bpy.context.scene.ex4d.shot.ex4d, "occluders", options.occluders.upper())),
         ("camera move", lambda: operators.add_camera_move(preset=options.preset, amount=options.amount)),
         ("render guides", lambda: operators.render_guides()),
         (
@@ -121,12 +169,14 @@ def step(name: str, seconds: dict[str, float]) -> Iterator[None]:
     print(f"{name:<14} {seconds[name]:7.2f} s", flush=True)
 
 
-def write_summary(bpy: Any, options: argparse.Namespace, out: Path, take: Path, seconds: dict[str, float]) -> None:
+def write_summary(
+    bpy: Any, options: argparse.Namespace, blend: Path, take: Path, seconds: dict[str, float], path: Path
+) -> None:
     """``summary.json``: where things are and how long each step took."""
     shot = bpy.context.scene.ex4d.shot
     folder = Path(bpy.path.abspath(shot.ex4d.folder))
     summary = {
-        "blend": str(out / "demo.blend"),
+        "blend": str(blend),
         "take": str(take),
         "shot": str(folder),
         "footage": str(folder / "colour"),
@@ -143,17 +193,7 @@ def write_summary(bpy: Any, options: argparse.Namespace, out: Path, take: Path, 
         "blender": bpy.app.version_string,
         "seconds": seconds,
     }
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-
-
-def clear(out: Path) -> None:
-    """Remove what an earlier run wrote, and nothing else."""
-    for name in WRITTEN:
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

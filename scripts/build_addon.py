@@ -3,9 +3,11 @@
     python scripts/build_addon.py [--output DIR] [--wheels DIR] [--only linux-x64 --only-python 3.11]
 
 Each zip holds the add-on, the protocol as a pure wheel, and the pyzmq and msgspec wheels of its platform; numpy is
-Blender's own. Blender 4.2 to 5.0 run Python 3.11 and later ones 3.13, and Blender takes a zip for exactly one of them
-(it reads the wheels' names), so there is one zip for each. The manifest's builder and validator is Blender's own
-command line, ``blender_ext.py`` inside the ``bpy`` wheel. Wheels are fetched by name once and kept in build/wheels.
+Blender's own. It carries the backend's wheel besides, for the command that installs it on an artist's machine.
+Blender 4.2 to 5.0 run Python 3.11 and later ones 3.13, some distributions build theirs with 3.14, and
+Blender takes a zip for exactly one of them (it reads the wheels' names), so there is one zip for each. The manifest's
+builder and validator is Blender's own command line, ``blender_ext.py`` inside the ``bpy`` wheel; nothing else of the
+project needs to be installed. Wheels are fetched by name once and kept in build/wheels.
 """
 
 from __future__ import annotations
@@ -14,26 +16,31 @@ import argparse
 import base64
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDON, PROTOCOL = ROOT / "blender_addon", ROOT / "protocol"
 DEPENDENCIES = ("pyzmq", "msgspec")
+EXAMPLE = ("clip.mp4", "depth.npz", "LICENSE")
+"""Of examples/: what Try the Example shows, 1.3 MB."""
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 """Zip entries carry this time, so that the same sources give the same bytes."""
+FIXED_EPOCH = 315532800
+"""The same as seconds, for those who read SOURCE_DATE_EPOCH."""
 
 
 @dataclass(frozen=True)
 class Python:
-    """A Python that Blender ships, and the Blender versions that ship it."""
+    """A Python that Blender runs on, and the Blender versions that do."""
 
     version: str
     blender_min: str
@@ -41,14 +48,17 @@ class Python:
     """First version that no longer does; "" if the newest does."""
 
 
-PYTHONS = (Python("3.11", "4.2.0", "5.1.0"), Python("3.13", "5.1.0"))
+PYTHONS = (Python("3.11", "4.2.0", "5.1.0"), Python("3.13", "5.1.0"), Python("3.14", "5.1.0"))
 PLATFORMS: dict[str, tuple[str, ...]] = {
     "linux-x64": ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_26_x86_64", "manylinux_2_28_x86_64"),
     "windows-x64": ("win_amd64",),
+    "windows-arm64": ("win_arm64",),
     "macos-arm64": ("macosx_11_0_arm64", "macosx_10_15_universal2", "macosx_10_9_universal2"),
     "macos-x64": ("macosx_10_15_x86_64", "macosx_10_9_x86_64", "macosx_10_15_universal2", "macosx_10_9_universal2"),
 }
 """Blender's platform names and the wheel platforms that run there, preferred first."""
+GONE = {"macos-x64": "5.0.0"}
+"""First Blender that there is not for a platform any more."""
 
 
 class BuildFailed(Exception):
@@ -72,14 +82,14 @@ def main() -> int:
     return 0
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     parser.add_argument("--wheels", type=Path, default=ROOT / "build" / "wheels", help="where fetched wheels are kept")
     parser.add_argument("--only", action="append", choices=tuple(PLATFORMS), help="these platforms only")
     parser.add_argument("--only-python", action="append", choices=[p.version for p in PYTHONS])
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def targets(options: argparse.Namespace) -> Iterator[tuple[str, Python]]:
@@ -87,7 +97,22 @@ def targets(options: argparse.Namespace) -> Iterator[tuple[str, Python]]:
     for platform in options.only or PLATFORMS:
         for python in PYTHONS:
             if not options.only_python or python.version in options.only_python:
-                yield platform, python
+                there = for_platform(platform, python)
+                if there is not None:
+                    yield platform, there
+
+
+def for_platform(platform: str, python: Python) -> Python | None:
+    """The Blender versions with that Python on a platform; None if there is none."""
+    end = GONE.get(platform)
+    if end is None or (python.blender_max and numbers(python.blender_max) <= numbers(end)):
+        return python
+    return replace(python, blender_max=end) if numbers(python.blender_min) < numbers(end) else None
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version to compare."""
+    return tuple(int(part) for part in version.split("."))
 
 
 def build(platform: str, python: Python, *, output: Path, wheels: Path) -> Path:
@@ -96,6 +121,10 @@ def build(platform: str, python: Python, *, output: Path, wheels: Path) -> Path:
     shutil.rmtree(stage, ignore_errors=True)
     try:
         shutil.copytree(ADDON, stage, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        (stage / "example").mkdir()
+        for name in EXAMPLE:
+            shutil.copy2(ROOT / "examples" / name, stage / "example" / name)
+        backend_wheel(stage / "backend")
         (stage / "wheels").mkdir()
         names = []
         for wheel in fetch_wheels(platform, python, wheels):
@@ -168,6 +197,18 @@ def protocol_wheel(folder: Path, version: str) -> Path:
     return path
 
 
+def backend_wheel(folder: Path) -> Path:
+    """Library, backend and protocol as one pure wheel in ``folder``: what the add-on's install command installs.
+
+    It is no wheel of the extension: Blender never installs it into itself. Raises BuildFailed.
+    """
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(FIXED_EPOCH)}
+    run([*command, f"--wheel-dir={folder}", str(ROOT)], "the backend's wheel", environment)
+    (wheel,) = folder.glob("ex4d-*-py3-none-any.whl")
+    return wheel
+
+
 def digest(data: bytes) -> str:
     """A RECORD's form of a SHA-256."""
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
@@ -177,16 +218,16 @@ def blender_ext(*arguments: str) -> None:
     """Run Blender's extension command line, found inside the ``bpy`` package. Raises BuildFailed."""
     spec = importlib.util.find_spec("bpy")
     if spec is None or spec.origin is None:
-        raise BuildFailed("Blender's bpy module is not installed; install it with: pip install 'ex4d[blender]'")
+        raise BuildFailed("Blender's bpy module is not installed; 'make addon' makes an environment that has it.")
     found = sorted(Path(spec.origin).parent.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
     if not found:
         raise BuildFailed(f"The bpy module at {spec.origin} has no extension tool; use bpy 4.2 or later.")
     run([sys.executable, str(found[-1]), *arguments], f"'blender_ext {arguments[0]}'")
 
 
-def run(command: list[str], what: str) -> None:
+def run(command: list[str], what: str, environment: Mapping[str, str] | None = None) -> None:
     """Run a command quietly. Raises BuildFailed with its output."""
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise BuildFailed(f"{what} failed: {(done.stderr or done.stdout).strip()[-1500:]}")
 

@@ -57,6 +57,21 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def blender_versions() -> str:
+    """How many tests of each feature passed in each Blender version; failed and skipped ones are named, too."""
+    found = results("blender_versions")
+    features = ("import", "move", "guides", "live", "edits", "paint", "takes", "exports", "reopen", "colours", "other")
+
+    def said(counts: dict[str, int]) -> str:
+        more = [f"{counts[kind]} {kind}" for kind in ("failed", "skipped") if counts.get(kind)]
+        return ", ".join([str(counts.get("passed", 0)), *more])
+
+    rows = [(name, *(said(each["features"].get(name, {})) for each in found.values())) for name in features]
+    pythons = ("*Python*", *(each["python"] for each in found.values()))
+    head = ("tests that passed", *(each["blender"] for each in found.values()))
+    return table(head, [pythons, *rows])
+
+
 def wan_setup() -> str:
     """On what it was measured."""
     where = results("wan_h200")["environment"]
@@ -197,13 +212,36 @@ def backend_guides() -> str:
     )
 
 
+def footage_costs() -> str:
+    """Time, memory and disk of guides and of a preview take, on a processor alone."""
+    measured = results("footage_costs")
+    names = {"recon": "guides", "preview": "guides and a preview take"}
+    rows = [
+        (
+            f"{row['width']}x{row['height']}, {row['frames']} frames",
+            f"{names[row['command']]} (`ex4d {row['command']}`)",
+            f"{row['seconds']:.0f}",
+            f"{row['memory_mib'] / 1024:.1f}",
+            f"{row['disk_mib']:.0f}",
+        )
+        for row in measured["rows"]
+    ]
+    return table(("clip", "what", "seconds", "memory at most, GiB", "left on disk, MiB"), rows) + (
+        f"\n\nOne run of each on a machine of {measured['cores']} processor cores, without a GPU, reading the clip and "
+        f"writing the results included. Other programs were running too (load {measured['load_before']:.0f}): an idle "
+        "machine is faster."
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "blender_versions": blender_versions,
     "wan-setup": wan_setup,
     "wan-time": wan_time,
     "wan-plans": wan_plans,
     "wan-cold": wan_cold,
     "wan-errors": wan_errors,
     "backend-guides": backend_guides,
+    "footage-costs": footage_costs,
 }
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
     python scripts/docs_images.py [--source out/ui] [--output docs/images]
 
-The pictures are those of tests/ui, cut to the 3D viewport or to the panel and reduced to 256 colours. Those of the edit
-layers are taken in a Blender of 4.2 or later that EX4D_UI_BLENDER names; without one they stay as they are.
+The pictures are those of tests/ui, cut to the 3D viewport or to the panel and reduced to 256 colours.
 """
 
 from __future__ import annotations
@@ -15,29 +14,21 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-WINDOW = (1280, 1180)
-"""Size in pixels of the window that tests/ui opens."""
-VIEWPORT = (0, 0, 1058, 1156)
+WINDOW = (1280, 720)
+"""Size in pixels of the windows that the pictures are of."""
+VIEWPORT = (0, 0, 1052, 698)
 """Left, upper, right, lower: the 3D viewport with its sidebar and the timeline."""
-PANEL = (832, 82, 1058, 640)
-"""The upper part of the sidebar."""
-SIDEBAR = (772, 82, 1030, 985)
-"""The sidebar of later versions, which is wider."""
+PANEL = (766, 84, 1048, 640)
+"""The sidebar."""
 PICTURES = {
-    "01_unsaved": ("empty", PANEL),
-    "03_connected": ("connect", PANEL),
-    "03_estimator": ("estimator", PANEL),
-    "05_imported": ("clip-imported", VIEWPORT),
-    "06_camera": ("camera", VIEWPORT),
-    "06_coverage": ("coverage", VIEWPORT),
-    "06_live": ("live", VIEWPORT),
-    "06_paint": ("paint", VIEWPORT),
-    "07_generating": ("generating", VIEWPORT),
-    "08_take": ("take", VIEWPORT),
-    "11_compare": ("compare", VIEWPORT),
+    "way-720/1_empty-1-dark": ("empty", PANEL),
+    "way-720/3_ready-1-dark": ("clip-imported", VIEWPORT),
+    "drawn-5.2/camera": ("camera", VIEWPORT),
+    "drawn-5.2/live": ("live", VIEWPORT),
+    "way-720/5_generating": ("generating", VIEWPORT),
+    "way-720/6_take-1-dark": ("take", VIEWPORT),
+    "drawn-5.2/compare": ("compare", VIEWPORT),
 }
-EDITS = {"../ui-edits/2_layers": ("edits", SIDEBAR)}
-"""Beside the others, if they were taken."""
 MOST_BYTES = 300_000
 
 
@@ -48,10 +39,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    taken = {name: entry for name, entry in EDITS.items() if (options.source / f"{name}.png").exists()}
-    for title, _ in (entry for name, entry in EDITS.items() if name not in taken):
-        print(f"{title} stays as it is: no Blender of 4.2 or later was named.")
-    for name, (title, box) in {**PICTURES, **taken}.items():
+    for name, (title, box) in PICTURES.items():
         source, target = options.source / f"{name}.png", options.output / f"{title}.png"
         if not source.exists():
             print(f"{source} is not there; run 'make test-ui' first.", file=sys.stderr)

@@ -10,7 +10,7 @@ packages=(libx11-6 libxi6 libxxf86vm1 libxfixes3 libxrender1 libxkbcommon0 libsm
 case "${1:-base}" in
   base) ;;
   test) packages+=(libgl1-mesa-dri) ;;
-  ui) packages+=(libgl1-mesa-dri blender xvfb xdotool x11-utils) ;;
+  ui) packages+=(libgl1-mesa-dri debian-archive-keyring xvfb xdotool) ;;
   *) echo "usage: system_packages.sh base|test|ui" >&2; exit 2 ;;
 esac
 

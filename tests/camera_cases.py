@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ import numpy as np
 
 FRAMES, WIDTH, HEIGHT = 5, 64, 48
 CENTRED = (40.0, 40.0, WIDTH / 2, HEIGHT / 2)
+_ASSUMED_FOCAL = WIDTH / 2 / math.tan(math.radians(54.22) / 2)
+ASSUMED = (_ASSUMED_FOCAL, _ASSUMED_FOCAL, *CENTRED[2:])
+"""Where a file holds poses alone and nothing else says the lens."""
 _ANGLE = 2 * math.atan(WIDTH / 2 / 40.0)
 _ANGLE_Y = 2 * math.atan(HEIGHT / 2 / 41.0)
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -26,6 +31,8 @@ class CameraCase:
     make: Callable[[Path], Path]
     lens: tuple[float, float, float, float] | None = CENTRED
     refused: str = ""
+    said: str = ""
+    """A word of what people are told of a file that can be used."""
     last_lens: tuple[float, float, float, float] | None = None
     """Of the last frame; the first's if None."""
 
@@ -37,12 +44,24 @@ def poses() -> np.ndarray:
     return found
 
 
-def _nerf(frame: Callable[[int], dict[str, Any]] | None = None, *, encoding: str = "utf-8", **keys: Any):
+def _nerf(
+    frame: Callable[[int], dict[str, Any]] | None = None,
+    *,
+    encoding: str = "utf-8",
+    order: tuple[int, ...] = tuple(range(FRAMES)),
+    rows: int = 4,
+    **keys: Any,
+):
     def make(folder: Path) -> Path:
         frames = [
-            {"file_path": f"{i}.png", "transform_matrix": (pose @ _OPENGL).tolist(), **(frame(i) if frame else {})}
+            {
+                "file_path": f"./images/{i + 8}.png",
+                "transform_matrix": (pose @ _OPENGL)[:rows].tolist(),
+                **(frame(i) if frame else {}),
+            }
             for i, pose in enumerate(poses())
         ]
+        frames = [frames[i] for i in order]
         path = folder / "transforms.json"
         path.write_text(json.dumps({"w": WIDTH, "h": HEIGHT, **keys, "frames": frames}), encoding=encoding)
         return path
@@ -77,7 +96,7 @@ def _colmap(points: str | None, camera: str = "PINHOLE 64 48 40 40 32 24", *, en
         lines = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"]
         for i in reversed(range(FRAMES)):  # not in the order of their names
             lines += [
-                f"{i + 1} 1 0 0 0 {-poses()[i, 0, 3]!r} 0 0 1 f{i + 8}.png",
+                f"{i + 1} 1 0 0 0 {-float(poses()[i, 0, 3])!r} 0 0 1 f{i + 8}.png",
                 *([] if points is None else [points]),
             ]
         (folder / "cameras.txt").write_text(f"# a comment{end}1 {camera}{end}", encoding=encoding, newline="")
@@ -85,6 +104,101 @@ def _colmap(points: str | None, camera: str = "PINHOLE 64 48 40 40 32 24", *, en
         return folder
 
     return make
+
+
+def _colmap_binary(folder: Path) -> Path:
+    model = folder / "model"
+    model.mkdir()
+    camera = struct.pack("<QiiQQ4d", 1, 7, 1, WIDTH, HEIGHT, *CENTRED)
+    images = struct.pack("<Q", FRAMES)
+    for i in reversed(range(FRAMES)):  # not in the order of their names
+        pose = struct.pack("<i4d3di", i + 1, 1, 0, 0, 0, -poses()[i, 0, 3], 0, 0, 7)
+        points = struct.pack("<Q", i) + i * struct.pack("<ddq", 1.5, 2.5, -1)
+        images += pose + f"f{i + 8}.png".encode() + b"\0" + points
+    (model / "cameras.bin").write_bytes(camera)
+    (model / "images.bin").write_bytes(images)
+    return model
+
+
+def _inside(place: str, make: Callable[[Path], Path]):
+    def inner(folder: Path) -> Path:
+        made, project = make(folder), folder / "project"
+        (project / place).parent.mkdir(parents=True)
+        made.rename(project / place)
+        return project
+
+    return inner
+
+
+def _in_folder(make: Callable[[Path], Path]):
+    def inner(folder: Path) -> Path:
+        project = folder / "project"
+        project.mkdir()
+        make(project)
+        return project
+
+    return inner
+
+
+def _cut(make: Callable[[Path], Path]):
+    def inner(folder: Path) -> Path:
+        model = make(folder)
+        whole = (model / "images.bin").read_bytes()
+        (model / "images.bin").write_bytes(whole[: len(whole) // 2])
+        return model
+
+    return inner
+
+
+def _text(name: str, text: str):
+    def make(folder: Path) -> Path:
+        (folder / name).write_text(text)
+        return folder / name
+
+    return make
+
+
+def _tum(folder: Path) -> Path:
+    lines = [f"{1305031102 + i / 30:.4f} {pose[0, 3]} 0 0 0 0 0 1" for i, pose in enumerate(poses())]
+    return _text("groundtruth.txt", "# timestamp tx ty tz qx qy qz qw\n" + "\n".join(reversed(lines)))(folder)
+
+
+def _kitti(folder: Path) -> Path:
+    return _text("00.txt", "\n".join(" ".join(map(str, pose[:3].reshape(-1))) for pose in poses()))(folder)
+
+
+def _matrices(folder: Path, name: Callable[[int], str]) -> Path:
+    folder.mkdir()
+    for i, pose in enumerate(poses()):
+        (folder / name(i + 8)).write_text("\n".join("\t ".join(map(str, row)) for row in pose))
+    return folder
+
+
+def _seven_scenes(folder: Path) -> Path:
+    made = _matrices(folder / "seq-01", lambda i: f"frame-{i:06d}.pose.txt")
+    (made / "frame-000008.color.png").write_bytes(b"x")
+    return made
+
+
+def _scannet(folder: Path) -> Path:
+    return _matrices(folder / "pose", lambda i: f"{i}.txt")
+
+
+def _lost_frame(folder: Path) -> Path:
+    made = _seven_scenes(folder)
+    (made / "frame-000009.pose.txt").write_text("-inf " * 16)
+    return made
+
+
+def _many(folder: Path) -> Path:
+    count = 500_000
+    changes = {"intrinsics": np.tile(CENTRED, (count, 1)), "source_time": np.arange(float(count))}
+    return _ours(world_from_camera=np.tile(np.eye(4), (count, 1, 1)), **changes)(folder)
+
+
+def _pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe.npz")
+    return folder / "pipe.npz"
 
 
 def _turned(matrix: np.ndarray):
@@ -114,15 +228,42 @@ CASES = (
     CameraCase("COLMAP off centre", _colmap("", "PINHOLE 64 48 40 41 30 25"), _UNCENTRED),
     CameraCase("COLMAP with byte order marks", _colmap(None, encoding="utf-8-sig")),
     CameraCase("COLMAP with Windows line ends", _colmap("", end="\r\n")),
-    CameraCase("nerfstudio distorted", _nerf(k1=0.1, **_LENS), None, "distortion"),
-    CameraCase("nerfstudio with a distorted frame", _nerf(lambda i: {"p1": 0.1 * (i == 3)}, **_LENS), None, "frame 3"),
-    CameraCase("nerfstudio fisheye", _nerf(camera_model="OPENCV_FISHEYE", **_LENS), None, "OPENCV_FISHEYE"),
-    CameraCase("nerfstudio marked a fisheye", _nerf(is_fisheye=True, **_LENS), None, "fisheye"),
+    CameraCase("nerfstudio distorted", _nerf(k1=0.1, **_LENS), _UNCENTRED, said="k1 = 0.1"),
+    CameraCase("nerfstudio with a distorted frame", _nerf(lambda i: {"p1": 0.1 * (i == 3)}, **_LENS), _UNCENTRED,
+               said="p1 = 0.1"),
+    CameraCase("nerfstudio fisheye", _nerf(camera_model="OPENCV_FISHEYE", **_LENS), _UNCENTRED, said="OPENCV_FISHEYE"),
+    CameraCase("nerfstudio marked a fisheye", _nerf(is_fisheye=True, **_LENS), _UNCENTRED, said="fisheye"),
+    CameraCase("nerfstudio in another order than its pictures", _nerf(order=(3, 0, 4, 1, 2), **_LENS), _UNCENTRED),
+    CameraCase("nerfstudio with matrices of three rows", _nerf(rows=3, **_LENS), _UNCENTRED),
+    CameraCase("nerfstudio without a size", _nerf(w=None, **_LENS), _UNCENTRED),
+    CameraCase("COLMAP distorted", _colmap("", "OPENCV 64 48 40 41 30 25 0.1 0 0 0"), _UNCENTRED, said="OPENCV"),
+    CameraCase("COLMAP with one focal length and distortion", _colmap("", "SIMPLE_RADIAL 64 48 40 32 24 0.1"),
+               said="SIMPLE_RADIAL"),
+    CameraCase("COLMAP fisheye", _colmap("", "OPENCV_FISHEYE 64 48 40 40 32 24 0 0 0 0"), said="OPENCV_FISHEYE"),
+    CameraCase("COLMAP with distortion of zero", _colmap("", "OPENCV 64 48 40 40 32 24 0 0 0 0")),
+    CameraCase("COLMAP as UTF-16", _colmap(None, encoding="utf-16")),
+    CameraCase("COLMAP binary", _colmap_binary),
+    CameraCase("COLMAP in a project's folder", _inside("sparse/0", _colmap_binary)),
+    CameraCase("nerfstudio in a folder", _in_folder(_nerf(**_LENS)), _UNCENTRED),
+    CameraCase("TUM", _tum, ASSUMED, said="no lens"),
+    CameraCase("KITTI", _kitti, ASSUMED, said="no lens"),
+    CameraCase("7-Scenes", _seven_scenes, ASSUMED, said="no lens"),
+    CameraCase("a folder of numbered matrices", _scannet, ASSUMED, said="no lens"),
     CameraCase("nerfstudio without a lens", _nerf(), None, "no focal length"),
     CameraCase("nerfstudio with a lens of NaN", _nerf(fl_x=float("nan")), None, "NaN"),
-    CameraCase("nerfstudio without a size", _nerf(w=None, **_LENS), None, "wrong kind"),
-    CameraCase("COLMAP distorted", _colmap("", "OPENCV 64 48 40 40 32 24 0.1 0 0 0"), None, "OPENCV"),
-    CameraCase("COLMAP fisheye", _colmap("", "OPENCV_FISHEYE 64 48 40 40 32 24 0 0 0 0"), None, "OPENCV_FISHEYE"),
+    CameraCase("nerfstudio with a size of text", _nerf(w="wide", **_LENS), None, "wrong kind"),
+    CameraCase("nerfstudio nested without end", _text("deep.json", "[" * 100000), None, "not a readable JSON"),
+    CameraCase("nerfstudio with a number without end", _text("big.json", '{"w": ' + "9" * 5000 + "}"), None, "JSON"),
+    CameraCase("nerfstudio of pictures without end", _nerf(w=1e12, **_LENS), None, "cannot be drawn"),
+    CameraCase("COLMAP of an unknown model", _colmap("", "PANORAMA 64 48 40 40 32 24"), None, "PANORAMA"),
+    CameraCase("COLMAP binary cut short", _cut(_colmap_binary), None, "ends in the middle"),
+    CameraCase("TUM with a line of text", _text("t.txt", "1 0 0 0 0 0 0 1\nlost\n"), None, "line 2"),
+    CameraCase("TUM of three numbers", _text("t.txt", "1 2 3\n"), None, "8 numbers a line"),
+    CameraCase("7-Scenes with a lost frame", _lost_frame, None, "holds no pose"),
+    CameraCase("ours of far too many poses", _many, None, "more than cameras take"),
+    CameraCase("ours beyond all bounds", _ours(world_from_camera=poses() + 1e300 * np.eye(4)[:, :1] * [0, 0, 0, 1]),
+               None, "out of all bounds"),
+    CameraCase("a pipe", _pipe, None, "no regular file"),
     CameraCase("ours of a later version", _ours(version=np.array(2)), None, "reads up to"),
     CameraCase("ours cut short", _ours(source_time=None), None, "lacks source_time"),
     CameraCase("ours mirrored", _turned(np.diag([-1.0, 1.0, 1.0, 1.0])), None, "not rigid"),

@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from ex4d import __version__
+from ex4d.cli.console import forgiving_output
 from ex4d_backend.cli import keys as keys_cli
 from ex4d_backend.logs import start_logging
 from ex4d_backend.settings import ServerSettings, load_settings
@@ -106,6 +107,7 @@ def _process_exists(pid: int) -> bool:
 
 def main() -> None:
     """Entry point; a known error is one sentence and its exit code."""
+    forgiving_output()
     try:
         app()
     except Ex4dError as error:

@@ -14,6 +14,7 @@ import zmq
 
 from ex4d_backend import child_messages
 from ex4d_backend.child_messages import TOKEN_VARIABLE, Beat, FromChild, ToChild
+from ex4d_backend.private_socket import connect_privately
 
 log = logging.getLogger("ex4d_backend.child")
 
@@ -51,9 +52,7 @@ class ServerConnection:
         """What :class:`~ex4d_backend.child_messages.Ready` must hold."""
         self._parent = os.getppid()
         self.context: zmq.Context[Any] = zmq.Context()
-        self.socket = self.context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 1000)
-        self.socket.connect(address)
+        self.socket = connect_privately(self.context, address)
         self._heard = self._beat_at = time.monotonic()
 
     def send(self, message: FromChild, blob: memoryview | None = None) -> None:

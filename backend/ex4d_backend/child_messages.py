@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, RasterizerInfo
+from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, PackageInfo, RasterizerInfo
 from ex4d_ground.remedies import Failure
 from ex4d_protocol.live import LiveReply, LiveView
 from ex4d_protocol.messages import DeviceSpec, ErrorReply, Item
@@ -32,6 +32,7 @@ class Abilities(_Message, frozen=True, kw_only=True):
     engines: tuple[EngineInfo, ...] = ()
     estimators: tuple[EstimatorInfo, ...] = ()
     rasterizers: tuple[RasterizerInfo, ...] = ()
+    packages: tuple[PackageInfo, ...] = ()
     licences: dict[str, str] = {}
 
 
@@ -66,6 +67,10 @@ class RunJob(_JobMessage, frozen=True, kw_only=True):
 
 class StopJob(_JobMessage, frozen=True):
     """Server: cancel it."""
+
+
+class LookAgain(_Message, frozen=True):
+    """Server: what was missing may be there now; a worker says what it can run if that is other than before."""
 
 
 class JobProgress(_JobMessage, frozen=True):
@@ -125,7 +130,7 @@ class LiveAnswer(_LiveMessage, frozen=True):
 FromJob = JobProgress | Item | BlobMade | JobEnded
 """About the job a worker runs; an Item is on disk, whole."""
 FromChild = Ready | Beat | Abilities | FromJob | LiveAnswer
-ToChild = Beat | Quit | RunJob | StopJob | LiveOrder | LiveForget
+ToChild = Beat | Quit | RunJob | StopJob | LookAgain | LiveOrder | LiveForget
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_child = msgspec.msgpack.Decoder(FromChild).decode

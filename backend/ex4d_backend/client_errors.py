@@ -14,9 +14,11 @@ _PATH = re.compile(r"(?<![\w:/\\.~-])(?:~|[A-Za-z]:)?[/\\](?:[^\s'\"/\\]+[/\\])*
 class Refusal(Exception):
     """A request that is answered with an ErrorReply."""
 
-    def __init__(self, code: m.ErrorCode, message: str, *, detail: str = "", job_id: str = ""):
+    def __init__(
+        self, code: m.ErrorCode, message: str, *, detail: str = "", job_id: str = "", remedy: Remedy | None = None
+    ):
         super().__init__(message)
-        self.reply = m.ErrorReply(code=code, message=message, detail=detail, job_id=job_id)
+        self.reply = m.ErrorReply(code=code, message=message, detail=detail, job_id=job_id, remedy=remedy)
 
 
 def without_paths(text: str) -> str:

@@ -62,12 +62,18 @@ def ready_message(token: str, device: str) -> child_messages.Ready:
 def abilities() -> child_messages.Abilities:
     """In a worker: engines, estimators and rasterizers as they stand now, with what is missing; loads no model."""
     from ex4d.raster import describe_rasterizers
+    from ex4d.weights.catalogue import describe_packages
 
     engines, estimators = tuple(map(_for_wire, _engines())), tuple(map(_for_wire, _estimators()))
     licences = {f"engine {e.name}": e.licence for e in engines}
     licences |= {f"depth {e.name}": e.licence_text for e in estimators}
-    rasterizers = tuple(describe_rasterizers())
-    return child_messages.Abilities(engines=engines, estimators=estimators, rasterizers=rasterizers, licences=licences)
+    return child_messages.Abilities(
+        engines=engines,
+        estimators=estimators,
+        rasterizers=tuple(describe_rasterizers()),
+        packages=tuple(describe_packages()),
+        licences=licences,
+    )
 
 
 def _estimators() -> list[EstimatorInfo]:

@@ -30,6 +30,7 @@ _WEIGHTS: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {
         ((stages.DEPTH_SAVE,), 0.03),
         ((stages.DEPTH_SEND,), 0.02),
     ),
+    "FetchWeights": (((stages.ASKING_HUB,), 0.01), ((stages.FETCHING,), 0.98)),
 }
 _WITHOUT_A_MODEL = 0.1, 0.9
 """Of the preview engine's one stage: what lies before it, and its weight."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ex4d.clip.depth_hints import border_hint
 from ex4d.dwmesh import DWMesh
 from ex4d.engines import get_engine
 from ex4d.engines.shot import ShotPlan
@@ -24,7 +25,7 @@ from ex4d_backend.recording import JobContext
 from ex4d_backend.sources import LoadedSource, Sources, WarmCache, drawn_by
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, UInt8
-from ex4d_ground.errors import InputError, SettingError
+from ex4d_ground.errors import InputError, SettingError, in_words
 from ex4d_ground.takes import TakeInfo
 from ex4d_protocol.requests import (
     BuildMesh,
@@ -174,7 +175,7 @@ def _record_visible(frames: tuple[int, ...], mesh: DWMesh, context: JobContext) 
     outside = [t for t in frames if t >= mesh.num_frames]
     if outside:
         raise InputError(
-            f"Frame {outside[0]} is asked for, but the clip ends at {mesh.num_frames - 1}; ask for frames within it."
+            f"Frame {outside[0] + 1} is asked for, but the clip ends at {mesh.num_frames}; ask for frames within it."
         )
     for t in reported(frames, "visible", len(frames), **context.watch):
         visible = mesh.vertex_visible(t).reshape(mesh.height, mesh.width)
@@ -183,8 +184,9 @@ def _record_visible(frames: tuple[int, ...], mesh: DWMesh, context: JobContext) 
 
 def clip_info(source: LoadedSource, mesh: DWMesh) -> dict[str, Any]:
     """What a person and the add-on want to know about a clip."""
-    clip = source.clip
+    clip, border_depth = source.clip, mesh.options.border_depth
     k = clip.intrinsics
+    behind = border_hint(clip.depth, border_depth, clip.sky_from)
     return {
         "name": clip.name,
         "num_frames": clip.num_frames,
@@ -194,14 +196,15 @@ def clip_info(source: LoadedSource, mesh: DWMesh) -> dict[str, Any]:
         "intrinsics": [k.fx, k.fy, k.cx, k.cy],
         "intrinsics_source": k.source,
         "fov_deg": k.fov_deg,
-        "near_depth": near_depth_of(clip, mesh.options.border_depth),
-        "median_depth": float(np.median(clip.depth[0])),
-        "max_depth": float(clip.depth.max()),
-        "border_depth": mesh.options.border_depth,
+        "near_depth": near_depth_of(clip, border_depth),
+        "median_depth": float(np.median(mesh.clip.depth[0])),
+        "max_depth": float(mesh.clip.depth.max()),
+        "border_depth": border_depth,
         "depth_source": clip.depth_source,
         "depth_licence": clip.depth_licence,
         "filled_pixels": source.filled.count if source.filled else 0,
         "filled": source.filled.describe() if source.filled and source.filled.count else "",
+        "notes": [*source.notes, *([in_words(*behind, "panel")] if behind else [])],
         "num_faces": len(mesh.faces),
     }
 

@@ -1,5 +1,6 @@
 """CURVE keys: the server's own pair, and the clients' that are allowed in. One small private file each."""
 
+import logging
 import os
 import re
 import secrets
@@ -10,13 +11,18 @@ from typing import Any
 import zmq
 import zmq.utils.z85
 
+from ex4d_backend.data_folder import file_at
 from ex4d_ground.errors import InputError, SettingError
 from ex4d_ground.files import atomic_path, output_error
+
+log = logging.getLogger("ex4d_backend.keys")
 
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
 ZAP_DOMAIN = b"ex4d"
 OPERATOR_FILE = "operator.secret"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_UNREADABLE = -2
+_LARGEST_KEY_FILE = 4096  # bytes
 _CLOCK_STEP_NS = 100_000_000
 """File times may be this coarse: a folder changed more recently can change again without its time moving."""
 
@@ -24,7 +30,7 @@ _CLOCK_STEP_NS = 100_000_000
 def new_operator_secret(data_folder: Path) -> str:
     """Write a new secret into the data folder, for this user's eyes: who can read it is the server's operator."""
     secret = secrets.token_urlsafe(32)
-    write_private(data_folder / OPERATOR_FILE, secret + "\n")
+    write_private(file_at(data_folder / OPERATOR_FILE), secret + "\n")
     return secret
 
 
@@ -93,16 +99,32 @@ class KeyRing:
 
     def owner(self, public: str) -> str | None:
         """The name of an allowed client's key, or None. Sees every change made before the call."""
-        stamp = self._allowed_folder.stat().st_mtime_ns
-        if stamp != self._stamp:
-            self._allowed = self._read()
-            settled = time.time_ns() - stamp > _CLOCK_STEP_NS
-            self._stamp = stamp if settled else -1
+        try:
+            stamp = self._allowed_folder.stat().st_mtime_ns
+            if stamp != self._stamp:
+                self._allowed = self._read()
+                settled = time.time_ns() - stamp > _CLOCK_STEP_NS
+                self._stamp = stamp if settled else -1
+        except OSError as error:  # the folder is gone or not to be read: nobody is allowed, and the server goes on
+            if self._allowed or self._stamp != _UNREADABLE:
+                log.error("%s cannot be read (%s); no client is let in", self._allowed_folder, error.strerror or error)
+            self._allowed, self._stamp = {}, _UNREADABLE
         return self._allowed.get(public)
 
     def _read(self) -> dict[str, str]:
-        names = [p for p in self._allowed_folder.iterdir() if _NAME.fullmatch(p.name)]
-        return {path.read_text("ascii").strip(): path.name for path in names}
+        """The allowed keys and their names; what is no key's file counts for nothing. Raises OSError for the folder."""
+        found: dict[str, str] = {}
+        for path in self._allowed_folder.iterdir():
+            if not _NAME.fullmatch(path.name):
+                continue
+            try:
+                if path.is_file() and path.stat().st_size <= _LARGEST_KEY_FILE:
+                    key = path.read_text("ascii").strip()
+                    if len(key) == 40:
+                        found[key] = path.name
+            except (OSError, ValueError):  # gone meanwhile, another user's, or no text
+                continue
+        return found
 
 
 class Gatekeeper:

@@ -1,15 +1,21 @@
 """The workers, one for each device: what each is doing, and what is given to it. Belongs to the I/O loop."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 import zmq
 
-from ex4d_backend.child_messages import Abilities, FromChild, FromJob, JobEnded, Ready, RunJob, StopJob
+from ex4d_backend.child_messages import Abilities, FromChild, FromJob, JobEnded, LookAgain, Ready, RunJob, StopJob
 from ex4d_backend.supervisor import ChildProcess, Supervisor, visible_devices
 from ex4d_protocol import messages as m
+from ex4d_protocol.requests import FetchWeights
 
+FETCHES = frozenset({FetchWeights.__name__})
+"""Kinds of jobs that need no device."""
+FETCHER_IDLE_S = 60.0
+GIVEN_UP_AFTER = 4
+"""Starts in a row that failed, before waiting jobs are told that they wait in vain."""
 OnNews = Callable[[FromJob], None]
 """Called with what a worker says of its job."""
 OnCrash = Callable[[str, str], None]
@@ -19,7 +25,13 @@ OnCrash = Callable[[str, str], None]
 class Worker(ChildProcess):
     """One device and the process that serves it now."""
 
-    def __init__(self, supervisor: Supervisor, device: str, on_news: OnNews, on_crash: OnCrash) -> None:
+    module = "ex4d_backend.worker"
+    kinds: frozenset[str] = frozenset()
+    """The kinds of jobs it is for; empty: all that need a device."""
+
+    def __init__(
+        self, supervisor: Supervisor, device: str, on_news: OnNews, on_crash: OnCrash, *, name: str = ""
+    ) -> None:
         settings = supervisor.settings
         environment = visible_devices(device)
         if settings.threads:
@@ -27,8 +39,8 @@ class Worker(ChildProcess):
                 environment[f"{library}_NUM_THREADS"] = str(settings.threads)
         super().__init__(
             supervisor,
-            f"worker {device}",
-            "ex4d_backend.worker",
+            name or f"worker {device}",
+            self.module,
             arguments=["--device", device],
             environment=environment,
             silent_s=settings.worker_silent_s,
@@ -45,6 +57,10 @@ class Worker(ChildProcess):
         """When its job was given to it or last made progress; heartbeats do not count."""
         self._kill_at: float | None = None
         """When the running job's cancel turns into a kill."""
+
+    def takes(self, kind: str) -> bool:
+        """Whether jobs of this kind are for it."""
+        return kind in self.kinds if self.kinds else kind not in FETCHES
 
     @property
     def idle(self) -> bool:
@@ -106,20 +122,73 @@ class Worker(ChildProcess):
             self._on_crash(job_id, "cancelled" if cancelled else reason)
 
 
+class Fetcher(Worker):
+    """The process that downloads weights: there when something is to be fetched, and apart from all devices.
+
+    So a download of hours keeps no device from its jobs. A cancel ends its process, which costs nothing: what has
+    arrived is on disk.
+    """
+
+    on_demand = True
+    module = "ex4d_backend.fetch_process"
+    kinds = FETCHES
+
+    def __init__(self, supervisor: Supervisor, on_news: OnNews, on_crash: OnCrash) -> None:
+        super().__init__(supervisor, "cpu", on_news, on_crash, name="fetcher")
+        self._idle_since = 0.0
+
+    def want(self) -> None:
+        """Something waits to be fetched: have a process for it."""
+        self._idle_since = time.monotonic()
+        if not self.running and self._idle_since >= self.start_at:
+            self.start()
+
+    def on_message(self, message: FromChild, blobs: list[zmq.Frame]) -> None:
+        """After a cancel its process ends, so that nothing else is given to one that is about to."""
+        stopped = self._kill_at is not None
+        super().on_message(message, blobs)
+        if stopped and isinstance(message, JobEnded):
+            self.leave(time.monotonic())
+
+    def poll(self, now: float) -> None:
+        """It leaves when there was nothing to do for a while."""
+        if self.job_id:
+            self._idle_since = now
+        elif self.ready and now - self._idle_since > FETCHER_IDLE_S:
+            self.leave()
+        super().poll(now)
+
+
 class Pool:
-    """All workers."""
+    """All workers, and the fetcher."""
 
     def __init__(self) -> None:
         """Nobody yet."""
         self.workers: list[Worker] = []
+        self.fetcher: Fetcher | None = None
 
     def employ(self, supervisor: Supervisor, devices: Sequence[str], on_news: OnNews, on_crash: OnCrash) -> None:
         """One worker for each device, from the supervisor's next look on."""
         self.workers = [Worker(supervisor, device, on_news, on_crash) for device in devices]
+        self.fetcher = Fetcher(supervisor, on_news, on_crash)
 
     def idle(self) -> Iterator[Worker]:
-        """Workers that could take a job now."""
-        return (w for w in self.workers if w.idle)
+        """Workers that could take a job now, and the fetcher if it could."""
+        return (w for w in self._all if w.idle)
+
+    def want(self, kinds: Collection[str]) -> None:
+        """Jobs of these kinds wait: have whoever is there on demand only."""
+        if self.fetcher is not None and not FETCHES.isdisjoint(kinds):
+            self.fetcher.want()
+
+    def look_again(self) -> None:
+        """Have every worker say what it can run, if that is other than before."""
+        for worker in self.workers:
+            worker.send(LookAgain())
+
+    @property
+    def _all(self) -> list[Worker]:
+        return self.workers if self.fetcher is None else [*self.workers, self.fetcher]
 
     @property
     def restarts(self) -> int:
@@ -134,9 +203,36 @@ class Pool:
             return ""
         return f"Waiting: the worker on {failed.device} {failed.last_failure}; see {failed.log_path.name}."
 
+    def hopeless(self, kind: str) -> str:
+        """Why jobs of this kind are not to wait any longer, as a sentence; "" while somebody may take them.
+
+        That is when all who do such work have failed to start several times in a row.
+        """
+        able = [worker for worker in self._all if worker.takes(kind)]
+        if not able or min(worker.failed_starts for worker in able) < GIVEN_UP_AFTER:
+            return ""
+        worst = able[0]
+        words = f', last writing "{worst.last_words}"' if worst.last_words else ""
+        return (
+            f"The {worst.name} {worst.last_failure} each of the {worst.failed_starts} times it was started{words}; the "
+            f"job cannot run (see {worst.log_path.name} among the backend's logs)."
+        )
+
+    def try_again(self, kind: str) -> int:
+        """Have those who failed to start try once more now, for a job that has just come; their failures so far."""
+        able = [worker for worker in self._all if worker.takes(kind)]
+        for worker in able:
+            if worker.failed_starts >= GIVEN_UP_AFTER:
+                worker.start_at = 0.0
+        return self.failures(kind)
+
+    def failures(self, kind: str) -> int:
+        """How often those who do such work have failed to start in a row, all together."""
+        return sum(worker.failed_starts for worker in self._all if worker.takes(kind))
+
     def stop(self, job_id: str) -> bool:
         """Ask the worker of a job to cancel it; killed after the grace time. False if no worker has it."""
-        worker = next((w for w in self.workers if w.job_id == job_id), None)
+        worker = next((w for w in self._all if w.job_id == job_id), None)
         if worker is not None:
             worker.stop_job()
         return worker is not None

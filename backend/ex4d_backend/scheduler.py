@@ -11,18 +11,19 @@ from pathlib import Path
 
 import msgspec
 
+from ex4d.weights.catalogue import find_package
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.child_messages import BlobMade, FromJob, JobEnded, JobProgress, RunJob
 from ex4d_backend.client_errors import Refusal, for_client, without_paths
 from ex4d_backend.job_progress import share_of
 from ex4d_backend.limits import too_many_pixels
-from ex4d_backend.pool import Pool
+from ex4d_backend.pool import FETCHES, Pool
 from ex4d_backend.settings import ServerSettings
 from ex4d_backend.store import Job, JobStore
 from ex4d_ground.errors import Ex4dError, OutputError
-from ex4d_ground.remedies import Failure
+from ex4d_ground.remedies import Failure, fetch_by_hand
 from ex4d_protocol import messages as m
-from ex4d_protocol.requests import Generate, RenderGuides, Request, blobs_of
+from ex4d_protocol.requests import FetchWeights, Generate, RenderGuides, Request, blobs_of
 
 log = logging.getLogger("ex4d_backend.scheduler")
 
@@ -54,6 +55,8 @@ class JobScheduler:
         self._folder.mkdir(exist_ok=True)
         self._queued = {job.job_id: job for job in store.jobs(phase="queued")}
         self._served: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        """How often workers had failed to start when a job came: each waits for one more try at least."""
         self._unpushed: dict[str, Job] = {}
         self._pushed_at = self._start_after = self._queue_sent_at = 0.0
         self._queue_changed, self._sent_trouble = False, ""
@@ -65,6 +68,12 @@ class JobScheduler:
 
     def _take_up_lost_jobs(self) -> None:
         """Jobs that ran when the last server ended start over, unless they seem to be what ended it."""
+        for job in [job for job in self.store.jobs() if not job.final]:
+            try:
+                self._request(job)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                self._queued.pop(job.job_id, None)
+                self.store.set_aside(job, error)
         for job in self.store.jobs(phase="running"):
             self._discard(self.items_folder(job))
             if job.cancelling:
@@ -93,7 +102,7 @@ class JobScheduler:
         job = self.store.add(
             message.job_id, owner=owner, title=message.title, kind=kind, priority=message.priority, request=request
         )
-        self._queued[job.job_id] = job
+        self._queued[job.job_id], self._failures[job.job_id] = job, self._pool.try_again(kind)
         log.info("job %s (%s) accepted", job.job_id, kind)
         return m.JobAccepted(state=self.state(job))
 
@@ -107,8 +116,22 @@ class JobScheduler:
             text = too_many_pixels(out.num_frames, out.width, out.height, self._settings.clip_pixels)
             if text:
                 raise Refusal("too_large", text)
+        if isinstance(request, FetchWeights):
+            self._check_fetch(request)
+            return
         self._check_room(0, "")
         self._blobs.require(blobs_of(request).values(), "job")
+
+    def _check_fetch(self, request: FetchWeights) -> None:
+        """Raise Refusal unless weights may be fetched here, and there are such; the disk is the fetcher's business."""
+        package = find_package(request.package)
+        if not self._settings.weights_downloads:
+            raise Refusal(
+                "not_allowed",
+                f"This backend downloads no weights for its clients (its setting weights_downloads is off): have "
+                f"{package.name} fetched on its machine.",
+                remedy=fetch_by_hand(package.name),
+            )
 
     def find(self, owner: str | None, job_id: str) -> Job:
         """A job of this owner; of anyone if None. Raises Refusal."""
@@ -187,10 +210,12 @@ class JobScheduler:
         """Give idle workers jobs, and tell what changed."""
         may_start = not self.draining and time.monotonic() >= self._start_after
         if may_start and self._queued:
+            self._pool.want({job.kind for job in self._queued.values()})
             for worker in self._pool.idle():
-                job = choose_next(self._queued.values(), self.store.jobs(phase="running"), self._served)
+                waiting = [job for job in self._queued.values() if worker.takes(job.kind)]
+                job = choose_next(waiting, self.store.jobs(phase="running"), self._served)
                 if job is None:
-                    break
+                    continue
                 try:
                     self.store.set_phase(job, "running")
                 except OutputError as error:
@@ -202,6 +227,7 @@ class JobScheduler:
                 self._served[job.owner] = time.monotonic()
                 worker.run(self._order(job))
                 self._send_state(job)
+        self._give_up()
         now = time.monotonic()
         news = self._queue_changed or self._pool.trouble != self._sent_trouble
         if news and now - self._queue_sent_at >= QUEUE_NEWS_EVERY_S:
@@ -210,6 +236,14 @@ class JobScheduler:
             self._pushed_at = now
             for job in list(self._unpushed.values()):
                 self._send_state(job)
+
+    def _give_up(self) -> None:
+        """End the jobs that wait in vain. Workers go on being started: whoever comes later may be luckier."""
+        for job in list(self._queued.values()):
+            reason = self._pool.hopeless(job.kind)
+            if reason and self._pool.failures(job.kind) > self._failures.get(job.job_id, 0):
+                del self._queued[job.job_id]
+                self._end(job, "failed", reason, Failure(Ex4dError.code))
 
     def _order(self, job: Job) -> RunJob:
         return RunJob(
@@ -235,6 +269,8 @@ class JobScheduler:
                 self._take_result(job, message)
             case JobEnded():
                 self._end(job, message.outcome, message.message, message.failure)
+                if job.kind in FETCHES:
+                    self._pool.look_again()
 
     def _take_result(self, job: Job, made: m.Item | BlobMade) -> None:
         try:
@@ -260,6 +296,7 @@ class JobScheduler:
 
     def _end(self, job: Job, phase: str, message: str, failure: Failure | None = None) -> None:
         message = without_paths(message)
+        self._failures.pop(job.job_id, None)
         if failure is not None:
             failure = Failure(failure.code, for_client(failure.remedy, same_machine=self._settings.loopback_only))
         try:
@@ -292,9 +329,11 @@ class JobScheduler:
         in_use: set[str] = set()
         for job in self.store.jobs():
             if not job.final:
-                request = msgspec.msgpack.decode(self.store.request(job.job_id), type=Request)
-                in_use.update(blobs_of(request))
+                in_use.update(blobs_of(self._request(job)))
         self._blobs.expire(ttl_s=self._settings.blobs_ttl_hours * 3600, in_use=in_use)
+
+    def _request(self, job: Job) -> Request:
+        return msgspec.msgpack.decode(self.store.request(job.job_id), type=Request)
 
     def _discard(self, folder: Path) -> None:
         self._cleaner.submit(shutil.rmtree, folder, ignore_errors=True)

@@ -15,6 +15,7 @@ from ex4d_backend import devices
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.client_errors import Refusal
 from ex4d_backend.client_sessions import ClientSession, ClientSessions
+from ex4d_backend.data_folder import make_private
 from ex4d_backend.extensions import serve_extensions
 from ex4d_backend.keys import Gatekeeper, KeyRing, key_of, new_operator_secret
 from ex4d_backend.live_views import LIVE_PIXELS, LiveViews
@@ -57,6 +58,7 @@ class Server:
         self._bulk_yields = False
         self._versions = {name: package_version(name) for name in ("ex4d", "pyzmq", "msgspec", "numpy")}
         self._lock = lock_folder(settings.folder)
+        make_private(settings.folder)
         # Bulk data keeps one I/O thread busy (BULK_IO_THREAD).
         self._context: zmq.Context[Any] = zmq.Context(io_threads=2)
         try:
@@ -301,6 +303,7 @@ class Server:
             queued_jobs=self.settings.queued_jobs,
             storage_bytes=self.settings.storage_bytes,
             live_pixels=LIVE_PIXELS if self.settings.live else 0,
+            weights_downloads=self.settings.weights_downloads,
         )
         return m.Capabilities(
             engines=tuple(engines.values()),
@@ -310,6 +313,7 @@ class Server:
             licences={part: licence for a in able for part, licence in a.licences.items()},
             estimators=tuple(estimators.values()),
             rasterizers=able[0].rasterizers if able else (),
+            packages=able[0].packages if able else (),
         )
 
     def _push_capabilities(self) -> None:

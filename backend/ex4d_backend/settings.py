@@ -11,9 +11,10 @@ import platformdirs
 
 from ex4d_ground.addresses import DEFAULT_ADDRESS, DEFAULT_PORT
 from ex4d_ground.errors import SettingError
+from ex4d_ground.files import read_text
 
 ENVIRONMENT_PREFIX = "EX4D_BACKEND_"
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -58,6 +59,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     rasterizer: str = "auto"
     """What draws guides and live views where the client does not choose: "auto" (a CUDA device with Triton, else the
     CPU), "cpu", "triton" or "nvdiffrast"."""
+    weights_downloads: bool = False
+    """Whether clients may have model weights downloaded to this machine (after a person agreed). A backend that the
+    add-on starts for itself may."""
     live: bool = True
     """Whether clients may ask for live views, drawn by a process of their own beside the first device's worker."""
     live_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 8 << 30
@@ -148,11 +152,13 @@ def check_settings(settings: ServerSettings) -> None:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Host and port of tcp://HOST:PORT; port "auto" or "*" is 0. Raises SettingError."""
+    """Host and port of tcp://HOST:PORT; port "auto" or "*" is 0, IPv6 stands in brackets. Raises SettingError."""
     scheme, _, rest = address.partition("://")
     host, _, port = rest.rpartition(":")
     if port in ("auto", "*"):
         port = "0"
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
     if scheme != "tcp" or not host or not port.isdigit() or int(port) > 65535:
         raise SettingError(f"An address looks like tcp://127.0.0.1:{DEFAULT_PORT} (or :auto), got {address!r}.")
     return host, int(port)
@@ -160,7 +166,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_text(path))
     except OSError as error:
         raise SettingError(f"Cannot read the configuration {path}: {error.strerror or error}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

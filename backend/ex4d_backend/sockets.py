@@ -41,6 +41,8 @@ def bind_router(
         (zmq.HANDSHAKE_IVL, 10000),
     ):
         socket.setsockopt(option, value)
+    if ":" in host:  # only then: a name such as localhost would be looked up as IPv6 first
+        socket.setsockopt(zmq.IPV6, 1)
     if gate is not None:
         gate.guard(socket)
     try:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar, Unpack
 
-import av
 import msgspec
 import numpy as np
 
+from ex4d.clip.container import count_frames
 from ex4d.clip.invalid import InvalidDepth
 from ex4d.clip.load import load_clip
 from ex4d.clip.video import open_video
@@ -28,6 +28,8 @@ from ex4d_ground.options import RasterOptions
 from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshSpec
 
 _SUFFIXES = {"video": ".video", "npz": ".npz", "npy": ".npy", "png_sequence": ".png", "exr_sequence": ".exr"}
+_SUFFIXES |= {"image_sequence": ".jpg"}  # whatever the pictures are: their first bytes say it
+
 
 T = TypeVar("T")
 
@@ -58,6 +60,8 @@ class LoadedSource:
 
     clip: Clip
     filled: InvalidDepth | None
+    notes: tuple[str, ...] = ()
+    """What people should know of what was read."""
 
 
 class Sources:
@@ -72,12 +76,13 @@ class Sources:
         self, spec: ClipSpec, blobs: Path, scratch: Path, *, clip_pixels: int, **watch: Unpack[Watch]
     ) -> LoadedSource:
         """The clip of ``spec``, read from blobs through links with names of our own in ``scratch``."""
-        lens = Lens(spec.intrinsics, spec.fov_deg, spec.focal_px)
+        lens = Lens(spec.intrinsics, spec.fov_deg, spec.focal_px, source=spec.intrinsics_source or "given")
 
         def load() -> LoadedSource:
             video = lay_out(spec.video, blobs, scratch / "video")
             depth = lay_out(spec.depth, blobs, scratch / "depth")
             filled: list[InvalidDepth] = []
+            notes: list[str] = []
             try:
                 check_size(video, spec.num_frames, clip_pixels)
                 clip = load_clip(
@@ -88,12 +93,16 @@ class Sources:
                     fill_invalid=spec.fill_invalid,
                     fps=spec.fps,
                     depth_scale=spec.depth_scale,
+                    depth_channel=spec.depth_channel,
                     on_filled=filled.append,
+                    on_note=notes.append,
                     **watch,
                 )
             except InputError as error:
                 raise in_client_words(error, {video: spec.video, depth: spec.depth}) from error
-            return LoadedSource(replace(clip, name=spec.name), filled[0] if filled else None)
+            names = {video: spec.video, depth: spec.depth}
+            shown = tuple(str(in_client_words(InputError(note), names)) for note in notes)
+            return LoadedSource(replace(clip, name=spec.name), filled[0] if filled else None, shown)
 
         return self._clips.get(_key(spec), load)
 
@@ -117,16 +126,10 @@ def check_size(video: Path, num_frames: int | None, clip_pixels: int) -> tuple[i
     if first is None:
         return 0, 0  # the reader says what is wrong with it
     height, width = first.shape[:2]
-    text = too_many_pixels(num_frames or info.num_frames or _count_packets(video), width, height, clip_pixels)
+    text = too_many_pixels(num_frames or info.num_frames or count_frames(video), width, height, clip_pixels)
     if text:
         raise InputError(text)
     return height, width
-
-
-def _count_packets(video: Path) -> int:
-    """Frames of a video whose header does not say, without decoding them."""
-    with av.open(str(video)) as container:
-        return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
 
 
 def _key(spec: msgspec.Struct) -> bytes:
@@ -197,7 +200,7 @@ def _thickness_map(clip: Clip, spec: MeshSpec, blobs: Path) -> Float32 | None:
         return everywhere
     outside = [t for t in painted if t >= clip.num_frames]
     if outside:
-        raise InputError(f"Frame {outside[0]} has a painted thickness, but the clip ends at {clip.num_frames - 1}.")
+        raise InputError(f"Frame {outside[0] + 1} has a painted thickness, but the clip ends at {clip.num_frames}.")
     whole = np.full((clip.num_frames, *shape), np.nan if everywhere is None else everywhere, np.float32)
     for t, blob in painted.items():
         whole[t] = read(blob)

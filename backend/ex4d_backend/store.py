@@ -1,7 +1,9 @@
 """Jobs and their result items in SQLite (WAL): what was accepted survives a kill at any moment."""
 
 import hashlib
+import json
 import logging
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -9,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
+from ex4d_backend.data_folder import folder_at
 from ex4d_ground.errors import OutputError
+from ex4d_ground.files import atomic_path
 from ex4d_ground.remedies import Failure
-from ex4d_protocol.base import FINAL_PHASES
+from ex4d_protocol.base import FINAL_PHASES, JobPhase
 from ex4d_protocol.messages import Item, JobState
 
 _SCHEMA = """
@@ -116,6 +120,16 @@ _COLUMNS = ", ".join(field.name for field in fields(Job) if field.default is MIS
 """The columns that are fields of a :class:`Job`; requests stay on disk."""
 
 
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("job_id", "owner", "title", "kind", "phase", "message"), str),
+    **dict.fromkeys(("seq", "priority", "attempt", "acknowledged", "cancelling"), int),
+    "submitted_at": (int, float),
+    "ended_at": (int, float, type(None)),
+    "failure": (bytes, type(None)),
+}
+"""What the columns hold; SQLite itself would take anything."""
+
+
 class JobStore:
     """The job table. Every method commits before it returns; unfinished jobs are also kept in memory."""
 
@@ -145,11 +159,41 @@ class JobStore:
         self._served_before: float = served["value"] if served else 0.0
         self._writes = 0
         self._checkpointer = ThreadPoolExecutor(1, "job-table")
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY seq")
-        self._jobs: dict[str, Job] = {row["job_id"]: _job_of(row) for row in rows}
+        self._jobs = self._read_jobs()
         for row in self._db.execute("SELECT job_id, COUNT(*) AS items FROM items GROUP BY job_id"):
             if row["job_id"] in self._jobs:
                 self._jobs[row["job_id"]].items = row["items"]
+
+    def _read_jobs(self) -> dict[str, Job]:
+        """All jobs, oldest first; rows that cannot be read are set aside, and the rest is served."""
+        found: dict[str, Job] = {}
+        for (seq,) in self._db.execute("SELECT seq FROM jobs ORDER BY seq").fetchall():
+            try:
+                row = self._db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE seq = ?", (seq,)).fetchone()
+                job = _job_of(row)
+            except (sqlite3.Error, msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+                self._set_aside(seq, error)
+            else:
+                found[job.job_id] = job
+        return found
+
+    def set_aside(self, job: Job, reason: Exception) -> None:
+        """Take a job that cannot be understood out of the table; its row is kept beside it. Raises OutputError."""
+        self._set_aside(job.seq, reason)
+        del self._jobs[job.job_id]
+
+    def _set_aside(self, seq: int, reason: Exception) -> None:
+        names = [row["name"] for row in self._db.execute("PRAGMA table_info(jobs)")]
+        columns = ", ".join(f"CAST({name} AS BLOB) AS {name}" for name in names)
+        row = self._db.execute(f"SELECT {columns} FROM jobs WHERE seq = ?", (seq,)).fetchone()
+        folder = folder_at(self._path.parent / "set-aside")
+        kept = {name: value if value is None else value.hex() for name, value in zip(names, tuple(row), strict=True)}
+        path = folder / f"job-{seq}-{secrets.token_hex(4)}.json"
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        with self._writing() as db:
+            db.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
+        log.error("job %d in %s cannot be read (%s); its row was set aside as %s", seq, self._path, reason, path.name)
 
     def clock(self) -> float:
         """Now, as expiry counts it: seconds a server has served from this data folder, over all its runs.
@@ -274,6 +318,12 @@ class JobStore:
 
 
 def _job_of(row: sqlite3.Row) -> Job:
+    """Raises TypeError, ValueError or MsgspecError for a row that holds what no server writes."""
+    for name, kinds in _KINDS.items():
+        if not isinstance(row[name], kinds):
+            raise TypeError(f"{name} is {row[name]!r:.40}")
+    if row["phase"] not in get_args(JobPhase):
+        raise ValueError(f"phase is {row['phase']!r:.40}")
     flags = {name: bool(row[name]) for name in ("acknowledged", "cancelling")}
     failure = _failure_decoder.decode(row["failure"]) if row["failure"] else None
     return Job(**{**dict(row), **flags, "failure": failure})

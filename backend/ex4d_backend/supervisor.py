@@ -23,6 +23,8 @@ import zmq
 
 from ex4d_backend import child_messages
 from ex4d_backend.child_messages import TOKEN_VARIABLE, Beat, FromChild, Quit, Ready, ToChild
+from ex4d_backend.data_folder import folder_at
+from ex4d_backend.private_socket import PrivateSocket
 from ex4d_backend.settings import ServerSettings
 
 log = logging.getLogger("ex4d_backend.supervisor")
@@ -32,6 +34,8 @@ FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.2, 30.0
 LEAVE_S = 2.0
 """What a child is given to leave by itself."""
 MESSAGES_PER_ROUND = 32
+LAST_BYTES, LAST_CHARACTERS = 4096, 300
+"""Of what a process wrote before it ended: so much is looked at, and so much told."""
 MARK_VARIABLE = "EX4D_CHILD_MARK"
 
 
@@ -65,6 +69,10 @@ class ChildProcess:
         self.log_path = supervisor.log_folder / f"{name.replace(' ', '-').replace(':', '-')}.log"
         self.last_failure = ""
         """Why its last process ended, until the next one is ready."""
+        self.failed_starts = 0
+        """Processes in a row that ended before they were ready."""
+        self.last_words = ""
+        """The last line that such a process wrote; "" if none."""
         self.start_at = 0.0
         """Not started before (monotonic seconds)."""
         self.token = ""
@@ -77,6 +85,7 @@ class ChildProcess:
         self._mark = ""
         """In the environment of its process and of every program that starts, so that none is left behind."""
         self._started = self._heard = 0.0
+        self._log_begins = 0
         self._backoff = FIRST_BACKOFF_S
         supervisor.children.append(self)
 
@@ -120,9 +129,10 @@ class ChildProcess:
         """Start its process now."""
         self.token, self.identity, mark = secrets.token_urlsafe(32), b"", secrets.token_hex(16)
         self._mark = f"{MARK_VARIABLE}={mark}"
-        own = {**self._environment, TOKEN_VARIABLE: self.token, MARK_VARIABLE: mark}
+        own = {**self._environment, **self._supervisor.environment, TOKEN_VARIABLE: self.token, MARK_VARIABLE: mark}
         try:
             with self.log_path.open("ab") as output:
+                self._log_begins = output.tell()
                 self._process = subprocess.Popen(
                     self._command, env={**os.environ, **own}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
                 )
@@ -136,7 +146,7 @@ class ChildProcess:
         """A message with its token or from its socket."""
         self._heard = time.monotonic()
         if isinstance(message, Ready):
-            self.identity, self.last_failure = identity, ""
+            self.identity, self.last_failure, self.failed_starts = identity, "", 0
             log.info("%s is ready after %.1f s", self.name, self._heard - self._started)
             self.on_ready(message)
         else:
@@ -164,6 +174,8 @@ class ChildProcess:
     def _end(self, reason: str) -> None:
         log.warning("%s %s", self.name, reason)
         end_marked(self._mark)
+        if not self.ready:
+            self.failed_starts, self.last_words = self.failed_starts + 1, _last_line(self.log_path, self._log_begins)
         self._process, self.identity, self.last_failure = None, b"", reason
         self.start_at = time.monotonic() + self._backoff
         self._backoff = min(LONGEST_BACKOFF_S, self._backoff * 2)
@@ -190,17 +202,15 @@ class Supervisor:
     def __init__(self, settings: ServerSettings, context: zmq.Context[Any]) -> None:
         self.settings = settings
         self.children: list[ChildProcess] = []
-        self.log_folder: Path = settings.folder / "logs"
+        self.log_folder: Path = folder_at(settings.folder / "logs")
         """Of what the children print."""
-        self.log_folder.mkdir(parents=True, exist_ok=True)
-        self.socket = context.socket(zmq.ROUTER)
-        # Affinity: not the I/O thread of bulk data.
-        for option, value in ((zmq.LINGER, 0), (zmq.AFFINITY, 1), (zmq.SNDHWM, 0), (zmq.RCVHWM, 0)):
-            self.socket.setsockopt(option, value)
-        address = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+        self._private = PrivateSocket(context)
+        self.socket = self._private.socket
+        self.environment = self._private.environment
+        """Every child's, beside its own."""
         self.arguments = (
             "--server",
-            address,
+            self._private.address,
             "--parent",
             str(os.getpid()),
             "--threads",
@@ -215,19 +225,26 @@ class Supervisor:
         """Read what children sent, at most a handful."""
         for _ in range(MESSAGES_PER_ROUND):
             try:
-                sender, body, *blobs = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            except ValueError:
-                continue  # not two frames: no child of ours
             try:
-                message = child_messages.decode_from_child(body.buffer)
-            except msgspec.DecodeError:
-                log.warning("an unreadable message on the children's socket was dropped")
-                continue
-            child = self._sender(sender.bytes, message)
-            if child is not None:
-                child.take(sender.bytes, message, blobs)
+                self._take(frames)
+            except Exception:  # whatever it was, one message must never end the server
+                log.exception("a message on the children's socket could not be handled")
+
+    def _take(self, frames: list[zmq.Frame]) -> None:
+        if len(frames) < 2:
+            return  # no child of ours
+        sender, body, *blobs = frames
+        try:
+            message = child_messages.decode_from_child(body.buffer)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            log.warning("an unreadable message on the children's socket was dropped (%s)", type(error).__name__)
+            return
+        child = self._sender(sender.bytes, message)
+        if child is not None:
+            child.take(sender.bytes, message, blobs)
 
     def _sender(self, identity: bytes, message: FromChild) -> ChildProcess | None:
         """Who said it: by the token when it is ready, by its socket from then on."""
@@ -257,7 +274,18 @@ class Supervisor:
         end = time.monotonic() + LEAVE_S
         for child in self.children:
             child.leave(end)
-        self.socket.close(0)
+        self._private.close()
+
+
+def _last_line(path: Path, begins: int) -> str:
+    """The last line with something in it that was written to ``path`` from the byte ``begins`` on."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(begins, path.stat().st_size - LAST_BYTES))
+            lines = file.read(LAST_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:  # a full or read-only disk, which is why it ended
+        return ""
+    return next((line.strip()[:LAST_CHARACTERS] for line in reversed(lines) if line.strip()), "")
 
 
 def describe_exit(code: int) -> str:

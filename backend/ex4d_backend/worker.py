@@ -19,7 +19,17 @@ import zmq
 from ex4d.progress import CancelToken, Progress
 from ex4d_backend import child_messages
 from ex4d_backend.child import BEAT_S, ServerConnection, child_arguments, connect_to_server
-from ex4d_backend.child_messages import FromChild, JobEnded, JobProgress, Quit, RunJob, StopJob, ToChild
+from ex4d_backend.child_messages import (
+    Abilities,
+    FromChild,
+    JobEnded,
+    JobProgress,
+    LookAgain,
+    Quit,
+    RunJob,
+    StopJob,
+    ToChild,
+)
 from ex4d_ground.errors import Cancelled, Ex4dError
 from ex4d_ground.files import output_error
 
@@ -33,7 +43,7 @@ class ServerThread(threading.Thread):
 
     def __init__(self, server: ServerConnection) -> None:
         super().__init__(name="server", daemon=True)
-        self.jobs: queue.SimpleQueue[RunJob | None] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[RunJob | LookAgain | None] = queue.SimpleQueue()
         self.current: tuple[str, CancelToken] | None = None
         """The running job; set by the main thread, read here."""
         self._stopped_early: set[str] = set()
@@ -70,7 +80,7 @@ class ServerThread(threading.Thread):
 
     def _obey(self, message: ToChild) -> None:
         match message:
-            case RunJob():
+            case RunJob() | LookAgain():
                 self.jobs.put(message)
             case StopJob(job_id):
                 current = self.current
@@ -147,6 +157,16 @@ def run_job(runner: Any, server: ServerThread, order: RunJob) -> JobEnded:
     return ended
 
 
+def _look_again(server: ServerThread, before: Abilities) -> Abilities:
+    """What this worker can run now; the server is told if weights were fetched or removed meanwhile."""
+    from ex4d_backend import devices
+
+    now = devices.abilities()
+    if now != before:
+        server.send(now)
+    return now
+
+
 def _ended(job_id: str, failure: Ex4dError | None) -> JobEnded:
     """What the server is told; no failure means it is done."""
     if failure is None:
@@ -176,13 +196,12 @@ def main(argv: list[str] | None = None) -> None:
         try:
             order = server.jobs.get(timeout=LOOK_AGAIN_S)
         except queue.Empty:
-            now = devices.abilities()
-            if now != abilities:  # weights were fetched or removed
-                server.send(now)
-                abilities = now
-            continue
+            order = LookAgain()
         if order is None:
             break
+        if isinstance(order, LookAgain):
+            abilities = _look_again(server, abilities)
+            continue
         server.send(run_job(runner, server, order))
         server.current = None
     time.sleep(0.05)  # let the server's thread pass the last message on

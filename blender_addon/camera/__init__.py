@@ -1,7 +1,7 @@
 """Camera moves: presets, files, and what the backend is given."""
 
 from ..work.hooks import classes_of
-from . import operators, panels, presets, properties
+from . import centre_gizmo, operators, panels, presets, properties
 
-CLASSES = classes_of(properties, presets, operators, panels)
+CLASSES = classes_of(properties, presets, operators, panels, centre_gizmo)
 FEATURES = (presets.listeners,)

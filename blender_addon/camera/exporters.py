@@ -56,7 +56,7 @@ def _key(obj: bpy.types.Object, shot: bpy.types.Object, move: Trajectory, start:
         place, turn, _scale = Matrix(matrix.tolist()).decompose()
         world.append(np.array(Matrix.LocRotScale(place, turn, None)))
     keyframes.key_poses(obj, np.stack(world), frame_start=start)
-    key_lens(obj.data, move, near_depth=shot.ex4d.near_depth, frame_start=start)
+    key_lens(obj.data, move, frame_start=start)
     for owner in (obj, obj.data):
         keyframes.set_interpolation(owner, "LINEAR")
 

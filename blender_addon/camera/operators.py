@@ -1,20 +1,24 @@
 """Camera moves from the backend, and from and to files."""
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 
 from ex4d_ground.camera_files import CameraLayout, load_camera, save_camera
 from ex4d_protocol.messages import PresetQuery, PresetReply
 
-from ..scene import cameras, linked, shot
-from ..work import session
+from ..jobs import offers
+from ..panels.base import split_column
+from ..scene import linked, shot
+from ..work import files, session
 from ..work.errors import AddonError
 from ..work.operators import LongOperator, QuickOperator
-from ..work.properties import Choice, File, Number, Text
+from ..work.properties import Choice, File, Flag, Number, Text
 from ..work.tasks import Delivery, Task
 from . import exporters, move
-from .properties import Centre
+from .presets import amount_property
+from .properties import Centre, InItsUnit, easings, presets
 
 LAYOUTS: dict[str, tuple[str, str, str, CameraLayout | None]] = {
     "OURS": ("EX-4D for Blender (.npz)", "Poses, lens and source time of every frame", ".npz", "ex4d-blender"),
@@ -27,22 +31,32 @@ LAYOUTS: dict[str, tuple[str, str, str, CameraLayout | None]] = {
 """Name, tooltip, suffix and, unless Blender writes it itself, the layout of camera files."""
 
 
-class EX4D_OT_add_camera_move(LongOperator, bpy.types.Operator):
-    """Key a preset move on the shot camera; the keys are ordinary ones"""
+class _KeyMove(InItsUnit, LongOperator):
+    """Mixin: key one of the backend's moves. Doing it again (F9) asks the backend for a few matrices, no more."""
 
-    bl_label = "Add Camera Move"
-    bl_options = {"UNDO"}  # no REGISTER: the redo panel would run the job again and block
+    bl_options = {"REGISTER", "UNDO"}
+    panel = "Camera"
+    requires = (shot.active_shot, shot.require_object_mode)
+    needs_backend = True
+    replaces = False
 
-    preset: Text("Preset", "A move the backend offers", default="30")
+    preset: Text("Preset", "A move the backend offers", default="30", search=presets)
     amount: Number("Amount", "In the preset's own unit, degrees or a factor; 0 means as named")
-    easing: Text("Easing", "Empty means the preset's own")
+    easing: Text("Easing", "Empty means the preset's own", search=easings)
     centre: Centre()
+
+    def draw(self: Any, _context: bpy.types.Context) -> None:
+        """What F9 changes."""
+        column = split_column(self.layout)
+        preset = offers.preset(self.preset)
+        for name in ("preset", amount_property(preset.unit if preset is not None else ""), "easing", "centre"):
+            column.prop(self, name)
 
     def begin(self, context: bpy.types.Context) -> Task:
         shot.require_object_mode(context)
         target = shot.active_shot(context)
         linked.require_changeable(target)
-        shot_id, preset = target.ex4d.shot_id, self.preset
+        shot_id, preset, replaces = target.ex4d.shot_id, self.preset, self.replaces
         current = session.get()
         link = current.require_link()
         size = {name: getattr(target.ex4d, name) for name in ("num_frames", "width", "height")}
@@ -59,46 +73,85 @@ class EX4D_OT_add_camera_move(LongOperator, bpy.types.Operator):
         def deliver(context: bpy.types.Context, reply: PresetReply) -> Delivery:
             shot.require_object_mode(context)
             there = shot.still_there(shot_id)
-            cam = move.apply(shot.scene_of(there, context.scene), there, reply.unpack())
-            return Delivery(f"Keyed '{preset}' on camera '{cam.name}', {reply.num_frames} frames.")
+            scene = shot.scene_of(there, context.scene)
+            applied = move.apply(scene, there, reply.unpack(), replaces=replaces)
+            return Delivery(f"Keyed '{preset}' on {applied.done}.")
 
         return current.start("Add camera move", steps, panel="Camera", shot_id=shot_id, deliver=deliver)
+
+
+class EX4D_OT_add_camera_move(_KeyMove, bpy.types.Operator):
+    """Key a preset move on a new camera, which becomes the shot's; the keys are ordinary ones"""
+
+    bl_label = "Add Camera Move"
+
+
+class EX4D_OT_replace_camera_move(_KeyMove, bpy.types.Operator):
+    """Key a preset move in place of the one on the shot camera. A camera that you made or changed stays as it is"""
+
+    bl_label = "Replace Move"
+    replaces = True
 
 
 class EX4D_OT_export_camera(QuickOperator, bpy.types.Operator):
     """Write the shot camera's move to a file for other programs"""
 
     bl_label = "Export Camera"
+    panel = "Camera"
+    requires = (shot.active_shot, shot.active_camera)
 
     layout_name: Choice("Layout", "What the file looks like", *((key, *rest[:2]) for key, rest in LAYOUTS.items()))
     filepath: File("File", "Where the move goes")
+    check_existing: Flag("Check Existing", "Ask before a file is written over", default=True, options={"HIDDEN"})
     filename_ext = ".npz"
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        self.filepath = "camera.npz"
+        self.filepath = f"camera{LAYOUTS[self.layout_name][2]}"
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def run(self, context: bpy.types.Context) -> str:
         target = shot.active_shot(context)
-        sampled = cameras.sample(context, target, shot.shot_camera(target, context.scene))
-        *_, suffix, layout = LAYOUTS[self.layout_name]
-        path = Path(bpy.path.abspath(self.filepath)).with_suffix(suffix)
+        sampled = move.sampled(context, target)
+        if not self.filepath:
+            raise AddonError("No file is chosen; choose where the move goes.")
+        path, layout = (
+            _with_ending(Path(bpy.path.abspath(self.filepath)), self.layout_name),
+            LAYOUTS[self.layout_name][3],
+        )
+        if not LAYOUTS[self.layout_name][2]:
+            path = files.free_path(path)  # a folder: Blender asks about files alone
         if layout is None:
             exporters.save(context.scene, target, sampled, path, layout=self.layout_name)
         else:
             save_camera(path, sampled, layout=layout)
         return f"{len(sampled)} cameras are written to {path}."
 
+    def check(self, _context: bpy.types.Context) -> bool:
+        """Called by the file browser when a choice changes: the name gets the layout's ending."""
+        named = str(_with_ending(Path(self.filepath), self.layout_name))
+        changed = bool(self.filepath) and named != self.filepath
+        if changed:
+            self.filepath = named
+        return changed
+
+
+def _with_ending(path: Path, layout_name: str) -> Path:
+    """The path that a layout is written to."""
+    endings = [suffix for _, _, suffix, _ in LAYOUTS.values()]
+    return files.with_ending(path, LAYOUTS[layout_name][2], others=endings)
+
 
 class EX4D_OT_import_camera(QuickOperator, bpy.types.Operator):
-    """Key a move from a file (.npz of ours or of EX-4D, nerfstudio's .json, COLMAP's text) on the shot camera"""
+    """Key a move from a file (.npz, nerfstudio's .json, COLMAP's model, poses as text) on a new camera"""
 
     bl_label = "Import Camera"
+    panel = "Camera"
+    requires = (shot.active_shot, shot.require_object_mode)
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: File("File", "The move: .npz, .json, or COLMAP's images.txt")
-    filter_glob: Text("Filter", "What the file browser shows", default="*.npz;*.json;*.txt", options={"HIDDEN"})
+    filepath: File("File", "The move: .npz, .json, COLMAP's images.txt or images.bin, or poses as text")
+    filter_glob: Text("Filter", "What the file browser shows", default="*.npz;*.json;*.txt;*.bin", options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         context.window_manager.fileselect_add(self)
@@ -108,11 +161,11 @@ class EX4D_OT_import_camera(QuickOperator, bpy.types.Operator):
         shot.require_object_mode(context)
         target = shot.active_shot(context)
         path = Path(bpy.path.abspath(self.filepath))
-        loaded = load_camera(path, size=(target.ex4d.width, target.ex4d.height))
+        size = (target.ex4d.width, target.ex4d.height)
+        loaded = load_camera(path, size=size, on_note=lambda note: self.report({"WARNING"}, f"{note}."))
         if len(loaded) != target.ex4d.num_frames:
             raise AddonError(
                 f"{path.name} has {len(loaded)} cameras, the shot has {target.ex4d.num_frames} frames; "
                 "use a move of the same length."
             )
-        cam = move.apply(context.scene, target, loaded)
-        return f"Keyed {path.name} on camera '{cam.name}'."
+        return f"Keyed {path.name} on {move.apply(context.scene, target, loaded).done}."

@@ -1,45 +1,74 @@
-"""The Camera panel."""
+"""The Camera panel: a move by its name and how far it goes, what it sees, and its finer points."""
 
 import bpy
 
 from ..jobs import offers
-from ..panels.base import Step, hint, split_column, why_not
+from ..panels import progress
+from ..panels.base import OfShot, Part, split_column
 from ..panels.messages import draw_button, draw_news
-from ..work import session
+from ..work.hooks import Hook
+from . import presets
+
+below_move = Hook()
+"""Called with layout and context once there is a camera: for what it sees."""
 
 
-class EX4D_PT_camera(Step, bpy.types.Panel):
+class EX4D_PT_camera(OfShot, bpy.types.Panel):
     bl_label = "Camera"
+    bl_order = 1
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, props = self.layout, context.scene.ex4d
-        target = props.shot
-        if target is None:
-            hint(layout, "Import a clip first.")
-            return
-        split_column(layout).prop(target.ex4d, "camera", text="Camera")
-        reason = why_not(context, shot=True, idle=True)
-        preset = offers.preset(props.preset)
-        row = layout.row()
-        row.enabled = session.get().connected
-        row.menu("EX4D_MT_moves", text=(preset.title if preset else "") or props.preset, icon="CAMERA_STEREO")
-        column = split_column(layout)
-        if preset is not None and preset.maximum > preset.minimum:
-            column.prop(props, "amount", text=f"Amount ({preset.unit})" if len(preset.unit) < 12 else "Amount")
-        column.prop(props, "easing")
-        column.prop(props, "centre")
-        button = draw_button(layout, "ex4d.add_camera_move", reason=reason, scale=1.3, icon="KEYFRAME_HLT")
+        camera = props.shot.ex4d.camera
+        _draw_move(layout, props)
+        progress.draw_or(layout, context, "Camera", lambda: _draw_add(layout, context))
+        if camera is not None:
+            below_move(layout, context)
+        draw_news(layout, context, "Camera")
+
+
+def _draw_move(layout: bpy.types.UILayout, props: bpy.types.PropertyGroup) -> None:
+    """The move and its amount in the move's own unit."""
+    preset = offers.preset(props.preset)
+    column = split_column(layout)
+    split = column.split(factor=0.4)
+    name = split.row()
+    name.alignment = "RIGHT"
+    name.label(text="Move")
+    split.menu("EX4D_MT_moves", text=presets.title(props.preset))
+    if preset is not None and preset.maximum > preset.minimum:
+        column.prop(props, presets.amount_property(preset.unit))
+
+
+def _draw_add(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The first move adds a camera; then it is replaced, and the small button adds another camera."""
+    props = context.scene.ex4d
+    if props.shot.ex4d.camera is None:
+        buttons = [draw_button(layout, context, "ex4d.add_camera_move", icon="KEYFRAME_HLT")]
+    else:
+        row = layout.row(align=True)
+        buttons = [draw_button(row, context, "ex4d.replace_camera_move", below=layout, icon="KEYFRAME_HLT")]
+        small = row.column()
+        small.scale_y = 1.3
+        buttons.append(small.operator("ex4d.add_camera_move", text="", icon="ADD"))
+    for button in buttons:
         button.preset, button.amount, button.centre = props.preset, props.amount, props.centre
         button.easing = "" if props.easing == "AUTO" else props.easing
-        if not reason:
-            hint(layout, "Keys are ordinary ones: edit them, or animate any camera yourself.")
+
+
+class EX4D_PT_easing(Part, OfShot, bpy.types.Panel):
+    bl_label = "Easing and Centre"
+    bl_parent_id = "EX4D_PT_camera"
+    bl_order = 0
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, props = self.layout, context.scene.ex4d
+        column = split_column(layout)
+        column.prop(props, "easing")
+        column.prop(props, "centre")
+        if props.centre == "OWN":
+            column.prop(props, "own_depth")
+        column.prop(props.shot.ex4d, "camera", text="Camera")
         row = layout.row(align=True)
-        column = row.column(align=True)
-        column.enabled = target.ex4d.camera is not None
-        column.operator("ex4d.export_camera", icon="EXPORT", text="Export")
-        column = row.column(align=True)
-        column.enabled = context.mode == "OBJECT"
-        column.operator("ex4d.import_camera", icon="IMPORT", text="Import")
-        if target.ex4d.camera is None:
-            hint(layout, "Export needs a shot camera: add a move, or choose one.")
-        draw_news(layout, "Camera")
+        row.operator("ex4d.export_camera", icon="EXPORT", text="Export...")
+        row.operator("ex4d.import_camera", icon="IMPORT", text="Import...")

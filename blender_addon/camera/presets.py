@@ -21,6 +21,27 @@ class EX4D_OT_choose_move(offers.Choose, bpy.types.Operator):
         return super().run(context)
 
 
+AMOUNTS = {
+    "degrees": "move_angle",
+    "share of target distance": "move_share",
+    "share of published curve": "move_share",
+    "focal factor": "move_factor",
+}
+"""The property that shows an amount, by the unit it is in."""
+
+
+def amount_property(unit: str) -> str:
+    """The scene's property that shows the chosen move's amount in its unit."""
+    return AMOUNTS.get(unit, "amount")
+
+
+def title(name: str) -> str:
+    """What a menu calls the move: the backend's title, each word with a capital."""
+    preset = offers.preset(name)
+    words = (preset.title if preset is not None else "") or name.replace("_", " ")
+    return " ".join(word[:1].upper() + word[1:] for word in words.split())
+
+
 class EX4D_MT_moves(bpy.types.Menu):
     bl_label = "Camera Moves"
 
@@ -30,7 +51,7 @@ class EX4D_MT_moves(bpy.types.Menu):
             layout.label(text=heading)
             for preset in session.get().capabilities.presets:
                 if preset.published == published:
-                    layout.operator("ex4d.choose_move", text=preset.title or preset.name).preset = preset.name
+                    layout.operator("ex4d.choose_move", text=title(preset.name)).preset = preset.name
             if not published:
                 layout.separator()
 

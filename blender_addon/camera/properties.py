@@ -1,7 +1,11 @@
 """The move that the Camera panel has chosen."""
 
+import math
 from functools import partial
+from typing import Any
 
+from ..jobs import offers
+from ..work import session
 from ..work.properties import Choice, Number, Text
 
 Centre = partial(
@@ -11,6 +15,7 @@ Centre = partial(
     ("NEAREST", "Nearest Point", "At the nearest point of the first frame, as EX-4D does"),
     ("MEDIAN", "Median Depth", "At the median depth of the first frame"),
     ("CURSOR", "3D Cursor", "At the depth of the 3D cursor"),
+    ("OWN", "Own Depth", "At a depth of your own: the point in the 3D view can be dragged"),
 )
 
 
@@ -23,10 +28,50 @@ EASINGS = (
 )
 
 
-class SceneProperties:
+class ObjectProperties:
+    """What a camera keeps of the move that was keyed on it."""
+
+    keyed_move: Text(
+        "Keyed Move", "The move as it was given, to the last bit, and which keys it made", options={"HIDDEN"}
+    )
+
+
+def _shown_as(of_amount: float, name: str, description: str, **look: Any) -> Any:
+    """The amount times ``of_amount``, within what the chosen move allows."""
+
+    def put(self: Any, value: float) -> None:
+        preset = offers.preset(self.preset)
+        amount = value / of_amount
+        self.amount = min(max(amount, preset.minimum), preset.maximum) if preset is not None else amount
+
+    return Number(name, description, get=lambda self: self.amount * of_amount, set=put, min=0.0, **look)
+
+
+class InItsUnit:
+    """Mixin for what has a ``preset`` and an ``amount``: the amount as people read it, one of these for each unit."""
+
+    move_angle: _shown_as(math.radians(1), "Angle", "How far the move turns", subtype="ANGLE")
+    move_share: _shown_as(100, "Amount", "How far the move goes of its way", subtype="PERCENTAGE", precision=0)
+    move_factor: _shown_as(1, "Zoom", "How many times longer the lens gets", precision=2)
+
+
+class SceneProperties(InItsUnit):
     """What the next camera move will be."""
 
-    preset: Text("Move", "A camera move the backend offers", default="30")
-    amount: Number("Amount", "Strength of the move in its own unit", precision=2)
+    preset: Text("Move", "A camera move the backend offers", default="orbit_left")
+    amount: Number("Amount", "Strength of the move in its own unit", default=30.0, precision=2)
     easing: Choice("Easing", "How the move spreads over its frames", *EASINGS)
     centre: Centre()
+    own_depth: Number(
+        "Own Depth", "Depth of the centre from the source camera, in the shot's units", default=3.0, min=0.16
+    )
+
+
+def easings(_self: Any, _context: object, _edit_text: str) -> list[str]:
+    """What may be typed for an easing."""
+    return [name for name, *_ in EASINGS if name != "AUTO"]
+
+
+def presets(_self: Any, _context: object, _edit_text: str) -> list[str]:
+    """What may be typed for a move."""
+    return [preset.name for preset in session.get().capabilities.presets]

@@ -2,6 +2,7 @@
 
 from ..work.hooks import Feature, classes_of
 from . import (
+    brushes,
     depth_operators,
     operators,
     paint_operators,
@@ -12,7 +13,7 @@ from . import (
     visible,
 )
 
-CLASSES = classes_of(properties, operators, depth_operators, paint_operators, thickness_operators, panels)
+CLASSES = classes_of(properties, operators, brushes, depth_operators, paint_operators, thickness_operators, panels)
 FEATURES = (
     visible.listeners,
     Feature(stop=visible.forget),

@@ -5,6 +5,7 @@ uploaded like any other file: once, and without staying in memory.
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from ex4d_ground.arrays import Float32
 
 from ..jobs.edit_uploads import EDITS_FOLDER, THICKNESS_FOLDER, FrameEdit, remove_unused, store
 from ..scene import keyframes, layers, linked
+from ..scene import shot as shots
 from ..scene.mesh import values_of
-from ..work import pc2, session
+from ..work import files, pc2, session
 from ..work.errors import AddonError
 from ..work.tasks import Steps, TaskProgress, run_through
 from . import paint, sampling, state, thickness, thickness_weights
@@ -43,8 +45,10 @@ def collect_steps(find: Callable[[], bpy.types.Object], folder: Path) -> Steps[t
 
     for t in range(num_frames):
         body = _whole_mesh(find())
-        may_change = _may_change(body, start + t)
-        moved = stored(_changed_positions(body, start, t) if may_change else None, ".f4")
+        imported = imported_cache(find())
+        plays = linked.modifier_path(layers.cache_of(body).filepath, body)
+        may_change = _may_change(body, start + t) or not _is_same_file(plays, imported)
+        moved = stored(_changed_positions(body, imported, start, t) if may_change else None, ".f4")
         flags = stored(paint.FLAGS.painted_at(body.data, t), ".i1")
         thick = stored(thickness.map_of_frame(body.data, t), ".f4", THICKNESS_FOLDER)
         edit = FrameEdit(t, moved, flags, thick)
@@ -67,7 +71,7 @@ def signature(body: bpy.types.Object) -> str | None:
     """
     if sampling.own_modifiers(body):
         return None
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(layers.cache_of(body).filepath.encode(errors="replace"), digest_size=16)
     for layer in layers.stack(body):
         inputs = [layers.get_input(layer, name) for name in ("Attribute", "Weight")]
         digest.update(repr((layer.name, *inputs, layers.frames_of(layer), layers.is_muted(layer))).encode())
@@ -77,6 +81,15 @@ def signature(body: bpy.types.Object) -> str | None:
     for attribute in paint.FLAGS.attributes(body.data):
         digest.update(attribute.name.encode() + values_of(attribute.data, "value", np.int8).tobytes())
     return digest.hexdigest()
+
+
+def imported_cache(shot: bpy.types.Object) -> Path:
+    """The mesh as it was imported. A restored take may play another cache."""
+    return shots.folder_of(shot) / files.CACHE_FILE
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    return os.path.normpath(first) == os.path.normpath(second)
 
 
 def _whole_mesh(shot: bpy.types.Object) -> bpy.types.Object:
@@ -90,12 +103,12 @@ def _whole_mesh(shot: bpy.types.Object) -> bpy.types.Object:
     return body
 
 
-def _changed_positions(body: bpy.types.Object, frame_start: int, t: int) -> Float32 | None:  # [V, 3]
-    """Positions of source frame ``t`` with every modifier; None if they are the cache's to the bit."""
+def _changed_positions(body: bpy.types.Object, imported: Path, frame_start: int, t: int) -> Float32 | None:  # [V, 3]
+    """Positions of source frame ``t`` with every modifier; None if they are to the bit those that were ``imported``."""
     cache = layers.cache_of(body)
     if not cache.show_viewport:
         raise AddonError(f"The modifier '{cache.name}' is switched off; switch it on, it plays the clip's mesh.")
-    cached = pc2.read_pc2(linked.modifier_path(cache.filepath, body))
+    cached = pc2.read_pc2(imported)
     with sampling.sampling(body, user_modifiers=True) as sampler:
         positions = sampler.positions(frame_start + t)
     return None if np.array_equal(positions, cached[t]) else positions
@@ -116,6 +129,6 @@ def _may_change(body: bpy.types.Object, frame: int) -> bool:
 
 def _reaches(layer: bpy.types.Modifier, frame: int, animated: set[str]) -> bool:
     """Whether the layer's frames cover ``frame``; frames that are themselves keyed may cover any."""
-    prefix = f'modifiers["{bpy.utils.escape_identifier(layer.name)}"]['
+    prefix = layers.inputs_prefix(layer)
     keyed = any(path.startswith(prefix) and path != layers.object_path(layer, "Weight") for path in animated)
     return keyed or layers.frames_of(layer).covers(frame)

@@ -86,7 +86,9 @@ def _restore_paint(target: bpy.types.Object, spec: MeshSpec) -> None:
 def draw(layout: bpy.types.UILayout, target: bpy.types.Object) -> None:
     """The choice, and what belongs to it."""
     shot = target.ex4d
-    layout.prop(shot, "occluders")
+    row = layout.row()
+    row.use_property_split = False
+    row.prop(shot, "occluders", expand=True)
     if shot.occluders != "SOLID":
         return
     layout.prop(shot, "thickness_by")

@@ -14,7 +14,7 @@ from ..work.errors import AddonError
 from ..work.operators import LongOperator, QuickOperator
 from ..work.properties import Choice, Flag, Text, Whole
 from ..work.tasks import Task
-from . import paint, state, visible
+from . import paint, state, view, visible
 
 
 @contextlib.contextmanager
@@ -43,14 +43,12 @@ class EditOperator(QuickOperator):
     """Mixin for operators that change a shot's geometry at once."""
 
     bl_options = {"REGISTER", "UNDO"}
+    panel = "Repair Depth"
+    requires = (shot.active_shot,)
 
     def edit(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
         """Change ``body``, and say in a sentence what was done. May raise AddonError."""
         raise NotImplementedError
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return context.scene is not None and context.scene.ex4d.shot is not None
 
     def run(self, context: bpy.types.Context) -> str:
         message = self.edit(context, state.body_of(shot.active_shot(context)))
@@ -62,23 +60,35 @@ class EX4D_OT_edit_frame(EditOperator, bpy.types.Operator):
     """Make this frame's geometry editable; other frames stay as they are until the edit is finished"""
 
     bl_label = "Edit This Frame"
+    requires = (shot.active_shot, shot.require_object_mode)
 
-    enter_edit_mode: Flag("Enter Edit Mode", "Select the mesh and switch to Edit Mode", default=True)
+    enter_edit_mode: Flag("Enter a Mode", "Select the mesh and switch to the mode of the tools", default=True)
+    tools: Choice(
+        "Tools",
+        "What the frame is edited with",
+        ("SCULPT", "Sculpt Mode", "Brushes, which change depth alone while the frame is edited"),
+        ("EDIT", "Edit Mode", "A selection of vertices, and the depth tools on it"),
+    )
 
     def edit(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
         shot.require_object_mode(context)
         frame = retime.shown_frame(context, shot.active_shot(context))
         state.begin(shot.active_shot(context), frame)
-        if self.enter_edit_mode and body.visible_get():
-            paint.select(body.data, np.zeros(len(body.data.polygons), np.bool_))
-            for other in context.selected_objects:
-                other.select_set(False)
-            body.select_set(True)
-            context.view_layer.objects.active = body
-            if not bpy.app.background:  # Edit Mode's undo steps hold the mesh alone; without a window there are none
-                bpy.ops.ed.undo_push(message="Edit This Frame")
-            bpy.ops.object.mode_set(mode="EDIT")
-        return f"Editing frame {frame}; press Finish Edit to keep what you change."
+        if not (self.enter_edit_mode and body.visible_get()):
+            return f"Editing frame {frame}; press Finish Edit to keep what you change."
+        paint.select(body.data, np.zeros(len(body.data.polygons), np.bool_))
+        for other in context.selected_objects:
+            other.select_set(False)
+        body.select_set(True)
+        context.view_layer.objects.active = body
+        if self.tools == "SCULPT":
+            view.lock(context.scene, body)
+        if not bpy.app.background:  # these modes' undo steps hold the mesh alone; without a window there are none
+            bpy.ops.ed.undo_push(message="Edit This Frame")
+        bpy.ops.object.mode_set(mode=self.tools)
+        shown = view.begin(context, body, self.tools)
+        how = "; brushes change depth alone (X and Y are locked)" if self.tools == "SCULPT" else ""
+        return f"Editing frame {frame}{how}; press Finish Edit to keep what you change.{shown}"
 
 
 class EX4D_OT_finish_edit(EditOperator, bpy.types.Operator):
@@ -107,6 +117,8 @@ class EX4D_OT_finish_edit(EditOperator, bpy.types.Operator):
         frames = layers.FrameRange(frame - self.before, frame + self.after, self.falloff, self.every_frame)
         with object_mode(context, body, stay=True):
             made = state.finish(body, name=self.name or f"Frame {frame}", mode=self.mode, frames=frames)
+        view.unlock(context.scene, body)
+        view.end(context, body)
         retime.follow(shot.active_shot(context))
         if made is None:
             return f"Nothing was moved in frame {frame}; no layer was made."
@@ -129,6 +141,8 @@ class EX4D_OT_discard_edit(EditOperator, bpy.types.Operator):
         frame = body.ex4d_edit.frame
         with object_mode(context, body, stay=True):
             state.discard(body)
+        view.unlock(context.scene, body)
+        view.end(context, body)
         return f"The edit of frame {frame} is discarded."
 
 
@@ -196,6 +210,9 @@ class EX4D_OT_update_visible(LongOperator, bpy.types.Operator):
     """Show in the viewport which faces the source sees after the edits; in a window this happens by itself"""
 
     bl_label = "Update Visible Faces"
+    panel = "Behind Objects"
+    requires = (shot.active_shot,)
+    needs_backend = True
 
     def begin(self, context: bpy.types.Context) -> Task:
         target = shot.active_shot(context)

@@ -27,6 +27,8 @@ PAINTED = (
 class OnFrames:
     """Mixin for operators whose paint holds for the whole shot or for some frames."""
 
+    panel = "Behind Objects"
+
     frames: Choice("On", "On which frames it holds", *FRAMES)
     first: Whole("First", "Scene frame", default=1)
     last: Whole("Last", "Scene frame", default=1)
@@ -69,6 +71,7 @@ class EX4D_OT_select_painted(EditOperator, bpy.types.Operator):
     """Select the faces that were painted so on the current frame"""
 
     bl_label = "Select Painted"
+    panel = "Behind Objects"
 
     flag: Choice("As", "Which faces are selected", *PAINTED, default="OCCLUDED")
 

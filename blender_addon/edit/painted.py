@@ -5,6 +5,7 @@ ranges overlap, the one painted on fewer frames wins. Zero means "not painted he
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +26,18 @@ class Span:
 
     first: int
     last: int
+
+
+def runs(frames: Mapping[int, Values]) -> list[Span]:
+    """Frames with the same paint that follow each other."""
+    found: list[Span] = []
+    for t in sorted(frames):
+        last = found[-1] if found else None
+        if last is not None and last.last == t - 1 and np.array_equal(frames[t], frames[last.first], equal_nan=True):
+            found[-1] = Span(last.first, t)
+        else:
+            found.append(Span(t, t))
+    return found
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,14 @@ class Kind:
         if attribute is None or not self._fits(attribute):
             return None
         return values_of(attribute.data, "value", self.dtype)
+
+    def replace(self, data: bpy.types.Mesh, painted: Mapping[int, Values]) -> None:
+        """Make what is painted on each source frame just ``painted`` [N] by frame; Object Mode only."""
+        size = len(data.polygons if self.domain == "FACE" else data.vertices)
+        everything = np.ones(size, np.bool_)
+        self.paint(data, everything, 0, None)
+        for span in runs(painted):
+            self.paint(data, everything, painted[span.first], span)
 
     def _fits(self, attribute: bpy.types.Attribute) -> bool:
         return attribute.data_type == self.data_type and attribute.domain == self.domain

@@ -1,49 +1,19 @@
-"""The Mesh, Edits and Paint panels: the frame being edited, layers, other objects; what counts as seen, how thick."""
+"""Repair Depth: the frame being edited and the layers. Behind Objects: what blocks, how thick, what else takes part."""
 
-import os
 from typing import Any
 
 import bpy
 
-from ..panels.base import Step, hint, paragraph
-from ..scene import layer_nodes, layers, retime, roles, shot
-from ..work import files
-from . import occluders, state, thickness_overlay, thickness_weights
+from ..panels.base import OfShot, Part, hint, split_column
+from ..panels.messages import draw_news
+from ..scene import layer_nodes, layers, retime, roles
+from ..work.languages import say
+from . import brushes, occluders, state, thickness_overlay, thickness_weights
 
 
-def shown_mesh(layout: bpy.types.UILayout, context: bpy.types.Context) -> bpy.types.Object | None:
-    """The shot's mesh object; without one, says what to do first."""
-    target = context.scene.ex4d.shot
-    body = target.ex4d.mesh if target is not None else None
-    if body is None:
-        layout.label(text="Import a clip first", icon="INFO")
-    return body
-
-
-class EX4D_PT_mesh(Step, bpy.types.Panel):
-    bl_label = "Mesh"
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout, target = self.layout, context.scene.ex4d.shot
-        body = target.ex4d.mesh if target is not None else None
-        if target is None or body is None:
-            hint(layout, "Import a clip first." if target is None else "The shot's mesh was deleted; import it again.")
-            return
-        row = layout.row(align=True)
-        row.prop(body, "hide_viewport", text="", icon="RESTRICT_VIEW_OFF", invert_checkbox=True)
-        row.prop(body, "hide_render", text="", icon="RESTRICT_RENDER_OFF", invert_checkbox=True)
-        row.label(text=f"{len(body.data.vertices):,} vertices")
-        cache = shot.folder_of(target) / files.CACHE_FILE
-        if not os.path.exists(cache):  # noqa: PTH110 - called on every redraw; no Path needs making
-            paragraph(layout, f"The mesh cache {cache} is missing; import the clip again.", icon="ERROR", alert=True)
-        column = layout.column()
-        column.use_property_split = True
-        column.prop(target.ex4d, "scene_scale", text="Scale")
-        occluders.draw(column, target)
-        column.prop(target.ex4d, "use_source_time")
-        if target.ex4d.use_source_time:
-            column.prop(target.ex4d, "source_time")
-            hint(layout, "Keyframe the Source Frame to freeze, slow down or reverse.")
+def shown_body(context: bpy.types.Context) -> bpy.types.Object:
+    """The shot's mesh object, for panels that are there once there is one."""
+    return context.scene.ex4d.shot.ex4d.mesh
 
 
 class EX4D_UL_layers(bpy.types.UIList):
@@ -55,7 +25,7 @@ class EX4D_UL_layers(bpy.types.UIList):
         row.prop(item, "name", text="", emboss=False, icon=icon)
         weight = row.row(align=True)
         weight.active = not layers.is_muted(item)
-        weight.prop(item, layers.input_path(item, "Weight"), text="")
+        weight.prop(*layers.shown_input(item, "Weight"), text="")
         shown = "HIDE_ON" if layers.is_muted(item) else "HIDE_OFF"
         row.operator("ex4d.mute_layer", text="", icon=shown, emboss=False).layer = item.name
 
@@ -64,34 +34,44 @@ class EX4D_UL_layers(bpy.types.UIList):
         return flags, []
 
 
-class EX4D_PT_edits(Step, bpy.types.Panel):
-    bl_label = "Edits"
+class EX4D_PT_repair_depth(OfShot, bpy.types.Panel):
+    bl_label = "Repair Depth"
+    bl_options = {"DEFAULT_CLOSED"}
+    bl_order = 3
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, body = self.layout, shown_mesh(self.layout, context)
-        if body is None:
-            return
+        layout, body = self.layout, shown_body(context)
         if bpy.app.version < layer_nodes.NEEDED:
-            layout.label(text=f"Edits need Blender {layer_nodes.NEEDED[0]}.{layer_nodes.NEEDED[1]}", icon="INFO")
+            hint(layout, f"Edits need Blender {layer_nodes.NEEDED[0]}.{layer_nodes.NEEDED[1]}.")
             return
         if state.is_editing(body):
             _draw_open_edit(layout, context, body)
         else:
-            layout.operator("ex4d.edit_frame", icon="EDITMODE_HLT")
+            row = layout.row(align=True)
+            row.scale_y = 1.3
+            row.operator("ex4d.edit_frame", icon="SCULPTMODE_HLT").tools = "SCULPT"
+            row.operator("ex4d.edit_frame", text="", icon="EDITMODE_HLT").tools = "EDIT"
             _draw_layers(layout, body)
-        _draw_objects(layout, context, context.scene.ex4d.shot)
+        draw_news(layout, context, "Repair Depth")
 
 
 def _draw_open_edit(layout: bpy.types.UILayout, context: bpy.types.Context, body: bpy.types.Object) -> None:
     frame = body.ex4d_edit.frame
-    layout.label(text=f"Editing frame {frame}", icon="EDITMODE_HLT")
+    layout.label(text=say(f"Editing Frame {frame}"), icon=MODE_ICONS.get(body.mode, "MESH_DATA"), translate=False)
     if context.scene.frame_current != frame:
-        layout.label(text=f"The timeline is at frame {context.scene.frame_current}", icon="INFO")
+        hint(layout, f"The timeline is at frame {context.scene.frame_current}.")
     row = layout.row(align=True)
-    row.operator("ex4d.finish_edit", icon="CHECKMARK")
+    row.scale_y = 1.3
+    row.operator("ex4d.finish_edit", text="Finish Edit...", icon="CHECKMARK")
     row.operator("ex4d.discard_edit", text="Discard", icon="X")
+    if context.mode == "SCULPT":
+        column = layout.column(align=True)
+        column.label(text="Brushes That Change Depth Alone")
+        for kind, label, *_ in brushes.BRUSHES:
+            column.operator("ex4d.depth_brush", text=label, icon="BRUSH_DATA").kind = kind
+        return
     column = layout.column(align=True)
-    column.label(text="On the selected vertices")
+    column.label(text="Selected Vertices")
     column.operator("ex4d.smooth_depth", icon="MOD_SMOOTH")
     column.operator("ex4d.flatten_depth", icon="MESH_PLANE")
     row = column.row(align=True)
@@ -99,9 +79,11 @@ def _draw_open_edit(layout: bpy.types.UILayout, context: bpy.types.Context, body
     row.operator("ex4d.push_edge", text="Pull Edge").pixels = -1
 
 
+MODE_ICONS = {"EDIT": "EDITMODE_HLT", "SCULPT": "SCULPTMODE_HLT", "OBJECT": "OBJECT_DATAMODE"}
+
+
 def _draw_layers(layout: bpy.types.UILayout, body: bpy.types.Object) -> None:
     if not layers.stack(body):
-        layout.label(text="Finished edits are listed here", icon="INFO")
         return
     row = layout.row()
     row.template_list("EX4D_UL_layers", "", body, "modifiers", body.ex4d_edit, "active_layer", rows=3)
@@ -115,86 +97,117 @@ def _draw_layers(layout: bpy.types.UILayout, body: bpy.types.Object) -> None:
         return
     column = layout.column(align=True)
     column.use_property_split = True
+    column.use_property_decorate = True
     for name in ("Weight", "All Frames"):
-        column.prop(chosen, layers.input_path(chosen, name), text=name)
+        column.prop(*layers.shown_input(chosen, name), text=name)
     limited = column.column(align=True)
     limited.active = not layers.frames_of(chosen).every_frame
     for name in ("First", "Last", "Falloff"):
-        limited.prop(chosen, layers.input_path(chosen, name), text=name)
+        limited.prop(*layers.shown_input(chosen, name), text=name)
 
 
-def _draw_objects(layout: bpy.types.UILayout, context: bpy.types.Context, target: bpy.types.Object) -> None:
-    """The role of the active object, unless it belongs to the shot; and how many objects have one."""
-    column = layout.column(align=True)
-    column.label(text="Other objects in the guides")
-    obj, props = context.active_object, target.ex4d
-    own = (target, props.mesh, props.camera, props.source_camera)
-    count = len(roles.marked(context.scene))
-    if obj is not None and obj not in own and obj.type in roles.TYPES:
-        column.prop(obj.ex4d, "role", text=obj.name)
-    elif not count:
-        column.label(text="Select an object to add it", icon="INFO")
-    if count:
-        column.label(text=f"{count} in the guides", icon="OBJECT_DATA")
-
-
-class EX4D_PT_paint(Step, bpy.types.Panel):
-    bl_label = "Paint"
+class EX4D_PT_behind_objects(OfShot, bpy.types.Panel):
+    bl_label = "Behind Objects"
+    bl_options = {"DEFAULT_CLOSED"}
+    bl_order = 4
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, body = self.layout, shown_mesh(self.layout, context)
-        if body is None:
-            return
+        occluders.draw(split_column(self.layout), context.scene.ex4d.shot)
+        draw_news(self.layout, context, "Behind Objects")
+
+
+class EX4D_PT_thickness(Part, OfShot, bpy.types.Panel):
+    bl_label = "Painted Thickness"
+    bl_parent_id = "EX4D_PT_behind_objects"
+    bl_order = 0
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return super().poll(context) and (
+            context.scene.ex4d.shot.ex4d.occluders == "SOLID" or thickness_weights.is_painting(shown_body(context))
+        )
+
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        shot = context.scene.ex4d.shot.ex4d
+        icon = "HIDE_OFF" if shot.show_thickness else "HIDE_ON"
+        self.layout.prop(shot, "show_thickness", text="", icon=icon, emboss=False)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, body = self.layout, shown_body(context)
         if thickness_weights.is_painting(body):
             _draw_painting(layout, body)
-            return
-        if context.mode != "EDIT_MESH":
-            layout.label(text="Select in Edit Mode", icon="INFO")
-        _draw_occlusion(layout)
-        _draw_thickness(layout, context, context.scene.ex4d.shot, body)
-
-
-def _draw_occlusion(layout: bpy.types.UILayout) -> None:
-    column = layout.column(align=True)
-    column.label(text="Selected faces, whole shot")
-    row = column.row(align=True)
-    for flag, text in (("VISIBLE", "Visible"), ("OCCLUDED", "Occluded"), ("AUTO", "Auto")):
-        row.operator("ex4d.paint_occlusion", text=text).flag = flag
-    row = column.row(align=True)
-    row.operator("ex4d.select_painted", text="Painted", icon="RESTRICT_SELECT_OFF")
-    row.operator("ex4d.update_visible", text="Update", icon="FILE_REFRESH")
+        else:
+            _draw_thickness(layout, context, context.scene.ex4d.shot, body)
 
 
 def _draw_thickness(
     layout: bpy.types.UILayout, context: bpy.types.Context, target: bpy.types.Object, body: bpy.types.Object
 ) -> None:
     shot = target.ex4d
-    column = layout.column(align=True)
-    row = column.row(align=True)
-    row.label(text="Thickness, whole shot")
-    row.prop(shot, "show_thickness", text="", icon="HIDE_OFF" if shot.show_thickness else "HIDE_ON")
-    row = column.row(align=True)
+    row = layout.row(align=True)
     row.prop(shot, "paint_by", text="")
     row.prop(shot, "paint_length" if shot.paint_by == "LENGTH" else "paint_share", text="")
-    column.operator("ex4d.select_object", icon="SELECT_EXTEND")
-    row = column.row(align=True)
-    setting = row.operator("ex4d.set_thickness", text="Set")
-    setting.by, setting.length, setting.share = shot.paint_by, shot.paint_length, shot.paint_share
-    row.operator("ex4d.clear_thickness", text="Clear")
-    row = column.row(align=True)
-    row.operator("ex4d.select_thickness", text="Painted", icon="RESTRICT_SELECT_OFF")
-    row.operator("ex4d.paint_thickness", text="Brushes", icon="BRUSH_DATA").full = shot.paint_length
+    layout.operator("ex4d.paint_thickness", text="Paint with Brushes", icon="BRUSH_DATA").full = shot.paint_length
+    if context.mode == "EDIT_MESH":
+        column = layout.column(align=True)
+        column.label(text="Selected Vertices")
+        column.operator("ex4d.select_object", icon="SELECT_EXTEND")
+        row = column.row(align=True)
+        setting = row.operator("ex4d.set_thickness", text="Set")
+        setting.by, setting.length, setting.share = shot.paint_by, shot.paint_length, shot.paint_share
+        row.operator("ex4d.clear_thickness", text="Clear")
+        column.operator("ex4d.select_thickness", text="Select Painted", icon="RESTRICT_SELECT_OFF")
+    else:
+        hint(layout, "Or select vertices in Edit Mode and set theirs.")
     frame = retime.shown_frame(context, target) - shot.frame_start
     count, least, greatest = thickness_overlay.lengths_of(body.data, frame)
     if count:
         lengths = f"{least:.3g}" if greatest - least < 1e-3 * greatest else f"{least:.3g} to {greatest:.3g}"
-        column.label(text=f"{count} vertices here: {lengths}")
-        if shot.occluders != "SOLID":
-            column.label(text="Needs solid occluders", icon="INFO")
+        layout.label(text=say(f"{count} vertices here: {lengths}"), translate=False)
 
 
 def _draw_painting(layout: bpy.types.UILayout, body: bpy.types.Object) -> None:
-    layout.label(text=f"Weight 1 is {body.ex4d_edit.paint_full:.3g}", icon="BRUSH_DATA")
+    layout.label(text=say(f"Weight 1 is {body.ex4d_edit.paint_full:.3g}"), icon="BRUSH_DATA", translate=False)
     row = layout.row(align=True)
+    row.scale_y = 1.3
     row.operator("ex4d.finish_painting", text="Finish", icon="CHECKMARK")
     row.operator("ex4d.discard_painting", text="Discard", icon="X")
+
+
+class EX4D_PT_occlusion(Part, OfShot, bpy.types.Panel):
+    bl_label = "Occlusion"
+    bl_parent_id = "EX4D_PT_behind_objects"
+    bl_order = 1
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        if context.mode != "EDIT_MESH":
+            hint(layout, "Select faces in Edit Mode to say whether the source shows them.")
+        column = layout.column(align=True)
+        column.label(text="Selected Faces, Whole Shot")
+        row = column.row(align=True)
+        for flag, text in (("VISIBLE", "Visible"), ("OCCLUDED", "Occluded"), ("AUTO", "Auto")):
+            row.operator("ex4d.paint_occlusion", text=text).flag = flag
+        row = column.row(align=True)
+        row.operator("ex4d.select_painted", text="Painted", icon="RESTRICT_SELECT_OFF")
+        row.operator("ex4d.update_visible", text="Update", icon="FILE_REFRESH")
+
+
+class EX4D_PT_guide_objects(Part, OfShot, bpy.types.Panel):
+    bl_label = "Guide Objects"
+    bl_parent_id = "EX4D_PT_behind_objects"
+    bl_order = 2
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The role of the active object, unless it belongs to the shot; and how many objects have one."""
+        layout, target = self.layout, context.scene.ex4d.shot
+        obj, props = context.active_object, target.ex4d
+        own = (target, props.mesh, props.camera, props.source_camera)
+        count = len(roles.marked(context.scene))
+        if obj is not None and obj not in own and obj.type in roles.TYPES:
+            layout.label(text=obj.name, icon="OBJECT_DATA", translate=False)
+            layout.row().prop(obj.ex4d, "role", expand=True)
+        elif not count:
+            hint(layout, "Select an object to add it to the guides.")
+        if count:
+            layout.label(text=say(f"{count} in the guides"), icon="CHECKMARK", translate=False)

@@ -78,6 +78,8 @@ class EX4D_PG_edit(bpy.types.PropertyGroup):
     topology: Text("Topology Before the Edit", "By which a changed topology is noticed")
     cache_name: Text("Mesh Cache", "What the mesh cache modifier was called")
     hidden_json: Text("Modifiers Hidden by the Edit", "They come back when it is finished")
+    locks_json: Text("Locks Before the Edit", "The artist's own locks of axes, which come back", options={"HIDDEN"})
+    view_json: Text("View Before the Edit", "The view's own overlays, which come back", options={"HIDDEN"})
     active_layer: Whole("Active Layer", "The layer that the buttons beside the list act on", default=-1)
     painting: Flag("Being Painted", "Whether thickness is being painted", options={"HIDDEN"})
     paint_frame: Whole("Painted Frame", "Source frame whose thickness was taken up")

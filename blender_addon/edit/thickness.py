@@ -12,7 +12,7 @@ import numpy as np
 from ex4d_ground.arrays import Bool, Float32
 
 from ..work.errors import AddonError
-from .painted import Kind, Span
+from .painted import Kind, Span, runs
 
 LENGTHS = Kind("ex4d_thickness", "FLOAT", "POINT", cleared=-1)
 THINNEST = 1e-4
@@ -66,21 +66,9 @@ def replace(data: bpy.types.Mesh, whole: Float32 | None, frames: Mapping[int, Fl
     LENGTHS.paint(data, everything, 0, None)
     if whole is not None:
         LENGTHS.paint(data, everything, np.nan_to_num(whole), None)
-    for span in _runs(frames):
+    for span in runs(frames):
         LENGTHS.paint(data, everything, np.nan_to_num(frames[span.first]), span)
     data.update()
-
-
-def _runs(frames: Mapping[int, Float32]) -> list[Span]:
-    """Frames with the same paint that follow each other."""
-    runs: list[Span] = []
-    for t in sorted(frames):
-        last = runs[-1] if runs else None
-        if last is not None and last.last == t - 1 and np.array_equal(frames[t], frames[last.first], equal_nan=True):
-            runs[-1] = Span(last.first, t)
-        else:
-            runs.append(Span(t, t))
-    return runs
 
 
 def _with_nan(lengths: Float32) -> Float32:

@@ -8,7 +8,7 @@ from ex4d_ground.arrays import Float64
 from ..scene import mesh, shot
 from ..work.errors import AddonError
 from ..work.properties import Choice, Flag, Share
-from . import depth_tools, paint, sampling, state, thickness, thickness_weights
+from . import depth_tools, paint, sampling, state, thickness, thickness_weights, view
 from .operators import EditOperator, object_mode
 from .paint_operators import OnFrames, shown_frame
 from .properties import PAINTED_AS, EdgeRatio, Painted
@@ -53,6 +53,7 @@ class EX4D_OT_select_object(EditOperator, bpy.types.Operator):
     """Select the whole of what the selected vertices belong to, up to the depth edges around it"""
 
     bl_label = "Select Whole Object"
+    panel = "Behind Objects"
 
     edge_ratio: EdgeRatio(
         "Neighbours whose depths differ by more than this factor are of different objects", default=1.05
@@ -73,6 +74,7 @@ class EX4D_OT_select_thickness(EditOperator, bpy.types.Operator):
     """Select what has a painted thickness on the current frame"""
 
     bl_label = "Select Painted Thickness"
+    panel = "Behind Objects"
 
     def edit(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
         frame = shown_frame(context, body) - shot.active_shot(context).ex4d.frame_start
@@ -88,6 +90,7 @@ class EX4D_OT_paint_thickness(EditOperator, bpy.types.Operator):
     """Paint thickness with Blender's weight brushes; a weight of 1 is the length given"""
 
     bl_label = "Paint Thickness"
+    panel = "Behind Objects"
 
     full: Painted("Full Weight", "Length that a weight of 1 stands for, in the unit of the clip's depth")
     enter_weight_paint: Flag("Enter Weight Paint", "Select the mesh and switch to Weight Paint mode", default=True)
@@ -101,6 +104,7 @@ class EX4D_OT_paint_thickness(EditOperator, bpy.types.Operator):
                 context.view_layer.objects.active = body
                 body.select_set(True)
                 bpy.ops.object.mode_set(mode="WEIGHT_PAINT")
+                view.begin(context, body, "WEIGHT_PAINT")
         return f"A weight of 1 is a thickness of {self.full:g}; press Finish Painting to keep what you paint."
 
 
@@ -113,6 +117,7 @@ class EX4D_OT_finish_painting(OnFrames, EditOperator, bpy.types.Operator):
         span = self.span(context, body)
         with object_mode(context, body, stay=True):
             count = thickness_weights.finish(body, span)
+        view.end(context, body)
         return f"The thickness of {count} vertices was painted.{_only_solid(context)}"
 
 
@@ -120,12 +125,14 @@ class EX4D_OT_discard_painting(EditOperator, bpy.types.Operator):
     """Forget the thickness that was painted since Paint Thickness was pressed"""
 
     bl_label = "Discard Painting"
+    panel = "Behind Objects"
 
     def edit(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
         if not thickness_weights.is_painting(body):
             raise AddonError("No thickness is being painted; press Paint Thickness first.")
         with object_mode(context, body, stay=True):
             thickness_weights.discard(body)
+        view.end(context, body)
         return "The painting is discarded."
 
 
@@ -144,4 +151,4 @@ def shown_depth(context: bpy.types.Context, body: bpy.types.Object) -> Float64: 
 def _only_solid(context: bpy.types.Context) -> str:
     if shot.active_shot(context).ex4d.occluders == "SOLID":
         return ""
-    return " It counts once Occluders are Solid (Mesh panel)."
+    return " It counts once Occluders are Solid (Behind Objects)."

@@ -94,7 +94,7 @@ def _draw() -> None:
     if _drawn[0] != key:
         _drawn = key, _batch(context, body, frame)
     if _drawn[1] is not None:
-        _draw_batch(_drawn[1], body.matrix_world)
+        draw(_drawn[1], body.matrix_world)
 
 
 tint = Drawing("SpaceView3D", "POST_VIEW", _draw)
@@ -113,14 +113,17 @@ def _batch(context: bpy.types.Context, body: bpy.types.Object, frame: int) -> An
     if faces.ndim == 1:
         return None  # not the grid's faces: a modifier of the user's own
     tint_of_frame = tinted(places, faces, lengths)
-    if tint_of_frame is None:
-        return None
-    shader = gpu.shader.from_builtin("SMOOTH_COLOR" if bpy.app.version >= (4, 0, 0) else "3D_SMOOTH_COLOR")
-    points, colour, triangles = tint_of_frame
+    return None if tint_of_frame is None else on_gpu(*tint_of_frame)
+
+
+def on_gpu(points: Float32, colour: Float32, triangles: Int32) -> Any:  # [N, 3], [N, 4], [M, 3]
+    """What :func:`tinted` gives, ready to be drawn."""
+    shader = gpu.shader.from_builtin("SMOOTH_COLOR")
     return shader, batch_for_shader(shader, "TRIS", {"pos": points, "color": colour}, indices=triangles)
 
 
-def _draw_batch(made: Any, matrix: Matrix) -> None:
+def draw(made: Any, matrix: Matrix) -> None:
+    """Draw the tint of a mesh that stands at ``matrix``, just before it."""
     shader, batch = made
     nearer = gpu.matrix.get_projection_matrix()
     for column in range(4):

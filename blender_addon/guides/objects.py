@@ -15,7 +15,7 @@ from ex4d_ground.arrays import Float32, Float64, Int32, UInt8
 
 from ..jobs.edit_uploads import remove_files_but, store
 from ..jobs.object_uploads import OBJECTS_FOLDER, SceneObject
-from ..scene import materials
+from ..scene import aside, materials, roles
 from ..scene.mesh import values_of
 from ..scene.roles import GUIDE, marked
 from ..work import session
@@ -35,8 +35,7 @@ def collect(context: bpy.types.Context, shot: bpy.types.Object, folder: Path) ->
     marked_objects = marked(scene)
     tracks = [Track(obj.name, obj.ex4d.role) for obj in marked_objects]
     if tracks:
-        before = scene.frame_current, scene.frame_subframe
-        try:
+        with aside.evaluated(scene, shot, *marked_objects), aside.at_own_frame(scene):
             for index in range(props.num_frames):
                 frame = props.frame_start + index
                 scene.frame_set(frame)
@@ -44,8 +43,6 @@ def collect(context: bpy.types.Context, shot: bpy.types.Object, folder: Path) ->
                 shot_from_world = np.linalg.inv(np.array(shot.evaluated_get(depsgraph).matrix_world))
                 for obj, track in zip(marked_objects, tracks, strict=True):
                     track.add(obj, depsgraph, shot_from_world, frame, props.num_frames)
-        finally:
-            scene.frame_set(before[0], subframe=before[1])
     objects = tuple(track.stored(folder) for track in tracks)
     if not session.get().tasks:  # a job that is under way may still have to read its files
         remove_files_but(folder / OBJECTS_FOLDER, {path for each in objects for path in each.files})
@@ -89,6 +86,8 @@ class Track:
         placed = (vertices @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
         if not np.isfinite(placed).all():
             raise AddonError(f"'{name}' has vertices at NaN or infinity at frame {frame}; mend its geometry.")
+        if roles.is_hidden_at(obj, depsgraph):
+            placed[:] = placed[:1]  # hidden on this frame: triangles without area draw nothing
         self.positions.append(placed if self.colors is None else placed[self.corners.ravel()])
 
     def _begin(self, evaluated: bpy.types.Object, mesh: bpy.types.Mesh, frame: int, num_frames: int) -> None:

@@ -20,6 +20,9 @@ class EX4D_OT_render_guides(LongOperator, bpy.types.Operator):
 
     bl_label = "Render Guides"
     bl_options = {"UNDO"}  # no REGISTER: the redo panel would run the job again and block
+    panel = "Camera"
+    requires = (shot.active_shot, shot.require_object_mode, shot.active_camera)
+    needs_backend = True
 
     def begin(self, context: bpy.types.Context) -> Task:
         inputs, target = gather(context), shot.active_shot(context)
@@ -40,13 +43,16 @@ class EX4D_OT_render_guides(LongOperator, bpy.types.Operator):
                 coverage.warnings(values),
             )
 
-        return session.get().start("Render guides", steps, panel="Coverage", shot_id=shot_id, deliver=deliver)
+        task = session.get().start("Render guides", steps, panel="Camera", shot_id=shot_id, deliver=deliver)
+        task.notes = inputs.notes
+        return task
 
 
 class EX4D_OT_go_to_frame(QuickOperator, bpy.types.Operator):
     """Go to this frame"""
 
     bl_label = "Go to Frame"
+    panel = "Camera"
     bl_options = {"INTERNAL"}
 
     frame: Whole("Frame", "Scene frame to go to")
@@ -60,6 +66,7 @@ class EX4D_OT_mark_problems(QuickOperator, bpy.types.Operator):
     """Put a timeline marker on the worst frame of every problem; again takes them away"""
 
     bl_label = "Mark on Timeline"
+    panel = "Camera"
     bl_options = {"REGISTER", "UNDO"}
 
     remove: Flag("Remove", "Take our markers away instead", options={"SKIP_SAVE"})

@@ -1,48 +1,89 @@
-"""The Coverage panel: live mode, guides, the graph, and the frames that ask for too much."""
+"""What the camera sees of the source: in one row of the Camera panel, and closer in the Coverage panel below it."""
 
 import hashlib
 
 import bpy
 import numpy as np
 
+from ex4d_ground.arrays import Float64
+
+from ..camera.panels import below_move
 from ..panels import previews
-from ..panels.base import Step, hint, split_column, why_not
-from ..panels.messages import draw_button, draw_news
+from ..panels.base import Part, hint, shown_shot, split_column
 from ..work import session
-from ..work.hooks import Hook
+from ..work.hooks import Hook, Listeners
+from ..work.languages import say
 from . import coverage
 
 MOST_PROBLEMS = 6
 
-above_guides = Hook()
-"""Called with layout and context for what is drawn first, once there is a camera."""
+above_seen, above_guides = Hook(), Hook()
+"""Called with layout and context: what comes before the share that is seen, and first in the Coverage panel."""
 
 
-class EX4D_PT_coverage(Step, bpy.types.Panel):
+def draw_seen(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """How much of the move the source shows, and the worst frame: a click goes there."""
+    above_seen(layout, context)
+    props = context.scene.ex4d
+    values = coverage.current(props.shot)
+    split = layout.split(factor=0.4)
+    name = split.row()
+    name.alignment = "RIGHT"
+    name.label(text="Seen")
+    row = split.row(align=True)
+    if not np.isfinite(values).any():
+        row.operator("ex4d.render_guides", text="Render Guides")
+        return
+    mean, worst = float(np.nanmean(values)), int(np.nanargmin(values))
+    row.progress(factor=mean, text=f"{mean:.0%}")
+    least = float(values[worst])
+    icon = "CANCEL" if least == 0 else "ERROR" if least < props.min_coverage else "CHECKMARK"
+    row.operator("ex4d.go_to_frame", text=f"{least:.0%}", icon=icon).frame = props.shot.ex4d.frame_start + worst
+
+
+class EX4D_PT_coverage(Part, bpy.types.Panel):
     bl_label = "Coverage"
+    bl_parent_id = "EX4D_PT_camera"
+    bl_order = 1
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        target = shown_shot(context)
+        return target is not None and target.ex4d.camera is not None
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, props = self.layout, context.scene.ex4d
-        target = props.shot
-        if target is not None and target.ex4d.camera is not None:
-            above_guides(layout, context)
+        above_guides(layout, context)
         draw_rasterizer(layout, props)
-        reason = why_not(context, shot=True, camera=True, idle=True)
-        draw_button(layout, "ex4d.render_guides", reason=reason, icon="IMAGE_DATA")
-        draw_news(layout, "Coverage")
-        values = coverage.current(target) if target is not None else np.empty(0)
-        if target is None or not np.isfinite(values).any():
-            if not reason:
-                hint(layout, "Shows which frames ask for more than the source can show, before GPU time is spent.")
+        layout.operator("ex4d.render_guides", icon="IMAGE_DATA")
+        values = coverage.current(props.shot)
+        if not np.isfinite(values).any():
+            hint(layout, "Shows which frames ask for more than the source can show, before GPU time is spent.")
             return
-        layout.label(text=f"Source shows {np.nanmean(values):.0%} of it")
-        key = hashlib.sha1(values.tobytes() + f"{props.min_coverage:.3f}".encode()).hexdigest()
-        graph = previews.graph(key, lambda: coverage.graph(values, minimum=props.min_coverage))
-        layout.template_icon(graph, scale=7)
+        _draw_graph(layout, props, values)
         split_column(layout).prop(props, "min_coverage", slider=True)
-        problems = coverage.problems(values, frame_start=target.ex4d.frame_start, minimum=props.min_coverage)
+        problems = coverage.problems(values, frame_start=props.shot.ex4d.frame_start, minimum=props.min_coverage)
         _draw_problems(layout, context.scene, problems)
         layout.prop(props, "show_coverage_strip")
+
+
+def _draw_graph(layout: bpy.types.UILayout, props: bpy.types.PropertyGroup, values: Float64) -> None:
+    """A bar per frame between its axes: share of the frame upwards, scene frames to the right."""
+    key = hashlib.sha1(values.tobytes() + f"{props.min_coverage:.3f}".encode()).hexdigest()
+    graph = previews.graph(key, lambda: coverage.graph(values, minimum=props.min_coverage))
+    row = layout.row()
+    shares = row.column()
+    shares.ui_units_x = 2
+    for text in ("100%", "", "50%", "", "0%"):
+        shares.label(text=text, translate=False)
+    column = row.column(align=True)
+    column.template_icon(graph, scale=5)
+    first = props.shot.ex4d.frame_start
+    frames = column.row()
+    frames.label(text=f"{first}", translate=False)
+    last = frames.row()
+    last.alignment = "RIGHT"
+    last.label(text=f"{first + len(values) - 1}", translate=False)
 
 
 def draw_rasterizer(layout: bpy.types.UILayout, props: bpy.types.PropertyGroup) -> None:
@@ -65,8 +106,11 @@ def _draw_problems(layout: bpy.types.UILayout, scene: bpy.types.Scene, problems:
         button = column.operator("ex4d.go_to_frame", text=problem.text, icon="CANCEL" if problem.is_empty else "ERROR")
         button.frame = problem.worst
     if len(problems) > MOST_PROBLEMS:
-        column.label(text=f"and {len(problems) - MOST_PROBLEMS} more")
+        column.label(text=say(f"and {len(problems) - MOST_PROBLEMS} more"), translate=False)
     row = layout.row(align=True)
     row.operator("ex4d.mark_problems", icon="MARKER_HLT")
     if any(marker.name.startswith(coverage.MARKER_PREFIX) for marker in scene.timeline_markers):
         row.operator("ex4d.mark_problems", text="", icon="X").remove = True
+
+
+listeners = Listeners((below_move, draw_seen))

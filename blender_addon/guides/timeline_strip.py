@@ -33,7 +33,7 @@ def _draw() -> None:
         colour = (*(coverage.BAD if value < props.min_coverage else coverage.GOOD), 1.0)
         corners += [(left, 0), (right, 0), (right, height), (left, 0), (right, height), (left, height)]
         colours += [colour] * 6
-    shader = gpu.shader.from_builtin("SMOOTH_COLOR" if bpy.app.version >= (4, 0, 0) else "2D_SMOOTH_COLOR")
+    shader = gpu.shader.from_builtin("SMOOTH_COLOR")
     batch_for_shader(shader, "TRIS", {"pos": corners, "color": colours}).draw(shader)
 
 

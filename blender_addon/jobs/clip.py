@@ -30,7 +30,7 @@ from ..work.tasks import Steps
 from ..work.writer import FolderWriter
 from .depth import DepthItems
 from .edit_uploads import EditUploads, FrameEdit, MeshRequest
-from .media import MediaFiles, find_depth, find_video
+from .media import MediaFiles, find_clip
 from .object_uploads import ObjectUploads, SceneObject
 
 
@@ -45,6 +45,8 @@ class ClipSource:
     fov_deg: float | None = None
     focal_px: float | None = None
     depth_scale: float = 1.0
+    """1 says nothing: whole numbers are then refused, whose unit is not known."""
+    depth_channel: str = ""
     fill_invalid: bool = False
     fps: float | None = None
     """Overrides the video's own; a sequence of pictures has none."""
@@ -68,6 +70,8 @@ class ImportedClip:
     """The backend's ``clip_info``; ``scene.clip.clip_numbers`` takes what a shot needs."""
     faces: Int32  # [F, 3]
     clip_json: str
+    note: str = ""
+    """What the artist should know of the clip's files."""
     depth_info: dict[str, Any] | None = None
     """The backend's, if it has estimated the depth; its copy is then the folder's ``depth.npy``."""
 
@@ -77,8 +81,9 @@ def import_clip(link: BackendLink, source: ClipSource, folder: Path) -> Steps[Im
 
     ``folder`` must not exist yet.
     """
-    depth = find_depth(source.depth) if source.depth is not None else None
-    uploads = _ClipUploads(link.client, find_video(source.video), depth)
+    found = find_clip(source.video, source.depth, source.num_frames)
+    depth = found.depth
+    uploads = _ClipUploads(link.client, found.video, depth)
     made: Media | None = None
     depth_info: dict[str, Any] | None = None
     with FolderWriter(folder) as writer:
@@ -105,7 +110,7 @@ def import_clip(link: BackendLink, source: ClipSource, folder: Path) -> Steps[Im
         yield from writer.finish()
     link.client.ack(job_id)
     clip_json = msgspec.json.encode(uploads.clip(source, made)).decode()
-    return ImportedClip(folder, items.info, faces, clip_json, depth_info)
+    return ImportedClip(folder, items.info, faces, clip_json, found.note, depth_info)
 
 
 class _ClipItems:
@@ -193,7 +198,8 @@ def run_with_clip(
         if refused.code != "blob_missing":
             raise
         log.info("the backend lacks the clip's files; sending them")
-    uploads = _ClipUploads(link.client, find_video(stored.video), find_depth(stored.depth))
+    found = find_clip(stored.video, stored.depth, spec.num_frames)
+    uploads = _ClipUploads(link.client, found.video, found.depth)
 
     def request() -> MeshRequest:
         video, depth = uploads.media()
@@ -206,6 +212,12 @@ def run_with_clip(
         return edited(spec)
 
     return (yield from link.run_job(request, after=(*uploads.all, *edits.all, *objects.all), **how))
+
+
+def depth_reading(source: ClipSource) -> dict[str, Any]:
+    """How a depth file is to be read, in the protocol's words."""
+    scale = None if source.depth_scale == 1 else source.depth_scale
+    return {"depth_scale": scale, "depth_channel": source.depth_channel or None}
 
 
 class _ClipUploads:
@@ -235,7 +247,7 @@ class _ClipUploads:
         return ClipSpec(
             video=video,
             depth=estimated or depth[0],
-            depth_scale=source.depth_scale if estimated is None else None,
+            **(depth_reading(source) if estimated is None else {}),
             fill_invalid=source.fill_invalid,
             fps=source.fps,
             **source.reading,

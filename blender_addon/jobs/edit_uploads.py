@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ex4d_ground.takes import PARTIAL_FILE, TAKE_FILE
+from ex4d_protocol import minors
 from ex4d_protocol.client import Client, Upload
 from ex4d_protocol.requests import BlobRef, BuildMesh, Generate, MeshEdit, MeshSpec, RenderGuides
 
@@ -17,8 +19,6 @@ from ..work.errors import AddonError
 
 EDITS_FOLDER = "edits"
 THICKNESS_FOLDER = "thickness"
-NEEDED_MINOR = 1
-"""A backend of protocol 1.0 would leave painted thickness and objects out without a word."""
 
 MeshRequest = BuildMesh | RenderGuides | Generate
 """What works on a mesh, which may be edited."""
@@ -53,12 +53,15 @@ def store(folder: Path, values: NDArray[np.generic], suffix: str, *, sub: str = 
 def remove_unused(folder: Path, edits: tuple[FrameEdit, ...]) -> None:
     """Delete the files of earlier edits (only while no job may still be reading them)."""
     kept = {path for edit in edits for path in edit.files}
-    remove_files_but(folder / EDITS_FOLDER, kept)
-    painted = set((folder / THICKNESS_FOLDER).glob("*.*"))
-    if painted - kept:
-        takes = [path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*/take.json")]
-        kept |= {path for path in painted if any(path.stem in text for text in takes)}
-        remove_files_but(folder / THICKNESS_FOLDER, kept)
+    stored = {path for sub in (EDITS_FOLDER, THICKNESS_FOLDER) for path in (folder / sub).glob("*.*")}
+    if stored <= kept:
+        return
+    for path in folder.glob("*/*.json"):  # takes are made again with what they name
+        if path.name in (TAKE_FILE, PARTIAL_FILE) and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            kept |= {each for each in stored - kept if each.stem in text}
+    for sub in (EDITS_FOLDER, THICKNESS_FOLDER):
+        remove_files_but(folder / sub, kept)
 
 
 def remove_files_but(folder: Path, kept: set[Path]) -> None:
@@ -89,7 +92,7 @@ class EditUploads(Uploads):
 
     def __init__(self, client: Client, edits: tuple[FrameEdit, ...]):
         painted = any(edit.thickness is not None for edit in edits)
-        if painted and client.welcome is not None and client.welcome.minor < NEEDED_MINOR:
+        if painted and minors.lacks(client.welcome, "MeshEdit.thickness"):
             raise AddonError("The backend is too old for painted thickness; upgrade it, or clear the paint.")
         super().__init__(client, (path for edit in edits for path in edit.files))
         self._edits = edits

@@ -13,12 +13,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import bpy
+import numpy as np
 
 from ex4d_ground.descriptions import EngineInfo, Setting
 
 from ..work.errors import AddonError
 
 PREFIX = "ex4d_engine_"
+MATTER = 3
+"""An engine names the settings that matter most first: so many are shown before Advanced is opened."""
+FIRST, REST = slice(MATTER), slice(MATTER, None)
+TERMS = {"cfg": "CFG", "lora": "LoRA", "fp8": "FP8", "gpu": "GPU", "cpu": "CPU", "cuda": "CUDA"}
+"""How the field writes a word that is not simply capitalised."""
 
 _made: dict[str, tuple[tuple[Setting, ...], type]] = {}
 """Engine name -> (what it was made from, the class)."""
@@ -41,7 +47,7 @@ def clear() -> None:
 
 def group(scene: bpy.types.Scene, engine: str) -> Any:
     """The engine's settings in this scene; None while unknown."""
-    return getattr(scene, PREFIX + _identifier(engine), None) if engine in _made else None
+    return getattr(scene, attribute(engine), None) if engine in _made else None
 
 
 def values(scene: bpy.types.Scene, engine: str) -> dict[str, bool | int | float | str]:
@@ -49,7 +55,12 @@ def values(scene: bpy.types.Scene, engine: str) -> dict[str, bool | int | float 
     settings = group(scene, engine)
     if settings is None:
         return {}
-    return {spec.name: getattr(settings, _identifier(spec.name)) for spec in _made[engine][0]}
+    return {spec.name: _shortest(getattr(settings, identifier(spec.name))) for spec in _made[engine][0]}
+
+
+def _shortest(value: Any) -> Any:
+    """A number as it was meant: Blender keeps single precision, in which 0.1 is 0.10000000149."""
+    return float(str(np.float32(value))) if isinstance(value, float) and math.isfinite(value) else value
 
 
 def restore(scene: bpy.types.Scene, engine: str, chosen: dict[str, Any]) -> list[str]:
@@ -57,10 +68,10 @@ def restore(scene: bpy.types.Scene, engine: str, chosen: dict[str, Any]) -> list
     settings = group(scene, engine)
     unknown = []
     for spec in _made[engine][0] if settings is not None else ():
-        setattr(settings, _identifier(spec.name), spec.default)
+        setattr(settings, identifier(spec.name), spec.default)
     for name, value in chosen.items():
         try:
-            setattr(settings, _identifier(name), value)
+            setattr(settings, identifier(name), value)
         except (AttributeError, TypeError):
             unknown.append(name)
     return unknown
@@ -79,29 +90,25 @@ def chosen(scene: bpy.types.Scene, engine: str, *, given: str) -> dict[str, Any]
     return settings
 
 
-def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, engine: EngineInfo) -> None:
-    """One control per setting."""
+def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, engine: EngineInfo, *, which: slice = slice(None)) -> None:
+    """One control per setting; ``which`` is :data:`FIRST` or :data:`REST` where they are shown apart."""
     settings = group(scene, engine.name)
     if settings is None:
         return
     column = layout.column()
-    for spec in engine.settings:
+    column.use_property_split = True
+    column.use_property_decorate = False
+    for spec in engine.settings[which]:
         span = math.inf if spec.minimum is None or spec.maximum is None else spec.maximum - spec.minimum
-        if spec.kind == "choice" and len(spec.choices) > 3:
-            column.prop(settings, _identifier(spec.name))
-        elif spec.kind == "choice":
-            column.label(text=_title(spec.name) + ":")
-            column.row().prop(settings, _identifier(spec.name), expand=True)
-        else:
-            column.prop(settings, _identifier(spec.name), slider=spec.kind == "float" and span <= 2)
+        column.prop(settings, identifier(spec.name), slider=spec.kind == "float" and span <= 2)
 
 
 def _make(engine: EngineInfo) -> None:
-    annotations = {_identifier(spec.name): _property(spec) for spec in engine.settings}
-    name = "EX4D_PG_engine_" + _identifier(engine.name)
+    annotations = {identifier(spec.name): _property(spec) for spec in engine.settings}
+    name = "EX4D_PG_engine_" + identifier(engine.name)
     made = type(name, (bpy.types.PropertyGroup,), {"__annotations__": annotations, "__doc__": engine.title})
     bpy.utils.register_class(made)
-    setattr(bpy.types.Scene, PREFIX + _identifier(engine.name), bpy.props.PointerProperty(type=made))
+    setattr(bpy.types.Scene, attribute(engine.name), bpy.props.PointerProperty(type=made))
     _made[engine.name] = engine.settings, made
 
 
@@ -109,7 +116,7 @@ def _remove(name: str) -> None:
     known = _made.pop(name, None)
     if known is not None:
         with contextlib.suppress(AttributeError, RuntimeError):
-            delattr(bpy.types.Scene, PREFIX + _identifier(name))
+            delattr(bpy.types.Scene, attribute(name))
         bpy.utils.unregister_class(known[1])
 
 
@@ -124,10 +131,16 @@ def _property(spec: Setting) -> Any:
     return kind(**{**shared, "default": number(spec.default or 0)}, **{key: number(v) for key, v in limits.items()})
 
 
-def _identifier(name: str) -> str:
+def attribute(engine: str) -> str:
+    """What the scene calls the group of that engine's settings."""
+    return PREFIX + identifier(engine)
+
+
+def identifier(name: str) -> str:
+    """What the group calls a setting."""
     cleaned = re.sub(r"\W", "_", name)
     return f"s_{cleaned}" if cleaned[:1].isdigit() or cleaned.startswith("_") else cleaned
 
 
 def _title(name: str) -> str:
-    return name.replace("_", " ").title()
+    return " ".join(TERMS.get(word, word.title()) for word in name.split("_"))

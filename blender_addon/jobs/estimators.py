@@ -1,5 +1,6 @@
 """Depth estimators as the panel shows them: what each is, its licence, and the words for where a lens came from."""
 
+from ex4d_ground.cameras import is_assumed
 from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
 
 RESEARCH_ONLY = "RESEARCH ONLY"
@@ -23,7 +24,7 @@ def licence_of(spec: EstimatorInfo) -> str:
 
 def lens_words(source: str, fov_deg: float) -> str:
     """Where a focal length came from, from the backend's ``intrinsics_source``."""
-    if source.startswith("default"):
+    if is_assumed(source):
         return f"assumed {fov_deg:.1f} degrees"
     if source.startswith("metadata"):
         return f"from {source}"

@@ -15,7 +15,7 @@ from ex4d_ground.files import frame_name
 from ex4d_ground.takes import TAKE_FILE
 
 from ..scene import sequence_render
-from ..work import files
+from ..work import compat, files, unsaved
 from ..work.errors import AddonError
 from . import media
 
@@ -24,6 +24,9 @@ KINDS = (
     ("CLIP", "Movie Clip", "Footage of the clip editor"),
     ("IMAGE", "Image", "A movie or an image sequence"),
 )
+
+STRIPS = ("MOVIE", "IMAGE", "META", "SCENE")
+"""Types of strips that show footage."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def choose(entry: Footage) -> Chosen:
         strip = next((s for s in _strips(scene) if s.name == entry.name), None) if scene is not None else None
         if strip is None:
             raise AddonError(f"There is no strip '{entry.name}' in the sequencer any more; choose another.")
-        return _of_movie_strip(strip) if strip.type == "MOVIE" else _of_image_strip(strip)
+        return _of_strip(scene, strip)
     data = bpy.data.movieclips.get(entry.name) if entry.kind == "CLIP" else bpy.data.images.get(entry.name)
     if data is None:
         raise AddonError(f"There is no footage '{entry.name}' in this file any more; choose another.")
@@ -79,12 +82,25 @@ def choose(entry: Footage) -> Chosen:
     return _of_pictures(entry.name, media.numbered_from(path))
 
 
+def of_path(path: Path) -> Chosen:
+    """A video, the first picture of a sequence, or a folder of pictures, as the import takes it.
+
+    Pictures that no backend reads are written as PNG first. Raises AddonError if nothing usable is there.
+    """
+    media.require_there(path, "video")
+    pictures = media.pictures_in(path) if path.is_dir() else media.numbered_from(path)
+    if path.is_dir() and (not pictures or pictures[0].suffix.lower() in media.PICTURES):
+        return Chosen(str(path), 0)  # read as it is, or refused with a sentence
+    if pictures[0].suffix.lower() in media.OTHER_PICTURES:
+        return _of_pictures(path.stem.rstrip("0123456789_-. ") or path.parent.name, pictures)
+    return Chosen(str(path), 0)
+
+
 def _strips(scene: bpy.types.Scene) -> Iterator[Any]:
     editor: Any = scene.sequence_editor
     if editor is None:
         return
-    every = editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all  # renamed in 4.4
-    yield from (strip for strip in every if strip.type in ("MOVIE", "IMAGE"))
+    yield from (strip for strip in compat.all_strips_of(editor) if strip.type in STRIPS)
 
 
 def _is_ours(image: bpy.types.Image) -> bool:
@@ -92,30 +108,56 @@ def _is_ours(image: bpy.types.Image) -> bool:
     return (folder / TAKE_FILE).exists() or (folder.parent / files.CACHE_FILE).exists()
 
 
-def _of_movie_strip(strip: Any) -> Chosen:
-    path = Path(bpy.path.abspath(strip.filepath))
-    if not path.is_file():
-        raise AddonError(f"The file of strip '{strip.name}', {path}, is not there; choose the footage's file yourself.")
-    skipped = int(strip.frame_offset_start) + int(strip.animation_offset_start)
-    length = int(strip.frame_final_duration)
-    plain = not strip.use_reverse_frames and not strip.use_flip_x and not strip.use_flip_y
-    if not skipped and plain and not len(getattr(strip, "retiming_keys", ())):
-        return Chosen(strip.filepath, 0 if length >= strip.frame_duration else length)
-
-    def add(strips: Any) -> Any:
-        made = strips.new_movie(strip.name, str(path), 1, 1 - skipped)
-        made.use_reverse_frames = strip.use_reverse_frames
-        made.use_flip_x, made.use_flip_y = strip.use_flip_x, strip.use_flip_y
-        return made
-
-    return _converted(strip.name, add, length)
+def _of_strip(scene: bpy.types.Scene, strip: Any) -> Chosen:
+    """The footage's own files where the strip shows one of their frames on each of its own; else what it shows."""
+    files_there = _require_files(strip)
+    if files_there and _is_plain(scene, strip):
+        cut = compat.cut_of(strip)
+        if strip.type == "IMAGE":
+            return _of_image_strip(strip, cut)
+        if not cut.skipped:
+            return Chosen(strip.filepath, 0 if cut.length >= cut.content else cut.length)
+    target = _free_target(strip.name)
+    return _written(target, sequence_render.shown(scene, strip, target))
 
 
-def _of_image_strip(strip: Any) -> Chosen:
+def _require_files(strip: Any) -> bool:
+    """Whether the strip plays files of its own. Raises AddonError if they are gone."""
+    if strip.type == "MOVIE":
+        path = Path(bpy.path.abspath(strip.filepath))
+        if not path.is_file():
+            raise AddonError(
+                f"The file of strip '{strip.name}', {path}, is not there; choose the footage's file yourself."
+            )
+    return strip.type in ("MOVIE", "IMAGE")
+
+
+def _is_plain(scene: bpy.types.Scene, strip: Any) -> bool:
+    """Whether the strip shows the footage frame by frame: not turned round, retimed, speeded up or cut by a meta."""
+    turned = strip.use_reverse_frames or strip.use_flip_x or strip.use_flip_y
+    every = compat.all_strips_of(scene.sequence_editor)
+    changed = any(
+        (each.type == "SPEED" and not each.mute and each.input_1 == strip)
+        or (each.type == "META" and any(inner == strip for inner in compat.strips_of(each)))
+        for each in every
+    )
+    strobes = getattr(strip, "strobe", 1.0) > 1.0
+    retimed = len(getattr(strip, "retiming_keys", ())) > 0
+    return not (turned or changed or strobes or retimed) and _is_of_rate(strip, scene)
+
+
+def _is_of_rate(strip: Any, scene: bpy.types.Scene) -> bool:
+    """Whether a movie strip shows the next frame of its footage on every scene frame, to less than half a frame."""
+    if strip.type != "MOVIE" or not strip.fps:
+        return True
+    rate = scene.render.fps / scene.render.fps_base
+    return abs(strip.fps / rate - 1) * compat.cut_of(strip).length < 0.5
+
+
+def _of_image_strip(strip: Any, cut: compat.Cut) -> Chosen:
     folder = Path(bpy.path.abspath(strip.directory))
     names = [element.filename for element in strip.elements]
-    skipped = int(strip.frame_offset_start) + int(strip.animation_offset_start)
-    paths = tuple(folder / name for name in names[skipped:][: int(strip.frame_final_duration)])
+    paths = tuple(folder / name for name in names[cut.skipped :][: cut.length])
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise AddonError(f"{missing[0]} of strip '{strip.name}' is not there; relink the strip.")
@@ -125,7 +167,7 @@ def _of_image_strip(strip: Any) -> Chosen:
 def _of_pictures(name: str, paths: tuple[Path, ...]) -> Chosen:
     if len(paths) < 2:
         raise AddonError(f"'{name}' is a single picture; choose footage of at least two frames.")
-    numbered = paths[0].suffix.lower() == ".png" and media.numbered_from(paths[0])[: len(paths)] == paths
+    numbered = paths[0].suffix.lower() in media.PICTURES and media.numbered_from(paths[0])[: len(paths)] == paths
     if numbered:
         following = len(media.numbered_from(paths[0]))
         path = files.blender_path(paths[0], bpy.data.filepath)
@@ -141,8 +183,17 @@ def _of_pictures(name: str, paths: tuple[Path, ...]) -> Chosen:
 
 
 def _converted(name: str, add: Callable[[Any], Any], count: int) -> Chosen:
-    """Written as PNG beside the .blend, once: the same footage again is written over."""
-    target = files.shot_folder(bpy.data.filepath, "footage") / files.safe_name(name)
+    """Written as PNG beside the .blend."""
+    target = _free_target(name)
     sequence_render.pictures(add, count=count, target=target)
+    return _written(target, count)
+
+
+def _free_target(name: str) -> Path:
+    """A new folder: earlier ones may be what a shot was made of."""
+    return files.free_path(unsaved.shot_folder(bpy.data.filepath, "footage") / files.safe_name(name))
+
+
+def _written(target: Path, count: int) -> Chosen:
     path = files.blender_path(target / frame_name(0), bpy.data.filepath)
     return Chosen(path, 0, f"; {count} frames of it are written to {target}")

@@ -1,16 +1,24 @@
 """Finding a clip's files: a video or a folder of frames, and its depth."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ex4d_ground import sequences
+from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence, pair_sequences
 from ex4d_protocol.requests import MediaKind
 
 from ..work.errors import AddonError
 
-NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
-OTHER_PICTURES = (".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".tga", ".bmp", ".webp", ".dpx", ".jp2")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".dpx", ".bmp", ".webp")
+"""What a backend reads as frames."""
+OTHER_PICTURES = (".tga", ".jp2")
+"""What Blender reads and a backend does not."""
+_VIDEO_KINDS = "mp4 mov mkv avi webm m4v mxf mpg mpeg ts mts ogv wmv flv"
+VIDEOS = tuple(f".{kind}" for kind in _VIDEO_KINDS.split())
+"""By which a file browser and a drop know a video; any other file is tried as one too."""
 DEPTH_FILES: dict[str, MediaKind] = {".npz": "npz", ".npy": "npy"}
+_DEPTH_KINDS: dict[str, MediaKind] = {".png": "png_sequence", ".exr": "exr_sequence"}
+_DEPTH_PICTURES = (".png", ".tif", ".tiff", ".exr")
 
 
 @dataclass(frozen=True)
@@ -21,40 +29,86 @@ class MediaFiles:
     paths: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class ClipFiles:
+    """A clip's video and depth, frame by frame those that belong together."""
+
+    video: MediaFiles
+    depth: MediaFiles | None
+    note: str = ""
+    """What the artist should know of them."""
+
+
+def find_clip(video: Path, depth: Path | None, num_frames: int | None = None) -> ClipFiles:
+    """A clip's files as :func:`find_video` and :func:`find_depth` find them, paired by number or time stamp.
+
+    Gaps behind the first ``num_frames`` do not matter. Raises AddonError.
+    """
+    colours = _video_pictures(video)
+    depths = None if depth is None else _depth_pictures(depth)
+    note = ""
+    if colours is not None and depths is not None:
+        pairs = pair_sequences(colours, depths, num_frames=num_frames, error=AddonError)
+        chosen, note = (pairs.colour, pairs.depth), pairs.note
+        if any(of.paths[: len(part)] != part.paths for of, part in zip((colours, depths), chosen, strict=True)):
+            colours, depths = chosen  # else all files are sent, as they always were: the backend takes the first
+    for files in (colours, depths):
+        if files is not None:
+            files.first(num_frames).require_whole(AddonError)
+    return ClipFiles(_video(video, colours), None if depth is None else _depth(depth, depths), note)
+
+
+def clip_name(video: Path) -> str:
+    """What people call a clip."""
+    return sequences.clip_name(video, (*PICTURES, *OTHER_PICTURES))
+
+
 def find_video(path: Path) -> MediaFiles:
-    """A video file, a folder of PNG frames in name order, or the first of a PNG sequence. Raises AddonError."""
-    _must_exist(path, "video")
-    if path.is_dir():
-        return MediaFiles("png_sequence", _frames(path, (".png",), "video"))
-    if path.suffix.lower() == ".png":
-        return MediaFiles("png_sequence", numbered_from(path))
-    if path.suffix.lower() in OTHER_PICTURES:
-        raise AddonError(
-            f"{path.name} is a {path.suffix[1:].upper()} picture, and sequences are read as PNG only; load it into "
-            "Blender as an image sequence and choose it from the list beside the path: it is converted then."
-        )
-    return MediaFiles("video", (path,))
+    """A video file, a folder of frames, or the first of a sequence. Raises AddonError."""
+    return find_clip(path, None).video
 
 
 def numbered_from(path: Path) -> tuple[Path, ...]:
-    """The files of a numbered sequence from ``path`` on, without a gap; ``path`` alone if it has no number."""
-    match = NUMBERED.fullmatch(path.name)
-    if match is None:
-        return (path,)
-    head, digits, tail = match.groups()
-    paths, number = [], int(digits)
-    while (candidate := path.with_name(f"{head}{number:0{len(digits)}d}{tail}")).exists():
-        paths.append(candidate)
-        number += 1
-    return tuple(paths)
+    """The files of a numbered sequence from ``path`` on, up to the first gap; ``path`` alone if it has no number."""
+    files = find_sequence(path, (path.suffix,), AddonError)
+    missing = files.missing()
+    return files.paths if not missing else files.first(sum(s < missing[0] for s in files.stamps or ())).paths
 
 
 def find_depth(path: Path) -> MediaFiles:
-    """An .npz or .npy file, or a folder of 16-bit PNG or EXR frames. Raises AddonError."""
-    _must_exist(path, "depth")
-    if path.is_dir():
-        paths = _frames(path, (".exr", ".png"), "depth")
-        return MediaFiles("exr_sequence" if paths[0].suffix.lower() == ".exr" else "png_sequence", paths)
+    """An .npz or .npy file, or a folder or the first of 16-bit PNG or EXR frames. Raises AddonError."""
+    files = _depth_pictures(path)
+    if files is not None:
+        files.require_whole(AddonError)
+    return _depth(path, files)
+
+
+def _video_pictures(path: Path) -> FrameFiles | None:
+    require_there(path, "video")
+    if path.is_file() and path.suffix.lower() in OTHER_PICTURES:
+        raise AddonError(
+            f"{path.name} is a {path.suffix[1:].upper()} picture, which a backend does not read; load it into "
+            "Blender as an image sequence and choose it from the list beside the path: it is converted then."
+        )
+    return _pictures(path, PICTURES, "video")
+
+
+def _depth_pictures(path: Path) -> FrameFiles | None:
+    require_there(path, "depth")
+    return _pictures(path, _DEPTH_PICTURES, "depth")
+
+
+def _video(path: Path, files: FrameFiles | None) -> MediaFiles:
+    if files is None:
+        return MediaFiles("video", (path,))
+    # servers of protocol 1.0 know sequences of PNGs alone
+    is_png = files.paths[0].suffix.lower() == ".png"
+    return MediaFiles("png_sequence" if is_png else "image_sequence", files.paths)
+
+
+def _depth(path: Path, files: FrameFiles | None) -> MediaFiles:
+    if files is not None:
+        return MediaFiles(_DEPTH_KINDS.get(files.paths[0].suffix.lower(), "image_sequence"), files.paths)
     kind = DEPTH_FILES.get(path.suffix.lower())
     if kind is None:
         raise AddonError(
@@ -63,16 +117,29 @@ def find_depth(path: Path) -> MediaFiles:
     return MediaFiles(kind, (path,))
 
 
-def _must_exist(path: Path, what: str) -> None:
-    if not path.exists():
+def pictures_in(folder: Path) -> tuple[Path, ...]:
+    """The folder's pictures of one format in order, PNG before any other; none if it has none. Raises AddonError."""
+    for suffix in (*PICTURES, *OTHER_PICTURES):
+        found = find_sequence(folder, (suffix,), AddonError)
+        if found.paths:
+            found.require_whole(AddonError)
+            return found.paths
+    return ()
+
+
+def require_there(path: Path, what: str) -> None:
+    """Raise AddonError, saying ``what`` it was to be, if there is nothing at ``path``."""
+    if not is_named(path):
         raise AddonError(f"There is no {what} at {path}; choose a file or folder that exists.")
 
 
-def _frames(folder: Path, suffixes: tuple[str, ...], what: str) -> tuple[Path, ...]:
-    for suffix in suffixes:
-        frames = tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() == suffix))
-        if frames:
-            return frames
-    raise AddonError(
-        f"The {what} folder {folder} holds no {' or '.join(suffixes)} frames; choose the folder that has them."
-    )
+def _pictures(path: Path, suffixes: tuple[str, ...], what: str) -> FrameFiles | None:
+    """The pictures that ``path`` means, None if it is another file."""
+    if path.exists() and not names_sequence(path, suffixes):
+        return None
+    files = find_sequence(path, suffixes, AddonError)
+    if not files.paths:
+        raise AddonError(
+            f"The {what} folder {path} holds no {', '.join(suffixes)} frames; choose the folder that has them."
+        )
+    return files

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import msgspec
 
+from ex4d_protocol import minors
 from ex4d_protocol.client import Client
 from ex4d_protocol.requests import Generate, ObjectSpec, RenderGuides
 
 from ..work.errors import AddonError
-from .edit_uploads import NEEDED_MINOR, MeshRequest, Uploads
+from .edit_uploads import MeshRequest, Uploads
 
 OBJECTS_FOLDER = "objects"
 
@@ -34,7 +35,7 @@ class ObjectUploads(Uploads):
     """Objects on their way to the backend. Raises AddonError if that is too old for them."""
 
     def __init__(self, client: Client, objects: tuple[SceneObject, ...]):
-        if objects and (client.welcome is None or client.welcome.minor < NEEDED_MINOR):
+        if objects and minors.lacks(client.welcome, "RenderGuides.objects"):
             raise AddonError(
                 f"The backend is too old for guide objects such as '{objects[0].name}'; upgrade it, or give the "
                 "objects no role."

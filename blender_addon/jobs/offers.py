@@ -10,8 +10,10 @@ from ex4d_ground.errors import in_words
 
 from ..work import session
 from ..work.errors import AddonError
+from ..work.hooks import Listeners
 from ..work.operators import QuickOperator
-from .estimators import licence_of
+from . import engine_settings
+from .estimators import as_engine, licence_of
 
 Offer = TypeVar("Offer", EngineInfo, EstimatorInfo, PresetInfo)
 Runnable = TypeVar("Runnable", EngineInfo, EstimatorInfo)
@@ -53,6 +55,16 @@ def require(offers: Iterable[Runnable], name: str, *, what: str) -> Runnable:
         text = known[name].missing or f"The {what} '{name}' is not available on this backend."
         raise AddonError(text, remedy=known[name].remedy)
     return known[name]
+
+
+def make_settings(_context: object = None) -> str:
+    """Have Blender's properties for the settings of everything that the backend offers now. Nothing to tell."""
+    capabilities = session.get().capabilities
+    engine_settings.sync((*capabilities.engines, *map(as_engine, capabilities.estimators)))
+    return ""
+
+
+listeners = Listeners((session.connected, make_settings))
 
 
 def _named(offers: Iterable[Offer], name: str) -> Offer | None:

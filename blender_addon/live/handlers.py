@@ -5,11 +5,12 @@ from typing import Any
 
 import bpy
 
-from ..guides.panels import above_guides
+from ..guides.panels import above_guides, above_seen
 from ..panels.base import paragraph, split_column
 from ..scene.properties import options_changed
 from ..work import hooks, preferences, timer
 from ..work.hooks import Listeners
+from ..work.languages import say
 from ..work.operators import QuickOperator
 from ..work.properties import Flag, Share, Whole
 from . import overlay, views
@@ -98,26 +99,31 @@ def _tick(context: bpy.types.Context) -> bool:
     return worked
 
 
-def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """The switches and what comes of them, above the guides' button in the Coverage panel."""
-    switches, state = context.window_manager.ex4d_live, views.current
-    row = layout.row(align=True)
-    row.prop(switches, "enabled", toggle=True, icon="VIEW_CAMERA")
-    row.prop(switches, "auto_coverage", text="Auto", toggle=True, icon="FILE_REFRESH")
-    if not (switches.enabled or switches.auto_coverage):
-        return
-    if state.paused:
-        paragraph(layout, state.paused, icon="PAUSE", alert=True)
+def draw_switch(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The switch, and why the picture is held back, in the Camera panel."""
+    row = layout.row()
+    row.use_property_split = True
+    row.use_property_decorate = False
+    row.prop(context.window_manager.ex4d_live, "enabled", text="Show Holes")
+    if views.current.paused:
+        paragraph(layout, views.current.paused, icon="PAUSE", alert=True)
         layout.operator("ex4d.live_resume", icon="PLAY")
+
+
+def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """How the live picture is drawn and what comes of it, first in the Coverage panel."""
+    switches, state = context.window_manager.ex4d_live, views.current
+    column = split_column(layout)
+    column.prop(switches, "auto_coverage")
+    if state.paused or not (switches.enabled or switches.auto_coverage):
         return
     if switches.enabled:
-        column = split_column(layout)
         column.prop(switches, "opacity", slider=True)
-        column.prop(switches, "moving_size", text="Moving", slider=True)
+        column.prop(switches, "moving_size", slider=True)
     if state.note:
         paragraph(layout, state.note, icon="ERROR" if state.note_is_error else "INFO", alert=state.note_is_error)
     elif switches.enabled and state.meter.last_ms is not None:
-        layout.label(text=f"Picture in {state.meter.last_ms:.0f} ms", icon="CHECKMARK")
+        layout.label(text=say(f"Picture in {state.meter.last_ms:.0f} ms"), icon="CHECKMARK", translate=False)
 
 
 listeners = Listeners(
@@ -128,5 +134,6 @@ listeners = Listeners(
     ("load_post", _on_other_data),
     (timer.ticked, _tick),
     (options_changed, views.current.options_changed),
+    (above_seen, draw_switch),
     (above_guides, draw),
 )

@@ -1,22 +1,25 @@
 """The live picture over the camera view: what to draw in numbers, and as little drawing code as it takes."""
 
+import functools
 import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
 import numpy as np
-from bpy_extras.view3d_utils import location_3d_to_region_2d  # pyright: ignore[reportMissingImports]
 from gpu_extras.batch import batch_for_shader
 
 from ex4d_ground.arrays import Float32, UInt8
 
+from ..scene import viewing
 from ..work.hooks import Drawing
 
 gpu: Any = importlib.import_module("gpu")  # the module's stubs know a part of it only
 
-HOLE = (0.95, 0.15, 0.55)
-"""Where the camera sees nothing of the source: a colour footage rarely has."""
+DARK, LIGHT = (0.15, 0.15, 0.16), (0.25, 0.25, 0.26)
+"""Stripes where the camera sees nothing of the source: quiet, and no matter of colour."""
+STRIPES_PX = 14.0
+"""Width of a dark and a light stripe along a row of the screen, at an interface scale of 1."""
 LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
@@ -31,7 +34,7 @@ class Overlay:
     number: int = 0
     opacity: float = 0.8
     _texture: Any = field(default=None, repr=False)
-    _drawn: tuple[int, float] = (-1, 0.0)
+    _drawn: int = -1
 
     def put(self, shot_id: str, frame: int, picture: UInt8) -> None:
         """Show this picture from now on."""
@@ -45,26 +48,25 @@ class Overlay:
         self.number += 1
 
     def texture(self) -> Any:
-        """The picture on the GPU, uploaded when it or the opacity has changed. Needs a window."""
+        """The picture on the GPU, uploaded when it has changed. Needs something to draw on."""
         if self.picture is None:
             return None
-        if self._texture is None or self._drawn != (self.number, self.opacity):
+        if self._texture is None or self._drawn != self.number:
             height, width = self.picture.shape[:2]
-            data = gpu.types.Buffer("FLOAT", width * height * 4, pixels(self.picture, self.opacity).ravel())
-            # Its values are as on a screen; the format says so, and Blender's colour management leaves them alone.
-            self._texture = gpu.types.GPUTexture((width, height), format="SRGB8_A8", data=data)
-            self._drawn = self.number, self.opacity
+            data = gpu.types.Buffer("FLOAT", width * height * 4, pixels(self.picture).ravel())
+            self._texture = gpu.types.GPUTexture((width, height), format="RGBA8", data=data)
+            self._drawn = self.number
         return self._texture
 
 
 current = Overlay()
 
 
-def pixels(picture: UInt8, opacity: float) -> Float32:  # [H, W, 4] -> [H, W, 4]
-    """What to draw: the guide where it has something, :data:`HOLE` where it has not."""
+def pixels(picture: UInt8) -> Float32:  # [H, W, 4] -> [H, W, 4]
+    """The guide with alpha 1, all 0 in holes: halfway between both, colour divided by alpha is still the guide's."""
     out = LEVELS[picture]
-    out[picture[..., 3] == 0, :3] = HOLE
-    out[..., 3] = opacity
+    out[..., 3] = picture[..., 3] > 0
+    out[..., :3] *= out[..., 3:]
     return out
 
 
@@ -83,36 +85,68 @@ def shown(overlay: Overlay, scene: bpy.types.Scene, camera: bpy.types.Object | N
 
 def _draw() -> None:
     context = bpy.context
-    space, view = context.space_data, context.region_data
-    if view is None or view.view_perspective != "CAMERA":
+    camera = viewing.camera_looked_through(context)
+    if camera is None or not shown(current, context.scene, camera):
         return
-    camera = space.camera if space.use_local_camera else context.scene.camera
-    if not shown(current, context.scene, camera):
-        return
-    corners = _frame(context, camera)
+    corners = viewing.frame_corners(context, camera)
     texture = current.texture()
     if corners is None or texture is None:
         return
+    draw(texture, corners, opacity=current.opacity, stripes_px=STRIPES_PX * context.preferences.system.ui_scale)
+
+
+def draw(texture: Any, corners: list[tuple[float, float]], *, opacity: float, stripes_px: float) -> None:
+    """Draw a texture of :func:`pixels` between top right, bottom right, bottom left and top left corner."""
     if hasattr(texture, "filter_mode"):
         texture.filter_mode(True)
-    shader = gpu.shader.from_builtin("IMAGE" if bpy.app.version >= (4, 0, 0) else "2D_IMAGE")
+    shader = _shader()
     places = {"pos": corners, "texCoord": ((1, 0), (1, 1), (0, 1), (0, 0))}
     batch = batch_for_shader(shader, "TRIS", places, indices=((0, 1, 2), (0, 2, 3)))
     gpu.state.blend_set("ALPHA")
     shader.bind()
     shader.uniform_sampler("image", texture)
+    for name, value in (("dark", DARK), ("light", LIGHT), ("opacity", opacity), ("period", stripes_px)):
+        shader.uniform_float(name, value)
     batch.draw(shader)
     gpu.state.blend_set("NONE")
 
 
+@functools.cache
+def _shader() -> Any:
+    """The picture's values as they are on a screen, and stripes in its holes.
+
+    Blender sets ``srgbTarget`` by its name, for every shader that has it: whether what is drawn on encodes values.
+    """
+    info = gpu.types.GPUShaderCreateInfo()
+    between = gpu.types.GPUStageInterfaceInfo("ex4d_live")
+    between.smooth("VEC2", "place")
+    info.push_constant("MAT4", "ModelViewProjectionMatrix")
+    for kind, name in (("VEC3", "dark"), ("VEC3", "light"), ("FLOAT", "opacity"), ("FLOAT", "period")):
+        info.push_constant(kind, name)
+    info.push_constant("BOOL", "srgbTarget")
+    info.sampler(0, "FLOAT_2D", "image")
+    info.vertex_in(0, "VEC2", "pos")
+    info.vertex_in(1, "VEC2", "texCoord")
+    info.vertex_out(between)
+    info.fragment_out(0, "VEC4", "fragColor")
+    info.vertex_source("""
+        void main() {
+          place = texCoord;
+          gl_Position = ModelViewProjectionMatrix * vec4(pos, 0.0, 1.0);
+        }""")
+    info.fragment_source("""
+        vec3 decoded(vec3 value) {
+          return mix(value / 12.92, pow((value + 0.055) / 1.055, vec3(2.4)), step(vec3(0.04045), value));
+        }
+
+        void main() {
+          vec4 seen = texture(image, place);
+          float stripe = step(0.5, fract((gl_FragCoord.x + gl_FragCoord.y) / period));
+          vec3 hole = mix(dark, light, stripe);
+          vec3 value = seen.a > 0.5 ? seen.rgb / seen.a : hole;
+          fragColor = vec4(srgbTarget ? decoded(value) : value, opacity);
+        }""")
+    return gpu.shader.create_from_info(info)
+
+
 drawing = Drawing("SpaceView3D", "POST_PIXEL", _draw)
-
-
-def _frame(context: bpy.types.Context, camera: bpy.types.Object) -> list[tuple[float, float]] | None:
-    """The camera's picture in the region: top right, bottom right, bottom left, top left."""
-    pose = camera.matrix_world.normalized()
-    corners = [
-        location_3d_to_region_2d(context.region, context.region_data, pose @ corner)
-        for corner in camera.data.view_frame(scene=context.scene)
-    ]
-    return None if None in corners else [(corner.x, corner.y) for corner in corners]

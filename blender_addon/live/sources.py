@@ -13,7 +13,7 @@ from ex4d_protocol.requests import TrajectorySpec, blobs_of
 from ..edit import collect, occluders, thickness_weights
 from ..guides.gather import raster
 from ..jobs.edit_uploads import EditUploads, FrameEdit
-from ..jobs.media import find_depth, find_video
+from ..jobs.media import find_clip
 from ..jobs.object_uploads import ObjectUploads, SceneObject
 from ..scene import shot
 from ..work.errors import AddonError
@@ -48,7 +48,8 @@ class Sources:
     def send_again(self) -> None:
         """The backend lacks files: send the clip's, and the edits' again. Raises AddonError if they are gone."""
         clip = shot.stored_clip(shot.still_there(self.shot_id))
-        paths = (*find_video(clip.video).paths, *find_depth(clip.depth).paths)
+        found = find_clip(clip.video, clip.depth, clip.spec.num_frames)
+        paths = (*found.video.paths, *(found.depth.paths if found.depth is not None else ()))
         self._clip_uploads = tuple(self._client.upload(path) for path in paths)
         self.mesh_changed()
 

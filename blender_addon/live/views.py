@@ -73,6 +73,10 @@ class Live:
         self._move_seen: tuple[Any, ...] | None = None
         self._look_again_at: float | None = None
         self._looked_again = False
+        self._held: tuple[Any, ...] | None = None
+        """What decided where a hidden camera stood when it was last seen to."""
+        self._look_due = False
+        """Whether the timer has to look at a hidden camera: Blender's handlers must not."""
 
     # --- what people switch -------------------------------------------------------------------------------
 
@@ -84,12 +88,13 @@ class Live:
     @property
     def waiting(self) -> bool:
         """Whether the timer should come back soon."""
-        return self.active and (self.pictures.is_open or self.pictures.wanted or self.coverages.is_open)
+        asked = self.pictures.is_open or self.pictures.wanted or self.coverages.is_open
+        return self.active and (asked or self._look_due)
 
     @property
     def is_sharp(self) -> bool:
         """Whether the picture shown is that of the present camera at full size."""
-        return self.now is not None and self.shown == (self.now, self._full_scale(self.now))
+        return self.now is not None and not self._look_due and self.shown == (self.now, self._full_scale(self.now))
 
     @property
     def computes_coverage(self) -> bool:
@@ -131,7 +136,12 @@ class Live:
             return False
         if not new_frame:
             self._look_at_updates(target, depsgraph)
-        return self._look(scene, target, depsgraph)
+        cam = camera.camera_of(scene, target)
+        if cam is None or not camera.is_hidden(depsgraph, target, cam):
+            return self._look(scene, target, depsgraph)
+        held = camera.held_by(scene, target, cam)
+        self._look_due, self._held = self._look_due or held != self._held, held
+        return False
 
     def _look_at_updates(self, target: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
         body, cam = target.ex4d.mesh, target.ex4d.camera
@@ -170,7 +180,7 @@ class Live:
             self._sources.mesh_changed()
 
     def _look(self, scene: bpy.types.Scene, target: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> bool:
-        cam = camera.camera_of(scene, target)
+        cam, self._look_due = camera.camera_of(scene, target), False
         try:
             seen = camera.now(depsgraph, scene, target, cam) if cam is not None else None
         except AddonError as error:
@@ -227,7 +237,7 @@ class Live:
             return worked
         if self._sources is None or self._sources.shot_id != target.ex4d.shot_id:
             self._begin(target.ex4d.shot_id)
-        if self.now is None or self._scene_name != scene.name:
+        if self._look_due or self.now is None or self._scene_name != scene.name:
             self._look(scene, target, context.evaluated_depsgraph_get())
         if self._look_again_at is not None and time.monotonic() >= self._look_again_at:
             self._looked_again = True

@@ -1,16 +1,20 @@
-"""The Clip panel: the shot there is, and which clip to import next."""
+"""The Clip panel: what to begin with, then the shot there is."""
 
 import math
+import os
 
 import bpy
 
-from ex4d_ground.remedies import save_file
+from ex4d_ground.remedies import Remedy
 
 from ..jobs import engine_settings, estimators, footage, offers
-from ..work import session
+from ..scene import colours, shot
+from ..work import connecting, files, session
+from ..work.languages import say
 from ..work.operators import QuickOperator
 from ..work.properties import Choice, Text
-from .base import BOXED, Reason, Step, hint, paragraph, short_title, split_column, why_not
+from . import progress, status
+from .base import BOXED, OfShot, Part, Step, hint, paragraph, short_title, shown_shot, split_column
 from .messages import draw_button, draw_news, draw_problem, fill_import
 
 
@@ -68,32 +72,101 @@ class EX4D_MT_estimators(bpy.types.Menu):
 
 class EX4D_PT_clip(Step, bpy.types.Panel):
     bl_label = "Clip"
+    bl_order = 0
+
+    def draw_header_preset(self, _context: bpy.types.Context) -> None:
+        status.draw_header(self.layout)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, target = self.layout, context.scene.ex4d.shot
+        if target is None:
+            progress.draw_or(layout, context, "Clip", lambda: _draw_beginning(layout, context))
+        else:
+            _draw_shot(layout, context, target)
+            progress.draw_or(layout, context, "Clip", lambda: None)
+        draw_news(layout, context, "Clip")
+
+
+def _draw_beginning(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Nothing is there yet: what to begin with."""
+    column = layout.column()
+    column.scale_y = 1.5
+    column.operator("ex4d.open_video", icon="FILE_MOVIE")
+    layout.operator("ex4d.try_example", icon="PLAY")
+    if (hindrance := connecting.hindrance(context)) is not None:
+        draw_problem(layout, str(hindrance), hindrance.remedy, icon="ERROR")
+        return
+    row = layout.row()
+    row.active, row.alignment = False, "CENTER"
+    row.label(text="or drop a video here")
+
+
+def _draw_shot(layout: bpy.types.UILayout, context: bpy.types.Context, target: bpy.types.Object) -> None:
+    facts = target.ex4d
+    row = layout.row(align=True)
+    row.prop(context.scene.ex4d, "shot", text="", icon="FILE_MOVIE")
+    row.operator("ex4d.open_video", text="", icon="FILE_FOLDER")
+    if shown_shot(context) is None:
+        hint(layout, "This shot is not in the scene any more; choose another or import a clip.")
+        return
+    row = layout.row()
+    row.active = False
+    size = f"{facts.num_frames} frames  {facts.width} x {facts.height}  {facts.fps:g} fps"
+    row.label(text=say(size), translate=False)
+    if facts.mesh is None:
+        paragraph(layout, "The shot's mesh was deleted; import it again.", icon="ERROR", alert=True)
+        return
+    cache = shot.folder_of(target) / files.CACHE_FILE
+    if not os.path.exists(cache):  # noqa: PTH110 - called on every redraw; no Path needs making
+        paragraph(layout, f"The mesh cache {cache} is missing; import the clip again.", icon="ERROR", alert=True)
+
+
+class EX4D_PT_files(Part, bpy.types.Panel):
+    bl_label = "From Files"
+    bl_parent_id = "EX4D_PT_clip"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return super().poll(context) and context.scene.ex4d.shot is None
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, props = self.layout, context.scene.ex4d
-        if props.shot is not None:
-            _draw_shot(layout, context, props.shot)
         column = split_column(layout)
         row = column.row(align=True)
         row.prop(props, "video_path")
         row.menu("EX4D_MT_footage", text="", icon="SEQUENCE")
-        row = column.row(align=True)
-        row.use_property_split = False
-        row.label(text="Depth:")
-        row.prop(props, "depth_source", expand=True)
+        column.row().prop(props, "depth_source", text="Depth", expand=True)
         if props.depth_source == "FILE":
-            column.prop(props, "depth_path")
+            column.prop(props, "depth_path", text="File")
             column.prop(props, "depth_scale", text="Scale")
+            column.prop(props, "depth_channel", text="Channel")
         else:
             _draw_estimator(layout, context)
             column = split_column(layout)
-        column.prop(props, "fov_deg", text="FOV")
+        column.prop(props, "field_of_view", text="FOV")
         column.prop(props, "num_frames")
         column.prop(props, "fill_invalid", text="Fill Invalid")
-        reason = why_not(context, idle=True) or _why_no_import(props)
-        text = "Import Clip" if props.shot is None else "Import Another"
-        fill_import(draw_button(layout, "ex4d.import_clip", reason=reason, scale=1.3, icon="IMPORT", text=text), props)
-        draw_news(layout, "Clip")
+        lacking, remedy = _lacking(props)
+        column = layout.column()
+        column.enabled = not lacking
+        fill_import(draw_button(column, context, "ex4d.import_clip", icon="IMPORT"), props)
+        if lacking:
+            draw_problem(layout, lacking, remedy, icon="INFO")
+
+
+def _lacking(props: bpy.types.PropertyGroup) -> tuple[str, Remedy | None]:
+    """What is to be chosen before the clip can be imported, as the next step; "" if nothing."""
+    if not props.video_path:
+        return "Choose a video, or a folder of PNG frames.", None
+    if props.depth_source == "FILE":
+        return "" if props.depth_path else "Choose its depth: .npz, .npy, or a folder of frames; or estimate it.", None
+    if not session.get().connected:  # what it has is known once it is there, and importing brings it
+        return "", None
+    spec = offers.estimator(props.estimator)
+    if spec is None:
+        return "This backend estimates no depth; choose a depth file.", None
+    absent = "This estimator is not installed on the backend; choose another, or install it."
+    return "" if spec.available else absent, None
 
 
 def _draw_estimator(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -111,39 +184,46 @@ def _draw_estimator(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
     engine_settings.draw(box, context.scene, estimators.as_engine(spec))
 
 
-def _draw_shot(layout: bpy.types.UILayout, context: bpy.types.Context, target: bpy.types.Object) -> None:
-    facts = target.ex4d
-    box = layout.box()
-    box.prop(context.scene.ex4d, "shot", text="")
-    if target.name not in context.scene.objects:
-        hint(box, "This shot is not in the scene any more; choose another or import a clip.")
-        return
-    size = f"{facts.num_frames} frames, {facts.width} x {facts.height}, {facts.fps:g} fps"
-    paragraph(box, size, icon="FILE_MOVIE", narrower=BOXED)
-    degrees = math.degrees(2 * math.atan(facts.width / (2 * facts.intrinsics[0])))
-    words = estimators.lens_words(facts.intrinsics_source, degrees)
-    paragraph(box, f"Focal length {facts.intrinsics[0]:.0f} px, {words}", icon="CAMERA_DATA", narrower=BOXED)
-    if facts.depth_estimator:
-        terms = facts.depth_licence or "licence unknown"
-        words = f"Depth by {facts.depth_estimator}: {terms}"
-        paragraph(box, words, icon="MOD_OCEAN", alert="RESEARCH" in terms, narrower=BOXED)
-    transform = context.scene.view_settings.view_transform
-    if transform not in ("Standard", "Raw"):
-        words = f"The view transform {transform} changes the footage's colours; Standard shows them as they are."
-        paragraph(box, words, icon="COLOR", narrower=BOXED)
+class EX4D_PT_lens(Part, OfShot, bpy.types.Panel):
+    bl_label = "Lens and Scale"
+    bl_parent_id = "EX4D_PT_clip"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, target = self.layout, context.scene.ex4d.shot
+        facts = target.ex4d
+        degrees = math.degrees(2 * math.atan(facts.width / (2 * facts.intrinsics[0])))
+        words = estimators.lens_words(facts.intrinsics_source, degrees)
+        paragraph(layout, f"Focal length {facts.intrinsics[0]:.0f} px, {words}", icon="CAMERA_DATA")
+        if facts.depth_estimator:
+            terms = facts.depth_licence or "licence unknown"
+            warns = estimators.RESEARCH_ONLY in terms
+            words = f"Depth by {facts.depth_estimator}: {terms}"
+            paragraph(layout, words, icon="ERROR" if warns else "MOD_OCEAN", alert=warns)
+        if not colours.is_exact(context.scene):
+            transform = context.scene.view_settings.view_transform
+            words = f"The view transform {transform} changes the footage's colours; Standard shows them as they are."
+            paragraph(layout, words, icon="COLOR")
+            layout.operator("ex4d.standard_view")
+        column = split_column(layout)
+        column.prop(facts, "scene_scale", text="Scale")
+        row = column.row(align=True, heading="Mesh")
+        row.prop(facts.mesh, "hide_viewport", text="", icon="RESTRICT_VIEW_OFF", invert_checkbox=True)
+        row.prop(facts.mesh, "hide_render", text="", icon="RESTRICT_RENDER_OFF", invert_checkbox=True)
 
 
-def _why_no_import(props: bpy.types.PropertyGroup) -> Reason:
-    if not bpy.data.filepath:
-        return Reason("Save the .blend first: the shot's files go beside it.", save_file())
-    if not props.video_path:
-        return Reason("Choose a video, or a folder of PNG frames.")
-    if props.depth_source == "FILE":
-        return Reason(
-            "" if props.depth_path else "Choose its depth: .npz, .npy, or a folder of frames; or estimate it."
-        )
-    spec = offers.estimator(props.estimator)
-    if spec is None:
-        return Reason("This backend estimates no depth; choose a depth file.")
-    absent = "This estimator is not installed on the backend; choose another, or install it."
-    return Reason("" if spec.available else absent)
+class EX4D_PT_retime(Part, OfShot, bpy.types.Panel):
+    bl_label = "Retime"
+    bl_parent_id = "EX4D_PT_clip"
+
+    def draw_header(self, context: bpy.types.Context) -> None:
+        self.layout.prop(context.scene.ex4d.shot.ex4d, "use_source_time", text="")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, facts = self.layout, context.scene.ex4d.shot.ex4d
+        if not facts.use_source_time:
+            hint(layout, "Tick the box to freeze, slow down or reverse the source.")
+            return
+        column = layout.column()
+        column.use_property_split = True
+        column.prop(facts, "source_time")
+        hint(layout, "Keyframe the Source Frame to freeze, slow down or reverse.")

@@ -1,17 +1,16 @@
 """Importing a clip: from the panel's choices to a shot in the scene."""
 
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import bpy
 
-from ..jobs import clip, depth, engine_settings, estimators
-from ..scene import shot
+from ..jobs import clip, depth, engine_settings, estimators, media
+from ..scene import colours, orbit, shot, viewing
 from ..scene.clip import ClipFacts, clip_numbers
-from ..work import files, session
+from ..work import files, preferences, session, unsaved
 from ..work.errors import AddonError
 from ..work.operators import LongOperator
 from ..work.properties import Choice, Flag, Folder, Number, Text
@@ -24,6 +23,7 @@ class EX4D_OT_import_clip(ClipReading, LongOperator, bpy.types.Operator):
 
     bl_label = "Import Clip"
     bl_options = {"UNDO"}  # no REGISTER: the redo panel would run the job again and block
+    needs_backend, panel = True, "Clip"
 
     depth_source: Choice(
         "Depth From",
@@ -47,65 +47,84 @@ class EX4D_OT_import_clip(ClipReading, LongOperator, bpy.types.Operator):
     )
 
     def begin(self, context: bpy.types.Context) -> Task:
+        return ImportPlan(SimpleNamespace(**self.as_keywords())).begin(context)  # Blender frees the operator
+
+
+class ImportPlan:
+    """What an import was asked for: it can begin, and it knows how the clip goes into the scene. Holds no operator."""
+
+    def __init__(self, chosen: Any):
+        """``chosen`` has the operator's properties."""
+        self.chosen = chosen
+        self._blend_path = ""
+        self._view: viewing.Place | None = None
+
+    def begin(self, context: bpy.types.Context) -> Task:
+        """Start the import. Raises AddonError."""
         shot.require_object_mode(context)
+        session.get().waiting_for_weights = None
+        self._blend_path, self._view = bpy.data.filepath, viewing.begun_from(context)
         source = self._source(context.scene)
-        root = files.shot_folder(bpy.data.filepath, source.name, bpy.path.abspath(self.folder))
-        current = session.get()
-        link = current.require_link()
+        root = unsaved.shot_folder(self._blend_path, source.name, bpy.path.abspath(self.chosen.folder))
         folder = root if not root.exists() else files.free_folder(root.parent, root.name)
-        plan = _Plan(bpy.data.filepath, SimpleNamespace(**self.as_keywords()))  # Blender frees the operator
-        return current.start("Import clip", clip.import_clip(link, source, folder), panel="Clip", deliver=plan.deliver)
+        current = session.get()
+        steps = clip.import_clip(current.require_link(), source, folder)
+        return current.start("Import clip", steps, panel="Clip", deliver=self.deliver)
+
+    def begin_again(self, context: bpy.types.Context) -> Task | None:
+        """Start what was asked for, now that the weights are there; None if another file is open by now."""
+        return self.begin(context) if unsaved.is_open(self._blend_path) else None
 
     def _source(self, scene: bpy.types.Scene) -> clip.ClipSource:
-        chosen = scene.ex4d
-        self.video_path = self.video_path or chosen.video_path
-        source = self.depth_source
+        asked, chosen = self.chosen, scene.ex4d
+        asked.video_path = asked.video_path or chosen.video_path
+        source = asked.depth_source
         if source == "SCENE":
-            source = "FILE" if self.depth_path else chosen.depth_source
+            # A file of a version whose usual choice was a depth file has a path and no choice.
+            has_path = asked.depth_path or (chosen.depth_path and not chosen.is_property_set("depth_source"))
+            source = "FILE" if has_path else chosen.depth_source
         estimates = source == "ESTIMATE"
-        self.depth_path = "" if estimates else self.depth_path or chosen.depth_path
-        if self.fov_deg > 0 and self.focal_px > 0:
+        asked.depth_path = "" if estimates else asked.depth_path or chosen.depth_path
+        if asked.fov_deg > 0 and asked.focal_px > 0:
             raise AddonError(
-                f"Give a field of view ({self.fov_deg:g} degrees) or a focal length ({self.focal_px:g} px), not both."
+                f"Give a field of view ({asked.fov_deg:g} degrees) or a focal length ({asked.focal_px:g} px), not both."
             )
-        for what, value in (("video", self.video_path), ("depth", self.depth_path or estimates)):
+        for what, value in (("video", asked.video_path), ("depth", asked.depth_path or estimates)):
             if not value:
                 raise AddonError(f"No {what} is chosen; choose a file or folder for it.")
-        video = Path(bpy.path.abspath(self.video_path))
-        pictures = video.is_dir() or video.suffix.lower() == ".png"
+        video = Path(bpy.path.abspath(asked.video_path))
+        pictures = video.is_dir() or video.suffix.lower() in media.PICTURES
         return clip.ClipSource(
             video=video,
-            depth=None if estimates else Path(bpy.path.abspath(self.depth_path)),
+            depth=None if estimates else Path(bpy.path.abspath(asked.depth_path)),
             **(self._estimator(scene) if estimates else {}),
-            fps=self.fps or (scene.render.fps / scene.render.fps_base if pictures else None),
-            num_frames=self.num_frames or None,
-            fov_deg=self.fov_deg or None,
-            focal_px=self.focal_px or None,
-            depth_scale=self.depth_scale,
-            fill_invalid=self.fill_invalid,
-            name=files.safe_name(video.stem.rstrip("0123456789") or video.parent.name),
+            fps=asked.fps or (scene.render.fps / scene.render.fps_base if pictures else None),
+            num_frames=asked.num_frames or None,
+            fov_deg=asked.fov_deg or None,
+            focal_px=asked.focal_px or None,
+            depth_scale=asked.depth_scale,
+            depth_channel=asked.depth_channel,
+            fill_invalid=asked.fill_invalid,
+            name=files.safe_name(media.clip_name(video)),
         )
 
     def _estimator(self, scene: bpy.types.Scene) -> dict[str, Any]:
         """The estimator and its settings. Raises AddonError if the backend cannot run it."""
         current = session.get()
         current.require_link()
-        name = depth.require_estimator(current.capabilities, self.estimator or scene.ex4d.estimator).name
-        settings = engine_settings.chosen(scene, estimators.key(name), given=self.estimator_settings)
+        wanted = self.chosen.estimator or scene.ex4d.estimator
+        try:
+            name = depth.require_estimator(current.capabilities, wanted).name
+        except AddonError as error:
+            if error.remedy is not None and error.remedy.action == "fetch_weights":
+                current.waiting_for_weights = self.begin_again
+            raise
+        settings = engine_settings.chosen(scene, estimators.key(name), given=self.chosen.estimator_settings)
         return {"estimator": name, "estimator_settings": settings}
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How the imported clip goes into the scene, decided when the import began."""
-
-    blend_path: str
-    chosen: Any
-    """The operator's properties."""
 
     def deliver(self, context: bpy.types.Context, result: clip.ImportedClip) -> Delivery:
         """Build the shot. Raises AddonError in another mode than Object Mode, or if another file is open by now."""
-        if bpy.data.filepath != self.blend_path:
+        if not unsaved.is_open(self._blend_path):
             raise AddonError(
                 f"Another .blend was opened during the import; its files are in {result.folder}. "
                 "Import the clip again where it belongs: the backend still has it."
@@ -113,7 +132,7 @@ class _Plan:
         shot.require_object_mode(context)
         depth_path, depth_info = self.chosen.depth_path, result.depth_info or {}
         if result.depth_info is not None:
-            depth_path = files.blender_path(result.folder / files.DEPTH_FILE, self.blend_path)
+            depth_path = files.blender_path(result.folder / files.DEPTH_FILE, bpy.data.filepath)
         facts = ClipFacts(
             name=result.folder.name,
             clip_json=result.clip_json,
@@ -132,9 +151,22 @@ class _Plan:
             shot_id=uuid.uuid4().hex,
             frame_start=1 if self.chosen.fit_scene else scene.frame_start,
         )
+        message = f"Imported {facts.num_frames} frames of {facts.width}x{facts.height} as '{made.name}'."
+        notes = (f"{result.note}.",) if result.note else ()
+        warnings = [*notes, *map(str, result.info.get("notes", ())), *map(str, depth_info.get("warnings", ()))]
+        if self.chosen.standard_view and not colours.is_exact(scene):
+            try:
+                message += f" {colours.make_exact(scene)}"
+            except AddonError as error:  # the clip is there all the same
+                warnings.append(str(error))
         if self.chosen.fit_scene:
             shot.fit_scene(scene, made)
-        if self.chosen.standard_view:
-            scene.view_settings.view_transform = "Standard"
-        message = f"Imported {facts.num_frames} frames of {facts.width}x{facts.height} as '{made.name}'."
-        return Delivery(message, tuple(map(str, depth_info.get("warnings", ()))))
+            message += f" {self._show(context, scene, made)}"
+        return Delivery(message.rstrip(), tuple(warnings))
+
+    def _show(self, context: bpy.types.Context, scene: bpy.types.Scene, made: bpy.types.Object) -> str:
+        """Have the view that the import began in show the clip; returns what to say of it."""
+        said = viewing.look_at_footage(self._view, scene, made)
+        if said and preferences.get(context).orbit_after_import:
+            orbit.start(self._view, made)
+        return said

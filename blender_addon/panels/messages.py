@@ -1,12 +1,9 @@
 """Messages in panels: one sentence, the button that mends it, and the details for those who want them."""
 
-import time
 from typing import Any
 
 import bpy
 
-from ex4d_ground import stages
-from ex4d_ground.costs import rough_time
 from ex4d_ground.errors import in_words
 from ex4d_ground.remedies import Remedy
 from ex4d_protocol.messages import GetJobLog, JobLog
@@ -15,16 +12,21 @@ from ..work import session
 from ..work.errors import AddonError
 from ..work.operators import LongOperator, QuickOperator
 from ..work.properties import Text
-from ..work.tasks import Delivery, Task, TaskProgress
+from ..work.tasks import Delivery, Task
 from . import fixes
-from .base import BESIDE_BUTTON, BOXED, Reason, hint, paragraph
+from .base import BESIDE_BUTTON, BOXED, paragraph
 
 
-def draw_news(layout: bpy.types.UILayout, panel: str) -> None:
-    """What is running and belongs here, and the last message if it does."""
-    _draw_tasks(layout, panel)
+def home(context: bpy.types.Context, panel: str) -> str:
+    """The label of the panel that shows what belongs to ``panel``: itself, or Clip while it is not there."""
+    kind = getattr(bpy.types, "EX4D_PT_" + panel.lower().replace(" ", "_"), None)
+    return panel if kind is not None and kind.poll(context) else "Clip"
+
+
+def draw_news(layout: bpy.types.UILayout, context: bpy.types.Context, panel: str) -> None:
+    """The last message, if it belongs here."""
     current = session.get()
-    if not current.message or current.message_panel != panel:
+    if not current.message or home(context, current.message_panel) != panel:
         return
     box = layout.box()
     row = box.row()
@@ -32,62 +34,9 @@ def draw_news(layout: bpy.types.UILayout, panel: str) -> None:
     icon = "ERROR" if is_error else "INFO"
     paragraph(row.column(), current.message, icon=icon, alert=is_error, narrower=BOXED + BESIDE_BUTTON)
     row.operator("ex4d.dismiss", text="", icon="X", emboss=False)
-    if is_error:
-        draw_fix(box, current.message_remedy)
+    draw_fix(box, current.message_remedy)
     if current.message_job:
         box.operator("ex4d.show_details", icon="TEXT")
-
-
-def _draw_tasks(layout: bpy.types.UILayout, panel: str) -> None:
-    """What is running and belongs here, how far it is, and how to stop it."""
-    mine = [task for task in session.get().tasks if task.panel == panel]
-    for task in mine:
-        _draw_task(layout, task)
-        column = layout.column(align=True)
-        button = column.operator("ex4d.cancel", icon="CANCEL")
-        button.title, button.keep = task.title, False
-        arrived = task.arrival.count if task.arrival is not None else 0
-        if arrived:
-            button = column.operator("ex4d.cancel", text=f"Stop and Keep {arrived}", icon="FILE_TICK")
-            button.title, button.keep = task.title, True
-
-
-def _draw_task(layout: bpy.types.UILayout, task: Task) -> None:
-    progress = task.progress
-    box = layout.box()
-    share = progress.whole or progress.share
-    count = _count(progress)
-    box.label(text=task.title, icon="TIME")
-    if hasattr(box, "progress"):  # from 4.0
-        box.progress(factor=share, text=f"{progress.stage}{count}")
-    else:
-        paragraph(box, f"{progress.stage}{count}", narrower=BOXED)
-        filled = round(share * 8)
-        box.label(text=f"{'■' * filled}{'□' * (8 - filled)}  {share:.0%}")
-    if progress.message:
-        paragraph(box, progress.message, narrower=BOXED)
-    elif words := _time_left(task):
-        paragraph(box, words, narrower=BOXED)
-
-
-def _time_left(task: Task) -> str:
-    """Of the whole job if the backend weighs its stages, else of the present stage; "" while nobody can say."""
-    left, progress = task.seconds_left, task.progress
-    if left is not None:
-        return f"About {rough_time(max(left, 1))} left"
-    elapsed = time.monotonic() - task.stage_at
-    if progress.whole or not 0.02 < progress.share < 1 or elapsed <= 3:
-        return ""
-    return f"About {rough_time(max(elapsed / progress.share - elapsed, 1))} left in this stage"
-
-
-def _count(progress: TaskProgress) -> str:
-    """How far a stage is; files count in megabytes."""
-    if not progress.total:
-        return ""
-    if progress.stage in (stages.HASHING, stages.UPLOADING):
-        return f" {progress.done / 1e6:.1f}/{progress.total / 1e6:.1f} MB"
-    return f" {progress.done}/{progress.total}"
 
 
 def draw_problem(layout: bpy.types.UILayout, sentence: str, remedy: Remedy | None, **look: Any) -> None:
@@ -114,22 +63,28 @@ def fill_import(button: bpy.types.OperatorProperties, props: bpy.types.PropertyG
     """Give an import button what the Clip panel has chosen."""
     button.fov_deg, button.num_frames = props.fov_deg, props.num_frames
     button.depth_scale, button.fill_invalid = props.depth_scale, props.fill_invalid
+    button.depth_channel = props.depth_channel
 
 
 def draw_button(
-    layout: bpy.types.UILayout, operator: str, *, reason: Reason, scale: float = 1.0, **look: Any
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    operator: str,
+    *,
+    scale: float = 1.3,
+    below: bpy.types.UILayout | None = None,
+    **look: Any,
 ) -> bpy.types.OperatorProperties:
-    """A step's main button; a ``reason`` disables it and is drawn below, with what mends it.
+    """A step's main button. What keeps it from being pressed is in its tooltip, and below it if a button mends that.
 
-    Connect has a button of its own in the first panel.
+    ``below`` is where, if the button stands in a row.
     """
     column = layout.column()
-    column.enabled, column.scale_y = not reason, scale
+    column.scale_y = scale
     button = column.operator(operator, **look)
-    if reason:
-        hint(layout, reason.text)
-        if reason.remedy is None or reason.remedy.action != "connect":
-            draw_fix(layout, reason.remedy)
+    error = getattr(bpy.types, "EX4D_OT_" + operator.partition(".")[2]).lacking(context)
+    if error is not None and fixes.fix_for(error.remedy) is not None:
+        draw_problem(below or layout, str(error), error.remedy, icon="INFO")
     return button
 
 
@@ -138,13 +93,10 @@ class EX4D_OT_show_log(QuickOperator, bpy.types.Operator):
 
     bl_label = "Backend Log"
 
-    @classmethod
-    def poll(cls, _context: bpy.types.Context) -> bool:
-        return session.get().backend is not None
+    requires = (session.require_own_backend,)
 
     def run(self, _context: bpy.types.Context) -> str:
-        backend = session.get().backend
-        assert backend is not None
+        backend = session.require_own_backend()
         _show_text("EX-4D backend.log", backend.log_path.read_text(encoding="utf-8", errors="replace"))
         return "The log is the text 'EX-4D backend.log' in the text editor."
 

@@ -14,7 +14,7 @@ from ex4d_ground.arrays import Float32
 _collection: Any = None
 
 
-GRAPH = "coverage graph"
+GRAPH, DICE = "coverage graph", "die"
 _graph_key = ""
 
 
@@ -29,6 +29,29 @@ def graph(key: str, draw: Callable[[], Float32]) -> int:  # -> [S, S, 4] bottom 
         preview.image_size = pixels.shape[1], pixels.shape[0]
         preview.image_pixels_float.foreach_set(np.ascontiguousarray(pixels, np.float32).ravel())
     return int(preview.icon_id)
+
+
+def dice() -> int:
+    """Icon id of a die that shows five, since Blender has none."""
+    preview = _all().get(DICE)
+    if preview is None:
+        preview = _all().new(DICE)
+        pixels = dice_pixels()
+        preview.icon_size = pixels.shape[1], pixels.shape[0]
+        preview.icon_pixels_float.foreach_set(pixels.ravel())
+    return int(preview.icon_id)
+
+
+def dice_pixels() -> Float32:  # [32, 32, 4] bottom row first
+    """A light square with round corners and five holes, for dark and light themes."""
+    y, x = np.mgrid[:32, :32].astype(np.float32) - np.float32(15.5)
+    outside = np.hypot(np.maximum(np.abs(x) - 9, 0), np.maximum(np.abs(y) - 9, 0)) - 4
+    alpha = np.clip(0.5 - outside, 0, 1)
+    for column, row in ((0, 0), (-7, -7), (-7, 7), (7, -7), (7, 7)):
+        alpha *= np.clip(np.hypot(x - column, y - row) - 2, 0, 1)
+    out = np.full((32, 32, 4), 0.75, np.float32)
+    out[..., 3] = alpha
+    return out
 
 
 def thumbnail(path: Path) -> int:

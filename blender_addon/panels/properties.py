@@ -1,5 +1,7 @@
 """What the Clip panel has chosen, and what an import asks for: which clip, and how to read it."""
 
+import math
+
 from ..work.properties import Choice, File, Flag, Number, Text, Whole
 
 
@@ -17,12 +19,15 @@ class ClipReading:
     num_frames: Whole("Frames", "Import the first so many frames; 0 imports all", min=0)
     depth_scale: Number(
         "Depth Scale",
-        "Stored depth times this is depth; 0.001 for 16-bit millimetres",
+        "Stored depth times this is depth; 0.001 for 16-bit millimetres. Whole numbers need another than 1",
         default=1.0,
         min=1e-9,
         precision=4,
     )
-    fill_invalid: Flag("Fill Invalid Depth", "Replace NaN, infinite and non-positive depth by its neighbours")
+    depth_channel: Text(
+        "Depth Channel", "Channel, pass or part of the depth's EXR files; empty takes the one whose name says depth"
+    )
+    fill_invalid: Flag("Fill Invalid Depth", "Fill depth that is missing, zero or negative from what surrounds it")
 
 
 FROM_FILE = ("FILE", "File", "A file or folder with the depth of every frame")
@@ -32,5 +37,14 @@ ESTIMATED = ("ESTIMATE", "Estimate", "The backend estimates it from the video")
 class SceneProperties(ClipReading):
     """What the next import will use."""
 
-    depth_source: Choice("Depth From", "Where the clip's depth comes from", FROM_FILE, ESTIMATED)
+    depth_source: Choice("Depth From", "Where the clip's depth comes from", FROM_FILE, ESTIMATED, default="ESTIMATE")
     estimator: Text("Estimator", "The backend's depth estimator; empty is its default")
+    field_of_view: Number(
+        "Field of View",
+        "Horizontal angle of the camera that filmed the clip; 0 if unknown",
+        subtype="ANGLE",
+        get=lambda self: math.radians(self.fov_deg),
+        set=lambda self, value: setattr(self, "fov_deg", math.degrees(value)),
+        min=0.0,
+        max=math.radians(179),
+    )

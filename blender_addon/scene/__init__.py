@@ -1,7 +1,7 @@
 """A shot in Blender's data: its mesh, footage, cameras and edit layers."""
 
-from ..work.hooks import classes_of
-from . import properties, relocate
+from ..work.hooks import Feature, classes_of
+from . import colours, orbit, other_versions, properties, relocate
 
-CLASSES = classes_of(properties)
-FEATURES = (relocate.listeners,)
+CLASSES = classes_of(properties, colours)
+FEATURES = (relocate.listeners, other_versions.listeners, Feature(stop=orbit.stop))

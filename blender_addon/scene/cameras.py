@@ -10,7 +10,7 @@ from ex4d_ground.arrays import Float64
 from ex4d_ground.cameras import Trajectory
 
 from ..work.errors import AddonError
-from . import axes, keyframes
+from . import aside, axes, keyframes
 
 
 def match_lens(
@@ -19,9 +19,8 @@ def match_lens(
     *,
     width: int,
     height: int,
-    near_depth: float,
 ) -> None:
-    """Give ``camera`` the clip's lens. Clipping starts well before the scene and ends behind the mesh's border."""
+    """Give ``camera`` the clip's lens."""
     lens = axes.lens_from_intrinsics(intrinsics, width=width, height=height)
     camera.type = "PERSP"
     camera.sensor_fit = "HORIZONTAL"
@@ -30,15 +29,19 @@ def match_lens(
     camera.lens = lens.lens_mm
     camera.shift_x = lens.shift_x
     camera.shift_y = lens.shift_y
+
+
+def start_lens(camera: bpy.types.Camera, *, near_depth: float) -> None:
+    """What a new camera of a shot begins with: it sees from well before the scene to behind the mesh's border."""
     camera.clip_start = max(near_depth * 0.01, 1e-3)
     camera.clip_end = 1000.0
 
 
-def key_lens(camera: bpy.types.Camera, move: Trajectory, *, near_depth: float, frame_start: int) -> None:
+def key_lens(camera: bpy.types.Camera, move: Trajectory, *, frame_start: int) -> None:
     """Give ``camera`` the lens of a move, keyed on every frame where it changes."""
     width, height = move.width, move.height  # in whose pixels the intrinsics are
     rows = [tuple(row) for row in move.intrinsics]
-    match_lens(camera, rows[0], width=width, height=height, near_depth=near_depth)
+    match_lens(camera, rows[0], width=width, height=height)
     lenses = [axes.lens_from_intrinsics(row, width=width, height=height) for row in rows]
     for name, path in (("lens_mm", "lens"), ("shift_x", "shift_x"), ("shift_y", "shift_y")):
         values = np.array([getattr(lens, name) for lens in lenses])
@@ -55,20 +58,18 @@ def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
 def sample(context: bpy.types.Context, shot: bpy.types.Object, camera: bpy.types.Object) -> Trajectory:
     """Evaluate ``camera`` on every frame of ``shot``: constraints, parents, drivers and animated lens included.
 
-    The move is in the shot's space and in pixels of the scene's picture. Frame and subframe are restored. Raises
-    AddonError for a camera without perspective, with NaN, or not rigid.
+    The move is in the shot's space and in pixels of the scene's picture. It does not matter whether camera and shot are
+    hidden. Frame, subframe and the scene's camera are restored. Raises AddonError for a camera without perspective,
+    with NaN, or not rigid.
     """
     require_perspective(camera)
     scene = context.scene
     props = shot.ex4d
-    before = scene.frame_current, scene.frame_subframe
     views: list[View] = []
-    try:
+    with aside.evaluated(scene, shot, camera), aside.at_own_frame(scene):
         for index in range(props.num_frames):
             scene.frame_set(props.frame_start + index)
             views.append(at(context.evaluated_depsgraph_get(), scene, shot, camera, index=index))
-    finally:
-        scene.frame_set(before[0], subframe=before[1])
     return stacked(views, *render_size(scene), camera.name)
 
 

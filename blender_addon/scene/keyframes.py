@@ -75,6 +75,16 @@ def has(owner: bpy.types.ID, path: str) -> bool:
     return any(curve.data_path == path for curve in fcurves(owner))
 
 
+def varies(owner: bpy.types.ID, path: str) -> bool:
+    """Whether ``path`` changes over time, by keys or by a driver."""
+    return any(curve.data_path == path for curve in (*fcurves(owner), *drivers_of(owner)))
+
+
+def drivers_of(owner: bpy.types.ID) -> tuple[bpy.types.FCurve, ...]:
+    """The drivers of ``owner``'s properties."""
+    return tuple(owner.animation_data.drivers) if owner.animation_data else ()
+
+
 def fcurves(owner: bpy.types.ID) -> Iterator[bpy.types.FCurve]:
     """The curves of what animates ``owner``, in every Blender version."""
     container = _curve_owner(owner)
@@ -86,7 +96,7 @@ def _curve_owner(owner: bpy.types.ID) -> Any:
     action = data.action if data else None
     if action is None:
         return None
-    if hasattr(action, "fcurves"):  # before 5.0
+    if not hasattr(data, "action_slot"):  # before 4.4, from where an object and its data may share an action
         return action.fcurves
     slot = data.action_slot
     for layer in action.layers:

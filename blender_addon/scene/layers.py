@@ -14,6 +14,7 @@ import numpy as np
 
 from ex4d_ground.arrays import Float32
 
+from ..work import compat
 from ..work.errors import AddonError
 from . import keyframes, layer_nodes
 from .layer_nodes import Mode
@@ -100,7 +101,7 @@ def remove(body: bpy.types.Object, modifier: bpy.types.Modifier) -> None:
     """Delete a layer with its stored edit and its keyframes."""
     name = get_input(modifier, "Attribute")
     attribute = body.data.attributes.get(name)
-    prefix = f'modifiers["{bpy.utils.escape_identifier(modifier.name)}"]'
+    prefix = modifier_path(modifier)
     paths = {curve.data_path for curve in keyframes.fcurves(body) if curve.data_path.startswith(prefix)}
     keyframes.clear(body, tuple(paths))
     for path in ("Weight", "Shown Frame"):
@@ -136,26 +137,39 @@ def frames_of(modifier: bpy.types.Modifier) -> FrameRange:
 
 def get_input(modifier: bpy.types.Modifier, name: str) -> Any:
     """The value of one of the layer's inputs (see ``layer_nodes.INPUTS``)."""
-    nodes: Any = modifier
-    return nodes[layer_nodes.identifier(nodes.node_group, name)]
+    return compat.get_modifier_input(modifier, _key(modifier, name))
 
 
 def set_input(modifier: bpy.types.Modifier, name: str, value: object) -> None:
     """Set one of the layer's inputs."""
-    nodes: Any = modifier
-    nodes[layer_nodes.identifier(nodes.node_group, name)] = value
-    nodes.id_data.update_tag()
+    compat.set_modifier_input(modifier, _key(modifier, name), value)
+    tagged: Any = modifier.id_data
+    tagged.update_tag()
 
 
-def input_path(modifier: bpy.types.Modifier, name: str) -> str:
-    """Path of an input from the modifier, for ``layout.prop``."""
-    nodes: Any = modifier
-    return f'["{layer_nodes.identifier(nodes.node_group, name)}"]'
+def shown_input(modifier: bpy.types.Modifier, name: str) -> tuple[Any, str]:
+    """Owner and property of an input, the first two arguments of ``layout.prop``."""
+    return compat.modifier_input(modifier, _key(modifier, name))
 
 
 def object_path(modifier: bpy.types.Modifier, name: str) -> str:
     """Path of an input from the mesh object, for ``keyframe_insert`` and drivers."""
-    return f'modifiers["{bpy.utils.escape_identifier(modifier.name)}"]{input_path(modifier, name)}'
+    return modifier_path(modifier) + compat.modifier_input_path(_key(modifier, name))
+
+
+def inputs_prefix(modifier: bpy.types.Modifier) -> str:
+    """What the :func:`object_path` of each of the layer's inputs starts with."""
+    return modifier_path(modifier) + compat.MODIFIER_INPUTS
+
+
+def modifier_path(modifier: bpy.types.Modifier) -> str:
+    """Path of a modifier from its object."""
+    return f'modifiers["{bpy.utils.escape_identifier(modifier.name)}"]'
+
+
+def _key(modifier: bpy.types.Modifier, name: str) -> str:
+    nodes: Any = modifier
+    return layer_nodes.identifier(nodes.node_group, name)
 
 
 def _store(data: bpy.types.Mesh, name: str, values: Float32, *, mode: Mode) -> None:

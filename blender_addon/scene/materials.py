@@ -12,7 +12,8 @@ import bpy
 
 from ex4d_ground.files import frame_name
 
-from ..work import files
+from ..work import compat, files
+from . import colours
 from .node_graph import Graph
 
 MASK_THRESHOLD = 125 / 255
@@ -27,7 +28,7 @@ def load_sequence(folder: Path, *, name: str, colour: bool) -> bpy.types.Image:
     image = bpy.data.images.load(str(first), check_existing=False)
     image.name = name
     image.source = "SEQUENCE"
-    image.colorspace_settings.name = "sRGB" if colour else "Non-Color"
+    (colours.read_as_footage if colour else colours.read_as_data)(image)
     image.alpha_mode = "NONE"
     image.filepath = files.blender_path(folder / frame_name(0), bpy.data.filepath)
     return image
@@ -80,9 +81,8 @@ def base_colour(material: bpy.types.Material | None) -> tuple[float, float, floa
     """
     if material is None:
         return (0.8, 0.8, 0.8)
-    uses_nodes = bpy.app.version >= (5, 0, 0) or material.use_nodes  # from 5.0 every material does
     tree: Any = material.node_tree
-    for node in tree.nodes if uses_nodes and tree is not None else ():
+    for node in tree.nodes if compat.uses_nodes(material) and tree is not None else ():
         name = {"BSDF_PRINCIPLED": "Base Color", "BSDF_DIFFUSE": "Color", "EMISSION": "Color"}.get(node.type)
         if name is not None and not node.inputs[name].is_linked:
             return tuple(node.inputs[name].default_value[:3])
@@ -91,8 +91,7 @@ def base_colour(material: bpy.types.Material | None) -> tuple[float, float, floa
 
 def _empty_material(name: str) -> tuple[bpy.types.Material, Graph]:
     material = bpy.data.materials.new(name)
-    if material.node_tree is None:  # from 5.0 every material has its nodes from the start
-        material.use_nodes = True
+    compat.use_nodes(material)
     if hasattr(material, "cycles"):
         material.cycles.emission_sampling = "NONE"  # footage lights nothing; a light tree of it costs seconds
     tree: Any = material.node_tree

@@ -48,8 +48,6 @@ def build_mesh(
     mesh.loops.add(flat.size)
     mesh.polygons.add(len(faces))
     mesh.polygons.foreach_set("loop_start", np.arange(0, flat.size, 3, dtype=np.int32))
-    if bpy.app.version < (4, 1, 0):  # later versions derive it from loop_start
-        mesh.polygons.foreach_set("loop_total", np.full(len(faces), 3, np.int32))
     mesh.loops.foreach_set("vertex_index", flat)
     slots = np.zeros(len(faces), np.int32)
     slots[-NUM_CAPS:] = 1

@@ -9,10 +9,13 @@ from mathutils import Matrix
 from ex4d_ground.arrays import Int32
 from ex4d_ground.remedies import object_mode
 
-from ..work import files, pc2
+from ..work import files, pc2, unsaved
 from ..work.errors import AddonError
 from . import axes, cameras, linked, materials, mesh
 from .clip import ClipFacts, StoredClip
+
+HANDLE_SIZE = 1e-4
+"""Length of the axes that a shot's Empty shows."""
 
 
 def require_object_mode(context: bpy.types.Context) -> None:
@@ -57,11 +60,20 @@ def by_id(shot_id: str) -> bpy.types.Object | None:
 def shot_camera(shot: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object:
     """The camera whose move counts: the shot's own. Raises AddonError if there is none."""
     cam = shot.ex4d.camera
-    if cam is None or cam.name not in scene.objects:
+    if cam is None:
         raise AddonError(
             f"Shot '{shot.name}' has no camera; add a camera move or choose a shot camera in the EX-4D panel."
         )
+    if cam.name not in scene.objects:
+        raise AddonError(
+            f"The camera '{cam.name}' of shot '{shot.name}' is not in this scene any more; choose another shot camera."
+        )
     return cam
+
+
+def active_camera(context: bpy.types.Context) -> bpy.types.Object:
+    """The camera whose move counts. Raises AddonError without a shot in the scene, or without a camera."""
+    return shot_camera(active_shot(context), context.scene)
 
 
 def folder_of(shot: bpy.types.Object) -> Path:
@@ -76,7 +88,7 @@ def output_folder(shot: bpy.types.Object) -> Path:
     """
     if linked.library_of(shot) is None:
         return folder_of(shot)
-    return files.shot_folder(bpy.data.filepath, shot.name)
+    return unsaved.shot_folder(bpy.data.filepath, shot.name)
 
 
 def stored_clip(shot: bpy.types.Object) -> StoredClip:
@@ -99,7 +111,9 @@ def build(
     """Make the shot from the files in ``folder`` (mesh.pc2, colour/, visible/) and link it to the scene."""
     blend = bpy.data.filepath
     empty = bpy.data.objects.new(facts.name, None)
-    empty.empty_display_type = "ARROWS"
+    # It stands where the source camera does, so its axes would be drawn over the footage. Hidden it would not be
+    # evaluated; so it is tiny.
+    empty.empty_display_type, empty.empty_display_size = "PLAIN_AXES", HANDLE_SIZE
     empty.rotation_euler = axes.SHOT_EULER
     collection = bpy.data.collections.new(facts.name)
     context.scene.collection.children.link(collection)
@@ -118,10 +132,9 @@ def build(
     mesh.add_cache(body, files.blender_path(folder / files.CACHE_FILE, blend), frame_start=frame_start)
     _parent(body, empty, collection)
 
-    source = new_camera(f"{facts.name} Source Camera", empty, collection)
-    cameras.match_lens(
-        source.data, facts.intrinsics, width=facts.width, height=facts.height, near_depth=facts.near_depth
-    )
+    source = new_camera(f"{facts.name} Source Camera", empty, scene=context.scene)
+    cameras.match_lens(source.data, facts.intrinsics, width=facts.width, height=facts.height)
+    cameras.start_lens(source.data, near_depth=facts.near_depth)
     props = empty.ex4d
     for name, value in asdict(facts).items():
         if name != "name":  # the Empty has it
@@ -139,10 +152,10 @@ def collection_of(shot: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.C
     return own[0] if own else scene_of(shot, scene).collection
 
 
-def new_camera(name: str, shot: bpy.types.Object, collection: bpy.types.Collection | None = None) -> bpy.types.Object:
-    """A camera below ``shot``, at the source camera's place."""
+def new_camera(name: str, shot: bpy.types.Object, *, scene: bpy.types.Scene | None = None) -> bpy.types.Object:
+    """A camera below ``shot``, at the source camera's place, in ``scene`` (or the context's)."""
     obj = bpy.data.objects.new(name, bpy.data.cameras.new(name))
-    _parent(obj, shot, collection or collection_of(shot, bpy.context.scene))
+    _parent(obj, shot, collection_of(shot, scene or bpy.context.scene))
     obj.matrix_local = Matrix(axes.BLENDER_CAMERA_FLIP.tolist())
     return obj
 

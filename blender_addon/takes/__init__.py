@@ -1,7 +1,7 @@
 """Takes: generated, found again, shown, compared and written out."""
 
 from ..work.hooks import classes_of
-from . import engines, generate, operators, panels, properties, resume
+from . import engine_presets, engines, generate, operators, panels, properties, resume, wipe_gizmo
 
-CLASSES = classes_of(properties, engines, generate, operators, panels)
+CLASSES = classes_of(properties, engines, engine_presets, generate, resume, operators, panels, wipe_gizmo)
 FEATURES = (resume.listeners,)

@@ -8,6 +8,7 @@ import bpy
 from ex4d_ground.takes import PARTIAL_FILE
 
 from ..scene import shot
+from ..work import unsaved
 from ..work.errors import AddonError
 from ..work.identity import OpenTake
 from . import listing
@@ -68,4 +69,4 @@ class FolderArrival:
     def _target(self) -> bpy.types.Object | None:
         """The take's shot; None before the job is submitted, and while another file is open."""
         entry = self.entry
-        return shot.by_id(entry.shot_id) if entry.folder and bpy.data.filepath == entry.blend_path else None
+        return shot.by_id(entry.shot_id) if entry.folder and unsaved.is_open(entry.blend_path) else None

@@ -20,6 +20,7 @@ class EX4D_OT_set_engine_setting(QuickOperator, bpy.types.Operator):
     """Change this setting of the chosen engine"""
 
     bl_label = "Change Setting"
+    panel = "Takes"
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
     setting: Text("Setting", "Name of the engine's setting")

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ..scene import sequence_render
-from ..work import files
+from ..work import compat, files
 from ..work.errors import AddonError
 from . import listing
 
@@ -20,16 +20,26 @@ KINDS = (
 
 
 def write(scene: bpy.types.Scene, take: Any, kind: str, folder: Path) -> Path:
-    """Write ``take`` below ``folder``; returns the file or the sequence's folder. Raises AddonError."""
+    """Write ``take`` below ``folder``, under a name that is free; returns the file or the sequence's folder.
+
+    Raises AddonError, with nothing half-written left.
+    """
     source = listing.require_frames(take)
-    is_video = kind in ("MP4", "PRORES")
-    target = folder / (f"{take.name}{'.mov' if kind == 'PRORES' else '.mp4'}" if is_video else f"{take.name}_{kind}")
-    with files.writing(target):
-        folder.mkdir(parents=True, exist_ok=True)
-        if kind == "PNG":
-            shutil.copytree(source, target, dirs_exist_ok=True)
+    ending = {"PRORES": ".mov", "MP4": ".mp4"}.get(kind, "")
+    target = files.free_path(folder / (f"{take.name}{ending}" if ending else f"{take.name}_{kind}"), ending=ending)
+    try:
+        with files.writing(target):
+            folder.mkdir(parents=True, exist_ok=True)
+            if kind == "PNG":
+                shutil.copytree(source, target)
+            else:
+                _render(scene, take, kind, target)
+    except BaseException:
+        if target.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
         else:
-            _render(scene, take, kind, target)
+            target.unlink(missing_ok=True)
+        raise
     return target
 
 
@@ -51,9 +61,7 @@ def _choose_format(render: bpy.types.RenderSettings, kind: str) -> None:
     if kind == "EXR":
         settings.file_format, settings.color_depth, settings.color_mode = "OPEN_EXR", "16", "RGB"
         return
-    if hasattr(settings, "media_type"):  # from 5.0
-        settings.media_type = "VIDEO"
-    settings.file_format = "FFMPEG"
+    compat.write_video(settings)
     settings.color_mode = "RGB"
     video = render.ffmpeg
     if kind == "MP4":

@@ -17,7 +17,7 @@ from ..work.identity import OpenTake
 from ..work.operators import LongOperator
 from ..work.properties import Folder, Text, Whole
 from ..work.tasks import Task
-from . import arrivals, receiving, resume
+from . import arrivals, receiving, restoring, resume
 
 
 class EX4D_OT_generate(LongOperator, bpy.types.Operator):
@@ -25,6 +25,9 @@ class EX4D_OT_generate(LongOperator, bpy.types.Operator):
 
     bl_label = "Generate"
     bl_options = {"UNDO"}  # no REGISTER: the redo panel would run the job again and block
+    panel = "Takes"
+    requires = (shot.active_shot, shot.require_object_mode, shot.active_camera)
+    needs_backend = True
 
     engine: Text("Engine", "Empty uses the scene's choice")
     seed: Whole("Seed", "-1 uses the scene's", default=-1, min=-1)
@@ -38,6 +41,7 @@ class EX4D_OT_generate(LongOperator, bpy.types.Operator):
         props = context.scene.ex4d
         engine, seed = self.engine or props.engine, self.seed if self.seed >= 0 else props.seed
         settings = engine_settings.chosen(context.scene, engine, given=self.settings)
+        seed, settings = restoring.exact(context.scene, engine, seed, settings)
         return start(context, engine=engine, seed=seed, settings=settings, folder=self.folder)
 
 
@@ -52,7 +56,13 @@ def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[
     made_with: dict[str, Any] = {"engine": engine, "seed": seed, "settings": settings}
     shot_id = target.ex4d.shot_id
     parent = Path(bpy.path.abspath(folder)) if folder else shot.output_folder(target)
-    entry = OpenTake(shot_id=shot_id, blend_path=bpy.data.filepath, num_frames=trajectory.num_frames, **made_with)
+    entry = OpenTake(
+        shot_id=shot_id,
+        blend_path=bpy.data.filepath,
+        num_frames=trajectory.num_frames,
+        backend=current.backend_name,
+        **made_with,
+    )
     arrival = arrivals.FolderArrival(entry)
 
     def submitted(job_id: str, take: Path) -> OpenTake:
@@ -68,6 +78,6 @@ def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[
         note=submitted,
         about=describe(engine, trajectory.unpack(), seed=seed, settings=settings),
     )
-    task = current.start("Generate", steps, panel="Generate", shot_id=shot_id, deliver=resume.deliverer(entry))
-    task.arrival = arrival
+    task = current.start("Generate", steps, panel="Takes", shot_id=shot_id, deliver=resume.deliverer(entry))
+    task.arrival, task.notes = arrival, inputs.notes
     return task

@@ -1,6 +1,7 @@
 """Takes in the scene: a plane that fills the shot camera's frame exactly and plays the result."""
 
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -13,10 +14,12 @@ from ex4d_ground.files import frame_name
 from ex4d_ground.takes import TAKE_FILE, TakeInfo, read_unfinished_take_info, take_folders
 
 from ..scene import keyframes, materials, planes
-from ..work import files
+from ..work import compat, files
 from ..work.errors import AddonError
 
 FRAME_FILE = re.compile(r"frame_(\d{4,})\.png")
+MOST_FRAMES = 100_000
+"""An unfinished take that says more is not believed."""
 TAKE_MARK = "ex4d_take"
 """Custom property on images that we put behind a camera."""
 
@@ -63,7 +66,8 @@ def frames_in(folder: Path) -> tuple[int, ...]:
     """The frames of a take that are on disk, 0-based, in order; none if there is no folder."""
     try:
         with os.scandir(folder) as entries:
-            matches = [FRAME_FILE.fullmatch(entry.name) for entry in entries]
+            # A power cut may leave a file that is empty.
+            matches = [FRAME_FILE.fullmatch(entry.name) for entry in entries if entry.stat().st_size]
     except OSError:
         return ()
     return tuple(sorted(int(match[1]) - 1 for match in matches if match))
@@ -127,9 +131,8 @@ def to_background(take: Any, cam: bpy.types.Object) -> None:
 
 def to_sequencer(scene: bpy.types.Scene, take: Any) -> Any:
     """An image strip of the take, in the first channel above all others. Raises AddonError if its files are gone."""
-    editor: Any = scene.sequence_editor or scene.sequence_editor_create()
-    strips = editor.strips if hasattr(editor, "strips") else editor.sequences  # renamed in 4.4
-    return add_strip(strips, take, frame_start=take.frame_start)
+    editor = scene.sequence_editor or scene.sequence_editor_create()
+    return add_strip(compat.strips_of(editor), take, frame_start=take.frame_start)
 
 
 def add_strip(strips: Any, take: Any, *, frame_start: int) -> Any:
@@ -168,11 +171,18 @@ def read_info(folder: Path) -> TakeInfo:
         raise AddonError(f"The take in {folder} cannot be read; generate it again.", str(error)) from error
 
 
+def _whole(number: int) -> int:
+    return min(max(number, 0), 2**31 - 1)
+
+
 def _fill_in(entry: Any, shot: bpy.types.Object, info: TakeInfo) -> None:
     """Have the scene's entry say what the take does, and how much of it is on disk."""
     folder = folder_of(entry)
     frames, whole = frames_in(folder), (folder / TAKE_FILE).exists()
-    entry.engine, entry.seed, entry.settings_json = info.engine, info.seed, json.dumps(info.settings)
-    entry.coverage, entry.frame_start = info.mean_coverage, shot.ex4d.frame_start
-    entry.num_frames = len(frames) if whole else max(info.num_frames, frames[-1] + 1 if frames else 0)
+    # Blender's numbers end at 2^31; the exact seed is read from the take when it is restored.
+    entry.engine, entry.seed, entry.settings_json = info.engine, _whole(info.seed), json.dumps(info.settings)
+    seen = info.mean_coverage
+    entry.coverage, entry.frame_start = seen if math.isfinite(seen) else 0.0, shot.ex4d.frame_start
+    last = frames[-1] + 1 if frames else 0
+    entry.num_frames = len(frames) if whole else _whole(max(min(info.num_frames, MOST_FRAMES), last))
     entry.partial, entry.arrived = not whole, len(frames)

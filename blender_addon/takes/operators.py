@@ -6,32 +6,34 @@ from pathlib import Path
 
 import bpy
 
-from ..camera import move
-from ..edit import occluders
-from ..jobs import engine_settings
+from ex4d_ground.takes import TakeInfo
+
 from ..scene import shot
 from ..work.errors import AddonError
-from ..work.operators import QuickOperator
+from ..work.operators import QuickOperator, call
 from ..work.properties import Choice, Flag, Folder, Whole
-from . import compare, export, listing, resume
+from . import compare, export, listing, restoring, resume
 from .properties import EX4D_PG_take
 
 CAMERA_CHOICES = (
     ("KEEP", "Leave the Camera", "Restore the settings only"),
-    ("SAME", "Onto the Shot Camera", "Replace the keys of the shot camera by the take's"),
+    ("SAME", "Onto the Shot Camera", "Replace the shot camera's keys by the take's; yours stay in an action"),
     ("NEW", "Onto a New Camera", "Add a camera with the take's keys and make it the shot camera"),
 )
+
+
+def _require_takes(context: bpy.types.Context) -> None:
+    if not context.scene.ex4d.takes:
+        raise AddonError("There is no take yet; generate one first.")
 
 
 class _OnTake(QuickOperator):
     """Mixin for operators on one take of the scene's list; ``index`` -1 means the active one."""
 
     bl_options = {"REGISTER", "UNDO"}
+    panel = "Takes"
+    requires = (_require_takes,)
     index: Whole("Take", "Its place in the list; -1 is the active one", default=-1, options={"HIDDEN", "SKIP_SAVE"})
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return bool(context.scene.ex4d.takes)
 
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
         """Do it, and say in a sentence what was done. Raises AddonError."""
@@ -55,6 +57,7 @@ class EX4D_OT_show_take(_OnTake, bpy.types.Operator):
     bl_label = "Show on Plane"
 
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
+        listing.require_frames(take)
         _end_comparison(context.scene, take)
         listing.show_only(context.scene, take)
         return f"{take.name} is shown."
@@ -103,7 +106,7 @@ class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
     )
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        self.camera = "SAME"
+        self.camera = "NEW"
         return context.window_manager.invoke_props_dialog(self, width=280)
 
     def draw(self, _context: bpy.types.Context) -> None:
@@ -112,30 +115,25 @@ class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
         column.prop(self, "camera", expand=True)
 
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
-        props = context.scene.ex4d
-        moved = self._restore_camera(context, take) if self.camera != "KEEP" else ""
-        props.engine, props.seed = take.engine, take.seed
-        missing = engine_settings.restore(context.scene, take.engine, json.loads(take.settings_json))
-        note = f"; this backend has no {', '.join(missing)}" if missing else ""
-        target = shot.by_id(take.shot_id)
-        if target is not None:
-            try:
-                occluders.restore(target, listing.read_info(listing.folder_of(take)).mesh)
-            except AddonError as error:
-                note += f"; not its occluders: {str(error)[:1].lower()}{str(error)[1:].rstrip('.')}"
-        return f"Engine, seed and settings{moved} are those of {take.name}{note}."
-
-    def _restore_camera(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
-        shot.require_object_mode(context)
-        target = shot.still_there(take.shot_id)
-        recorded = move.of_take(listing.read_info(listing.folder_of(take)), take.name)
-        if len(recorded) != target.ex4d.num_frames:
-            raise AddonError(
-                f"{take.name} has {len(recorded)} cameras, the shot has {target.ex4d.num_frames} frames; "
-                "restore the settings without the camera."
-            )
-        cam = move.apply(context.scene, target, recorded, onto_new=self.camera == "NEW")
-        return f" and the move of '{cam.name}'"
+        report, target, moved = restoring.Report(), shot.by_id(take.shot_id), ""
+        try:
+            info = listing.read_info(listing.folder_of(take))
+        except AddonError as error:
+            if self.camera != "KEEP":
+                raise
+            info = TakeInfo(engine=take.engine, seed=take.seed, settings=json.loads(take.settings_json))
+            report.refused("its occluders and edits", error)
+            target = None
+        if self.camera != "KEEP":
+            there = shot.still_there(take.shot_id)
+            moved = restoring.camera(context, there, info, take.name, onto=self.camera)
+        restoring.settings(context.scene, info, report)
+        if target is not None and shot_in(context.scene, target):
+            restoring.mesh(target, info, report)
+            restoring.surroundings(context, target, info, report)
+        done = "".join(f"; {each}" for each in report.done)
+        lost = f"; not restored: {', '.join(report.lost)}" if report.lost else ""
+        return f"Engine, seed and settings{moved} are those of {take.name}{done}{lost}."
 
 
 class EX4D_OT_another_seed(_OnTake, bpy.types.Operator):
@@ -150,7 +148,7 @@ class EX4D_OT_another_seed(_OnTake, bpy.types.Operator):
         seed = take.seed if self.same else secrets.randbelow(2**31)
         context.scene.ex4d.shot = shot.still_there(take.shot_id)
         how = "EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT"
-        bpy.ops.ex4d.generate(how, engine=take.engine, seed=seed, settings=take.settings_json)
+        call(bpy.ops.ex4d.generate, how, engine=take.engine, seed=seed, settings=take.settings_json)
         return f"Generating {take.name} again with seed {seed}."
 
 
@@ -186,6 +184,7 @@ class EX4D_OT_end_comparison(QuickOperator, bpy.types.Operator):
 
     bl_label = "End Comparison"
     bl_options = {"REGISTER", "UNDO"}
+    panel = "Takes"
 
     def run(self, context: bpy.types.Context) -> str:
         props = context.scene.ex4d
@@ -233,11 +232,17 @@ class EX4D_OT_find_takes(QuickOperator, bpy.types.Operator):
 
     bl_label = "Find Takes"
     bl_options = {"REGISTER", "UNDO"}
+    panel = "Takes"
 
     def run(self, context: bpy.types.Context) -> str:
         names = resume.find_unlisted(context.scene)
         self.idle = not names
         return f"Found: {', '.join(names)}." if names else "Every take on disk is listed already."
+
+
+def shot_in(scene: bpy.types.Scene, target: bpy.types.Object) -> bool:
+    """Whether the scene shows the shot."""
+    return target.name in scene.objects
 
 
 def _end_comparison(scene: bpy.types.Scene, take: EX4D_PG_take) -> None:

@@ -1,8 +1,15 @@
 """The takes of a scene, what the next one is made with, and which ones are compared."""
 
+from typing import Any
+
 import bpy
 
 from ..work.properties import Collection, Flag, Pointer, Share, Text, Whole
+
+
+def _wiped(self: Any, _context: object) -> None:
+    """Have the compared planes follow: what drives them is told of no change by itself."""
+    self.id_data.update_tag()
 
 
 class EX4D_PG_take(bpy.types.PropertyGroup):
@@ -29,11 +36,13 @@ class SceneProperties:
     active_take: Whole("Active Take", "The take that the buttons below the list act on", default=-1)
     engine: Text("Engine", "What turns the guides into frames", default="preview")
     seed: Whole("Seed", "The same seed, settings and machine give the same frames", min=0)
+    exact_json: Text("Exact Settings", "Seed and settings of the take restored last, unrounded", options={"HIDDEN"})
     wipe: Share(
         "Wipe",
         "Where the comparison changes from the left take to the right one; can be keyframed",
         default=0.5,
         options={"ANIMATABLE"},
+        update=_wiped,
     )
     compare_left: Text("Left", "Shown to the left of the wipe")
     compare_right: Text("Right", "Shown to the right of the wipe")

@@ -1,9 +1,10 @@
 """Receiving a take: from a job just submitted, or from one that outlived a connection or Blender itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from msgspec import structs
 
@@ -24,11 +25,16 @@ from ex4d_protocol.requests import Generate
 
 from ..jobs.clip import EditedClip, run_with_clip
 from ..work import files
-from ..work.errors import AddonError, JobFailed, LinkLost, StoppedKeeping, StorageError
+from ..work.errors import AddonError, LinkLost, StoppedKeeping, StorageError, TaskCancelled
 from ..work.identity import Identity, OpenTake
-from ..work.link import BackendLink
+from ..work.link import BackendLink, JobRefused
 from ..work.tasks import Steps
 from ..work.writer import FolderWriter
+
+JOB = "job"
+"""Where a take's metadata name the backend's job that made it."""
+UNKNOWN = "unknown_job"
+"""The protocol's code for a job that a server does not have."""
 
 
 def generate(
@@ -55,24 +61,93 @@ def generate(
         identity.remember(note(job_id, target))
         submitted[:] = [job_id]
 
-    job = partial(run_with_clip, link, clip, make, title="Generate", on_submit=on_submit)
+    job = partial(run_with_clip, link, clip, make, title=f"Generate {target.name}", on_submit=on_submit)
     with _journalled(identity, submitted):
-        return (yield from _receive(link, job, FolderWriter(target, in_place=True), about))
+        return (yield from _receive(link, job, FolderWriter(target, in_place=True), about, submitted))
 
 
-def resume(link: BackendLink, identity: Identity, entry: OpenTake) -> Steps[Path]:
-    """Receive a take that was under way when Blender or the connection went."""
+def resume(link: BackendLink, identity: Identity, entry: OpenTake, *, backend: str) -> Steps[Path]:
+    """Receive a take that was under way when Blender or the connection went; ``backend`` is who is asked for it.
+
+    Nothing that is on disk goes before its successor has come. Raises AddonError, with all kept, if that backend does
+    not know the take.
+    """
     target = Path(entry.folder)
-    # Frames of the earlier try make way: all come again.
-    about, writer = _about(target, entry), FolderWriter(target, replaces=True, in_place=True)
-    with _journalled(identity, [entry.job_id]):
-        return (yield from _receive(link, partial(link.follow_job, entry.job_id), writer, about))
+    state = _state_of(target, entry.job_id)
+    if state == "whole":
+        identity.forget(entry.job_id)
+        _acknowledge(link, entry.job_id)
+        return target
+    if state == "another":  # the folder was removed, and a later take has got its number
+        with files.writing(target.parent):
+            target = claim_take_folder(target.parent)
+        identity.remember(structs.replace(entry, folder=str(target)))
+    about, writer = _about(target, entry), FolderWriter(target, in_place=True, added_to=True)
+    job = partial(link.follow_job, entry.job_id)
+    try:
+        with _journalled(identity, [entry.job_id]):
+            return (yield from _receive(link, job, writer, about, [entry.job_id]))
+    except JobRefused as refused:
+        if refused.code != UNKNOWN:
+            raise
+        raise _not_there(identity, structs.replace(entry, folder=str(target)), backend) from refused
 
 
-def _receive(link: BackendLink, job: Callable[..., Steps[str]], folder: FolderWriter, about: TakeInfo) -> Steps[Path]:
-    """Have the take written as it comes; returns its folder."""
+def receive_waiting(
+    link: BackendLink, identity: Identity, entries: Sequence[OpenTake], *, backend: str
+) -> Steps[list[Path]]:
+    """Receive takes that a backend holds and no journal knows, each into the next free ``take_NNN`` of its entry's
+    folder. Raises AddonError at the first that does not come; what came before it is there.
+    """
+    folders: list[Path] = []
+    for entry in entries:
+        with files.writing(Path(entry.folder)):
+            target = claim_take_folder(Path(entry.folder))
+        noted = structs.replace(entry, folder=str(target))
+        identity.remember(noted)
+        folders.append((yield from resume(link, identity, noted, backend=backend)))
+    return folders
+
+
+def _state_of(target: Path, job_id: str) -> Literal["whole", "open", "another"]:
+    """What a journal entry's folder holds by now: its whole take, a part of it or nothing, or another take."""
+    try:
+        info = read_unfinished_take_info(target)
+    except ClipError:
+        return "open"  # nothing, or a description that a power cut has damaged: it comes again
+    if info.metadata.get(JOB, job_id) != job_id:
+        return "another"
+    return "whole" if (target / TAKE_FILE).exists() else "open"
+
+
+def _acknowledge(link: BackendLink, job_id: str) -> None:
+    """Let the backend delete what is safe here."""
+    link.client.follow(job_id, fetch=False)
+    link.client.ack(job_id)
+
+
+def _not_there(identity: Identity, entry: OpenTake, backend: str) -> AddonError:
+    """The backend does not know this take: why, and what becomes of it."""
+    target = Path(entry.folder)
+    with suppress(OSError):
+        target.rmdir()  # made for frames that did not come
+    there = len(list(target.glob("frame_*.png")))
+    kept = f"; its {there} frame{'' if there == 1 else 's'} here {'is' if there == 1 else 'are'} kept" if there else ""
+    if entry.backend in ("", backend):
+        identity.forget(entry.job_id)
+        return AddonError(f"The backend does not know {target.name} any more{kept}.")
+    return AddonError(
+        f"{target.name} is made by another backend ({entry.backend}){kept}.",
+        remedy=connect("to that one to receive it"),
+    )
+
+
+def _receive(
+    link: BackendLink, job: Callable[..., Steps[str]], folder: FolderWriter, about: TakeInfo, submitted: list[str]
+) -> Steps[Path]:
+    """Have the take written as it comes; returns its folder. ``submitted`` holds the job's id by then."""
     with folder as writer, _keeping(writer):
-        items = _TakeItems(writer, about)
+        items = _TakeItems(writer, about, submitted)
         job_id = yield from job(on_item=items.take, into=writer)
         items.finish()
         yield from writer.finish()
@@ -83,8 +158,9 @@ def _receive(link: BackendLink, job: Callable[..., Steps[str]], folder: FolderWr
 class _TakeItems:
     """Has a Generate job's items written as they come."""
 
-    def __init__(self, writer: FolderWriter, about: TakeInfo):
+    def __init__(self, writer: FolderWriter, about: TakeInfo, submitted: list[str]):
         self._writer = writer
+        self._submitted = submitted
         self._about = about
         self._coverage: list[float] = []
         self._info = about
@@ -94,7 +170,7 @@ class _TakeItems:
         """Store one item. Raises StorageError if an earlier one could not be written."""
         if item.name == "frame":
             if not self._frames:
-                self._writer.write(PARTIAL_FILE, self._about.encoded().encode())
+                self._writer.write(PARTIAL_FILE, self._encoded(self._about))
             self._writer.write(frame_name(item.frame), item.data)
             self._frames.add(item.frame)
         elif item.name == "coverage":
@@ -108,17 +184,24 @@ class _TakeItems:
         if not count or self._frames != set(range(count)):
             raise AddonError(f"The take has gaps: only {count} frames came back; generate it again.")
         info = structs.replace(self._info, num_frames=count, coverage=self._coverage)
-        self._writer.write(TAKE_FILE, info.encoded().encode())
+        path = self._writer.folder / TAKE_FILE
+        self._writer.hand(partial(files.write_whole, path, self._encoded(info), durable=True))
         self._writer.hand((self._writer.folder / PARTIAL_FILE).unlink)
+
+    def _encoded(self, info: TakeInfo) -> bytes:
+        """The description with the job that it is of: so a folder is known again, and no other is taken for it."""
+        return structs.replace(info, metadata={**info.metadata, JOB: self._submitted[0]}).encoded().encode()
 
 
 @contextmanager
 def _keeping(writer: FolderWriter) -> Iterator[None]:
-    """Leave the frames that have arrived where the user wants it, and where nobody said that they may go."""
+    """Leave the frames that have arrived, unless the user said that they may go."""
     try:
         yield
-    except (StoppedKeeping, JobFailed, LinkLost, GeneratorExit):
-        if (writer.folder / PARTIAL_FILE).exists():
+    except BaseException as error:
+        if isinstance(error, TaskCancelled) and not isinstance(error, StoppedKeeping):
+            writer.discard()
+        elif (writer.folder / PARTIAL_FILE).exists():
             writer.keep()
         raise
 
@@ -136,6 +219,10 @@ def _journalled(identity: Identity, submitted: list[str]) -> Iterator[None]:
     try:
         yield
     except (LinkLost, GeneratorExit):
+        raise
+    except JobRefused as refused:
+        if refused.code not in (UNKNOWN, "item_damaged"):
+            _forget(identity, submitted)
         raise
     except StorageError as error:
         if not submitted:

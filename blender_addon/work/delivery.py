@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from dataclasses import replace
 
 import bpy
 
@@ -20,9 +21,8 @@ def put(context: bpy.types.Context, task: Task) -> Delivery:
         if task.arrival is not None:
             task.arrival.end(context)
         raise task.error
-    if task.deliver is None:
-        return Delivery("")
-    return task.deliver(context, task.result)
+    done = task.deliver(context, task.result) if task.deliver is not None else Delivery("")
+    return replace(done, warnings=(*task.notes, *done.warnings)) if task.notes else done
 
 
 def put_orphans() -> bool:
@@ -31,7 +31,7 @@ def put_orphans() -> bool:
     now = time.monotonic()
     orphans = [task for task in current.undelivered if now - task.watched_at > UNWATCHED_S]
     for task in orphans:
-        with _window():
+        with in_a_window():
             _put_orphan(bpy.context, task)
     return bool(orphans)
 
@@ -49,6 +49,13 @@ def _put_orphan(context: bpy.types.Context, task: Task) -> None:
         current.tell(done.message)
     if done.changes_scene:
         bpy.ops.ed.undo_push(message=task.title)
+    if done.then is not None:
+        try:
+            following = done.then(context)
+            if following is not None:
+                following.watched_at = 0.0
+        except AddonError as error:
+            tell_error(task, error)
 
 
 def tell_error(task: Task, error: AddonError) -> None:
@@ -62,7 +69,7 @@ def tell_error(task: Task, error: AddonError) -> None:
     )
 
 
-def _window() -> contextlib.AbstractContextManager[object]:
+def in_a_window() -> contextlib.AbstractContextManager[object]:
     """A context with a window, which a timer's own lacks."""
     windows = bpy.context.window_manager.windows
     return bpy.context.temp_override(window=windows[0]) if windows else contextlib.nullcontext()

@@ -35,4 +35,4 @@ class TaskCancelled(AddonError):
 
 
 class StoppedKeeping(TaskCancelled):
-    """The user asked to stop and to keep what has arrived."""
+    """Stopped by the user, who keeps what has arrived, or by somebody else, who was not asked about it."""

@@ -8,8 +8,9 @@ Everything of a shot lies below ``<blend folder>/<blend name>_ex4d/<shot>/``: ``
 import contextlib
 import os
 import re
-from collections.abc import Iterator
-from itertools import count
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import chain, count
 from pathlib import Path
 
 from ex4d_ground.errors import OutputError
@@ -28,9 +29,18 @@ MASK_FOLDER = "mask"
 GUIDES_FOLDER = "guides"
 
 
+_LONGEST_NAME = 96
+"""Bytes: file systems allow 255, and the .blend's own folders stand before it."""
+_NO_FILE_NAMES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+"""Names that Windows keeps for devices, whatever their ending."""
+
+
 def safe_name(name: str) -> str:
-    """``name`` as a folder name on every system; "shot" if nothing usable remains."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:48] or "shot"
+    """``name`` as a folder name on every system, letters of every script kept; "shot" if nothing usable remains."""
+    plain = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", name)).strip("_")
+    while len(plain.encode()) > _LONGEST_NAME:
+        plain = plain[:-1]
+    return f"{plain}_" if _NO_FILE_NAMES.fullmatch(plain) else plain or "shot"
 
 
 def shot_folder(blend_path: str, shot: str, explicit: str = "") -> Path:
@@ -49,6 +59,24 @@ def shot_folder(blend_path: str, shot: str, explicit: str = "") -> Path:
 def free_folder(parent: Path, stem: str) -> Path:
     """The first of ``stem_001``, ``stem_002``, ... that does not exist below ``parent``."""
     return next(path for number in count(1) if not (path := parent / f"{stem}_{number:03d}").exists())
+
+
+def free_path(path: Path, *, ending: str = "") -> Path:
+    """``path``, or with _2, _3, ... before its ``ending`` if that is taken: what is there is not written over."""
+    stem = path.name.removesuffix(ending)
+    taken = (path.with_name(f"{stem}_{number}{ending}") for number in count(2))
+    return next(candidate for candidate in chain((path,), taken) if not os.path.lexists(candidate))
+
+
+def with_ending(path: Path, ending: str, *, others: Iterable[str] = ()) -> Path:
+    """``path`` with ``ending``: appended, unless it has it, or in place of one of the ``others``.
+
+    What follows a dot in a name like shot_v1.3 is part of the name.
+    """
+    name, lower = path.name, path.name.lower()
+    endings = (ending, *others)
+    other = next((each for each in endings if each and lower.endswith(each) and len(name) > len(each)), "")
+    return path.with_name(name[: len(name) - len(other)] + ending)
 
 
 def blender_path(path: Path, blend_path: str) -> str:
@@ -71,10 +99,16 @@ def writing(path: Path, *, what: str = "", advice: str = "free some space or cho
         raise StorageError(f"Cannot write {what}{path}: {error.strerror or error}; {advice}.") from error
 
 
-def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write ``data`` to ``path`` so that the file is either complete or absent. Raises StorageError."""
+def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
+    """Write ``data`` to ``path`` so that the file is either complete or absent. Raises StorageError.
+
+    ``durable`` waits for the disk, so that it is so after a power cut, too.
+    """
     try:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(data)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
     except OutputError as error:
         raise StorageError(str(error)) from error

@@ -7,7 +7,8 @@ from typing import Any
 
 import bpy
 
-SIDEBARS, VIEWS, TIMELINES = ("VIEW_3D", "UI"), ("VIEW_3D", "WINDOW"), ("DOPESHEET_EDITOR", "WINDOW")
+SIDEBARS, VIEWS, HEADERS = ("VIEW_3D", "UI"), ("VIEW_3D", "WINDOW"), ("VIEW_3D", "HEADER")
+TIMELINES = ("DOPESHEET_EDITOR", "WINDOW")
 """Places to draw: an area's type and a region's."""
 
 
@@ -72,6 +73,25 @@ class Listeners:
 
     def _at(self, where: str | Hook) -> list[Callable[..., Any]]:
         return getattr(bpy.app.handlers, where, []) if isinstance(where, str) else where
+
+
+class MenuEntries:
+    """Functions that draw at the end of Blender's own menus, each with its menu's name; one it lacks is left out."""
+
+    def __init__(self, *pairs: tuple[str, Callable[[Any, Any], None]]):
+        self.pairs = pairs
+
+    def start(self) -> None:
+        """Have them drawn."""
+        for name, draw in self.pairs:
+            if hasattr(bpy.types, name):
+                getattr(bpy.types, name).append(draw)
+
+    def stop(self) -> None:
+        """Have them drawn no more."""
+        for name, draw in self.pairs:
+            if hasattr(bpy.types, name):
+                getattr(bpy.types, name).remove(draw)
 
 
 class Drawing:

@@ -17,7 +17,7 @@ from ex4d_protocol.client import Client, Upload
 from ex4d_protocol.requests import Request
 
 from .addon import log
-from .errors import AddonError, JobFailed, LinkLost, StorageError, TaskCancelled
+from .errors import AddonError, JobFailed, LinkLost, StoppedKeeping, StorageError, TaskCancelled
 from .tasks import Steps, TaskProgress
 from .writer import FolderWriter
 
@@ -150,6 +150,15 @@ class BackendLink:
                 )
             yield None
 
+    def wait_until(self, done: Callable[[], bool], timeout_s: float, what: str) -> Steps[None]:
+        """Wait for what the backend tells by itself; ``what`` it does then. Raises AddonError if it does not."""
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise AddonError(f"The backend did not {what} within {timeout_s:.0f} s; look at its log.")
+            yield None
+
     def ask(self, question: Struct, *, timeout_s: float = 20.0) -> Steps[Any]:
         """One message of the protocol and its answer. Raises AddonError with the backend's own sentence if refused."""
         deadline = time.monotonic() + timeout_s
@@ -270,6 +279,6 @@ def _progress_of(event: ev.JobChanged) -> TaskProgress:
         failure = state.failure or Failure()
         raise JobFailed(text, state.job_id, code=failure.code, remedy=failure.remedy)
     if state.phase == "cancelled":
-        raise TaskCancelled(state.message or "The job was cancelled on the backend.")
+        raise StoppedKeeping(state.message or "The job was cancelled on the backend.")
     stage = f"queued ({state.queue_position} before it)" if state.phase == "queued" else state.stage
     return TaskProgress(stage or state.phase, state.done, state.total, state.message, state.share)

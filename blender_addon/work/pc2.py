@@ -41,11 +41,11 @@ class Pc2Writer(FrameFile):
         """Store one sample. Raises AddonError for another vertex count, an unknown sample; StorageError."""
         if vertices.shape != (self._points, 3):
             raise AddonError(
-                f"Frame {sample} of the mesh has shape {tuple(vertices.shape)}, expected ({self._points}, 3); "
+                f"Frame {sample + 1} of the mesh has shape {tuple(vertices.shape)}, expected ({self._points}, 3); "
                 "import the clip again."
             )
         if sample not in self._missing:
-            raise AddonError(f"The mesh cache has no free place for frame {sample}; import the clip again.")
+            raise AddonError(f"The mesh cache has no free place for frame {sample + 1}; import the clip again.")
         self._put(sample, vertices)
         self._missing.discard(sample)
 

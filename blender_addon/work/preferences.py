@@ -11,7 +11,11 @@ from ex4d_ground.addresses import DEFAULT_ADDRESS
 
 from . import keys, local_backend
 from .addon import PACKAGE
+from .hooks import Hook
 from .properties import Flag, Number, Text
+
+boxes = Hook()
+"""Called with the preferences' layout and the context: what others draw above the settings."""
 
 Seconds = partial(Number, min=1.0, max=600.0, unit="TIME_ABSOLUTE")
 
@@ -35,7 +39,8 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
     backend_command: Text(
-        "Backend Command", "Command that starts a local backend; empty looks for ex4d-backend on the PATH"
+        "Backend Command",
+        "Command that starts a local backend; empty looks where the install command puts it, then on the PATH",
     )
     data_folder: Text(
         "Backend Folder",
@@ -53,8 +58,15 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
         precision=0,
     )
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    orbit_after_import: Flag(
+        "Turn the View After an Import",
+        "Once the clip is there, the 3D view turns by a few degrees and back, to show its depth",
+        default=True,
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
+        boxes(layout, context)
         layout.use_property_split = True
         column = layout.column(heading="Local Backend")
         column.prop(self, "auto_start")
@@ -68,6 +80,8 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
         column = layout.column(heading="Limits")
         for name in ("timeout_s", "grace_s", "live_limit_ms"):
             column.prop(self, name)
+        layout.prop(self, "orbit_after_import")
+        layout.operator("ex4d.install_template", icon="FILE_NEW")
 
 
 def get(context: bpy.types.Context) -> EX4D_AP_preferences:

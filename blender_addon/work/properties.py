@@ -5,8 +5,9 @@ from typing import Any
 
 import bpy
 
-PATH_OPTIONS: set[str] = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
-"""Lets a path property hold ``//`` paths without a warning, where Blender has that option."""
+from . import compat
+
+PATH_OPTIONS = compat.relative_path_options()
 
 OWN = {"LIBRARY_OVERRIDABLE"}
 """What a library override of a shot may have differently."""

@@ -5,16 +5,17 @@ which blocks). Blender runs all of it on its main thread; there are no others.
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ex4d_ground.remedies import Remedy, connect
 from ex4d_protocol.client import Client
-from ex4d_protocol.messages import Capabilities
+from ex4d_protocol.messages import Capabilities, JobState, ListJobs
 
 from . import identity
 from .addon import log
-from .errors import AddonError
+from .errors import AddonError, LinkLost
 from .hooks import Hook
 from .identity import Identity
 from .link import BackendLink
@@ -41,11 +42,15 @@ class AddonSession:
         self.tasks: list[Task] = []
         self.undelivered: list[Task] = []
         """Ended tasks whose result is not in the scene yet."""
+        self.waiting: tuple[JobState, ...] = ()
+        """Jobs of this client whose results the backend still held when the connection was made."""
         self.message, self.message_is_error = "", False
         """The last thing worth telling, for the panel."""
-        self.message_panel, self.message_job = "Backend", ""
+        self.message_panel, self.message_job = "Clip", ""
         """Label of the panel that shows it, and the backend's job that failed; "" if there is none."""
         self.message_remedy: Remedy | None = None
+        self.waiting_for_weights: Callable[[Any], Task | None] | None = None
+        """Begins, given the context, what a person asked for and weights were missing for."""
 
     @property
     def connected(self) -> bool:
@@ -58,6 +63,11 @@ class AddonSession:
         return self.link.client.address if self.link else ""
 
     @property
+    def backend_name(self) -> str:
+        """What the backend is known by after a restart: the folder of one that was started here, else its address."""
+        return str(self.backend.folder) if self.backend is not None else self.address
+
+    @property
     def capabilities(self) -> Capabilities:
         """What the backend can do; empty while disconnected."""
         return self.link.client.capabilities if self.link else Capabilities()
@@ -67,7 +77,7 @@ class AddonSession:
         message: str,
         *,
         is_error: bool = False,
-        panel: str = "Backend",
+        panel: str = "Clip",
         job_id: str = "",
         remedy: Remedy | None = None,
     ) -> None:
@@ -75,6 +85,16 @@ class AddonSession:
         (log.warning if is_error else log.info)("%s", message)
         self.message, self.message_is_error = message, is_error
         self.message_panel, self.message_job, self.message_remedy = panel, job_id, remedy
+
+    def settle(self, panel: str) -> None:
+        """Something of that panel went well: what went wrong there before is of no interest any more."""
+        if self.message_is_error and self.message_panel == panel:
+            self.message, self.message_is_error = "", False
+
+    def require_idle(self) -> None:
+        """Raise AddonError while something is running."""
+        if self.tasks:
+            raise AddonError(f"Wait for '{self.tasks[0].title}', or cancel it.")
 
     def identify(self, base: Path) -> Identity:
         """This Blender's identity, claimed below ``base`` on first use. Raises AddonError."""
@@ -111,10 +131,22 @@ class AddonSession:
             client.connect()
             yield from self.link.wait_connected(timeout_s)
             yield from self.link.wait_engines(timeout_s)
+            self.waiting = yield from self._ask_waiting(self.link)
         except BaseException:
             self._drop()
             raise
         return address
+
+    @staticmethod
+    def _ask_waiting(link: BackendLink) -> Steps[tuple[JobState, ...]]:
+        try:
+            listed = yield from link.ask(ListJobs(unacknowledged_only=True))
+        except LinkLost:
+            raise
+        except AddonError as error:
+            log.warning("the backend does not say what it still holds: %s", error)
+            return ()
+        return listed.jobs
 
     def connect_local(self, backend: LocalBackend, *, timeout_s: float, grace_s: float = GRACE_S) -> Steps[str]:
         """Take over a backend that was just started, as steps; it is stopped when the session ends."""
@@ -162,7 +194,7 @@ class AddonSession:
         title: str,
         steps: Steps[Any],
         *,
-        panel: str = "Backend",
+        panel: str = "Clip",
         shot_id: str = "",
         deliver: Deliver | None = None,
         quiet: bool = False,
@@ -231,3 +263,16 @@ def end() -> None:
     if _session is not None:
         _session.close()
         _session = None
+
+
+def require_idle(_context: object = None) -> None:
+    """For operators that do not go beside others: raise AddonError while something is running."""
+    get().require_idle()
+
+
+def require_own_backend(_context: object = None) -> LocalBackend:
+    """The backend that was started here. Raises AddonError if there is none."""
+    backend = get().backend
+    if backend is None:
+        raise AddonError("No backend was started here, so there is no log of one.")
+    return backend

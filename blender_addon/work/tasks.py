@@ -89,6 +89,8 @@ class Delivery:
     warnings: tuple[str, ...] = ()
     changes_scene: bool = True
     """Whether there is something to undo."""
+    then: "Callable[[Any], Task | None] | None" = None
+    """Begins what was waiting for this, given the context. Holds no operator: Blender may have freed it."""
 
 
 Deliver = Callable[[Any, Any], Delivery]
@@ -105,7 +107,7 @@ class Task:
 
     title: str
     steps: Steps[Any]
-    panel: str = "Backend"
+    panel: str = "Clip"
     """Label of the panel that shows it and what it has to say."""
     shot_id: str = ""
     deliver: Deliver | None = None
@@ -119,6 +121,8 @@ class Task:
     finished: bool = False
     result: Any = None
     error: AddonError | None = None
+    notes: tuple[str, ...] = ()
+    """What there was to say when it began; told with the result."""
     arrival: Any = None
     """Has ``count``, ``update`` and ``end`` if what arrives is shown while the task runs (takes.arrivals)."""
 

@@ -66,4 +66,4 @@ def redraw() -> None:
     """Have the panels show what changed."""
     global _last_redraw
     _last_redraw = time.monotonic()
-    hooks.redraw(hooks.SIDEBARS)
+    hooks.redraw(hooks.SIDEBARS, hooks.HEADERS)

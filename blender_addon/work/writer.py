@@ -28,15 +28,17 @@ class FolderWriter:
 
     Files are written to a folder beside ``target``, which takes its place at :meth:`finish`; with ``in_place`` they
     are written to ``target`` itself, so that they can be watched as they arrive. With ``replaces`` an older ``target``
-    makes way. Leaving the ``with`` block without :meth:`finish` removes what was written.
+    makes way. Leaving the ``with`` block without :meth:`finish` removes what was written, but for a folder that is
+    ``added_to``: what it holds stays, file by file replaced by what comes.
     """
 
-    def __init__(self, target: Path, *, replaces: bool = False, in_place: bool = False):
+    def __init__(self, target: Path, *, replaces: bool = False, in_place: bool = False, added_to: bool = False):
         self.folder = target if in_place else target.with_name(target.name + ".part")
         """Where the files lie until the end."""
         self._target = target
         self._replaces = replaces
         self._clears = replaces or not in_place
+        self._keeps = added_to
         self._work: queue.SimpleQueue[tuple[Callable[[], object], int] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -56,7 +58,7 @@ class FolderWriter:
     def __exit__(self, *_: object) -> None:
         self._stop()
         self._open.close()
-        if not self._finished:
+        if not self._finished and not self._keeps:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -71,7 +73,11 @@ class FolderWriter:
 
     def keep(self) -> None:
         """Leave what is on disk by the end of the ``with`` block, though it is not complete."""
-        self._finished = True
+        self._keeps = True
+
+    def discard(self) -> None:
+        """Remove what is on disk by the end of the ``with`` block, what was there before included."""
+        self._keeps = False
 
     def check(self) -> None:
         """Raise what went wrong on the thread, if anything did."""

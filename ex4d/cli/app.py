@@ -8,7 +8,7 @@ import typer
 
 from ex4d.cli import coverage, demo, depth, doctor, generate, preview, recon, run, weights
 from ex4d.cli import eval as evaluate
-from ex4d.cli.console import note, say
+from ex4d.cli.console import forgiving_output, note, say
 from ex4d.cli.options import flag_of, spread
 from ex4d.cli.plugins import CommandGroup
 from ex4d.option_text import OptionText
@@ -64,6 +64,7 @@ def _root(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; ``argv`` is without the program's name."""
+    forgiving_output()
     given = list(sys.argv[1:] if argv is None else argv)
     # Taken out here so that it works in any position and also covers errors of the parser's own making.
     debug = "--debug" in given

@@ -3,6 +3,7 @@
 Results go to standard output; everything about the run goes to standard error.
 """
 
+import io
 import signal
 import sys
 import threading
@@ -11,6 +12,22 @@ from contextlib import contextmanager
 
 from ex4d.progress import CancelToken, OnProgress, Progress, Watch
 from ex4d_ground import stages
+
+
+def forgiving_output() -> None:
+    """What a stream's encoding cannot write (cp1252, ASCII) is escaped, so that no result is lost for a character."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def can_write(text: str) -> bool:
+    """Whether standard output's encoding has these characters."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def say(text: str) -> None:
@@ -90,7 +107,8 @@ def _cancel_on_signals() -> Iterator[CancelToken]:
 
 
 def frame_ranges(frames: Sequence[int]) -> str:
-    """Frames for people: [3, 4, 5, 9] becomes "3-5, 9"."""
+    """0-based frames for people, who count from 1: [2, 3, 4, 8] becomes "3-5, 9"."""
+    frames = [frame + 1 for frame in frames]
     parts: list[list[int]] = []
     for frame in frames:
         if parts and frame == parts[-1][1] + 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ex4d.cli.console import frame_ranges, say, warn, watched
+from ex4d.cli.console import can_write, frame_ranges, say, warn, watched
 from ex4d.cli.options import OutputDir, panel
 from ex4d.cli.shot import render_shot
 from ex4d.progress import check
@@ -21,7 +21,7 @@ _output = panel("Output")
 def coverage(
     options: ShotOptions,
     output_dir: OutputDir,
-    as_json: Annotated[bool, _output("--json", "Print JSON instead of the table.")] = False,
+    as_json: Annotated[bool, _output("--json", "Print JSON instead of the table; frames in it count from 0.")] = False,
     low: Annotated[float, _output("--low", "Frames below this share (0..1) are marked as asking for much.")] = 0.4,
 ) -> None:
     """Show how much of each frame of a camera move the clip really covers.
@@ -78,8 +78,9 @@ def _print_table(summary: dict[str, Any]) -> None:
     table.add_column("Frame", justify="right")
     table.add_column("Coverage", justify="right")
     table.add_column("", min_width=30)
+    block = "█" if can_write("█") else "#"
     for i, value in enumerate(summary["coverage"]):
         state = "sees nothing" if value == 0 else "asks for much" if value < summary["low"] else ""
-        bar = "█" * round(30 * value)
-        table.add_row(str(i), f"{100 * value:.1f} %", f"{bar} {state}".strip())
+        bar = block * round(30 * value)
+        table.add_row(str(i + 1), f"{100 * value:.1f} %", f"{bar} {state}".strip())
     Console(highlight=False).print(table)

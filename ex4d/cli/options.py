@@ -57,7 +57,8 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(**given: Any) -> None:
         for name, kind in kinds.items():
-            given[name] = _made(kind, {each.name: given.pop(each.name) for each in fields(kind)})
+            values = {each.name: given.pop(each.name) for each in fields(kind)}
+            given[name] = _made(kind, values, given.get("output_dir"))
         command(**given)
 
     run.__signature__ = inspect.Signature(shown)  # pyright: ignore[reportAttributeAccessIssue] - typer reads it
@@ -85,10 +86,16 @@ def _options_of(kind: Any) -> list[inspect.Parameter]:
     return [inspect.Parameter(f.name, positional, default=default(f), annotation=hints[f.name]) for f in fields(kind)]
 
 
-def _made(kind: Any, values: dict[str, Any]) -> Any:
-    """The dataclass of what was given; a shot is checked as a whole."""
+def _made(kind: Any, values: dict[str, Any], output_dir: Path | None) -> Any:
+    """The dataclass of what was given; a shot is checked as a whole.
+
+    ``--save_depth 1`` and ``0`` are EX-4D's own: depth.npz in the folder for results, or none.
+    """
     if kind is not ShotOptions:
         return kind(**values)
+    if str(values["save_depth"]) in ("0", "1"):
+        wanted = str(values["save_depth"]) == "1" and values["depth"] is None and output_dir is not None
+        values["save_depth"] = output_dir / "depth.npz" if wanted and output_dir else None
     pairs = values.pop("estimator_settings") or []
     settings: dict[str, Any] = dict.fromkeys(pairs)  # finished depth takes none, whatever they are: the check says so
     if pairs and values["depth"] is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from ex4d.cli.console import say, watched
@@ -9,15 +10,47 @@ from ex4d.cli.options import OutputDir, panel
 from ex4d.cli.shot import render_shot
 from ex4d.progress import check
 from ex4d.shots.options import ShotOptions
+from ex4d_ground.errors import SettingError
 
 if TYPE_CHECKING:
     from ex4d_ground.cameras import Trajectory
 
 _output = panel("Output")
+_published = panel("Of EX-4D's program", show_default=False)
+
+
+@dataclass(frozen=True)
+class PublishedFlags:
+    """Flags of EX-4D's own ``recon.py`` that only its users need."""
+
+    only_first_frame: Annotated[
+        int, _published("--only_first_frame", "1: the mesh of frame 0 in every frame, as the path is followed.")
+    ] = 0
+    filter_type: Annotated[
+        str,
+        _published(
+            "--filter_type", "Which faces are occluded: angle (by their smallest angle), or boundary (by their slope)."
+        ),
+    ] = "angle"
+    use_dwmesh: Annotated[int, _published("--use_dwmesh", "Only 1, a watertight mesh, can be had.")] = 1
+    input_size: Annotated[int | None, _published("--input_size", "Has no effect there, and has none here.")] = None
+
+    def check(self, options: ShotOptions) -> None:
+        """Raise SettingError for what cannot be had."""
+        for name, value in (("only_first_frame", self.only_first_frame), ("use_dwmesh", self.use_dwmesh)):
+            if value not in (0, 1):
+                raise SettingError(f"--{name} is 0 or 1, got {value}.")
+        if not self.use_dwmesh:
+            raise SettingError("--use_dwmesh 0 asks for a mesh with holes, which is not built here; drop it.")
+        if self.filter_type not in ("angle", "boundary"):
+            raise SettingError(f"--filter_type is angle or boundary, got {self.filter_type!r}.")
+        if self.filter_type == "boundary" and not options.parity:
+            raise SettingError("--filter_type boundary belongs to the published mesh; give --parity too, or drop it.")
 
 
 def recon(
     options: ShotOptions,
+    published: PublishedFlags,
     output_dir: OutputDir,
     save_mesh: Annotated[bool, _output("--save_mesh", "Also DW-Mesh.ply: the mesh of frame 0.")] = False,
     save_camera: Annotated[
@@ -49,9 +82,12 @@ def recon(
     from ex4d_ground.camera_files import save_camera as write_camera
     from ex4d_ground.files import staged_folder
 
+    published.check(options)
     name = options.cam_name
     with watched() as watch, staged_folder(output_dir) as staging:
-        shot = render_shot(options, watch)
+        shot = render_shot(
+            options, watch, still=bool(published.only_first_frame), by_slope=published.filter_type == "boundary"
+        )
         write_guides(staging, shot.guides, name, fps=shot.clip.fps, **watch)
         if save_mesh:
             export_ply(shot.mesh, 0, staging / "DW-Mesh.ply")
@@ -62,7 +98,7 @@ def recon(
         check(watch.get("cancel"))
         written = sorted(p.name for p in staging.iterdir())
     seen = 100 * shot.guides.coverage
-    say(f"Coverage: {seen.mean():.1f} % on average, {seen.min():.1f} % in frame {seen.argmin()}.")
+    say(f"Coverage: {seen.mean():.1f} % on average, {seen.min():.1f} % in frame {seen.argmin() + 1}.")
     for file in written:
         say(str(output_dir / file))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from ex4d.cli.console import note, say, watched
 from ex4d.cli.options import EngineSettings, OutputDir, Seed, panel
 from ex4d.cli.settings import ready_settings
-from ex4d.cli.shot import render_eyes
+from ex4d.cli.shot import render_eyes, warn_of
 from ex4d.shots.options import ShotOptions
 from ex4d_ground.errors import SettingError
 
@@ -55,7 +55,7 @@ def run(
     chosen = ready_settings(maker.info(), settings)
     request = TakeRequest(options, engine, chosen, seed, eyes)
     with watched() as watch, made_folder(output_dir):
-        done = None if again else request.find(output_dir)
+        done = None if again else request.find(output_dir, warn_of)
         if done is not None:
             note(f"{done} was made from the same inputs; --again makes another.")
             say(str(done))

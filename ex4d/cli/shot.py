@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ex4d.cli.console import frame_ranges, note, warn
 from ex4d.progress import Watch
 from ex4d.shots.options import ShotOptions
+from ex4d_ground.errors import in_words
 
 if TYPE_CHECKING:
     from ex4d.shots.draw import RenderedShot
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
     from ex4d_ground.descriptions import EstimatorInfo
 
 
-def render_shot(options: ShotOptions, watch: Watch) -> RenderedShot:
-    """Load, build and draw a shot for no engine in particular; warn about frames that show nothing."""
-    return render_eyes(options, watch)[0]
+def render_shot(options: ShotOptions, watch: Watch, *, still: bool = False, by_slope: bool = False) -> RenderedShot:
+    """Load, build and draw a shot for no engine in particular; warn about frames that show nothing.
+
+    ``still`` shows frame 0 in every frame. ``by_slope`` hides the faces of an endless mesh that EX-4D's filter
+    "boundary" does.
+    """
+    return render_eyes(options, watch, still=still, by_slope=by_slope)[0]
 
 
 def render_eyes(
@@ -29,12 +35,17 @@ def render_eyes(
     settings: Mapping[str, Any] | None = None,
     stereo: Stereo | None = None,
     kept: Path | None = None,
+    still: bool = False,
+    by_slope: bool = False,
 ) -> list[RenderedShot]:
     """The shot for an engine with these ``settings``, and the right eye's if there is one.
 
     ``kept`` is how the paths begin of depth and guides that are kept, and taken from there if they are there already.
     """
+    import numpy as np
+
     from ex4d.shots.draw import Drawing, draw_shot, kept_in_file
+    from ex4d.shots.parity import steep_faces
     from ex4d.shots.resume import with_kept_depth
 
     if kept is not None:
@@ -43,7 +54,13 @@ def render_eyes(
         if options.depth == kept_depth:
             note(f"Going on with the depth in {kept_depth}.")
     loaded = load(options, watch)
-    mesh, move = loaded.mesh(), loaded.trajectory()
+    mesh, move = loaded.mesh(), loaded.trajectory(warn_of)
+    if still:
+        move = replace(move, source_time=np.zeros(len(move)))
+    if by_slope:
+        mesh.face_flags.update(
+            {t: steep_faces(mesh.vertices(t), mesh.faces) for t in set(move.source_time.astype(int))}
+        )
     shots = []
     for eye, trajectory in enumerate([move] if stereo is None else stereo.moves(move)):
         path = None if kept is None else Path(f"{kept}-{eye}.npz")
@@ -56,31 +73,35 @@ def render_eyes(
 
 def load(options: ShotOptions, watch: Watch) -> LoadedShot:
     """Load the shot; say where depth and focal length come from, and warn of depth behind the border."""
-    from ex4d.depth import DEFAULT_ESTIMATOR, get_estimator
+    from ex4d.clip.depth_hints import border_hint
+    from ex4d.depth import get_estimator
     from ex4d.shots.load import load_shot
 
     if options.depth is None:
-        announce(get_estimator(options.estimator or DEFAULT_ESTIMATOR).info())
+        announce(get_estimator(options.estimator_name).info())
     loaded = load_shot(options, **watch)
     for line in loaded.estimated.details() if loaded.estimated else ():
         note(line)
+    for line in loaded.notes:
+        note(f"{line.rstrip('.')}.")
     if options.save_depth is not None:
         note(f"Kept the depth: {options.save_depth}")
     if loaded.filled is not None and loaded.filled.count:
         note(f"Filled depth in {loaded.filled.describe()}.")
     clip, lens = loaded.clip, loaded.clip.intrinsics
-    hint = "; give --fov, --focal or --lens_from if you know better" if lens.source.startswith("default") else ""
+    hint = "; give --fov, --focal or --lens_from if you know better" if lens.is_assumed else ""
     note(f"Focal length: {lens.fx:.1f} px ({lens.fov_deg:.1f} deg), {lens.source}{hint}.")
     if clip.depth_licence:
         note(f"Depth: {clip.depth_source}; licence: {clip.depth_licence}.")
-    border_depth = options.mesh_options().border_depth
-    share = float((clip.depth > border_depth).mean())
-    if share > 0.5:
-        warn(
-            f"{100 * share:.0f} % of the depth lies beyond the border at {border_depth:g}, where the mesh is closed; "
-            "if the depth is in millimetres or such, give --depth_scale, otherwise raise --border_depth."
-        )
+    behind = border_hint(clip.depth, options.mesh_options().border_depth, clip.sky_from)
+    if behind is not None:
+        warn(in_words(*behind, "cli"))
     return loaded
+
+
+def warn_of(sentence: str) -> None:
+    """A warning from a sentence without full stop."""
+    warn(f"{sentence}.")
 
 
 def announce(info: EstimatorInfo) -> None:

@@ -1,168 +1,194 @@
-"""Reading depth: .npz, .npy, a folder of 16-bit PNGs, a folder of OpenEXR files."""
+"""Reading depth: .npz, .npy, a folder of 16-bit PNGs or of float or 16-bit TIFFs, a folder of OpenEXR files."""
 
-import zipfile
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ex4d.clip.depth_arrays import open_array
+from ex4d.clip.depth_channel import depth_channel
+from ex4d.clip.exr import open_exr
 from ex4d.clip.frame_stack import FrameStack
-from ex4d.clip.images import image_files, read_image
-from ex4d.progress import Watch, check, report, reported
+from ex4d.clip.images import read_image
+from ex4d.progress import Watch, reported
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
 from ex4d_ground.errors import DepthError, SettingError
-from ex4d_ground.remedies import name_channel, scale_depth
+from ex4d_ground.remedies import scale_depth
+from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
 
-_DEPTH_CHANNELS = ("Z", "Depth", "V", "Y")
-"""Last part of an EXR channel's name, best first: renderers' Z, named layers, Blender's value passes, grey images."""
+DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".exr")
+"""Pictures that hold depth."""
 
 
 def read_depth(
-    source: Path,
+    source: Path | FrameFiles,
     *,
     scale: float | None = None,
     channel: str | None = None,
     num_frames: int | None = None,
+    maximum_is_hole: bool = True,
     **watch: Unpack[Watch],
 ) -> Float32:  # [T, H, W]
     """Read depth along +z from ``source``, times ``scale``.
 
-    ``source`` is an .npz (key "depth", or its only array), an .npy, a folder of 16-bit PNGs or a folder of EXR files
-    (natural order). Whole numbers have no unit of their own, so for them ``scale`` is required (0.001 if they are
-    millimetres); for floats it is 1. ``channel`` names the EXR channel where the choice is not plain. With
-    ``num_frames`` at most that many are read. Values are not judged here: see :mod:`ex4d.clip.invalid`.
-    Raises DepthError, SettingError and Cancelled.
+    ``source`` is an .npz (key "depth", or its only array), an .npy, or a sequence of 16-bit PNGs, TIFFs or EXR files: a
+    folder, its first file, a pattern, or the files themselves (:mod:`ex4d_ground.sequences`). Whole numbers have no
+    unit of their own, so for them ``scale`` is required (0.001 if they are millimetres); for floats it is 1. The
+    largest number of a whole-number type says that there is no depth, and becomes NaN, unless ``maximum_is_hole`` is
+    off; so does what an EXR's data window leaves out. ``channel`` names the EXR channel where the choice is not plain.
+    With ``num_frames`` at most that many are read. Values are not judged here: see :mod:`ex4d.clip.invalid`. Raises
+    DepthError, SettingError and Cancelled.
     """
-    if scale is not None and not (np.isfinite(scale) and scale > 0):
-        raise SettingError(f"The depth scale must be a positive number, got {scale}.")
-    path = Path(source)
-    if not path.exists():
-        raise DepthError(f"There is no file or folder {path}; check the path of the depth.")
-    if path.is_dir():
-        return _read_folder(path, scale, channel, num_frames, watch)
-    check(watch.get("cancel"))
-    array = _read_array(path)
-    depth = _as_depth(array[:num_frames], path, scale)
-    report(watch.get("on_progress"), stages.READING_DEPTH, len(depth), len(depth))
-    return depth
+    opened = open_depth(source, scale=scale, channel=channel, num_frames=num_frames, maximum_is_hole=maximum_is_hole)
+    return read_opened(opened, **watch)
 
 
-def _read_array(path: Path) -> NDArray:
-    if path.suffix.lower() not in (".npz", ".npy"):
-        raise DepthError(
-            f"{path} is no depth file that can be read; give an .npz, an .npy, or a folder of 16-bit PNGs or of EXRs."
-        )
-    try:
-        if path.suffix.lower() == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        with np.load(path, allow_pickle=False) as archive:
-            names = list(archive.files)
-            if "depth" not in names and len(names) != 1:
-                raise DepthError(
-                    f"{path} holds {len(names)} arrays ({', '.join(names) or 'none'}) and none is called 'depth'; "
-                    "save the depth under that name."
-                )
-            return archive["depth" if "depth" in names else names[0]]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        if isinstance(error, DepthError):
-            raise
-        raise DepthError(
-            f"{path} is not a readable {path.suffix} file ({error}); write it again with numpy."
-        ) from error
-
-
-def _as_depth(array: NDArray, path: Path, scale: float | None) -> Float32:
-    """[T, H, W] float32 from an array that may have a channel axis of length 1, a whole-number or wider dtype."""
-    if array.ndim == 4 and 1 in (array.shape[1], array.shape[3]):
-        array = array[:, 0] if array.shape[1] == 1 else array[..., 0]
-    if array.ndim != 3:
-        raise DepthError(f"Depth must be [frames, height, width], but {path} holds an array of shape {array.shape}.")
-    return _scaled(array, path, scale)
-
-
-def _scaled(array: NDArray, path: Path, scale: float | None) -> Float32:
-    if array.dtype.kind not in "fui":
-        raise DepthError(f"{path} holds {array.dtype} values; depth must be numbers.")
-    if array.dtype.kind in "ui" and scale is None:
-        raise DepthError(f"{path} holds whole numbers ({array.dtype}), whose unit is not known.", remedy=scale_depth())
-    depth = np.array(array, np.float32)
-    if scale is not None and scale != 1:
-        depth *= np.float32(scale)
-    return depth
-
-
-def _read_folder(
-    folder: Path, scale: float | None, channel: str | None, num_frames: int | None, watch: Watch
-) -> Float32:
-    pngs, exrs = image_files(folder, (".png",)), image_files(folder, (".exr",))
-    if bool(pngs) == bool(exrs):
-        what = "both PNG and EXR files" if pngs else "neither 16-bit PNG nor EXR files"
-        raise DepthError(f"The depth folder {folder} holds {what}; leave one numbered sequence of one kind in it.")
-    files = (pngs or exrs)[:num_frames]
-    stack = FrameStack(expected=len(files), label=str(folder))
-    for path in reported(files, stages.READING_DEPTH, len(files), **watch):
-        frame = read_exr_depth(path, channel=channel) if exrs else _read_png(path)
-        if len(stack) and frame.shape != stack.array().shape[1:]:
-            height, width = stack.array().shape[1:]
-            raise DepthError(
-                f"{path} is {frame.shape[1]}x{frame.shape[0]} pixels but the first depth frame is {width}x{height}; "
-                "give every frame the same size."
-            )
-        stack.append(_scaled(frame, path, scale))
+def read_opened(opened: OpenedDepth, **watch: Unpack[Watch]) -> Float32:  # [T, H, W]
+    """All frames of an opened source. Raises as :func:`read_depth` does."""
+    stack = FrameStack(expected=opened.num_frames, label=opened.label)
+    for frame in reported(opened.frames(), stages.READING_DEPTH, opened.num_frames, **watch):
+        stack.append(frame)
     return stack.array()
 
 
-def _read_png(path: Path) -> NDArray:  # [H, W] uint16
+@dataclass(frozen=True)
+class OpenedDepth:
+    """A depth source of which nothing but the first frame, or less, was read."""
+
+    label: str
+    num_frames: int
+    height: int
+    width: int
+    frames: Callable[[], Iterator[Float32]]
+    """Each frame [H, W], one after the other. Raises DepthError where one cannot be read or has another size."""
+    whole_maximum: float | None = None
+    """What the largest number of a whole-number type is after scaling; None for floats."""
+
+
+def open_depth(
+    source: Path | FrameFiles,
+    *,
+    scale: float | None = None,
+    channel: str | None = None,
+    num_frames: int | None = None,
+    maximum_is_hole: bool = True,
+) -> OpenedDepth:
+    """Look at a depth source without reading more than its first frame. Raises as :func:`read_depth` does."""
+    if scale is not None and not (np.isfinite(scale) and scale > 0):
+        raise SettingError(f"The depth scale must be a positive number, got {scale}.")
+    path = Path(source.label) if isinstance(source, FrameFiles) else Path(source)
+    files = source if isinstance(source, FrameFiles) else find_depth_pictures(path)
+    if files is None:
+        raw = _Raw(*open_array(path))
+    else:
+        files.first(num_frames).require_whole(DepthError)
+        raw = _open_pictures(files.paths, channel)
+    if len(raw) == 0 or 0 in raw.shape:
+        raise DepthError(f"{path} holds no depth (its shape is {(len(raw), *raw.shape)}); export it again.")
+    _check_numbers(raw.dtype, path, scale)
+    factor = np.float32(1 if scale is None else scale)
+    hole = np.iinfo(raw.dtype).max if maximum_is_hole and raw.dtype.kind in "ui" else None
+
+    def frames() -> Iterator[Float32]:
+        for index in range(count):
+            frame, label = raw.read(index)
+            if frame.shape != raw.shape:
+                (h, w), (h0, w0) = frame.shape, raw.shape
+                raise DepthError(
+                    f"{label} is {w}x{h} pixels but the first depth frame is {w0}x{h0}; give every frame the same size."
+                )
+            _check_numbers(frame.dtype, Path(label), scale)
+            yield _scaled(frame, factor, hole)
+
+    count = len(raw) if num_frames is None else min(num_frames, len(raw))
+    return OpenedDepth(str(path), count, *raw.shape, frames, None if hole is None else float(hole * factor))
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """Frames as stored: how many, of which size and type, and one of them with the name it has in messages."""
+
+    count: int
+    shape: tuple[int, int]
+    dtype: np.dtype
+    read: Callable[[int], tuple[NDArray, str]]
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def _check_numbers(dtype: np.dtype, path: Path, scale: float | None) -> None:
+    if dtype.kind not in "fui":
+        raise DepthError(f"{path} holds {dtype} values; depth must be numbers.")
+    if dtype.kind in "ui" and scale is None:
+        raise DepthError(f"{path} holds whole numbers ({dtype}), whose unit is not known.", remedy=scale_depth())
+
+
+def _scaled(frame: NDArray, factor: np.float32, hole: int | None) -> Float32:
+    with np.errstate(over="ignore"):  # a float64 beyond float32's range is as far as infinity
+        depth = np.array(frame, np.float32)
+    if factor != 1:
+        depth *= factor
+    if hole is not None:
+        depth[frame == hole] = np.nan
+    return depth
+
+
+def find_depth_pictures(path: Path) -> FrameFiles | None:
+    """The depth pictures that a folder, a first file or a pattern means; None if ``path`` is another file.
+
+    Raises DepthError.
+    """
+    if not is_named(path):
+        raise DepthError(f"There is no file or folder {path}; check the path of the depth.")
+    if path.exists() and not names_sequence(path, DEPTH_SUFFIXES):
+        return None
+    found = find_sequence(path, DEPTH_SUFFIXES, DepthError)
+    if not found.paths:
+        raise DepthError(
+            f"The depth folder {path} holds neither 16-bit PNG, TIFF nor EXR files; leave one numbered sequence of one "
+            "kind in it."
+        )
+    return found
+
+
+def _open_pictures(files: tuple[Path, ...], channel: str | None) -> _Raw:
+    exrs = files[0].suffix.lower() == ".exr"
+    name = channel
+    if exrs:
+        first, name = _read_exr(files[0], channel)
+    else:
+        first = _read_picture(files[0])
+
+    def read(index: int) -> tuple[NDArray, str]:
+        if index == 0:
+            return first, str(files[0])
+        # the first frame's choice holds for all: whether a picture is grey may differ from frame to frame
+        frame = _read_exr(files[index], name)[0] if exrs else _read_picture(files[index])
+        return frame, str(files[index])
+
+    return _Raw(len(files), (first.shape[0], first.shape[1]), first.dtype, read)
+
+
+def _read_exr(path: Path, channel: str | None) -> tuple[NDArray, str]:  # [H, W] float or uint32, the channel's name
+    """The depth of one file in its display window, NaN where there is none. Raises DepthError."""
+    with open_exr(path, DepthError) as exr:
+        chosen = depth_channel(exr, str(path), channel)
+        return exr.picture(chosen, outside=float("nan")), chosen.name
+
+
+def _read_picture(path: Path) -> NDArray:  # [H, W] uint16 or float32
     image = read_image(path, DepthError)
     if image.ndim == 3 and image.shape[2] >= 3 and (np.ptp(image[..., :3], axis=2) == 0).all():
         image = image[..., 0]
     if image.ndim != 2:
-        raise DepthError(f"{path} is a colour image; depth PNGs must be grey with 16 bits.")
-    if image.dtype != np.uint16:
+        raise DepthError(f"{path} is a colour image; depth must be grey, with 16 bits or as floats.")
+    if image.dtype.itemsize < 2:
         raise DepthError(f"{path} has 8 bits, which is too coarse for depth; write 16-bit PNGs, EXRs or an .npz.")
     return image
-
-
-def read_exr_depth(path: Path, *, channel: str | None = None) -> NDArray:  # [H, W] float16 or float32
-    """The depth channel of one EXR file. Raises DepthError, naming the channels, if none or several could be meant."""
-    import OpenEXR
-
-    try:
-        with OpenEXR.File(str(path), separate_channels=True) as file:
-            channels: dict[str, Any] = {}
-            for part in file.parts:
-                channels.update(part.channels)
-            name = depth_channel(channels, path, channel)
-            pixels = np.array(channels[name].pixels)
-    except (RuntimeError, OSError, ValueError) as error:
-        if isinstance(error, DepthError):
-            raise
-        raise DepthError(f"{path} is not an EXR file that can be read ({error}); render or export it again.") from error
-    return pixels
-
-
-def depth_channel(channels: Mapping[str, Any], path: Path, wanted: str | None = None) -> str:
-    """Which of an EXR's channels is depth: ``wanted``, or the one whose name says so. Raises DepthError."""
-    names = sorted(channels)
-    listed = ", ".join(names) or "none"
-    if wanted is not None:
-        if wanted in channels:
-            return wanted
-        raise DepthError(f"{path} has no channel {wanted!r}; it has: {listed}.")
-    for part in _DEPTH_CHANNELS:
-        matching = [n for n in names if n.split(".")[-1].lower() == part.lower()]
-        if len(matching) == 1:
-            return matching[0]
-        if matching:
-            raise DepthError(f"{path} has several depth channels ({', '.join(matching)}).", remedy=name_channel())
-    # A grey image saved as RGB carries depth three times; a real colour image does not.
-    if len(names) == 1 or _all_equal([channels[n].pixels for n in names if n.split(".")[-1] in ("R", "G", "B")]):
-        return next((n for n in names if n.split(".")[-1] == "R"), names[0])
-    raise DepthError(f"{path} has no depth channel, only: {listed}; render the Z pass.", remedy=name_channel())
-
-
-def _all_equal(arrays: list[NDArray]) -> bool:
-    return len(arrays) > 0 and all(np.array_equal(a, arrays[0], equal_nan=True) for a in arrays[1:])

@@ -31,14 +31,18 @@ def read_depth_facts(path: Path) -> DepthFacts:
         with np.load(path, allow_pickle=False) as archive:
             if "facts" not in archive.files:
                 return DepthFacts()
-            facts = json.loads(str(archive["facts"]))
+            text = str(archive["facts"])
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise DepthError(f"{path} is not a readable .npz file; export it again.") from error
+    try:
+        facts = json.loads(text)
         lens = facts.get("intrinsics")
         return DepthFacts(
             source=str(facts.get("estimator", "file")),
             licence=str(facts.get("licence", "")),
             intrinsics=Intrinsics(**lens) if lens else None,
         )
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, InputError) as error:
+    except (ValueError, TypeError, AttributeError, InputError) as error:
         raise DepthError(
             f"{path} says things about its depth that cannot be read ({error}); write it again."
         ) from error

@@ -40,7 +40,7 @@ class FrameStack:
         elif frame.shape != self._buffer.shape[1:]:
             (h, w), (h0, w0) = frame.shape[:2], self._buffer.shape[1:3]
             raise ClipError(
-                f"Frame {self._count} of {self._label} is {w}x{h} pixels but the first is {w0}x{h0}; "
+                f"Frame {self._count + 1} of {self._label} is {w}x{h} pixels but the first is {w0}x{h0}; "
                 "give every frame the same size."
             )
         elif self._count == len(self._buffer):

@@ -37,7 +37,7 @@ def with_source_camera(clip: Clip, camera: Trajectory, *, longer: bool = False) 
     worst = int(np.argmax(np.abs(focal / ours.fx - 1)))
     if abs(focal[worst] / ours.fx - 1) > SAME_LENS:
         raise TrajectoryError(
-            f"The source camera has a focal length of {focal[worst]:.1f} px in frame {worst}, the clip "
+            f"The source camera has a focal length of {focal[worst]:.1f} px in frame {worst + 1}, the clip "
             f"{ours.fx:.1f} px; give the clip its lens, or another camera file."
         )
     return replace(clip, world_from_camera=np.ascontiguousarray(camera.world_from_camera[:count], np.float64))

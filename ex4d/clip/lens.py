@@ -1,14 +1,16 @@
 """What a video's or an image's metadata says about the lens it was taken with."""
 
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ex4d.clip.images import COLOUR_SUFFIXES, image_files
+from ex4d.clip.container import open_container
+from ex4d.clip.images import COLOUR_SUFFIXES
+from ex4d.lens import Lens
 from ex4d_ground.cameras import Intrinsics
-from ex4d_ground.errors import SettingError
+from ex4d_ground.errors import ClipError, SettingError
+from ex4d_ground.sequences import FrameFiles, find_sequence
 
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 """Diagonal of a 35 mm film frame, to which "35 mm equivalent" focal lengths refer."""
@@ -25,30 +27,49 @@ def from_film_equivalent(width: int, height: int, focal_mm: float, source: str) 
     return Intrinsics.from_focal(width, height, focal_mm * math.hypot(width, height) / FILM_DIAGONAL_MM, source)
 
 
-def read_lens(source: Path | bytes, width: int, height: int) -> Intrinsics | None:
+def read_lens(source: Path | bytes | FrameFiles, width: int, height: int) -> Intrinsics | None:
     """What a video's or an image's metadata says about its lens, for frames of this size; None if it says nothing.
 
-    ``source`` is a video file, an image, a folder of images (the first is asked), or the bytes of a video file.
+    ``source`` is a video file, an image, a sequence of images (the first is asked), or the bytes of a video file.
     """
     if isinstance(source, bytes):
-        return _from_container(io.BytesIO(source), width, height)
-    if source.is_dir():
-        files = image_files(source, COLOUR_SUFFIXES)
-        return _from_exif(files[0], width, height) if files else None
+        return _from_container(source, width, height)
+    if isinstance(source, Path) and not source.is_file():
+        source = find_sequence(source, COLOUR_SUFFIXES)
+    if isinstance(source, FrameFiles):
+        return _from_exif(source.paths[0], width, height) if source.paths else None
     if source.suffix.lower() in COLOUR_SUFFIXES:
         return _from_exif(source, width, height)
-    return _from_container(str(source), width, height)
+    return _from_container(source, width, height)
 
 
-def _from_container(file: str | io.BytesIO, width: int, height: int) -> Intrinsics | None:
-    import av
-    from av.error import FFmpegError
+def with_pixel_aspect(
+    given: Lens, known: Intrinsics | None, video: Path | bytes | FrameFiles, size: tuple[int, int], pixel_aspect: float
+) -> Intrinsics:
+    """The lens of frames of ``size`` (height, width): given, else ``known``, else the metadata's, else the default.
 
+    ``pixel_aspect`` is a pixel's width over its height. Whole intrinsics have their own fx and fy; an angle or a focal
+    length is the horizontal one, to which fy follows; metadata speak of the picture as it is seen.
+    """
+    height, width = size
+    used = given.at(width, height)
+    if used is not None:
+        return used if given.says_fy else replace(used, fy=used.fx * pixel_aspect)
+    if known is not None:
+        return known.resized(width, height)
+    said = read_lens(video, max(round(width * pixel_aspect), 1), height)
+    if said is not None:
+        return said.resized(width, height)
+    default = Intrinsics.from_fov(width, height)
+    return replace(default, fy=default.fx * pixel_aspect)
+
+
+def _from_container(source: Path | bytes, width: int, height: int) -> Intrinsics | None:
     try:
-        with av.open(file, options={"protocol_whitelist": "file"}) as container:
+        with open_container(source, "the video") as container:
             tables: list[Mapping[str, str]] = [container.metadata, *(s.metadata for s in container.streams)]
             values = [t[k] for t in tables for k in _EQUIVALENT_KEYS if k in t]
-    except (FFmpegError, OSError):
+    except (ClipError, OSError):
         return None  # whether the file can be read as a video is said where it is read
     for text in values:
         focal = _number(text)

@@ -1,22 +1,35 @@
 """A video and its depth become a :class:`Clip`, or a sentence that says why they do not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Unpack
 
+import numpy as np
+
 from ex4d.clip import invalid
-from ex4d.clip.depth import read_depth
+from ex4d.clip.depth import OpenedDepth, find_depth_pictures, open_depth
 from ex4d.clip.depth_facts import DepthFacts, read_depth_facts
+from ex4d.clip.depth_hints import disparity_hint
+from ex4d.clip.frame_stack import FrameStack
+from ex4d.clip.images import COLOUR_SUFFIXES
 from ex4d.clip.invalid import InvalidDepth
-from ex4d.clip.lens import read_lens
-from ex4d.clip.video import read_video
+from ex4d.clip.lens import with_pixel_aspect
+from ex4d.clip.pairing import Source, paired_sources
+from ex4d.clip.resample import require_same_view, resized
+from ex4d.clip.timing import retimed
+from ex4d.clip.video import VideoInfo, open_video, read_frames
 from ex4d.lens import Lens
-from ex4d.progress import Watch
+from ex4d.progress import Watch, reported
+from ex4d.sky import take_sky
 from ex4d.types import Clip
+from ex4d_ground import stages
 from ex4d_ground.arrays import Float32, UInt8
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import DepthError, SettingError
 from ex4d_ground.remedies import fewer_frames
+from ex4d_ground.sequences import FrameFiles, clip_name
 
 
 def load_clip(
@@ -33,42 +46,48 @@ def load_clip(
     depth_scale: float | None = None,
     depth_channel: str | None = None,
     on_filled: Callable[[InvalidDepth], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     **watch: Unpack[Watch],
 ) -> Clip:
     """Read and check a video with its depth.
 
     The lens is ``lens``, or one of its parts: ``intrinsics``, a horizontal ``fov_deg``, ``focal_px``; without any it is
-    the depth file's own if it has one (``ex4d depth`` writes it), else the video's metadata's, else the default.
-    ``num_frames`` takes the first frames of both; without it, both must be equally long. ``fill_invalid`` replaces NaN,
-    infinite, zero and negative depth by the nearest valid pixel of the frame and tells ``on_filled`` what was filled;
-    without it such depth is refused. ``fps`` overrides the video's own rate. Raises ClipError, DepthError,
-    SettingError, ShapeError, Cancelled.
+    the depth file's own if it has one (``ex4d depth`` writes it), else the video's metadata's, else the default. Pixels
+    that are not square give fx and fy. ``num_frames`` takes the first frames of both; without it, both must be equally
+    long. Depth of another size is brought to the video's, edges kept; it must show the same. Sky
+    (:mod:`ex4d.sky`) is found and marked. ``fill_invalid`` replaces NaN, zero and negative depth from its
+    surroundings and tells ``on_filled`` what was filled; without it such depth is refused. ``fps`` overrides the
+    video's own rate. ``on_note`` is told what people should know of what was read: frames without depth that were left
+    out, sky, sizes, a varying rate, fields. Raises ClipError, DepthError, SettingError, ShapeError, Cancelled.
     """
     lens = lens or Lens(intrinsics, fov_deg, focal_px)
     if fps is not None and not 0 < fps <= 1000:
         raise SettingError(f"The frame rate must be above 0 and at most 1000 frames a second, got {fps}.")
+    tell = on_note or (lambda _: None)
     video = Path(video) if isinstance(video, str) else video
-    frames, own_fps = read_video(video, num_frames=num_frames, **watch)
-    if isinstance(depth, Path | str):
-        path = Path(depth)
-        values = read_depth(path, scale=depth_scale, channel=depth_channel, num_frames=num_frames, **watch)
-        label, facts = str(path), read_depth_facts(path)
-    else:
-        values, label, facts = depth[:num_frames], "The depth", DepthFacts()
-    check_depth_fits(values, frames, label=label)
-    if fill_invalid:
-        values, filled = invalid.fill_invalid(values, label=label, **watch)
-        if on_filled is not None:
-            on_filled(filled)
-    else:
-        invalid.require_valid(values, label=label)
-    height, width = frames.shape[1:3]
-    used = lens.at(width, height)
-    if used is None:
-        known = facts.intrinsics or read_lens(video, width, height)
-        used = known.resized(width, height) if known else Intrinsics.from_fov(width, height)
-    name = video.stem if isinstance(video, Path) else "clip"
-    return Clip(frames, values, used, fps or own_fps, name, depth_source=facts.source, depth_licence=facts.licence)
+    source: bytes | Source = video
+    depth_source: Source | Float32 = Path(depth) if isinstance(depth, Path | str) else depth
+    if isinstance(video, Path) and isinstance(depth_source, Path):
+        source, depth_source, note = paired_sources(video, depth_source, num_frames=num_frames)
+        if note:
+            tell(note)
+    facts = read_depth_facts(Path(depth)) if isinstance(depth, Path | str) else DepthFacts()
+    opened = _opened(depth_source, depth_scale, depth_channel, num_frames)
+    _require_fit(source, depth_source, opened, num_frames)  # before anything long is read
+    frames, info = read_frames(source, num_frames=num_frames, **watch)
+    for note in info.notes:
+        tell(note)
+    size = frames.shape[1], frames.shape[2]
+    values = _read_depth(opened, info, len(frames), size, tell, watch)
+    check_depth_fits(values, frames, label=opened.label)
+    values = _valid(values, opened, fill_invalid, on_filled, tell, watch)
+    sky = take_sky(values)
+    if sky.note:
+        tell(sky.note)
+    used = with_pixel_aspect(lens, facts.intrinsics, source, size, info.pixel_aspect)
+    name = clip_name(video, COLOUR_SUFFIXES) if isinstance(video, Path) else "clip"
+    clip = Clip(frames, values, used, fps or info.fps, name, depth_source=facts.source, depth_licence=facts.licence)
+    return replace(clip, sky_from=sky.begins)
 
 
 def check_depth_fits(depth: Float32, frames: UInt8, *, label: str = "The depth") -> None:
@@ -82,8 +101,90 @@ def check_depth_fits(depth: Float32, frames: UInt8, *, label: str = "The depth")
             "give depth of the video's size, or scale the video to the depth's."
         )
     if len(depth) != t:
-        shorter = min(len(depth), t)
-        raise DepthError(
-            f"{label} has {len(depth)} frames but the video has {t}; give depth for every frame.",
-            remedy=fewer_frames(shorter),
+        raise _other_length(label, len(depth), t)
+
+
+def _other_length(label: str, count: int, frames: int) -> DepthError:
+    return DepthError(
+        f"{label} has {count} frames but the video has {frames}; give depth for every frame.",
+        remedy=fewer_frames(min(count, frames)),
+    )
+
+
+def _opened(depth: Source | Float32, scale: float | None, channel: str | None, num_frames: int | None) -> OpenedDepth:
+    if isinstance(depth, Path):
+        depth = find_depth_pictures(depth) or depth
+    if isinstance(depth, FrameFiles):
+        missing = depth.missing()
+        before = sum(stamp < missing[0] for stamp in depth.stamps or ()) if missing else 0
+        if num_frames is not None and before >= num_frames:
+            depth = depth.first(before)  # the gap lies behind all that is read
+    if isinstance(depth, Path | FrameFiles):
+        return open_depth(depth, scale=scale, channel=channel)
+    if depth.ndim != 3:
+        raise DepthError(f"Depth must be [frames, height, width], got an array of shape {depth.shape}.")
+    return OpenedDepth("The depth", len(depth), depth.shape[1], depth.shape[2], lambda: iter(depth))
+
+
+def _require_fit(video: bytes | Source, depth: Source | Float32, opened: OpenedDepth, num_frames: int | None) -> None:
+    """Look at the video's first frame. Raises DepthError for depth that cannot fit."""
+    with open_video(video, num_frames=1) as (info, frames):
+        first = next(frames, None)
+    if first is None:
+        return  # the reader says so
+    files = find_depth_pictures(depth) if isinstance(depth, Path) else depth
+    if info.shown and isinstance(files, FrameFiles):
+        files.require_whole(DepthError)  # which of them are shown is known of all alone
+    require_same_view((opened.height, opened.width), (first.shape[0], first.shape[1]), opened.label)
+    if num_frames is not None and opened.num_frames < num_frames <= info.num_frames and not info.shown:
+        raise _other_length(opened.label, opened.num_frames, num_frames)
+
+
+def _read_depth(
+    opened: OpenedDepth, info: VideoInfo, count: int, size: tuple[int, int], tell: Callable[[str], None], watch: Watch
+) -> Float32:
+    """The depth of ``count`` frames, at ``size`` (height, width). Raises DepthError."""
+    if (opened.height, opened.width) != size:
+        tell(
+            f"{opened.label} is {opened.width}x{opened.height} pixels; it is brought to the video's "
+            f"{size[1]}x{size[0]}, its edges kept."
         )
+    frames = opened.frames()
+    if info.shown and opened.num_frames == info.stored != len(info.shown):
+        frames = retimed(frames, info.shown[:count])
+        tell(f"{opened.label} has a frame for each that was filmed; they are played by the video's time stamps.")
+    elif opened.num_frames < count or (opened.num_frames > count and not info.cut):
+        raise _other_length(opened.label, opened.num_frames, count)
+    stack = FrameStack(expected=count, label=opened.label)
+    for frame in reported(_at_size(islice(frames, count), size), stages.READING_DEPTH, count, **watch):
+        stack.append(frame)
+    return stack.array()
+
+
+def _at_size(frames: Iterator[Float32], size: tuple[int, int]) -> Iterator[Float32]:
+    for frame in frames:
+        yield frame if frame.shape == size else resized(frame, size)
+
+
+def _valid(
+    values: Float32,
+    opened: OpenedDepth,
+    fill: bool,
+    on_filled: Callable[[InvalidDepth], None] | None,
+    tell: Callable[[str], None],
+    watch: Watch,
+) -> Float32:
+    """Depth without anything that is none, filled if that is asked for. Raises DepthError."""
+    hint = disparity_hint(values, opened.label)
+    if not fill:
+        holes = opened.whole_maximum is not None and bool(np.isnan(values).any())
+        why = "the largest number of its type says that there is no depth" if holes else ""
+        invalid.require_valid(values, label=opened.label, why=" and ".join(each for each in (why, hint) if each))
+    if hint:
+        tell(f"{hint}.")
+    if not fill:
+        return values
+    filled, found = invalid.fill_invalid(values, label=opened.label, **watch)
+    if on_filled is not None:
+        on_filled(found)
+    return filled

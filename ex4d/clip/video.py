@@ -1,35 +1,29 @@
-"""Reading video: a file, a folder of numbered images, or the bytes of a video file.
+"""Reading video: a file, a sequence of images, or the bytes of a video file."""
 
-PyAV is used directly rather than through imageio's plugin, which hides what a shot needs: the display rotation of phone
-footage, and a list of the containers that may be opened at all.
-"""
-
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
-import numpy as np
-
+from ex4d.clip.container import capital, choose_stream, frame_times, open_container
+from ex4d.clip.decoding import Decoder
+from ex4d.clip.film_images import LINEAR_NOTE, exr_pixel_aspect
 from ex4d.clip.frame_stack import FrameStack
-from ex4d.clip.images import COLOUR_SUFFIXES, image_files, read_rgb
+from ex4d.clip.images import COLOUR_SUFFIXES, read_rgb
+from ex4d.clip.timing import Resampled, retimed, to_constant_rate
 from ex4d.progress import Watch, check, report
 from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import ClipError, SettingError
 from ex4d_ground.remedies import fewer_frames
+from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
 
 DEFAULT_FPS = 15.0
 """Frame rate of a source that has none (a folder of images): the rate at which the model was trained to play."""
-
-# FFmpeg would also open playlists (which fetch other files and addresses) and text files (drawn as ANSI art): a source
-# may come from elsewhere, so only containers that hold video themselves are allowed, and only plain files are read.
-_CONTAINERS = (
-    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,mxf,ogg,flv,asf,gif,h264,hevc,ivf,yuv4mpegpipe,png_pipe,jpeg_pipe,apng"
-)
-_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+_SAME_RATE = 1e-3
+"""How far an MP4's average rate may be from its base rate before its time stamps are looked at."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +34,38 @@ class VideoInfo:
     """How messages call it: a path, or "the video" for bytes."""
     fps: float
     num_frames: int
-    """As its header claims; 0 if it does not say."""
+    """As its header or its time stamps claim; 0 if they do not say."""
+    pixel_aspect: float = 1.0
+    """Width of a pixel over its height, of the frames as they are read."""
+    shown: tuple[int, ...] = ()
+    """Where the rate varied: the stored frame that each frame shows."""
+    stored: int = 0
+    """Where the rate varied: how many frames were filmed."""
+    cut: bool = False
+    """Whether only the first frames were asked for."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences for people about what was done to the frames; some are known only once frames are read."""
 
 
 def read_video(
-    source: Path | bytes, *, num_frames: int | None = None, **watch: Unpack[Watch]
+    source: Path | bytes | FrameFiles, *, num_frames: int | None = None, **watch: Unpack[Watch]
 ) -> tuple[UInt8, float]:  # [T, H, W, 3] RGB, frames per second
-    """Decode a video file, a folder of images (natural order) or the bytes of a video file.
+    """Decode a video file, a sequence of images (:mod:`ex4d_ground.sequences`) or the bytes of a video file.
 
     With ``num_frames`` exactly that many are read, from the start. Raises ClipError (no such file, not a video, empty,
     one frame, fewer frames than asked, frames of different sizes, damaged, too large for memory) and Cancelled.
     """
+    frames, info = read_frames(source, num_frames=num_frames, **watch)
+    return frames, info.fps
+
+
+def read_frames(
+    source: Path | bytes | FrameFiles, *, num_frames: int | None = None, **watch: Unpack[Watch]
+) -> tuple[UInt8, VideoInfo]:  # [T, H, W, 3] RGB
+    """As :func:`read_video`, with all that the source says about itself and what was done to its frames."""
     if num_frames is not None and num_frames < 2:
         raise SettingError(f"A clip needs at least 2 frames, {num_frames} were asked for.")
-    with open_video(source) as (info, frames):
+    with open_video(source, num_frames=num_frames) as (info, frames):
         expected = num_frames or info.num_frames
         stack = FrameStack(expected=min(expected, info.num_frames or expected), label=info.label)
         for frame in frames:
@@ -63,93 +75,115 @@ def read_video(
             if len(stack) == num_frames:
                 break
     _check_length(info, len(stack), num_frames)
-    return stack.array(), info.fps
+    return stack.array(), replace(info, cut=num_frames is not None)
 
 
 @contextmanager
-def open_video(source: Path | bytes) -> Iterator[tuple[VideoInfo, Iterator[UInt8]]]:
-    """Open a source for streaming: what it is, and its frames [H, W, 3] RGB one after the other. Raises ClipError."""
+def open_video(
+    source: Path | bytes | FrameFiles, *, num_frames: int | None = None
+) -> Iterator[tuple[VideoInfo, Iterator[UInt8]]]:
+    """Open a source for streaming: what it is, and its frames [H, W, 3] RGB one after the other.
+
+    ``num_frames`` says how many of a sequence will be asked for, so that gaps behind them do not matter. Raises
+    ClipError.
+    """
     if isinstance(source, bytes):
         with _open_container(source, "the video") as opened:
             yield opened
         return
+    if isinstance(source, FrameFiles):
+        yield _open_sequence(source)
+        return
     path = Path(source)
-    if not path.exists():
+    if not is_named(path):
         raise ClipError(f"There is no file or folder {path}; check the path of the video.")
-    if path.is_dir():
-        yield _open_folder(path)
+    files = find_pictures(path)
+    if files is not None:
+        files.first(num_frames).require_whole(ClipError)
+        yield _open_sequence(files)
         return
     with _open_container(path, str(path)) as opened:
         yield opened
 
 
-def _open_folder(folder: Path) -> tuple[VideoInfo, Iterator[UInt8]]:
-    files = image_files(folder, COLOUR_SUFFIXES)
-    if not files:
-        raise ClipError(f"The folder {folder} holds no PNG, JPEG or TIFF images; give a folder of numbered frames.")
-    suffixes = sorted({p.suffix.lower() for p in files})
-    if len(suffixes) > 1:
+def find_pictures(path: Path) -> FrameFiles | None:
+    """The pictures that a folder, a first file or a pattern means; None if ``path`` is another file.
+
+    Raises ClipError.
+    """
+    if path.exists() and not names_sequence(path, COLOUR_SUFFIXES):
+        return None
+    files = find_sequence(path, COLOUR_SUFFIXES, ClipError)
+    if not files.paths:
         raise ClipError(
-            f"The folder {folder} mixes {' and '.join(suffixes)} files; leave only the frames of one kind in it."
+            f"The folder {path} holds no PNG, JPEG, TIFF, EXR or DPX images; give a folder of numbered frames."
         )
-    return VideoInfo(str(folder), DEFAULT_FPS, len(files)), (read_rgb(p) for p in files)
+    return files
+
+
+def _open_sequence(files: FrameFiles) -> tuple[VideoInfo, Iterator[UInt8]]:
+    exr = files.paths[0].suffix.lower() == ".exr"
+    info = VideoInfo(files.label, DEFAULT_FPS, len(files), exr_pixel_aspect(files.paths[0]) if exr else 1.0)
+    info.notes.extend([LINEAR_NOTE] if exr else [])
+    return info, (read_rgb(path) for path in files.paths)
 
 
 @contextmanager
 def _open_container(source: Path | bytes, label: str) -> Iterator[tuple[VideoInfo, Iterator[UInt8]]]:
-    import av
-    from av.error import FFmpegError
-
-    size = len(source) if isinstance(source, bytes) else source.stat().st_size
-    if size == 0:
-        raise ClipError(f"{_capital(label)} is empty (0 bytes); export or copy it again.")
-    try:
-        container = av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), options=_OPTIONS)
-    except PermissionError as error:
-        raise ClipError(f"{_capital(label)} may not be read (permission denied); change its permissions.") from error
-    except (FFmpegError, OSError) as error:
-        raise ClipError(
-            f"{_capital(label)} is not a video that can be read, or it is cut short; give an MP4, MOV, MKV or WebM "
-            "file, or a folder of PNG frames."
-        ) from error
-    with container:
-        if not container.streams.video:
-            raise ClipError(f"{_capital(label)} has no picture (no video stream); give a video file.")
-        stream = container.streams.video[0]
+    constant = _constant_rate(source, label)
+    with open_container(source, label) as container:
+        stream = choose_stream(container, label)
         stream.thread_type = "AUTO"
         rate = stream.average_rate or stream.guessed_rate
-        info = VideoInfo(label, float(rate) if rate else DEFAULT_FPS, stream.frames)
-        yield info, _decode(container, stream, label)
+        fps = constant.fps if constant else float(rate) if rate else DEFAULT_FPS
+        notes: list[str] = [] if constant is None else [_retimed_note(constant)]
+        decoder = Decoder(container, stream, label, notes.append)
+        frames = decoder.frames()
+        if constant is not None:
+            frames = retimed(frames, constant.shown)
+        first = next(frames, None)
+        aspect = _pixel_aspect(stream)
+        info = VideoInfo(
+            label,
+            fps,
+            len(constant.shown) if constant else stream.frames,
+            1 / aspect if decoder.turned else aspect,
+            constant.shown if constant else (),
+            constant.stored if constant else 0,
+            notes=notes,
+        )
+        yield info, frames if first is None else chain([first], frames)
 
 
-def _decode(container, stream, label: str) -> Iterator[UInt8]:
-    from av.error import FFmpegError
-
-    count = 0
-    try:
-        for frame in container.decode(stream):
-            yield upright(frame.to_ndarray(format="rgb24"), frame.rotation)
-            count += 1
-    except FFmpegError as error:
-        text = f"{_capital(label)} is damaged after frame {count} ({error.strerror}); export it again."
-        raise ClipError(text, remedy=fewer_frames(count) if count >= 2 else None) from error
+def _constant_rate(source: Path | bytes, label: str) -> Resampled | None:
+    """How to play a source of variable rate at a constant one; None if its rate is constant."""
+    with open_container(source, label) as container:
+        stream = choose_stream(container, label)
+        rate, base = stream.average_rate, stream.base_rate
+        measured = "mov" in container.format.name  # its rate is that of its frames; other headers only claim one
+        if measured and rate and base and abs(rate / base - 1) <= _SAME_RATE:
+            return None  # then its packets need not be read
+        return to_constant_rate(frame_times(container, stream))
 
 
-def upright(frame: UInt8, rotation_deg: int) -> UInt8:
-    """``frame`` [H, W, 3] turned by its container's display rotation (degrees, counter-clockwise, multiples of 90)."""
-    quarter_turns = round(rotation_deg / 90) % 4
-    return np.ascontiguousarray(np.rot90(frame, quarter_turns)) if quarter_turns else frame
+def _retimed_note(constant: Resampled) -> str:
+    return (
+        f"The video's frame rate varies; it is played by its time stamps at {constant.fps:.5g} frames a second, "
+        f"{len(constant.shown)} frames for the {constant.stored} that were filmed."
+    )
+
+
+def _pixel_aspect(stream: Any) -> float:
+    """Width over height of the stored pixels; 1 where a stream says nothing, or nonsense."""
+    aspect = float(stream.sample_aspect_ratio or 0)
+    return aspect if 0.1 < aspect < 10 else 1.0
 
 
 def _check_length(info: VideoInfo, count: int, num_frames: int | None) -> None:
-    label = _capital(info.label)
+    label = capital(info.label)
     if count == 0:
         raise ClipError(f"{label} holds no frames; export or copy it again.")
     if count == 1:
         raise ClipError(f"{label} has one frame; a clip needs at least 2: give a video, not a picture.")
     if num_frames is not None and count < num_frames:
         raise ClipError(f"{label} has {count} frames, {num_frames} were asked for.", remedy=fewer_frames(count))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:] if text.startswith("the ") else text

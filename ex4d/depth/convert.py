@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from ex4d.progress import CancelToken, check
+from ex4d.sky import SKY_DEPTH, SKY_FROM
 from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import Meaning
@@ -105,7 +106,8 @@ def file_to_depth(
 
     "depth": already z (Blender's Depth/Z pass). "disparity": 1 / value, as Nuke's depth channel (its ScanlineRender
     writes 1/z, 0 at infinity). "inverted": largest is nearest on a linear scale, so z = max - value + min. "ray":
-    distance to the camera centre, as some renderers write it; needs ``intrinsics``. What is no depth becomes NaN.
+    distance to the camera centre, as some renderers write it; needs ``intrinsics``. What is no depth becomes NaN;
+    infinity, and what renderers write for it, is sky and stays the deepest (:mod:`ex4d.sky`).
     """
     if kind not in ("depth", "disparity", "inverted", "ray"):
         raise SettingError(f"Depth kind must be depth, disparity, inverted or ray, got {kind!r}.")
@@ -117,6 +119,7 @@ def file_to_depth(
     rays = ray_lengths(intrinsics) if intrinsics is not None and kind == "ray" else None
     for frame in values:
         check(cancel)
+        sky = frame >= SKY_FROM if kind in ("depth", "ray") else None
         z = frame * np.float32(scale) + np.float32(offset)
         if kind == "disparity":
             with np.errstate(divide="ignore"):
@@ -126,6 +129,8 @@ def file_to_depth(
         elif rays is not None:
             z = z / rays
         z[~(np.isfinite(z) & (z > 0))] = np.nan
+        if sky is not None:
+            z[sky] = SKY_DEPTH
         frame[...] = z
     return values
 

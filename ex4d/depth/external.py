@@ -45,7 +45,7 @@ from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import MEANINGS, EstimatorInfo, Meaning, Setting
 from ex4d_ground.errors import DepthError, DeviceMemoryError, EngineError, SettingError, WeightsError
-from ex4d_ground.remedies import run_command
+from ex4d_ground.remedies import fetch_weights, run_command
 
 POLL_SECONDS = 0.1
 _OUT_OF_MEMORY = re.compile(r"out of ?memory|can't allocate memory|MemoryError", re.IGNORECASE)
@@ -134,7 +134,7 @@ class ExternalEstimator(DepthEstimator[dict[str, Any]]):
         package = find_package(self.tool.weights) if self.tool.weights else None
         if package is not None and not package.is_there():
             text = f"The weights of the estimator {self.tool.name!r} are not in {package.path()}."
-            raise WeightsError(text, remedy=run_command(package.command))
+            raise WeightsError(text, remedy=fetch_weights(package.name))
 
     def _memory(self, height: int, width: int, settings: dict[str, Any]) -> MemoryEstimate:
         """What this side uses; the tool's own need is not known."""
@@ -248,7 +248,8 @@ class ExternalEstimator(DepthEstimator[dict[str, Any]]):
                 check(cancel)
                 if not np.isfinite(frame).any():
                     raise EngineError(
-                        f"The estimator {self.tool.name!r} wrote only NaN or infinity in frame {index}; check its log."
+                        f"The estimator {self.tool.name!r} wrote only NaN or infinity in frame {index + 1}; check its "
+                        "log."
                     )
                 same = frame.shape == (height, width)
                 out[index] = frame if same else cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)

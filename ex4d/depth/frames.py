@@ -11,6 +11,7 @@ from ex4d.progress import CancelToken, check
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import ClipError, ShapeError
 from ex4d_ground.remedies import fewer_frames
+from ex4d_ground.sequences import FrameFiles
 
 
 class ArrayFrames:
@@ -28,17 +29,17 @@ class ArrayFrames:
 
 
 class StreamedFrames:
-    """A video file or a folder of images, decoded anew on every pass so that one frame at a time is in memory.
+    """A video file or a sequence of images, decoded anew on every pass so that one frame at a time is in memory.
 
     The first pass counts the frames, because a header's count can be missing or wrong.
     """
 
-    def __init__(self, path: Path, *, num_frames: int | None = None, cancel: CancelToken | None = None):
+    def __init__(self, path: Path | FrameFiles, *, num_frames: int | None = None, cancel: CancelToken | None = None):
         self._path = path
         count = 0
         self.height = self.width = 0
-        with open_video(path) as (info, frames):
-            self.fps = info.fps
+        with open_video(path, num_frames=num_frames) as (info, frames):
+            self.fps, self.info = info.fps, info
             for frame in frames:
                 check(cancel)
                 self.height, self.width = frame.shape[:2]
@@ -46,12 +47,12 @@ class StreamedFrames:
                 if count == num_frames:
                     break
         if count == 0 or (num_frames is not None and count < num_frames):
-            text = f"{path} has {count} frames, {num_frames or 'at least 1'} needed."
+            text = f"{info.label} has {count} frames, {num_frames or 'at least 1'} needed."
             raise ClipError(text, remedy=fewer_frames(count) if count else None)
         self.num_frames = count
 
     def __iter__(self) -> Iterator[UInt8]:
-        with open_video(self._path) as (_, frames):
+        with open_video(self._path, num_frames=self.num_frames) as (_, frames):
             for index, frame in enumerate(frames):
                 if index == self.num_frames:
                     return
@@ -59,13 +60,13 @@ class StreamedFrames:
 
 
 def open_frames(
-    source: Path | UInt8 | FrameSource,
+    source: Path | FrameFiles | UInt8 | FrameSource,
     *,
     num_frames: int | None = None,
     fps: float = 15.0,
     cancel: CancelToken | None = None,
 ) -> FrameSource:
-    """A frame source for a video file, a folder of images, an array [T, H, W, 3] uint8, or a source as it is.
+    """A frame source for a video file, a sequence of images, an array [T, H, W, 3] uint8, or a source as it is.
 
     ``fps`` is for arrays, which carry none. Raises ClipError if it cannot be read or is shorter than ``num_frames``.
     """
@@ -73,6 +74,6 @@ def open_frames(
         if num_frames is not None and not 1 <= num_frames <= len(source):
             raise ClipError(f"The clip has {len(source)} frames but {num_frames} were asked for; ask for fewer.")
         return ArrayFrames(source[:num_frames], fps=fps)
-    if isinstance(source, Path):
+    if isinstance(source, Path | FrameFiles):
         return StreamedFrames(source, num_frames=num_frames, cancel=cancel)
     return source

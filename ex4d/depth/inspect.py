@@ -6,7 +6,10 @@ from typing import Unpack
 
 import numpy as np
 
-from ex4d.clip import find_invalid, read_depth
+from ex4d.clip.depth import open_depth, read_opened
+from ex4d.clip.invalid import find_invalid
+from ex4d.clip.pairing import paired_sources
+from ex4d.clip.resample import require_same_view, resized
 from ex4d.depth.edges import EdgeOptions
 from ex4d.depth.frames import open_frames
 from ex4d.depth.pictures import depth_range, write_contact_sheet, write_flicker_plot, write_histogram
@@ -59,8 +62,13 @@ def inspect_depth(
 
     Raises DepthError if the depth does not fit the video, ClipError, OutputError, Cancelled.
     """
-    frames = open_frames(video, num_frames=num_frames, cancel=watch.get("cancel"))
-    values = read_depth(depth, scale=scale, num_frames=frames.num_frames, **watch)
+    video_source, depth_source, _ = paired_sources(video, depth, num_frames=num_frames)
+    frames = open_frames(video_source, num_frames=num_frames, cancel=watch.get("cancel"))
+    opened = open_depth(depth_source, scale=scale, num_frames=frames.num_frames)
+    require_same_view((opened.height, opened.width), (frames.height, frames.width), opened.label)
+    values = read_opened(opened, **watch)
+    if values.shape[1:] != (frames.height, frames.width):
+        values = np.stack([resized(frame, (frames.height, frames.width)) for frame in values])
     if values.shape != (frames.num_frames, frames.height, frames.width):
         raise DepthError(
             f"{depth} holds depth of {values.shape} (frames, height, width) but the video has "

@@ -5,6 +5,7 @@ default in degrees. Every result carries its origin in ``Intrinsics.source``.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from ex4d.clip.lens import read_lens
 from ex4d.lens import Lens
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import SettingError
+from ex4d_ground.sequences import is_named
 
 SensorFit = Literal["AUTO", "HORIZONTAL", "VERTICAL"]
 
@@ -72,19 +74,28 @@ def resolve_lens(
     given: Lens | None = None,
     video: Path | None = None,
     estimated: Intrinsics | None = None,
+    pixel_aspect: float = 1.0,
 ) -> Intrinsics:
-    """The lens to use: given, else the metadata's, else the estimator's, else the default in degrees."""
+    """The lens to use: given, else the metadata's, else the estimator's, else the default in degrees.
+
+    ``pixel_aspect`` is a pixel's width over its height: fy of an angle or a focal length follows it.
+    """
     known = given.at(width, height) if given is not None else None
-    if known is None and video is not None and video.exists():
-        known = read_lens(video, width, height)
+    if known is None and video is not None and is_named(video):
+        seen = read_lens(video, max(round(width * pixel_aspect), 1), height)
+        if seen is not None:
+            return seen.resized(width, height)
     if known is None and estimated is not None:
-        known = estimated.resized(width, height)
-    return known or Intrinsics.from_fov(width, height)
+        return estimated.resized(width, height)
+    if known is not None and given is not None and given.says_fy:
+        return known
+    known = known or Intrinsics.from_fov(width, height)
+    return replace(known, fy=known.fx * pixel_aspect)
 
 
 def lens_warning(lens: Intrinsics) -> str:
     """A sentence for the user if the lens is only assumed, else empty."""
-    if not lens.source.startswith("default"):
+    if not lens.is_assumed:
         return ""
     return (
         f"The focal length is not known; a field of view of {lens.fov_deg:.1f} degrees is assumed. "

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from ex4d.settings import About
-from ex4d.weights.catalogue import fetch_command
+from ex4d.weights.catalogue import fetch_remedy
 from ex4d.weights.layout import weights_root
 from ex4d_ground.errors import DeviceMemoryError, Ex4dError, MissingExtraError, SettingError, WeightsError
-from ex4d_ground.remedies import run_command
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +35,7 @@ def require_model(folder: Path, repository: str, *, files: tuple[str, ...]) -> N
     for name in files:
         if not (folder / name).is_file():
             text = f"The model {repository} is not complete: {folder / name} is missing."
-            raise WeightsError(text, remedy=run_command(fetch_command(repository, folder)))
+            raise WeightsError(text, remedy=fetch_remedy((repository, folder)))
 
 
 def require_parts(what: str, modules: tuple[str, ...], needed: tuple[tuple[Path, str, str], ...]) -> None:
@@ -48,9 +47,8 @@ def require_parts(what: str, modules: tuple[str, ...], needed: tuple[tuple[Path,
     absent = [(folder, repository) for folder, name, repository in needed if not (folder / name).is_file()]
     if absent:
         folders = " and ".join(str(folder) for folder, _ in absent)
-        commands = " && ".join(fetch_command(repository, folder) for folder, repository in absent)
         text = f"Its weights are not in {folders} (another folder: the setting model_dir)."
-        raise WeightsError(text, remedy=run_command(commands))
+        raise WeightsError(text, remedy=fetch_remedy(*((repository, folder) for folder, repository in absent)))
 
 
 def missing_modules(*modules: str) -> bool:
@@ -98,12 +96,12 @@ def loading(what: str, folder: Path, repository: str) -> Iterator[None]:
         if "out of memory" in str(error) or "can't allocate memory" in str(error):
             raise  # nothing is wrong with the files: memory_guard says what is
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        again = run_command(fetch_command(repository, folder))
+        again = fetch_remedy((repository, folder))
         raise WeightsError(f"{what} cannot be loaded from {folder} ({first}).", remedy=again) from error
     except Exception as error:  # safetensors raises its own class, derived from Exception alone
         if type(error).__name__ != "SafetensorError":
             raise
-        again = run_command(fetch_command(repository, folder))
+        again = fetch_remedy((repository, folder))
         raise WeightsError(f"{what} in {folder} is damaged ({error}).", remedy=again) from error
 
 

@@ -58,7 +58,7 @@ def write_contact_sheet(
             if name in _AFTER:
                 rows[_AFTER[name]].append(colourised(values, low, high))
         rows["changed"].append(marked)
-    _sheet(path, {name: np.stack(images) for name, images in rows.items()}, [f"frame {i}" for i in picked])
+    _sheet(path, {name: np.stack(images) for name, images in rows.items()}, [f"frame {i + 1}" for i in picked])
 
 
 _AFTER = {"sharpen": "sharpened\n(sharpen)", "align": "edges moved too\n(edges)"}

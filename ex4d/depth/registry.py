@@ -28,6 +28,7 @@ from ex4d.settings import About, settings_of
 from ex4d.weights.layout import weights_root
 from ex4d_ground.descriptions import EstimatorInfo
 from ex4d_ground.errors import SettingError
+from ex4d_ground.files import read_text
 
 DEFAULT_ESTIMATOR = "depth-anything-v2"
 """Used when none is named: its small model is Apache-2.0. A non-commercial model is never a default."""
@@ -87,7 +88,7 @@ def configured_tools() -> list[ExternalTool]:
     if not path.is_file():
         return []
     try:
-        tables = tomllib.loads(path.read_text("utf-8")).get("estimator", [])
+        tables = tomllib.loads(read_text(path)).get("estimator", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} is not valid TOML ({error}); mend or remove it.") from error
     if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):

@@ -12,7 +12,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ex4d.clip import read_depth
+from ex4d.clip.depth import open_depth, read_opened
+from ex4d.clip.pairing import paired_sources
+from ex4d.clip.resample import require_same_view, resized
 from ex4d.depth.align import Alignment, align
 from ex4d.depth.base import DepthEstimate, FrameSource
 from ex4d.depth.convert import ConvertOptions, FileKind, file_to_depth, values_to_depth
@@ -20,7 +22,7 @@ from ex4d.depth.edge_steps import edge_steps
 from ex4d.depth.edges import EdgeOptions
 from ex4d.depth.estimator import recorded
 from ex4d.depth.fallback import estimate_within_memory
-from ex4d.depth.frames import open_frames
+from ex4d.depth.frames import StreamedFrames, open_frames
 from ex4d.depth.lens import lens_warning, resolve_lens
 from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator
 from ex4d.depth.store import DepthFile, new_values
@@ -118,13 +120,14 @@ def estimate_depth(
     lens_from: Path | None = None,
     num_frames: int | None = None,
     fps: float = 15.0,
+    pixel_aspect: float = 1.0,
     seed: int = 42,
     **watch: Unpack[Watch],
 ) -> EstimatedDepth:
     """Depth and lens of a video file, a folder of images or frames [T, H, W, 3] uint8.
 
     ``lens`` overrides everything that metadata or the estimator know; ``lens_from`` is the file whose metadata is asked
-    (the source itself, if it is a path), ``fps`` is for arrays. Raises what
+    (the source itself, if it is a path), ``fps`` and ``pixel_aspect`` are for arrays. Raises what
     :meth:`DepthEstimator.estimate` raises, ClipError and SettingError.
     """
     chosen = get_estimator(estimator)
@@ -133,11 +136,15 @@ def estimate_depth(
     frames = open_frames(source, num_frames=num_frames, fps=fps, cancel=watch.get("cancel"))
     raw = estimate_within_memory(chosen, frames, settings=values, seed=seed, **watch)
     asked = source if isinstance(source, Path) else lens_from
-    used = resolve_lens(frames.width, frames.height, given=lens, video=asked, estimated=raw.intrinsics)
+    aspect = frames.info.pixel_aspect if isinstance(frames, StreamedFrames) else pixel_aspect
+    used = resolve_lens(
+        frames.width, frames.height, given=lens, video=asked, estimated=raw.intrinsics, pixel_aspect=aspect
+    )
     steps = _Steps(frames, used, options, info, watch)
     depth, report_ = steps.run(raw)
     licence = licence_of(info, raw)
-    warnings = (*raw.notes, *((f"{info.title}: {licence}.",) if info.research_only else ()), lens_warning(used))
+    read = frames.info.notes if isinstance(frames, StreamedFrames) else []
+    warnings = (*read, *raw.notes, *((f"{info.title}: {licence}.",) if info.research_only else ()), lens_warning(used))
     details = raw.details | {"settings": recorded(values), "lens_source": used.source}
     details |= {"out_of_memory": list(raw.warnings)} if raw.warnings else {}
     file = DepthFile(depth, info.name, licence, raw.meaning, frames.fps, used, details)
@@ -162,22 +169,41 @@ def depth_from_file(
 
     Raises DepthError (unreadable, other length or size than the video), ClipError, SettingError.
     """
-    frames = open_frames(video, num_frames=num_frames, cancel=watch.get("cancel"))
-    used = resolve_lens(frames.width, frames.height, given=lens, video=video if isinstance(video, Path) else None)
-    values = read_depth(source, scale=scale, channel=channel, num_frames=num_frames, **watch)
-    expected = (frames.num_frames, frames.height, frames.width)
-    if values.shape != expected:
+    video_source, depth_source, note = video, source, ""
+    if isinstance(video, Path):
+        video_source, depth_source, note = paired_sources(video, source, num_frames=num_frames)
+    frames = open_frames(video_source, num_frames=num_frames, cancel=watch.get("cancel"))
+    streamed = frames.info if isinstance(frames, StreamedFrames) else None
+    used = resolve_lens(
+        frames.width,
+        frames.height,
+        given=lens,
+        video=video if isinstance(video, Path) else None,
+        pixel_aspect=streamed.pixel_aspect if streamed else 1.0,
+    )
+    is_depth = kind in ("depth", "ray")  # elsewhere the largest number is the nearest
+    opened = open_depth(depth_source, scale=scale, channel=channel, num_frames=num_frames, maximum_is_hole=is_depth)
+    size = (frames.height, frames.width)
+    require_same_view((opened.height, opened.width), size, opened.label)
+    if opened.num_frames != frames.num_frames:
         raise DepthError(
-            f"{source} holds depth of {values.shape} (frames, height, width) but the video has {expected}; "
-            "give depth of the video's own size and length.",
-            remedy=fewer_frames(min(values.shape[0], frames.num_frames)) if values.shape[1:] == expected[1:] else None,
+            f"{source} holds {opened.num_frames} frames of depth but the video has {frames.num_frames}; "
+            "give depth of the video's own length.",
+            remedy=fewer_frames(min(opened.num_frames, frames.num_frames)),
         )
-    values = file_to_depth(values, kind, offset=offset, intrinsics=used, cancel=watch.get("cancel"))
+    values = read_opened(opened, **watch)
+    values = file_to_depth(
+        values, kind, offset=offset, intrinsics=used.resized(opened.width, opened.height), cancel=watch.get("cancel")
+    )
+    notes = list(streamed.notes) if streamed else []
+    if values.shape[1:] != size:
+        values = np.stack([resized(frame, size) for frame in values])
+        notes.append(f"{source} is brought from {opened.width}x{opened.height} pixels to the video's, its edges kept.")
     info = EstimatorInfo("file", f"Depth file {source.name}", "scale-free", "as the file's", temporally_steady=True)
     # numbers of a file are in its own units: keep them, apart from what the user asked to scale
     raw = DepthEstimate(values, "metric", details={"file": source.name, "kind": kind})
     depth, report_ = _Steps(frames, used, options, info, watch, estimated=False).run(raw)
-    warnings = tuple(w for w in (lens_warning(used),) if w)
+    warnings = tuple(w for w in (note, *notes, lens_warning(used)) if w)
     file = DepthFile(depth, "file", "", "scale-free", frames.fps, used, raw.details | {"lens_source": used.source})
     return EstimatedDepth(file, replace(report_, notes=(*report_.notes, *warnings)))
 
@@ -236,7 +262,7 @@ class _Steps:
 
     def _note_cuts(self, alignment: Alignment) -> None:
         if alignment.cuts:
-            listed = ", ".join(str(t) for t in alignment.cuts[:8])
+            listed = ", ".join(str(t + 1) for t in alignment.cuts[:8])
             self._notes.append(
                 f"Frames {listed} share too little with the frames before them to be aligned; split the clip at cuts."
             )

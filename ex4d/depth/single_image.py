@@ -36,13 +36,12 @@ from ex4d.depth.models import (
 )
 from ex4d.progress import reported
 from ex4d.settings import About, settings_of
-from ex4d.weights.catalogue import fetch_command
+from ex4d.weights.catalogue import fetch_remedy
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32, UInt8
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import EstimatorInfo, Meaning
 from ex4d_ground.errors import EngineError, WeightsError
-from ex4d_ground.remedies import run_command
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,7 +133,7 @@ class _SingleImage(DepthEstimator[S]):
                 out[index], focal = self._frame(loaded, frame)
                 if not np.isfinite(out[index]).all():
                     raise EngineError(
-                        f"{name} produced NaN in frame {index}; use dtype float32, or fetch the weights again."
+                        f"{name} produced NaN in frame {index + 1}; use dtype float32, or fetch the weights again."
                     )
                 focals += [] if focal is None else [focal]
         meaning, zero = self._meaning(loaded.model)
@@ -160,7 +159,7 @@ class _SingleImage(DepthEstimator[S]):
             expected = self._model_class().config_class.model_type
             if kind != expected:
                 text = f"{folder} holds a model of type {kind!r}, {self.about.name} needs {expected!r}."
-                raise WeightsError(text, remedy=run_command(fetch_command(repository, folder)))
+                raise WeightsError(text, remedy=fetch_remedy((repository, folder)))
             processor = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
             dtype = pick_dtype(settings.dtype, device)
             model, loading_info = self._model_class().from_pretrained(
@@ -169,7 +168,7 @@ class _SingleImage(DepthEstimator[S]):
         lacking = sorted(loading_info["missing_keys"])
         if lacking:
             text = f"The weights in {folder} lack {len(lacking)} tensors, such as {lacking[0]}."
-            raise WeightsError(text, remedy=run_command(fetch_command(repository, folder)))
+            raise WeightsError(text, remedy=fetch_remedy((repository, folder)))
         return _Loaded(model.to(device).eval(), processor, folder, settings)
 
     def _frame(self, loaded: _Loaded[S], frame: UInt8) -> tuple[Float32, float | None]:

@@ -149,7 +149,7 @@ def _stream_member(
             for index in range(shape[0]):
                 data = stream.read(count * dtype.itemsize)
                 if len(data) != count * dtype.itemsize:
-                    raise DepthError(f"{path} ends within frame {index} of {shape[0]}; write it again.")
+                    raise DepthError(f"{path} ends within frame {index + 1} of {shape[0]}; write it again.")
                 yield np.frombuffer(data, dtype).reshape(shape[1:]).astype(np.float32)
 
     return (int(shape[0]), int(shape[1]), int(shape[2])), frames

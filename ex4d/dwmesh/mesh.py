@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ from ex4d.bands import Split, serial
 from ex4d.dwmesh.edges import quad_cuts
 from ex4d.dwmesh.kernels import fill_colors, lift_rows, thin_grid_faces, visible_grid_rows
 from ex4d.dwmesh.solid import SolidBuilder
+from ex4d.sky import before_border
 from ex4d.surface import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface, cap_faces, grid_faces
 from ex4d.types import Clip
 from ex4d_ground import remedies
@@ -48,6 +50,7 @@ class DWMesh:
         face_flags: Mapping[int, Int8] = {},  # frame -> [F] FACE_*
         thickness_map: Float32 | None = None,  # [H, W] or [T, H, W], NaN where the options decide
     ) -> None:
+        clip = _with_sky(clip, options.border_depth)
         _check_depth(clip.depth)
         self.clip = clip
         self.options = options
@@ -212,26 +215,34 @@ class DWMesh:
 
     def _check_frame(self, t: int) -> None:
         if not 0 <= t < self.num_frames:
-            raise SettingError(f"Frame {t} does not exist; the clip has frames 0 to {self.num_frames - 1}.")
+            raise SettingError(f"Frame {t + 1} does not exist; the clip has {self.num_frames} frames.")
 
     def _checked_override(self, t: int, vertices: Float32) -> Float32:
         self._check_frame(t)
         wanted = (self.height * self.width, 3)
         if vertices.shape != wanted:
-            raise ShapeError(f"Edited vertices of frame {t} must be {wanted}, got {vertices.shape}; keep the topology.")
+            raise ShapeError(
+                f"Edited vertices of frame {t + 1} must be {wanted}, got {vertices.shape}; keep the faces."
+            )
         if not np.isfinite(vertices).all():
             bad = int((~np.isfinite(vertices)).any(axis=1).sum())
-            raise ShapeError(f"Edited vertices of frame {t} hold NaN or infinity at {bad} vertices; undo that edit.")
+            raise ShapeError(f"Edited vertices of frame {t + 1} hold NaN or infinity at {bad} vertices; undo it.")
         return np.ascontiguousarray(vertices, np.float32)
 
     def _checked_flags(self, t: int, flags: Int8) -> Int8:
         self._check_frame(t)
         wanted = (self.num_grid_faces + 2,)
         if flags.shape != wanted:
-            raise ShapeError(f"Face flags of frame {t} must be {wanted}, got {flags.shape}; keep the topology.")
+            raise ShapeError(f"Face flags of frame {t + 1} must be {wanted}, got {flags.shape}; keep the faces.")
         if ((flags < FACE_AUTO) | (flags > FACE_OCCLUDED)).any():
-            raise SettingError(f"Face flags are 0 (auto), 1 (visible) or 2 (occluded); frame {t} has others.")
+            raise SettingError(f"Face flags are 0 (auto), 1 (visible) or 2 (occluded); frame {t + 1} has others.")
         return np.ascontiguousarray(flags, np.int8)
+
+
+def _with_sky(clip: Clip, border_depth: float) -> Clip:
+    """The clip with its sky just in front of the border, where it is seen."""
+    depth = before_border(clip.depth, border_depth, clip.sky_from)
+    return clip if depth is clip.depth else replace(clip, depth=depth)
 
 
 def _check_depth(depth: Float32) -> None:

@@ -40,7 +40,7 @@ class Compositor:
         """Frame ``index`` with the source's pixels where the mask shows them."""
         mask = self._mask[index]
         if frame.shape != self._colour.shape[1:]:
-            raise ShapeError(f"Frame {index} is {frame.shape}, its guide {self._colour.shape[1:]}.")
+            raise ShapeError(f"Frame {index + 1} is {frame.shape}, its guide {self._colour.shape[1:]}.")
         if not mask.any():
             return self._matched(frame)
         guide = self._colour[index]

@@ -12,7 +12,7 @@ from ex4d.engines.gpu import Gpu, find_gpu
 from ex4d_ground.costs import Cost
 from ex4d_ground.descriptions import EngineInfo
 from ex4d_ground.errors import EngineError, MissingExtraError, SettingError
-from ex4d_ground.remedies import run_command
+from ex4d_ground.remedies import install_ours
 
 _ENGINES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "preview": ("ex4d.engines.preview", "PreviewEngine", ()),
@@ -79,8 +79,8 @@ def _engine_type(name: str) -> type[Engine]:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:  # an installed dependency of another version, most often
-        command = "pip install -U 'ex4d[wan]'"
-        raise EngineError(f"The {name} engine cannot be loaded ({error}).", remedy=run_command(command)) from error
+        again = install_ours("wan", "-U")
+        raise EngineError(f"The {name} engine cannot be loaded ({error}).", remedy=again) from error
 
 
 def _info(name: str) -> EngineInfo:

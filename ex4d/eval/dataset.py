@@ -200,7 +200,7 @@ def _load_target(
     times = np.floor(cameras.source_time + 0.5).astype(int)
     if times.min() < 0 or times.max() >= clip.num_frames:
         raise TrajectoryError(
-            f"{folder / name} refers to source frame {times.max()}, the source has {clip.num_frames}."
+            f"{folder / name} refers to source frame {times.max() + 1}, the source has {clip.num_frames}."
         )
     relative = np.linalg.inv(source.world_from_camera[times]) @ cameras.world_from_camera
     trajectory = replace(cameras, world_from_camera=relative, name=name)

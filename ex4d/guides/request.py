@@ -66,8 +66,8 @@ def source_frames(trajectory: Trajectory, num_frames: int) -> Int32:  # [N]
     if outside.size:
         i = int(outside[0])
         raise TrajectoryError(
-            f"Output frame {i} asks for source time {trajectory.source_time[i]:g}, but the clip has frames 0 to "
-            f"{num_frames - 1}; keep the source time within them."
+            f"Frame {i + 1} of the move shows frame {trajectory.source_time[i] + 1:g} of the clip, which has "
+            f"{num_frames} frames; use a move of the clip's length, or keep its source time within the clip."
         )
     return nearest.astype(np.int32)
 

@@ -47,9 +47,24 @@ def draw_any(a: int, b: int, c: int, hide: bool, points: Projected, view: View, 
 @njit(nogil=True, cache=True, error_model="numpy")
 def draw_clipped(a: int, b: int, c: int, hide: bool, points: Projected, view: View, target: Target) -> None:
     """Clip one triangle to the near plane and the guard band, and draw what is left."""
+    count, piece = cut_to_view(a, b, c, points, view, target.nearest.shape[1], target.nearest.shape[0], 1)
+    for k in range(1, count - 1):
+        fill_triangle(0, k, k + 1, hide, piece, target)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def cut_to_view(
+    a: int, b: int, c: int, points: Projected, view: View, width: int, height: int, step: int
+) -> tuple[int, Projected]:
+    """What is left of a triangle, as the corners of a convex polygon (fewer than 3: nothing).
+
+    Places are snapped to multiples of ``step`` subpixels.
+    """
     fx, fy, cx, cy, near = view.lens[0], view.lens[1], view.lens[2], view.lens[3], view.lens[4]
     polygon = np.empty((MAX_CORNERS, COLUMNS))
     other = np.empty((MAX_CORNERS, COLUMNS))
+    sx, sy = np.empty(MAX_CORNERS, np.int64), np.empty(MAX_CORNERS, np.int64)
+    inv_z = np.empty(MAX_CORNERS)
     for k in range(3):
         v = (a, b, c)[k]
         x, y, z = view.vertices[v, 0], view.vertices[v, 1], view.vertices[v, 2]
@@ -57,8 +72,7 @@ def draw_clipped(a: int, b: int, c: int, hide: bool, points: Projected, view: Vi
             polygon[k, n] = view.pose[n, 0] * x + view.pose[n, 1] * y + view.pose[n, 2] * z + view.pose[n, 3]
         for n in range(4):
             polygon[k, 3 + n] = points.colors[v, n]
-    if off_screen(polygon, view.lens, target.nearest.shape[1], target.nearest.shape[0]):
-        return
+    count = 0 if off_screen(polygon, view.lens, width, height) else 3
     guard = GUARD / SUBPIXELS
     planes = np.array([
         [0.0, 0.0, 1.0, -near],
@@ -67,22 +81,17 @@ def draw_clipped(a: int, b: int, c: int, hide: bool, points: Projected, view: Vi
         [0.0, fy, guard + cy, 0.0],
         [0.0, -fy, guard - cy, 0.0],
     ])  # fmt: skip
-    count = 3
     for k in range(5):
-        count = cut(polygon, count, planes[k], other)
-        polygon, other = other, polygon
-        if count < 3:
-            return
-    sx, sy = np.empty(MAX_CORNERS, np.int64), np.empty(MAX_CORNERS, np.int64)
-    inv_z = np.empty(MAX_CORNERS)
+        if count >= 3:
+            count = cut(polygon, count, planes[k], other)
+            polygon, other = other, polygon
+    scale = SUBPIXELS / step
     for k in range(count):
         inverse = 1.0 / max(polygon[k, 2], near)  # a cut point may fall short of near by rounding
         inv_z[k] = inverse
-        sx[k] = np.int64(np.floor((fx * polygon[k, 0] * inverse + cx) * SUBPIXELS + 0.5))
-        sy[k] = np.int64(np.floor((fy * polygon[k, 1] * inverse + cy) * SUBPIXELS + 0.5))
-    piece = Projected(sx, sy, inv_z, polygon[:, 3:])
-    for k in range(1, count - 1):
-        fill_triangle(0, k, k + 1, hide, piece, target)
+        sx[k] = np.int64(np.floor((fx * polygon[k, 0] * inverse + cx) * scale + 0.5)) * step
+        sy[k] = np.int64(np.floor((fy * polygon[k, 1] * inverse + cy) * scale + 0.5)) * step
+    return count, Projected(sx, sy, inv_z, polygon[:, 3:])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

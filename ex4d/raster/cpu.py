@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ex4d.bands import Pause, Split, no_pause
+from ex4d.raster.antialias import draw_antialiased
 from ex4d.raster.base import Camera, check_planes
 from ex4d.raster.faces import draw_faces, num_runs, run_rows
 from ex4d.raster.grid import draw_grid
@@ -42,6 +43,8 @@ class CpuRasterizer:
         colour, mask = np.empty((k.height, k.width, 3), np.uint8), np.empty((k.height, k.width), np.uint8)
         self._buffer("nearest", (k.height, k.width), np.float32)
         self._buffer("picture", (k.height, k.width), np.int32)
+        if options.antialias:
+            return self._draw_antialiased(surface, camera, options)
         if self._split is None:
             self._draw_whole(surface, camera, options, colour, mask)
         else:
@@ -52,6 +55,15 @@ class CpuRasterizer:
     def inverse_depth(self) -> np.ndarray:  # [H, W] float32
         """1 / z of what the last picture shows or is hidden by, 0 where there is nothing; valid until the next one."""
         return self._scratch["nearest"]
+
+    def _draw_antialiased(
+        self, surface: Surface, camera: Camera, options: RasterOptions
+    ) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
+        drawing = _Drawing(surface, camera, options, self._buffer)
+        drawing.project_rows(0, surface.grid_height)
+        drawing.project_others()
+        nearest = self._scratch["nearest"]
+        return draw_antialiased(surface, camera, options, drawing.points, drawing.view, nearest, self._pause)
 
     def _draw_whole(self, surface: Surface, camera: Camera, options: RasterOptions, colour: UInt8, mask: UInt8) -> None:
         """In this thread; rows of the grid are drawn while what was projected is still at hand."""

@@ -1,22 +1,33 @@
 """From a shot's options to its clip, mesh and camera move."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Unpack
 
-from ex4d.clip import InvalidDepth, load_clip, read_thickness_map, read_video, with_source_camera
-from ex4d.depth import DEFAULT_ESTIMATOR, DepthOptions, DepthReport, EdgeOptions, estimate_depth, save_depth, to_clip
+from ex4d.clip import InvalidDepth, load_clip, read_thickness_map, with_source_camera
+from ex4d.clip.depth import read_depth
+from ex4d.clip.depth_facts import read_depth_facts
+from ex4d.clip.images import COLOUR_SUFFIXES
+from ex4d.clip.invalid import fill_invalid, require_valid
+from ex4d.clip.load import check_depth_fits
+from ex4d.clip.pairing import paired_sources
+from ex4d.clip.video import read_frames
+from ex4d.depth import DepthOptions, DepthReport, EdgeOptions, estimate_depth, get_estimator, save_depth, to_clip
 from ex4d.depth.lens_file import frame_size, lens_from_file
 from ex4d.dwmesh import DWMesh
 from ex4d.lens import Lens
 from ex4d.option_text import OptionText
 from ex4d.progress import Watch
 from ex4d.shots.options import ShotOptions
-from ex4d.trajectory import PRESETS, near_depth_of, preset
+from ex4d.shots.parity import FOCAL_PX, read_published
+from ex4d.trajectory import PRESETS, far_from_source, near_depth_of, preset, within
 from ex4d.types import Clip
 from ex4d_ground.arrays import Float32
 from ex4d_ground.camera_files import load_camera
-from ex4d_ground.cameras import Trajectory
-from ex4d_ground.errors import ShapeError
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.errors import Ex4dError, ShapeError
+from ex4d_ground.sequences import clip_name
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,8 @@ class LoadedShot:
     """Pixels of the depth file that were filled, where that was asked for."""
     estimated: DepthReport | None = None
     """What was done to estimate depth, where there was none."""
+    notes: tuple[str, ...] = ()
+    """What people should know of the files."""
 
     def mesh(self) -> DWMesh:
         """Build the mesh. Raises DepthError, ShapeError, SettingError, InputError."""
@@ -41,8 +54,12 @@ class LoadedShot:
         painted = read_thickness_map(self.options.thickness_map)
         return painted[: self.clip.num_frames] if painted.ndim == 3 and self.options.num_frames else painted
 
-    def trajectory(self) -> Trajectory:
-        """The camera move. Raises TrajectoryError, ShapeError, SettingError."""
+    def trajectory(self, on_note: Callable[[str], None] | None = None) -> Trajectory:
+        """The camera move; ``on_note`` is told what people should know of a camera file.
+
+        Of a file only the cameras that show the clip's frames are used, where the clip was cut by ``num_frames``.
+        Raises TrajectoryError, ShapeError, SettingError.
+        """
         options, clip = self.options, self.clip
         if options.camera_file is None:
             return preset(
@@ -52,7 +69,13 @@ class LoadedShot:
                 amount=options.amount,
                 overshoot=options.parity and PRESETS[options.cam].published,
             )
-        move = load_camera(options.camera_file, size=(clip.width, clip.height))
+        size = (clip.width, clip.height)
+        move = load_camera(options.camera_file, size=size, lens=clip.intrinsics, on_note=on_note)
+        if options.num_frames is not None or options.parity:
+            move = within(move, clip.num_frames)
+        far = far_from_source(move, clip)
+        if far and on_note is not None:
+            on_note(f"{options.camera_file} {far}")
         if options.parity and (move.width, move.height) != (clip.width, clip.height):
             text = (
                 f"{options.camera_file} renders {move.width}x{move.height} pixels but the clip is "
@@ -70,25 +93,50 @@ def load_shot(options: ShotOptions, **watch: Unpack[Watch]) -> LoadedShot:
     """
     if options.depth is None:
         shot = _estimated(options, watch)
+    elif options.parity:
+        shot = _published(options, options.depth, watch)
     else:
         filled: list[InvalidDepth] = []
+        notes: list[str] = []
         clip = load_clip(
             options.input_video,
             options.depth,
-            lens=given_lens(options) if options.lens_from is not None else Lens(None, options.fov, options.focal_px),
+            lens=given_lens(options) if options.lens_from is not None else _numbers(options),
             num_frames=options.num_frames,
             fill_invalid=options.fill_invalid,
             fps=options.fps,
             depth_scale=options.depth_scale,
             depth_channel=options.depth_channel,
             on_filled=filled.append,
+            on_note=notes.append,
             **watch,
         )
-        shot = LoadedShot(options, clip, filled[0] if filled else None)
+        shot = LoadedShot(options, clip, filled[0] if filled else None, notes=tuple(notes))
     if options.source_camera is None:
         return shot
-    camera = load_camera(options.source_camera, size=(shot.clip.width, shot.clip.height))
+    clip = shot.clip
+    camera = load_camera(options.source_camera, size=(clip.width, clip.height), lens=clip.intrinsics)
     return replace(shot, clip=with_source_camera(shot.clip, camera, longer=options.num_frames is not None))
+
+
+def _published(options: ShotOptions, path: Path, watch: Watch) -> LoadedShot:
+    """The clip after the published program's input step; depth may be of the size before or after it."""
+    video, files, note = paired_sources(options.input_video, path)
+    read = read_published(video, num_frames=options.num_frames, keep_size=options.keep_size, **watch)
+    scale, channel = options.depth_scale, options.depth_channel
+    limit = None if options.num_frames == 0 else len(read.frames)
+    values = read.depth(read_depth(files, scale=scale, channel=channel, num_frames=limit, **watch))
+    check_depth_fits(values, read.frames, label=str(path))
+    filled = None
+    if options.fill_invalid:
+        values, filled = fill_invalid(values, label=str(path), **watch)
+    else:
+        require_valid(values, label=str(path))
+    height, width = read.frames.shape[1:3]
+    facts, lens = read_depth_facts(path), Intrinsics.from_focal(width, height, FOCAL_PX)
+    clip = Clip(read.frames, values, lens, options.fps or read.fps, clip_name(options.input_video, COLOUR_SUFFIXES))
+    clip = replace(clip, depth_source=facts.source, depth_licence=facts.licence)
+    return LoadedShot(options, clip, filled, notes=(note,) if note else ())
 
 
 def given_lens(options: ShotOptions) -> Lens | None:
@@ -97,24 +145,53 @@ def given_lens(options: ShotOptions) -> Lens | None:
         return Lens(lens_from_file(options.lens_from, *frame_size(options.input_video)))
     if options.fov is None and options.focal_px is None:
         return None
-    return Lens.told(fov_deg=options.fov, focal_px=options.focal_px)
+    numbers = _numbers(options)
+    more = {"fy_px": numbers.fy_px, "cx_px": numbers.cx_px, "cy_px": numbers.cy_px}
+    return Lens.told(fov_deg=numbers.fov_deg, focal_px=numbers.focal_px, **more)
+
+
+def _numbers(options: ShotOptions) -> Lens:
+    return Lens(None, options.fov, options.focal_px, options.fy, options.cx, options.cy)
+
+
+def require_estimator(options: ShotOptions) -> None:
+    """Raise what the estimator lacks here, before anything is read: WeightsError, MissingExtraError, EngineError.
+
+    Its settings may name other weights; then it says so itself.
+    """
+    if options.estimator_settings:
+        return
+    try:
+        get_estimator(options.estimator_name).require()
+    except Ex4dError as error:
+        text = f"{str(error).rstrip('.')}; there is also {{depth}}, for depth that you have."
+        raise error.reworded(OptionText(text)) from None
 
 
 def _estimated(options: ShotOptions, watch: Watch) -> LoadedShot:
+    require_estimator(options)
     video = options.input_video
-    frames, own_fps = read_video(video, num_frames=options.num_frames, **watch)
+    notes: tuple[str, ...] = ()
+    pixel_aspect = 1.0
+    if options.parity:
+        read = read_published(video, num_frames=options.num_frames, keep_size=options.keep_size, **watch)
+        frames, own_fps = read.frames, read.fps
+    else:
+        frames, info = read_frames(video, num_frames=options.num_frames, **watch)
+        own_fps, notes, pixel_aspect = info.fps, tuple(info.notes), info.pixel_aspect
     edges = EdgeOptions(border_depth=options.mesh_options().border_depth)
     result = estimate_depth(
         frames,
-        estimator=options.estimator or DEFAULT_ESTIMATOR,
+        estimator=options.estimator_name,
         settings=options.estimator_settings,
         options=DepthOptions.ex4d_parity() if options.parity else DepthOptions(edges=edges),
         lens=given_lens(options),
         lens_from=video,
         fps=options.fps or own_fps,
+        pixel_aspect=pixel_aspect,
         **watch,
     )
     if options.save_depth is not None:
         save_depth(options.save_depth, result.file, **watch)
-    clip = replace(to_clip(frames, result, name=video.stem), fps=options.fps or own_fps)
-    return LoadedShot(options, clip, estimated=result.report)
+    clip = replace(to_clip(frames, result, name=clip_name(video, COLOUR_SUFFIXES)), fps=options.fps or own_fps)
+    return LoadedShot(options, clip, estimated=result.report, notes=notes)

@@ -12,11 +12,13 @@ from msgspec import structs
 
 from ex4d.option_text import OptionText
 from ex4d_ground.errors import ClipError, DepthError, SettingError
+from ex4d_ground.sequences import is_named
 
 if TYPE_CHECKING:
     from ex4d_ground.options import MeshOptions
 
-PARITY_FOCAL_PX = 500.0
+_ANY_SIZE = (512, 512)
+"""Stands in for the clip's, which is not known yet, where a camera file is only looked at."""
 
 DEFAULT_MODE = "solid"
 """Occluders of a shot unless it says otherwise: docs/decisions/0009."""
@@ -26,28 +28,35 @@ Rasterizer = Literal["auto", "cpu", "triton", "nvdiffrast"]
 
 OPTION_HELP = {
     "Source": """
-input_video: The clip: a video file, or a folder of numbered PNGs.
-depth: Its depth along the view axis: .npz, .npy, a folder of 16-bit PNGs (with {depth_scale}) or of EXRs. Without it
-    depth is estimated: see {estimator}.
+input_video: The clip: a video file, or a sequence of images: their folder, the first file, or a pattern such as
+    plate.%04d.png or plate.####.png.
+depth: Its depth along the view axis: .npz, .npy, or a sequence of 16-bit PNGs (with {depth_scale}) or of EXRs. Colour
+    and depth sequences belong together by the numbers or time stamps of their files. Without {depth} it is estimated:
+    see {estimator}.
 estimator: What estimates depth where {depth} is not given: a name of 'ex4d depth list', which also says what each
-    one's licence allows. Default: depth-anything-v2.
+    one's licence allows. Default: depth-anything-v2; depthcrafter with {parity}.
 estimator_settings: Estimator setting as name=value; repeat for more.
 save_depth: Keep the estimated depth in this .npz, to give as {depth} the next time.
-num_frames: Use only the first N frames. Default: all.
+num_frames: Use only the first N frames. Default: all; with {parity} at most 49, and 0 is all.
 fps: Frame rate. Default: the video's own; 15 for a folder of PNGs.
-fill_invalid: Fill NaN, infinite, zero or negative depth from the nearest valid pixel instead of refusing it.
+fill_invalid: Fill NaN, zero or negative depth from what surrounds it instead of refusing it. (Infinity is sky.)
 depth_scale: Length of one step of whole-number depth, e.g. 0.001 for millimetres; multiplies any other depth.
-depth_channel: EXR channel to use where several could be meant.
+depth_channel: Channel, pass or part of an EXR to use where its name does not say that it is depth, or several do.
 """,
     "Camera": """
-cam: Camera move: a preset (30, 60, 90, 180, zoom_in, zoom_out, orbit_left, ...; a wrong name lists all), or a saved
-    camera .npz.
-parity: Exactly what EX-4D's published program does: focal length 500 px, mesh corners on pixel corners, border at 100,
-    over-long moves at lengths other than 49, frame 0 is the source frame.
+cam: Camera move: a preset (30, 60, 90, 180, zoom_in, zoom_out, orbit_left, ...; a wrong name lists all), or a camera
+    file: .npz, transforms.json, COLMAP's model, or poses as text (TUM, KITTI, 7-Scenes).
+parity: Exactly what EX-4D's published program does: 49 frames, stretched to multiples of 64 pixels and at most 1024,
+    focal length 500 px, mesh corners on pixel corners, border at 100, vertices on 1/16 pixel, over-long moves at
+    lengths other than 49, frame 0 is the source frame.
+keep_size: With {parity}: leave the frames at the clip's own size.
 fov: Horizontal field of view of the clip, in degrees. Default: the lens that the depth file names, else 54.22.
 focal: Focal length of the clip in pixels, instead of {fov}.
-lens_from: A file that knows the clip's lens, instead of {fov}: a .blend (its active camera), or an image or a video
-    whose metadata say it.
+fy: Vertical focal length in pixels, beside {focal} or {fov}. Default: as the horizontal one.
+cx: Where the view axis meets the picture, in pixels from its left edge, beside {focal} or {fov}. Default: the middle.
+cy: The same from its upper edge.
+lens_from: A file that knows the clip's lens, instead of {fov}: a .blend (its active camera), an image or a video whose
+    metadata say it, a camera file as {cam} takes it, or the matrix K as .txt or .npy.
 amount: How far the preset goes, e.g. 60 (degrees) for orbit_left. Default: the preset's own.
 border_depth: Depth at which the mesh is closed behind the scene; deeper parts of the clip are hidden. Default: 100.
 mode: What is behind things: 'solid' (finite thickness; keeps far more of the clip) or 'endless' (as published, sheets
@@ -83,8 +92,12 @@ class ShotOptions:
     depth_scale: float | None = None
     depth_channel: str | None = None
     parity: bool = False
+    keep_size: bool = False
     fov: float | None = None
     focal: float | None = None
+    fy: float | None = None
+    cx: float | None = None
+    cy: float | None = None
     lens_from: Path | None = None
     amount: float | None = None
     border_depth: float | None = None
@@ -103,7 +116,7 @@ class ShotOptions:
         path = Path(self.cam)
         if self.cam in PRESETS:  # also where a folder of that name lies about
             return None
-        return path if path.suffix.lower() in (".npz", ".json") or len(path.parts) > 1 or path.is_dir() else None
+        return path if path.suffix.lower() in (".npz", ".json") or len(path.parts) > 1 or path.exists() else None
 
     @property
     def cam_name(self) -> str:
@@ -114,7 +127,17 @@ class ShotOptions:
     @property
     def focal_px(self) -> float | None:
         """The focal length that is asked for, in pixels."""
-        return PARITY_FOCAL_PX if self.parity else self.focal
+        from ex4d.shots.parity import FOCAL_PX
+
+        return FOCAL_PX if self.parity else self.focal
+
+    @property
+    def estimator_name(self) -> str:
+        """What estimates the depth where none is given."""
+        from ex4d.depth import DEFAULT_ESTIMATOR
+        from ex4d.shots.parity import ESTIMATOR
+
+        return self.estimator or (ESTIMATOR if self.parity else DEFAULT_ESTIMATOR)
 
     def check(self) -> None:
         """Raise the error of the first option that cannot work, before anything is read or written."""
@@ -125,7 +148,7 @@ class ShotOptions:
         if self.source_camera is not None:
             from ex4d_ground.camera_files import load_camera
 
-            load_camera(self.source_camera)
+            load_camera(self.source_camera, size=_ANY_SIZE)
         self._check_depth()
         for path, error, what in (
             (self.input_video, ClipError, "video"),
@@ -133,7 +156,7 @@ class ShotOptions:
             (self.lens_from, ClipError, "lens"),
             (self.thickness_map, ClipError, "thickness map"),
         ):
-            if path is not None and not path.exists():
+            if path is not None and not is_named(path):
                 raise error(f"There is no file or folder {path}; check the path of the {what}.")
 
     def _check_lens(self) -> None:
@@ -144,6 +167,11 @@ class ShotOptions:
             raise _refused(
                 "{parity} fixes the focal length and the border; drop {fov}, {focal}, {lens_from} and {border_depth}."
             )
+        if self.keep_size and not self.parity:
+            raise _refused("{keep_size} belongs to {parity}, which alone changes the size; drop {keep_size}.")
+        for name in ("fy", "cx", "cy"):
+            if getattr(self, name) is not None and self.fov is None and self.focal is None:
+                raise _refused(f"{{{name}}} belongs to {{focal}} or {{fov}}; give one of them, or drop {{{name}}}.")
         solid = (self.thickness, self.thickness_map, self.source_camera) != (None,) * 3 or self.other_frames
         if self.parity and (self.mode not in (None, "endless") or solid):
             raise _refused(
@@ -154,11 +182,15 @@ class ShotOptions:
     def _check_numbers(self) -> None:
         if self.fov is not None and not 0 < self.fov < 180:
             raise _refused(f"{{fov}} must lie between 0 and 180 degrees, got {self.fov:g}.")
-        for name in ("focal", "depth_scale", "fps"):
+        for name in ("cx", "cy"):
+            value = getattr(self, name)
+            if value is not None and not abs(value) < 1e6:
+                raise _refused(f"{{{name}}} must be a place in the picture, in pixels, got {value:g}.")
+        for name in ("focal", "fy", "depth_scale", "fps"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise _refused(f"{{{name}}} must be a positive number, got {value:g}.")
-        if self.num_frames is not None and self.num_frames < 2:
+        if self.num_frames is not None and self.num_frames < 2 and not (self.parity and self.num_frames == 0):
             raise _refused(f"{{num_frames}} must be at least 2, got {self.num_frames}.")
 
     def _check_camera(self) -> None:
@@ -168,12 +200,12 @@ class ShotOptions:
         if self.camera_file is not None:
             if self.amount is not None:
                 raise _refused("{amount} belongs to presets; a camera file goes as far as it goes: drop {amount}.")
-            load_camera(self.camera_file)
+            load_camera(self.camera_file, size=_ANY_SIZE)
             return
         info = PRESETS.get(self.cam)
         if info is None:
             raise SettingError(
-                f"There is no camera {self.cam!r}; choose one of {', '.join(PRESETS)}, or give a camera .npz file."
+                f"There is no camera {self.cam!r}; choose one of {', '.join(PRESETS)}, or give a camera file."
             )
         if self.amount is not None and not info.minimum <= self.amount <= info.maximum:
             raise _refused(
@@ -182,7 +214,7 @@ class ShotOptions:
             )
 
     def _check_depth(self) -> None:
-        from ex4d.depth import DEFAULT_ESTIMATOR, get_estimator
+        from ex4d.depth import get_estimator
 
         if self.depth is not None:
             if self.estimator is not None or self.estimator_settings or self.save_depth is not None:
@@ -196,7 +228,7 @@ class ShotOptions:
         if self.save_depth is not None and self.save_depth.suffix.lower() != ".npz":
             text = f"{{save_depth}} writes an .npz, got the name {self.save_depth.name}; end it in .npz."
             raise DepthError(OptionText(text))
-        get_estimator(self.estimator or DEFAULT_ESTIMATOR).info().validated(self.estimator_settings)
+        get_estimator(self.estimator_name).info().validated(self.estimator_settings)
 
     def mesh_options(self) -> MeshOptions:
         """How the mesh is built. Raises SettingError."""

@@ -2,18 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import ex4d
+from ex4d.clip.depth import DEPTH_SUFFIXES
+from ex4d.clip.images import COLOUR_SUFFIXES
 from ex4d.engines.shot import LEAD_IN
 from ex4d.shots.options import ShotOptions
 from ex4d.shots.take import Stereo
 from ex4d_ground.errors import ClipError
-from ex4d_ground.takes import read_take_info, take_folders
+from ex4d_ground.sequences import find_sequence, ranges
+from ex4d_ground.takes import missing_frames, read_take_info, take_folders
 
 _READ = ("input_video", "depth", "lens_from", "thickness_map", "source_camera")
 
@@ -39,14 +42,23 @@ class TakeRequest:
         """How the names begin of files with guides and depth that are kept until the take is made."""
         return f".guides-{_fingerprint(self.shot, [self.settings.get(LEAD_IN), self.stereo])[:16]}"
 
-    def find(self, folder: Path) -> Path | None:
-        """The take in ``folder`` that was made of the same, or None."""
+    def find(self, folder: Path, on_note: Callable[[str], None] | None = None) -> Path | None:
+        """The whole take in ``folder`` that was made of the same, or None.
+
+        One that has lost pictures does not count; it is left as it is, and ``on_note`` is told.
+        """
         for path in take_folders(folder):
             try:
-                if read_take_info(path).metadata.get("fingerprint") == self.fingerprint:
-                    return path
+                info = read_take_info(path)
             except ClipError:  # somebody else's folder, or a damaged take: not the one
                 continue
+            if info.metadata.get("fingerprint") != self.fingerprint:
+                continue
+            lost = missing_frames(path, info)
+            if not lost:
+                return path
+            if on_note is not None:
+                on_note(f"{path} was made from the same inputs, but has lost frames {ranges(lost)}: another is made")
         return None
 
 
@@ -75,5 +87,8 @@ def _fingerprint(options: ShotOptions, rest: list[Any]) -> str:
 
 def _files(path: Path | None) -> Iterator[Path]:
     if path is None:
+        return
+    if path.suffix.lower() in (*COLOUR_SUFFIXES, *DEPTH_SUFFIXES):  # a sequence by its first file, or a pattern
+        yield from find_sequence(path, (*COLOUR_SUFFIXES, *DEPTH_SUFFIXES)).paths
         return
     yield from sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]

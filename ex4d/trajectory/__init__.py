@@ -1,5 +1,6 @@
 """Camera moves: presets, true orbits and lenses, source time, camera files, and how far two moves are apart."""
 
+from ex4d.trajectory.fitting import far_from_source, within
 from ex4d.trajectory.metrics import TrajectoryErrors, trajectory_errors
 from ex4d.trajectory.moves import (
     MoveSetup,
@@ -28,6 +29,7 @@ __all__ = [
     "TrajectoryErrors",
     "dolly",
     "eased",
+    "far_from_source",
     "lens_zoom",
     "near_depth_of",
     "orbit",
@@ -40,4 +42,5 @@ __all__ = [
     "trajectory_errors",
     "truck",
     "vertigo",
+    "within",
 ]

@@ -55,7 +55,7 @@ def source_times(
     if pattern not in TIME_PATTERNS:
         raise SettingError(f"Source time must be one of {', '.join(TIME_PATTERNS)}, got {pattern!r}.")
     if not (math.isfinite(frame) and 0 <= frame <= last):
-        raise TrajectoryError(f"Source frame {frame:g} is outside the clip, whose frames are 0 to {last}.")
+        raise TrajectoryError(f"Source frame {frame + 1:g} is outside the clip, which has {last + 1} frames.")
     if not (math.isfinite(speed) and speed > 0):
         raise SettingError(f"Speed must be a positive number of source frames per output frame, got {speed}.")
     index = np.arange(n, dtype=np.float64)

@@ -1,19 +1,21 @@
-"""EX-4D's checkpoint and other LoRA files for Wan, in the original key names, under diffusers' module names.
+"""EX-4D's checkpoint and other LoRA files for Wan, under diffusers' module names.
 
 ``ex4d.ckpt`` holds two things in one file: a LoRA for the transformer and the geometry encoder. Distillation LoRAs
-(lightx2v) may also carry plain differences for weights (``diff``) and biases (``diff_b``).
+(lightx2v) may also carry plain differences for weights (``diff``), biases (``diff_b``) and modulations (``diff_m``).
 """
 
 from __future__ import annotations
 
-import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from ex4d.weights.mapping import TRANSFORMER, map_key, name_some
+from ex4d.weights.lora_alpha import Alphas, read_alphas
+from ex4d.weights.lora_keys import Kind, LoraKey, other_kind, parse_key
+from ex4d.weights.mapping import name_some
 from ex4d.weights.tensors import TensorFiles
 from ex4d_ground.errors import WeightsError
 from ex4d_ground.remedies import Remedy, fetch_weights
@@ -22,18 +24,22 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_LORA_KEY = re.compile(r"(.+)\.(lora_A|lora_B|lora_down|lora_up)(?:\.default)?\.weight")
-_PREFIXES = ("diffusion_model.", "transformer.", "base_model.model.")
 GEOMETRY_PREFIXES = ("latent_encoder.", "latent_patch_embedding.")
 
 
 @dataclass(frozen=True)
 class LoraLayer:
-    """``scale * up @ down`` is added to one linear layer's weight."""
+    """``scale * up @ down`` is added to one layer's weight, and ``scale * bias`` to its bias."""
 
-    down: Tensor  # [rank, in]
-    up: Tensor  # [out, rank]
+    down: Tensor  # [rank, in], or a convolution's [rank, in, ...]
+    up: Tensor  # [out, rank], or [out, rank, 1, ...]
     scale: float
+    bias: Tensor | None = None  # [out]
+
+    @property
+    def rank(self) -> int:
+        """The width between the halves."""
+        return self.down.shape[0]
 
 
 @dataclass(frozen=True)
@@ -47,38 +53,57 @@ class Lora:
 
     def touches(self, name: str) -> bool:
         """Whether parameter ``name`` changes when this is fused."""
+        layer, leaf = self._layer_of(name)
+        biased = layer is not None and leaf == "bias" and layer.bias is not None
+        return name in self.differences or biased or (layer is not None and leaf == "weight")
+
+    def _layer_of(self, name: str) -> tuple[LoraLayer | None, str]:
         module, _, leaf = name.rpartition(".")
-        return name in self.differences or (leaf == "weight" and module in self.layers)
+        return self.layers.get(module), leaf
 
     def add_to(self, name: str, tensor: Tensor, *, strength: float = 1.0) -> Tensor:
         """``tensor`` (float32, of parameter ``name``) with this adapter in it."""
-        module, _, leaf = name.rpartition(".")
-        layer = self.layers.get(module) if leaf == "weight" else None
-        if layer is not None:
-            down = layer.down.to(device=tensor.device, dtype=tensor.dtype)
-            up = layer.up.to(device=tensor.device, dtype=tensor.dtype)
-            tensor = tensor + (strength * layer.scale) * (up @ down).reshape(tensor.shape)
+
+        def like(added: Tensor) -> Tensor:
+            return added.to(device=tensor.device, dtype=tensor.dtype)
+
+        layer, leaf = self._layer_of(name)
+        if layer is not None and leaf == "weight":
+            product = like(layer.up).flatten(1) @ like(layer.down).flatten(1)
+            tensor = tensor + (strength * layer.scale) * product.reshape(tensor.shape)
+        if layer is not None and leaf == "bias" and layer.bias is not None:
+            tensor = tensor + (strength * layer.scale) * like(layer.bias).reshape(tensor.shape)
         difference = self.differences.get(name)
         if difference is not None:
-            tensor = tensor + strength * difference.to(device=tensor.device, dtype=tensor.dtype).reshape(tensor.shape)
+            tensor = tensor + strength * like(difference).reshape(tensor.shape)
         return tensor
 
     def check_against(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Raise WeightsError if a layer is not in the model or does not fit it."""
-        unknown = [m for m in self.layers if f"{m}.weight" not in shapes] + [
-            d for d in self.differences if d not in shapes
-        ]
+        biases = [f"{module}.bias" for module, layer in self.layers.items() if layer.bias is not None]
+        touched = [*(f"{module}.weight" for module in self.layers), *biases, *self.differences]
+        unknown = [name for name in touched if name not in shapes]
         if unknown:
             raise WeightsError(
                 f"{self.name} has {name_some(unknown)} that the base model lacks; it is for another model."
             )
-        for module, layer in self.layers.items():
-            shape = shapes[f"{module}.weight"]
-            if (layer.up.shape[0], layer.down.shape[1]) != (shape[0], _product(shape[1:])):
+        for name, made in self._made():
+            shape = shapes[name]
+            fits = made == (shape[0], math.prod(shape[1:])) if len(made) == 2 else math.prod(made) == math.prod(shape)
+            if not fits:
                 raise WeightsError(
-                    f"{self.name} is {layer.up.shape[0]}x{layer.down.shape[1]} at {module}, the base model "
-                    f"{list(shape)}; it is for another model."
+                    f"{self.name} is {'x'.join(map(str, made))} at {name}, the base model {list(shape)}; "
+                    "it is for another model."
                 )
+
+    def _made(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The parameters that change, each with what is added: rows and columns, or a number of elements."""
+        for module, layer in self.layers.items():
+            yield f"{module}.weight", (layer.up.shape[0], math.prod(layer.down.shape[1:]))
+            if layer.bias is not None:
+                yield f"{module}.bias", (layer.bias.numel(),)
+        for name, difference in self.differences.items():
+            yield name, (difference.numel(),)
 
 
 @dataclass(frozen=True)
@@ -129,97 +154,90 @@ def load_ex4d(path: Path) -> Ex4dCheckpoint:
         text = f"{path.name} has no geometry encoder (latent_encoder.*)."
         raise WeightsError(text, remedy=fetch_weights("ex4d"))
     rest = {name: t for name, t in state.items() if name not in geometry}
-    return Ex4dCheckpoint(build_lora(path.name, rest, alpha=_alpha_beside(path)), geometry)
+    return Ex4dCheckpoint(build_lora(path.name, rest, _alphas_of(path, files, fetch_weights("ex4d"))), geometry)
 
 
 def load_lora(path: Path, *, remedy: Remedy = fetch_weights("turbo")) -> Lora:
-    """A LoRA file for Wan's transformer in original key names, with or without alphas and plain differences."""
+    """A LoRA file for Wan's transformer, as any of the usual trainers writes it, with its plain differences.
+
+    Raises WeightsError if the file is missing, damaged or no LoRA for this model, or has keys that mean nothing here.
+    """
     files = TensorFiles([path], remedy=remedy)
-    return build_lora(path.name, {name: files.get(name) for name in files.shapes}, alpha=None)
+    state = {name: files.get(name) for name in files.shapes}
+    return build_lora(path.name, state, _alphas_of(path, files, remedy))
 
 
-def _alpha_beside(path: Path) -> float | None:
-    """``lora.alpha`` from a config.json beside the file; the published checkpoint has none (alpha = rank)."""
-    config = path.parent / "config.json"
-    if not config.is_file():
-        return None
-    try:
-        lora = json.loads(config.read_text()).get("lora", {})
-    except ValueError as error:
-        text = f"{config} is not valid JSON ({error}); remove it."
-        raise WeightsError(text, remedy=fetch_weights("ex4d")) from error
-    return lora.get("alpha") if isinstance(lora, dict) else None
-
-
-def build_lora(name: str, state: Mapping[str, Tensor], *, alpha: float | None = None) -> Lora:
-    """An adapter from tensors in original key names; ``alpha`` is for layers without their own (None: their rank)."""
-    downs: dict[str, Tensor] = {}
-    ups: dict[str, Tensor] = {}
-    alphas: dict[str, float] = {}
-    differences: dict[str, Tensor] = {}
-    unknown: list[str] = []
-    for key, tensor in state.items():
-        plain = _without_prefix(key)
-        match = _LORA_KEY.fullmatch(plain)
-        module = _module(match.group(1) if match else plain.rpartition(".")[0])
-        leaf = plain.rpartition(".")[2]
-        if module is None:
-            unknown.append(key)
-        elif match:
-            (downs if match.group(2) in ("lora_A", "lora_down") else ups)[module] = tensor
-        elif leaf == "alpha":
-            alphas[module] = float(tensor)
-        elif leaf in ("diff", "diff_b"):
-            differences[f"{module}.{'weight' if leaf == 'diff' else 'bias'}"] = tensor
-        else:
-            unknown.append(key)
-    if unknown:
-        raise WeightsError(f"{name} holds {name_some(unknown)} that is no LoRA for Wan 2.1; it is for another model.")
-    halves = sorted(set(downs) ^ set(ups))
-    if halves or not downs:
-        raise WeightsError(f"{name} lacks half of its LoRA pairs: {name_some(halves)}; fetch it again.")
-    layers = {}
-    for module, down in downs.items():
-        rank = down.shape[0]
-        layers[module] = LoraLayer(down, ups[module], alphas.get(module, alpha or rank) / rank)
-    return Lora(name, layers, differences)
-
-
-def _without_prefix(key: str) -> str:
-    for prefix in _PREFIXES:
-        key = key.removeprefix(prefix)
-    return key
-
-
-def _module(original: str) -> str | None:
-    """diffusers' name of an original (or already renamed) linear or norm layer, None if unknown."""
-    targets = map_key(TRANSFORMER, f"{original}.weight")
-    if targets:
-        return targets[0].name.removesuffix(".weight")
-    return (
-        original if re.match(r"(blocks\.\d+\.(attn[12]|ffn|norm2)|condition_embedder|proj_out)\b", original) else None
+def _alphas_of(path: Path, files: TensorFiles, remedy: Remedy) -> Alphas:
+    return read_alphas(
+        path, files.metadata(path), converted=any(".lora_A" in key for key in files.shapes), remedy=remedy
     )
 
 
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for n in shape:
-        total *= n
-    return total
+def build_lora(name: str, state: Mapping[str, Tensor], alphas: Alphas = Alphas()) -> Lora:
+    """An adapter from a file's tensors; ``alphas`` is for layers without an alpha tensor of their own."""
+    parts = _sorted_parts(name, state)
+    downs, ups, biases = parts["down"], parts["up"], parts["up_bias"]
+    halves = sorted((set(downs) ^ set(ups)) | (set(biases) - set(ups)) | (set(parts["alpha"]) - set(downs)))
+    if halves or not (downs or parts["difference"]):
+        text = f"lacks half of its LoRA pairs: {name_some(halves)}" if halves else "holds no LoRA"
+        raise WeightsError(f"{name} {text}; fetch it again.")
+    layers = {}
+    for module, (key, down) in downs.items():
+        up = ups[module][1]
+        if up.dim() < 2 or down.dim() < 2 or up.shape[1] != down.shape[0] or math.prod(up.shape[2:]) != 1:
+            shapes = f"{list(up.shape)} and {list(down.shape)}"
+            raise WeightsError(
+                f"{name} has halves of {shapes} at {module}, which do not fit each other; fetch it again."
+            )
+        rank = down.shape[0]
+        own = parts["alpha"].get(module)
+        scale = alphas.scale(key.written, rank) if own is None else _alpha_tensor(name, *own) / rank
+        layers[module] = LoraLayer(down, up, scale, biases[module][1] if module in biases else None)
+    return Lora(name, layers, {parameter: tensor for parameter, (_, tensor) in parts["difference"].items()})
+
+
+def _sorted_parts(name: str, state: Mapping[str, Tensor]) -> dict[Kind, dict[str, tuple[LoraKey, Tensor]]]:
+    """The tensors by what they are and by whose; WeightsError for keys that mean nothing here, or the same twice."""
+    parts: dict[Kind, dict[str, tuple[LoraKey, Tensor]]] = {kind: {} for kind in get_args(Kind)}
+    parsed = {key: parse_key(key) for key in state}
+    unknown = [key for key, found in parsed.items() if found is None]
+    if unknown:
+        kind = other_kind(unknown)
+        what = f"that belongs to a {kind}, which cannot be used" if kind else "that is no LoRA for Wan 2.1"
+        raise WeightsError(f"{name} holds {name_some(unknown)} {what}; it is for another model.")
+    for key, found in parsed.items():
+        assert found is not None
+        if found.name in parts[found.kind]:
+            raise WeightsError(
+                f"{name} has more than one {found.kind.replace('_', ' ')} for {found.name}, one as {key}."
+            )
+        parts[found.kind][found.name] = (found, state[key])
+    return parts
+
+
+def _alpha_tensor(name: str, key: LoraKey, tensor: Tensor) -> float:
+    alpha = float(tensor) if tensor.numel() == 1 else math.nan
+    if not math.isfinite(alpha):
+        raise WeightsError(
+            f"{name} has no usable alpha for {key.name}: {tensor.flatten()[:4].tolist()}; fetch it again."
+        )
+    return alpha
 
 
 def inject(model: torch.nn.Module, lora: Lora) -> None:
     """Add ``lora`` beside the base weights with peft, unfused (for exactness checks and training).
 
-    Raises WeightsError if it carries plain differences, which only fusing can apply.
+    Raises WeightsError if it carries differences or biases, which only fusing can apply.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    if lora.differences:
-        raise WeightsError(f"{lora.name} carries weight differences, which need fusing; set fuse_lora to true.")
+    if lora.differences or any(layer.bias is not None for layer in lora.layers.values()):
+        raise WeightsError(
+            f"{lora.name} carries weight differences or biases, which need fusing; set fuse_lora to true."
+        )
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     lora.check_against(shapes)
-    ranks = {module: layer.down.shape[0] for module, layer in lora.layers.items()}
+    ranks = {module: layer.rank for module, layer in lora.layers.items()}
     config = LoraConfig(
         r=next(iter(ranks.values())),
         lora_alpha=1,

@@ -1,14 +1,19 @@
 """What can be fetched: repositories, the files wanted of each, where they go, licences. Imports nothing heavy."""
 
 import fnmatch
-from collections.abc import Iterable
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ex4d.weights import layout
 from ex4d.weights.layout import PARTS, weights_root
+from ex4d_ground.descriptions import PackageInfo
 from ex4d_ground.errors import SettingError
+from ex4d_ground.remedies import Remedy, fetch_weights, run_command
 
+HUB = "https://huggingface.co"
+"""Where the repositories are, unless $HF_ENDPOINT says otherwise."""
 _APACHE = "Apache-2.0"
 _CC_BY_NC = "CC BY-NC 4.0"
 
@@ -33,6 +38,8 @@ class Package:
     optional: bool = False
     research_only: bool = False
     """True if the licence forbids commercial production."""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of files whose content is known for good: they decide, whatever the hub says."""
 
     @property
     def licence_text(self) -> str:
@@ -120,12 +127,39 @@ PACKAGES: tuple[Package, ...] = (
 )  # fmt: skip
 
 
-def fetch_command(repository: str, folder: Path) -> str:
-    """The one command that brings ``repository`` to ``folder``: ours where the folder is its usual one."""
-    for package in PACKAGES:
-        if package.repository == repository and package.path() == folder:
-            return package.command
-    return f"hf download {repository} --local-dir '{folder}'"
+def fetch_remedy(*wanted: tuple[str, Path]) -> Remedy:
+    """What brings each repository to its folder: our packages where the folders are the usual ones, else a command."""
+    ours = [_usual(repository, folder) for repository, folder in wanted]
+    names = [package.name for package in ours if package is not None]
+    if len(names) == len(wanted):
+        return fetch_weights(*names)
+    commands = (
+        f"hf download {repository} --local-dir '{folder}'" if package is None else package.command
+        for package, (repository, folder) in zip(ours, wanted, strict=True)
+    )
+    return run_command(" && ".join(commands))
+
+
+def _usual(repository: str, folder: Path) -> Package | None:
+    """The package of that repository if ``folder`` is its usual place."""
+    return next((p for p in PACKAGES if p.repository == repository and p.path() == folder), None)
+
+
+def describe_packages(root: Path | None = None) -> list[PackageInfo]:
+    """Every package as it is shown before anyone agrees to fetch it, and whether it is here."""
+    endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    return [
+        PackageInfo(
+            name=package.name,
+            title=package.title,
+            licence=package.licence,
+            research_only=package.research_only,
+            size_bytes=int(package.gigabytes * 1e9),
+            source=f"{endpoint}/{package.repository}",
+            there=package.is_there(root),
+        )
+        for package in PACKAGES
+    ]
 
 
 def find_package(name: str) -> Package:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,19 @@ from urllib.parse import urlsplit
 from ex4d.progress import Watch, check, report
 from ex4d.weights.catalogue import Package
 from ex4d.weights.download import download, partial_path
+from ex4d_ground import stages
 from ex4d_ground.errors import Ex4dError, MissingExtraError, OutputError, WeightsError
 from ex4d_ground.files import atomic_path, output_error
-from ex4d_ground.remedies import run_command
+from ex4d_ground.remedies import fetch_weights
 
 RECORD = "ex4d-weights.json"
 _MARGIN = 1 << 30  # left free on the disk
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
+"""What a part of a file's name in a repository may look like: no path out of the folder, no hidden or odd names."""
+_REVISION = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TIMES_LARGER = 3
+"""A repository that says it holds so many times what the catalogue says is not the one that was agreed to."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +79,15 @@ def fetch(package: Package, root: Path | None = None, *, endpoint: str | None = 
     """
     folder = package.path(root)
     endpoint = endpoint or os.environ.get("HF_ENDPOINT") or None
-    report(watch.get("on_progress"), f"asking for {package.name}", 0, 1)
+    asking = f"{stages.ASKING_HUB} {package.name}"
+    report(watch.get("on_progress"), asking, 0, 1)
     record = look_up(package, endpoint=endpoint)
-    report(watch.get("on_progress"), f"asking for {package.name}", 1, 1)
+    report(watch.get("on_progress"), asking, 1, 1)
     wanted = [file for file in record.files if not _is_whole(folder, file)]
     check_space(package, folder, _bytes_missing(folder, wanted))
     done = total = sum(file.size for file in record.files)
     done -= sum(file.size for file in wanted)
-    stage = f"fetching {package.name}"
+    stage = f"{stages.FETCHING} {package.name}"
     for file in wanted:
         check(watch.get("cancel"))
         before = done
@@ -93,12 +102,12 @@ def fetch(package: Package, root: Path | None = None, *, endpoint: str | None = 
                 file.name,
             )
 
-        with _hub_errors(record.repository, package.command) as hub:
+        with _hub_errors(record.repository, package.name) as hub:
             address, headers = _address(hub, record, file.name, endpoint)
             try:
                 download(address, folder / file.name, size=file.size, sha256=file.sha256, headers=headers, at=at)
             except WeightsError as error:
-                raise WeightsError(str(error), remedy=run_command(package.command)) from error
+                raise WeightsError(str(error), remedy=fetch_weights(package.name)) from error
         done += file.size
     report(watch.get("on_progress"), stage, _megabytes(total), _megabytes(total))
     record.write(folder)
@@ -107,19 +116,40 @@ def fetch(package: Package, root: Path | None = None, *, endpoint: str | None = 
 
 def look_up(package: Package, *, endpoint: str | None = None) -> Record:
     """What the hub has of ``package``. Raises WeightsError, MissingExtraError."""
-    with _hub_errors(package.repository, package.command) as hub:
+    with _hub_errors(package.repository, package.name) as hub:
         repository = hub.HfApi(endpoint=endpoint).model_info(package.repository, files_metadata=True)
-    files = tuple(
-        RemoteFile(s.rfilename, s.size or 0, (s.lfs.sha256 if s.lfs else "") or "")
-        for s in repository.siblings or ()
-        if package.wants(s.rfilename)
-    )
+        files = tuple(_remote_file(package, s) for s in repository.siblings or () if package.wants(str(s.rfilename)))
+    revision = repository.sha or ""
+    if not _REVISION.fullmatch(revision):
+        raise _lie(package, f"the revision {revision[:80]!r}")
+    total = sum(file.size for file in files)
+    if total > _TIMES_LARGER * package.gigabytes * 1e9:
+        raise _lie(package, f"{total / 1e9:.3g} GB of files, where about {package.gigabytes:g} GB belong")
     if not files:
         raise WeightsError(
             f"The repository {package.repository} has none of the files {', '.join(package.patterns)}; it has changed: "
             "update this program."
         )
-    return Record(package.repository, repository.sha or "main", files)
+    return Record(package.repository, revision, files)
+
+
+def _remote_file(package: Package, told: Any) -> RemoteFile:
+    """A file as the hub describes it. Raises WeightsError for a name, size or hash that cannot be one.
+
+    Where the catalogue knows the file's hash, that decides and not the hub's.
+    """
+    name, size, hashed = str(told.rfilename), told.size, (told.lfs.sha256 if told.lfs else "") or ""
+    if not all(_PART.fullmatch(part) for part in name.split("/")):
+        raise _lie(package, f"a file named {name[:80]!r}")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise _lie(package, f"a size of {str(size)[:40]!r} for {name}")
+    if hashed and not _SHA256.fullmatch(str(hashed)):
+        raise _lie(package, f"the SHA-256 {str(hashed)[:80]!r} for {name}")
+    return RemoteFile(name, size, package.hashes.get(name, hashed))
+
+
+def _lie(package: Package, what: str) -> WeightsError:
+    return WeightsError(f"The hub states {what} in {package.repository}, which cannot be right; nothing was fetched.")
 
 
 def check_space(package: Package, folder: Path, needed: int, *, free: int | None = None) -> None:
@@ -162,8 +192,9 @@ def _address(hub: Any, record: Record, name: str, endpoint: str | None) -> tuple
 
 
 @contextmanager
-def _hub_errors(repository: str, command: str) -> Iterator[Any]:
-    """The hub's library, with its errors as sentences of ours."""
+def _hub_errors(repository: str, name: str) -> Iterator[Any]:
+    """The hub's library, with its errors as sentences of ours; ``name`` is the package's."""
+    again = fetch_weights(name)
     try:
         import huggingface_hub
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
@@ -177,18 +208,20 @@ def _hub_errors(repository: str, command: str) -> Iterator[Any]:
         raise WeightsError(
             f"{repository} asks for an agreement first: accept it on its page on the hub and log in with "
             "'hf auth login'.",
-            remedy=run_command(command),
+            remedy=again,
         ) from error
     except RepositoryNotFoundError as error:
         raise WeightsError(f"The hub has no repository {repository}, or not for you; check the address.") from error
     except OSError as error:
         if error.errno is not None and error.filename is not None:
             raise output_error(Path(error.filename), error) from error
-        raise WeightsError(_failure(repository, error), remedy=run_command(command)) from error
+        raise WeightsError(_failure(repository, error), remedy=again) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # no answer of a hub
+        raise WeightsError(_failure(repository, error), remedy=again) from error
     except Exception as error:
         if not type(error).__module__.startswith(("http", "requests", "huggingface_hub")):  # httpx goes by other names
             raise
-        raise WeightsError(_failure(repository, error), remedy=run_command(command)) from error
+        raise WeightsError(_failure(repository, error), remedy=again) from error
 
 
 def _failure(repository: str, error: Exception) -> str:

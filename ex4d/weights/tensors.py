@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,11 @@ class TensorFiles:
         except Exception as error:
             raise self._broken(path, error) from error
 
+    def metadata(self, path: Path) -> dict[str, str]:
+        """What the header of one of the files says besides its tensors; empty for torch pickles."""
+        handle = self._handles.get(path)
+        return dict((handle.metadata() if handle else None) or {})
+
     def close(self) -> None:
         """Let go of the files and of what was read."""
         self._pickles.clear()
@@ -60,6 +66,7 @@ class TensorFiles:
     def _index(self, path: Path) -> None:
         if not path.is_file():
             raise WeightsError(f"Weights file {path} is missing.", remedy=self._remedy)
+        refuse_pointer(path, self._remedy)
         if path.suffix == ".safetensors":
             shapes = self._open_safetensors(path)
         else:
@@ -90,10 +97,28 @@ class TensorFiles:
         return WeightsError(text, remedy=self._remedy)
 
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def refuse_pointer(path: Path, remedy: Remedy | None = None) -> None:
+    """Raise WeightsError if ``path`` is what git leaves in a large file's place until git-lfs has fetched it."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if not head.startswith(_POINTER):
+        return
+    size = re.search(rb"^size (\d+)\s*$", head, re.MULTILINE)
+    of = f" of {int(size[1]):,} bytes" if size else ""
+    text = (
+        f"{path.name} is a Git LFS pointer, not the file{of} that it stands for; run git lfs pull where it came from."
+    )
+    raise WeightsError(text, remedy=remedy)
+
+
 def load_pickle(path: Path, *, remedy: Remedy = fetch_weights()) -> dict[str, Tensor]:
     """A torch checkpoint's tensors by name, memory-mapped where the format allows; no code in it is run."""
     import torch
 
+    refuse_pointer(path, remedy)
     try:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

@@ -11,7 +11,7 @@ from ex4d.weights.download import sha256_of
 from ex4d.weights.fetch import Record, RemoteFile
 from ex4d.weights.layout import PARTS, WanWeights
 from ex4d_ground.errors import WeightsError
-from ex4d_ground.remedies import Remedy, run_command
+from ex4d_ground.remedies import Remedy, fetch_weights
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def verify_files(
     """
     folder = package.path(root)
     if not package.is_there(root):
-        return [Finding(folder, f"{folder} lacks {package.name}.", run_command(package.command))]
+        return [Finding(folder, f"{folder} lacks {package.name}.", fetch_weights(package.name))]
     record = Record.read(folder)
     files = record.files if record else ()
     total = sum(file.size for file in files)
@@ -47,7 +47,7 @@ def verify_files(
         done += file.size
         if problem:
             path = folder / file.name
-            findings.append(Finding(path, f"{path} {problem}.", run_command(package.command)))
+            findings.append(Finding(path, f"{path} {problem}.", fetch_weights(package.name)))
     return findings
 
 

@@ -23,6 +23,15 @@ DEFAULT_FOV_DEG = 54.22
 """Horizontal field of view assumed when nothing is known: EX-4D's 500 px at its usual 512 px width."""
 
 
+ASSUMED = "assumed"
+"""How the source of a lens begins that nobody named."""
+
+
+def is_assumed(source: str) -> bool:
+    """Whether a lens's source says that it was assumed; "default" is how files of earlier versions say it."""
+    return source.startswith((ASSUMED, "default"))
+
+
 @dataclass(frozen=True)
 class Intrinsics:
     """Pinhole camera, in pixels. ``cx, cy`` are continuous coordinates (image middle = width / 2, height / 2)."""
@@ -34,7 +43,7 @@ class Intrinsics:
     width: int
     height: int
     source: str = "given"
-    """Where the focal length came from, for people: "given", "metadata", "estimator", "default 54.22 deg"."""
+    """Where the focal length came from, for people: "given", "metadata", "estimator", "assumed: 54.22 deg"."""
 
     def __post_init__(self) -> None:
         values = (self.fx, self.fy, self.cx, self.cy)
@@ -53,12 +62,17 @@ class Intrinsics:
         if not 0.0 < fov_deg < 180.0:
             raise SettingError(f"A horizontal field of view must lie between 0 and 180 degrees, got {fov_deg}.")
         f = 0.5 * width / math.tan(math.radians(fov_deg) / 2)
-        return cls(f, f, width / 2, height / 2, width, height, source or f"default {fov_deg:g} deg")
+        return cls(f, f, width / 2, height / 2, width, height, source or f"{ASSUMED}: {fov_deg:g} deg")
 
     @classmethod
     def from_focal(cls, width: int, height: int, focal_px: float, source: str = "given") -> Intrinsics:
         """Square pixels, centred, with the given focal length in pixels."""
         return cls(focal_px, focal_px, width / 2, height / 2, width, height, source)
+
+    @property
+    def is_assumed(self) -> bool:
+        """Whether nobody said the focal length and a usual one was taken."""
+        return is_assumed(self.source)
 
     @property
     def fov_deg(self) -> float:
@@ -106,13 +120,13 @@ class Trajectory:
             bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
             if bad.size:
                 raise TrajectoryError(
-                    f"The camera {what} of frame {bad[0]} holds NaN or infinity ({bad.size} such frames)."
+                    f"The camera {what} of frame {bad[0] + 1} holds NaN or infinity ({bad.size} such frames)."
                 )
         wrong = (k[:, :2] <= 0).any(axis=1)
         if wrong.any():
             i = int(np.argmax(wrong))
             raise TrajectoryError(
-                f"Focal lengths must be positive pixels; frame {i} has fx, fy = {k[i, 0]}, {k[i, 1]}."
+                f"Focal lengths must be positive pixels; frame {i + 1} has fx, fy = {k[i, 0]}, {k[i, 1]}."
             )
         check_rigid(w)
 
@@ -141,7 +155,7 @@ def check_rigid(poses: Float64) -> None:  # [N, 4, 4]
     if not right.all():
         i = int(np.argmin(right))
         raise TrajectoryError(
-            f"The camera matrix of frame {i} is not rigid (deviation {error[i]:.3g}); only rotation and "
+            f"The camera matrix of frame {i + 1} is not rigid (deviation {error[i]:.3g}); only rotation and "
             "translation are allowed: remove scale, shear or mirroring."
         )
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from ex4d_ground.errors import Ex4dError, SettingError
-from ex4d_ground.records import Name, Record, Scalar, Text
+from ex4d_ground.records import Count, Name, Record, Scalar, Text
 from ex4d_ground.remedies import Remedy
 
 SettingKind = Literal["int", "float", "bool", "str", "choice"]
@@ -132,6 +132,22 @@ def as_it_is_here(about: Part, require: Callable[[], object]) -> Part:
     except Ex4dError as error:
         return msgspec.structs.replace(about, available=False, missing=str(error)[:4096], remedy=error.remedy)
     return about
+
+
+class PackageInfo(Record, frozen=True, kw_only=True):
+    """A set of model weights that can be fetched: what people have to know before they agree. New in 1.1."""
+
+    name: Name
+    title: Text = ""
+    licence: Text = ""
+    research_only: bool = False
+    """The licence forbids commercial production."""
+    size_bytes: Count = 0
+    """About how much is downloaded."""
+    source: Text = ""
+    """Address of the repository it comes from."""
+    there: bool = False
+    """Whether it lies in its place already."""
 
 
 class PresetInfo(Record, frozen=True):

@@ -9,7 +9,7 @@ sends message, code and remedy as the job's reason. Nothing here is ever returne
 
 from typing import Any, Literal
 
-from ex4d_ground.remedies import Failure, Remedy, run_command
+from ex4d_ground.remedies import Failure, Remedy, install_ours
 
 Place = Literal["cli", "panel"]
 """Where an error is read: a terminal, or Blender's panel."""
@@ -102,7 +102,7 @@ class MissingExtraError(Ex4dError, ImportError):
     code = "missing_extra"
 
     def __init__(self, what: str, extra: str):
-        remedy = run_command(f"pip install 'ex4d[{extra}]'")
+        remedy = install_ours(extra)
         super().__init__(f"{what} needs the '{extra}' extra, which is not installed.", remedy=remedy)
         self.extra = extra
 

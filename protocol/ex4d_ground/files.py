@@ -1,8 +1,11 @@
 """Names of numbered files, and writing without half-written results: into a temporary neighbour, then a rename."""
 
+import codecs
 import errno
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,14 +25,52 @@ _REASONS = {
 }
 
 
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{name}{i}" for name in ("COM", "LPT") for i in range(1, 10))}
+"""Names that Windows keeps for devices, whatever their ending."""
+
+
 def frame_name(index: int, suffix: str = ".png") -> str:
     """File name of a sequence's ``index``-th frame (0-based): numbering starts at 1, as in Blender."""
     return f"frame_{index + 1:04d}{suffix}"
 
 
+def plain_name(name: str) -> str:
+    """``name`` as the plain name of one file: no separators, no reserved characters, nothing hidden, never empty."""
+    kept = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip(" .")[:100].rstrip(" .")
+    return f"_{kept}" if kept.split(".")[0].upper() in _RESERVED else kept or "unnamed"
+
+
+def free_path(path: Path) -> Path:
+    """``path``, or, if there is something, the next free name beside it: ``demo_002.blend``, ``demo_003.blend``."""
+    number, free = 1, path
+    while free.exists() or free.is_symlink():
+        number += 1
+        free = path.with_name(f"{path.stem}_{number:03d}{path.suffix}")
+    return free
+
+
 def read_text(path: Path) -> str:
-    """A UTF-8 text file, without the byte order mark that some editors write. Raises OSError, UnicodeDecodeError."""
-    return path.read_text(encoding="utf-8-sig")
+    """A text file in UTF-8, or in UTF-16 with a byte order mark; the mark is left out, and line ends become one kind.
+
+    Windows' editors and shells write these. Raises OSError, UnicodeDecodeError.
+    """
+    return decode_text(path.read_bytes())
+
+
+def decode_text(data: bytes) -> str:
+    """As :func:`read_text`, of bytes. Raises UnicodeDecodeError."""
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if wide else "utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def require_regular(path: Path, max_bytes: int, error: type[Ex4dError]) -> None:
+    """Raise ``error`` for a pipe or a device, of which there might be no end, and for more than ``max_bytes``."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise error(f"{path} is no regular file (a pipe, a device or the like); give a file.")
+    if state.st_size > max_bytes:
+        raise error(f"{path} has {state.st_size / 2**20:.0f} MiB, which is too large for what it should be.")
 
 
 def output_error(path: Path, error: OSError) -> OutputError:

@@ -101,8 +101,8 @@ class RasterOptions(Record, frozen=True, kw_only=True):
     source_first_frame: bool = False
     """Published: guide 0 is the source frame itself with a full mask, wherever its camera stands."""
     antialias: bool = False
-    """Published: colour and alpha are blended over silhouette edges. Only the rasterizer "nvdiffrast" can; the others
-    leave edges sharp, which moves the mask by less than a pixel."""
+    """Published: colour and alpha are blended over silhouette edges. Ours leave edges sharp, which moves the mask by
+    less than a pixel and is faster."""
 
     @classmethod
     def ex4d_parity(cls) -> RasterOptions:

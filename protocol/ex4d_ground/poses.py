@@ -65,14 +65,15 @@ def look_at(
     distance = np.linalg.norm(forward, axis=1, keepdims=True)
     if (distance < _SMALL).any():
         frame = int(np.argmin(distance))
-        raise TrajectoryError(f"The camera of frame {frame} stands on its own target; move it or the target.")
+        raise TrajectoryError(f"The camera of frame {frame + 1} stands on its own target; move it or the target.")
     forward = forward / distance
     right = np.cross(down, forward)
     length = np.linalg.norm(right, axis=1, keepdims=True)
     if (length < 1e-6).any():
         frame = int(np.argmin(length))
         raise TrajectoryError(
-            f"The camera of frame {frame} looks straight up or down, where its roll is undefined; use an orbit instead."
+            f"The camera of frame {frame + 1} looks straight up or down, where its roll is undefined; use an orbit "
+            "instead."
         )
     right = right / length
     rotation = np.stack([right, np.cross(forward, right), forward], axis=-1)

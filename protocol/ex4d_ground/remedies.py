@@ -3,7 +3,11 @@
 Rewording one changes what is read and nothing else: buttons are chosen by ``action``.
 """
 
+import sys
+
+from ex4d_ground import origin
 from ex4d_ground.records import Name, Record, Scalar, Text
+from ex4d_ground.shells import line, shells
 
 
 class Remedy(Record, frozen=True, kw_only=True):
@@ -33,8 +37,12 @@ ACTIONS: dict[str, str] = {
     "offload": "keep the model's weights in main memory (the engine's setting 'memory')",
     "use_cpu_rasterizer": "draw guides on the CPU",
     "run_command": "run command on the machine that says so",
+    "fetch_weights": "download packages there, after showing size and licence, or run command on that machine",
     "connect": "connect to a backend",
+    "install_backend": "hand out the command that installs the backend on this machine",
+    "find_backend": "look for an installed backend again, and connect to it",
     "save_file": "save the .blend",
+    "allow_online": "allow Blender to use the network",
     "object_mode": "switch to Object Mode",
 }
 """What a button may do, by the name that errors carry."""
@@ -44,7 +52,7 @@ def fill_invalid() -> Remedy:
     """For depth that holds NaN, infinity, zero or negative values."""
     return Remedy(
         action="fill_invalid",
-        cli="--fill_invalid fills it from the nearest valid pixel of the same frame",
+        cli="--fill_invalid fills it from what surrounds it in the same frame",
         panel="import it with 'Fill Invalid Depth'",
     )
 
@@ -68,9 +76,25 @@ def scale_depth() -> Remedy:
     )
 
 
+def scale_or_border() -> Remedy:
+    """For depth that lies behind the mesh's border."""
+    return Remedy(
+        cli="if the depth is in millimetres or such, give --depth_scale, otherwise raise --border_depth",
+        panel="if it is in millimetres or such, set the depth's Scale (0.001), otherwise raise the Border Depth",
+    )
+
+
 def name_channel() -> Remedy:
-    """For an EXR of whose channels none, or more than one, is depth by its name."""
-    return Remedy(cli="name the channel to use with --depth_channel", panel="render the Z pass into files of its own")
+    """For an EXR of whose channels more than one is depth by its name, or not the one that was named."""
+    return Remedy(cli="name the channel to use with --depth_channel", panel="choose one as the Depth Channel")
+
+
+def render_depth() -> Remedy:
+    """For an EXR of whose channels none is depth by its name."""
+    return Remedy(
+        cli="render the Z pass, or name the channel to use with --depth_channel",
+        panel="render the Z pass, or choose the Depth Channel",
+    )
 
 
 def give_lens() -> Remedy:
@@ -104,9 +128,35 @@ def run_command(command: str) -> Remedy:
     return Remedy(action="run_command", values={"command": command}, cli=f"run: {command}", panel=f"run: {command}")
 
 
-def fetch_weights(package: str = "") -> Remedy:
-    """For weights of ``ex4d weights list`` that are missing or broken."""
-    return run_command(f"ex4d weights fetch {package}".rstrip())
+def install_ours(extra: str = "", *flags: str) -> Remedy:
+    """For what our own distribution lacks; no index of packages offers it, so it is installed from where it came.
+
+    That is the wheel it was installed from, such as the extension's, or else a folder of its source.
+    """
+    wheel = origin.wheel()
+    if wheel is not None:
+        what = f"{wheel}[{extra}]" if extra else str(wheel)
+        return run_command(line(shells(sys.platform)[0], (sys.executable, "-m", "pip", "install", *flags, what)))
+    command = " ".join(("pip install", *flags, f"'.[{extra}]'" if extra else "./"))
+    words = f"in the folder of EX-4D's source run: {command}"
+    return Remedy(action="run_command", values={"command": command}, cli=words, panel=words)
+
+
+def fetch_weights(package: str = "", *more: str) -> Remedy:
+    """For packages of ``ex4d weights list`` that are missing or broken; none named: those of the wan engine."""
+    packages = (package, *more) if package else ()
+    command = " ".join(("ex4d weights fetch", *packages))
+    return Remedy(
+        action="fetch_weights",
+        values={"packages": " ".join(packages or ("wan", "ex4d")), "command": command},
+        cli=f"run: {command}",
+        panel=f"download them here, or run: {command}",
+    )
+
+
+def fetch_by_hand(package: str) -> Remedy:
+    """For weights that a backend does not download for its clients."""
+    return run_command(f"ex4d weights fetch {package}")
 
 
 def start_backend() -> Remedy:
@@ -115,14 +165,37 @@ def start_backend() -> Remedy:
     return Remedy(action="run_command", values={"command": "ex4d-backend"}, cli=words, panel=words)
 
 
+def update_backend() -> Remedy:
+    """For a backend that is older than what is asked of it."""
+    return Remedy(cli="update the backend", panel="update the backend")
+
+
 def connect(then: str = "first") -> Remedy:
     """For what needs a backend; ``then`` says when to press the button, or what for."""
     return Remedy(action="connect", panel=f"press Connect {then}")
 
 
+def install_backend() -> Remedy:
+    """For a machine without a backend, or with one that does not start."""
+    return Remedy(
+        action="install_backend",
+        panel="copy the install command and run it in a terminal, or set another command in the add-on's preferences",
+    )
+
+
+def find_backend() -> Remedy:
+    """For a backend that somebody is just installing."""
+    return Remedy(action="find_backend", panel="when it has ended, press Look Again")
+
+
 def save_file() -> Remedy:
     """For files that go beside a .blend which has no place yet."""
     return Remedy(action="save_file", panel="save it first (Ctrl+S)")
+
+
+def allow_online() -> Remedy:
+    """For what needs the network while the user keeps Blender offline."""
+    return Remedy(action="allow_online", panel="tick Preferences > System > Network > Allow Online Access first")
 
 
 def object_mode() -> Remedy:

@@ -9,6 +9,7 @@ A take gets the next free number; nothing that exists is ever overwritten.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ from ex4d_ground.records import Record
 FORMAT = "ex4d-blender-take"
 VERSION = 2
 TAKE_FILE = "take.json"
+MAX_BYTES = 256 << 20
+"""Larger than the description of any take: 10,000 cameras take 6 MB."""
 PARTIAL_FILE = "partial.json"
 """Written first where frames arrive one by one: what an unfinished take would have been."""
 AXES = "OpenCV: x right, y down, z forward; world = source camera of frame 0"
@@ -140,19 +143,20 @@ def decode_take(data: bytes | Mapping[str, Any], what: str) -> TakeInfo:
     try:
         if isinstance(data, bytes):
             data = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ClipError(f"{what} cannot be read: {error}.") from error
     values = dict(data)
     if values.setdefault("format", FORMAT) != FORMAT or "engine" not in values:
         raise ClipError(f"{what} is not a take's description.")
     if isinstance(values.get("version"), str):  # the program's own, in a backend's earlier takes
-        values["metadata"] = {"versions": {"ex4d": values.pop("version")}, **values.get("metadata", {})}
+        noted = values.get("metadata", {})
+        values["metadata"] = {"versions": {"ex4d": values.pop("version")}, **(noted if isinstance(noted, dict) else {})}
     version = values.get("version", 1)
     if isinstance(version, int) and version > VERSION:
         raise ClipError(f"{what} has version {version}, this program reads up to {VERSION}; update it.")
     try:
         return msgspec.convert({**values, "version": VERSION}, TakeInfo)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise ClipError(f"{what} was damaged or edited: {error}.") from error
 
 
@@ -169,10 +173,20 @@ def read_unfinished_take_info(folder: Path | str) -> TakeInfo:
 
 def _read(path: Path) -> TakeInfo:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
+        if path.stat().st_size > MAX_BYTES:
+            raise ClipError(f"{path} has {path.stat().st_size} bytes, more than any take's description.")
         data = path.read_bytes()
     except OSError as error:
         raise ClipError(f"{path} cannot be read, so this is no take folder: {error}.") from error
     return decode_take(data, str(path))
+
+
+def missing_frames(folder: Path, info: TakeInfo) -> list[int]:
+    """Numbers, from 1, of the pictures that a take's folder lacks or that hold nothing."""
+    paths = [folder / frame_name(i) for i in range(info.num_frames)]
+    return [i + 1 for i, path in enumerate(paths) if not path.is_file() or path.stat().st_size == 0]
 
 
 def take_folders(parent: Path) -> list[Path]:

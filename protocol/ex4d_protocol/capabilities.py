@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, PresetInfo, RasterizerInfo
+from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, PackageInfo, PresetInfo, RasterizerInfo
 from ex4d_ground.records import Count, Name, Record
 from ex4d_protocol.base import MAX_CHUNK_BYTES, Tagged
 
@@ -29,6 +29,8 @@ class Limits(Record, frozen=True, kw_only=True):
     """Disk quota of blobs and results together; 0 means the disk itself."""
     live_pixels: Count = 0
     """New in 1.1. Largest picture of a live view, width x height; 0: this server has no live views."""
+    weights_downloads: bool = False
+    """New in 1.1. Whether FetchWeights is accepted from this client."""
 
 
 class Capabilities(Tagged, frozen=True, kw_only=True):
@@ -45,3 +47,5 @@ class Capabilities(Tagged, frozen=True, kw_only=True):
     """New in 1.1. Depth estimators, the default first; empty until the first worker is ready."""
     rasterizers: tuple[RasterizerInfo, ...] = ()
     """New in 1.1. What draws guides here; empty until the first worker is ready."""
+    packages: tuple[PackageInfo, ...] = ()
+    """New in 1.1. Model weights that this server knows; empty until the first worker is ready."""

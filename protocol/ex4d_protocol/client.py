@@ -30,6 +30,7 @@ from ex4d_protocol.events import Event, JobView, Reply, RequestFailed
 from ex4d_protocol.framing import Received
 from ex4d_protocol.job_book import JobBook
 from ex4d_protocol.questions import LiveRequests, Questions
+from ex4d_protocol.transport import HUNG_UP
 from ex4d_protocol.uploads import Upload, UploadQueue
 
 __all__ = ["Client", "Upload"]
@@ -202,11 +203,16 @@ class Client:
 
     def wait_connected(self, timeout_s: float = 10.0) -> m.Welcome:
         """Wait for the handshake. Raises ConnectionFailed (with the reason) or IncompatibleError."""
-        late = f"No backend answered at {self.address} within {timeout_s:g} seconds."
+        late = (
+            f"No backend answered at {self.address} within {timeout_s:g} seconds: what is there is silent, or nothing "
+            "gets through to it."
+        )
         try:
             self._wait(lambda: self.state == "connected", timeout_s, late, wanted=lambda _: self.state == "connected")
         except ConnectionFailed as error:
-            raise ConnectionFailed(str(error), remedy=start_backend()) from None
+            # One that hung up is there, and refused this client: starting another would not help.
+            hung_up = any(reason in str(error) for reason in HUNG_UP)
+            raise ConnectionFailed(str(error), remedy=None if hung_up else start_backend()) from None
         assert self.welcome is not None
         return self.welcome
 
@@ -233,7 +239,7 @@ class Client:
         self._wait(over, timeout_s, f"Job {job_id} did not end within {timeout_s} seconds.", on_event=on_event)
         state = job.state
         if job.rejected or state is None:
-            raise RequestRefused(job.rejected, code="job_rejected", remedy=job.remedy)
+            raise RequestRefused(job.rejected, code=job.rejected_code, remedy=job.remedy)
         if state.phase == "failed":
             failure = state.failure or Failure()
             raise JobFailed(state.message, code=failure.code, remedy=failure.remedy)

@@ -164,5 +164,6 @@ class JobView:
     """Size in bytes of every item delivered, by (name, frame)."""
     results_complete: bool = False
     rejected: str = ""
+    rejected_code: str = ""
     """Why the server refused it, and what to do about that."""
     remedy: Remedy | None = None

@@ -14,9 +14,10 @@ import numpy as np
 
 from ex4d_ground.remedies import Remedy
 from ex4d_protocol import messages as m
+from ex4d_protocol import minors
 from ex4d_protocol.checksum import Checksum
 from ex4d_protocol.connection import Connection
-from ex4d_protocol.errors import DamagedItem, FrameError, UploadFailed
+from ex4d_protocol.errors import DamagedItem, FrameError, RequestRefused, UploadFailed
 from ex4d_protocol.events import Event, ItemReceived, JobChanged, JobRejected, JobView, ResultsComplete
 from ex4d_protocol.framing import Blob, Received, bytes_of
 from ex4d_protocol.requests import BlobRef, Request, blobs_of
@@ -44,6 +45,8 @@ class TrackedJob(JobView):
     """None for a followed job. A callable makes it once the uploads in ``after`` are hashed."""
     after: tuple[Upload, ...] = ()
     blobs: tuple[BlobRef, ...] = ()
+    fits: m.Welcome | None = None
+    """The server that was found new enough for the request."""
     priority: int = 0
     title: str = ""
     fetch: bool = True
@@ -198,15 +201,24 @@ class JobBook:
                     self._gather(job)
                 except UploadFailed as error:
                     self._reject(job, "blob_missing", str(error))
+                except RequestRefused as error:
+                    self._reject(job, error.code, str(error), error.remedy)
 
     def _gather(self, job: TrackedJob) -> None:
-        """Have the request made once its uploads are hashed, and send it once they are there. Raises UploadFailed."""
+        """Have the request made once its uploads are hashed, and send it once they are there.
+
+        Raises UploadFailed, and RequestRefused where the server is too old for it.
+        """
         if callable(job.request):
             _check(job.after)
             if not all(upload.hashed for upload in job.after):
                 return
             job.request = job.request()
             job.blobs = tuple(blobs_of(job.request).values())
+        welcome = self._connection.welcome
+        if job.request and welcome is not None and self._connection.state == "connected" and job.fits is not welcome:
+            minors.require(job.request, welcome)
+            job.fits = welcome
         uploads = [self._uploads.need(blob) for blob in job.blobs]
         _check(uploads)
         if job.request and self._connection.state == "connected" and all(upload.at_server for upload in uploads):
@@ -334,7 +346,7 @@ class JobBook:
             job.drop_parts()
 
     def _reject(self, job: TrackedJob, code: str, message: str, remedy: Remedy | None = None) -> None:
-        job.stage, job.rejected, job.remedy = "over", message, remedy
+        job.stage, job.rejected, job.rejected_code, job.remedy = "over", message, code, remedy
         self._events.append(JobRejected(job.job_id, code, message, remedy))
 
 

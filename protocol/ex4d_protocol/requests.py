@@ -30,7 +30,8 @@ class BlobRef(Record, frozen=True, kw_only=True):
     """For display only."""
 
 
-MediaKind = Literal["video", "png_sequence", "npz", "npy", "exr_sequence"]
+MediaKind = Literal["video", "png_sequence", "npz", "npy", "exr_sequence", "image_sequence"]
+"""New in 1.1: "image_sequence", pictures of one kind that the server reads (PNG, JPEG, TIFF, EXR, DPX)."""
 
 
 class Media(Record, frozen=True, kw_only=True):
@@ -55,11 +56,15 @@ class ClipSpec(Record, frozen=True, kw_only=True):
     """Focal length in pixels, square pixels, centred."""
     intrinsics: tuple[float, float, float, float] | None = None
     """fx, fy, cx, cy in pixels; origin at the image's top-left corner."""
+    intrinsics_source: Text = ""
+    """New in 1.1. Where ``intrinsics`` came from, for takes and people ("assumed: 54.22 deg"); "": given."""
     fill_invalid: bool = False
-    """Replace NaN, infinite, zero and negative depth by its nearest valid neighbour, not refuse it."""
+    """Fill NaN, zero and negative depth from what surrounds it, not refuse it. Infinity is sky in any case."""
     fps: float | None = None
     """Overrides the video's own rate (a PNG sequence has none)."""
     name: Name = "clip"
+    depth_channel: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+    """New in 1.1. The channel, pass or part of an EXR that is depth; None: the one whose name says so."""
 
 
 class MeshEdit(Record, frozen=True, kw_only=True):
@@ -229,7 +234,17 @@ class EstimateDepth(Tagged, frozen=True, kw_only=True):
     name: Name = "clip"
 
 
-Request = BuildMesh | RenderGuides | Generate | EstimateDepth
+class FetchWeights(Tagged, frozen=True, kw_only=True):
+    """New in 1.1. Download a package of model weights to the server's machine; no items.
+
+    A client sends it only after a person has seen the package's size, licence and source, and agreed.
+    """
+
+    package: Name
+    """One of ``Capabilities.packages``."""
+
+
+Request = BuildMesh | RenderGuides | Generate | EstimateDepth | FetchWeights
 
 
 def blobs_of(request: msgspec.Struct) -> dict[str, BlobRef]:

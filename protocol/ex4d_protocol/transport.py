@@ -47,6 +47,8 @@ class Channel:
         self._socket = context.socket(zmq.DEALER)
         for option, value in _OPTIONS.items():
             self._socket.setsockopt(option, value)
+        if "[" in address:
+            self._socket.setsockopt(zmq.IPV6, 1)
         if server_key is not None:
             public, secret = keypair or zmq.curve_keypair()
             self._socket.curve_serverkey = server_key

@@ -83,8 +83,8 @@ def render_colour(camera: bpy.types.Object, quality: Quality) -> np.ndarray:
     scene.cycles.use_denoising = quality.denoise
     scene.cycles.denoiser, scene.cycles.denoising_prefilter = "OPENIMAGEDENOISE", "FAST"
     scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BLACKMAN_HARRIS", 1.5
-    image = scene.render.image_settings
-    image.file_format, image.color_mode, image.color_depth = "PNG", "RGB", "8"
+    image = _writes("IMAGE", "PNG")
+    image.color_mode, image.color_depth = "RGB", "8"
     with _written("colour.png") as path:
         pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -113,13 +113,16 @@ def _render_passes(camera: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
     scene.cycles.use_adaptive_sampling = scene.cycles.use_denoising = False
     # One sample jittered by at most half of the filter's width: practically the pixel's centre.
     scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BOX", 0.01
-    image = scene.render.image_settings
-    image.file_format, image.color_depth, image.exr_codec = "OPEN_EXR_MULTILAYER", "32", "NONE"
+    image = _writes("MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER")
+    image.color_depth, image.exr_codec = "32", "NONE"
     with _written("depth.exr") as path, OpenEXR.File(str(path), separate_channels=True) as exr:
-        channels = {name.split(".", 1)[-1]: np.array(c.pixels, np.float32) for name, c in exr.channels().items()}
+        parts = [channel for part in exr.parts for channel in part.channels.items()]  # from 5.0 a part for each pass
+        channels = {name.split(".", 1)[-1]: np.array(c.pixels, np.float32) for name, c in parts}
     depth = channels["Depth.Z"]
-    # The first hit's direct light alone: what bounces off other things would light the shadows too.
-    lit = channels.get("DiffDir.R", np.zeros_like(depth)) > 0
+    # The first hit's direct light alone: what bounces off other things would light the shadows too. Until 4.5 the pass
+    # has a short name; where it was not asked for, nothing is lit.
+    light = next((channels[name] for name in ("DiffDir.R", "Diffuse Direct.R") if name in channels), None)
+    lit = np.zeros(depth.shape, bool) if light is None else light > 0
     return np.where(depth > SKY_DEPTH, np.float32(math.inf), depth), lit
 
 
@@ -163,6 +166,15 @@ def _make_probe() -> bpy.types.Object:
     tree.links.new(far.outputs[0], both.inputs[2])
     tree.links.new(both.outputs[0], output.inputs["Surface"])
     return probe
+
+
+def _writes(medium: str, file_format: str) -> bpy.types.ImageFormatSettings:
+    """Choose what a render writes; from 5.0 the kind of medium comes before its format."""
+    image = bpy.context.scene.render.image_settings
+    if hasattr(image, "media_type"):
+        image.media_type = medium
+    image.file_format = file_format
+    return image
 
 
 @contextmanager

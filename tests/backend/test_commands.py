@@ -92,6 +92,9 @@ def test_a_shot_is_run_remotely_and_its_results_become_files(ex4d, clip_files, t
     code, _, err = ex4d("remote", "fetch", job[:10], "--output_dir", tmp_path / "guides")
     assert code == 0, err
     assert len(list((tmp_path / "guides").glob("colour_*.png"))) == FRAMES
+    assert ex4d("remote", "guides", *source, "--num_frames", 2, "--output_dir", tmp_path / "guides")[0] == 0
+    assert len(list((tmp_path / "guides").glob("colour_*.png"))) == FRAMES  # two results never mix
+    assert len(list((tmp_path / "guides" / "results").glob("colour_*.png"))) == 2
     code, out, _ = ex4d("jobs", "list", "--unacknowledged")
     assert code == 0 and job[:12] not in out
     code, out, _ = ex4d("jobs", "logs", job)
@@ -132,7 +135,6 @@ def test_the_backends_guides_are_those_of_this_machine_whatever_is_asked(ex4d, c
     ("options", "sentence"),
     [
         (("--depth", "DEPTH", "--source_camera", "CAMERA", "--other_frames"), "--source_camera CAMERA cannot be sent"),
-        (("--depth", "DEPTH", "--depth_channel", "Z"), "--depth_channel Z cannot be sent to a backend; make a depth"),
         (("--parity",), "--parity does not reach depth that a backend estimates; estimate it first"),
         (("--border_depth", 20), "--border_depth 20 does not reach depth"),
         (("--depth", "DEPTH", "--mode", "hollow"), "Occluder mode must be 'endless' or 'solid'"),
@@ -234,11 +236,16 @@ def test_a_mistake_is_one_sentence(ex4d, tmp_path, arguments, code, sentence):
     assert sentence in err and err.strip().count("\n") == 0
 
 
-def test_a_failed_job_and_a_bad_setting_leave_no_folder(ex4d, clip_files, tmp_path):
+def test_what_a_backend_lacks_is_refused_before_anything_is_sent(ex4d, clip_files, tmp_path):
     video, depth = clip_files
     source = ("--input_video", video, "--depth", depth, "--cam", "30", "--output_dir", tmp_path / "out")
     code, _, err = ex4d("remote", "generate", *source, "--engine", "preview", "--set", "nonesuch=1")
-    assert code == 1 and "The job failed: The preview engine has no setting" in err
+    assert code == 2 and "The preview engine has no setting" in err and "upload" not in err.lower()
+    code, _, err = ex4d("remote", "generate", *source, "--engine", "wna")
+    assert code == 2 and "The backend has no engine 'wna'; it has: " in err and "upload" not in err.lower()
+    code, _, err = ex4d("remote", "generate", *source, "--engine", "wan")
+    assert code == 5 and "The backend cannot run wan" in err and "upload" not in err.lower()
+    assert "\n" not in err.strip()
     code, _, err = ex4d("remote", "generate", *source, "--engine", "preview", "--set", "nonsense")
     assert code == 2 and "NAME=VALUE" in err
     assert not (tmp_path / "out").exists()

@@ -206,7 +206,7 @@ def test_the_index_that_blenders_own_tool_makes_is_served_as_it_is(folder):
     command = [sys.executable, str(blender_tool()), "server-generate", f"--repo-dir={folder}"]
     subprocess.run(command, check=True, capture_output=True)
     made = (folder / "index.json").read_bytes()
-    assert json.loads(made) == ours
+    assert ours.items() <= json.loads(made).items(), "5.3 says more of the repository, and nothing else of the zips"
     server = ExtensionServer(folder, "127.0.0.1", 0)
     try:
         assert get(server, "/index.json") == (200, made)

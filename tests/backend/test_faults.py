@@ -300,3 +300,32 @@ def test_a_damaged_result_is_asked_for_again_and_then_given_up(make_backend, con
     later.follow(job)
     later.wait_job(job, 20)
     assert len(later.jobs[job].received) == 7
+
+
+DIES = """
+import os, sys
+if "ex4d_backend.worker" in sys.orig_argv and os.path.exists({broken!r}):
+    print("ImportError: libmissing.so is not there", file=sys.stderr, flush=True)
+    os._exit(3)
+"""
+
+
+def test_a_worker_that_dies_at_every_start_fails_the_waiting_jobs_with_its_last_words(
+    make_backend, connect, send_clip, tmp_path
+):
+    """And only those: what is sent when it can start again is run."""
+    broken, customize = tmp_path / "broken", tmp_path / "customize" / "sitecustomize.py"
+    broken.touch()
+    customize.parent.mkdir()
+    customize.write_text(DIES.format(broken=str(broken)))  # Python runs it first; only the worker ends there
+    paths = (str(customize.parent), os.environ.get("PYTHONPATH"))
+    server = make_backend(environment={"PYTHONPATH": os.pathsep.join(path for path in paths if path)}).start()
+    client = connect(server)
+    clip = send_clip(client)
+    for _ in range(2):  # one that waits from the beginning, and one that comes when all is lost
+        job = client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
+        with pytest.raises(JobFailed, match=r"left with exit code 3 each of the \d+ times.*libmissing\.so") as caught:
+            client.wait_job(job, 60)
+        assert "worker-cpu.log" in str(caught.value) and str(tmp_path) not in str(caught.value)
+    broken.unlink()
+    assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(3))), 60).phase == "done"

@@ -170,7 +170,7 @@ def test_bad_input_fails_the_job_with_the_librarys_sentence_and_no_server_path(c
         (BuildMesh(clip=replace(clip, depth=replace(clip.depth, blobs=(bad_depth,)))), "NaN"),
         (BuildMesh(clip=replace(clip, num_frames=50)), "50"),
         (BuildMesh(clip=replace(clip, fov_deg=60.0)), "exclude each other"),
-        (RenderGuides(clip=clip, trajectory=nan_pose), "frame 0"),
+        (RenderGuides(clip=clip, trajectory=nan_pose), "frame 1"),
         (Generate(clip=clip, trajectory=poses(3), engine="nope"), "nope"),
         (Generate(clip=clip, trajectory=poses(3), engine="preview", settings={"nope": 1}), "nope"),
     ]

@@ -181,7 +181,7 @@ def test_it_answers_while_a_long_job_runs(client, send_clip):
 
 def test_what_cannot_be_drawn_is_refused_with_a_sentence(client, send_clip):
     clip = send_clip(client)
-    assert "0 to 4" in refusal(client, view(clip, cameras([0.1], time=FRAMES + 3))).message
+    assert "has 5 frames" in refusal(client, view(clip, cameras([0.1], time=FRAMES + 3))).message
     assert refusal(client, view(clip, cameras([0.1], width=4000, height=4000))).code == "too_large"
     gone = msgspec.structs.replace(clip.video.blobs[0], sha256="0" * 64)
     lost = msgspec.structs.replace(clip, video=msgspec.structs.replace(clip.video, blobs=(gone,)))
@@ -190,7 +190,7 @@ def test_what_cannot_be_drawn_is_refused_with_a_sentence(client, send_clip):
     assert "rigid" in refusal(client, view(clip, broken)).message
     flags = client.wait_uploaded(client.upload(b"\0\0\0")).ref
     wrong = MeshSpec(edits=(MeshEdit(frame=0, face_flags=flags),))
-    assert "keep the topology" in refusal(client, view(clip, cameras([0.1]), mesh=wrong)).message
+    assert "keep the faces" in refusal(client, view(clip, cameras([0.1]), mesh=wrong)).message
     assert answer(client, view(clip, cameras([0.1]))).message.coverage > 0.5  # and it still works
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import stat
 import tomllib
 
@@ -12,7 +13,7 @@ from ex4d_backend.keys import KeyRing
 from ex4d_ground.errors import InputError
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
-from ex4d_protocol.errors import JobFailed, RequestRefused
+from ex4d_protocol.errors import ConnectionFailed, JobFailed, RequestRefused
 from ex4d_protocol.events import Disconnected
 from ex4d_protocol.requests import BuildMesh, RenderGuides
 
@@ -51,6 +52,26 @@ def test_an_allowed_key_may_work_and_owns_its_jobs(encrypted, connect, send_clip
     assert [s.job_id for s in again.ask(m.ListJobs()).jobs] == [job]
     other = connect(encrypted, **new_key(encrypted, "bob"), client_id=client.client_id)
     assert other.ask(m.ListJobs()).jobs == ()
+
+
+def test_a_refused_key_and_a_silent_server_are_told_apart(encrypted, unused_address):
+    server_key = KeyRing(encrypted.data_dir).server_pair()[0]
+    stranger = Client(encrypted.address, client_name="test", server_key=server_key, keypair=zmq.curve_keypair())
+    nobody = Client(unused_address, client_name="test")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        mute = Client(f"tcp://127.0.0.1:{silent.getsockname()[1]}", client_name="test")
+        texts = []
+        for client in (stranger, nobody, mute):
+            client.connect()
+            with pytest.raises(ConnectionFailed) as failed:
+                client.wait_connected(2)
+            texts.append(failed.value.text("cli"))
+            client.close()
+    assert "refused this client's key" in texts[0] and "start one" not in texts[0]
+    assert "nothing answers there; start one with 'ex4d-backend'" in texts[1]
+    assert "what is there is silent" in texts[2] and len(set(texts)) == 3
 
 
 def test_unknown_keys_and_plain_clients_are_refused(encrypted):

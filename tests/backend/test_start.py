@@ -148,3 +148,18 @@ def test_junk_on_both_sockets_leaves_the_server_standing(backend, connect):
                     codes.append(framing.decode(socket.recv_multipart(), framing.SERVER_DECODERS).message.code)
                 assert codes.count("bad_message") == 5
     assert isinstance(client.ask(m.GetHealth()), m.Health)
+
+
+@pytest.mark.parametrize("address", ["tcp://[::1]:auto", "tcp://::1:auto"])
+def test_a_backend_on_ipv6_listens_and_is_reached_with_both_sockets(make_backend, connect, clip_files, address):
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    backend = make_backend(address=address).start()
+    assert backend.address.startswith("tcp://[::1]:")
+    client = connect(backend)
+    assert client.wait_uploaded(client.upload(clip_files[0]), 30).at_server

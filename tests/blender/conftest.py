@@ -6,17 +6,20 @@ import logging
 import math
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import console
 import numpy as np
 import pytest
-from small_clip import ROOT, SmallClip, make_clip, png_bytes, write_source_files
+from small_clip import ROOT, SmallClip, make_clip, write_source_files
+from small_shot import build_shot, write_shot_files
 
-from ex4d_ground.files import frame_name
+__all__ = ["write_shot_files"]  # scripts that build a shot take it from here
 
 for folder in (ROOT, ROOT / "protocol"):  # Blender's own environment has nothing of ours installed
     if str(folder) not in sys.path:
@@ -25,25 +28,17 @@ for folder in (ROOT, ROOT / "protocol"):  # Blender's own environment has nothin
 bpy = pytest.importorskip("bpy", reason="needs the bpy wheel")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # Another Blender's environment starts with this folder and does not read the conftest above.
+    import process_end  # its folder is on the path once pytest runs
+
+    process_end.register(config, process_end, console)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(item.path).parent == Path(__file__).parent:
             item.add_marker(pytest.mark.blender)
-
-
-def write_shot_files(clip: SmallClip, folder: Path) -> None:
-    """What an import leaves on disk: mesh.pc2, colour/ and visible/."""
-    from blender_addon.work import files, pc2
-
-    frames, height, width = clip.size
-    with pc2.Pc2Writer(folder / files.CACHE_FILE, points=height * width, samples=frames) as writer:
-        for t in range(frames):
-            writer.write(t, clip.vertices(t))
-            name = frame_name(t)
-            files.write_whole(folder / files.COLOUR_FOLDER / name, png_bytes(clip.frames[t]))
-            mask = clip.visible[t].astype(np.uint8) * 255
-            files.write_whole(folder / files.VISIBLE_FOLDER / name, png_bytes(mask))
-        writer.close()
 
 
 @pytest.fixture(scope="session")
@@ -65,29 +60,7 @@ def blender(tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def shot(blender: Any, small_clip: SmallClip) -> Any:
     """The small clip as a shot in the scene, without a backend."""
-    from blender_addon.scene import shot as shots
-    from blender_addon.scene.clip import ClipFacts
-    from blender_addon.work import files
-
-    frames, height, width = small_clip.size
-    folder = files.shot_folder(blender.data.filepath, "clip")
-    write_shot_files(small_clip, folder)
-    facts = ClipFacts(
-        name="clip",
-        num_frames=frames,
-        width=width,
-        height=height,
-        fps=24.0,
-        intrinsics=(small_clip.focal_px, small_clip.focal_px, width / 2, height / 2),
-        intrinsics_source="given",
-        near_depth=3.5,
-        clip_json="{}",
-        video_path="",
-        depth_path="",
-    )
-    made = shots.build(blender.context, facts, small_clip.faces, folder, shot_id="0" * 32, frame_start=1)
-    shots.fit_scene(blender.context.scene, made)
-    return made
+    return build_shot(blender, small_clip)
 
 
 @pytest.fixture
@@ -145,8 +118,35 @@ def render(blender: Any, tmp_path: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def backend_command() -> str:
-    """The command that starts a real backend; Blender 5.0's environment is told by the environment variable."""
+    """The command that starts a real backend.
+
+    A Blender in an environment without the library is told by the environment variable whose interpreter has it.
+    """
     return os.environ.get("EX4D_BACKEND_COMMAND") or shlex.join([sys.executable, "-m", "ex4d_backend"])
+
+
+@pytest.fixture(scope="session")
+def project_python(backend_command) -> list[str]:
+    """The interpreter that has the library, as the start of a command."""
+    *python, option, module = shlex.split(backend_command)
+    assert (option, module) == ("-m", "ex4d_backend"), f"the backend's command is {backend_command}"
+    return python
+
+
+@pytest.fixture
+def reference(project_python, tmp_path):
+    """``reference(kind, *sources)``: what the library says of a test's data, see ``reference.py``."""
+
+    def ask(kind: str, *sources: object) -> dict[str, np.ndarray]:
+        target = tmp_path / f"reference_{kind}.npz"
+        script = Path(__file__).with_name("reference.py")
+        command = [*project_python, str(script), kind, *map(str, sources), str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+        assert done.returncode == 0, done.stderr
+        with np.load(target) as found:
+            return dict(found)
+
+    return ask
 
 
 @pytest.fixture(scope="session")
@@ -218,3 +218,14 @@ def online(blender, monkeypatch):
     engine_settings.sync(CAPABILITIES.engines)
     engine_settings.sync(map(estimators.as_engine, CAPABILITIES.estimators))
     return session.get()
+
+
+@pytest.fixture(scope="session")
+def build_addon():
+    """The build script as a module; it needs nothing but pip and Blender's own tool."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import build_addon
+    finally:
+        sys.path.pop(0)
+    return build_addon

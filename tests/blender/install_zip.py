@@ -9,6 +9,7 @@ import os
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 BUNDLED = ("zmq", "msgspec", "ex4d_protocol", "ex4d_ground")
@@ -67,4 +68,8 @@ def main(zip_path: str, video: str, depth: str, focal: str, work: str, address: 
     print("INSTALLED TWICE")
 
 
-main(*sys.argv[1:7])
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from process_end import leave  # noqa: E402
+
+with leave():
+    main(*sys.argv[1:7])

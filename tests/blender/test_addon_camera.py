@@ -53,7 +53,7 @@ def test_matched_camera_gives_back_its_intrinsics(blender, shot, small_clip, int
     _, height, width = small_clip.size
     props = shot.ex4d
     props.pixel_aspect = intrinsics[0] / intrinsics[1]
-    camera.match_lens(props.source_camera.data, intrinsics, width=width, height=height, near_depth=props.near_depth)
+    camera.match_lens(props.source_camera.data, intrinsics, width=width, height=height)
     shots.fit_scene(blender.context.scene, shot)
     samples = camera.sample(blender.context, shot, props.source_camera)
     np.testing.assert_allclose(samples.intrinsics[0], intrinsics, rtol=1e-4)

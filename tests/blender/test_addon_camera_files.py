@@ -53,6 +53,7 @@ def aspect_of(case) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("layout", ["FBX", "ALEMBIC"])
+@pytest.mark.feature("exports")
 def test_other_programs_get_an_animated_camera_in_world_space(blender, shot, moving_camera, tmp_path, layout):
     scene = blender.context.scene
     counts = [len(d) for d in (blender.data.scenes, blender.data.objects, blender.data.cameras, blender.data.actions)]
@@ -78,6 +79,7 @@ def test_other_programs_get_an_animated_camera_in_world_space(blender, shot, mov
         assert found.data.lens / found.data.sensor_width == pytest.approx(fx, rel=0.01), f"frame {frame}"
 
 
+@pytest.mark.feature("exports")
 def test_a_blender_without_the_exporter_says_so(blender, shot, moving_camera, tmp_path, monkeypatch):
     from blender_addon.camera import exporters as camera_scene
 

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import time
 
 import numpy as np
 import pytest
+from depth_tool import write_depth_tool
 from small_clip import png_bytes
 
 from ex4d_ground.errors import in_words
-
-TOOL = """
-import json, sys, time
-time.sleep(float(sys.argv[4]))
-import numpy as np
-request = json.load(open(sys.argv[2]))
-n, h, w = (request[k] for k in ("num_frames", "height", "width"))
-depth = 2 + np.arange(n)[:, None, None] * 0.01 + np.linspace(0, 1, h)[:, None] + np.linspace(0, 1, w)
-np.savez(sys.argv[3], depth=depth.astype(np.float32), meaning="metric", intrinsics=[140.0, 140.0, w / 2, h / 2])
-"""
-CONFIG = """
-[[estimator]]
-name = "{name}"
-command = [{python}, {script}, "{{frames}}", "{{request}}", "{{output}}", "{seconds}"]
-meaning = "metric"
-licence = "for tests"
-research_only = true
-gives_intrinsics = true
-"""
 
 
 def pictures(folder, count: int, *, suffix: str = ".png", start: int = 1) -> list[str]:
@@ -46,6 +27,7 @@ def pictures(folder, count: int, *, suffix: str = ".png", start: int = 1) -> lis
 def movie(blender, tmp_path):
     """A lossless movie of eight frames, made by Blender itself."""
     from blender_addon.scene import sequence_render
+    from blender_addon.work import compat
 
     names = pictures(tmp_path / "frames", 8)
 
@@ -58,9 +40,7 @@ def movie(blender, tmp_path):
     path = tmp_path / "movie.mkv"
     with sequence_render.scene_of(add, count=8, target=path) as scene:
         settings = scene.render.image_settings
-        if hasattr(settings, "media_type"):
-            settings.media_type = "VIDEO"
-        settings.file_format = "FFMPEG"
+        compat.write_video(settings)
         video = scene.render.ffmpeg
         video.format, video.codec = "MKV", "FFV1"
         scene.render.use_file_extension = False
@@ -69,8 +49,17 @@ def movie(blender, tmp_path):
 
 
 def strips_of(scene):
-    editor = scene.sequence_editor_create()
-    return editor.strips if hasattr(editor, "strips") else editor.sequences
+    from blender_addon.work import compat
+
+    return compat.strips_of(scene.sequence_editor_create())
+
+
+def cut(strip, *, start: int = 0, end: int = 0) -> None:
+    """Hide that many frames at the strip's start and end, as its handles do."""
+    names = ("left_handle_offset", "right_handle_offset", "frame_offset_start", "frame_offset_end")
+    left, right = names[:2] if hasattr(strip, names[0]) else names[2:]
+    setattr(strip, left, float(start))
+    setattr(strip, right, float(end))
 
 
 def greys(bpy, path: str, count: int) -> list[int]:
@@ -96,14 +85,14 @@ def test_a_movie_strip_is_taken_as_its_file(blender, movie):
     assert (entry.kind, entry.name, entry.owner) == ("STRIP", "Plate", "Scene")
     chosen = footage.choose(entry)
     assert blender.path.abspath(chosen.path) == str(movie) and chosen.num_frames == 0
-    strip.frame_final_duration = 5
+    cut(strip, end=3)
     assert footage.choose(entry).num_frames == 5, "cut at its end"
 
 
 def test_a_strip_cut_at_its_start_is_written_out_as_it_plays(blender, movie, tmp_path):
     scene = blender.context.scene
     strip = strips_of(scene).new_movie("Plate", str(movie), 1, 10)
-    strip.frame_offset_start, strip.frame_offset_end = 2, 1
+    cut(strip, start=2, end=1)
     scenes = len(blender.data.scenes)
     assert blender.ops.ex4d.use_footage(kind="STRIP", name="Plate", owner=scene.name) == {"FINISHED"}
     props = scene.ex4d
@@ -189,17 +178,13 @@ def test_a_sequence_comes_in_at_the_scenes_rate(connected, sources, small_clip):
 
 
 @pytest.fixture(scope="module")
-def estimating(backend_command, tmp_path_factory):
+def estimating(backend_command, project_python, tmp_path_factory):
     """A backend of its own with a depth estimator that is a small program; yields its address."""
     from blender_addon.work.local_backend import LocalBackend
 
     folder = tmp_path_factory.mktemp("estimating")
-    (folder / "tool.py").write_text(TOOL)
-    python = shlex.split(backend_command)[0]
-    parts = {"python": json.dumps(python), "script": json.dumps(str(folder / "tool.py"))}
-    tools = (("ramp", 0), ("slow", 600))
-    (folder / "depth.toml").write_text("".join(CONFIG.format(name=n, seconds=s, **parts) for n, s in tools))
-    changed = {"EX4D_DEPTH_CONFIG": str(folder / "depth.toml"), "EX4D_WEIGHTS": str(folder / "weights")}
+    config = write_depth_tool(folder, project_python, ramp=0, slow=600)
+    changed = {"EX4D_DEPTH_CONFIG": str(config), "EX4D_WEIGHTS": str(folder / "weights")}
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
     try:

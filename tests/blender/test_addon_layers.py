@@ -179,7 +179,7 @@ def test_discard_leaves_everything_as_it_was(blender, shot, shown, small_clip):
 
 def test_added_or_deleted_vertices_are_refused_and_discard_mends_them(blender, shot, shown, small_clip):
     blender.context.scene.frame_set(2)
-    blender.ops.ex4d.edit_frame()
+    blender.ops.ex4d.edit_frame(tools="EDIT")
     assert blender.context.mode == "EDIT_MESH"
     blender.ops.mesh.select_all(action="SELECT")
     blender.ops.mesh.duplicate()
@@ -192,7 +192,7 @@ def test_added_or_deleted_vertices_are_refused_and_discard_mends_them(blender, s
 
 
 def test_reordered_vertices_are_refused(blender, shot):
-    blender.ops.ex4d.edit_frame()
+    blender.ops.ex4d.edit_frame(tools="EDIT")
     blender.ops.mesh.select_all(action="SELECT")
     blender.ops.mesh.sort_elements(type="REVERSE", elements={"VERT"})
     assert "in another order" in fails(blender.ops.ex4d.finish_edit)
@@ -203,7 +203,7 @@ def test_edits_made_in_edit_mode_count(blender, shot, shown, small_clip):
 
     body = current(blender)
     blender.context.scene.frame_set(3)
-    blender.ops.ex4d.edit_frame()
+    blender.ops.ex4d.edit_frame(tools="EDIT")
     blender.ops.mesh.select_all(action="SELECT")
     blender.ops.transform.translate(value=(0, 0, 2), orient_type="LOCAL")
     blender.ops.ex4d.finish_edit()
@@ -277,6 +277,7 @@ def test_undo_goes_through_edit_mode_and_a_discarded_edit_comes_back(blender, sh
     np.testing.assert_array_equal(scene_mesh.positions(current(blender).data), small_clip.vertices(1))
 
 
+@pytest.mark.feature("reopen")
 def test_an_open_edit_survives_saving_and_opening(blender, shot, shown, small_clip):
     blender.context.scene.frame_set(3)
     blender.ops.ex4d.edit_frame(enter_edit_mode=False)

@@ -72,6 +72,7 @@ def test_an_edit_changes_the_guides_on_its_frames_only_and_undo_restores_them_to
     assert not list((shot_folder(blender) / "edits").iterdir()), "files of earlier edits do not pile up"
 
 
+@pytest.mark.feature("paint")
 def test_paint_hides_faces_in_the_guides_of_its_frames(edited_shot, small_clip):
     from blender_addon.edit import collect as edit_collect
     from blender_addon.edit import paint

@@ -1,107 +1,86 @@
-"""What the Edits panel offers in each state. A strict recorder stands for the layout, which needs a window."""
+"""What Repair Depth and Behind Objects offer in each state."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
+from drawn_panels import Drawn, draw_all
 from test_addon_layers import current, edit
 
 
-class Recorder:
-    """Takes what a panel draws, and refuses operators, properties and icons that Blender does not have."""
-
-    def __init__(self, blender: Any, shown: list[str] | None = None):
-        self._blender = blender
-        self.shown: list[str] = [] if shown is None else shown
-
-    def _below(self, **_options: object) -> Recorder:
-        return Recorder(self._blender, self.shown)
-
-    row = column = box = _below
-
-    def label(self, *, text: str, icon: str = "NONE") -> None:
-        self._icon(icon)
-        self.shown.append(text)
-
-    def operator(self, name: str, *, text: str | None = None, icon: str = "NONE", emboss: bool = True) -> Any:
-        del text, emboss
-        self._icon(icon)
-        group, operator = name.split(".")
-        known = getattr(getattr(self._blender.ops, group), operator).get_rna_type()
-        self.shown.append(name)
-        return _Settings({item.identifier for item in known.properties})
-
-    def prop(self, owner: Any, path: str, *, text: str = "", icon: str = "NONE", emboss: bool = True) -> None:
-        del emboss
-        self._icon(icon)
-        owner.path_resolve(path)
-        self.shown.append(text or path)
-
-    def template_list(self, kind: str, _id: str, owner: Any, name: str, active: Any, index: str, *, rows: int) -> None:
-        del rows
-        assert isinstance(getattr(active, index), int)
-        drawer = getattr(self._blender.types, kind)
-        flags, _ = drawer.filter_items(SimpleNamespace(bitflag_filter_item=1), None, owner, name)
-        for item, flag in zip(getattr(owner, name), flags, strict=True):
-            if flag:
-                drawer.draw_item(None, None, self, owner, item, 0, active, index)
-
-    def _icon(self, name: str) -> None:
-        icons = self._blender.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
-        assert name in icons, name
+def draw(blender, panel: str = "Repair Depth") -> Drawn:
+    return draw_all(blender.context)[panel]
 
 
-class _Settings:
-    def __init__(self, known: set[str]):
-        object.__setattr__(self, "_known", known)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        assert name in self._known, name
+def shown(drawn: Drawn) -> list[str]:
+    return [text for _, text, _ in drawn.layout.drawn]
 
 
-def draw(blender) -> list[str]:
-    from blender_addon.edit import panels as edit_panels
-
-    layout = Recorder(blender)
-    edit_panels.EX4D_PT_edits.draw(SimpleNamespace(layout=layout), blender.context)
-    return layout.shown
-
-
-def test_without_a_shot_it_says_what_to_do(blender):
-    assert draw(blender) == ["Import a clip first"]
+def test_without_a_shot_they_are_not_there(blender):
+    assert not {"Repair Depth", "Behind Objects"} & set(draw_all(blender.context))
 
 
 def test_an_unedited_shot_can_be_edited(blender, shot):
-    assert draw(blender)[:2] == ["ex4d.edit_frame", "Finished edits are listed here"]
+    assert shown(draw(blender)) == ["ex4d.edit_frame"] * 2, "with brushes, or with a selection"
 
 
 def test_an_open_edit_can_be_finished_or_discarded_and_offers_its_helpers(blender, shot):
     blender.context.scene.frame_set(2)
-    blender.ops.ex4d.edit_frame()
+    blender.ops.ex4d.edit_frame(tools="EDIT")
     blender.context.scene.frame_set(4)
-    shown = draw(blender)
-    assert shown[:4] == ["Editing frame 2", "The timeline is at frame 4", "ex4d.finish_edit", "ex4d.discard_edit"]
-    assert {"ex4d.smooth_depth", "ex4d.flatten_depth", "ex4d.push_edge"} <= set(shown)
-    assert "ex4d.edit_frame" not in shown
+    found = shown(draw(blender))
+    assert found[:4] == ["Editing Frame 2", "The timeline is at frame 4.", "ex4d.finish_edit", "ex4d.discard_edit"]
+    assert {"ex4d.smooth_depth", "ex4d.flatten_depth", "ex4d.push_edge"} <= set(found)
+    assert "ex4d.edit_frame" not in found
+
+
+def test_a_frame_is_sculpted_with_brushes_that_change_depth_alone(blender, shot):
+    """Real brushes, by Blender's own way of taking them up; the artist's locks come back afterwards."""
+    body = current(blender)
+    blender.ops.ex4d.edit_frame()
+    sculpt = blender.context.scene.tool_settings.sculpt
+    assert blender.context.mode == "SCULPT" and (sculpt.lock_x, sculpt.lock_y, sculpt.lock_z) == (True, True, False)
+    drawn = draw(blender)
+    kinds = [given["kind"] for name, given in drawn.layout.buttons if name == "ex4d.depth_brush"]
+    assert kinds == ["PULL", "SMOOTH", "FLATTEN"] and "ex4d.smooth_depth" not in drawn.operators()
+    for kind in kinds:
+        assert blender.ops.ex4d.depth_brush(kind=kind) == {"FINISHED"}
+        assert sculpt.brush.name == f"EX-4D {kind.title()} Depth" and sculpt.brush.asset_data is not None
+    count = len(blender.data.brushes)
+    blender.ops.ex4d.depth_brush(kind="PULL")
+    assert len(blender.data.brushes) == count, "a brush is made once"
+    blender.ops.ex4d.discard_edit()
+    assert blender.context.mode == "OBJECT" and not (sculpt.lock_x or sculpt.lock_y) and not body.ex4d_edit.locks_json
+    with pytest.raises(RuntimeError, match="work in Sculpt Mode"):
+        blender.ops.ex4d.depth_brush(kind="PULL")
+
+
+def test_locks_that_the_artist_had_are_kept(blender, shot):
+    blender.ops.ex4d.edit_frame()
+    sculpt = blender.context.scene.tool_settings.sculpt
+    blender.ops.ex4d.discard_edit()
+    sculpt.lock_x, sculpt.lock_z = True, True
+    blender.ops.ex4d.edit_frame()
+    blender.ops.ex4d.finish_edit()
+    assert (sculpt.lock_x, sculpt.lock_y, sculpt.lock_z) == (True, False, True)
 
 
 @pytest.mark.parametrize("mode", ["OFFSET", "RAY"])
 def test_layers_are_listed_with_name_weight_and_mute(blender, shot, mode):
     current(blender).modifiers.new("Mine", "SMOOTH")
     edit(blender, 3, mode=mode)
-    shown = draw(blender)
-    assert shown.count("name") == 1, "only layers are listed"
-    for wanted in ("ex4d.mute_layer", "ex4d.move_layer", "ex4d.remove_layer", "Weight", "First", "Last", "Falloff"):
-        assert wanted in shown
+    drawn = draw(blender)
+    assert shown(drawn).count("name") == 1, "only layers are listed"
+    for wanted in ("ex4d.mute_layer", "ex4d.move_layer", "ex4d.remove_layer"):
+        assert wanted in shown(drawn)
+    texts = {leaf.text for leaf in drawn.leaves}
+    assert {"Weight", "First", "Last", "Falloff"} <= texts
 
 
 def test_an_older_blender_is_told_so(blender, shot, monkeypatch):
     from blender_addon.scene import layer_nodes as layers_nodes
 
     monkeypatch.setattr(layers_nodes, "NEEDED", (99, 1, 0))
-    assert draw(blender) == ["Edits need Blender 99.1"]
+    assert shown(draw(blender)) == ["Edits need Blender 99.1."]
 
 
 def test_other_objects_are_given_a_role_and_the_shots_own_are_not(blender, shot):
@@ -109,8 +88,25 @@ def test_other_objects_are_given_a_role_and_the_shots_own_are_not(blender, shot)
     cube = blender.data.objects.new("Cube", blender.data.meshes.new("Cube"))
     scene.collection.objects.link(cube)
     active.active = shot.ex4d.mesh
-    assert "Select an object to add it" in draw(blender)
+    assert "Select an object" in draw(blender, "Guide Objects").words
     active.active = cube
-    assert "Cube" in draw(blender)
+    found = draw(blender, "Guide Objects")
+    assert "Cube" in found.words and found.props == ["role"]
     cube.ex4d.role = "GUIDE"
-    assert "1 in the guides" in draw(blender)
+    assert "1 in the guides" in draw(blender, "Guide Objects").words
+
+
+def test_thickness_is_offered_where_it_counts(blender, shot):
+    assert "Painted Thickness" not in draw_all(blender.context), "endless occluders have none"
+    assert draw(blender, "Behind Objects").props == ["occluders"]
+    shot.ex4d.occluders = "SOLID"
+    assert draw(blender, "Behind Objects").props == ["occluders", "thickness_by", "other_frames"]
+    assert "ex4d.set_thickness" not in draw(blender, "Painted Thickness").operators(), "nothing can be selected here"
+    blender.context.view_layer.objects.active = shot.ex4d.mesh
+    blender.ops.object.mode_set(mode="EDIT")
+    assert {"ex4d.set_thickness", "ex4d.clear_thickness"} <= set(draw(blender, "Painted Thickness").operators())
+    blender.ops.object.mode_set(mode="OBJECT")
+    blender.ops.ex4d.paint_thickness()
+    assert draw(blender, "Painted Thickness").operators() == ["ex4d.finish_painting", "ex4d.discard_painting"]
+    shot.ex4d.occluders = "ENDLESS"
+    assert "ex4d.finish_painting" in draw(blender, "Painted Thickness").operators(), "what is open can be ended"

@@ -153,7 +153,7 @@ def test_helpers_work_on_the_selection_in_edit_mode_and_stay_there(blender, shot
 
     operators, body = blender.ops.ex4d, body_of(blender)
     blender.context.scene.frame_set(2)
-    operators.edit_frame()
+    operators.edit_frame(tools="EDIT")
     assert "No vertex of the picture is selected" in fails(operators.smooth_depth)
     assert blender.context.mode == "EDIT_MESH"
     blender.ops.object.mode_set(mode="OBJECT")
@@ -169,6 +169,7 @@ def test_helpers_work_on_the_selection_in_edit_mode_and_stay_there(blender, shot
     assert 0 < moved.sum() <= 200
 
 
+@pytest.mark.feature("paint")
 def test_paint_counts_on_the_frames_it_was_given(blender, shot, small_clip):
     operators, faces = blender.ops.ex4d, some_faces(small_clip)
     select(blender, faces)
@@ -183,6 +184,7 @@ def test_paint_counts_on_the_frames_it_was_given(blender, shot, small_clip):
     assert not [name for name in body_of(blender).data.attributes.keys() if "occlusion" in name]  # noqa: SIM118
 
 
+@pytest.mark.feature("paint")
 def test_paint_from_edit_mode_and_selecting_it_again(blender, shot, small_clip):
     from blender_addon.edit import paint
 
@@ -199,6 +201,7 @@ def test_paint_from_edit_mode_and_selecting_it_again(blender, shot, small_clip):
     np.testing.assert_array_equal(paint.selected(body.data.polygons), faces)
 
 
+@pytest.mark.feature("paint")
 def test_paint_survives_an_edit_and_undo_takes_it_back(blender, shot, small_clip):
     faces = some_faces(small_clip)
     select(blender, faces)
@@ -214,6 +217,7 @@ def test_paint_survives_an_edit_and_undo_takes_it_back(blender, shot, small_clip
     np.testing.assert_array_equal(flags(blender, 0) == 1, faces)
 
 
+@pytest.mark.feature("paint")
 def test_paint_without_a_selection_or_outside_the_shot(blender, shot, small_clip):
     operators = blender.ops.ex4d
     assert "No face is selected" in fails(operators.paint_occlusion)

@@ -243,6 +243,38 @@ def guides_at(blender, x: float) -> np.ndarray:
     return guides_of(blender, 2)
 
 
+@pytest.mark.parametrize("hidden", ["switched off", "excluded"])
+def test_a_hidden_camera_is_shown_where_it_is_at_each_frame(ready, live, hidden):
+    from blender_addon.live import overlay
+
+    scene = ready.context.scene
+    cam = scene.ex4d.shot.ex4d.camera
+    for frame, x in ((1, 0.0), (5, 0.8)):
+        cam.location.x = x
+        cam.keyframe_insert("location", frame=frame)
+    wanted = {index: guides_of(ready, index) for index in (1, 3)}
+    if hidden == "switched off":
+        cam.hide_viewport = True
+    else:
+        rigs = ready.data.collections.new("Rigs")
+        scene.collection.children.link(rigs)
+        for other in cam.users_collection:
+            other.objects.unlink(cam)
+        rigs.objects.link(cam)
+        ready.context.view_layer.layer_collection.children["Rigs"].exclude = True
+    for index in (1, 3):
+        scene.frame_set(index + 1)
+        settle(live)
+        np.testing.assert_array_equal(overlay.current.picture, wanted[index])
+    assert np.any(wanted[1] != wanted[3])
+    asked, looked = live.pictures.asked, live.now
+    for _ in range(5):
+        ready.context.view_layer.update()
+        spin(lambda: not live.waiting)
+    assert (live.pictures.asked, live.now, scene.frame_current) == (asked, looked, 4)
+    assert len(ready.data.scenes) == 1
+
+
 def test_an_answer_to_an_older_request_is_dropped(ready, live):
     from blender_addon.live import overlay
     from ex4d_protocol.events import LiveAnswer

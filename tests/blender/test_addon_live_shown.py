@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 
-def test_holes_are_tinted_and_the_rest_is_the_guide():
+def test_what_is_seen_keeps_its_colours_up_to_the_rim_of_a_hole():
     from blender_addon.live import overlay
 
-    picture = np.array([[[10, 20, 30, 255], [0, 0, 0, 0]]], np.uint8)
-    found = overlay.pixels(picture, 0.25)
-    np.testing.assert_allclose(found[0, 0], [10 / 255, 20 / 255, 30 / 255, 0.25])
-    np.testing.assert_allclose(found[0, 1], [*overlay.HOLE, 0.25], rtol=1e-6)
+    picture = np.array([[[10, 20, 30, 255], [7, 7, 7, 0]]], np.uint8)
+    found = overlay.pixels(picture)
+    np.testing.assert_allclose(found[0, 0], [10 / 255, 20 / 255, 30 / 255, 1])
+    np.testing.assert_array_equal(found[0, 1], 0)
+    rim = found[0].mean(axis=0)
+    np.testing.assert_allclose(rim[:3] / rim[3], found[0, 0, :3], rtol=1e-6)
     assert found.dtype == np.float32
 
 

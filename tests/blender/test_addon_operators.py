@@ -134,17 +134,15 @@ def test_another_protocol_major_names_the_side_to_upgrade(blender):
     assert "upgrade the Blender add-on" in sentence
 
 
-def test_nothing_works_before_connecting(shot, blender, sources):
+def test_nothing_works_without_a_backend_and_none_is_started_where_that_is_off(shot, blender, sources):
+    from blender_addon.work import preferences
+
+    preferences.get(blender.context).auto_start = False
     for operator, arguments in (
         (blender.ops.ex4d.import_clip, sources),
         (blender.ops.ex4d.add_camera_move, {"preset": "30"}),
     ):
-        assert "press Connect first" in fails(operator, **arguments)
-
-
-def test_unsaved_blend_asks_to_be_saved(connected, sources):
-    connected.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    assert "save it first" in fails(connected.ops.ex4d.import_clip, **sources)
+        assert "starting one is off" in fails(operator, **arguments)
 
 
 def test_unsaved_blend_with_a_folder_is_fine(connected, sources, tmp_path):
@@ -162,6 +160,7 @@ def test_edit_mode_is_refused(connected, shot, sources):
     connected.ops.object.mode_set(mode="OBJECT")
 
 
+@pytest.mark.feature("import")
 def test_missing_files_are_named(connected, sources):
     assert "There is no video at /no/such.mp4" in fails(
         connected.ops.ex4d.import_clip, **{**sources, "video_path": "/no/such.mp4"}
@@ -171,6 +170,7 @@ def test_missing_files_are_named(connected, sources):
     )
 
 
+@pytest.mark.feature("import")
 def test_bad_depth_is_the_backends_sentence_and_leaves_nothing(connected, sources, small_clip, tmp_path):
     depth = small_clip.depth.copy()
     depth[1, 10, 10:15] = np.nan
@@ -181,6 +181,7 @@ def test_bad_depth_is_the_backends_sentence_and_leaves_nothing(connected, source
     assert connected.context.scene.ex4d.shot is None
 
 
+@pytest.mark.feature("import")
 def test_more_frames_than_the_clip_has(connected, sources):
     assert "99" in fails(connected.ops.ex4d.import_clip, **sources, num_frames=99)
 
@@ -256,7 +257,7 @@ def test_full_disk_keeps_what_was_there(connected, sources, monkeypatch, tmp_pat
     before = sorted(p.name for p in (tmp_path / "scene_ex4d" / "clip").rglob("*"))
     connected.ops.ex4d.add_camera_move(preset="30")
 
-    def full(*_args: object) -> None:
+    def full(*_args: object, **_how: object) -> None:
         raise files.AddonError("Cannot write frame_0001.png: No space left on device; free some space.")
 
     monkeypatch.setattr(files, "write_whole", full)
@@ -278,8 +279,9 @@ def test_camera_that_sees_nothing_is_a_warning_that_names_frames(connected, sour
     assert "sees nothing of the source in frames 1, 2, 3, 4, 5" in capfd.readouterr().out
 
 
+@pytest.mark.feature("import")
 def test_frames_as_a_video_are_not_confused_with_other_folders(connected, tmp_path, sources):
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "holds no .png frames" in fails(connected.ops.ex4d.import_clip, **{**sources, "video_path": str(empty)})
+    assert "holds no .png, .jpg" in fails(connected.ops.ex4d.import_clip, **{**sources, "video_path": str(empty)})
     (empty / "a.png").write_bytes(png_bytes(np.zeros((4, 4, 3), np.uint8)))

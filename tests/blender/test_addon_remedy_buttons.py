@@ -13,11 +13,15 @@ from ex4d_protocol import messages as m
 
 BUTTONS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
     "connect": ({}, "ex4d.connect", {}),
+    "install_backend": ({}, "ex4d.copy_install_command", {}),
+    "find_backend": ({}, "ex4d.find_backend", {}),
     "save_file": ({}, "wm.save_as_mainfile", {}),
+    "allow_online": ({}, "extensions.userpref_allow_online", {}),
     "object_mode": ({}, "object.mode_set", {"mode": "OBJECT"}),
     "fill_invalid": ({}, "ex4d.import_clip", {"fill_invalid": True}),
     "fewer_frames": ({"num_frames": 48}, "ex4d.import_clip", {"num_frames": 48}),
     "offload": ({}, "ex4d.set_engine_setting", {"setting": "memory", "value": "offload"}),
+    "fetch_weights": ({"packages": "a b", "command": "x"}, "ex4d.fetch_weights", {"packages": "a b"}),
     "run_command": ({"command": "ex4d weights fetch wan"}, "ex4d.copy_command", {"command": "ex4d weights fetch wan"}),
 }
 """By action: the remedy's values, the button's operator, and its arguments."""
@@ -25,7 +29,10 @@ BUTTONS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("action", BUTTONS)
 @pytest.mark.parametrize("words", ["", "kindly do otherwise", "run: rm; press Connect; use --num_frames 3"])
-def test_a_button_is_chosen_by_the_action_whatever_the_words(blender, online, action, words):
+def test_a_button_is_chosen_by_the_action_whatever_the_words(blender, online, action, words, monkeypatch):
+    from blender_addon.jobs import weights
+
+    monkeypatch.setattr(weights, "may_fetch", lambda: True)
     values, operator, arguments = BUTTONS[action]
     remedy = Remedy(action=action, values=values, cli=words, panel=words)
     online.tell(f"Something is wrong; {words}.", is_error=True, panel="Clip", remedy=remedy)
@@ -33,7 +40,10 @@ def test_a_button_is_chosen_by_the_action_whatever_the_words(blender, online, ac
         clip = draw_all(blender.context)["Clip"]
     finally:
         online.tell("")
-    assert operator in clip.operators() and arguments.items() <= clip.button(operator).items()
+    assert (
+        operator in clip.operators() + clip.operators(usable=False)
+        and arguments.items() <= clip.button(operator).items()
+    )
     group, name = operator.split(".")
     known = getattr(getattr(blender.ops, group), name).get_rna_type().properties.keys()
     assert set(arguments) <= set(known)
@@ -42,7 +52,8 @@ def test_a_button_is_chosen_by_the_action_whatever_the_words(blender, online, ac
 def test_every_reworded_remedy_keeps_its_button(blender, online, shot, moving_camera, monkeypatch):
     """The words of each remedy are replaced where they are made; panels in all states offer the same as before."""
     import ex4d_ground.remedies as ground
-    from blender_addon.panels import base, clip, fixes
+    from blender_addon.panels import fixes
+    from blender_addon.scene import shot as shots
 
     def garbled(make):
         def other(*given):
@@ -55,23 +66,22 @@ def test_every_reworded_remedy_keeps_its_button(blender, online, shot, moving_ca
         found = {}
         for mode in ("EDIT", "OBJECT"):
             blender.ops.object.mode_set(mode=mode)
-            found |= {f"{mode} {n}": d.layout.buttons for n, d in draw_all(blender.context).items()}
+            for name, drawn in draw_all(blender.context).items():
+                found[f"{mode} {name}"] = [(button, dict(given)) for button, given in drawn.layout.buttons]
         return found
 
     blender.context.view_layer.objects.active = shot.ex4d.mesh
     blender.context.scene.ex4d.engine = "other"
     before = offered()
-    for name in ("connect", "object_mode"):
-        monkeypatch.setattr(base, name, garbled(getattr(ground, name)))
-    monkeypatch.setattr(clip, "save_file", garbled(ground.save_file))
+    monkeypatch.setattr(shots, "object_mode", garbled(ground.object_mode))
     reworded = tuple(msgspec.structs.replace(e, remedy=e.remedy and garbled(lambda r=e.remedy: r)()) for e in ENGINES)
     monkeypatch.setattr(type(online), "capabilities", property(lambda _self: m.Capabilities(engines=reworded)))
     assert any("Start elsewhere" in drawn.words for drawn in draw_all(blender.context).values())
     after = offered()
-    for panel in ("EDIT Generate", "OBJECT Generate", "EDIT Coverage", "OBJECT Backend"):
+    for panel in ("EDIT Takes", "OBJECT Takes", "EDIT Coverage", "OBJECT Backend"):
         assert after[panel] == before[panel]
-    assert any(name == "object.mode_set" for name, _ in after["EDIT Generate"])
-    assert any(name == "ex4d.copy_command" for name, _ in after["OBJECT Generate"])
+    assert any(name == "object.mode_set" for name, _ in after["EDIT Takes"])
+    assert any(name == "ex4d.copy_command" for name, _ in after["OBJECT Takes"])
     assert fixes.fix_for(None) is None
 
 

@@ -33,6 +33,7 @@ def test_mesh_shows_the_nearest_source_frame(blender, retimed, small_clip):
         np.testing.assert_array_equal(positions(blender, retimed), small_clip.vertices(nearest))
 
 
+@pytest.mark.feature("colours")
 def test_footage_follows_the_mesh(blender, retimed, small_clip, render):
     for index in (1, 2, 3):
         blender.context.scene.frame_set(1 + index)

@@ -24,6 +24,7 @@ def test_topology_is_the_backends(shot, small_clip):
     assert not data.validate(verbose=True)
 
 
+@pytest.mark.feature("colours")
 def test_source_camera_reproduces_the_source(blender, shot, small_clip, render):
     for frame in (1, 4):
         blender.context.scene.frame_set(frame)
@@ -64,6 +65,7 @@ def test_scene_takes_the_clips_size_rate_and_range(blender, shot, small_clip):
     assert (scene.frame_start, scene.frame_end) == (1, frames)
 
 
+@pytest.mark.feature("reopen")
 def test_paths_are_relative_and_survive_reopening(blender, shot, small_clip, tmp_path):
     from blender_addon.scene import mesh
 

@@ -106,6 +106,7 @@ def test_cancelling_without_keeping_leaves_no_take(ready, tmp_path):
     assert not [obj.name for obj in ready.data.objects if "take" in obj.name]
 
 
+@pytest.mark.feature("reopen")
 def test_after_a_crash_the_frames_are_listed_and_the_rest_is_fetched(ready, address, tmp_path):
     """A crash: the file is opened anew, nothing was saved, and the journal still knows the job."""
     from blender_addon.work import session
@@ -124,6 +125,7 @@ def test_after_a_crash_the_frames_are_listed_and_the_rest_is_fetched(ready, addr
     assert (take.partial, take.arrived) == (False, 5)
 
 
+@pytest.mark.feature("reopen")
 def test_everything_is_found_after_saving_elsewhere(ready, tmp_path):
     scene = ready.context.scene
     ready.ops.ex4d.generate(engine="preview")
@@ -147,6 +149,7 @@ def test_everything_is_found_after_saving_elsewhere(ready, tmp_path):
         ready.ops.ex4d.take_to_sequencer(index=0)
 
 
+@pytest.mark.feature("reopen")
 def test_the_blend_and_its_folder_can_be_moved_together(ready, tmp_path):
     ready.ops.ex4d.generate(engine="preview")
     ready.ops.wm.save_mainfile()

@@ -50,8 +50,9 @@ def test_background_and_sequencer_play_the_takes_frames(blender, two_takes, movi
     user = backgrounds[0].image_user
     assert (user.frame_start, user.frame_duration, user.frame_offset) == (1, 5, 0)
     blender.ops.ex4d.take_to_sequencer(index=0)
-    editor = blender.context.scene.sequence_editor
-    (strip,) = editor.strips if hasattr(editor, "strips") else editor.sequences
+    from blender_addon.work import compat
+
+    (strip,) = compat.strips_of(blender.context.scene.sequence_editor)
     assert [element.filename for element in strip.elements] == [f"frame_{i:04d}.png" for i in range(1, 6)]
 
 

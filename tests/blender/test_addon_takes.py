@@ -33,13 +33,16 @@ def take(blender, shot, moving_camera, tmp_path):
     return plane, np.array(pictures)
 
 
+@pytest.mark.feature("colours")
 def test_every_frame_fills_the_picture_exactly(blender, shot, take, render):
     _, pictures = take
     for index in (0, 2, 4):
         blender.context.scene.frame_set(1 + index)
         picture = render()
         assert (picture[..., 3] == 255).all(), "the plane leaves no gap at the frame's edge"
-        assert np.abs(picture[..., :3].astype(int) - pictures[index]).mean() < 0.3
+        off = np.abs(picture[..., :3].astype(int) - pictures[index])
+        mean = 0.3 if blender.app.version >= (4, 3, 0) else 0.5  # 4.2 rounds otherwise
+        assert off.max() <= 1 and off.mean() < mean
 
 
 def test_plane_hides_outside_its_frames(blender, take):

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 
 from ex4d_ground.takes import read_take_info
 
 
-def ex4d(*arguments: object) -> None:
-    command = [sys.executable, "-m", "ex4d.cli.app", *(str(a) for a in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_takes_of_the_command_line_a_backend_and_blender_are_one(ready, sources, address, tmp_path):
+def test_takes_of_the_command_line_a_backend_and_blender_are_one(ready, sources, address, project_python, tmp_path):
     from blender_addon.takes import listing, resume
+
+    def ex4d(*arguments: object) -> None:
+        command = [*project_python, "-m", "ex4d.cli.app", *(str(a) for a in arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
     scene, shot = ready.context.scene, ready.context.scene.ex4d.shot
     ready.ops.ex4d.generate(engine="preview", seed=2)  # as the demo does

@@ -87,7 +87,7 @@ def test_the_console_script_and_the_module_are_one(shot: Shot) -> None:
 
 
 def test_frames_are_named_in_ranges() -> None:
-    assert frame_ranges([3, 4, 5, 9, 11, 12]) == "3-5, 9, 11-12"
+    assert frame_ranges([2, 3, 4, 8, 10, 11]) == "3-5, 9, 11-12"
     assert frame_ranges([]) == ""
 
 

@@ -28,8 +28,8 @@ def test_json_holds_the_share_of_each_mask(ex4d, shot: Shot, tmp_path: Path) -> 
 def test_the_table_has_a_row_per_frame_and_low_frames_are_a_warning(ex4d, shot: Shot, tmp_path: Path) -> None:
     outcome = ex4d("coverage", *shot.source, "--cam", "90", "--output_dir", tmp_path, "--low", "1")
     rows = [line.split() for line in outcome.out.splitlines() if " %" in line]
-    assert [row[0] for row in rows[:6]] == [str(i) for i in range(6)]
-    assert "Warning: The clip covers less than 100 % of frames 1-5." in outcome.err
+    assert [row[0] for row in rows[:6]] == [str(i + 1) for i in range(6)]
+    assert "Warning: The clip covers less than 100 % of frames 2-6." in outcome.err
     calm = ex4d("coverage", *shot.source, "--cam", "static", "--output_dir", tmp_path, "--low", "0.1")
     assert "Warning" not in calm.err
 

@@ -38,7 +38,7 @@ def test_every_extra_says_what_it_is_for_and_how_to_get_it(report: doctor.Report
     assert {e.name for e in report.extras} == stated == set(doctor.EXTRA_PURPOSES)
     for extra in report.extras:
         assert extra.purpose
-        assert extra.command == (f"pip install 'ex4d[{extra.name}]'" if extra.missing else "")
+        assert extra.command == (f"pip install '.[{extra.name}]'" if extra.missing else "")
 
 
 def test_a_missing_extra_names_its_packages_and_the_command(ex4d, monkeypatch) -> None:
@@ -46,9 +46,9 @@ def test_a_missing_extra_names_its_packages_and_the_command(ex4d, monkeypatch) -
     monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("peft", "bpy") else real(name))
     extras = {e.name: e for e in doctor.examine().extras}
     assert "peft" in extras["wan"].missing
-    assert extras["wan"].command == "pip install 'ex4d[wan]'"
+    assert extras["wan"].command == "pip install '.[wan]'"
     shown = " ".join(ex4d("doctor").out.split())
-    assert "pip install 'ex4d[blender]'" in shown
+    assert "pip install '.[blender]'" in shown
 
 
 def test_a_broken_base_install_is_a_problem_and_exit_code_1(ex4d, monkeypatch) -> None:
@@ -56,7 +56,9 @@ def test_a_broken_base_install_is_a_problem_and_exit_code_1(ex4d, monkeypatch) -
     monkeypatch.setattr(doctor, "_version", lambda name: None if name == "numba" else real(name))
     outcome = ex4d("doctor")
     assert outcome.code == 1
-    assert "Problem: numba missing; run: pip install --force-reinstall ex4d" in " ".join(outcome.out.split())
+    assert "Problem: numba missing; in the folder of EX-4D's source run: pip install --force-reinstall ./" in " ".join(
+        outcome.out.split()
+    )
 
 
 def test_engines_and_estimators_state_licence_and_what_they_lack(report: doctor.Report) -> None:

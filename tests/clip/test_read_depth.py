@@ -55,12 +55,14 @@ def test_a_channel_axis_of_one_is_dropped(tmp_path: Path, depth: Float32, axis: 
     assert np.array_equal(read_depth(tmp_path / "d.npy"), depth)
 
 
+@pytest.mark.comes_in("Depth", "16-bit PNGs with a scale (0.001 for millimetres)", "depth in the scale's unit")
 def test_png_steps_times_scale(tmp_path: Path) -> None:
     steps = np.random.default_rng(0).integers(1, 65536, (12, 5, 6), dtype=np.uint16)
     folder = write_png16(tmp_path / "mm", steps)
     assert np.allclose(read_depth(folder, scale=0.001), steps * 0.001, rtol=1e-6)
 
 
+@pytest.mark.comes_in("Depth", "whole numbers without a scale", "refused: nothing says their unit")
 def test_whole_numbers_need_a_scale(tmp_path: Path) -> None:
     folder = write_png16(tmp_path / "mm", np.ones((2, 5, 6), np.uint16))
     np.save(tmp_path / "d.npy", np.ones((2, 5, 6), np.int32))
@@ -145,7 +147,7 @@ def test_what_is_no_depth_says_so(tmp_path: Path, depth: Float32) -> None:
     with pytest.raises(DepthError, match=r"depth must be numbers"):
         read_depth(tmp_path / "text.npy")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DepthError, match=r"holds neither 16-bit PNG nor EXR"):
+    with pytest.raises(DepthError, match=r"holds neither 16-bit PNG, TIFF nor EXR"):
         read_depth(tmp_path / "empty")
 
 

@@ -161,7 +161,7 @@ def test_nan_output_names_the_frame(golden, expected, monkeypatch):
 
     decode = Sampler.decode
     monkeypatch.setattr(Sampler, "decode", lambda self, latents: decode(self, latents) * np.float32("nan"))
-    with pytest.raises(EngineError, match="NaN in frame 0"):
+    with pytest.raises(EngineError, match="NaN in frame 1"):
         get_estimator("depthcrafter").estimate(
             ArrayFrames(expected["frames"][:2]), settings=settings(golden, num_steps=1)
         )

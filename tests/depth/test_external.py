@@ -81,7 +81,7 @@ def test_too_few_frames_of_depth_are_refused(tmp_path):
 
 
 def test_nan_depth_names_the_frame(tmp_path):
-    with pytest.raises(EngineError, match="only NaN or infinity in frame 1"):
+    with pytest.raises(EngineError, match="only NaN or infinity in frame 2"):
         run(tmp_path, "d = np.ones((count, h, w)); d[1] = np.nan; np.savez(output, depth=d)")
 
 

@@ -76,7 +76,7 @@ def test_the_order_of_trust_is_given_metadata_estimator_default(tmp_path):
     assert resolve_lens(64, 48, video=video, estimated=estimated).source.startswith("metadata")
     assert resolve_lens(64, 48, estimated=estimated) == estimated
     default = resolve_lens(64, 48)
-    assert default.source == "default 54.22 deg"
+    assert default.source == "assumed: 54.22 deg"
     assert resolve_lens(640, 480).fov_deg == pytest.approx(default.fov_deg)
     assert "54.2 degrees is assumed" in lens_warning(default)
     assert lens_warning(given) == ""

@@ -103,7 +103,7 @@ def test_without_blender_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.delenv("EX4D_BLENDER", raising=False)
     with pytest.raises(MissingExtraError, match="which is not installed") as caught:
         lens_from_file(tmp_path / "a.blend", 64, 48)
-    assert "pip install 'ex4d[blender]'" in caught.value.text("cli")
+    assert "pip install '.[blender]'" in caught.value.text("cli")
 
 
 @pytest.mark.parametrize("words", [["--fov", "40"], ["--focal", "70"], ["--parity"]])

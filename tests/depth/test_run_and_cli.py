@@ -49,7 +49,7 @@ def test_the_list_works_without_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "MissingExtraError" in done.stdout
-    assert "pip install 'ex4d[depth]'" in done.stdout
+    assert "pip install '.[depth]'" in done.stdout
 
 
 def test_list_shows_licences_and_meanings(capsys):
@@ -143,14 +143,16 @@ def test_wrong_use_is_one_sentence_and_writes_nothing(clip, capsys, arguments, c
     assert not (folder / "d.npz").exists()
 
 
-def test_depth_of_another_size_is_refused(clip, capsys):
+def test_depth_of_another_shape_is_refused_and_of_another_size_resampled(clip, capsys):
     folder, depth = clip
     np.savez(folder / "half.npz", depth=depth[:, ::2, ::2])
-    assert (
-        main(["depth", str(folder / "clip.mp4"), "-o", str(folder / "d.npz"), "--from-file", str(folder / "half.npz")])
-        == 2
-    )
-    assert "of the video's own size" in capsys.readouterr().err
+    np.savez(folder / "wide.npz", depth=depth[:, ::2])
+    command = ["depth", str(folder / "clip.mp4"), "-o", str(folder / "d.npz"), "--from-file"]
+    assert main([*command, str(folder / "wide.npz")]) == 2
+    assert "another shape of picture" in capsys.readouterr().err
+    assert main([*command, str(folder / "half.npz")]) == 0
+    assert "brought from" in capsys.readouterr().err
+    assert np.load(folder / "d.npz")["depth"].shape == depth.shape
 
 
 def test_settings_are_checked_before_frames_are_read():

@@ -94,7 +94,7 @@ def test_a_whole_run_is_aligned_steadied_and_positive(anything):
     assert result.report.alignment is not None
     assert result.report.flicker_after is not None
     assert result.file.licence.startswith("Apache-2.0")
-    assert result.report.lens.source.startswith("default 54.22 deg")
+    assert result.report.lens.source.startswith("assumed: 54.22 deg")
     assert any("54.2 degrees is assumed" in note for note in result.report.notes)
 
 
@@ -144,7 +144,7 @@ def test_nan_weights_name_the_frame(anything, tmp_path):
     tensors = load_file(anything / "model.safetensors")
     tensors["head.conv3.bias"][:] = float("nan")
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(EngineError, match="NaN in frame 0"):
+    with pytest.raises(EngineError, match="NaN in frame 1"):
         get_estimator("depth-anything-v2").estimate(ArrayFrames(FRAMES), settings=chosen(tmp_path, model_input=28))
 
 

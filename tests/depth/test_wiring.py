@@ -48,12 +48,12 @@ def test_a_take_made_without_depth_says_where_depth_and_focal_length_came_from(f
     assert main(["preview", *words]) == 0
     told = capsys.readouterr().err
     assert told.count("Focal length: ") == 1
-    assert "(54.2 deg), default 54.22 deg; give --fov, --focal or --lens_from if you know better." in told
+    assert "(54.2 deg), assumed: 54.22 deg; give --fov, --focal or --lens_from if you know better." in told
     assert "Depth: depth-anything-v2; licence: Apache-2.0" in told
     (take,) = (tmp_path / "out").glob("take_*/take.json")
     metadata = json.loads(take.read_text())["metadata"]
     assert metadata["clip"]["depth_source"] == "depth-anything-v2"
-    assert metadata["clip"]["focal_source"] == "default 54.22 deg"
+    assert metadata["clip"]["focal_source"] == "assumed: 54.22 deg"
     assert metadata["licences"]["depth"].startswith("Apache-2.0")
     assert load_depth(kept).estimator == "depth-anything-v2"
 
@@ -95,7 +95,7 @@ def test_one_call_makes_a_depth_file_and_a_summary_that_can_be_sent(folder, tmp_
     summary = estimate_to_file(folder / "clip.mp4", tmp_path / "d.npz", settings=settings)
     sent = json.loads(json.dumps(summary.as_dict()))
     assert (sent["estimator"], sent["num_frames"], sent["research_only"]) == ("depth-anything-v2", 5, True)
-    assert sent["intrinsics_source"] == "default 54.22 deg"
+    assert sent["intrinsics_source"] == "assumed: 54.22 deg"
     assert sent["flicker_after"] is not None
     assert load_depth(tmp_path / "d.npz").intrinsics.fx == pytest.approx(sent["intrinsics"][0])
 
@@ -145,8 +145,10 @@ PUBLISHED = {
 def test_the_commands_that_are_named_bring_what_is_missing_and_no_more(monkeypatch, tmp_path):
     monkeypatch.setenv("EX4D_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("EX4D_DA3_PYTHON", sys.executable)
-    commands = [command for info in list_estimators() for command in info.remedy.values["command"].split(" && ")]
-    assert sorted(commands) == sorted(f"ex4d weights fetch {name}" for name in PUBLISHED)
+    remedies = [info.remedy for info in list_estimators() if info.remedy is not None]
+    assert all(r.values["command"] == f"ex4d weights fetch {r.values['packages']}" for r in remedies)
+    named = [name for r in remedies for name in str(r.values["packages"]).split()]
+    assert sorted(named) == sorted(PUBLISHED)
     for name, files in PUBLISHED.items():
         package = find_package(name)
         for file in filter(package.wants, files.split()):

@@ -91,7 +91,7 @@ def test_every_picture_has_a_text_for_those_who_cannot_see_it():
         assert not re.findall(r"!\[\s*\]\(", page.read_text(encoding="utf-8")), page
 
 
-@pytest.mark.parametrize("name", ["docs_cli", "docs_errors", "docs_figures"])
+@pytest.mark.parametrize("name", ["docs_cli", "docs_errors", "docs_figures", "docs_formats"])
 def test_generated_pages_are_up_to_date(name: str):
     command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -142,3 +142,15 @@ def quoted_errors() -> list[str]:
 def test_quoted_errors_are_what_the_code_says(quoted: str):
     pattern = re.compile(".*?".join(re.escape(part) for part in quoted.split("...")), re.DOTALL)
     assert any(pattern.search(text) for text in sentences()), quoted
+
+
+def test_a_row_of_the_formats_page_names_the_test_that_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    formats = script("docs_formats")
+    test = tmp_path / "tests" / "test_x.py"
+    test.parent.mkdir()
+    test.write_text('@pytest.mark.comes_in("Depth", "b", "c")\ndef test_it(): pass\n', encoding="utf-8")
+    assert formats.page(test.parent).endswith("\n| b | c | `tests/test_x.py::test_it` |\n")
+    test.write_text('@pytest.mark.comes_in("Sound", "b", "c")\ndef test_it(): pass\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="test_it: 'Sound' is none of Video, Images, Depth, Cameras, LoRA"):
+        formats.page(test.parent)

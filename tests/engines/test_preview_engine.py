@@ -204,7 +204,7 @@ def test_every_engine_is_listed_even_where_its_extra_is_missing(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "torch" else find(name, *a))
     infos = {info.name: info for info in list_engines()}
     assert list(infos) == engine_names() == ["preview", "wan"]
-    assert not infos["wan"].available and infos["wan"].remedy.values["command"] == "pip install 'ex4d[wan]'"
+    assert not infos["wan"].available and infos["wan"].remedy.values["command"] == "pip install '.[wan]'"
     assert infos["preview"].available
     with pytest.raises(MissingExtraError, match="torch not found"):
         get_engine("wan")

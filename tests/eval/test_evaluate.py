@@ -162,7 +162,7 @@ def test_a_target_outside_the_source_time_is_told(tmp_path):
     source = look([(0, 0, 0)] * 2)
     late = replace(source, trajectory=replace(source.trajectory, source_time=np.array([0.0, 5.0])))
     folder = write_scene(tmp_path / "late", source, {"late": late})
-    with pytest.raises(TrajectoryError, match="source frame 5"):
+    with pytest.raises(TrajectoryError, match="source frame 6"):
         load_scene(folder)
 
 

@@ -152,7 +152,7 @@ def test_a_ply_that_cannot_be_written_says_where(tmp_path: Path) -> None:
         export_ply(DWMesh(make_clip()), 0, tmp_path / "file" / "mesh.ply")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1.0])
+@pytest.mark.parametrize("value", [math.nan, -math.inf, 0.0, -1.0])
 def test_depth_that_is_no_depth_is_refused_with_a_count(value: float) -> None:
     depth = np.full((2, 4, 5), 3.0, np.float32)
     depth[1, 2, 3] = value
@@ -162,13 +162,13 @@ def test_depth_that_is_no_depth_is_refused_with_a_count(value: float) -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     clip = make_clip()
-    with pytest.raises(SettingError, match="Frame 3 does not exist"):
+    with pytest.raises(SettingError, match="Frame 4 does not exist"):
         DWMesh(clip).vertices(3)
-    with pytest.raises(ShapeError, match="Edited vertices of frame 0"):
+    with pytest.raises(ShapeError, match="Edited vertices of frame 1"):
         DWMesh(clip, vertex_overrides={0: np.zeros((5, 3), np.float32)})
     with pytest.raises(ShapeError, match="NaN or infinity at 768 vertices"):
         DWMesh(clip, vertex_overrides={0: np.full((24 * 32, 3), np.nan, np.float32)})
-    with pytest.raises(ShapeError, match="Face flags of frame 1"):
+    with pytest.raises(ShapeError, match="Face flags of frame 2"):
         DWMesh(clip, face_flags={1: np.zeros(7, np.int8)})
     with pytest.raises(SettingError, match=r"0 \(auto\), 1 \(visible\) or 2 \(occluded\)"):
         DWMesh(clip, face_flags={0: np.full(2 * 23 * 31 + 2, 3, np.int8)})

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mask_bars import assert_masks_meet_the_bars
 from msgspec import structs
 
 from ex4d.dwmesh import DWMesh
@@ -153,13 +154,30 @@ def test_guides_agree_with_the_published_ones(name: str, preset: str, antialias:
     guides = render_guides(mesh, trajectory, rasterizer=name, options=options, source_first_frame=True)
     wanted = golden["rgba"]
     np.testing.assert_array_equal(guides.rgba[0], wanted[0])
-    overlap = [iou(guides.mask[t], wanted[t, ..., 3] > 0) for t in range(1, n)]
-    assert min(overlap) >= 0.99
-    assert np.mean(overlap) >= 0.997
+    assert_masks_meet_the_bars(guides.mask[1:], wanted[1:, ..., 3] > 0, blended=antialias)
     for t in range(1, n):
         both = guides.mask[t] & (wanted[t, ..., 3] > 0)
         error = np.abs(guides.colour[t].astype(int) - wanted[t, ..., :3])[both]
         assert error.size == 0 or error.mean() <= 1.0
+
+
+@pytest.mark.parametrize("mode", ["endless", "solid"])
+def test_antialiased_built_pictures_are_the_cpu_s(triton_raster: Rasterizer, mode: str) -> None:
+    """In front of the camera and cut by it; the few samples where two triangles are as near may differ."""
+    rng = np.random.default_rng(5)
+    options = RasterOptions(antialias=True)
+    built = MeshOptions.ex4d_parity() if mode == "endless" else MeshOptions(mode="solid")
+    mesh = DWMesh(make_clip(4, frames=1), built)
+    for turn in (0.05, 1.0):
+        camera = Camera(random_pose(rng, turn, 0.3), Intrinsics(30.0, 26.0, 17.0, 11.0, 40, 30))
+        colour, mask = triton_raster.draw(mesh.surface(0), camera, options)
+        wanted_colour, wanted_mask = get_rasterizer("cpu").draw(mesh.surface(0), camera, options)
+        assert (mask != wanted_mask).sum() <= 2
+        both = mask & wanted_mask
+        # Where a solid's front and back meet at a rim, both are as near, and rounding decides which is in front: 5 of
+        # 631 samples of this scene, one of them by 62 levels, which makes a mean of 0.14. Endless meshes have no ties.
+        bar = 0.2 if mode == "solid" else 0.01
+        assert both.any() and np.abs(colour[both].astype(int) - wanted_colour[both]).mean() <= bar
 
 
 @pytest.mark.parametrize("options", [MeshOptions(), MeshOptions.ex4d_parity(), MeshOptions(hidden_by="face")])

@@ -187,7 +187,7 @@ def test_motion_that_the_frames_contradict_or_that_is_not_theirs_is_refused_in_a
             DWMesh(replace(clip, world_from_camera=wrong), FILLED)
     with pytest.raises(TrajectoryError, match="11 poses but the clip 12 frames"):
         replace(clip, world_from_camera=motion(11))
-    with pytest.raises(TrajectoryError, match="frame 3 is not rigid"):
+    with pytest.raises(TrajectoryError, match="frame 4 is not rigid"):
         replace(clip, world_from_camera=motion() * np.where(np.arange(12) == 3, 2.0, 1.0)[:, None, None])
     with pytest.raises(SettingError, match="camera that stands still") as caught:
         DWMesh(replace(clip, world_from_camera=None), FILLED)
@@ -207,7 +207,7 @@ def test_a_camera_file_must_be_that_of_the_clip() -> None:
     for camera, longer, what in (
         (camera_of(motion(11)), True, "11 poses but the clip 12 frames"),
         (camera_of(motion(13)), False, "13 poses but the clip 12 frames"),
-        (camera_of(poses, focal=80.0), False, "focal length of 80.0 px in frame 0, the clip 60.0 px"),
+        (camera_of(poses, focal=80.0), False, "focal length of 80.0 px in frame 1, the clip 60.0 px"),
         (replace(camera_of(poses), source_time=np.zeros(12)), False, "retimed"),
     ):
         with pytest.raises(TrajectoryError, match=what):

@@ -19,7 +19,7 @@ NO_MESSAGES = {
     "ex4d/depth/lens_file.py": ["--background", "--factory-startup", "--python"],  # how Blender is started
     "ex4d/engines/gpu.py": ["--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits", "--id="],
     "ex4d/weights/catalogue.py": [" --local-dir '"],  # of the command that fetches a model
-    "ex4d/doctor.py": ["pip install --force-reinstall "],
+    "ex4d/doctor.py": ["--force-reinstall"],
     "ex4d/raster/gpu/device.py": ["pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast"],
 }
 """Commands to be run, by us or by a remedy."""
@@ -54,7 +54,8 @@ def test_no_message_of_the_library_ends_with_a_command() -> None:
 def made() -> list[remedies.Remedy]:
     """Every remedy there is."""
     makers = (f for _, f in inspect.getmembers(remedies, inspect.isfunction) if f.__module__ == remedies.__name__)
-    return [make(*(7 for p in inspect.signature(make).parameters.values() if p.default is p.empty)) for make in makers]
+    needed = {make: [p for p in inspect.signature(make).parameters.values() if p.default is p.empty] for make in makers}
+    return [make(*(7 for p in ps if p.kind is not p.VAR_POSITIONAL)) for make, ps in needed.items()]
 
 
 def test_every_action_is_known_and_has_a_remedy() -> None:
@@ -66,7 +67,7 @@ def test_a_remedy_has_words_that_end_a_sentence_and_no_flags_in_blender(remedy: 
     assert remedy.panel and "--" not in remedy.panel
     for words in (remedy.cli, remedy.panel):
         assert not words.endswith(".")
-    end = "" if remedy.panel.startswith("run: ") else "."  # a command is to be copied
+    end = "" if "run: " in remedy.panel else "."  # a command is to be copied
     assert in_words("It is wrong.", remedy, "panel") == f"It is wrong; {remedy.panel}{end}"
     assert in_words("It is wrong.", None, "panel") == "It is wrong."
 
@@ -76,6 +77,19 @@ def test_an_error_keeps_code_and_remedy_when_it_is_worded_anew() -> None:
     other = error.reworded("Something else.")
     assert (type(other), other.code, other.remedy) == (MissingExtraError, "missing_extra", error.remedy)
     assert error.text("cli") == (
-        "Depth needs the 'depth' extra, which is not installed; run: pip install 'ex4d[depth]'"
+        "Depth needs the 'depth' extra, which is not installed; in the folder of EX-4D's source run: "
+        "pip install '.[depth]'"
     )
     assert isinstance(other, Ex4dError) and "run:" not in str(error)
+
+
+def test_nobody_is_told_to_install_us_from_an_index() -> None:
+    """We are on no index of packages: whatever has our names there is someone else's."""
+    ours = re.compile(r"pip3? install(?:\s+-\S+)*\s+['\"]?ex4d[\w-]*(?![\w./-]*[/.])", re.IGNORECASE)
+    assert ours.search("pip install ex4d") and ours.search("pip install -U 'ex4d[wan]'")
+    assert not ours.search("pip install './ex4d'") and not ours.search("pip install dist/ex4d-1.0.whl")
+    folders = ("ex4d", "backend", "protocol", "blender_addon", "examples", "scripts", "docs")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*")] + [ROOT / "README.md"]
+    texts = [path for path in files if path.suffix in (".py", ".md", ".po", ".toml", ".sh")]
+    assert len(texts) > 200
+    assert [path for path in texts if ours.search(path.read_text(encoding="utf-8"))] == []

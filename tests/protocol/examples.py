@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ex4d_ground.costs import Cost
-from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, PresetInfo, Setting
+from ex4d_ground.descriptions import EngineInfo, EstimatorInfo, PackageInfo, PresetInfo, Setting
 from ex4d_ground.options import MeshOptions, RasterOptions
 from ex4d_protocol import messages as m
 from ex4d_protocol import requests as r
@@ -197,6 +197,15 @@ ESTIMATOR = EstimatorInfo(
     available=False,
     missing="Run this.",
 )
+PACKAGE = PackageInfo(
+    name="depth-anything-v2-small",
+    title="Depth Anything V2 Small",
+    licence="Apache-2.0",
+    research_only=True,
+    size_bytes=100_000_000,
+    source="https://huggingface.co/depth-anything/Depth-Anything-V2-Small-hf",
+    there=True,
+)
 MESSAGES_1_1 = [
     m.SubmitJob(job_id=JOB, request=r.BuildMesh(clip=CLIP, mesh=MESH_1_1)),
     m.JobState(job_id=JOB, phase="running", share=0.25),
@@ -219,6 +228,8 @@ MESSAGES_1_1 = [
             ),
         ),
     ),
+    m.SubmitJob(job_id=JOB, request=r.FetchWeights(package="depth-anything-v2-small")),
+    m.Capabilities(limits=m.Limits(weights_downloads=True), packages=(PACKAGE,)),
 ]
 
 # Live views and costs came with 1.1 whole.

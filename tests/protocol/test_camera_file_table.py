@@ -11,6 +11,12 @@ from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import TrajectoryError
 
 
+@pytest.mark.comes_in("Cameras", "our .npz, EX-4D's camera_*.npz", "read whole")
+@pytest.mark.comes_in("Cameras", "nerfstudio's transforms.json", "read in the order of its pictures' names")
+@pytest.mark.comes_in("Cameras", "COLMAP's models, text or binary", "read in the order of its images' names")
+@pytest.mark.comes_in("Cameras", "a lens with distortion, a fisheye", "read without its distortion, and said")
+@pytest.mark.comes_in("Cameras", "poses of TUM, KITTI, 7-Scenes", "read; the lens is the clip's, or assumed and said")
+@pytest.mark.comes_in("Cameras", "scale, shear, mirroring, NaN, a pipe, endless nesting", "refused with the reason")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_camera_file_is_read_right_or_refused_with_its_reason(case: CameraCase, tmp_path):
     path = case.make(tmp_path)
@@ -19,7 +25,9 @@ def test_every_camera_file_is_read_right_or_refused_with_its_reason(case: Camera
             load_camera(path, size=(WIDTH, HEIGHT))
         assert path.name in str(caught.value)
         return
-    move = load_camera(path, size=(WIDTH, HEIGHT))
+    notes: list[str] = []
+    move = load_camera(path, size=(WIDTH, HEIGHT), on_note=notes.append)
+    assert (case.said in notes[0]) if case.said else not notes
     assert (len(move), move.width, move.height) == (FRAMES, WIDTH, HEIGHT)
     np.testing.assert_allclose(move.world_from_camera, poses(), atol=1e-6)
     np.testing.assert_allclose(move.intrinsics[0], case.lens, rtol=1e-6)

@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import zmq
+from msgspec.structs import replace
 
+from ex4d_ground.options import MeshOptions
+from ex4d_ground.remedies import update_backend
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import ConnectionFailed, IncompatibleError, RequestRefused
-from ex4d_protocol.events import CapabilitiesChanged, Disconnected
+from ex4d_protocol.events import CapabilitiesChanged, Disconnected, JobRejected
+from ex4d_protocol.requests import BlobRef, BuildMesh, ClipSpec, Media, MeshSpec
 from protocol.examples import CAPABILITIES
 
 Answer = Callable[[framing.Received], list[bytes] | None]
@@ -167,3 +171,60 @@ def test_blobs_that_were_asked_for_too_fast_are_asked_for_again(serve, client_of
     client.wait_connected(5)
     assert client.wait_uploaded(client.upload(b"bytes"), 5).sent_bytes == 0
     assert asked == [1, 1]
+
+
+CLIP = ClipSpec(video=Media(kind="video", blobs=(BlobRef(sha256="0" * 64, size=1),)),
+                depth=Media(kind="npz", blobs=(BlobRef(sha256="1" * 64, size=1),)))  # fmt: skip
+OF_1_1 = {
+    "a depth channel": {"clip": replace(CLIP, depth_channel="Z")},
+    "sequences of other pictures than PNG": {"clip": replace(CLIP, video=replace(CLIP.video, kind="image_sequence"))},
+    "painted thickness": {"mesh": MeshSpec(thickness=CLIP.video.blobs[0])},
+    "background from other frames": {"mesh": MeshSpec(options=MeshOptions(mode="solid", other_frames=True))},
+    "": {},
+}
+
+
+@pytest.mark.parametrize("minor", [0, 1])
+@pytest.mark.parametrize("what", OF_1_1)
+def test_what_an_older_server_would_leave_out_is_not_sent(serve, client_of, what, minor):
+    """A 1.0 server would ignore the field and give a wrong result; what it knows it is given as before."""
+    data = serve(lambda r: raw(m.Attached(), r.header.id))
+    sent: list[object] = []
+
+    def answer(received):
+        message = received.message
+        if isinstance(message, m.Hello):
+            port = int(data.rpartition(":")[2])
+            return raw(m.Welcome(session="s", data_port=port, server_id="x", minor=minor), received.header.id)
+        if isinstance(message, m.HaveBlobs):
+            return raw(m.BlobsMissing(), received.header.id)
+        if isinstance(message, m.SubmitJob):
+            sent.append(message.request)
+            state = m.JobState(job_id=message.job_id, phase="done")
+            return raw(m.JobAccepted(state=state), received.header.id)
+        return raw(m.Pong(), received.header.id)
+
+    client = client_of(serve(answer))
+    client.wait_connected(5)
+    request = BuildMesh(**{"clip": CLIP, **OF_1_1[what]})
+    job = client.submit(request, fetch=False)
+    if minor or not what:
+        assert client.wait_job(job, 10).phase == "done" and sent == [request]
+        return
+    rejected = client.wait_for(lambda e: isinstance(e, JobRejected), 10)
+    assert (rejected.code, rejected.remedy) == ("backend_too_old", update_backend())
+    assert rejected.message == f"The backend speaks protocol 1.0 and would leave out {what}, new in 1.1."
+    with pytest.raises(RequestRefused) as caught:
+        client.wait_job(job, 10)
+    assert caught.value.code == "backend_too_old" and caught.value.text("panel").endswith("update the backend.")
+    assert not sent
+
+
+def test_every_name_of_what_is_new_is_a_field_there_is():
+    from ex4d_ground import options
+    from ex4d_protocol import minors, requests
+
+    for what in minors.NEW:
+        owner, _, field = what.partition("=")[0].partition(".")
+        struct = getattr(requests, owner, None) or getattr(options, owner)
+        assert not field or field in struct.__struct_fields__, what

@@ -157,7 +157,7 @@ def test_a_move_starts_from_the_given_camera():
         (lambda: setup(target=(0.0, 0.0, -1.0)), TrajectoryError, "in front"),
         (lambda: static(num_frames=2, intrinsics=LENS, world_from_camera=np.eye(3)), ShapeError, r"\(3, 3\)"),
         (lambda: from_matrices(np.eye(4), intrinsics=LENS), ShapeError, r"\[N, 4, 4\]"),
-        (lambda: from_matrices(np.diag([2.0, 1, 1, 1])[None], intrinsics=LENS), TrajectoryError, "0 is not rigid"),
+        (lambda: from_matrices(np.diag([2.0, 1, 1, 1])[None], intrinsics=LENS), TrajectoryError, "1 is not rigid"),
         (lambda: from_matrices(np.diag([-1.0, 1, 1, 1])[None], intrinsics=LENS), TrajectoryError, "mirroring"),
         (lambda: from_matrices(np.full((2, 4, 4), np.nan), intrinsics=LENS), TrajectoryError, "NaN"),
         (lambda: from_matrices(np.eye(4)[None], intrinsics=[1.0, 1, 0, 0]), ShapeError, "size="),
@@ -215,7 +215,7 @@ def test_source_time_patterns():
 
 
 def test_source_time_outside_the_clip_is_refused_with_its_range():
-    with pytest.raises(TrajectoryError, match="7 is outside the clip, whose frames are 0 to 3"):
+    with pytest.raises(TrajectoryError, match="8 is outside the clip, which has 4 frames"):
         source_times("freeze", num_frames=5, num_source_frames=4, frame=7)
     with pytest.raises(SettingError, match="Speed"):
         source_times("slow", num_frames=5, num_source_frames=4, speed=0)

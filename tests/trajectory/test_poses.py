@@ -78,7 +78,7 @@ def test_interpolation_to_an_orbited_pose_is_the_orbit_itself():
 def test_look_at_keeps_the_picture_upright_and_refuses_what_is_undefined():
     w = look_at(np.array([[2.0, -1.0, 0.0]]), np.array([0.0, 0.0, 4.0]))[0]
     assert w[1, 0] == pytest.approx(0) and w[1, 1] > 0 and np.linalg.det(w[:3, :3]) == pytest.approx(1)
-    with pytest.raises(TrajectoryError, match="frame 1 stands on its own target"):
+    with pytest.raises(TrajectoryError, match="frame 2 stands on its own target"):
         look_at(np.array([[1.0, 0, 0], [0, 0, 4.0]]), np.array([0, 0, 4.0]))
     with pytest.raises(TrajectoryError, match="straight up or down"):
         look_at(np.array([[0.0, -3.0, 4.0]]), np.array([0.0, 0, 4.0]))

@@ -1,48 +1,26 @@
-"""Two edits that become layers, in a real window. Run by Blender 4.2 or later; see ``test_edits``."""
+"""Two edits that become layers, in a real window. Run by Blender; see ``test_edits``."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from pathlib import Path
 
 sys.path[:0] = os.environ["EX4D_UI_PATH"].split(os.pathsep)
 
 import bpy  # noqa: E402
 import numpy as np  # noqa: E402
+import ways  # noqa: E402
 import window as ui  # noqa: E402
 
-CLIP, DEPTH = os.environ["EX4D_UI_CLIP"], os.environ["EX4D_UI_DEPTH"]
 BALL = (272, 215)
 """Row and column of a pixel of the ball in the clip's first frame."""
-SCROLL = 12
-"""Clicks of the wheel that bring the Edits panel up."""
 FLOOR = np.s_[400:490, 150:380]
 """A part of the floor there."""
 
 
 def script() -> ui.Steps:
-    bpy.ops.preferences.addon_enable(module="blender_addon")
-    from blender_addon.work import session
-
-    current, props = session.get, bpy.context.scene.ex4d
-    for obj in list(bpy.data.objects):
-        bpy.data.objects.remove(obj)
-    yield from ui.open_sidebar()
-    for source in (CLIP, DEPTH):
-        shutil.copy2(source, ui.OUT / "scene")
-    bpy.ops.wm.save_as_mainfile(filepath=str(ui.OUT / "scene" / "shot.blend"))
-    yield 0.5
-    yield from ui.press("bpy.ops.ex4d.connect")
-    yield from ui.wait(lambda: current().connected and not current().tasks, "the backend")
-    props.video_path, props.depth_path = f"//{Path(CLIP).name}", f"//{Path(DEPTH).name}"
-    bpy.context.scene.view_settings.view_transform = "Standard"
-    yield 0.3
-    yield from ui.press("bpy.ops.ex4d.import_clip")
-    yield from ui.wait(lambda: props.shot is not None and not current().tasks, "the shot")
-    ui.look_through_camera()
-    yield 1.0
+    yield from ways.empty()
+    yield from ways.ready()
     yield from show_edits()
 
 
@@ -57,8 +35,10 @@ def show_edits() -> ui.Steps:
     body = target.ex4d.mesh
     size = {"width": target.ex4d.width, "height": target.ex4d.height}
     scene.frame_set(1)
-    yield from ui.press("bpy.ops.ex4d.edit_frame")
-    yield 1.0
+    yield from ui.call("ex4d.edit_frame")
+    yield from settle()
+    ui.measured["mode"] = bpy.context.mode
+    ui.screenshot("1_edit")
     with ui.override():
         bpy.ops.object.mode_set(mode="OBJECT")
     positions = scene_mesh.positions(body.data)
@@ -68,9 +48,6 @@ def show_edits() -> ui.Steps:
     ball = edit_tools.connected(depth, seeds, edge_ratio=1.05)
     paint.select_vertices(body.data, ball.ravel())
     scene_mesh.set_positions(body.data, edit_tools.slide(positions, 0.8 * depth, selected=ball))
-    yield from ui.scroll(SCROLL)
-    yield from settle()
-    ui.screenshot("1_edit")
     with ui.override():
         bpy.ops.ex4d.finish_edit(name="Ball nearer", mode="RAY", after=6, falloff=4)
         bpy.ops.ex4d.edit_frame(enter_edit_mode=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -24,6 +25,16 @@ class Hub:
     """Bytes sent of each file."""
     break_after: int | None = None
     """Bytes after which a connection is cut."""
+    tell: Callable[[dict[str, Any]], object] = lambda model: None
+    """Changes what is told of the repository."""
+    answer: bytes | None = None
+    """Told of the repository instead."""
+    redirect: str = ""
+    """Where who asks for a file is sent."""
+    redirects: str = ""
+    """Whose request, "HEAD" or "GET", is sent there."""
+    endless: bool = False
+    """Files do not end where they should."""
     stall_after: int | None = None
     """Bytes after which nothing more is sent, until the other side hangs up."""
 
@@ -44,7 +55,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def _answer(self, *, body: bool) -> None:
             path = self.path.partition("?")[0]
             if path.startswith(f"/api/models/{hub.repository}"):
-                self._json(_model(hub), body)
+                model = _model(hub)
+                hub.tell(model)
+                self._send(json.dumps(model).encode() if hub.answer is None else hub.answer, body)
                 return
             name = path.removeprefix(f"/{hub.repository}/resolve/{REVISION}/")
             if name == path or name not in hub.files:
@@ -52,8 +65,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return
             self._file(name, hub.files[name], body)
 
-        def _json(self, content: object, body: bool) -> None:
-            data = json.dumps(content).encode()
+        def _send(self, data: bytes, body: bool) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
@@ -68,17 +80,32 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def _file(self, name: str, data: bytes, body: bool) -> None:
+            if hub.redirect and self.command == hub.redirects:
+                self.send_response(302)
+                self.send_header("Location", hub.redirect)
+                self.send_header("ETag", '"x"')
+                self.send_header("X-Repo-Commit", REVISION)
+                self.send_header("X-Linked-Size", str(len(data)))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             asked = self.headers.get("Range", "")
             start = int(asked.removeprefix("bytes=").partition("-")[0]) if asked else 0
             self.send_response(206 if asked else 200)
             self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
             self.send_header("X-Repo-Commit", REVISION)
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(data) - start))
+            if hub.endless and body:
+                self.close_connection = True
+            else:
+                self.send_header("Content-Length", str(len(data) - start))
             if asked:
                 self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
             self.end_headers()
             if not body:
+                return
+            if hub.endless:
+                self._pour(name)
                 return
             piece = data[start:]
             if hub.break_after is not None and len(piece) > hub.break_after:
@@ -90,6 +117,12 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(piece)
                 if hub.stall_after is not None:
                     self.connection.recv(1)
+
+        def _pour(self, name: str) -> None:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                for _ in range(300):
+                    hub.sent[name] = hub.sent.get(name, 0) + (1 << 20)
+                    self.wfile.write(b"x" * (1 << 20))
 
     return Handler
 

@@ -18,7 +18,7 @@ from ex4d_backend.keys import read_operator_secret
 from ex4d_backend.settings import load_settings, split_address
 from ex4d_ground.addresses import DEFAULT_ADDRESS
 from ex4d_ground.errors import Cancelled, Ex4dError, InputError, SettingError
-from ex4d_ground.files import atomic_path
+from ex4d_ground.files import atomic_path, read_text
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import JobCancelled, JobFailed, ProtocolError
 
@@ -92,7 +92,7 @@ def own_client_id(folder: Path | None = None) -> str:
 def read_keys(path: Path) -> dict[str, object]:
     """The client's arguments for an encrypted backend. Raises InputError."""
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(read_text(path))
         server, public, secret = (str(values[k]).encode("ascii") for k in ("server_key", "public_key", "secret_key"))
     except OSError as error:
         raise InputError(f"Cannot read the keys in {path}: {error.strerror or error}.") from None

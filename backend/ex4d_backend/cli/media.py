@@ -1,42 +1,80 @@
 """A shot's files on their way to a backend: which kind they are, and all of them uploaded."""
 
+import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ex4d.clip.images import image_files
+import cv2
+import numpy as np
+
+from ex4d.clip.depth import find_depth_pictures
+from ex4d.clip.pairing import Source, paired_sources
+from ex4d.clip.video import find_pictures
 from ex4d.progress import Watch, check, report
+from ex4d.types import Clip
 from ex4d_ground.errors import ClipError, DepthError
+from ex4d_ground.sequences import FrameFiles
 from ex4d_protocol.client import Client
 from ex4d_protocol.events import UploadProgress
 from ex4d_protocol.requests import BlobRef, Media, MediaKind
 
-Files = tuple[MediaKind, Sequence[Path]]
+Files = tuple[MediaKind, Sequence[Path | bytes]]
 _FILES: dict[str, MediaKind] = {".npz": "npz", ".npy": "npy"}
-_FOLDERS: dict[str, MediaKind] = {".exr": "exr_sequence", ".png": "png_sequence"}
+_PICTURES: dict[str, MediaKind] = {".png": "png_sequence", ".exr": "exr_sequence"}
 
 
-def video_files(path: Path) -> Files:
-    """A video file, or a folder of numbered PNGs. Raises ClipError for an empty folder."""
-    if not path.is_dir():
-        return "video", [path]
-    frames = image_files(path, [".png"])
-    if not frames:
-        raise ClipError(f"The folder {path} holds no PNG frames; name a video file or a folder of numbered PNGs.")
-    return "png_sequence", frames
+@dataclass(frozen=True)
+class ShotFiles:
+    """A shot's files as they are sent, and what is read here of the same."""
+
+    video: Files
+    depth: Files | None
+    video_source: Source
+    depth_source: Source | None
+    note: str = ""
+    """What people should know of them."""
 
 
-def depth_files(path: Path) -> Files:
-    """An .npz or .npy file, or a folder of EXR or 16-bit PNG frames. Raises DepthError."""
-    if not path.is_dir():
-        kind = _FILES.get(path.suffix.lower())
-        if kind is None:
-            raise DepthError(f"{path} is no depth file; use .npz, .npy, or a folder of 16-bit PNG or EXR frames.")
-        return kind, [path]
-    for suffix, kind in _FOLDERS.items():
-        frames = image_files(path, [suffix])
-        if frames:
-            return kind, frames
-    raise DepthError(f"The folder {path} holds no EXR or PNG frames of depth; name another folder or file.")
+def shot_files(video: Path, depth: Path | None, *, num_frames: int | None = None) -> ShotFiles:
+    """A video file or a sequence of PNGs, and its depth. Raises ClipError, DepthError."""
+    if depth is None:
+        pictures = find_pictures(video)
+        if pictures is not None:
+            pictures.first(num_frames).require_whole(ClipError)
+        return ShotFiles(_video(pictures or video), None, pictures or video, None)
+    video_source, depth_source, note = paired_sources(video, depth, num_frames=num_frames)
+    if isinstance(video_source, Path):
+        video_source = find_pictures(video_source) or video_source
+    if isinstance(depth_source, Path):
+        depth_source = find_depth_pictures(depth_source) or depth_source
+    for files, error in ((video_source, ClipError), (depth_source, DepthError)):
+        if isinstance(files, FrameFiles):
+            files.first(num_frames).require_whole(error)
+    return ShotFiles(_video(video_source), _depth(depth_source), video_source, depth_source, note)
+
+
+def _video(source: Source) -> Files:
+    if isinstance(source, Path):
+        return "video", [source]
+    return "png_sequence" if source.paths[0].suffix.lower() == ".png" else "image_sequence", source.paths
+
+
+def _depth(source: Source) -> Files:
+    if isinstance(source, FrameFiles):
+        return _PICTURES.get(source.paths[0].suffix.lower(), "image_sequence"), source.paths
+    kind = _FILES.get(source.suffix.lower())
+    if kind is None:
+        raise DepthError(f"{source} is no depth file; use .npz, .npy, or a sequence of 16-bit PNG or EXR frames.")
+    return kind, [source]
+
+
+def clip_files(clip: Clip) -> tuple[Files, Files]:
+    """Frames and depth of a clip that differs from its file, as a backend reads them."""
+    frames = [cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1].tobytes() for frame in clip.frames]
+    depth = io.BytesIO()
+    np.save(depth, clip.depth)
+    return ("png_sequence", frames), ("npy", [depth.getvalue()])
 
 
 def upload_media(client: Client, files: Files, watch: Watch) -> Media:

@@ -1,15 +1,18 @@
 """What comes back from a backend: a job's items followed as they come, written as files, or as a take."""
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ex4d.clip.images import image_files, read_rgb
+from ex4d.cli.console import note
+from ex4d.clip.images import read_rgb
 from ex4d.progress import Watch, check, report
 from ex4d.takes import save_take, take_of
 from ex4d_ground.errors import Cancelled
-from ex4d_ground.files import staged_folder
+from ex4d_ground.files import frame_name, free_path, plain_name, staged_folder
 from ex4d_ground.takes import TAKE_FILE, decode_take
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
@@ -24,10 +27,15 @@ def follow(
     Raises the protocol's errors; Cancelled if ``cancel`` is set, after stopping the job if ``cancel_job``.
     """
     on_progress = watch.get("on_progress")
+    told = ""
 
     def on_event(event: Event) -> None:
+        nonlocal told
         if isinstance(event, ItemReceived) and event.job_id == job_id:
             on_item(event)
+        elif isinstance(event, JobChanged) and event.state.phase == "queued" and event.state.message not in ("", told):
+            told = event.state.message  # why it has to wait: such as a worker that cannot start
+            note(told)
         elif isinstance(event, JobChanged) and event.state.total:
             report(on_progress, event.state.stage, event.state.done, event.state.total)
         elif isinstance(event, UploadProgress):
@@ -43,26 +51,48 @@ def follow(
 
 
 def collect(client: Client, job_id: str, folder: Path, watch: Watch, *, cancel_job: bool) -> str:
-    """Write a job's items into ``folder``, a take as the next free one, all or nothing; then the backend deletes them.
+    """Write a job's items into ``folder``, all or nothing; then the backend deletes them.
 
-    Returns what was written, for people. Raises what :func:`follow` raises, OutputError, ClipError.
+    A take becomes the next free one. Other results lie in the folder itself, or, if it holds some already, in the next
+    free folder in it: two results never mix. Returns what was written, for people. Raises what :func:`follow` raises,
+    OutputError, ClipError.
     """
     with staged_folder(folder) as staging:
+        items = staging / "items"
+        items.mkdir()
         files: list[Path] = []
-        follow(client, job_id, lambda item: files.append(write_item(staging, item)), watch, cancel_job=cancel_job)
-        written = f"{len(files)} files in {folder}"
-        if (staging / TAKE_FILE).exists():
-            take = write_received_take(folder, staging, watch)
+        follow(client, job_id, lambda item: files.append(write_item(items, item)), watch, cancel_job=cancel_job)
+        if (items / TAKE_FILE).exists():
+            take = write_received_take(folder, items, watch)
             written = f"{take}\n{take.with_suffix('.mp4')}"
-            for file in files:
-                file.unlink()
+            shutil.rmtree(items)
+        else:
+            target = _free_place(folder, files)
+            written = f"{len(files)} files in {target}"
+            if target == folder:
+                for file in items.iterdir():
+                    file.rename(staging / file.name)
+                items.rmdir()
+            else:
+                items.rename(staging / target.name)
     client.ask(m.AckResults(job_id=job_id))
     return written
 
 
+def _free_place(folder: Path, files: list[Path]) -> Path:
+    """``folder``, or a new one in it where it holds results of the same kinds, with which these would mix."""
+    kinds = {re.sub(r"_\d+$", "", file.stem) for file in files}
+    mixes = folder.is_dir() and any(re.sub(r"_\d+$", "", file.stem) in kinds for file in folder.iterdir())
+    return free_path(folder / "results") if mixes else folder
+
+
 def write_item(folder: Path, item: ItemReceived) -> Path:
-    """One item as a file: PNG as it came, JSON as it came, arrays as .npy. Raises OSError."""
-    stem = item.name if item.frame < 0 else f"{item.name}_{item.frame + 1:04d}"
+    """One item as a file in ``folder``: PNG as it came, JSON as it came, arrays as .npy. Raises OSError.
+
+    Its name comes from the backend, so it is made a plain file name: it never leads out of the folder.
+    """
+    name = plain_name(item.name)
+    stem = name if item.frame < 0 else f"{name}_{item.frame + 1:04d}"
     path = folder / f"{stem}.{'npy' if item.item.encoding == 'raw' else item.item.encoding}"
     if item.item.encoding == "raw":
         np.save(path, item.array(), allow_pickle=False)
@@ -77,5 +107,5 @@ def write_received_take(folder: Path, items: Path, watch: Watch) -> Path:
     Raises OutputError, ClipError, Cancelled.
     """
     info = decode_take((items / TAKE_FILE).read_bytes(), "The backend's description of the take")
-    frames = np.stack([read_rgb(path) for path in image_files(items, [".png"])])
+    frames = np.stack([read_rgb(items / frame_name(i)) for i in range(info.num_frames)])
     return save_take(folder, take_of(frames, info), **watch)

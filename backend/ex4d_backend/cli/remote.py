@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +17,12 @@ from ex4d.cli.options import OutputDir, spread
 from ex4d.shots.options import ShotOptions
 from ex4d_backend.cli.jobs import find_job
 from ex4d_backend.cli.link import Connection, bytes_for_people, check_writable, connected
-from ex4d_ground.descriptions import EstimatorInfo
-from ex4d_ground.errors import SettingError, in_words
+from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
+from ex4d_ground.errors import SettingError, WeightsError, in_words
 from ex4d_ground.records import Scalar
 from ex4d_protocol import messages as m
+from ex4d_protocol.client import Client
+from ex4d_protocol.errors import ConnectionFailed
 from ex4d_protocol.requests import Generate, RenderGuides
 
 if TYPE_CHECKING:
@@ -28,6 +32,8 @@ app = typer.Typer(
     help="Run shots on a backend. The clip is sent as bytes (once), the results come back as files.",
     no_args_is_help=True,
 )
+ABILITIES_WAIT_S = 20.0
+"""So long a backend that has just started may take to know its engines, before its job is submitted all the same."""
 Detach = Annotated[bool, typer.Option("--detach", help="Print the job's id and leave; 'ex4d remote fetch' gets it.")]
 
 
@@ -61,7 +67,7 @@ def status(link: Connection, as_json: Annotated[bool, typer.Option("--json", hel
 @spread
 def guides(shot: ShotOptions, output_dir: OutputDir, link: Connection, detach: Detach = False) -> None:
     """Have the backend draw what a moved camera sees: colour_NNNN.png and mask_NNNN.png."""
-    _run(shot, output_dir, link, RenderGuides, detach=detach)
+    _run(shot, output_dir, link, RenderGuides, require=partial(_require, shot), detach=detach)
 
 
 @app.command("generate")
@@ -80,7 +86,9 @@ def generate(
 ) -> None:
     """Have the backend generate a take: the next free take_NNN/ and take_NNN.mp4, as 'ex4d run' writes them."""
     settings = dict(_setting(text) for text in setting or ())
-    _run(shot, output_dir, link, partial(Generate, engine=engine, settings=settings, seed=seed), detach=detach)
+    make = partial(Generate, engine=engine, settings=settings, seed=seed)
+    require = partial(_require, shot, engine=engine, settings=settings)
+    _run(shot, output_dir, link, make, require=require, detach=detach)
 
 
 @app.command("fetch")
@@ -100,7 +108,42 @@ def fetch(
         say(collect(client, job_id, output_dir, watch, cancel_job=False))
 
 
-def _run(shot: ShotOptions, output_dir: Path, link: Connection, make: MakeRequest, *, detach: bool) -> None:
+def _require(
+    shot: ShotOptions, client: Client, *, engine: str | None = None, settings: Mapping[str, Scalar] | None = None
+) -> None:
+    """Refuse an engine or estimator that the backend lacks, or settings it does not know, before anything is sent.
+
+    Raises SettingError, WeightsError. A backend whose workers are not ready yet says it when they are.
+    """
+    if not client.capabilities.engines:
+        with suppress(ConnectionFailed):
+            client.wait_for(lambda _: bool(client.capabilities.engines), ABILITIES_WAIT_S)
+    can = client.capabilities
+    wanted: list[tuple[str, str, Sequence[EngineInfo | EstimatorInfo]]] = []
+    if engine is not None:
+        wanted.append(("engine", engine, can.engines))
+    if shot.depth is None and shot.estimator is not None:
+        wanted.append(("estimator", shot.estimator, can.estimators))
+    for what, name, offered in wanted:
+        one = next((each for each in offered if each.name == name), None)
+        if offered and one is None:
+            names = ", ".join(each.name for each in offered)
+            raise SettingError(f"The backend has no {what} {name!r}; it has: {names}.")
+        if one is not None and not one.available:
+            raise WeightsError(f"The backend cannot run {name}: {one.missing}", remedy=one.remedy)
+        if isinstance(one, EngineInfo):
+            one.validated(settings or {})
+
+
+def _run(
+    shot: ShotOptions,
+    output_dir: Path,
+    link: Connection,
+    make: MakeRequest,
+    *,
+    require: Callable[[Client], None],
+    detach: bool,
+) -> None:
     """Submit the request for a shot, and fetch what comes of it unless it is detached."""
     from ex4d_backend.cli.received import collect
     from ex4d_backend.cli.shot_job import check_sendable, request_for
@@ -108,6 +151,7 @@ def _run(shot: ShotOptions, output_dir: Path, link: Connection, make: MakeReques
     check_sendable(shot)
     check_writable(output_dir)
     with watched() as watch, connected(link) as client:
+        require(client)
         request = request_for(client, shot, make, watch)
         job_id = client.submit(request, title=output_dir.name, fetch=not detach)
         if detach:

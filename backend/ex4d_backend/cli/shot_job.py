@@ -7,19 +7,21 @@ import msgspec
 import numpy as np
 
 from ex4d.cli.console import note
-from ex4d.cli.shot import load
+from ex4d.cli.shot import load, warn_of
 from ex4d.clip import read_video
+from ex4d.clip.images import COLOUR_SUFFIXES
 from ex4d.depth import DepthFile, save_depth
 from ex4d.progress import Watch
 from ex4d.shots.draw import Drawing
 from ex4d.shots.load import LoadedShot, given_lens
 from ex4d.shots.options import ShotOptions
 from ex4d.types import Clip
-from ex4d_backend.cli.media import depth_files, upload_all, upload_media, video_files
+from ex4d_backend.cli.media import ShotFiles, clip_files, shot_files, upload_all, upload_media
 from ex4d_backend.cli.received import follow
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import SettingError
 from ex4d_ground.options import MeshOptions
+from ex4d_ground.sequences import clip_name
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.events import ItemReceived
@@ -46,11 +48,6 @@ def check_sendable(shot: ShotOptions) -> None:
             f"--source_camera {shot.source_camera} cannot be sent to a backend; leave it and --other_frames out, or "
             "make the shot on this machine with 'ex4d run'."
         )
-    if shot.depth_channel is not None:
-        raise SettingError(
-            f"--depth_channel {shot.depth_channel} cannot be sent to a backend; make a depth file of it first, with "
-            "'ex4d depth VIDEO -o depth.npz --from_file DEPTH --channel NAME'."
-        )
     if shot.depth is None and (shot.parity or shot.border_depth is not None):
         what = "--parity" if shot.parity else f"--border_depth {shot.border_depth:g}"
         raise SettingError(
@@ -61,37 +58,44 @@ def check_sendable(shot: ShotOptions) -> None:
 
 def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Watch) -> RenderGuides | Generate:
     """Upload the shot and make its request. Raises the library's errors, and the protocol's."""
-    video = video_files(shot.input_video)
+    stretched = shot.parity and not shot.keep_size  # frames of another size than those in the file
+    files = shot_files(shot.input_video, shot.depth, num_frames=shot.num_frames or None)
     # The camera is made here, from the clip's own size, length and nearest depth; the bytes go to the backend.
-    if shot.depth is None:
-        video = upload_media(client, video, watch)
-        loaded, depth = _estimated(client, shot, video, watch)
-    else:
-        depth_source = depth_files(shot.depth)
+    if files.depth is None:
+        video = upload_media(client, files.video, watch)
+        loaded, depth = _estimated(client, shot, files, video, watch)
+    elif stretched:
         loaded = load(shot, watch)
-        video, depth = upload_media(client, video, watch), upload_media(client, depth_source, watch)
+        video, depth = (upload_media(client, each, watch) for each in clip_files(loaded.clip))
+    else:
+        loaded = load(shot, watch)
+        video, depth = upload_media(client, files.video, watch), upload_media(client, files.depth, watch)
     k = loaded.clip.intrinsics
     clip = ClipSpec(
         video=video,
         depth=depth,
-        depth_scale=shot.depth_scale,
-        num_frames=shot.num_frames,
+        depth_scale=None if stretched else shot.depth_scale,
+        depth_channel=None if stretched else shot.depth_channel,
+        num_frames=loaded.clip.num_frames if shot.parity else shot.num_frames,
         intrinsics=(k.fx, k.fy, k.cx, k.cy),
+        intrinsics_source=k.source[:4096],
         fill_invalid=shot.fill_invalid,
-        fps=shot.fps,
+        fps=loaded.clip.fps if stretched else shot.fps,
         name=loaded.clip.name[:128],
     )
-    trajectory = TrajectorySpec.pack(loaded.trajectory())
+    trajectory = TrajectorySpec.pack(loaded.trajectory(warn_of))
     return make(clip=clip, trajectory=trajectory, mesh=_mesh(client, loaded, watch), raster=Drawing.of(shot).options)
 
 
-def _estimated(client: Client, shot: ShotOptions, video: Media, watch: Watch) -> tuple[LoadedShot, Media]:
+def _estimated(
+    client: Client, shot: ShotOptions, files: ShotFiles, video: Media, watch: Watch
+) -> tuple[LoadedShot, Media]:
     """The shot with depth that the backend estimates, and that depth as the backend keeps it for the next job.
 
     Raises ClipError, SettingError, the protocol's errors, OutputError, Cancelled.
     """
-    path = shot.input_video
-    frames, fps = read_video(path, num_frames=shot.num_frames, **watch)
+    name = clip_name(shot.input_video, COLOUR_SUFFIXES)
+    frames, fps = read_video(files.video_source, num_frames=shot.num_frames, **watch)
     depth = np.empty(frames.shape[:3], np.float32)
     info: dict[str, Any] = {}
 
@@ -109,9 +113,9 @@ def _estimated(client: Client, shot: ShotOptions, video: Media, watch: Watch) ->
         settings=dict(shot.estimator_settings),
         num_frames=shot.num_frames,
         intrinsics=None if used is None else (used.fx, used.fy, used.cx, used.cy),
-        name=path.stem[:128],
+        name=name[:128],
     )
-    job_id = client.submit(request, title=path.stem)
+    job_id = client.submit(request, title=name)
     follow(client, job_id, keep, watch)
     client.ask(m.AckResults(job_id=job_id))
     note(f"Depth is estimated by {info['title']}; licence: {info['licence']}.")
@@ -124,7 +128,7 @@ def _estimated(client: Client, shot: ShotOptions, video: Media, watch: Watch) ->
         file = DepthFile(depth, info["estimator"], info["licence"], info["meaning"], fps, used)
         save_depth(shot.save_depth, file, **watch)
         note(f"Kept the depth: {shot.save_depth}")
-    clip = Clip(frames, depth, used, shot.fps or fps, path.stem, info["estimator"], info["licence"])
+    clip = Clip(frames, depth, used, shot.fps or fps, name, info["estimator"], info["licence"])
     blob = BlobRef(**{name: info["depth"][name] for name in ("sha256", "size", "name")})
     return LoadedShot(shot, clip), Media(kind="npz", blobs=(blob,))
 

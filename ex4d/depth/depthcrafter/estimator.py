@@ -122,7 +122,7 @@ class _Normaliser:
         for index, value in enumerate(values, start=first):
             if not np.isfinite(value).all():
                 raise EngineError(
-                    f"DepthCrafter produced NaN in frame {index}; use dtype float32, or fetch the weights again."
+                    f"DepthCrafter produced NaN in frame {index + 1}; use dtype float32, or fetch the weights again."
                 )
             self._low, self._high = min(self._low, float(value.min())), max(self._high, float(value.max()))
             if value.shape != (height, width):

@@ -16,9 +16,8 @@ from transformers import CLIPVisionModelWithProjection
 from ex4d.depth.depthcrafter.pipeline import Components
 from ex4d.depth.depthcrafter.settings import BASE_REPOSITORY, UNET_REPOSITORY
 from ex4d.depth.models import loading, require_model
-from ex4d.weights.catalogue import fetch_command
+from ex4d.weights.catalogue import fetch_remedy
 from ex4d_ground.errors import WeightsError
-from ex4d_ground.remedies import run_command
 
 
 def load_components(unet_folder: Path, base_folder: Path, *, dtype: torch.dtype, device: torch.device) -> Components:
@@ -71,5 +70,5 @@ def _check_unet(unet: UNetSpatioTemporalConditionModel, folder: Path) -> None:
         raise WeightsError(
             f"The UNet in {folder} takes {channels} channels and gives {outputs}, DepthCrafter's takes twice what it "
             "gives; it is another model.",
-            remedy=run_command(fetch_command(UNET_REPOSITORY, folder)),
+            remedy=fetch_remedy((UNET_REPOSITORY, folder)),
         )

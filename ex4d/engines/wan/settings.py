@@ -101,7 +101,7 @@ class WanSettings:
         return max(1, math.ceil(self.refine * self.step_count))
 
 
-ABOUT = EngineInfo("wan", "EX-4D on Wan 2.1", settings_of(WanSettings), "Apache-2.0 (Wan 2.1 and EX-4D weights)")
+ABOUT = EngineInfo("wan", "Wan 2.1 (EX-4D's LoRA)", settings_of(WanSettings), "Apache-2.0 (Wan 2.1 and EX-4D weights)")
 
 
 def checked(settings: Mapping[str, Any]) -> WanSettings:

@@ -7,8 +7,9 @@ import triton
 from torch import Tensor
 
 from ex4d.cuda import as_current
+from ex4d.raster.antialias import NOTHING
 from ex4d.raster.base import check_planes
-from ex4d.raster.gpu import draw_kernels, setup_kernels
+from ex4d.raster.gpu import antialias, draw_kernels, setup_kernels
 from ex4d.raster.gpu.batch import BatchRasterizer, CameraBatch, DrawnBatch
 from ex4d.surface.batch import SurfaceBatch
 from ex4d_ground.options import RasterOptions
@@ -39,8 +40,29 @@ class TritonRasterizer(BatchRasterizer):
         check_planes(options)
         with as_current(self.device):
             points = self._project(surfaces, cameras)
+            if options.antialias:
+                return self._draw_antialiased(surfaces, cameras, points, options, depth)
             keys = self._draw(surfaces, cameras, points)
             return self._resolve(surfaces, cameras, points, keys, depth)
+
+    def _draw_antialiased(
+        self,
+        surfaces: SurfaceBatch,
+        cameras: CameraBatch,
+        points: tuple[Tensor, Tensor, Tensor],
+        options: RasterOptions,
+        depth: bool,
+    ) -> DrawnBatch:
+        sx, sy, inv_z = points
+        image, seen = antialias.to_image(surfaces.vertices, cameras)
+        antialias.snap(image, inv_z, sx, sy)
+        keys = self._draw(surfaces, cameras, points)
+        last = int(setup_kernels.LAST_ID.value)
+        number = (keys & last) ^ last  # the kernels count the two triangles of a quad one after the other
+        listed = torch.where(number & 1 > 0, surfaces.grid_triangles // 2, 0) + (number >> 1)
+        number = torch.where(number < surfaces.grid_triangles, listed, number)
+        number = torch.where(keys > 0, number, NOTHING)
+        return antialias.antialiased(surfaces, cameras, image, seen, number, options, depth=depth)
 
     def _project(self, surfaces: SurfaceBatch, cameras: CameraBatch) -> tuple[Tensor, Tensor, Tensor]:
         shape = surfaces.vertices.shape[:2]

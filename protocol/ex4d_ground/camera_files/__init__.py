@@ -1,19 +1,32 @@
-"""Camera files: our .npz, EX-4D's camera_*.npz, nerfstudio's transforms.json and COLMAP's text model.
+"""Camera files: our .npz, EX-4D's, nerfstudio's transforms.json, COLMAP's models, poses of TUM, KITTI and 7-Scenes.
 
 Only our own file holds everything (lens per frame, source time); what another layout cannot hold is said in its
 writer's docstring, and refused where losing it would make the file wrong. FORMATS.md describes each.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from ex4d_ground.camera_files import colmap, nerfstudio, npz
-from ex4d_ground.cameras import Trajectory
+import numpy as np
+
+from ex4d_ground.camera_files import colmap, nerfstudio, npz, poses_text
+from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import InputError, TrajectoryError
+from ex4d_ground.files import require_regular
 
 CameraLayout = Literal["ex4d-blender", "ex4d", "nerfstudio", "colmap"]
+OnNote = Callable[[str], None]
+"""Told what people should know of a file that can be used, in a sentence without full stop."""
 
-__all__ = ["CameraLayout", "load_camera", "save_camera"]
+MAX_BYTES = 128 << 20
+"""A larger file is no camera file."""
+MAX_POSES = 100_000
+MAX_SIDE, MAX_PIXELS = 16384, 1 << 27
+_FAR = 1e9
+"""Positions, focal lengths and source times beyond this are damage: single precision would not hold a picture there."""
+
+__all__ = ["CameraLayout", "OnNote", "holds_model", "load_camera", "save_camera"]
 
 
 def save_camera(path: Path | str, trajectory: Trajectory, *, layout: CameraLayout | None = None) -> None:
@@ -35,28 +48,90 @@ def save_camera(path: Path | str, trajectory: Trajectory, *, layout: CameraLayou
         raise TrajectoryError(f"Camera layout must be ex4d-blender, ex4d, nerfstudio or colmap, got {layout!r}.")
 
 
-def load_camera(path: Path | str, *, size: tuple[int, int] | None = None) -> Trajectory:
-    """Read a move of any layout :func:`save_camera` writes; an .npz tells by its contents which one it is.
+def load_camera(
+    path: Path | str,
+    *,
+    size: tuple[int, int] | None = None,
+    lens: Intrinsics | None = None,
+    on_note: OnNote | None = None,
+) -> Trajectory:
+    """Read the cameras of a file or folder; names and contents tell the layout.
 
-    ``size`` (width, height) is for EX-4D's files only, which hold none: without it the principal point is taken as
-    the picture's middle. Raises TrajectoryError with the file's name and what is wrong with it.
+    ``size`` (width, height) is for files that hold none, ``lens`` for those that hold poses alone; without it a lens is
+    assumed for them, and ``on_note`` is told. A lens that bends lines does not hinder the path: its focal length and
+    centre are used, and ``on_note`` is told. Raises TrajectoryError with the file's name and what is wrong with it.
     """
     path = Path(path)
-    if path.name in ("cameras.txt", "images.txt", "points3D.txt"):  # a file browser picks files, not folders
-        path = path.parent
+    if path.suffix.lower() in (".txt", ".bin", ".ply") and path.stem in ("cameras", "images", "points3D"):
+        path = path.parent  # a file browser picks files, not folders
     if not path.exists():
         raise TrajectoryError(f"There is no camera file {path}; check the name.")
-    layout = _layout_of_name(path)
+    note = on_note or (lambda _: None)
     try:
-        if layout == "nerfstudio":
-            return nerfstudio.load(path)
-        if layout == "colmap":
-            return colmap.load(path)
-        return npz.load(path, size)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused below, in a sentence
+            move = _read(path, size, lens, note)
+        _check_reasonable(move)
+        return move
     except InputError as error:
         if str(path) in str(error):
             raise
         raise TrajectoryError(f"The camera file {path} cannot be used: {error}") from error
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
+        raise TrajectoryError(
+            f"The camera file {path} holds a value of the wrong kind, such as text or a list where a number belongs; "
+            "export it again."
+        ) from error
+    except OSError as error:
+        raise TrajectoryError(f"The camera file {path} cannot be read: {error.strerror or error}.") from error
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder holds cameras with their lens: COLMAP's model or a transforms.json."""
+    return colmap.find_model(folder) is not None or (folder / "transforms.json").is_file()
+
+
+def _read(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote) -> Trajectory:
+    if path.is_dir():
+        return _read_folder(path, size, lens, note)
+    require_regular(path, MAX_BYTES, TrajectoryError)
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return npz.load(path, size)
+    if suffix == ".json":
+        return nerfstudio.load(path, size, note)
+    if suffix in poses_text.SUFFIXES:
+        return poses_text.load(path, size, lens, note)
+    raise TrajectoryError(
+        "A camera file is an .npz, a transforms .json, a .txt with poses, or a folder with COLMAP's model or a pose a "
+        f"frame, got {path.name!r}."
+    )
+
+
+def _read_folder(folder: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote) -> Trajectory:
+    model = colmap.find_model(folder)
+    if model is not None:
+        return colmap.load(model, note)
+    if (folder / "transforms.json").is_file():
+        return nerfstudio.load(folder / "transforms.json", size, note)
+    return poses_text.load_folder(folder, size, lens, note)
+
+
+def _check_reasonable(move: Trajectory) -> None:
+    """Refuse what no program here could draw, before it is tried. Raises TrajectoryError."""
+    if len(move) > MAX_POSES:
+        raise TrajectoryError(f"It holds {len(move)} cameras; {MAX_POSES} are the most that can be used.")
+    w, h = move.width, move.height
+    if not (2 <= w <= MAX_SIDE and 2 <= h <= MAX_SIDE and w * h <= MAX_PIXELS):
+        raise TrajectoryError(f"Pictures of {w}x{h} pixels cannot be drawn; give 2 to {MAX_SIDE} pixels a side.")
+    lenses = np.abs(move.intrinsics).max(axis=1)
+    for what, values in (
+        ("position", np.abs(move.world_from_camera[:, :3, 3]).max(axis=1)),
+        ("lens", np.maximum(lenses, 1 / move.intrinsics[:, :2].min(axis=1))),
+        ("source time", np.abs(move.source_time)),
+    ):
+        if values.max() >= _FAR:
+            i = int(values.argmax())
+            raise TrajectoryError(f"The {what} of frame {i + 1} is out of all bounds ({values[i]:g}).")
 
 
 def _layout_of_name(path: Path) -> CameraLayout:

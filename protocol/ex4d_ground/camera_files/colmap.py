@@ -1,18 +1,26 @@
-"""COLMAP's text model: cameras.txt, images.txt and an empty points3D.txt in a folder.
+"""COLMAP's models: cameras and images in a folder, as text or binary; written as text with an empty points3D.txt.
 
 COLMAP stores camera_from_world as a quaternion (w, x, y, z) and a translation, in the same axes and with the same
 image origin (the corner) as ours. Source times and the move's name have no place in it.
 """
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from ex4d_ground.camera_files.colmap_binary import MODELS, read_cameras, read_images
 from ex4d_ground.cameras import Trajectory, from_matrices
 from ex4d_ground.errors import TrajectoryError
-from ex4d_ground.files import atomic_path, frame_name, read_text
+from ex4d_ground.files import atomic_path, frame_name, read_text, require_regular
 from ex4d_ground.poses import inverse, quaternion_from_rotation, rotation_from_quaternion
+from ex4d_ground.sequences import natural_key
+
+_ENDINGS = (".txt", ".bin")
+_MAX_BYTES = 1 << 30
+"""The points of a long clip's images take this much and no more."""
+_NUMBERS = dict(MODELS.values())
+_ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 
 
 def save(folder: Path, trajectory: Trajectory) -> None:
@@ -30,49 +38,75 @@ def save(folder: Path, trajectory: Trajectory) -> None:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def load(folder: Path) -> Trajectory:
-    """Read a text model of pinhole cameras, in the natural order of its image names; normal source time.
+def find_model(folder: Path) -> Path | None:
+    """The folder of a model: this one, or where COLMAP and others put it in here; None if there is none."""
+    for place in (".", "0", "sparse/0", "sparse", "colmap/sparse/0", "text"):
+        inner = folder / place if place != "." else folder
+        if any((inner / f"cameras{ending}").is_file() for ending in _ENDINGS):
+            return inner
+        if any((inner / f"images{ending}").is_file() for ending in _ENDINGS):
+            return inner
+    return None
 
-    Raises TrajectoryError for missing files, other camera models, or mixed picture sizes.
+
+def load(folder: Path, note: Callable[[str], None]) -> Trajectory:
+    """Read a model in the natural order of its image names; normal source time. Text is preferred where both are there.
+
+    A camera that bends lines gives its focal length and centre, and ``note`` is told. Raises TrajectoryError for
+    missing files, cameras of unknown models, or mixed picture sizes.
     """
+    described, lines = _read_model(folder)
+    cameras = {camera_id: _camera(folder, camera_id, rest) for camera_id, rest in described.items()}
+    images = sorted((_image(folder, line) for line in lines), key=lambda image: natural_key(image[1]))
+    if not images:
+        raise TrajectoryError(f"The model in {folder} lists no images.")
+    unknown = [image for image in images if image[0] not in cameras]
+    if unknown:
+        raise TrajectoryError(f"{folder}: image {unknown[0][1]} uses camera {unknown[0][0]}, which the model lacks.")
+    rows = [cameras[camera_id] for camera_id, _, _ in images]
+    sizes = {size for _, size, _ in rows}
+    if len(sizes) != 1:
+        raise TrajectoryError(f"{folder} mixes picture sizes {sorted(sizes)}; all images must have one size.")
+    bent = sorted({model for _, _, model in rows} - {""})
+    if bent:
+        note(
+            f"The lens in {folder} bends lines ({', '.join(bent)}): its focal length and centre are used, not its "
+            "distortion"
+        )
+    return from_matrices(
+        np.stack([inverse(pose) for _, _, pose in images]),
+        intrinsics=np.array([lens for lens, _, _ in rows]),
+        size=rows[0][1],
+        name=folder.name,
+    )
+
+
+def _read_model(folder: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """The fields of each camera by its id, and the line of each image."""
+    texts = [folder / "cameras.txt", folder / "images.txt"]
+    binaries = [folder / "cameras.bin", folder / "images.bin"]
+    if all(path.is_file() for path in binaries) and not all(path.is_file() for path in texts):
+        for path in binaries:
+            require_regular(path, _MAX_BYTES, TrajectoryError)
+        return read_cameras(binaries[0]), read_images(binaries[1])
     cameras = {}
     for line in _lines(folder, "cameras.txt"):
         if line:
             camera_id, *rest = line.split()
-            cameras[camera_id] = _camera(folder, camera_id, rest)
-    described = _without_points(_lines(folder, "images.txt"))
-    images = sorted((_image(folder, line) for line in described), key=lambda image: _natural(image[1]))
-    if not images:
-        raise TrajectoryError(f"{folder / 'images.txt'} lists no images.")
-    unknown = [image for image in images if image[0] not in cameras]
-    if unknown:
-        raise TrajectoryError(f"{folder}: image {unknown[0][1]} uses camera {unknown[0][0]}, which cameras.txt lacks.")
-    rows = [cameras[camera_id] for camera_id, _, _ in images]
-    sizes = {size for _, size in rows}
-    if len(sizes) != 1:
-        raise TrajectoryError(f"{folder} mixes picture sizes {sorted(sizes)}; all images must have one size.")
-    return from_matrices(
-        np.stack([inverse(pose) for _, _, pose in images]),
-        intrinsics=np.array([lens for lens, _ in rows]),
-        size=rows[0][1],
-        name=folder.name,
-    )
+            cameras[camera_id] = rest
+    return cameras, _without_points(_lines(folder, "images.txt"))
 
 
 def _numbers(values: np.ndarray) -> str:
     return " ".join(repr(float(v)) for v in values)
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that puts frame_2 before frame_10."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
-
-
 def _lines(folder: Path, name: str) -> list[str]:
     try:
+        require_regular(folder / name, _MAX_BYTES, TrajectoryError)
         text = read_text(folder / name)
     except (OSError, UnicodeDecodeError) as error:
-        raise TrajectoryError(f"{folder} is no COLMAP text model: {name} cannot be read ({error}).") from error
+        raise TrajectoryError(f"{folder} is no COLMAP model: {name} cannot be read ({error}).") from error
     return [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
 
 
@@ -98,33 +132,34 @@ def _is_points(line: str) -> bool:
         return False
 
 
-def _camera(folder: Path, camera_id: str, rest: list[str]) -> tuple[list[float], tuple[int, int]]:
+def _camera(folder: Path, camera_id: str, rest: list[str]) -> tuple[list[float], tuple[int, int], str]:
+    """Lens, picture size, and the model's name if it bends lines with these numbers."""
     try:
         model, width, height, *numbers = rest
         values = [float(v) for v in numbers]
         size = (int(width), int(height))
-        if model == "SIMPLE_PINHOLE":
-            f, cx, cy = values
-            return [f, f, cx, cy], size
-        if model == "PINHOLE":
-            fx, fy, cx, cy = values
-            return [fx, fy, cx, cy], size
+        if model not in _NUMBERS:
+            raise TrajectoryError(f"{folder}: camera {camera_id} is a {model}, which is no camera model that is known.")
+        if len(values) != _NUMBERS[model]:
+            raise ValueError(f"a {model} has {_NUMBERS[model]} numbers, got {len(values)}")
     except ValueError as error:
-        raise TrajectoryError(f"{folder}: camera {camera_id} in cameras.txt is malformed: {error}.") from error
-    raise TrajectoryError(
-        f"{folder}: camera {camera_id} is a {model}; "
-        "only PINHOLE and SIMPLE_PINHOLE can be used, undistort the images first."
-    )
+        if isinstance(error, TrajectoryError):
+            raise
+        raise TrajectoryError(f"{folder}: camera {camera_id} is malformed: {error}.") from error
+    one_focal = model in _ONE_FOCAL
+    lens = [values[0], *values[:3]] if one_focal else values[:4]
+    bent = "FISHEYE" in model or model == "FOV" or any(values[3 if one_focal else 4 :])
+    return lens, size, model if bent else ""
 
 
 def _image(folder: Path, line: str) -> tuple[str, str, np.ndarray]:
     parts = line.split(maxsplit=9)
     if len(parts) != 10:
-        raise TrajectoryError(f"{folder}: images.txt has a line with {len(parts)} of 10 fields: {line[:60]!r}.")
+        raise TrajectoryError(f"{folder}: the images have a line with {len(parts)} of 10 fields: {line[:60]!r}.")
     try:
         numbers = np.array([float(v) for v in parts[1:8]])
     except ValueError as error:
-        raise TrajectoryError(f"{folder}: images.txt has a malformed number: {error}.") from error
+        raise TrajectoryError(f"{folder}: the images have a malformed number: {error}.") from error
     pose = np.eye(4)
     pose[:3, :3] = rotation_from_quaternion(numbers[:4])
     pose[:3, 3] = numbers[4:]

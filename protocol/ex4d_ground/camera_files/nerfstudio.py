@@ -6,6 +6,7 @@ source times and the name, which other readers ignore.
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import numpy as np
 from ex4d_ground.cameras import Trajectory, from_matrices
 from ex4d_ground.errors import TrajectoryError
 from ex4d_ground.files import atomic_path, frame_name, read_text
+from ex4d_ground.sequences import natural_key
 
 _OPENGL_AXES = np.array([1.0, -1.0, -1.0, 1.0])
-_PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV")
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _KEYS = ("fl_x", "fl_y", "cx", "cy")
 
@@ -41,68 +42,85 @@ def save(path: Path, trajectory: Trajectory) -> None:
         temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
-def load(path: Path) -> Trajectory:
-    """Read a transforms.json of undistorted pinhole cameras, frames in the file's order.
+def load(path: Path, size: tuple[int, int] | None, note: Callable[[str], None]) -> Trajectory:
+    """Read a transforms.json, frames in the order of the numbers in their ``file_path``, where all have one.
 
-    Raises TrajectoryError for anything else, naming the frame or key.
+    ``size`` (width, height) is for files that say none. Raises TrajectoryError naming the frame or key.
     """
     try:
         document = json.loads(read_text(path))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise TrajectoryError(f"{path} is not a readable JSON file: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        text = f"{path} is not a readable JSON file: it is nested too deeply, or a number in it is too long."
+        raise TrajectoryError(text) from error
     frames = document.get("frames") if isinstance(document, dict) else None
     if not isinstance(frames, list) or not frames or not all(isinstance(f, dict) for f in frames):
         raise TrajectoryError(f"{path} has no list of frames; it is not a transforms.json.")
-    try:
-        return _from_document(path, document, frames)
-    except (TypeError, ValueError, KeyError) as error:
-        if isinstance(error, TrajectoryError):
-            raise
-        raise TrajectoryError(f"{path} holds a value of the wrong kind: {error}.") from error
+    if size is not None and (document.get("w") is None or document.get("h") is None):
+        document |= {"w": size[0], "h": size[1]}
+    return _from_document(path, document, frames, note)
 
 
-def _from_document(path: Path, document: dict[str, Any], frames: list[dict[str, Any]]) -> Trajectory:
+def _from_document(
+    path: Path, document: dict[str, Any], frames: list[dict[str, Any]], note: Callable[[str], None]
+) -> Trajectory:
+    order = _order(frames)
+    frames = [frames[i] for i in order]
+    bent = {_distortion({**document, **frame}) for frame in frames} - {""}
+    if bent:
+        note(f"The lens in {path} bends lines ({min(bent)}): its focal length and centre are used, not its distortion")
     for i, frame in enumerate(frames):
-        _check_pinhole(path, i, {**document, **frame})
         if "transform_matrix" not in frame:
-            raise TrajectoryError(f"{path}: frame {i} has no transform_matrix.")
+            raise TrajectoryError(f"{path}: {_name(i, frame)} has no transform_matrix.")
     matrices = np.array([f["transform_matrix"] for f in frames], np.float64)
-    if matrices.shape != (len(frames), 4, 4):
+    if matrices.shape not in ((len(frames), 4, 4), (len(frames), 3, 4)):
         raise TrajectoryError(f"{path}: every transform_matrix must be 4x4, got an array of {matrices.shape}.")
-    rows = [_intrinsics(path, i, {**document, **f}) for i, f in enumerate(frames)]
+    rows = [_intrinsics(path, _name(i, f), {**document, **f}) for i, f in enumerate(frames)]
     sizes = {row[4:] for row in rows}
     if len(sizes) != 1:
         raise TrajectoryError(f"{path} mixes picture sizes {sorted(sizes)}; all frames must have one size.")
     extra = document.get("ex4d", {})
+    times = extra.get("source_time")
     return from_matrices(
-        matrices * _OPENGL_AXES,
+        matrices[:, :4] * _OPENGL_AXES,
         intrinsics=np.array([row[:4] for row in rows]),
         size=rows[0][4:],
-        source_time=extra.get("source_time"),
+        source_time=None if times is None else [times[i] for i in order],
         name=str(extra.get("name", path.stem)),
     )
 
 
-def _check_pinhole(path: Path, i: int, keys: dict[str, Any]) -> None:
-    model = "fisheye" if keys.get("is_fisheye") else keys.get("camera_model", "PINHOLE")
-    if model not in _PINHOLE_MODELS:
-        raise TrajectoryError(
-            f"{path}: frame {i} uses the camera model {model}; only pinhole cameras can be used, undistort first."
-        )
-    bent = [key for key in _DISTORTION if float(keys.get(key) or 0.0) != 0.0]
-    if bent:
-        raise TrajectoryError(
-            f"{path}: frame {i} has lens distortion ({bent[0]} = {keys[bent[0]]}); undistort the footage first."
-        )
+def _order(frames: list[dict[str, Any]]) -> list[int]:
+    """Places of the frames in the order of their pictures, as the file itself has them where some name none."""
+    paths = [frame.get("file_path") for frame in frames]
+    if not all(isinstance(path, str) and path for path in paths) or len(set(paths)) != len(paths):
+        return list(range(len(frames)))
+    names = [str(path).replace("\\", "/").rpartition("/")[2] for path in paths]
+    keys = names if len(set(names)) == len(names) else [str(path) for path in paths]
+    return sorted(range(len(frames)), key=lambda i: natural_key(keys[i]))
 
 
-def _intrinsics(path: Path, i: int, keys: dict[str, Any]) -> tuple[float, float, float, float, int, int]:
-    if "w" not in keys or "h" not in keys:
-        raise TrajectoryError(f"{path}: frame {i} has no picture size (w, h).")
+def _name(i: int, frame: dict[str, Any]) -> str:
+    picture = frame.get("file_path")
+    return f"frame {i + 1}" + (f" ({picture})" if isinstance(picture, str) else "")
+
+
+def _distortion(keys: dict[str, Any]) -> str:
+    """What is not a pinhole about a frame's lens, "" if it is one."""
+    model = str(keys.get("camera_model", ""))
+    if keys.get("is_fisheye") or "FISHEYE" in model.upper():
+        return model or "fisheye"
+    return next((f"{key} = {keys[key]}" for key in _DISTORTION if float(keys.get(key) or 0.0) != 0.0), "")
+
+
+def _intrinsics(path: Path, name: str, keys: dict[str, Any]) -> tuple[float, float, float, float, int, int]:
+    if keys.get("w") is None or keys.get("h") is None:
+        raise TrajectoryError(f"{path}: {name} has no picture size (w, h).")
     width, height = int(keys["w"]), int(keys["h"])
     fx, fy = _focal(keys, "x", width), _focal(keys, "y", height)
     if fx is None:
-        raise TrajectoryError(f"{path}: frame {i} has no focal length (fl_x or camera_angle_x).")
+        raise TrajectoryError(f"{path}: {name} has no focal length (fl_x or camera_angle_x).")
     fy = fx if fy is None else fy
     return fx, fy, float(keys.get("cx", width / 2)), float(keys.get("cy", height / 2)), width, height
 

@@ -12,6 +12,7 @@ from ex4d_ground.poses import poses_from_saved, saved_extrinsics
 
 _FORMAT = "ex4d-blender-camera"
 _VERSION = 1
+_MAX_UNPACKED = 64 << 20
 
 
 def save(path: Path, trajectory: Trajectory) -> None:
@@ -47,10 +48,13 @@ def save_ex4d(path: Path, trajectory: Trajectory) -> None:
 def load(path: Path, size: tuple[int, int] | None) -> Trajectory:
     """Read our file or EX-4D's, told apart by their arrays. Raises TrajectoryError."""
     try:
+        _require_small(path)
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise TrajectoryError(f"{path} is not a readable .npz camera file: {error}.") from error
+        if isinstance(error, TrajectoryError):
+            raise
+        raise TrajectoryError(f"{path} is not a readable .npz camera file; save the camera again.") from error
     if "world_from_camera" in arrays:
         return _read_ours(path, arrays)
     if {"extrinsics", "intrinsics"} <= set(arrays):
@@ -59,6 +63,14 @@ def load(path: Path, size: tuple[int, int] | None) -> Trajectory:
         f"{path} holds neither our cameras (world_from_camera) nor EX-4D's (extrinsics, intrinsics); "
         f"it has: {', '.join(sorted(arrays)) or 'nothing'}."
     )
+
+
+def _require_small(path: Path) -> None:
+    """Refuse an archive that would unpack to much more than cameras are. Raises TrajectoryError, zipfile.BadZipFile."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(info.file_size for info in archive.infolist())
+    if unpacked > _MAX_UNPACKED:
+        raise TrajectoryError(f"{path} unpacks to {unpacked / 2**20:.0f} MiB, which is more than cameras take.")
 
 
 def _read_ours(path: Path, arrays: dict[str, np.ndarray]) -> Trajectory:

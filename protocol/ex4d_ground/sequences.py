@@ -1,0 +1,408 @@
+"""Numbered sequences: which files of a folder are one clip's frames, in which order, and which depth belongs to which.
+
+The one rule of the library, the command line, the backend's client and the Blender extension:
+
+- Frames come in the order of their numbers (``2`` before ``10``, ``-1`` before ``0``) or time stamps, never of their
+  text. Hidden files (``._frame_0001.png``) are no frames.
+- One folder, one sequence: several are refused with their names. A sequence can also be named by its first file, or by
+  a pattern (``frame_%04d.png``, ``frame_####.png``).
+- A number that is missing in between is refused with the number.
+- Colour and depth belong together by number or time stamp where both have them, else by position.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from ex4d_ground.errors import Ex4dError, InputError
+from ex4d_ground.remedies import fewer_frames
+
+Stamp = int | Decimal
+"""A frame's number, or its time stamp."""
+
+_PATTERN = re.compile(r"%(?:0(\d+))?d|(#+)")
+_UNIX_SECONDS_DIGITS = 9
+"""A number of so many digits in front of a point is a time in seconds, not the number of a version."""
+_SHOWN = 6
+"""So many frames or sequences are listed in a message."""
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """The files of one sequence, in order."""
+
+    paths: tuple[Path, ...]
+    stamps: tuple[Stamp, ...] | None
+    """The number or time stamp of each, ascending; None if their names have none."""
+    label: str
+    """How messages call it: the folder, pattern or file that was named."""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def step(self) -> int | None:
+        """Distance of the numbers, where most have the same one and the rest multiples of it; None for time stamps."""
+        if self.stamps is None or any(isinstance(stamp, Decimal) for stamp in self.stamps):
+            return None
+        steps = [int(b - a) for a, b in pairwise(self.stamps)]
+        if not steps:
+            return 1
+        least = min(steps)
+        mostly = 2 * steps.count(least) >= len(steps)
+        return least if mostly and all(step % least == 0 for step in steps) else None
+
+    def missing(self) -> list[int]:
+        """Numbers that are left out between the first and the last file; none where there are time stamps."""
+        step = self.step
+        if step is None or self.stamps is None:
+            return []
+        return [int(n) for a, b in pairwise(self.stamps) for n in range(int(a) + step, int(b), step)]
+
+    def require_whole(self, error: type[Ex4dError] = InputError) -> None:
+        """Raise ``error`` with the numbers that are missing in between."""
+        missing = self.missing()
+        if not missing or self.stamps is None:
+            return
+        before = sum(stamp < missing[0] for stamp in self.stamps)
+        raise error(
+            f"{self.label} lacks frame{'s' if len(missing) > 1 else ''} {ranges(missing)} between {self.paths[0].name} "
+            f"and {self.paths[-1].name}; put them there, or name the first file of the part that is meant.",
+            remedy=fewer_frames(before) if before > 1 else None,
+        )
+
+    def first(self, count: int | None) -> FrameFiles:
+        """The first ``count`` files; all if None."""
+        stamps = None if self.stamps is None else self.stamps[:count]
+        return FrameFiles(self.paths[:count], stamps, self.label)
+
+    def choose(self, indices: Sequence[int]) -> FrameFiles:
+        """The files at these places."""
+        stamps = None if self.stamps is None else tuple(self.stamps[i] for i in indices)
+        return FrameFiles(tuple(self.paths[i] for i in indices), stamps, self.label)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Colour and depth files that belong together, as many of one as of the other, or each as it was found."""
+
+    colour: FrameFiles
+    depth: FrameFiles
+    note: str = ""
+    """What people should know about it: which frames were left out."""
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key of text by which frame_2 comes before frame_10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)]
+
+
+def clip_name(video: Path, pictures: Iterable[str]) -> str:
+    """What people call a clip: a folder's whole name, a file's without its ending, a sequence's without its numbers.
+
+    ``pictures`` are the endings of sequences' files. A version (``shot.v1``) is no ending.
+    """
+    if video.is_dir():
+        return video.name or video.resolve().name
+    if video.suffix.lower() in pictures:
+        return re.sub(r"[\s._-]*(?:-?\d+|#+|%0?\d*d)$", "", video.stem) or video.parent.name
+    return video.name if re.fullmatch(r"\.v?\d+", video.suffix.lower()) else video.stem
+
+
+def names_sequence(path: Path, suffixes: Iterable[str]) -> bool:
+    """Whether ``path`` names a sequence: a folder, a pattern, or a picture with one of ``suffixes``."""
+    return path.is_dir() or path.suffix.lower() in set(suffixes)
+
+
+def is_named(path: Path) -> bool:
+    """Whether there is such a file or folder, or at least a file that this pattern means."""
+    if path.exists() or not path.parent.is_dir():
+        return path.exists()
+    pattern = _as_pattern(path.name)
+    return pattern is not None and any(pattern.fullmatch(file.name) for file in path.parent.iterdir())
+
+
+def find_sequence(path: Path, suffixes: Iterable[str], error: type[Ex4dError] = InputError) -> FrameFiles:
+    """The files that a folder, a first file or a pattern means; those with other endings and hidden files are left out.
+
+    A folder without such files gives an empty sequence. Raises ``error`` for a folder that holds several sequences or
+    kinds of files, for two files of one number, and for a file or pattern that is not there.
+    """
+    wanted = {suffix.lower() for suffix in suffixes}
+    if path.is_dir():
+        return _only(path, _sequences(_files(path, wanted)), error)
+    if path.is_file():
+        return _from_file(path, _sequences(_files(path.parent, {path.suffix.lower()})), error)
+    pattern = _as_pattern(path.name)
+    if pattern is None:
+        raise error(f"There is no file or folder {path}; check its name.")
+    files = _files(path.parent, wanted & {path.suffix.lower()}) if path.parent.is_dir() else []
+    matching = [(file, found) for file in files if (found := pattern.fullmatch(file.name))]
+    if not matching:
+        raise error(f"There is no file {path.name} in {path.parent}; check the pattern.")
+    by_number = sorted((int(found[1]), file) for file, found in matching)
+    return _numbered(str(path), [number for number, _ in by_number], [file for _, file in by_number], error)
+
+
+def pair_sequences(
+    colour: FrameFiles, depth: FrameFiles, *, num_frames: int | None = None, error: type[Ex4dError] = InputError
+) -> Pairs:
+    """Which depth belongs to which colour: by number or time stamp where both have them, else by position.
+
+    Two whole sequences that count from different numbers (0 and 1, 1001 and 1) belong together by position if they are
+    equally long. Of time stamps the nearest within half a frame counts; colour without any is left out, and said.
+    ``num_frames`` keeps the first of the pairs. Raises ``error`` for colour frames without depth, and for gaps.
+    """
+    if colour.stamps is None or depth.stamps is None:
+        return _by_position(colour, depth, num_frames, error)
+    place = {stamp: i for i, stamp in enumerate(depth.stamps)}
+    head, short = colour.first(num_frames), depth.first(num_frames)
+    head.require_whole(error)
+    if colour.step and depth.step and len(colour) == len(depth) and not depth.missing() and not colour.missing():
+        return Pairs(head, short)
+    found = [place[stamp] for stamp in head.stamps or () if stamp in place]
+    if len(found) == len(head):
+        return Pairs(head, depth.choose(found))
+    if colour.step is None and depth.step is None:
+        return _by_time(colour, depth, num_frames, error)
+    if not found:
+        return _by_position(head, short, None, error)
+    lacking = [stamp for stamp in head.stamps or () if stamp not in place]
+    raise error(
+        f"{depth.label} lacks frame{'s' if len(lacking) > 1 else ''} {ranges(lacking)} of {colour.label}; give depth "
+        "for every frame, or name the first file of the part that is meant."
+    )
+
+
+def ranges(stamps: Sequence[Stamp]) -> str:
+    """Numbers for people: [3, 4, 5, 9] becomes "3-5, 9"; many are cut short."""
+    parts: list[list[Stamp]] = []
+    for stamp in stamps:
+        if parts and stamp == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], stamp]
+        else:
+            parts.append([stamp])
+    shown = ["-".join(str(end) for end in part) if part[0] >= 0 else " to ".join(map(str, part)) for part in parts]
+    rest = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + rest
+
+
+def _by_position(
+    colour: FrameFiles, depth: FrameFiles, num_frames: int | None, error: type[Ex4dError]
+) -> Pairs:  # how many of each there are is the reader's to judge
+    colour, depth = colour.first(num_frames), depth.first(num_frames)
+    colour.require_whole(error)
+    depth.require_whole(error)
+    return Pairs(colour, depth)
+
+
+def _by_time(colour: FrameFiles, depth: FrameFiles, num_frames: int | None, error: type[Ex4dError]) -> Pairs:
+    times, depths = list(colour.stamps or ()), list(depth.stamps or ())
+    reach = median([Decimal(b - a) for a, b in pairwise(times)] or [Decimal(0)]) / 2
+    nearest = [_nearest(depths, time) for time in times]
+    kept = [k for k, i in enumerate(nearest) if abs(depths[i] - times[k]) <= reach]
+    # Each depth once, for the colour that is nearest to it.
+    best = {nearest[k]: k for k in sorted(kept, key=lambda k: -abs(depths[nearest[k]] - times[k]))}
+    kept = sorted(best.values())[:num_frames]
+    if len(kept) < 2:
+        raise error(
+            f"The time stamps of {colour.label} ({times[0]} to {times[-1]}) and {depth.label} ({depths[0]} to "
+            f"{depths[-1]}) do not meet; give depth of the same moments."
+        )
+    seen = kept[-1] + 1 if num_frames is not None and len(kept) == num_frames else len(times)
+    left = seen - len(kept)
+    note = f"{left} of {seen} frames of {colour.label} have no depth at their time and are left out" if left else ""
+    return Pairs(colour.choose(kept), depth.choose([nearest[k] for k in kept]), note)
+
+
+def _nearest(stamps: Sequence[Stamp], stamp: Stamp) -> int:
+    """Place of the stamp that is nearest; ``stamps`` ascend."""
+    i = min(max(bisect_left(stamps, stamp), 1), len(stamps) - 1)
+    return i if len(stamps) == 1 or stamps[i] - stamp < stamp - stamps[i - 1] else i - 1
+
+
+def _files(folder: Path, suffixes: set[str]) -> list[Path]:
+    """The folder's visible files with one of ``suffixes``, in natural order."""
+    files = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    return sorted((p for p in files if p.is_file()), key=lambda p: (natural_key(p.name), p.name))
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A file's name taken apart: text and numbers by turns, the last text without its ending."""
+
+    path: Path
+    texts: tuple[str, ...]
+    digits: tuple[str, ...]
+    signs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> _Name:
+        parts = re.split(r"(\d+)", path.stem)
+        texts, digits = parts[::2], parts[1::2]
+        signs = [1] * len(digits)
+        for i, text in enumerate(texts[:-1]):
+            # A dash is a minus where it starts the name or follows another separator; else it is the separator.
+            if text.endswith("-") and ((i == 0 and text == "-") or (len(text) > 1 and not text[-2].isalnum())):
+                texts[i], signs[i] = text[:-1], -1
+        return cls(path, tuple(texts), tuple(digits), tuple(signs))
+
+    def with_minus(self, i: int) -> _Name:
+        """The dash in front of number ``i`` read as a minus."""
+        texts, signs = list(self.texts), list(self.signs)
+        texts[i], signs[i] = texts[i].removesuffix("-"), -1
+        return _Name(self.path, tuple(texts), self.digits, tuple(signs))
+
+    @property
+    def skeleton(self) -> tuple[str, ...]:
+        return (*(text.lower() for text in self.texts), self.path.suffix.lower())
+
+    def number(self, i: int) -> int:
+        return self.signs[i] * int(self.digits[i])
+
+    def stamp(self, at: tuple[int, ...]) -> Stamp:
+        """The number at one place, or the time stamp at two with a point between."""
+        if len(at) == 1:
+            return self.number(at[0])
+        return self.signs[at[0]] * Decimal(f"{self.digits[at[0]]}.{self.digits[at[1]]}")
+
+    def shown(self, at: tuple[int, ...]) -> str:
+        """The name with ``####`` for the numbers ``at``."""
+        words = [self.texts[0]]
+        for i, digits in enumerate(self.digits):
+            minus = "-" if self.signs[i] < 0 and i not in at else ""
+            words += [minus, "#" * len(digits) if i in at else digits, self.texts[i + 1]]
+        return "".join(words) + self.path.suffix
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One sequence of a folder."""
+
+    names: tuple[_Name, ...]
+    at: tuple[int, ...]
+    """Where in the names their numbers stand; () if they have none."""
+
+    def text(self) -> str:
+        if not self.at or len(self.names) == 1:
+            return self.names[0].path.name
+        return f"{self.names[0].shown(self.at)} ({len(self.names)} files, first {self.names[0].path.name})"
+
+
+def _sequences(paths: Sequence[Path]) -> list[_Found]:
+    """The sequences that ``paths`` are: names that differ in one number, or in a time stamp."""
+    groups: dict[tuple[str, ...], list[_Name]] = defaultdict(list)
+    for name in map(_Name.of, paths):
+        groups[name.skeleton].append(name)
+    for skeleton in list(groups):  # shot-1 beside shot0: there the dash is a minus
+        for i, text in enumerate(skeleton[:-2]):
+            plain = (*skeleton[:i], text.removesuffix("-"), *skeleton[i + 1 :])
+            if text.endswith("-") and plain in groups and skeleton in groups:
+                groups[plain] += [name.with_minus(i) for name in groups.pop(skeleton)]
+    found = [one for names in groups.values() for one in _split(names)]
+    if len(found) > 1 and not any(name.digits for one in found for name in one.names):
+        return [_Found(tuple(map(_Name.of, paths)), ())]  # no numbers anywhere: the order of the names
+    return found
+
+
+def _split(names: list[_Name]) -> list[_Found]:
+    """The sequences among names of one skeleton."""
+    places = range(len(names[0].digits))
+    varying = [i for i in places if len({name.number(i) for name in names}) > 1]
+    if not varying:
+        return [_Found(tuple(names), (places[-1],) if places else ())]
+    at, rest = (varying[-1],), varying[:-1]
+    if at[0] + 1 in places and _is_time(names, at[0] + 1):
+        at = (at[0] + 1,)
+    if _is_time(names, at[0]):
+        at, rest = (at[0] - 1, at[0]), [i for i in rest if i != at[0] - 1]
+    elif rest and _count_together(names, varying):
+        even = [i for i in varying if len({b.number(i) - a.number(i) for a, b in pairwise(_by(names, (i,)))}) == 1]
+        at, rest = ((even or varying)[-1],), []
+    versions: dict[tuple[int, ...], list[_Name]] = defaultdict(list)
+    for name in names:
+        versions[tuple(name.number(i) for i in rest)].append(name)
+    return [_Found(tuple(_by(each, at)), at) for each in versions.values()]
+
+
+def _by(names: list[_Name], at: tuple[int, ...]) -> list[_Name]:
+    return sorted(names, key=lambda name: name.stamp(at))
+
+
+def _count_together(names: list[_Name], places: list[int]) -> bool:
+    """Whether all these numbers grow from each name to the next, as a number and a time stamp beside it do."""
+    ordered = _by(names, (places[0],))
+    return all(a.number(i) < b.number(i) for a, b in pairwise(ordered) for i in places)
+
+
+def _is_time(names: list[_Name], i: int) -> bool:
+    """Whether number ``i`` is the fraction of a time stamp, whose whole part stands before it."""
+    if i == 0 or any(name.texts[i] != "." or name.texts[i - 1].lower().endswith("v") for name in names):
+        return False
+    if all(len(name.digits[i - 1]) >= _UNIX_SECONDS_DIGITS for name in names):
+        return True
+    if len({name.number(i - 1) for name in names}) == 1:
+        return False  # shot2.0001: a constant in front is a version
+    steps = [Decimal(b - a) for a, b in pairwise(sorted(name.stamp((i - 1, i)) for name in names))]
+    return min(steps) > 0 and max(steps) <= 100 * median(steps)  # versions would leap from .0100 to the next .0001
+
+
+def _only(folder: Path, found: list[_Found], error: type[Ex4dError]) -> FrameFiles:
+    if not found:
+        return FrameFiles((), None, str(folder))
+    suffixes = sorted({name.path.suffix.lower() for one in found for name in one.names})
+    if len(suffixes) > 1:
+        raise error(
+            f"The folder {folder} mixes {' and '.join(suffixes)} files; leave only the frames of one kind in it, or "
+            "name the first file of the sequence that is meant."
+        )
+    if len(found) > 1:
+        listed = "; ".join(one.text() for one in found[:_SHOWN])
+        more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise error(
+            f"The folder {folder} holds {len(found)} sequences: {listed}{more}; name the first file of the one that is "
+            "meant, or leave only that one there."
+        )
+    return _made(str(folder), found[0], error)
+
+
+def _from_file(path: Path, found: list[_Found], error: type[Ex4dError]) -> FrameFiles:
+    """The sequence of which ``path`` is a file, from it on."""
+    for one in found:
+        paths = [name.path for name in one.names]
+        if path in paths:
+            whole = _made(str(path), one, error)
+            return whole.choose(range(whole.paths.index(path), len(whole)) if one.at else [paths.index(path)])
+    return FrameFiles((path,), None, str(path))  # a hidden file, named on purpose
+
+
+def _made(label: str, one: _Found, error: type[Ex4dError]) -> FrameFiles:
+    paths = [name.path for name in one.names]
+    if not one.at:
+        return FrameFiles(tuple(paths), None, label)
+    return _numbered(label, [name.stamp(one.at) for name in one.names], paths, error)
+
+
+def _numbered(label: str, stamps: Sequence[Stamp], paths: Sequence[Path], error: type[Ex4dError]) -> FrameFiles:
+    for (a, first), (b, second) in pairwise(zip(stamps, paths, strict=True)):
+        if a == b:
+            raise error(f"{first.name} and {second.name} in {first.parent} are both frame {a}; take one away.")
+    return FrameFiles(tuple(paths), tuple(stamps), label)
+
+
+def _as_pattern(name: str) -> re.Pattern[str] | None:
+    """``frame_%04d.png`` or ``frame_####.png`` as an expression; its group is the number. None if it is neither."""
+    places = list(_PATTERN.finditer(name))
+    if len(places) != 1:
+        return None
+    width = int(places[0][1] or 1) if places[0][2] is None else len(places[0][2])
+    head, tail = name[: places[0].start()], name[places[0].end() :]
+    return re.compile(rf"{re.escape(head)}(-\d{{{max(width - 1, 1)},}}|\d{{{width},}}){re.escape(tail)}")

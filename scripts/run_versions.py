@@ -1,0 +1,177 @@
+"""Run the add-on's tests in every Blender version but the one of the project's own environment.
+
+    python scripts/run_versions.py [--jobs 2] [--only 5.3.0]
+    python scripts/run_versions.py --keep
+
+The newest runs the whole of tests/blender, the others what rests on Blender's own data. Each has an environment of its
+own below the checkout, made on the first run; a version whose Python this machine lacks is left out with a sentence.
+Besides the tests' own outcome a run fails on a Python error anywhere in what it printed. Logs and outcomes are left in
+out/versions/. ``--keep`` runs nothing: it copies the last outcomes, with those that 'make test' left of the project's
+own Blender, to benchmarks/results/blender_versions.json, from which the documentation's table is made.
+
+The backend and the library run in the project's own environment (EX4D_VENV, by default .venv).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from blender_versions import MAIN, ROOT, VERSIONS, Version, environment_of, find_python, install
+
+TESTS = ROOT / "tests" / "blender"
+OUT = ROOT / "out" / "versions"
+KEPT = ROOT / "benchmarks" / "results" / "blender_versions.json"
+SIGN = "Traceback (most recent call last)"
+LIMIT_S = 1500
+
+SAME_CODE = (
+    "test_addon_axes.py", "test_addon_camera_files.py", "test_addon_files.py", "test_addon_focal_source.py",
+    "test_addon_hostile_takes.py", "test_addon_install.py", "test_addon_languages.py", "test_addon_live.py",
+    "test_addon_mistakes.py", "test_addon_operators.py", "test_addon_panels.py", "test_addon_reconnect.py",
+    "test_addon_remedy_buttons.py", "test_addon_survives.py", "test_addon_survives_others.py",
+    "test_addon_survives_ticks.py", "test_addon_take_arrives.py", "test_media_files.py",
+)  # fmt: skip
+"""Files whose tests run no Blender code that differs between versions, or the same code again and again ..."""
+EXCEPT = (
+    "test_addon_camera_files.py::test_other_programs_get_an_animated_camera_in_world_space",
+    "test_addon_live.py::test_the_picture_is_what_a_guides_job_renders",
+    "test_addon_live.py::test_coverage_follows_the_keyframes_by_itself",
+    "test_addon_live.py::test_following_the_move_leaves_the_scene_alone",
+    "test_addon_operators.py::test_the_whole_way_through",
+    "test_addon_panels.py::test_everything_has_a_tooltip_and_none_ends_in_a_full_stop",
+    "test_addon_survives.py::test_a_new_file_lets_it_finish_and_the_old_file_finds_it",
+    "test_addon_survives.py::test_disabling_and_enabling_the_add_on_resumes_it",
+    "test_addon_take_arrives.py::test_everything_is_found_after_saving_elsewhere",
+)
+"""... and the tests of theirs that do rest on Blender."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a version's run came to."""
+
+    version: Version
+    what: str
+    problem: str
+    """"" if it passed."""
+    seconds: float
+
+
+def main() -> int:
+    """Run what is asked for; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=2, help="versions that run side by side")
+    parser.add_argument("--only", action="append", choices=[v.blender for v in VERSIONS], help="these versions alone")
+    parser.add_argument("--keep", action="store_true", help="run nothing; keep the last outcomes for the docs")
+    options, more = parser.parse_known_args()
+    if options.keep:
+        return keep()
+    own = MAIN.get("{}.{}".format(*sys.version_info[:2]))
+    others = [version for version in VERSIONS if version.blender != own]
+    newest = [version for version in others if find_python(version.python)][-1:]
+    if options.only:
+        others = [version for version in others if version.blender in options.only]
+    there = [version for version in others if find_python(version.python)]
+    for version in others:
+        if version not in there:
+            print(f"Blender {version.blender} is left out: this machine has no Python {version.python} for it.")
+    OUT.mkdir(parents=True, exist_ok=True)
+    for version in there:
+        install(version, environment_of(version))
+    with ThreadPoolExecutor(options.jobs) as pool:  # the newest takes longest and goes first
+        runs = [pool.submit(run, version, version in newest, more) for version in reversed(there)]
+        outcomes = [each.result() for each in runs]
+    for each in outcomes:
+        line = each.problem or "passed"
+        print(
+            f"Blender {each.version.blender}, Python {each.version.python}, {each.what}: {line} ({each.seconds:.0f} s)"
+        )
+    failed = [each for each in outcomes if each.problem]
+    return 1 if failed else 0
+
+
+def run(version: Version, whole: bool, more: list[str]) -> Outcome:
+    """The tests of one version, in a process of its own; what it printed is in its log."""
+    what = "the whole of tests/blender" if whole else "what rests on Blender"
+    python = environment_of(version) / ("Scripts" if os.name == "nt" else "bin") / "python"
+    command = [
+        str(python),
+        "-m",
+        "pytest",
+        "-q",
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(TESTS / "pytest-versions.ini"),
+    ]
+    command += [f"--rootdir={TESTS}", "-m", "not slow", *more, *(str(TESTS / name) for name in selected(whole))]
+    log, results = OUT / f"{version.blender}.log", OUT / f"{version.blender}.json"
+    results.unlink(missing_ok=True)
+    started = time.monotonic()
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            command, env=environment(results), cwd=OUT, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            code = process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
+    text = log.read_text(encoding="utf-8", errors="replace")
+    problem = ""
+    if code:
+        tail = "\n".join(line for line in text.splitlines() if not line.startswith("Fra:"))[-3000:]
+        problem = f"FAILED with exit code {code}, see {log}\n{tail}\n"
+    elif SIGN in text:
+        problem = f"FAILED: all tests passed, but a Python error stands in {log}"
+    elif not results.exists():
+        problem = f"FAILED: it left no outcomes, see {log}"
+    return Outcome(version, what, problem, time.monotonic() - started)
+
+
+def selected(whole: bool) -> list[str]:
+    """What to run, as pytest takes it below tests/blender. A file that is new runs in every version."""
+    if whole:
+        return ["."]
+    names = sorted(path.name for path in TESTS.glob("test_*.py"))
+    gone = set(SAME_CODE) - set(names)
+    assert not gone, f"scripts/run_versions.py names files that are not there any more: {', '.join(sorted(gone))}"
+    return [name for name in names if name not in SAME_CODE] + list(EXCEPT)
+
+
+def environment(results: Path) -> dict[str, str]:
+    """The library is not installed there: it runs in the project's own environment, and only the add-on in that one."""
+    own = Path(os.environ.get("EX4D_VENV", ROOT / ".venv")) / ("Scripts" if os.name == "nt" else "bin") / "python"
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV", "PYTHONPATH"))}
+    command = shlex.join([str(own), "-m", "ex4d_backend"])
+    return {**plain, "EX4D_BACKEND_COMMAND": command, "EX4D_BLENDER_RESULTS": str(results)}
+
+
+def keep() -> int:
+    """Put the last outcomes of every version where the documentation's table is made from; returns the exit code."""
+    there = {version: OUT / f"{version.blender}.json" for version in VERSIONS}
+    missing = [version.blender for version, path in there.items() if not path.exists()]
+    if missing:
+        print(
+            f"There are no outcomes of Blender {', '.join(missing)} in {OUT}: run 'make test', which leaves them there."
+        )
+        return 1
+    kept = {version.blender: json.loads(path.read_text(encoding="utf-8")) for version, path in there.items()}
+    KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    print(f"Kept in {KEPT.relative_to(ROOT)}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

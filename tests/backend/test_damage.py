@@ -1,0 +1,158 @@
+"""What is damaged in the data folder is set aside and named in the log; the server starts with the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import zmq
+
+from backend.conftest import long_job, poses, until
+from ex4d_backend.keys import KeyRing
+from ex4d_protocol import framing
+from ex4d_protocol import messages as m
+from ex4d_protocol.requests import RenderGuides
+
+OWNER = "a" * 32
+
+
+def _execute(folder: Path, statement: str) -> None:
+    with closing(sqlite3.connect(folder / "jobs.sqlite")) as db:
+        db.execute(statement)
+        db.commit()
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory, clip_files) -> Path:
+    """The data folder of a server that was killed: one finished job, two that wait."""
+    from backend.conftest import Backend
+    from ex4d_protocol.client import Client
+    from ex4d_protocol.requests import ClipSpec, Media
+
+    server = Backend(tmp_path_factory.mktemp("damage") / "data").start()
+    client = Client(server.address, client_name="test", client_id=OWNER)
+    client.connect()
+    client.wait_connected(10)
+    video, depth = (client.wait_uploaded(client.upload(path), 20).ref for path in clip_files)
+    clip = ClipSpec(video=Media(kind="video", blobs=(video,)), depth=Media(kind="npz", blobs=(depth,)), focal_px=50.0)
+    client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(2))), 60)
+    for _ in range(2):
+        client.submit(long_job(clip, 3000), job_id=uuid.uuid4().hex, fetch=False)
+    until(lambda: (client.poll(0.05), len(_listed(server.address)) == 3)[1])
+    client.close()
+    server.kill()
+    return server.data_dir
+
+
+DAMAGE = {
+    "a failure that cannot be decoded": "UPDATE jobs SET failure = x'c1ff' WHERE seq = 2",
+    "a request that cannot be decoded": "UPDATE jobs SET request = x'81a178' WHERE seq = 2",
+    "a request of half a letter": "UPDATE jobs SET request = x'81a474797065a1ff' WHERE seq = 2",
+    "a title that is no text": "UPDATE jobs SET title = CAST(x'ff00fe' AS TEXT) WHERE seq = 2",
+    "an id that is no text": "UPDATE jobs SET job_id = x'ff00fe' WHERE seq = 2",
+    "a phase that is none": "UPDATE jobs SET phase = 'lost' WHERE seq = 2",
+    "an attempt that is text": "UPDATE jobs SET attempt = 'many' WHERE seq = 2",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_row_that_cannot_be_read_is_set_aside_and_the_rest_is_served(
+    used: Path, make_backend, connect, tmp_path, damage: str
+) -> None:
+    shutil.copytree(used, tmp_path / "data", ignore=shutil.ignore_patterns("lock"))
+    _execute(tmp_path / "data", DAMAGE[damage])
+    backend = make_backend().start()
+    connect(backend)
+    listed = _listed(backend.address)
+    assert len(listed) == 2 and "done" in listed.values()
+    [kept] = (tmp_path / "data" / "set-aside").iterdir()
+    assert f"was set aside as {kept.name}" in backend.output()
+    assert bytes.fromhex(json.loads(kept.read_text())["kind"]) == b"RenderGuides"
+    assert "Traceback" not in backend.output()
+
+
+def _listed(address: str) -> dict[str, str]:
+    """Phases of this client's jobs, as a peer of its id is told."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(address)
+        answers = []
+        hello = m.Hello(client_id=OWNER, client_name="raw", major=1, minor=1)
+        for number, message in enumerate((hello, m.ListJobs()), start=1):
+            socket.send_multipart(framing.encode(message, request_id=number))
+            while True:
+                assert socket.poll(10_000)
+                answer = framing.decode(socket.recv_multipart(), framing.SERVER_DECODERS)
+                if answer.header.reply_to == number:
+                    answers.append(answer.message)
+                    break
+        return {job.job_id: job.phase for job in answers[1].jobs}
+
+
+def _logs_is_a_file(folder: Path) -> None:
+    shutil.rmtree(folder / "logs")
+    (folder / "logs").write_text("x")
+
+
+def _secret_is_a_folder(folder: Path) -> None:
+    (folder / "operator.secret").unlink(missing_ok=True)
+    (folder / "operator.secret").mkdir()
+
+
+@pytest.mark.parametrize(("change", "name"), [(_logs_is_a_file, "logs"), (_secret_is_a_folder, "operator.secret")])
+def test_what_lies_in_a_place_of_the_servers_is_set_aside(
+    used: Path, make_backend, connect, tmp_path, change: Callable[[Path], None], name: str
+) -> None:
+    shutil.copytree(used, tmp_path / "data", ignore=shutil.ignore_patterns("lock"))
+    change(tmp_path / "data")
+    backend = make_backend().start()
+    connect(backend)
+    assert (tmp_path / "data" / f"{name}.aside-1").exists()
+    assert f"it was set aside as {name}.aside-1" in backend.output()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of files")
+def test_other_users_of_the_machine_cannot_read_the_data_folder(make_backend) -> None:
+    backend = make_backend()
+    backend.data_dir.mkdir(mode=0o755)
+    backend.start()
+    assert stat.S_IMODE(backend.data_dir.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        lambda allowed: (allowed / "folder").mkdir(),
+        lambda allowed: (allowed / "binary").write_bytes(b"\xff" * 200),
+        lambda allowed: (allowed / "empty").write_text(""),
+        lambda allowed: (allowed / "huge").write_bytes(b"x" * (1 << 24)),
+        lambda allowed: os.symlink(allowed / "nowhere", allowed / "dangling"),
+    ],
+    ids=["a folder", "no text", "empty", "huge", "a dangling link"],
+)
+def test_what_is_no_key_among_the_keys_counts_for_nothing(tmp_path, oddity) -> None:
+    keys = KeyRing(tmp_path)
+    keys.new("alice")
+    public = (tmp_path / "keys" / "allowed" / "alice").read_text().strip()
+    oddity(tmp_path / "keys" / "allowed")
+    assert keys.owner(public) == "alice" and keys.names() == ["alice"]
+
+
+def test_without_the_folder_of_keys_nobody_is_let_in_until_it_is_back(tmp_path) -> None:
+    keys = KeyRing(tmp_path)
+    keys.new("alice")
+    allowed = tmp_path / "keys" / "allowed"
+    public = (allowed / "alice").read_text().strip()
+    assert keys.owner(public) == "alice"
+    allowed.rename(tmp_path / "away")
+    assert keys.owner(public) is None and keys.owner(public) is None
+    (tmp_path / "away").rename(allowed)
+    assert keys.owner(public) == "alice"

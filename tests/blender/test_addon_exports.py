@@ -1,0 +1,77 @@
+"""What is written out gets the name that was asked for, and takes the place of nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_addon_take_operators import two_takes  # noqa: F401  a fixture
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("layout", "given", "made"),
+    [
+        ("OURS", "cam_v1.3", "cam_v1.3.npz"),
+        ("OURS", "cam.NPZ", "cam.npz"),
+        ("OURS", "cam", "cam.npz"),
+        ("EX4D", "sh010.cam.v2", "sh010.cam.v2.npz"),
+        ("NERFSTUDIO", "cam_v1.3", "cam_v1.3.json"),
+        ("NERFSTUDIO", "camera.npz", "camera.json"),
+        ("FBX", "cam_v1.3", "cam_v1.3.fbx"),
+        ("FBX", "2026.11.28", "2026.11.28.fbx"),
+        ("ALEMBIC", "shot.010", "shot.010.abc"),
+        ("COLMAP", "cam_v1.3", "cam_v1.3"),
+        ("COLMAP", "camera.npz", "camera"),
+        ("OURS", ".hidden", ".hidden.npz"),
+        ("OURS", "キャメラ.1", "キャメラ.1.npz"),
+    ],
+)
+def test_a_camera_files_ending_is_appended_and_its_name_kept(
+    blender, shot, moving_camera, tmp_path, layout, given, made
+):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    if layout == "EX4D":
+        moving_camera.data.animation_data_clear()
+    if layout in ("EX4D", "NERFSTUDIO"):
+        blender.context.scene.render.pixel_aspect_y = 1.0
+    blender.ops.ex4d.export_camera(layout_name=layout, filepath=str(folder / given))
+    assert names(folder) == [made]
+
+
+def test_two_versions_of_a_camera_stand_side_by_side(blender, shot, moving_camera, tmp_path):
+    for name in ("cam_v1.2", "cam_v1.3"):
+        blender.ops.ex4d.export_camera(layout_name="OURS", filepath=str(tmp_path / "out" / name))
+    assert names(tmp_path / "out") == ["cam_v1.2.npz", "cam_v1.3.npz"]
+
+
+def test_a_colmap_folder_that_is_there_is_not_written_into(blender, shot, moving_camera, tmp_path):
+    solved = tmp_path / "sparse"
+    solved.mkdir()
+    (solved / "images.txt").write_text("solved by hand")
+    blender.ops.ex4d.export_camera(layout_name="COLMAP", filepath=str(solved))
+    assert (solved / "images.txt").read_text() == "solved by hand"
+    assert names(tmp_path / "sparse_2") == ["cameras.txt", "images.txt", "points3D.txt"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "EXR", "MP4"])
+def test_a_take_exported_twice_is_there_twice(blender, two_takes, tmp_path, kind):  # noqa: F811
+    out = tmp_path / "out"
+    for _ in range(3):
+        blender.ops.ex4d.export_take(index=0, kind=kind, directory=str(out))
+    first = {"PNG": "take_001_PNG", "EXR": "take_001_EXR", "MP4": "take_001.mp4"}[kind]
+    stem, dot, ending = first.partition(".")
+    assert names(out) == sorted([first, f"{stem}_2{dot}{ending}", f"{stem}_3{dot}{ending}"])
+
+
+def test_what_lies_in_a_folder_of_the_takes_name_stays(blender, two_takes, tmp_path):  # noqa: F811
+    mine = tmp_path / "out" / "take_001_PNG"
+    mine.mkdir(parents=True)
+    (mine / "frame_0001.png").write_bytes(b"graded by hand")
+    blender.ops.ex4d.export_take(index=0, kind="PNG", directory=str(tmp_path / "out"))
+    assert names(mine) == ["frame_0001.png"] and (mine / "frame_0001.png").read_bytes() == b"graded by hand"
+    assert len(names(tmp_path / "out" / "take_001_PNG_2")) == 6

@@ -1,0 +1,75 @@
+"""The room that the panels take in a sidebar nobody has drawn wider: no word cut off, no list longer than the window.
+
+Heights and widths are reckoned from what is drawn, by Blender's own style (``drawn_panels``) and its own font.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from drawn_panels import Drawn, Layout, cut_off, draw_all, list_height
+from test_addon_panels import add_takes
+
+MOST = 750
+"""Pixels at scale 1 that the list may take with one take in it."""
+
+
+def assert_nothing_is_cut_off(context: Any) -> dict[str, Drawn]:
+    found = draw_all(context)
+    wrong = {name: texts for name, drawn in found.items() if (texts := cut_off(drawn))}
+    assert not wrong
+    return found
+
+
+def test_no_word_is_cut_off_in_any_state(blender, online, shot, moving_camera):
+    """A sidebar keeps its width in units of the interface: a scale of 1.5 leaves as much room for words."""
+    scene = blender.context.scene
+    scene.ex4d.shot = None
+    for source in ("ESTIMATE", "FILE"):
+        scene.ex4d.depth_source = source
+        assert_nothing_is_cut_off(blender.context)
+    scene.ex4d.shot = shot
+    for engine in ("preview", "wan", "other"):
+        scene.ex4d.engine = engine
+        assert_nothing_is_cut_off(blender.context)
+    shot.ex4d.use_source_time = True
+    for by in ("AUTO", "SHARE", "LENGTH"):
+        shot.ex4d.occluders, shot.ex4d.thickness_by = "SOLID", by
+        assert_nothing_is_cut_off(blender.context)
+    for preset in ("zoom_in", "lens_zoom", "static"):
+        blender.ops.ex4d.choose_move(preset=preset)
+        assert_nothing_is_cut_off(blender.context)
+    blender.ops.ex4d.edit_frame()
+    assert "Finish Edit..." in {leaf.text for leaf in assert_nothing_is_cut_off(blender.context)["Repair Depth"].leaves}
+
+
+def test_a_word_too_long_for_its_button_is_found(blender):
+    layout = Layout()
+    row = layout.row(align=True)
+    for _ in range(3):
+        row.operator("ex4d.disconnect", text="Disconnect Now")
+    drawn = Drawn.__new__(Drawn)
+    drawn.layout = layout
+    assert set(cut_off(drawn)) == {"Disconnect Now"}
+
+
+def test_with_one_take_the_list_fits_a_small_window(blender, online, shot, moving_camera):
+    from blender_addon.guides import coverage
+
+    coverage.store(shot, np.array([0.9, 0.4, 0.2, 0.9, 0.3]))
+    add_takes(blender, shot, True)
+    blender.context.scene.ex4d.active_take = 0
+    height = list_height(draw_all(blender.context))
+    assert 500 < height <= MOST, f"the list is {height:.0f} pixels tall"
+
+
+def test_each_step_adds_what_it_needs_and_no_more(blender, online, shot, moving_camera):
+    scene = blender.context.scene
+    camera, shot.ex4d.camera = shot.ex4d.camera, None
+    heights = [list_height(draw_all(blender.context))]
+    shot.ex4d.camera = camera
+    heights.append(list_height(draw_all(blender.context)))
+    scene.ex4d.shot = None
+    heights.insert(0, list_height(draw_all(blender.context)))
+    assert heights == sorted(heights) and heights[0] < 200
