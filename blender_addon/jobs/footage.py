@@ -11,7 +11,7 @@ from typing import Any
 
 import bpy
 
-from ex4d_ground.files import frame_name
+from ex4d_ground.files import COLOUR_SUFFIXES, frame_name
 from ex4d_ground.takes import TAKE_FILE
 
 from ..scene import sequence_render
@@ -89,7 +89,7 @@ def of_path(path: Path) -> Chosen:
     """
     media.require_there(path, "video")
     pictures = media.pictures_in(path) if path.is_dir() else media.numbered_from(path)
-    if path.is_dir() and (not pictures or pictures[0].suffix.lower() in media.PICTURES):
+    if path.is_dir() and (not pictures or pictures[0].suffix.lower() in COLOUR_SUFFIXES):
         return Chosen(str(path), 0)  # read as it is, or refused with a sentence
     if pictures[0].suffix.lower() in media.OTHER_PICTURES:
         return _of_pictures(path.stem.rstrip("0123456789_-. ") or path.parent.name, pictures)
@@ -167,7 +167,7 @@ def _of_image_strip(strip: Any, cut: compat.Cut) -> Chosen:
 def _of_pictures(name: str, paths: tuple[Path, ...]) -> Chosen:
     if len(paths) < 2:
         raise AddonError(f"'{name}' is a single picture; choose footage of at least two frames.")
-    numbered = paths[0].suffix.lower() in media.PICTURES and media.numbered_from(paths[0])[: len(paths)] == paths
+    numbered = paths[0].suffix.lower() in COLOUR_SUFFIXES and media.numbered_from(paths[0])[: len(paths)] == paths
     if numbered:
         following = len(media.numbered_from(paths[0]))
         path = files.blender_path(paths[0], bpy.data.filepath)

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ex4d_ground import sequences
+from ex4d_ground.files import COLOUR_SUFFIXES, DEPTH_SUFFIXES
 from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence, pair_sequences
 from ex4d_protocol.requests import MediaKind
 
 from ..work.errors import AddonError
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".dpx", ".bmp", ".webp")
-"""What a backend reads as frames."""
 OTHER_PICTURES = (".tga", ".jp2")
 """What Blender reads and a backend does not."""
 _VIDEO_KINDS = "mp4 mov mkv avi webm m4v mxf mpg mpeg ts mts ogv wmv flv"
@@ -18,7 +17,6 @@ VIDEOS = tuple(f".{kind}" for kind in _VIDEO_KINDS.split())
 """By which a file browser and a drop know a video; any other file is tried as one too."""
 DEPTH_FILES: dict[str, MediaKind] = {".npz": "npz", ".npy": "npy"}
 _DEPTH_KINDS: dict[str, MediaKind] = {".png": "png_sequence", ".exr": "exr_sequence"}
-_DEPTH_PICTURES = (".png", ".tif", ".tiff", ".exr")
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def find_clip(video: Path, depth: Path | None, num_frames: int | None = None) ->
 
 def clip_name(video: Path) -> str:
     """What people call a clip."""
-    return sequences.clip_name(video, (*PICTURES, *OTHER_PICTURES))
+    return sequences.clip_name(video, (*COLOUR_SUFFIXES, *OTHER_PICTURES))
 
 
 def find_video(path: Path) -> MediaFiles:
@@ -90,12 +88,12 @@ def _video_pictures(path: Path) -> FrameFiles | None:
             f"{path.name} is a {path.suffix[1:].upper()} picture, which a backend does not read; load it into "
             "Blender as an image sequence and choose it from the list beside the path: it is converted then."
         )
-    return _pictures(path, PICTURES, "video")
+    return _pictures(path, COLOUR_SUFFIXES, "video")
 
 
 def _depth_pictures(path: Path) -> FrameFiles | None:
     require_there(path, "depth")
-    return _pictures(path, _DEPTH_PICTURES, "depth")
+    return _pictures(path, DEPTH_SUFFIXES, "depth")
 
 
 def _video(path: Path, files: FrameFiles | None) -> MediaFiles:
@@ -119,7 +117,7 @@ def _depth(path: Path, files: FrameFiles | None) -> MediaFiles:
 
 def pictures_in(folder: Path) -> tuple[Path, ...]:
     """The folder's pictures of one format in order, PNG before any other; none if it has none. Raises AddonError."""
-    for suffix in (*PICTURES, *OTHER_PICTURES):
+    for suffix in (*COLOUR_SUFFIXES, *OTHER_PICTURES):
         found = find_sequence(folder, (suffix,), AddonError)
         if found.paths:
             found.require_whole(AddonError)

@@ -7,6 +7,8 @@ from typing import Any
 
 import bpy
 
+from ex4d_ground.files import COLOUR_SUFFIXES
+
 from ..jobs import clip, depth, engine_settings, estimators, media
 from ..scene import colours, orbit, shot, viewing
 from ..scene.clip import ClipFacts, clip_numbers
@@ -93,7 +95,7 @@ class ImportPlan:
             if not value:
                 raise AddonError(f"No {what} is chosen; choose a file or folder for it.")
         video = Path(bpy.path.abspath(asked.video_path))
-        pictures = video.is_dir() or video.suffix.lower() in media.PICTURES
+        pictures = video.is_dir() or video.suffix.lower() in COLOUR_SUFFIXES
         return clip.ClipSource(
             video=video,
             depth=None if estimates else Path(bpy.path.abspath(asked.depth_path)),

@@ -5,6 +5,8 @@ from typing import Any
 
 import bpy
 
+from ex4d_ground.files import COLOUR_SUFFIXES
+
 from ..jobs import footage, media
 from ..work import files, hooks
 from ..work.errors import AddonError
@@ -15,7 +17,7 @@ DEPTH_CHOICES = (
     ("ESTIMATE", "Estimate", "The backend estimates it from the video"),
     ("SCENE", "As Chosen", "The scene's choice: a file, or estimated"),
 )
-SHOWN = ";".join(f"*{suffix}" for suffix in (*media.VIDEOS, *media.PICTURES, *media.OTHER_PICTURES))
+SHOWN = ";".join(f"*{suffix}" for suffix in (*media.VIDEOS, *COLOUR_SUFFIXES, *media.OTHER_PICTURES))
 EXAMPLE_FILES = ("clip.mp4", "depth.npz")
 
 

@@ -19,11 +19,9 @@ from ex4d.progress import Watch, reported
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
 from ex4d_ground.errors import DepthError, SettingError
+from ex4d_ground.files import DEPTH_SUFFIXES
 from ex4d_ground.remedies import scale_depth
 from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
-
-DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".exr")
-"""Pictures that hold depth."""
 
 
 def read_depth(

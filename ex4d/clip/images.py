@@ -11,7 +11,6 @@ from ex4d.clip.orientation import AS_STORED, Orientation, from_exif
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import ClipError, InputError
 
-COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".dpx", ".bmp", ".webp")
 _EXIF_ORIENTATION = 0x0112
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ex4d.clip.container import open_container
-from ex4d.clip.images import COLOUR_SUFFIXES
 from ex4d.lens import Lens
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import ClipError, SettingError
+from ex4d_ground.files import COLOUR_SUFFIXES
 from ex4d_ground.sequences import FrameFiles, find_sequence
 
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)

@@ -13,7 +13,6 @@ from ex4d.clip.depth import OpenedDepth, find_depth_pictures, open_depth
 from ex4d.clip.depth_facts import DepthFacts, read_depth_facts
 from ex4d.clip.depth_hints import disparity_hint
 from ex4d.clip.frame_stack import FrameStack
-from ex4d.clip.images import COLOUR_SUFFIXES
 from ex4d.clip.invalid import InvalidDepth
 from ex4d.clip.lens import with_pixel_aspect
 from ex4d.clip.pairing import Source, paired_sources
@@ -28,6 +27,7 @@ from ex4d_ground import stages
 from ex4d_ground.arrays import Float32, UInt8
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import DepthError, SettingError
+from ex4d_ground.files import COLOUR_SUFFIXES
 from ex4d_ground.remedies import fewer_frames
 from ex4d_ground.sequences import FrameFiles, clip_name
 

@@ -11,12 +11,13 @@ from ex4d.clip.container import capital, choose_stream, frame_times, open_contai
 from ex4d.clip.decoding import Decoder
 from ex4d.clip.film_images import LINEAR_NOTE, exr_pixel_aspect
 from ex4d.clip.frame_stack import FrameStack
-from ex4d.clip.images import COLOUR_SUFFIXES, read_rgb
+from ex4d.clip.images import read_rgb
 from ex4d.clip.timing import Resampled, retimed, to_constant_rate
 from ex4d.progress import Watch, check, report
 from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import ClipError, SettingError
+from ex4d_ground.files import COLOUR_SUFFIXES
 from ex4d_ground.remedies import fewer_frames
 from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
 

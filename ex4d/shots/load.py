@@ -8,7 +8,6 @@ from typing import Unpack
 from ex4d.clip import InvalidDepth, load_clip, read_thickness_map, with_source_camera
 from ex4d.clip.depth import read_depth
 from ex4d.clip.depth_facts import read_depth_facts
-from ex4d.clip.images import COLOUR_SUFFIXES
 from ex4d.clip.invalid import fill_invalid, require_valid
 from ex4d.clip.load import check_depth_fits
 from ex4d.clip.pairing import paired_sources
@@ -27,6 +26,7 @@ from ex4d_ground.arrays import Float32
 from ex4d_ground.camera_files import load_camera
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import Ex4dError, ShapeError
+from ex4d_ground.files import COLOUR_SUFFIXES
 from ex4d_ground.sequences import clip_name
 
 

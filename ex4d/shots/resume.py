@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import ex4d
-from ex4d.clip.depth import DEPTH_SUFFIXES
-from ex4d.clip.images import COLOUR_SUFFIXES
 from ex4d.engines.shot import LEAD_IN
 from ex4d.shots.options import ShotOptions
 from ex4d.shots.take import Stereo
 from ex4d_ground.errors import ClipError
+from ex4d_ground.files import COLOUR_SUFFIXES, DEPTH_SUFFIXES
 from ex4d_ground.sequences import find_sequence, ranges
 from ex4d_ground.takes import missing_frames, read_take_info, take_folders
 

@@ -12,6 +12,11 @@ from pathlib import Path
 
 from ex4d_ground.errors import Ex4dError, OutputError
 
+COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".dpx", ".bmp", ".webp")
+"""Endings of pictures that are read as a clip's frames."""
+DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".exr")
+"""Endings of pictures that are read as depth."""
+
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another folder",

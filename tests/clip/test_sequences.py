@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ex4d.clip import load_clip, read_depth, read_video, write_video
-from ex4d.clip.images import COLOUR_SUFFIXES
 from ex4d_ground.errors import ClipError, DepthError, InputError
+from ex4d_ground.files import COLOUR_SUFFIXES
 from ex4d_ground.sequences import clip_name, find_sequence, is_named, pair_sequences
 
 PNG = (".png",)

@@ -9,7 +9,6 @@ import numpy as np
 from ex4d.cli.console import note
 from ex4d.cli.shot import load, warn_of
 from ex4d.clip import read_video
-from ex4d.clip.images import COLOUR_SUFFIXES
 from ex4d.depth import DepthFile, save_depth
 from ex4d.progress import Watch
 from ex4d.shots.draw import Drawing
@@ -20,6 +19,7 @@ from ex4d_backend.cli.media import ShotFiles, clip_files, shot_files, upload_all
 from ex4d_backend.cli.received import follow
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import SettingError
+from ex4d_ground.files import COLOUR_SUFFIXES
 from ex4d_ground.options import MeshOptions
 from ex4d_ground.sequences import clip_name
 from ex4d_protocol import messages as m
