@@ -10,7 +10,7 @@ OWN_BLENDER = $(shell $(BIN)/python scripts/blender_versions.py main)
 export EX4D_VENV := $(abspath $(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions test-slow test-ui check format bench bench-guides bench-backend bench-blender bench-live eval eval-ci docs docs-pages versions-page pictures pictures-ui addon clean
+.PHONY: help demo test test-versions test-slow test-ui check format bench bench-guides bench-backend bench-blender bench-live eval eval-ci docs docs-pages versions-page pictures pictures-ui wheel addon clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -132,6 +132,9 @@ pictures: $(VENV)/.base ## Make the docs' pictures from the example clip, and th
 
 pictures-ui: test-ui ## Make the docs' pictures of the running extension
 	@$(BIN)/python scripts/docs_images.py
+
+wheel: ## Build the backend's wheel with kernels compiled for this system into dist/ (some minutes); 'make addon' carries it then
+	@$(PYTHON) scripts/build_wheel.py
 
 addon: ## Build and validate the extension's zips into dist/ (no torch needed)
 	@$(ANY) scripts/blender_versions.py addon scripts/build_addon.py

@@ -15,6 +15,7 @@ import torch
 from wan_bench import CFG, STEPS, Bench
 
 from ex4d.engines.wan import denoiser as engine
+from ex4d.engines.wan import outer
 from ex4d.engines.wan.pipeline import WanPipeline
 from ex4d.engines.wan.sampling import Whole
 from ex4d.engines.wan.schedule import Schedule
@@ -117,7 +118,7 @@ def _parts(bench: Bench, denoiser: engine.WanDenoiser) -> dict[str, float]:
             1, bench.sizes.tokens, bench.sizes.dim, device=bench.device, dtype=denoiser.precision.residual
         )
         found["embedding"] = _ms(bench, lambda: embed(inputs).flatten(2).transpose(1, 2).contiguous())
-        found["head"] = _ms(bench, lambda: denoiser._head(tokens, shot.head_times[0], grid))
+        found["head"] = _ms(bench, lambda: outer.head(denoiser.model, tokens, shot.head_times[0], grid))
         cross, heads = shot.cross[0][0], t["num_attention_heads"]
         q = torch.randn_like(tokens, dtype=cross.k_text.dtype)
         rows = q.unflatten(2, (heads, -1)).transpose(1, 2)

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ex4d_ground.arrays import Bool, UInt8
+from ex4d.frames import Frames
+from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import SettingError, ShapeError
 from ex4d_ground.files import atomic_path
 
@@ -21,10 +22,10 @@ _LABEL = 84
 
 
 def contact_sheet(
-    source: UInt8,  # [N, H, W, 3]
-    guide: UInt8,  # [N, H, W, 3]
-    mask: Bool,  # [N, H, W]
-    result: UInt8,  # [N, H, W, 3]
+    source: Frames,  # [N, H, W, 3]
+    guide: Frames,  # [N, H, W, 3]
+    mask: Frames,  # [N, H, W]
+    result: Frames,  # [N, H, W, 3]
     path: Path | str,
     *,
     frames: Sequence[int] | None = None,
@@ -44,7 +45,7 @@ def contact_sheet(
             f"{len(mask)} and {len(result)}."
         )
     chosen = _chosen(frames, columns, len(guide))
-    coverage = mask.reshape(len(mask), -1).mean(axis=1)
+    coverage = {i: float(mask[i].mean()) for i in chosen}
     shown_guide = [np.where(mask[i][..., None], guide[i], np.array(_HOLE, np.uint8)) for i in chosen]
     grey = [np.repeat(mask[i][..., None].astype(np.uint8) * np.uint8(235), 3, axis=2) for i in chosen]
     rows = {

@@ -17,7 +17,11 @@ from ex4d_ground.remedies import install_ours
 EXTRA_PURPOSES = {
     "gpu": "batched meshes and fast guides on an NVIDIA GPU",
     "wan": "the EX-4D model: generating takes",
+    "train": "training the model's LoRA and geometry encoder",
+    "train8bit": "training with an 8-bit optimizer",
     "depth": "estimating depth from video",
+    "colour": "colour spaces by name: log curves of cameras, a studio's configuration",
+    "compiled": "the numba that a wheel's compiled parts were made with",
     "blender": "Blender as a Python module, for headless scripts",
     "dev": "tests and checks",
     "docs": "building the documentation",
@@ -28,7 +32,7 @@ EXTRA_PURPOSES = {
 _RESTRICTED = {"nvdiffrast": "NVIDIA Source Code License: research and evaluation only, not for commercial use"}
 
 # What package metadata does not say.
-_UNSTATED = {"openexr": "BSD-3-Clause"}
+_UNSTATED = {"openexr": "BSD-3-Clause", "opencolorio": "BSD-3-Clause"}
 _LICENCE_NOTES = {"av": "its wheels contain FFmpeg with the encoders x264 and x265, which are GPL-2.0-or-later"}
 
 
@@ -164,7 +168,7 @@ def _extra(name: str, needed: tuple[str, ...]) -> Extra:
 
 
 def _devices() -> list[Device]:
-    from ex4d.clip.frame_stack import physical_memory
+    from ex4d.frames import physical_memory
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = physical_memory()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ex4d.frames import DepthStack, Frames, bounds_of
 from ex4d_ground.arrays import Float32
 
 SKY_DEPTH = np.float32(1e10)
@@ -49,16 +50,24 @@ class Sky:
         return f"{share} of the depth is sky (stored as {stored}); it lies just in front of the mesh's border."
 
 
-def take_sky(depth: Float32) -> Sky:  # [T, H, W], beyond SKY_DEPTH nothing is left
+def take_sky(depth: Float32 | DepthStack) -> Sky:  # [T, H, W], beyond SKY_DEPTH nothing is left
     """Find the sky of a clip and make its depth finite, in place; other values stay as they are."""
     farthest, count, stored = 0.0, 0, set[float]()
-    for frame in depth:
+    for t, high in enumerate(bounds_of(depth)[:, 1]):
+        if high < SKY_FROM:  # never so where there is NaN
+            farthest = max(farthest, float(high))
+            continue
+        frame = depth[t]
         with np.errstate(invalid="ignore"):
             sky = frame >= SKY_FROM
         if sky.any():
             count += int(sky.sum())
             stored |= {float(frame[sky].min()), float(frame[sky].max())}
-            np.minimum(frame, SKY_DEPTH, out=frame, where=sky)
+            finite = np.minimum(frame, SKY_DEPTH, out=frame.copy(), where=sky)
+            if isinstance(depth, DepthStack):
+                depth.put(t, finite)
+            else:
+                depth[t] = finite
         rest = frame[~sky & np.isfinite(frame)]
         farthest = max(farthest, float(rest.max(initial=0.0)))
     begins = SKY_FROM
@@ -69,18 +78,24 @@ def take_sky(depth: Float32) -> Sky:  # [T, H, W], beyond SKY_DEPTH nothing is l
     return Sky(begins, count, depth.size, tuple(sorted(stored, reverse=True)[:3]))
 
 
-def _pixels_at(depth: Float32, farthest: float) -> int:
+def _pixels_at(depth: Float32 | DepthStack, farthest: float) -> int:
     """How many pixels share the farthest depth that is no sky yet, if it says that there is nothing; else 0."""
     if farthest <= _NEAREST:
         return 0
     shared, below = 0, 0.0
-    for frame in depth:
+    for t in range(len(depth)):
+        frame = depth[t]
         known = frame[np.isfinite(frame) & (frame < SKY_FROM)]
         at = known >= farthest * _SAME
         shared += int(at.sum())
         below = max(below, float(known[~at].max(initial=0.0)))
     none_other = 0 < below * _GAP <= farthest or farthest == HALF_MAXIMUM
     return shared if none_other and shared >= _FEWEST else 0
+
+
+def has_sky(depth: Frames, border_depth: float, begins: float) -> bool:  # [T, H, W]
+    """Whether :func:`before_border` changes any of a clip's depth."""
+    return not bool((bounds_of(depth)[:, 1] < max(begins, border_depth)).all())
 
 
 def before_border(depth: Float32, border_depth: float, begins: float) -> Float32:  # any shape

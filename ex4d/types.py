@@ -1,23 +1,44 @@
 """The library's nouns, as frozen dataclasses with their shapes; axes and pixels as in :mod:`ex4d_ground.cameras`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ex4d.colour import View
+from ex4d.frames.store import FrameStore
 from ex4d.sky import SKY_FROM
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 from ex4d_ground.cameras import Intrinsics, Trajectory, check_rigid
 from ex4d_ground.errors import DepthError, ShapeError, TrajectoryError
+from ex4d_ground.footage import Footage
 from ex4d_ground.takes import TakeInfo
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A source video with its depth and intrinsics."""
+class Plate:
+    """The source's frames in their own depth and colour space, where 8 bits of sRGB are less."""
 
-    frames: UInt8  # [T, H, W, 3] RGB
-    depth: Float32  # [T, H, W] distance along +z, any unit, positive and finite
+    frames: NDArray | FrameStore  # [T, H, W, 3] uint16 (65535 is white), float16 or float32
+    view: View
+    """What the numbers mean, and how a clip's 8-bit frames show them."""
+
+    def __post_init__(self) -> None:
+        f = self.frames
+        if f.ndim != 4 or f.shape[3] != 3 or f.dtype not in (np.uint16, np.float16, np.float32):
+            raise ShapeError(f"A plate must be [T, H, W, 3] uint16, float16 or float32, got {f.shape} {f.dtype}.")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A source video with its depth and intrinsics. Of long ones frames come from a disk (:mod:`ex4d.frames`)."""
+
+    frames: UInt8 | FrameStore  # [T, H, W, 3] RGB
+    depth: Float32 | FrameStore  # [T, H, W] distance along +z, any unit, positive and finite
     intrinsics: Intrinsics
     fps: float = 15.0
     name: str = "clip"
@@ -29,6 +50,14 @@ class Clip:
     the source camera of the same moment in any case; this is for what joins several frames."""
     sky_from: float = SKY_FROM
     """Depth from which on pixels are sky, which a mesh puts in front of its border (:mod:`ex4d.sky`)."""
+    plate: Plate | None = None
+    """What ``frames`` are the 8-bit view of; None where they are all there is."""
+    view: View | None = None
+    """What the source's numbers mean, and how the frames show them; None where nothing is known."""
+    footage: Footage = field(default_factory=Footage)
+    """What else the shot carries."""
+    sound: Path | None = None
+    """The file that holds its sound; None where there is none."""
 
     def __post_init__(self) -> None:
         f, d = self.frames, self.depth
@@ -46,6 +75,8 @@ class Clip:
                 f"frames are {f.shape[2]}x{f.shape[1]}."
             )
 
+        if self.plate is not None and self.plate.frames.shape != f.shape:
+            raise ShapeError(f"A plate of {self.plate.frames.shape} does not fit frames of {f.shape}.")
         if self.world_from_camera is not None:
             if len(self.world_from_camera) != len(f):
                 raise TrajectoryError(
@@ -74,33 +105,85 @@ class Clip:
 class Guides:
     """What the moved camera sees of the source, and where it sees nothing."""
 
-    colour: UInt8  # [N, H, W, 3] RGB, zero where the mask is false
-    mask: Bool  # [N, H, W] true where the source really shows this pixel
-    depth: Float32 | None = None
+    colour: UInt8 | FrameStore  # [N, H, W, 3] RGB, zero where the mask is false
+    mask: Bool | FrameStore  # [N, H, W] true where the source really shows this pixel
+    depth: Float32 | FrameStore | None = None
     """[N, H, W] z-depth of the visible surface in each frame's own camera, 0 where hidden; only on request."""
     rasterizer: str = ""
     """Name of the rasterizer that drew them; empty where that is not known."""
 
-    @property
+    @cached_property
     def coverage(self) -> Float64:  # [N]
         """Share of each frame's pixels that the source shows (mean of the mask)."""
-        return self.mask.reshape(len(self.mask), -1).mean(axis=1)
+        return np.array([mask.mean() for mask in self.mask], np.float64)
+
+    def part(self, first: int) -> "Guides":
+        """The guides from frame ``first`` on."""
+        if not first:
+            return self
+        depth = None if self.depth is None else self.depth[first:]
+        part = Guides(self.colour[first:], self.mask[first:], depth, self.rasterizer)
+        if "coverage" in vars(self):
+            part.know_coverage(self.coverage[first:])
+        return part
+
+    def know_coverage(self, coverage: Float64) -> None:
+        """Spare looking through the masks, for whoever drew them."""
+        vars(self)["coverage"] = coverage
+
+    def in_memory(self) -> "Guides":
+        """The same as arrays, for who needs all frames at once."""
+        depth = None if self.depth is None else np.asarray(self.depth)
+        return Guides(np.asarray(self.colour), np.asarray(self.mask), depth, self.rasterizer)
 
     @property
     def rgba(self) -> UInt8:  # [N, H, W, 4]
         """Colour with the mask as alpha 0/255."""
-        return np.concatenate([self.colour, self.mask[..., None].astype(np.uint8) * np.uint8(255)], axis=-1)
+        return np.stack([self.rgba_of(i) for i in range(len(self.mask))])
+
+    def rgba_of(self, i: int) -> UInt8:  # [H, W, 4]
+        """One frame of ``rgba``."""
+        return np.dstack([self.colour[i], self.mask[i].astype(np.uint8) * np.uint8(255)])
 
     def empty_frames(self) -> list[int]:
         """Frames whose camera sees nothing of the source (coverage 0)."""
         return [int(i) for i in np.flatnonzero(self.coverage == 0)]
 
 
+class Layer(NamedTuple):
+    """What lies under one 8-bit frame of a take."""
+
+    colour: NDArray | None  # [H, W, 3] of the plate's dtype; None where the frame is all there is
+    mask: Bool  # [H, W] true where the source shows this pixel
+    depth: Float32  # [H, W] z-depth of what the source shows in the frame's camera, 0 elsewhere
+    coverage: Float32  # [H, W] how much of the finished pixel is the source's own, 0 to 1
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What lies under a take's frames, made when it is asked for."""
+
+    of: Callable[[int], Layer]
+    """The layer of a frame, 0-based."""
+    view: View | None
+    """What the numbers of their colour mean; None where the layers have no colour."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The sound of a source, from a moment on, at the speed at which it was recorded."""
+
+    path: Path
+    """The file that holds it."""
+    start: float = 0.0
+    """Seconds of it that come before the first frame."""
+
+
 @dataclass(frozen=True)
 class Take:
     """One generated result, with everything needed to make it again."""
 
-    frames: UInt8  # [N, H, W, 3] RGB
+    frames: UInt8 | FrameStore  # [N, H, W, 3] RGB
     fps: float
     engine: str
     settings: dict[str, Any]
@@ -111,3 +194,7 @@ class Take:
     """Clip hash, versions, licences, timings: JSON-serialisable."""
     details: TakeInfo | None = None
     """What else its description says: rasterizer, lead-in, mesh and raster options, note; None: nothing."""
+    layers: Layers | None = None
+    """What lies under the frames, to be kept with them."""
+    sound: Sound | None = None
+    """What is heard with the frames."""

@@ -3,7 +3,8 @@
     python scripts/build_addon.py [--output DIR] [--wheels DIR] [--only linux-x64 --only-python 3.11]
 
 Each zip holds the add-on, the protocol as a pure wheel, and the pyzmq and msgspec wheels of its platform; numpy is
-Blender's own. It carries the backend's wheel besides, for the command that installs it on an artist's machine.
+Blender's own. It carries the backend's wheel besides, for the command that installs it on an artist's
+machine; with compiled kernels for this machine's platform, if ``make wheel`` has made them.
 Blender 4.2 to 5.0 run Python 3.11 and later ones 3.13, some distributions build theirs with 3.14, and
 Blender takes a zip for exactly one of them (it reads the wheels' names), so there is one zip for each. The manifest's
 builder and validator is Blender's own command line, ``blender_ext.py`` inside the ``bpy`` wheel; nothing else of the
@@ -16,16 +17,18 @@ import argparse
 import base64
 import hashlib
 import importlib.util
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from platform import machine
+
+import build_wheel
+from build_wheel import BuildFailed, run
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDON, PROTOCOL = ROOT / "blender_addon", ROOT / "protocol"
@@ -34,8 +37,6 @@ EXAMPLE = ("clip.mp4", "depth.npz", "LICENSE")
 """Of examples/: what Try the Example shows, 1.3 MB."""
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 """Zip entries carry this time, so that the same sources give the same bytes."""
-FIXED_EPOCH = 315532800
-"""The same as seconds, for those who read SOURCE_DATE_EPOCH."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,6 @@ PLATFORMS: dict[str, tuple[str, ...]] = {
 """Blender's platform names and the wheel platforms that run there, preferred first."""
 GONE = {"macos-x64": "5.0.0"}
 """First Blender that there is not for a platform any more."""
-
-
-class BuildFailed(Exception):
-    """One sentence about what went wrong."""
 
 
 def main() -> int:
@@ -124,7 +121,7 @@ def build(platform: str, python: Python, *, output: Path, wheels: Path) -> Path:
         (stage / "example").mkdir()
         for name in EXAMPLE:
             shutil.copy2(ROOT / "examples" / name, stage / "example" / name)
-        backend_wheel(stage / "backend")
+        backend_wheel(stage / "backend", platform)
         (stage / "wheels").mkdir()
         names = []
         for wheel in fetch_wheels(platform, python, wheels):
@@ -197,16 +194,20 @@ def protocol_wheel(folder: Path, version: str) -> Path:
     return path
 
 
-def backend_wheel(folder: Path) -> Path:
-    """Library, backend and protocol as one pure wheel in ``folder``: what the add-on's install command installs.
+def backend_wheel(folder: Path, platform: str = "") -> Path:
+    """Library, backend and protocol as one wheel in ``folder``: what the add-on's install command installs.
 
-    It is no wheel of the extension: Blender never installs it into itself. Raises BuildFailed.
+    It carries compiled kernels where ``build_wheel.py`` has made some from these sources for that platform, which is
+    this machine's; else it is pure. It is no wheel of the extension: Blender never installs it into itself. Raises
+    BuildFailed.
     """
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(FIXED_EPOCH)}
-    run([*command, f"--wheel-dir={folder}", str(ROOT)], "the backend's wheel", environment)
-    (wheel,) = folder.glob("ex4d-*-py3-none-any.whl")
-    return wheel
+    return build_wheel.build(folder, kernels=build_wheel.made_kernels() if platform == own_platform() else None)
+
+
+def own_platform() -> str:
+    """This machine as Blender calls it."""
+    name = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
+    return f"{name}-{'arm64' if machine() in ('arm64', 'aarch64', 'ARM64') else 'x64'}"
 
 
 def digest(data: bytes) -> str:
@@ -223,13 +224,6 @@ def blender_ext(*arguments: str) -> None:
     if not found:
         raise BuildFailed(f"The bpy module at {spec.origin} has no extension tool; use bpy 4.2 or later.")
     run([sys.executable, str(found[-1]), *arguments], f"'blender_ext {arguments[0]}'")
-
-
-def run(command: list[str], what: str, environment: Mapping[str, str] | None = None) -> None:
-    """Run a command quietly. Raises BuildFailed with its output."""
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise BuildFailed(f"{what} failed: {(done.stderr or done.stdout).strip()[-1500:]}")
 
 
 if __name__ == "__main__":

@@ -212,6 +212,16 @@ def backend_guides() -> str:
     )
 
 
+def holes() -> str:
+    """How right filled holes of a depth camera are, beside the nearest valid pixel."""
+    measured = results("holes_kinect")
+    sets = [(f"recording, frames {each['frames']}", each) for each in measured["recording"]]
+    sets += [(each["frames"], each) for each in measured["made"]]
+    keys = ("too_near", "too_far", "median_error")
+    rows = [(name, *(f"{each['nearest'][key]:.2f} → {each['ours'][key]:.2f} %" for key in keys)) for name, each in sets]
+    return table(("nearest pixel → ours", "too near", "too far", "median error"), rows)
+
+
 def footage_costs() -> str:
     """Time, memory and disk of guides and of a preview take, on a processor alone."""
     measured = results("footage_costs")
@@ -233,6 +243,41 @@ def footage_costs() -> str:
     )
 
 
+def train_steps() -> str:
+    """A training step by what is recomputed, beside plain diffusers + peft."""
+    found = results("train_h200")
+    names = {
+        "eager": "diffusers + peft", "compiled": "diffusers + peft, compiled blocks", "full": "`full`",
+        "full_offloaded": "`full`, inputs offloaded", "attention": "`attention`",
+        "attention_in_12": "`attention` in 12 of 40 blocks", "attention_offloaded": "`attention`, inputs offloaded",
+        "products": "`products`", "products_in_half": "`products` in half of the blocks",
+        "kept_in_8": "`products`, `kept` in 8 blocks", "kept": "`kept`",
+    }  # fmt: skip
+    rows = []
+    for section, before in (("peft", ""), ("ours", ""), ("fp8", "8-bit base, ")):
+        for kind, m in found.get(section, {}).items():
+            if isinstance(m, dict) and "seconds" in m:
+                figures = f"{m['seconds']:.2f}", f"{m['tflop_per_second']:.0f}", f"{m['peak_gib']:.1f}"
+                rows.append((before + names[kind], *figures))
+    card = found.get("card24", {})
+    if "seconds" in card:
+        figures = f"{card['seconds']:.2f}", f"{card['tflop_per_second']:.0f}", f"{card['peak_gib']:.1f}"
+        rows.append((f"8-bit base, {card['swapped']} of 40 blocks swapped", *figures))
+    return table(("recomputed", "s a step", "TFLOP/s", "peak, GiB"), rows)
+
+
+def train_masks() -> str:
+    """Simulated masks beside true occlusions."""
+    kinds = results("train_masks")["kinds"]
+    names = {"truth": "true occlusions", "rendering": "rendering masks, solid",
+             "rendering_endless": "rendering masks, endless", "tracking": "tracking masks"}  # fmt: skip
+    rows = [(name, f"{100 * kinds[k]['hidden']:.0f} %", f"{100 * kinds[k]['persistence']:.0f} %",
+             f"{100 * sum(kinds[k]['area_by_size'][-2:]):.0f} %") for k, name in names.items()]  # fmt: skip
+    return table(
+        ("masks", "hidden", "of which hidden in the next frame", "area in holes above 10 % of the picture"), rows
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "blender_versions": blender_versions,
     "wan-setup": wan_setup,
@@ -242,6 +287,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "wan-errors": wan_errors,
     "backend-guides": backend_guides,
     "footage-costs": footage_costs,
+    "train_steps": train_steps,
+    "train_masks": train_masks,
+    "holes": holes,
 }
 
 if __name__ == "__main__":

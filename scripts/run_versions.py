@@ -37,7 +37,8 @@ LIMIT_S = 1500
 SAME_CODE = (
     "test_addon_axes.py", "test_addon_camera_files.py", "test_addon_files.py", "test_addon_focal_source.py",
     "test_addon_hostile_takes.py", "test_addon_install.py", "test_addon_languages.py", "test_addon_live.py",
-    "test_addon_mistakes.py", "test_addon_operators.py", "test_addon_panels.py", "test_addon_reconnect.py",
+    "test_addon_live_ends.py", "test_addon_live_scene.py", "test_addon_mistakes.py", "test_addon_operators.py",
+    "test_addon_panels.py", "test_addon_panels_jobs.py", "test_addon_panels_words.py", "test_addon_reconnect.py",
     "test_addon_remedy_buttons.py", "test_addon_survives.py", "test_addon_survives_others.py",
     "test_addon_survives_ticks.py", "test_addon_take_arrives.py", "test_media_files.py",
 )  # fmt: skip
@@ -45,10 +46,10 @@ SAME_CODE = (
 EXCEPT = (
     "test_addon_camera_files.py::test_other_programs_get_an_animated_camera_in_world_space",
     "test_addon_live.py::test_the_picture_is_what_a_guides_job_renders",
-    "test_addon_live.py::test_coverage_follows_the_keyframes_by_itself",
-    "test_addon_live.py::test_following_the_move_leaves_the_scene_alone",
+    "test_addon_live_scene.py::test_coverage_follows_the_keyframes_by_itself",
+    "test_addon_live_scene.py::test_following_the_move_leaves_the_scene_alone",
     "test_addon_operators.py::test_the_whole_way_through",
-    "test_addon_panels.py::test_everything_has_a_tooltip_and_none_ends_in_a_full_stop",
+    "test_addon_panels_words.py::test_everything_has_a_tooltip_and_none_ends_in_a_full_stop",
     "test_addon_survives.py::test_a_new_file_lets_it_finish_and_the_old_file_finds_it",
     "test_addon_survives.py::test_disabling_and_enabling_the_add_on_resumes_it",
     "test_addon_take_arrives.py::test_everything_is_found_after_saving_elsewhere",

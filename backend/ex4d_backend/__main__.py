@@ -12,8 +12,10 @@ import typer
 
 from ex4d import __version__
 from ex4d.cli.console import forgiving_output
+from ex4d_backend.child_messages import UMASK_VARIABLE
 from ex4d_backend.cli import keys as keys_cli
 from ex4d_backend.logs import start_logging
+from ex4d_backend.process_ids import is_alive
 from ex4d_backend.settings import ServerSettings, load_settings
 from ex4d_ground.addresses import DEFAULT_ADDRESS
 from ex4d_ground.errors import Ex4dError
@@ -71,38 +73,22 @@ def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | No
     from ex4d_backend.server import Server
 
     start_logging(settings.log_level, settings.log_format)
+    # Whatever it and its processes write is for this user alone; weights are for whom they would have been.
+    os.environ[UMASK_VARIABLE] = f"{os.umask(0o077):o}"
     sys.setswitchinterval(0.0005)  # the loop must not wait long for a thread that hashes or deletes
-    server = Server(settings, still_wanted=lambda: parent is None or _process_exists(parent))
+    server = Server(settings, still_wanted=lambda: parent is None or is_alive(parent))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.ask_to_stop())
     if port_file is not None:
         with atomic_path(port_file) as path:
             path.write_text(server.address + "\n", encoding="utf-8")
     typer.echo(f"EX-4D backend {__version__} listens on {server.address} (data folder {settings.folder})")
+    for notice in server.notices:
+        typer.echo(notice)
     sys.stdout.flush()
     gc.collect()
     gc.freeze()  # a full collection over everything imported would stop the loop for tens of milliseconds
     server.run()
-
-
-def _process_exists(pid: int) -> bool:
-    if os.name == "nt":
-        import ctypes
-
-        windll: Any = getattr(ctypes, "windll")  # noqa: B009 - exists on Windows only
-        handle = windll.kernel32.OpenProcess(0x00100000, False, pid)  # SYNCHRONIZE
-        if not handle:
-            return False
-        gone = windll.kernel32.WaitForSingleObject(handle, 0) == 0
-        windll.kernel32.CloseHandle(handle)
-        return not gone
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def main() -> None:

@@ -15,11 +15,11 @@ import zmq
 from ex4d_backend import child_messages
 from ex4d_backend.child_messages import TOKEN_VARIABLE, Beat, FromChild, ToChild
 from ex4d_backend.private_socket import connect_privately
+from ex4d_backend.process_ids import is_alive
 
 log = logging.getLogger("ex4d_backend.child")
 
 BEAT_S = 1.0
-SERVER_SILENT_S = 20.0
 
 
 def child_arguments(module: str) -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ class ServerConnection:
         self._parent = os.getppid()
         self.context: zmq.Context[Any] = zmq.Context()
         self.socket = connect_privately(self.context, address)
-        self._heard = self._beat_at = time.monotonic()
+        self._beat_at = time.monotonic()
 
     def send(self, message: FromChild, blob: memoryview | None = None) -> None:
         """Say something; ``blob`` goes in a frame of its own, without a copy."""
@@ -63,7 +63,8 @@ class ServerConnection:
     def hear(self, wait_s: float = 0.0) -> list[ToChild]:
         """What the server has sent, after waiting ``wait_s`` at most; call it every second.
 
-        Ends this process if the server is gone: what it worked on was given up, and the device must be freed.
+        Ends this process if the server is gone: what it worked on was given up, and the device must be freed. A server
+        that is silent is not: it may be stalled, or stopped for a while.
         """
         if time.monotonic() - self._beat_at >= BEAT_S:
             self._beat_at = time.monotonic()
@@ -71,9 +72,7 @@ class ServerConnection:
         messages: list[ToChild] = []
         while self.socket.poll(0 if messages else int(wait_s * 1000)):
             messages.append(child_messages.decode_to_child(self.socket.recv()))
-        if messages:
-            self._heard = time.monotonic()
-        if time.monotonic() - self._heard > SERVER_SILENT_S or os.getppid() != self._parent:
+        if os.getppid() != self._parent or (os.name == "nt" and not is_alive(self._parent)):
             log.warning("the server is gone")
             os._exit(3)
         return messages

@@ -9,6 +9,8 @@ from ex4d_protocol.messages import DeviceSpec, ErrorReply, Item
 
 TOKEN_VARIABLE = "EX4D_CHILD_TOKEN"
 """In the environment of a child: what it must show to be heard."""
+UMASK_VARIABLE = "EX4D_BEFORE_UMASK"
+"""In the environment of the server's processes: the umask (octal) that it was started with."""
 
 
 class _Message(msgspec.Struct, frozen=True, tag=True):
@@ -119,6 +121,13 @@ class LiveForget(_Message, frozen=True):
     client: int
 
 
+class LivePause(_Message, frozen=True):
+    """Server: this client has not read its last pictures; make no more for it, or go on."""
+
+    client: int
+    paused: bool
+
+
 class LiveAnswer(_LiveMessage, frozen=True):
     """Live process: pass this on. A picture's bytes come in a frame of their own."""
 
@@ -130,7 +139,7 @@ class LiveAnswer(_LiveMessage, frozen=True):
 FromJob = JobProgress | Item | BlobMade | JobEnded
 """About the job a worker runs; an Item is on disk, whole."""
 FromChild = Ready | Beat | Abilities | FromJob | LiveAnswer
-ToChild = Beat | Quit | RunJob | StopJob | LookAgain | LiveOrder | LiveForget
+ToChild = Beat | Quit | RunJob | StopJob | LookAgain | LiveOrder | LiveForget | LivePause
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_child = msgspec.msgpack.Decoder(FromChild).decode

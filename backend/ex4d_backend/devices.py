@@ -172,3 +172,20 @@ def answer_cost(query: m.CostQuery, devices: Sequence[m.DeviceSpec]) -> m.CostRe
     gpus = [Gpu(d.name, d.memory_bytes, d.memory_bytes) for d in devices if d.kind == "cuda" and d.memory_bytes]
     size = {"frames": query.num_frames, "width": query.width, "height": query.height}
     return m.CostReply(cost=cost(query.engine, **size, settings=query.settings, gpu=next(iter(gpus), None), look=False))
+
+
+def make_ready() -> None:
+    """Import what answers to questions need, on a thread beside the loop.
+
+    Else the first client that asks pays for it: a fifth of a second of the loop's time, for which it then has to wait
+    ten seconds and more while others are there (see :class:`~ex4d_backend.limits.TimeAccount`).
+    """
+    from ex4d.engines import engine_names
+
+    lens = (500.0, 500.0, 256.0, 256.0)
+    answer_preset(m.PresetQuery(preset="30", num_frames=2, width=512, height=512, intrinsics=lens, near_depth=1.0))
+    for engine in engine_names():
+        try:
+            answer_cost(m.CostQuery(engine=engine, num_frames=2, width=512, height=512), [])
+        except Ex4dError as error:  # an engine that is not whole says so to who asks for it
+            log.debug("the cost of %s is not known yet: %s", engine, error)

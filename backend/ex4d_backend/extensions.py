@@ -39,6 +39,8 @@ def listed_packages(folder: Path) -> dict[str, str]:
 
 
 class _Handler(PageHandler, SimpleHTTPRequestHandler):
+    hosts = None  # a web server with TLS may stand before it; what is served is no secret
+
     def send_head(self) -> Any:
         """Begin the answer to GET or HEAD; the file, if there is one to send."""
         # A name is looked up among those listed; no path is ever made from a request.

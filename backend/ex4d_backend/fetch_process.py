@@ -10,7 +10,7 @@ import threading
 import time
 
 from ex4d_backend.child import ServerConnection, child_arguments, connect_to_server
-from ex4d_backend.child_messages import JobEnded, Ready, RunJob, StopJob, ToChild
+from ex4d_backend.child_messages import UMASK_VARIABLE, JobEnded, Ready, RunJob, StopJob, ToChild
 from ex4d_backend.recording import JobContext
 from ex4d_backend.worker import ServerThread, run_job
 from ex4d_ground.errors import SettingError
@@ -48,7 +48,11 @@ class WeightsRunner:
             raise SettingError(f"{type(request).__name__} is no job of the process that downloads weights.")
         package = find_package(request.package)
         context.log(f"{package.name} from {package.repository}: {package.licence_text}")
-        folder = fetch(package, **context.watch)
+        private = os.umask(int(os.environ.get(UMASK_VARIABLE, "77"), 8))
+        try:
+            folder = fetch(package, **context.watch)
+        finally:
+            os.umask(private)
         context.log(f"fetched to {folder}")
 
 

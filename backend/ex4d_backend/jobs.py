@@ -3,15 +3,18 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from ex4d.clip.depth_hints import border_hint
+from ex4d.clip.players import frames_for_players
 from ex4d.dwmesh import DWMesh
+from ex4d.dwmesh.proxy import ProxyGrid
 from ex4d.engines import get_engine
 from ex4d.engines.shot import ShotPlan
+from ex4d.frames import bounds_of
 from ex4d.guides import OnGuide
 from ex4d.progress import reported
 from ex4d.shots.draw import Drawing, RenderedShot, draw_shot
@@ -19,13 +22,16 @@ from ex4d.shots.take import run_engine
 from ex4d.takes import describe_take
 from ex4d.trajectory import near_depth_of
 from ex4d.types import Clip, Guides, Take
+from ex4d_backend.blobs import blob_path
+from ex4d_backend.edited_grid import EditedGrid
 from ex4d_backend.estimating import estimate
 from ex4d_backend.objects import read_objects
 from ex4d_backend.recording import JobContext
-from ex4d_backend.sources import LoadedSource, Sources, WarmCache, drawn_by
+from ex4d_backend.sources import LoadedSource, Sources, WarmCache, drawn_by, read_edits
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, UInt8
 from ex4d_ground.errors import InputError, SettingError, in_words
+from ex4d_ground.grids import PROXY_SIDE, is_full
 from ex4d_ground.takes import TakeInfo
 from ex4d_protocol.requests import (
     BuildMesh,
@@ -74,18 +80,27 @@ class Runner:
         options = msgspec.structs.replace(request.mesh.options, mode="endless", other_frames=False)
         edits = tuple(msgspec.structs.replace(edit, thickness=None) for edit in request.mesh.edits)
         spec = msgspec.structs.replace(request.mesh, options=options, thickness=None, edits=edits)
-        source, mesh = self._mesh(request.clip, spec, context)
+        source, grid = self._grid(request.clip, spec, context)
         if request.visible_only:
-            _record_visible(request.visible_only, mesh, context)
+            _record_visible(tuple(dict.fromkeys(request.visible_only)), grid, context)
             return
-        context.recorder.document("clip_info", clip_info(source, mesh))
-        context.recorder.array("faces", -1, mesh.faces)
-        for t in reported(range(mesh.num_frames), stages.MESH, mesh.num_frames, **context.watch):
-            surface = mesh.surface(t)  # positions and visibility in one pass; alpha is 255 where visible
-            visible = np.ascontiguousarray(surface.colors[:, 3].reshape(mesh.height, mesh.width))
-            context.recorder.picture("colour", t, mesh.clip.frames[t])
-            context.recorder.array("vertices", t, surface.vertices)
+        footage = _footage(request, source.clip, context)
+        context.recorder.document("clip_info", clip_info(source, grid) | {"footage": footage})
+        context.recorder.array("faces", -1, grid.faces)
+        for t in reported(range(grid.num_frames), stages.MESH, grid.num_frames, **context.watch):
+            vertices, visible = grid.vertices_and_visible(t)
+            if footage != "video":
+                context.recorder.picture("colour", t, source.clip.frames[t], encoding=footage)
+            context.recorder.array("vertices", t, vertices)
             context.recorder.picture("visible", t, visible)
+
+    def _grid(self, clip: ClipSpec, mesh: MeshSpec, context: JobContext) -> tuple[LoadedSource, EditedGrid]:
+        """The grid that a client edits, with its edits; that of a proxy is made of the mesh that has none."""
+        plain = msgspec.structs.replace(mesh, edits=()) if mesh.grid_side else mesh
+        source, full = self._mesh(clip, plain, context)
+        if is_full(full.width, full.height, mesh.grid_side):
+            return source, EditedGrid(self._mesh(clip, mesh, context)[1])
+        return source, EditedGrid(full, ProxyGrid(full, mesh.grid_side), *read_edits(mesh, context.blobs))
 
     def _render_guides(self, request: RenderGuides, context: JobContext) -> None:
         recorder = context.recorder
@@ -170,20 +185,32 @@ class Runner:
         context.recorder.document("take", msgspec.to_builtins(take_info(request, take, source.clip)))
 
 
-def _record_visible(frames: tuple[int, ...], mesh: DWMesh, context: JobContext) -> None:
+def _footage(request: BuildMesh, clip: Clip, context: JobContext) -> Literal["png", "jpeg", "video"]:
+    """How the client gets the footage: as pictures, or not at all, because it plays the same from the video."""
+    if request.footage == "png" or max(clip.width, clip.height) <= PROXY_SIDE:
+        return "png"
+    video = request.clip.video
+    if request.plays_frames and video.kind == "video":
+        path = blob_path(context.blobs, video.blobs[0].sha256)
+        if frames_for_players(path) == request.plays_frames:
+            return "video"
+    return "jpeg"
+
+
+def _record_visible(frames: tuple[int, ...], grid: EditedGrid, context: JobContext) -> None:
     """Only which vertices of ``frames`` are visible. Raises InputError for a frame the clip does not have."""
-    outside = [t for t in frames if t >= mesh.num_frames]
+    outside = [t for t in frames if t >= grid.num_frames]
     if outside:
         raise InputError(
-            f"Frame {outside[0] + 1} is asked for, but the clip ends at {mesh.num_frames}; ask for frames within it."
+            f"Frame {outside[0] + 1} is asked for, but the clip ends at {grid.num_frames}; ask for frames within it."
         )
     for t in reported(frames, "visible", len(frames), **context.watch):
-        visible = mesh.vertex_visible(t).reshape(mesh.height, mesh.width)
-        context.recorder.picture("visible", t, visible.astype(np.uint8) * np.uint8(255))
+        context.recorder.picture("visible", t, grid.visible(t))
 
 
-def clip_info(source: LoadedSource, mesh: DWMesh) -> dict[str, Any]:
+def clip_info(source: LoadedSource, grid: EditedGrid) -> dict[str, Any]:
     """What a person and the add-on want to know about a clip."""
+    mesh = grid.mesh
     clip, border_depth = source.clip, mesh.options.border_depth
     k = clip.intrinsics
     behind = border_hint(clip.depth, border_depth, clip.sky_from)
@@ -198,14 +225,15 @@ def clip_info(source: LoadedSource, mesh: DWMesh) -> dict[str, Any]:
         "fov_deg": k.fov_deg,
         "near_depth": near_depth_of(clip, border_depth),
         "median_depth": float(np.median(mesh.clip.depth[0])),
-        "max_depth": float(mesh.clip.depth.max()),
+        "max_depth": float(bounds_of(mesh.clip.depth)[:, 1].max()),
         "border_depth": border_depth,
         "depth_source": clip.depth_source,
         "depth_licence": clip.depth_licence,
         "filled_pixels": source.filled.count if source.filled else 0,
         "filled": source.filled.describe() if source.filled and source.filled.count else "",
         "notes": [*source.notes, *([in_words(*behind, "panel")] if behind else [])],
-        "num_faces": len(mesh.faces),
+        "num_faces": len(grid.faces),
+        "grid_side": grid.side,
     }
 
 

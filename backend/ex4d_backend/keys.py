@@ -111,6 +111,13 @@ class KeyRing:
             self._allowed, self._stamp = {}, _UNREADABLE
         return self._allowed.get(public)
 
+    @property
+    def why_not(self) -> str:
+        """Why :meth:`owner` last knew no owner, as a sentence for the client."""
+        if self._stamp == _UNREADABLE:
+            return "The backend cannot read which keys it allows, and lets nobody in until it can."
+        return "This client's key was revoked; ask for a new one."
+
     def _read(self) -> dict[str, str]:
         """The allowed keys and their names; what is no key's file counts for nothing. Raises OSError for the folder."""
         found: dict[str, str] = {}

@@ -1,10 +1,15 @@
-"""Limits: how large a clip may be, and how many requests a connection may make."""
+"""Limits: how large a clip may be, how many requests a connection may make, and how much of the loop's time."""
 
 import time
 from collections.abc import Callable
 
 BURST_S = 4.0
 """A client that was quiet may make this many seconds' worth of requests at once."""
+
+TIME_SHARE, TIME_BURST_S = 0.1, 0.5
+"""Of the loop's time, what one client may use in the long run, and at once after it was quiet."""
+LIGHT_S, HEAVY = 0.002, 20
+"""What a message takes beyond the first counts so many times: nobody else's waits behind such a one often."""
 
 
 class Bucket:
@@ -25,6 +30,35 @@ class Bucket:
             return False
         self._tokens -= 1.0
         return True
+
+
+class TimeAccount:
+    """What a client's messages may cost the loop: time flows in, and each message's time is charged afterwards.
+
+    So the 99th percentile of another client's answers is kept: messages that take long each are rare, a hundredth of
+    the time at most.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._balance, self._filled = TIME_BURST_S, clock()
+
+    @property
+    def balance(self) -> float:
+        """Seconds left; negative: owed."""
+        now = self._clock()
+        self._balance = min(TIME_BURST_S, self._balance + max(0.0, now - self._filled) * TIME_SHARE)
+        self._filled = now
+        return self._balance
+
+    @property
+    def open(self) -> bool:
+        """Whether there is time left."""
+        return self.balance > 0.0
+
+    def charge(self, seconds: float) -> None:
+        """A message took so long."""
+        self._balance = self.balance - seconds - HEAVY * max(0.0, seconds - LIGHT_S)
 
 
 def too_many_pixels(frames: int, width: int, height: int, limit: int) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 
 from ex4d.bands import Bands
 from ex4d.dwmesh import DWMesh
+from ex4d.frames import held_bytes
 from ex4d.guides import FrameRenderer, source_frames, thread_count
 from ex4d.guides.objects import GuideObject
 from ex4d.progress import CancelToken, Progress
@@ -27,7 +28,7 @@ from ex4d.raster import Camera
 from ex4d.types import Clip
 from ex4d_backend import sources
 from ex4d_backend.child import BEAT_S, ServerConnection, child_arguments, connect_to_server
-from ex4d_backend.child_messages import LiveAnswer, LiveForget, LiveOrder, Quit, Ready
+from ex4d_backend.child_messages import LiveAnswer, LiveForget, LiveOrder, LivePause, Quit, Ready
 from ex4d_backend.client_errors import for_client, without_paths
 from ex4d_backend.objects import read_objects
 from ex4d_ground.arrays import Bool, Int32, UInt8
@@ -47,6 +48,8 @@ MESHES = 4
 """Kept per clip: one per set of edits or options that was looked at."""
 LOADING_BYTES = 20
 """What a pixel of a clip takes in memory, at most, while it is read."""
+ANY_LENGTH_BYTES = 1 << 30
+"""With so much memory a clip may have any length: long ones lie on a scratch disk."""
 
 Lane = tuple[int, str, bool]
 """Client, view, and whether pictures are wanted: of each, only the newest request counts."""
@@ -124,7 +127,11 @@ class Scene:
     @property
     def size_bytes(self) -> int:
         """Memory of the clip and of the edits of its meshes."""
-        return self.clip.frames.nbytes + self.clip.depth.nbytes + sum(size for _, size in self._renderers.values())
+        return (
+            held_bytes(self.clip.frames)
+            + held_bytes(self.clip.depth)
+            + sum(size for _, size in self._renderers.values())
+        )
 
     def renderer(self, view: LiveView, blobs: Path, bands: Bands, rasterizer: str) -> FrameRenderer:
         """The renderer of a request's mesh; pictures and coverage have their own, so that each keeps its frame."""
@@ -158,19 +165,26 @@ class LiveRenderer:
         scratch: Path,
         bands: Bands,
         memory_bytes: int,
+        clip_pixels: int,
         rasterizer: str = "auto",
     ) -> None:
-        """``rasterizer`` draws where a view leaves it open."""
+        """``rasterizer`` draws where a view leaves it open; ``clip_pixels`` is the largest clip of jobs."""
+        self._most_pixels = clip_pixels if memory_bytes >= ANY_LENGTH_BYTES else memory_bytes // LOADING_BYTES
         self._server, self._blobs, self._scratch, self._bands = server, blobs, scratch, bands
         self._memory_bytes, self._rasterizer = memory_bytes, rasterizer
         self._lanes: dict[Lane, LiveRequest] = {}
         self._scenes: OrderedDict[bytes, Scene] = OrderedDict()
+        self._used: dict[int, float] = {}
+        """Seconds that each client's frames took, as far as turns are concerned."""
+        self._paused: set[int] = set()
+        """Clients that have not read their last pictures."""
         self._quit = False
 
     def run(self) -> None:
         """Read, draw one frame, read again."""
         while not self._quit:
-            self._listen(wait_s=0.0 if self._lanes else BEAT_S)
+            request = self._next()
+            self._listen(wait_s=0.0 if request is not None else BEAT_S)
             request = self._next()
             if request is not None:
                 self._step(request)
@@ -183,24 +197,43 @@ class LiveRenderer:
             match message:
                 case LiveOrder():
                     request = LiveRequest(message.client, message.request_id, message.view)
+                    self._join(message.client)
                     older = self._lanes.pop(request.lane, None)
                     if older is not None:
                         self._answer(older, LiveSuperseded(**older.about), ended=True)
                     self._lanes[request.lane] = request
                 case LiveForget(client):
                     self._lanes = {lane: each for lane, each in self._lanes.items() if lane[0] != client}
+                    self._used.pop(client, None)
+                    self._paused.discard(client)
+                case LivePause(client, paused):
+                    (self._paused.add if paused else self._paused.discard)(client)
                 case Quit():
                     self._quit = True
 
-    def _next(self) -> LiveRequest | None:
-        """Pictures before coverage; among equals the one that came or was served longest ago."""
-        lanes = sorted(self._lanes, key=lambda lane: not lane[2])
-        return self._lanes[lanes[0]] if lanes else None
+    def _join(self, client: int) -> None:
+        """Who had nothing to do does not get the time back that others used meanwhile."""
+        waiting = {lane[0] for lane in self._lanes}
+        if client not in waiting:
+            least = min((self._used.get(other, 0.0) for other in waiting), default=0.0)
+            self._used[client] = max(self._used.get(client, 0.0), least)
+
+    def _next(self, *, besides: int | None = None) -> LiveRequest | None:
+        """Pictures before coverage, then the client whose frames took least time so far, then first come.
+
+        ``besides`` leaves a client out, and with it all whose clip is not in memory.
+        """
+        lanes = [lane for lane in self._lanes if lane[0] not in self._paused and lane[0] != besides]
+        if besides is not None:
+            lanes = [lane for lane in lanes if _clip_key(self._lanes[lane]) in self._scenes]
+        best = min(lanes, key=lambda lane: (not lane[2], self._used.get(lane[0], 0.0)), default=None)
+        return None if best is None else self._lanes[best]
 
     # --- doing --------------------------------------------------------------------------------------------
 
     def _step(self, request: LiveRequest) -> None:
         """One frame of a request; whatever goes wrong ends the request and no other."""
+        began, ended = time.monotonic(), True
         try:
             trajectory = request.prepare()
             scene = self._scene(request)
@@ -225,6 +258,8 @@ class LiveRenderer:
         except Exception as error:
             log.exception("a live view failed")
             ended = self._fail(request, "internal", f"The live view hit a fault ({type(error).__name__}: {error}).")
+        finally:
+            self._used[request.client] = self._used.get(request.client, 0.0) + time.monotonic() - began
         if self._lanes.get(request.lane) is request:
             del self._lanes[request.lane]
             if not ended:
@@ -232,7 +267,7 @@ class LiveRenderer:
 
     def _scene(self, request: LiveRequest) -> Scene:
         """The request's clip, read if it is not in memory. Raises the library's errors."""
-        key = msgspec.msgpack.encode(request.view.clip)
+        key = _clip_key(request)
         if key not in self._scenes:
             self._make_room(0)
             self._scenes[key] = self._read(request)
@@ -246,6 +281,9 @@ class LiveRenderer:
         def on_progress(progress: Progress) -> None:
             nonlocal sent_at
             self._listen()
+            other = self._next(besides=request.client)
+            if other is not None:  # nobody waits for another client's clip
+                self._step(other)
             now = time.monotonic()
             current = self._lanes.get(request.lane)
             if current is not None and now - sent_at >= PROGRESS_EVERY_S:
@@ -255,7 +293,7 @@ class LiveRenderer:
                 self._answer(current, message, ended=False)
 
         loader = sources.Sources(meshes=MESHES)
-        folder, limit = Path(tempfile.mkdtemp(dir=self._scratch)), self._memory_bytes // LOADING_BYTES
+        folder, limit = Path(tempfile.mkdtemp(dir=self._scratch)), self._most_pixels
         spec, steps = request.view.clip, {"on_progress": on_progress, "cancel": CancelToken()}
         try:
             return Scene(loader.clip(spec, self._blobs, folder, clip_pixels=limit, **steps), loader)
@@ -305,6 +343,10 @@ class LiveRenderer:
         self._server.send(LiveAnswer(request.client, request.request_id, message, ended), blob)
 
 
+def _clip_key(request: LiveRequest) -> bytes:
+    return msgspec.msgpack.encode(request.view.clip)
+
+
 def warm_up(bands: Bands, rasterizer: str) -> None:
     """Have the usual mesh's loops compiled (or read from the cache) before the first request."""
     rng = np.random.default_rng(0)
@@ -323,6 +365,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--blobs", required=True, type=Path)
     parser.add_argument("--scratch", required=True, type=Path)
     parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--clip-pixels", type=int, required=True)
     args = parser.parse_args(argv)
     server = connect_to_server(args)
     shutil.rmtree(args.scratch, ignore_errors=True)  # of a process that was killed
@@ -330,7 +373,7 @@ def main(argv: list[str] | None = None) -> None:
     bands = Bands(thread_count(args.threads or None))
     warm_up(bands, args.rasterizer)
     server.send(Ready(token=server.token))
-    limits = {"memory_bytes": args.memory_bytes, "rasterizer": args.rasterizer}
+    limits = {"memory_bytes": args.memory_bytes, "clip_pixels": args.clip_pixels, "rasterizer": args.rasterizer}
     LiveRenderer(server, blobs=args.blobs, scratch=args.scratch, bands=bands, **limits).run()
     server.context.destroy(linger=200)
     os._exit(0)

@@ -1,19 +1,19 @@
 """The server's side of live views: starts their process when one is wanted, passes requests and answers through."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import zmq
 
 from ex4d_backend.blobs import BlobStore
-from ex4d_backend.child_messages import FromChild, LiveAnswer, LiveForget, LiveOrder, Ready
+from ex4d_backend.child_messages import FromChild, LiveAnswer, LiveForget, LiveOrder, LivePause, Ready
 from ex4d_backend.client_errors import Refusal
 from ex4d_backend.client_sessions import ClientSession, ClientSessions
-from ex4d_backend.sockets import reply
+from ex4d_backend.outbox import Outbox
 from ex4d_backend.supervisor import ChildProcess, Supervisor, visible_devices
 from ex4d_ground import stages
 from ex4d_protocol import messages as m
@@ -26,6 +26,12 @@ LIVE_PIXELS = 2560 * 1600
 """Largest picture; larger ones would not come in time anyway."""
 SILENT_S = 180.0
 """A process that says nothing for so long hangs: compiling loops for the first time may take a minute."""
+OPEN_REQUESTS, OPEN_LANES = 64, 16
+"""Of one client: requests that have not ended, and views (for pictures or coverage) that they are of."""
+OPEN_BYTES = 256 << 20
+"""Of all requests that have not ended, about, in the server's or the process's memory."""
+UNREAD_PICTURES = 32 << 20
+"""Bytes of pictures that a client may leave unread before no more are made for it."""
 PROGRESS_EVERY_S = 0.5
 """Who waits for the process to start hears of it this often."""
 
@@ -35,7 +41,13 @@ class OpenRequest:
     """A request that has not ended."""
 
     session: ClientSession
-    view: LiveView
+    lane: tuple[str, bool]
+    """Its view's name, and whether it wants pictures."""
+    sequence: int
+    weight: int
+    """About how many bytes it takes in memory."""
+    order: LiveOrder | None
+    """Until the process is ready to take it."""
 
 
 class LiveViews(ChildProcess):
@@ -49,8 +61,8 @@ class LiveViews(ChildProcess):
         devices: Sequence[str],
         sessions: ClientSessions,
         blobs: BlobStore,
-        control: zmq.Socket[Any],
-        data: zmq.Socket[Any],
+        control: Outbox,
+        data: Outbox,
     ) -> None:
         """The process draws on the first of ``devices``, beside its worker."""
         settings, folder = supervisor.settings, supervisor.settings.folder
@@ -59,7 +71,7 @@ class LiveViews(ChildProcess):
             supervisor,
             "live",
             "ex4d_backend.live_process",
-            arguments=[*places, "--memory-bytes", str(settings.live_bytes)],
+            arguments=[*places, "--memory-bytes", str(settings.live_bytes), "--clip-pixels", str(settings.clip_pixels)],
             environment=visible_devices("cpu" if settings.rasterizer == "cpu" else devices[0]),
             silent_s=SILENT_S,
         )
@@ -68,8 +80,10 @@ class LiveViews(ChildProcess):
         self._requests: dict[tuple[int, int], OpenRequest] = {}
         """By client and request id."""
         self._clients: dict[int, ClientSession] = {}
-        self._checked: dict[int, tuple[Any, Any]] = {}
-        """Clip and mesh of each client's last request, whose blobs were seen to be there."""
+        self._checked: dict[int, bytes] = {}
+        """A digest of clip, mesh and objects of each client's last request, whose blobs were seen to be there."""
+        self._paused: set[int] = set()
+        """Clients that have not read their last pictures."""
         self._used_at = self._progress_at = 0.0
 
     # --- what clients ask ---------------------------------------------------------------------------------
@@ -79,18 +93,36 @@ class LiveViews(ChildProcess):
         self._check(session, view)
         client = session.number
         self._clients[client] = session
-        if self._checked.get(client) != (view.clip, view.mesh):
-            self._blobs.require(blobs_of(view).values(), "view")
-            self._checked[client] = view.clip, view.mesh
+        content = hashlib.sha256(msgspec.msgpack.encode((view.clip, view.mesh, view.objects))).digest()
+        if self._checked.get(client) != content:
+            self._blobs.require(session.owner, blobs_of(view).values(), "view")
+            self._checked[client] = content
         if not self.running and time.monotonic() < self.start_at:
             raise Refusal("internal", "The process for live views has just ended; it is started again in a moment.")
         self._used_at = time.monotonic()
-        self._drop_older(client, view)
-        self._requests[client, request_id] = OpenRequest(session, view)
-        if self.running:
-            self.send(LiveOrder(client, request_id, view))
-        else:
+        lane, weight, order = (view.view, view.picture), weight_of(view), LiveOrder(client, request_id, view)
+        self._drop_older(client, lane)
+        self._check_room(client, lane, weight)
+        request = self._requests[client, request_id] = OpenRequest(session, lane, view.sequence, weight, order)
+        if self.ready:
+            self._pass_on(request)
+        elif not self.running:
             self.start()
+
+    def _pass_on(self, request: OpenRequest) -> None:
+        if request.order is not None:
+            self.send(request.order)
+            request.order = None
+
+    def _check_room(self, client: int, lane: tuple[str, bool], weight: int) -> None:
+        """Raise Refusal if this client, or all together, have too much open."""
+        own = [request for key, request in self._requests.items() if key[0] == client]
+        if len(own) >= OPEN_REQUESTS or len({each.lane for each in own} | {lane}) > OPEN_LANES:
+            text = f"{len(own)} requests for live views are open; wait until some have ended."
+            raise Refusal("rate_limited", text)
+        everyones = sum(request.weight for request in self._requests.values())
+        if own and everyones + weight > OPEN_BYTES:
+            raise Refusal("rate_limited", "So many live views are open that no more fit into memory; wait a little.")
 
     def _check(self, session: ClientSession, view: LiveView) -> None:
         if not self._settings.live:
@@ -103,22 +135,23 @@ class LiveViews(ChildProcess):
             text = f"A live view of {w}x{h} at scale {view.scale:g} is too large; ask for a smaller scale."
             raise Refusal("too_large", text)
 
-    def _drop_older(self, client: int, view: LiveView) -> None:
+    def _drop_older(self, client: int, lane: tuple[str, bool]) -> None:
         """Until the process is ready it cannot do so itself: only the newest request of a view waits for it."""
         if self.ready:
             return
         for key, other in list(self._requests.items()):
-            if key[0] == client and (other.view.view, other.view.picture) == (view.view, view.picture):
+            if key[0] == client and other.lane == lane:
                 del self._requests[key]
-                self._answer(other.session, key[1], LiveSuperseded(view=view.view, sequence=other.view.sequence))
+                self._answer(other.session, key[1], LiveSuperseded(view=lane[0], sequence=other.sequence))
 
     # --- what the process says ----------------------------------------------------------------------------
 
     def on_ready(self, ready: Ready) -> None:
         """What waited for it is passed on."""
         self.works()
-        for (client, request_id), waiting in self._requests.items():
-            self.send(LiveOrder(client, request_id, waiting.view))
+        self._paused.clear()
+        for waiting in self._requests.values():
+            self._pass_on(waiting)
 
     def on_message(self, message: FromChild, blobs: list[zmq.Frame]) -> None:
         """Pass an answer on."""
@@ -131,6 +164,15 @@ class LiveViews(ChildProcess):
                 del self._requests[key]
             self._used_at = time.monotonic()
             self._answer(request.session, message.request_id, message.message, *(frame.buffer for frame in blobs))
+            if blobs and message.client not in self._paused and self._data.choked(request.session.data_identity):
+                self._paused.add(message.client)
+                self.send(LivePause(message.client, True))
+
+    def resume(self) -> None:
+        """Have pictures made again for clients that have read theirs."""
+        for client in [c for c in self._paused if not self._data.choked(self._clients[c].data_identity)]:
+            self._paused.discard(client)
+            self.send(LivePause(client, False))
 
     def on_end(self, reason: str) -> None:
         """What it worked on is lost."""
@@ -142,9 +184,9 @@ class LiveViews(ChildProcess):
     def _answer(self, session: ClientSession, request_id: int, message: msgspec.Struct, *blobs: memoryview) -> None:
         """Pictures go to the data socket, all else to the control socket."""
         if not isinstance(message, LivePicture):
-            reply(self._control, session.identity, message, request_id, *blobs)
+            self._control.send(session.identity, message, request_id, *blobs)
         elif session.data_identity:
-            reply(self._data, session.data_identity, message, request_id, *blobs)
+            self._data.send(session.data_identity, message, request_id, *blobs)
 
     def poll(self, now: float) -> None:
         """Notice clients that left, too, and that there is nothing to do."""
@@ -155,10 +197,8 @@ class LiveViews(ChildProcess):
         if self.running and not self.ready and now - self._progress_at >= PROGRESS_EVERY_S:
             self._progress_at = now
             for (_, request_id), waiting in self._requests.items():
-                view, sequence = waiting.view.view, waiting.view.sequence
-                self._answer(
-                    waiting.session, request_id, LiveProgress(view=view, sequence=sequence, stage=stages.STARTING)
-                )
+                news = LiveProgress(view=waiting.lane[0], sequence=waiting.sequence, stage=stages.STARTING)
+                self._answer(waiting.session, request_id, news)
         if self.running and not self._requests and now - self._used_at > self._settings.live_idle_s:
             log.info("nobody asked for a live view for %g s; its process ends", self._settings.live_idle_s)
             self.leave()
@@ -166,6 +206,15 @@ class LiveViews(ChildProcess):
     def _forget(self, client: int) -> None:
         del self._clients[client]
         self._checked.pop(client, None)
+        self._paused.discard(client)
         for key in [key for key in self._requests if key[0] == client]:
             del self._requests[key]
         self.send(LiveForget(client))
+
+
+def weight_of(view: LiveView) -> int:
+    """About how many bytes a request takes in memory."""
+    move = view.trajectory
+    arrays = len(move.world_from_camera) + len(move.intrinsics) + len(move.source_time)
+    refs = len(view.clip.video.blobs) + len(view.clip.depth.blobs) + 3 * len(view.mesh.edits) + 3 * len(view.objects)
+    return 1024 + arrays + 256 * refs

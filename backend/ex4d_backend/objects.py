@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ex4d.guides.objects import GuideObject
-from ex4d_backend.blobs import blob_path
+from ex4d_backend.blob_files import blob_path
 from ex4d_ground.errors import InputError, ShapeError
 from ex4d_protocol.requests import BlobRef, ObjectSpec
 

@@ -88,6 +88,13 @@ class Worker(ChildProcess):
             self._kill_at = time.monotonic() + self._settings.cancel_grace_s
             self.send(StopJob(self.job_id))
 
+    def forgive(self, seconds: float) -> None:
+        """Its job's progress and the end of its cancel were not heard of either."""
+        super().forgive(seconds)
+        self._moved += seconds
+        if self._kill_at is not None:
+            self._kill_at += seconds
+
     def overdue(self, now: float) -> str:
         """Whether its job did not stop or stands still: heartbeats come from a thread of their own and would go on."""
         if self._kill_at is not None and now > self._kill_at:
@@ -202,6 +209,11 @@ class Pool:
         if failed is None or any(w.ready for w in self.workers):
             return ""
         return f"Waiting: the worker on {failed.device} {failed.last_failure}; see {failed.log_path.name}."
+
+    @property
+    def failed_starts(self) -> int:
+        """How often somebody has failed to start in a row, all together."""
+        return sum(worker.failed_starts for worker in self._all)
 
     def hopeless(self, kind: str) -> str:
         """Why jobs of this kind are not to wait any longer, as a sentence; "" while somebody may take them.

@@ -18,6 +18,7 @@ from typing import Any
 
 import zmq
 
+from ex4d_backend.process_ids import is_alive
 from ex4d_protocol import framing
 
 KEY_VARIABLE = "EX4D_CHILD_SERVER_KEY"
@@ -102,15 +103,5 @@ def _remove_left(root: Path) -> None:
     for folder in root.glob(f"{_PREFIX}*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
         with suppress(OSError, ValueError):
-            if folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
+            if folder.stat().st_uid == os.getuid() and not is_alive(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

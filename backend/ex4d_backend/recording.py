@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -15,14 +16,19 @@ from numpy.typing import NDArray
 from ex4d.progress import CancelToken, Watch, check
 from ex4d_backend.child_messages import BlobMade
 from ex4d_backend.item_files import item_file
+from ex4d_backend.logs import one_line
 from ex4d_ground.files import atomic_path
 from ex4d_protocol.arrays import describe_array
 from ex4d_protocol.checksum import checksum_of
 from ex4d_protocol.messages import Item
 
 _HASH_SLICE = 4 << 20
-_PNG_PARAMS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-"""Fast; the higher levels take several times as long for a few per cent."""
+_PARAMS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 92]}
+"""PNG fast: the higher levels take several times as long for a few per cent. JPEG as good as the eye asks for."""
+
+
+MOST_LOG_CHARACTERS = 1 << 20
+"""Of one attempt of a job."""
 
 
 class Recorder:
@@ -35,13 +41,15 @@ class Recorder:
         self._job_id, self._attempt = job_id, attempt
         self._next = 0
 
-    def picture(self, name: str, frame: int, pixels: NDArray[np.uint8]) -> None:
-        """One [H, W, 3] RGB or [H, W] grey picture, as PNG."""
+    def picture(
+        self, name: str, frame: int, pixels: NDArray[np.uint8], *, encoding: Literal["png", "jpeg"] = "png"
+    ) -> None:
+        """One [H, W, 3] RGB or [H, W] grey picture."""
         ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-        _, data = cv2.imencode(".png", ordered, _PNG_PARAMS)
+        _, data = cv2.imencode(f".{encoding}", ordered, _PARAMS[encoding])
         height, width = pixels.shape[:2]
         shape = (height, width, *pixels.shape[2:])
-        self._write(name, frame, data.data.cast("B"), encoding="png", dtype="|u1", shape=shape)
+        self._write(name, frame, data.data.cast("B"), encoding=encoding, dtype="|u1", shape=shape)
 
     def array(self, name: str, frame: int, values: NDArray[Any]) -> None:
         """One array, raw."""
@@ -58,10 +66,11 @@ class Recorder:
         path = self._folder / name
         make(path)
         hasher = hashlib.sha256()
-        with path.open("rb") as file:
+        with path.open("r+b") as file:
             while data := file.read(_HASH_SLICE):
                 check(cancel)
                 hasher.update(data)
+            os.fsync(file.fileno())  # it outlives a power cut as an upload does
         made = BlobMade(self._job_id, name, hasher.hexdigest(), path.stat().st_size)
         self._announce(made)
         return made.sha256, made.size
@@ -91,10 +100,14 @@ class JobLog:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._left = MOST_LOG_CHARACTERS
 
     def line(self, text: str) -> None:
-        """Append a line."""
-        self._file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+        """Append a line; a text of several lines is set in. Nothing is added to a log that is long enough."""
+        line = "\n    ".join(map(one_line, text.splitlines() or [""]))
+        self._left -= len(line)
+        if self._left > 0:
+            self._file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}\n")
 
     def close(self) -> None:
         """Close the file."""

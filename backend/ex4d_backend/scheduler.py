@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,10 +20,11 @@ from ex4d_backend.limits import too_many_pixels
 from ex4d_backend.pool import FETCHES, Pool
 from ex4d_backend.settings import ServerSettings
 from ex4d_backend.store import Job, JobStore
+from ex4d_backend.strays import Strays
 from ex4d_ground.errors import Ex4dError, OutputError
 from ex4d_ground.remedies import Failure, fetch_by_hand
 from ex4d_protocol import messages as m
-from ex4d_protocol.requests import FetchWeights, Generate, RenderGuides, Request, blobs_of
+from ex4d_protocol.requests import BlobRef, FetchWeights, Generate, RenderGuides, Request, blobs_of
 
 log = logging.getLogger("ex4d_backend.scheduler")
 
@@ -31,6 +32,12 @@ PUSH_EVERY_S = 0.1
 LOG_TAIL_BYTES = 64 << 10
 QUEUE_NEWS, QUEUE_NEWS_EVERY_S = 50, 0.5
 """So many of the waiting jobs hear of their place, so often: a queue of a thousand must not fill the loop."""
+SMALL_REQUEST_BYTES, OWN_REQUEST_BYTES, REQUEST_BYTES = 64 << 10, 64 << 20, 256 << 20
+"""Requests beyond the first count against what those that wait may take: of one owner, and of all."""
+OWN_JOBS, JOBS = 2000, 20_000
+"""Jobs that are kept, over or not: of one owner, and of all. Beyond, those are forgotten whose results were fetched."""
+LISTED_WHOLE, SHORT_MESSAGE = 500, 300
+"""In a longer list, messages are cut to so many characters."""
 START_PAUSE_S = 1.0
 """Before trying again to start jobs when the job table cannot be written."""
 
@@ -57,14 +64,19 @@ class JobScheduler:
         self._served: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         """How often workers had failed to start when a job came: each waits for one more try at least."""
+        self._unread: set[str] = set()
+        """Waiting jobs of an earlier run: their blobs are read before they start, for disks fail."""
+        self._being_read: set[str] = set()
         self._unpushed: dict[str, Job] = {}
         self._pushed_at = self._start_after = self._queue_sent_at = 0.0
         self._queue_changed, self._sent_trouble = False, ""
+        self._sweeping: Iterator[None] | None = None
         self._cleaner = ThreadPoolExecutor(1, "job-cleaner")
         self.draining = False
         self.ended: Counter[str] = Counter()
         """Jobs ended since the start, by phase."""
         self._take_up_lost_jobs()
+        self._strays = Strays(self._folder, store)
 
     def _take_up_lost_jobs(self) -> None:
         """Jobs that ran when the last server ended start over, unless they seem to be what ended it."""
@@ -74,6 +86,8 @@ class JobScheduler:
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 self._queued.pop(job.job_id, None)
                 self.store.set_aside(job, error)
+        for scratch in self._folder.glob("*/scratch-*"):  # of workers that were killed
+            self._discard(scratch)
         for job in self.store.jobs(phase="running"):
             self._discard(self.items_folder(job))
             if job.cancelling:
@@ -86,6 +100,7 @@ class JobScheduler:
                 self._queued[job.job_id] = job
                 log.info("job %s starts over (attempt %d)", job.job_id, job.attempt)
         self._queued = dict(sorted(self._queued.items(), key=lambda entry: entry[1].seq))
+        self._unread = set(self._queued)
 
     # --- what clients ask ---------------------------------------------------------------------------------
 
@@ -94,10 +109,11 @@ class JobScheduler:
         request = msgspec.msgpack.encode(message.request)
         known = self.store.get(message.job_id)
         if known is not None:
-            if known.owner != owner or self.store.request(message.job_id) != request:
+            if known.owner != owner or not self.store.is_request(message.job_id, request):
                 raise Refusal("job_conflict", f"Job id {message.job_id} is in use for something else; take a new one.")
             return m.JobAccepted(state=self.state(known), resumed=True)
-        self._check_acceptable(message.request)
+        self._check_acceptable(owner, message.request)
+        self._check_share(owner, request)
         kind = type(message.request).__name__
         job = self.store.add(
             message.job_id, owner=owner, title=message.title, kind=kind, priority=message.priority, request=request
@@ -106,7 +122,7 @@ class JobScheduler:
         log.info("job %s (%s) accepted", job.job_id, kind)
         return m.JobAccepted(state=self.state(job))
 
-    def _check_acceptable(self, request: Request) -> None:
+    def _check_acceptable(self, owner: str, request: Request) -> None:
         if self.draining:
             raise Refusal("server_draining", "The backend is shutting down; send the job again when it is back.")
         if len(self._queued) >= self._settings.queued_jobs:
@@ -120,7 +136,35 @@ class JobScheduler:
             self._check_fetch(request)
             return
         self._check_room(0, "")
-        self._blobs.require(blobs_of(request).values(), "job")
+        self._blobs.require(owner, blobs_of(request).values(), "job")
+
+    def _check_share(self, owner: str, request: bytes) -> None:
+        """Raise Refusal if this owner has so much here that there would be too little room for others."""
+        most, own = self._settings.queued_jobs, sum(job.owner == owner for job in self._queued.values())
+        if own > most // 4 and len(self._queued) >= most - most // 4:
+            text = f"{own} jobs of this client wait, and the last {most // 4} places are kept for others; try later."
+            raise Refusal("queue_full", text)
+        if len(request) > SMALL_REQUEST_BYTES:
+            self._check_room(len(request), "")
+            own_bytes, everyones = self.store.waiting_bytes(owner)
+            if own_bytes + len(request) > OWN_REQUEST_BYTES or everyones + len(request) > REQUEST_BYTES:
+                text = "The jobs that wait take all the room there is for large requests; try again when some are over."
+                raise Refusal("queue_full", text)
+        if not self._make_room(self.store.jobs(owner=owner), OWN_JOBS) or (
+            self.store.count >= JOBS and not self._make_room(self.store.jobs(), JOBS)
+        ):
+            text = "So many finished jobs wait for this client to fetch their results that no more are taken."
+            raise Refusal("queue_full", text)
+
+    def _make_room(self, jobs: Sequence[Job], most: int) -> bool:
+        """Forget the oldest jobs that nobody needs, until there are fewer than ``most``; whether there are."""
+        if len(jobs) < most:
+            return True
+        unneeded = [job for job in jobs if job.final and (job.acknowledged or not job.items)]
+        for job in unneeded[: len(jobs) - most + 1 + most // 10]:
+            self._discard(self._job_folder(job))
+            self.store.forget(job)
+        return len(jobs) - len(unneeded) < most
 
     def _check_fetch(self, request: FetchWeights) -> None:
         """Raise Refusal unless weights may be fetched here, and there are such; the disk is the fetcher's business."""
@@ -157,7 +201,11 @@ class JobScheduler:
         """The jobs of an owner; of all if None, with their owners."""
         jobs = self.store.jobs(owner=owner)
         wanted = [j for j in jobs if not (unacknowledged_only and j.acknowledged)]
-        return m.JobList(jobs=tuple(self.state(j, with_owner=owner is None) for j in wanted))
+        places = {job_id: place for place, job_id in enumerate(self._queued)}
+        states = [self._state(j, places.get(j.job_id, 0), with_owner=owner is None) for j in wanted]
+        if len(states) > LISTED_WHOLE:  # so that any list fits into a message
+            states = [msgspec.structs.replace(s, message=s.message[:SHORT_MESSAGE], failure=None) for s in states]
+        return m.JobList(jobs=tuple(states))
 
     def acknowledge(self, owner: str, job_id: str) -> m.ResultsAcknowledged:
         """The client has a final job's results: delete them. Raises Refusal."""
@@ -182,8 +230,12 @@ class JobScheduler:
 
     def state(self, job: Job, *, with_owner: bool = False) -> m.JobState:
         """A job's state as the wire has it; ``with_owner`` for who sees everyone's."""
+        place = sum(q.seq < job.seq for q in self._queued.values()) if job.phase == "queued" else 0
+        return self._state(job, place, with_owner=with_owner)
+
+    def _state(self, job: Job, place: int, *, with_owner: bool) -> m.JobState:
         waits = job.phase == "queued"
-        state = job.state(sum(q.seq < job.seq for q in self._queued.values()) if waits else 0)
+        state = job.state(place)
         if waits and self._pool.trouble:
             state = msgspec.structs.replace(state, message=self._pool.trouble, queue_position=0)
         return msgspec.structs.replace(state, owner=job.owner[:128]) if with_owner else state
@@ -200,6 +252,11 @@ class JobScheduler:
             self._push(job, msgspec.structs.replace(state, message=trouble) if trouble else state)
 
     @property
+    def working(self) -> set[str]:
+        """The owners of the jobs that are not over."""
+        return {job.owner for job in (*self._queued.values(), *self.store.jobs(phase="running"))}
+
+    @property
     def counts(self) -> tuple[int, int]:
         """Queued and running jobs."""
         return len(self._queued), len(self.store.jobs(phase="running"))
@@ -212,9 +269,10 @@ class JobScheduler:
         if may_start and self._queued:
             self._pool.want({job.kind for job in self._queued.values()})
             for worker in self._pool.idle():
-                waiting = [job for job in self._queued.values() if worker.takes(job.kind)]
+                free = (job for job in self._queued.values() if job.job_id not in self._being_read)
+                waiting = [job for job in free if worker.takes(job.kind)]
                 job = choose_next(waiting, self.store.jobs(phase="running"), self._served)
-                if job is None:
+                if job is None or not self._may_start(job):
                     continue
                 try:
                     self.store.set_phase(job, "running")
@@ -229,6 +287,8 @@ class JobScheduler:
                 self._send_state(job)
         self._give_up()
         now = time.monotonic()
+        if self._sweeping is not None and next(self._sweeping, self) is self:
+            self._sweeping = None
         news = self._queue_changed or self._pool.trouble != self._sent_trouble
         if news and now - self._queue_sent_at >= QUEUE_NEWS_EVERY_S:
             self._send_queue_positions()
@@ -237,8 +297,26 @@ class JobScheduler:
             for job in list(self._unpushed.values()):
                 self._send_state(job)
 
+    def _may_start(self, job: Job) -> bool:
+        """Whether a job's blobs are known to be right; else they are read first, or it ends for want of one."""
+        if job.job_id in self._unread:
+            self._unread.discard(job.job_id)
+            self._being_read.add(job.job_id)
+            refs = blobs_of(self._request(job)).values()
+            self._blobs.check((ref.sha256 for ref in refs), lambda: self._have_read(job, refs))
+        return job.job_id in self._queued and job.job_id not in self._being_read
+
+    def _have_read(self, job: Job, refs: Collection[BlobRef]) -> None:
+        self._being_read.discard(job.job_id)
+        lost = [ref.name or ref.sha256[:12] for ref in refs if not self._blobs.has(ref.sha256, ref.size)]
+        if lost and self._queued.pop(job.job_id, None) is not None:
+            text = f"{', '.join(lost[:3])} was lost or damaged on the backend's disk; submit the job again."
+            self._end(job, "failed", text, Failure(Ex4dError.code))
+
     def _give_up(self) -> None:
         """End the jobs that wait in vain. Workers go on being started: whoever comes later may be luckier."""
+        if not self._pool.failed_starts:
+            return
         for job in list(self._queued.values()):
             reason = self._pool.hopeless(job.kind)
             if reason and self._pool.failures(job.kind) > self._failures.get(job.job_id, 0):
@@ -275,7 +353,7 @@ class JobScheduler:
     def _take_result(self, job: Job, made: m.Item | BlobMade) -> None:
         try:
             if isinstance(made, BlobMade):
-                self._blobs.adopt(self.items_folder(job) / made.file, made.sha256, made.size)
+                self._blobs.adopt(job.owner, self.items_folder(job) / made.file, made.sha256, made.size)
             else:
                 self.store.add_item(job, made)
                 self._changed(job)
@@ -286,6 +364,8 @@ class JobScheduler:
     def crashed(self, job_id: str, reason: str) -> None:
         """The worker of a running job is gone."""
         job = self.store.get(job_id)
+        if job is not None:
+            self._discard(self._job_folder(job) / f"scratch-{job.attempt}")
         if job is None or job.phase != "running" or self.draining:
             return  # when draining it stays "running" in the store and starts over with the next server
         if reason == "cancelled":
@@ -297,6 +377,8 @@ class JobScheduler:
     def _end(self, job: Job, phase: str, message: str, failure: Failure | None = None) -> None:
         message = without_paths(message)
         self._failures.pop(job.job_id, None)
+        if phase == "failed":
+            self._blobs.check_again(blobs_of(self._request(job)))
         if failure is not None:
             failure = Failure(failure.code, for_client(failure.remedy, same_machine=self._settings.loopback_only))
         try:
@@ -319,17 +401,31 @@ class JobScheduler:
     # --- cleaning -----------------------------------------------------------------------------------------
 
     def sweep(self) -> None:
-        """Delete results nobody fetched in time, and uploads no job needs."""
+        """Delete results nobody fetched in time, and uploads no job needs; all at once."""
+        self.begin_sweep()
+        for _ in self._sweeping or ():
+            pass
+        self._sweeping = None
+
+    def begin_sweep(self) -> None:
+        """Delete results nobody fetched in time; :meth:`poll` goes on with the uploads that no job needs."""
         self.store.save_clock()
         oldest = self.store.clock() - self._settings.results_ttl_hours * 3600
         for job in self.store.jobs():
             if job.final and job.ended_at is not None and job.ended_at < oldest:
                 self._discard(self._job_folder(job))
                 self.store.forget(job)
+        for folder in self._strays.expired(oldest):
+            self._discard(folder)
+        self._sweeping = self._sweep_blobs()
+
+    def _sweep_blobs(self) -> Iterator[None]:
+        """In steps of one job: what waiting jobs refer to may be much."""
         in_use: set[str] = set()
         for job in self.store.jobs():
             if not job.final:
                 in_use.update(blobs_of(self._request(job)))
+                yield
         self._blobs.expire(ttl_s=self._settings.blobs_ttl_hours * 3600, in_use=in_use)
 
     def _request(self, job: Job) -> Request:

@@ -3,6 +3,7 @@
 import logging
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,19 +16,24 @@ from ex4d_backend import devices
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.client_errors import Refusal
 from ex4d_backend.client_sessions import ClientSession, ClientSessions
+from ex4d_backend.connections import Connections, address_of
 from ex4d_backend.data_folder import make_private
 from ex4d_backend.extensions import serve_extensions
 from ex4d_backend.keys import Gatekeeper, KeyRing, key_of, new_operator_secret
-from ex4d_backend.live_views import LIVE_PIXELS, LiveViews
+from ex4d_backend.limits import Bucket
+from ex4d_backend.live_views import LIVE_PIXELS, UNREAD_PICTURES, LiveViews
 from ex4d_backend.metrics import MetricsPage, metrics_text
+from ex4d_backend.outbox import Outbox
 from ex4d_backend.pool import Pool
 from ex4d_backend.scheduler import JobScheduler
 from ex4d_backend.server_process import LoopCalls, lock_folder, package_version, resident_bytes, yield_io_thread
 from ex4d_backend.settings import ServerSettings, split_address
-from ex4d_backend.sockets import NOT_ALLOWED, bind_router, poller_of, read_messages, reply
+from ex4d_backend.sockets import bind_router, handle_message, not_allowed, poller_of, read_messages, refuse
 from ex4d_backend.store import Job, JobStore
 from ex4d_backend.supervisor import Supervisor
 from ex4d_backend.transfers import Transfers, is_small
+from ex4d_backend.turns import Turns
+from ex4d_backend.uploads import Uploads
 from ex4d_ground.errors import OutputError
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
@@ -38,7 +44,9 @@ log = logging.getLogger("ex4d_backend.server")
 BULK_IO_THREAD = 1
 """Of ZeroMQ's two: the data socket's. Everything else has the other to itself."""
 
-CONTROL_PER_ROUND, DATA_PER_ROUND = 64, 2
+DATA_PER_ROUND = 2
+NEWCOMERS_PER_S = 200.0
+"""Greetings on new connections that are answered, of all clients together."""
 HOUSEKEEPING_S, METRICS_S, SWEEP_S = 0.1, 1.0, 60.0
 
 
@@ -73,36 +81,65 @@ class Server:
         self._keys = KeyRing(settings.folder) if settings.curve else None
         self._gate = Gatekeeper(self._context, self._keys) if self._keys else None
         host, port = split_address(settings.address)
-        self._control, self.port = bind_router(self._context, host, port, io_thread=0, gate=self._gate)
+        self._control, self.port = bind_router(self._context, host, port, io_thread=0, gate=self._gate, waiting=16)
         data_host, data_port = split_address(settings.data_address) if settings.data_address else (host, 0)
         self._data, self.data_port = bind_router(
-            self._context, data_host, data_port, io_thread=BULK_IO_THREAD, gate=self._gate
+            self._context, data_host, data_port, io_thread=BULK_IO_THREAD, gate=self._gate, waiting=8
         )
+        self._to_control, self._to_data = Outbox(self._control), Outbox(self._data, unread_bytes=UNREAD_PICTURES)
+        self._connections = Connections(self._control, "control"), Connections(self._data, "data")
         self.address = f"tcp://{host}:{self.port}"
         self._post = LoopCalls(self._context)
-        self.sessions = ClientSessions(requests_per_s=settings.requests_per_s, limit=settings.clients)
+        self.sessions = ClientSessions(
+            requests_per_s=settings.requests_per_s, limit=settings.clients, ping_s=settings.ping_interval_s
+        )
+        self._newcomers = Bucket(NEWCOMERS_PER_S)
         store = JobStore(settings.folder / "jobs.sqlite")
-        self._blobs = BlobStore(
-            settings.folder / "blobs",
-            clock=store.clock,
+        self.notices: list[str] = []
+        """What who starts the server should be told: one sentence each."""
+        if store.set_aside_as:
+            self.notices.append(
+                f"The job table was damaged: it was set aside as {store.set_aside_as}, and a new one begun; clients "
+                "submit again what they wait for."
+            )
+        self._blobs = BlobStore(settings.folder / "blobs", clock=store.clock, post=self._post)
+        self._uploads = Uploads(
+            self._blobs,
             blob_bytes=settings.blob_bytes,
             check_room=self._check_room,
             post=self._post,
-            on_settled=lambda digest, size, error: self._transfers.blob_settled(digest, size, error),
+            on_settled=lambda upload: self._transfers.settled(upload),
         )
         self.pool = Pool()
         self.scheduler = JobScheduler(
             settings, store, self._blobs, self.pool, push=self._push, check_room=self._check_room
         )
-        self._transfers = Transfers(self._data, self.sessions, self._blobs, self.scheduler, self._post)
+        self._transfers = Transfers(
+            self._data,
+            self.sessions,
+            self._blobs,
+            self._uploads,
+            self.scheduler,
+            post=self._post,
+            answer=lambda session, message, request_id: self._to_control.send(session.identity, message, request_id),
+        )
         self._sent_capabilities = m.Capabilities()
         self._children = Supervisor(settings, self._context)
         wanted = devices.wanted_devices(settings.devices)
         self.pool.employ(self._children, wanted, self.scheduler.take, self.scheduler.crashed)
-        self.live = LiveViews(self._children, wanted, self.sessions, self._blobs, self._control, self._data)
+        self.live = LiveViews(self._children, wanted, self.sessions, self._blobs, self._to_control, self._to_data)
+        self._turns = Turns(
+            self._control,
+            client_of=self.sessions.owner_of,
+            handle=lambda frames: handle_message(self._to_control, frames, self._on_control, self._keys),
+            refuse=lambda frames, refusal: refuse(self._to_control, frames, refusal),
+            crowded=lambda: self.sessions.crowded,
+            choked=self._to_control.choked,
+        )
         self._presets = tuple(PRESETS.values())
         self._metrics = MetricsPage(settings.metrics_port) if settings.metrics_port else None
         self._extensions = serve_extensions(settings.extensions)
+        threading.Thread(target=devices.make_ready, name="make-ready").start()
 
     # --- the loop -----------------------------------------------------------------------------------------
 
@@ -110,9 +147,9 @@ class Server:
         """Serve until :meth:`ask_to_stop`, then drain. Always leaves the store whole."""
         # Control before bulk data, always: a cancel must not wait behind it.
         handlers: dict[zmq.Socket[Any], Callable[[], None]] = {
-            self._control: lambda: read_messages(self._control, CONTROL_PER_ROUND, self._on_control, self._keys),
+            self._control: self._turns.run,
             self._children.socket: self._children.handle,
-            self._data: lambda: read_messages(self._data, DATA_PER_ROUND, self._on_data, self._keys),
+            self._data: lambda: read_messages(self._to_data, DATA_PER_ROUND, self._on_data, self._keys),
             self._post.socket: self._post.run,
         }
         if self._gate is not None:
@@ -122,14 +159,15 @@ class Server:
         try:
             while not self._finished():
                 # What a slow disk has not taken yet stays with its senders.
-                poller = all_but_data if self._blobs.busy else everything
+                poller = all_but_data if self._uploads.busy else everything
                 ready = dict(poller.poll(0 if more else 20))
                 for socket, handle in handlers.items():
-                    if socket in ready:
+                    if socket in ready or (socket is self._control and self._turns.ready):
                         handle()
+                self._see_to_sending()
                 self._housekeeping()
-                self.scheduler.poll()
-                more = self._transfers.pump()
+                self._poll_jobs()
+                more = self._transfers.pump() or self._turns.ready
         finally:
             self._close()
 
@@ -158,18 +196,49 @@ class Server:
         self._bulk_yields = self._bulk_yields or yield_io_thread(BULK_IO_THREAD)
         self._children.poll()
         self._push_capabilities()
+        control, data = self._connections
+        self.sessions.left(control.ended())
+        data.ended()
+        for connections in self._connections:
+            connections.end_strangers()
         self.sessions.expire(self.settings.session_timeout_s)
         self._drop_revoked()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
             try:
-                self.scheduler.sweep()
+                self.scheduler.begin_sweep()
+                self._uploads.expire(self.settings.blobs_ttl_hours * 3600)
             except OutputError as error:  # a full or read-only disk: what is there stays
                 log.error("nothing could be cleaned up: %s", error)
         if self._metrics is not None and now >= self._next_metrics:
             self._next_metrics = now + METRICS_S
             counts = {"restarts": self.pool.restarts, "rate_limited": self._rate_limited}
             self._metrics.publish(metrics_text(self._health(), ended=self.scheduler.ended, **counts))
+
+    def _poll_jobs(self) -> None:
+        try:
+            self.scheduler.poll()
+        except OutputError as error:  # a full or read-only disk: what is there stays, and is tried again
+            log.error("jobs could not be seen to: %s", error)
+
+    def _see_to_sending(self) -> None:
+        """Send what had no place; end the sessions of clients that do not read, and their connections with them."""
+        control, data = self._connections
+        for identity in self._to_control.pump():
+            session = self.sessions.control(identity)
+            log.warning("%s does not read what it is sent; its connection ends", session.owner if session else "a peer")
+            self._to_control.forget(identity)
+            self.sessions.drop(session)
+        for identity in self._to_data.pump():
+            self._to_data.forget(identity)
+            self.sessions.drop(self.sessions.data(identity))
+        self.live.resume()
+        for session in self.sessions.take_ended():
+            self._to_control.forget(session.identity)
+            self._to_data.forget(session.data_identity)
+            if not self.sessions.owner_of(session.identity):  # it did not say Hello again on the same connection
+                control.end(session.connection)
+            data.end(session.data_connection)
 
     def _drop_revoked(self) -> None:
         """Results go out without being asked for each: a revoked client's session must end by itself."""
@@ -178,7 +247,7 @@ class Server:
         for session in self.sessions:
             if self._keys.owner(session.key) is None:
                 log.warning("the key of %s was revoked; its session ends", session.owner)
-                reply(self._control, session.identity, NOT_ALLOWED)
+                self._to_control.send(session.identity, not_allowed(self._keys))
                 self.sessions.drop(session)
 
     def _close(self) -> None:
@@ -186,8 +255,11 @@ class Server:
             self._metrics.close()
         if self._extensions is not None:
             self._extensions.close()
+        for connections in self._connections:
+            connections.close()
         self._children.shut_down()
         self._transfers.close()
+        self._uploads.close()
         self._blobs.close()
         self.scheduler.close()
         self._context.destroy(linger=200)
@@ -205,12 +277,13 @@ class Server:
             if session is None:
                 raise Refusal("no_session", "This connection has not said Hello (or the backend has restarted).")
             if not isinstance(message, m.CancelJob | m.Ping):
+                session.asked = session.heard
                 self._limit(session)
-            if isinstance(message, m.LiveView):
-                self.live.ask(session, received.header.id, message)
+            if isinstance(message, m.LiveView | m.HaveBlobs | m.ProveBlobs):
+                self._answer_later(session, message, received.header.id)
                 return
             answer = self._answer(session, message)
-        reply(self._control, identity, answer, received.header.id)
+        self._to_control.send(identity, answer, received.header.id)
 
     def _on_data(self, identity: bytes, received: framing.Received, frame: zmq.Frame) -> None:
         message = received.message
@@ -218,7 +291,9 @@ class Server:
             session = self.sessions.attach(message.session, identity, key_of(frame))
             if session is None:
                 raise Refusal("no_session", "There is no such session; say Hello on the control socket first.")
-            reply(self._data, identity, m.Attached(), received.header.id)
+            self._connections[1].ended()
+            session.data_connection = self._connections[1].know(frame)
+            self._to_data.send(identity, m.Attached(), received.header.id)
             return
         session = self.sessions.data(identity)
         if session is None:
@@ -227,14 +302,21 @@ class Server:
             self._limit(session, f"blob {message.sha256}" if isinstance(message, m.PutChunk) else "")
         self._transfers.handle(session, received)
 
+    def _answer_later(self, session: ClientSession, message: m.LiveView | m.HaveBlobs | m.ProveBlobs, id: int) -> None:
+        match message:
+            case m.LiveView():
+                self.live.ask(session, id, message)
+            case m.HaveBlobs():
+                self._transfers.have(session, message, id)
+            case m.ProveBlobs():
+                self._transfers.prove(session, message, id)
+
     def _answer(self, session: ClientSession, message: Any) -> msgspec.Struct:
         scheduler, owner = self.scheduler, session.owner
         whose = None if session.operator else owner
         match message:
             case m.Ping():
                 return m.Pong()
-            case m.HaveBlobs():
-                return self._transfers.have(session, message)
             case m.SubmitJob():
                 return scheduler.submit(owner, message)
             case m.CancelJob():
@@ -272,15 +354,21 @@ class Server:
                 server_major=PROTOCOL_MAJOR, client_major=hello.major, client=hello.client_name or "this client"
             )
             raise Refusal("incompatible", text)
+        known = self.sessions.control(identity)
+        if not (known.bucket if known is not None else self._newcomers).take():
+            raise Refusal("rate_limited", "Too many clients say Hello at once; wait a little.")
         key = key_of(frame)
         # With encryption the key's name owns the jobs, whatever client_id says.
         owner = (self._keys.owner(key) if self._keys else None) or hello.client_id
         if hello.operator and not secrets.compare_digest(hello.operator.encode(), self._operator_secret.encode()):
             raise Refusal("not_allowed", "This is not the backend whose data folder that is; check --backend.")
-        session = self.sessions.open(identity, owner, hello.client_name, key, operator=bool(hello.operator))
-        if session is None:
+        control, address = self._connections[0], address_of(frame)
+        self.sessions.left(control.ended())  # before this connection takes the number of one that has ended
+        if not self.sessions.has_place(identity, owner, address, working=self.scheduler.working):
             text = f"The backend serves {self.settings.clients} connections already; try again later."
             raise Refusal("rate_limited", text)
+        session = self.sessions.open(identity, owner, hello.client_name, key, operator=bool(hello.operator))
+        session.connection, session.address, session.minor = control.know(frame), address, hello.minor
         log.info("client %s connected (%s)", hello.client_name or "?", hello.versions)
         return m.Welcome(
             session=session.token,
@@ -322,11 +410,11 @@ class Server:
         if now != self._sent_capabilities:
             self._sent_capabilities = now
             for session in self.sessions:
-                reply(self._control, session.identity, now)
+                self._to_control.send(session.identity, now)
 
     def _push(self, job: Job, state: m.JobState) -> None:
         for session in self.sessions.of_owner(job.owner):
-            reply(self._control, session.identity, state)
+            self._to_control.send(session.identity, state)
 
     def _health(self) -> m.Health:
         queued, running = self.scheduler.counts
@@ -335,7 +423,7 @@ class Server:
             queued=queued,
             running=running,
             clients=len(self.sessions),
-            blob_bytes=self._blobs.total_bytes,
+            blob_bytes=self._blobs.total_bytes + self._uploads.received_bytes,
             result_bytes=self.scheduler.store.result_bytes(),
             disk_free_bytes=shutil.disk_usage(self.settings.folder).free,
             memory_bytes=resident_bytes(),
@@ -345,11 +433,13 @@ class Server:
 
     def _check_room(self, size: int, detail: str = "") -> None:
         """Raise Refusal if ``size`` more bytes may not be stored."""
+        size += self._uploads.reserved_bytes
         free, text = shutil.disk_usage(self.settings.folder).free, ""
         quota = self.settings.storage_bytes
+        used = self._blobs.total_bytes + self._uploads.received_bytes + self.scheduler.store.result_bytes()
         if free - size < self.settings.keep_free_bytes:
             text = f"The backend's disk has {free >> 20} MiB left, which it keeps free; remove old results or files."
-        elif quota and self._blobs.total_bytes + self.scheduler.store.result_bytes() + size > quota:
+        elif quota and used + size > quota:
             text = f"The backend's storage quota of {quota >> 20} MiB is used up; acknowledge or expire old jobs."
         if text:
             raise Refusal("storage_full", text, detail=detail)

@@ -55,7 +55,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     requests_per_s: Positive = 500.0
     """Requests one connection may make in the long run; four times as many at once. Cancels are never held back."""
     clip_pixels: Annotated[int, msgspec.Meta(ge=4)] = 2048 * 2048 * 1000
-    """Largest clip, width x height x frames: what it is in a worker's memory is about 20 bytes each."""
+    """Largest clip, width x height x frames: long ones lie on a scratch disk, with about 7 bytes each."""
     rasterizer: str = "auto"
     """What draws guides and live views where the client does not choose: "auto" (a CUDA device with Triton, else the
     CPU), "cpu", "triton" or "nvdiffrast"."""

@@ -3,6 +3,7 @@
 import errno
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import zmq
 
 from ex4d_backend.client_errors import Refusal, for_client, without_paths
 from ex4d_backend.keys import Gatekeeper, KeyRing, key_of
+from ex4d_backend.outbox import QUEUE_MESSAGES, Outbox
 from ex4d_ground.errors import Ex4dError, OutputError
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
@@ -18,15 +20,18 @@ from ex4d_protocol.errors import FrameError
 
 log = logging.getLogger("ex4d_backend.sockets")
 
-NOT_ALLOWED = m.ErrorReply(code="not_allowed", message="This client's key was revoked; ask for a new one.")
+
+def not_allowed(keys: KeyRing) -> m.ErrorReply:
+    """What a client whose key does not count now is told."""
+    return m.ErrorReply(code="not_allowed", message=keys.why_not)
 
 
 def bind_router(
-    context: zmq.Context[Any], host: str, port: int, *, io_thread: int, gate: Gatekeeper | None
+    context: zmq.Context[Any], host: str, port: int, *, io_thread: int, gate: Gatekeeper | None, waiting: int
 ) -> tuple[zmq.Socket[Any], int]:
     """A ROUTER socket on ``host``, encrypted if there is a ``gate``, and its port (0 asks for a free one).
 
-    Raises OutputError.
+    It takes ``waiting`` messages of one client before they are read. Raises OutputError.
     """
     socket = context.socket(zmq.ROUTER)
     for option, value in (
@@ -34,8 +39,8 @@ def bind_router(
         (zmq.AFFINITY, 1 << io_thread),
         (zmq.ROUTER_MANDATORY, 1),
         (zmq.MAXMSGSIZE, framing.MAX_FRAME_BYTES),
-        (zmq.SNDHWM, 1000),
-        (zmq.RCVHWM, 64),
+        (zmq.SNDHWM, QUEUE_MESSAGES),
+        (zmq.RCVHWM, waiting),
         (zmq.HEARTBEAT_IVL, 5000),
         (zmq.HEARTBEAT_TIMEOUT, 20000),
         (zmq.HANDSHAKE_IVL, 10000),
@@ -65,41 +70,59 @@ def poller_of(sockets: Iterable[zmq.Socket[Any]]) -> zmq.Poller:
     return poller
 
 
-def read_messages(
-    socket: zmq.Socket[Any],
-    limit: int,
-    handle: Callable[[bytes, framing.Received, zmq.Frame], None],
-    keys: KeyRing | None,
-) -> None:
-    """Give up to ``limit`` messages to ``handle(identity, message, first frame)``; what is wrong with one is answered.
+Take = Callable[[bytes, framing.Received, zmq.Frame], None]
+"""Called with a sender's identity, its message, and the message's first frame."""
+
+
+def read_messages(outbox: Outbox, limit: int, take: Take, keys: KeyRing | None) -> None:
+    """Give up to ``limit`` messages to ``take``; what is wrong with one is answered."""
+    for _ in range(limit):
+        frames = framing.receive(outbox.socket, extra=1)
+        if frames is None:
+            return
+        handle_message(outbox, frames, take, keys)
+
+
+def refuse(outbox: Outbox, frames: list[zmq.Frame], refusal: Refusal) -> None:
+    """Answer a message that is not read, but for its header."""
+    try:
+        request_id = framing.header_of(frames[1:]).id
+    except FrameError:
+        request_id = 0
+    outbox.send(frames[0].bytes, refusal.reply, request_id)
+
+
+def handle_message(outbox: Outbox, frames: list[zmq.Frame], take: Take, keys: KeyRing | None) -> None:
+    """Give one message to ``take``; what is wrong with it is answered.
 
     With ``keys`` a message counts only if its sender's key is allowed at this moment.
     """
-    for _ in range(limit):
-        frames = framing.receive(socket, extra=1)
-        if frames is None:
-            return
-        identity = frames[0].bytes
-        request_id = 0
-        if keys is not None and keys.owner(key_of(frames[0])) is None:
-            reply(socket, identity, NOT_ALLOWED)
-            continue
-        try:
-            received = framing.decode(frames[1:], framing.CLIENT_DECODERS)
-            request_id = received.header.id
-            handle(identity, received, frames[0])
-        except FrameError as error:
-            reply(socket, identity, _frame_error(error, frames[1:]), error.request_id)
-        except Refusal as refusal:
-            reply(socket, identity, refusal.reply, request_id)
-        except Ex4dError as error:
-            code: Any = "storage_full" if isinstance(error, OutputError) else "bad_request"
-            text, remedy = without_paths(str(error)), for_client(error.remedy, same_machine=False)
-            reply(socket, identity, m.ErrorReply(code=code, message=text, remedy=remedy), request_id)
-        except Exception:  # one message must never end the server
-            log.exception("a message could not be handled")
-            text = "The backend hit a fault while it handled this message; its log says more."
-            reply(socket, identity, m.ErrorReply(code="internal", message=text), request_id)
+    identity = frames[0].bytes
+    request_id, job_id = 0, ""
+    if keys is not None and keys.owner(key_of(frames[0])) is None:
+        with suppress(FrameError):  # first the request is answered, then the session ends
+            if number := framing.header_of(frames[1:]).id:
+                outbox.send(identity, not_allowed(keys), number)
+        outbox.send(identity, not_allowed(keys))
+        return
+    try:
+        received = framing.decode(frames[1:], framing.CLIENT_DECODERS)
+        request_id, job_id = received.header.id, getattr(received.message, "job_id", "")
+        take(identity, received, frames[0])
+    except FrameError as error:
+        outbox.send(identity, _frame_error(error, frames[1:]), error.request_id)
+    except Refusal as refusal:
+        refused = refusal.reply
+        refused = refused if refused.job_id else msgspec.structs.replace(refused, job_id=job_id)
+        outbox.send(identity, refused, request_id)
+    except Ex4dError as error:
+        code: Any = "storage_full" if isinstance(error, OutputError) else "bad_request"
+        text, remedy = without_paths(str(error)), for_client(error.remedy, same_machine=False)
+        outbox.send(identity, m.ErrorReply(code=code, message=text, job_id=job_id, remedy=remedy), request_id)
+    except Exception:  # one message must never end the server
+        log.exception("a message could not be handled")
+        text = "The backend hit a fault while it handled this message; its log says more."
+        outbox.send(identity, m.ErrorReply(code="internal", message=text, job_id=job_id), request_id)
 
 
 def _frame_error(error: FrameError, frames: list[zmq.Frame]) -> m.ErrorReply:
@@ -123,14 +146,3 @@ def send(
     except zmq.Again:
         return False
     return True
-
-
-def reply(
-    socket: zmq.Socket[Any], identity: bytes, message: msgspec.Struct, reply_to: int = 0, *blobs: framing.Buffer
-) -> None:
-    """Send one answer; a client that has left or does not read gets none."""
-    try:
-        if not send(socket, identity, message, reply_to, *blobs):
-            log.warning("a reply was dropped: the client does not read")
-    except zmq.ZMQError as error:
-        log.debug("a client left before its reply (%s)", error)

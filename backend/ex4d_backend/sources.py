@@ -16,14 +16,16 @@ from ex4d.clip.invalid import InvalidDepth
 from ex4d.clip.load import load_clip
 from ex4d.clip.video import open_video
 from ex4d.dwmesh import DWMesh
+from ex4d.dwmesh.proxy import ProxyGrid
 from ex4d.lens import Lens
 from ex4d.progress import Watch
 from ex4d.raster import AUTO
 from ex4d.types import Clip
-from ex4d_backend.blobs import blob_path
+from ex4d_backend.blob_files import blob_path
 from ex4d_backend.limits import too_many_pixels
-from ex4d_ground.arrays import Float32
+from ex4d_ground.arrays import Float32, Int8
 from ex4d_ground.errors import InputError, ShapeError
+from ex4d_ground.grids import is_full
 from ex4d_ground.options import RasterOptions
 from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshSpec
 
@@ -94,6 +96,7 @@ class Sources:
                     fps=spec.fps,
                     depth_scale=spec.depth_scale,
                     depth_channel=spec.depth_channel,
+                    keep_plate=False,  # takes are delivered as 8-bit pictures
                     on_filled=filled.append,
                     on_note=notes.append,
                     **watch,
@@ -176,25 +179,48 @@ def in_client_words(error: InputError, names: dict[Path, Media]) -> InputError:
 
 
 def _build_mesh(clip: Clip, spec: MeshSpec, blobs: Path) -> DWMesh:
-    overrides = {e.frame: _read_positions(e.positions, blobs) for e in spec.edits if e.positions is not None}
-    flags = {e.frame: _read_edit(e.face_flags, blobs, "|i1") for e in spec.edits if e.face_flags is not None}
-    thickness = _thickness_map(clip, spec, blobs)
-    return DWMesh(clip, spec.options, vertex_overrides=overrides, face_flags=flags, thickness_map=thickness)
+    overrides, flags = read_edits(spec, blobs)
+    if is_full(clip.width, clip.height, spec.grid_side):
+        thickness = _thickness_map(clip, spec, _thickness_reader(clip, blobs))
+        return DWMesh(clip, spec.options, vertex_overrides=overrides, face_flags=flags, thickness_map=thickness)
+    proxy = ProxyGrid(DWMesh(clip, spec.options), spec.grid_side)
+    thickness = _thickness_map(clip, spec, lambda blob, t: proxy.thickness(_read_edit(blob, blobs, "<f4"), t))
+    return proxy.edited(overrides, flags, thickness)
 
 
-def _thickness_map(clip: Clip, spec: MeshSpec, blobs: Path) -> Float32 | None:
-    """The painted thickness: [H, W] if only the whole clip has one, [T, H, W] if single frames do, None if none."""
-    shape = (clip.height, clip.width)
+def read_edits(spec: MeshSpec, blobs: Path) -> tuple[dict[int, Float32], dict[int, Int8]]:
+    """Edited positions [V, 3] and face flags [F] by frame, in the grid they were made on. Raises InputError.
 
-    def read(blob: BlobRef) -> Float32:
-        if blob.size != 4 * clip.height * clip.width:
-            need = 4 * clip.height * clip.width
+    Flags that several frames share are one array.
+    """
+    painted = {e.face_flags.sha256: e.face_flags for e in spec.edits if e.face_flags is not None}
+    flags = {digest: _read_edit(blob, blobs, "|i1") for digest, blob in painted.items()}
+    return (
+        {e.frame: _read_positions(e.positions, blobs) for e in spec.edits if e.positions is not None},
+        {e.frame: flags[e.face_flags.sha256] for e in spec.edits if e.face_flags is not None},
+    )
+
+
+def _thickness_reader(clip: Clip, blobs: Path) -> Callable[[BlobRef, int | None], Float32]:
+    need = 4 * clip.height * clip.width
+
+    def read(blob: BlobRef, _frame: int | None) -> Float32:
+        if blob.size != need:
             raise ShapeError(
                 f"A painted thickness has {blob.size} bytes; a {clip.width}x{clip.height} clip needs {need}."
             )
-        return _read_edit(blob, blobs, "<f4").reshape(shape)
+        return _read_edit(blob, blobs, "<f4").reshape(clip.height, clip.width)
 
-    everywhere = read(spec.thickness) if spec.thickness is not None else None
+    return read
+
+
+def _thickness_map(clip: Clip, spec: MeshSpec, read: Callable[[BlobRef, int | None], Float32]) -> Float32 | None:
+    """The painted thickness: [H, W] if only the whole clip has one, [T, H, W] if single frames do, None if none.
+
+    ``read`` gives what is painted in a frame, or for all (None), as [H, W].
+    """
+    shape = (clip.height, clip.width)
+    everywhere = read(spec.thickness, None) if spec.thickness is not None else None
     painted = {e.frame: e.thickness for e in spec.edits if e.thickness is not None}
     if not painted:
         return everywhere
@@ -203,7 +229,7 @@ def _thickness_map(clip: Clip, spec: MeshSpec, blobs: Path) -> Float32 | None:
         raise InputError(f"Frame {outside[0] + 1} has a painted thickness, but the clip ends at {clip.num_frames}.")
     whole = np.full((clip.num_frames, *shape), np.nan if everywhere is None else everywhere, np.float32)
     for t, blob in painted.items():
-        whole[t] = read(blob)
+        whole[t] = read(blob, t)
     return whole
 
 

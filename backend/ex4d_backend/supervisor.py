@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,13 +32,19 @@ from ex4d_backend.settings import ServerSettings
 log = logging.getLogger("ex4d_backend.supervisor")
 
 BEAT_S = 2.0
+STALL_S = 1.0
+"""A server that has not come here for so long was held up itself."""
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.2, 30.0
 LEAVE_S = 2.0
 """What a child is given to leave by itself."""
 MESSAGES_PER_ROUND = 32
 LAST_BYTES, LAST_CHARACTERS = 4096, 300
 """Of what a process wrote before it ended: so much is looked at, and so much told."""
+LOG_BYTES, MEASURE_LOGS_S = 8 << 20, 5.0
+"""Of what a child prints; how often that is looked at."""
 MARK_VARIABLE = "EX4D_CHILD_MARK"
+SCRATCH_VARIABLES = ("TMPDIR", "TEMP", "TMP")
+"""What tells a process where to put temporary files: below the data folder, private and removed with the process."""
 
 
 def visible_devices(device: str) -> dict[str, str]:
@@ -82,6 +90,8 @@ class ChildProcess:
         self._command = [sys.executable, "-m", module, *supervisor.arguments, *arguments]
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._scratch: Path | None = None
+        """Where its process keeps temporary files."""
         self._mark = ""
         """In the environment of its process and of every program that starts, so that none is left behind."""
         self._started = self._heard = 0.0
@@ -129,7 +139,16 @@ class ChildProcess:
         """Start its process now."""
         self.token, self.identity, mark = secrets.token_urlsafe(32), b"", secrets.token_hex(16)
         self._mark = f"{MARK_VARIABLE}={mark}"
-        own = {**self._environment, **self._supervisor.environment, TOKEN_VARIABLE: self.token, MARK_VARIABLE: mark}
+        self._drop_scratch()
+        self._scratch = self._supervisor.new_scratch()
+        places = {name: str(self._scratch) for name in SCRATCH_VARIABLES}
+        own = {
+            **self._environment,
+            **places,
+            **self._supervisor.environment,
+            TOKEN_VARIABLE: self.token,
+            MARK_VARIABLE: mark,
+        }
         try:
             with self.log_path.open("ab") as output:
                 self._log_begins = output.tell()
@@ -141,6 +160,10 @@ class ChildProcess:
             return
         self._started = self._heard = time.monotonic()
         log.info("%s started as process %d", self.name, self._process.pid)
+
+    def forgive(self, seconds: float) -> None:
+        """The server itself stood still for so long: that does not count as its process's silence."""
+        self._started, self._heard = self._started + seconds, self._heard + seconds
 
     def take(self, identity: bytes, message: FromChild, blobs: list[zmq.Frame]) -> None:
         """A message with its token or from its socket."""
@@ -174,12 +197,19 @@ class ChildProcess:
     def _end(self, reason: str) -> None:
         log.warning("%s %s", self.name, reason)
         end_marked(self._mark)
+        self._drop_scratch()
         if not self.ready:
             self.failed_starts, self.last_words = self.failed_starts + 1, _last_line(self.log_path, self._log_begins)
         self._process, self.identity, self.last_failure = None, b"", reason
         self.start_at = time.monotonic() + self._backoff
         self._backoff = min(LONGEST_BACKOFF_S, self._backoff * 2)
         self.on_end(reason)
+
+    def _drop_scratch(self) -> None:
+        """What its process has left of temporary files goes; a process that was killed could not see to that."""
+        scratch, self._scratch = self._scratch, None
+        if scratch is not None:
+            self._supervisor.remove(scratch)
 
     def leave(self, until: float | None = None) -> None:
         """Ask its process to leave, and see to it: it is killed if it has not by then."""
@@ -193,6 +223,7 @@ class ChildProcess:
                 process.kill()
                 process.wait(timeout=10)
                 end_marked(self._mark)
+        self._drop_scratch()
         self.identity = b""
 
 
@@ -204,6 +235,10 @@ class Supervisor:
         self.children: list[ChildProcess] = []
         self.log_folder: Path = folder_at(settings.folder / "logs")
         """Of what the children print."""
+        self._cleaner = ThreadPoolExecutor(1, "scratch-cleaner")
+        self._scratch = folder_at(settings.folder / "scratch")
+        for left in self._scratch.iterdir():  # by processes of a server that was killed
+            self.remove(left)
         self._private = PrivateSocket(context)
         self.socket = self._private.socket
         self.environment = self._private.environment
@@ -219,7 +254,19 @@ class Supervisor:
             settings.rasterizer,
         )
         """Every child's."""
-        self._beat_at = 0.0
+        self._beat_at = self._measured_at = 0.0
+        self._polled_at = time.monotonic()
+
+    def new_scratch(self) -> Path:
+        """A new folder for one process's temporary files."""
+        folder = self._scratch / secrets.token_hex(8)
+        with suppress(OSError):  # a full or read-only disk: the process will say so
+            folder.mkdir(mode=0o700)
+        return folder
+
+    def remove(self, folder: Path) -> None:
+        """Delete a folder of temporary files, on a thread of its own."""
+        self._cleaner.submit(shutil.rmtree, folder, ignore_errors=True)
 
     def handle(self) -> None:
         """Read what children sent, at most a handful."""
@@ -260,6 +307,15 @@ class Supervisor:
     def poll(self) -> None:
         """See to every child, and send heartbeats."""
         now = time.monotonic()
+        if now - self._measured_at >= MEASURE_LOGS_S:
+            self._measured_at = now
+            for child in self.children:
+                shorten(child.log_path)
+        if now - self._polled_at > STALL_S:  # what they said meanwhile has not been read yet
+            log.warning("the server stood still for %.1f s", now - self._polled_at)
+            for child in self.children:
+                child.forgive(now - self._polled_at)
+        self._polled_at = now
         if now - self._beat_at >= BEAT_S:
             self._beat_at = now
             for child in self.children:
@@ -275,6 +331,20 @@ class Supervisor:
         for child in self.children:
             child.leave(end)
         self._private.close()
+        self._cleaner.shutdown(wait=True)
+
+
+def shorten(path: Path) -> None:
+    """Keep the end of a file that a child writes to, in NAME.1, and begin it anew, once it is too long."""
+    with suppress(OSError):
+        size = path.stat().st_size
+        if size <= LOG_BYTES:
+            return
+        with path.open("rb") as file:
+            file.seek(size - LOG_BYTES // 2)
+            end = file.read(LOG_BYTES // 2)
+        path.with_name(f"{path.name}.1").write_bytes(end)
+        os.truncate(path, 0)  # who has it open appends: it goes on at the beginning
 
 
 def _last_line(path: Path, begins: int) -> str:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,16 +17,19 @@ from ex4d_backend.item_files import item_file, open_item, read_through
 from ex4d_backend.scheduler import JobScheduler
 from ex4d_backend.sockets import send
 from ex4d_backend.store import Job
+from ex4d_backend.uploads import Settled, Uploads
 from ex4d_ground.errors import OutputError
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
-from ex4d_protocol.base import MAX_CHUNK_BYTES
+from ex4d_protocol.base import MAX_CHUNK_BYTES, MAX_RESULT_STREAMS
+from ex4d_protocol.requests import BlobRef
 
 log = logging.getLogger("ex4d_backend.transfers")
 
 MAX_CREDIT = 64
 PARTS_PER_ROUND = 2
-STREAMS_PER_SESSION = 64
+QUESTIONS_EACH = 4
+"""Questions of one client's about blobs that may wait for the disk at a time."""
 SMALL_CHUNK_BYTES = 64 << 10
 READ_AHEAD = 32
 """Items described in one look at the job table."""
@@ -46,12 +49,17 @@ class Transfers:
         socket: zmq.Socket[Any],
         sessions: ClientSessions,
         blobs: BlobStore,
+        uploads: Uploads,
         scheduler: JobScheduler,
+        *,
         post: Callable[[Callable[[], None]], None],
+        answer: Callable[[ClientSession, msgspec.Struct, int], None],
     ) -> None:
+        """``answer`` sends on the control socket, in reply to a request."""
         self._socket = socket
         self._sessions = sessions
-        self._blobs = blobs
+        self._blobs, self._uploads = blobs, uploads
+        self._answer = answer
         self._scheduler = scheduler
         self._post = post
         self._turn = 0
@@ -77,12 +85,55 @@ class Transfers:
 
     # --- in -----------------------------------------------------------------------------------------------
 
-    def have(self, session: ClientSession, message: m.HaveBlobs) -> m.BlobsMissing:
-        """Which blobs are missing, and where to go on with each."""
-        missing = [b for b in message.blobs if not self._blobs.has(b.sha256, b.size)]
-        session.wanted_blobs.update(b.sha256 for b in missing)
-        parts = [m.BlobProgress(sha256=b.sha256, received=self._blobs.received(b.sha256, b.size)) for b in missing]
-        return m.BlobsMissing(missing=tuple(parts))
+    def have(self, session: ClientSession, message: m.HaveBlobs, request_id: int) -> None:
+        """Say which blobs are missing and where to go on with each, once what is doubtful was read. Raises Refusal."""
+        done = self._question(session)
+
+        def answer() -> None:
+            done()
+            self._tell_missing(session, message.blobs, request_id, provable=True)
+
+        self._blobs.check((blob.sha256 for blob in message.blobs), answer)
+
+    def prove(self, session: ClientSession, message: m.ProveBlobs, request_id: int) -> None:
+        """Let a client use blobs that it proves to have, and say which of them it must send. Raises Refusal."""
+        done = self._question(session)
+        refs = [BlobRef(sha256=proof.sha256, size=proof.size) for proof in message.proofs]
+
+        def answer() -> None:
+            done()
+            self._tell_missing(session, refs, request_id, provable=False)
+
+        proofs = [(ref, proof.proof) for ref, proof in zip(refs, message.proofs, strict=True)]
+        self._blobs.prove(session.owner, session.nonce, proofs, answer)
+
+    def _question(self, session: ClientSession) -> Callable[[], None]:
+        """Count a question of a client's that may wait for the disk; what is to be called when it is answered."""
+        if session.asking >= QUESTIONS_EACH:
+            raise Refusal("rate_limited", "Your last questions about files are not answered yet; ask again then.")
+        session.asking += 1
+
+        def answered() -> None:
+            session.asking -= 1
+
+        return answered
+
+    def _tell_missing(
+        self, session: ClientSession, refs: Iterable[BlobRef], request_id: int, *, provable: bool
+    ) -> None:
+        if not self._sessions.holds(session):
+            return
+        missing = [
+            m.BlobProgress(
+                sha256=ref.sha256,
+                received=self._uploads.received(session.owner, ref.sha256, ref.size),
+                prove=provable and self._blobs.has(ref.sha256, ref.size),
+            )
+            for ref in refs
+            if not self._blobs.has_for(session.owner, ref.sha256, ref.size)
+        ]
+        nonce = session.nonce if any(part.prove for part in missing) else ""
+        self._answer(session, m.BlobsMissing(missing=tuple(missing), nonce=nonce), request_id)
 
     def _put(self, session: ClientSession, message: m.PutChunk, received: framing.Received) -> None:
         detail = f"blob {message.sha256}"
@@ -90,8 +141,7 @@ class Transfers:
             raise Refusal("bad_message", "A PutChunk message came without its bytes.", detail=detail)
         blob = received.blobs[0]
         data = memoryview(blob.buffer if isinstance(blob, zmq.Frame) else blob)
-        session.wanted_blobs.add(message.sha256)
-        request_id = received.header.id
+        owner, request_id = session.owner, received.header.id
 
         def stored(have: int, error: OutputError | None) -> None:
             if error is None:
@@ -100,21 +150,20 @@ class Transfers:
                 text = without_paths(str(error))
                 self._send(session, m.ErrorReply(code="storage_full", message=text, detail=detail), request_id)
 
-        have = self._blobs.put(message.sha256, message.size, message.offset, data, stored)
+        have = self._uploads.put(owner, message.sha256, message.size, message.offset, data, stored)
         if have is not None:
-            complete = self._blobs.has(message.sha256, message.size)
+            complete = self._blobs.has_for(owner, message.sha256, message.size)
             self._send(session, m.ChunkAck(sha256=message.sha256, received=have, complete=complete), request_id)
 
-    def blob_settled(self, digest: str, size: int, error: str) -> None:
-        """Verification is over: tell every client that waits for the blob."""
-        for session in self._sessions:
-            if digest not in session.wanted_blobs:
-                continue
-            session.wanted_blobs.discard(digest)
-            if error:
-                self._send(session, m.ErrorReply(code="blob_corrupt", message=error, detail=f"blob {digest}"), 0)
-            else:
-                self._send(session, m.ChunkAck(sha256=digest, received=size, complete=True), 0)
+    def settled(self, upload: Settled) -> None:
+        """Verification is over: tell its owner, in every session."""
+        detail = f"blob {upload.digest}"
+        message: msgspec.Struct = m.ErrorReply(code="blob_corrupt", message=upload.error[:4096], detail=detail)
+        if not upload.error:
+            received = 0 if upload.again else upload.size
+            message = m.ChunkAck(sha256=upload.digest, received=received, complete=not upload.again)
+        for session in self._sessions.of_owner(upload.owner):
+            self._send(session, message, 0)
 
     # --- out ----------------------------------------------------------------------------------------------
 
@@ -123,8 +172,9 @@ class Transfers:
         if job.acknowledged:
             text = f"The results of job {job.job_id} were acknowledged and are deleted; submit it again under a new id."
             raise Refusal("unknown_job", text, job_id=job.job_id)
-        if len(session.streams) >= STREAMS_PER_SESSION and message.job_id not in session.streams:
-            raise Refusal("bad_request", f"At most {STREAMS_PER_SESSION} result streams may be open at a time.")
+        if len(session.streams) >= MAX_RESULT_STREAMS and message.job_id not in session.streams:
+            text = f"{MAX_RESULT_STREAMS} result streams are open already; ask again when one has ended."
+            raise Refusal("rate_limited", text)
         start = message.from_item if message.attempt == job.attempt else 0
         session.streams[job.job_id] = ResultStream(job.job_id, start, job.attempt, message.credit, request_id)
 
@@ -173,25 +223,41 @@ class Transfers:
                     session.streams.pop(job.job_id, None)
             return False
         if not stream.ahead:
-            stream.ahead.extend(self._scheduler.store.items(job.job_id, stream.next_item, READ_AHEAD))
+            stream.ahead.extend(self._scheduler.store.items(job, stream.next_item, READ_AHEAD))
             if not stream.ahead:
                 return False
         item = stream.ahead[0]
         stream.folder = stream.folder or f"{self._scheduler.items_folder(job)}{os.sep}"
         cached = stream.next_item < stream.fetched
+        if item is None:
+            return self._give_up_item(session, stream, "its row in the job table is damaged")
         try:
             stream.content = open_item(stream.folder + item_file(stream.next_item), item.size, cached_only=not cached)
             if stream.content is None:
                 self._fetch_from_disk(stream)
                 return False
         except OSError as error:
-            text = f"A result of job {job.job_id} cannot be read ({error.strerror or error}); submit it again."
-            self._send(session, m.ErrorReply(code="internal", message=text, job_id=job.job_id), stream.request_id)
-            session.streams.pop(job.job_id, None)
-            return False
+            return self._give_up_item(session, stream, error.strerror or str(error))
         stream.ahead.popleft()
         stream.item, stream.offset = item, 0
         return True
+
+    def _give_up_item(self, session: ClientSession, stream: ResultStream, reason: str) -> bool:
+        """Say which item cannot be delivered, and go on with the next; a client of 1.0 gets no more of the job."""
+        number = stream.next_item
+        text = f"Item {number} of job {stream.job_id} cannot be read ({reason}); submit the job again to have it."
+        error = m.ErrorReply(code="item_damaged", message=text, detail=f"item {number}", job_id=stream.job_id)
+        if session.minor < 1:
+            error = msgspec.structs.replace(error, code="internal")
+        if not self._send(session, error, stream.request_id):
+            return False
+        log.error("%s", text)
+        if session.minor < 1:
+            session.streams.pop(stream.job_id, None)
+            return False
+        stream.ahead.popleft()
+        stream.next_item += 1
+        return False
 
     def _fetch_from_disk(self, stream: ResultStream) -> None:
         """Have the reading thread bring the next items into memory, so that the loop does not wait for the disk."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import zmq
 
+from ex4d.compiled.notice import announced
 from ex4d.progress import CancelToken, Progress
 from ex4d_backend import child_messages
 from ex4d_backend.child import BEAT_S, ServerConnection, child_arguments, connect_to_server
@@ -51,13 +52,15 @@ class ServerThread(threading.Thread):
         self._outgoing = server.context.socket(zmq.PULL)
         self._outgoing.setsockopt(zmq.RCVHWM, 0)
         self._outgoing.bind("inproc://outgoing")
+        self._sending = threading.Lock()  # a socket may be used by one thread at a time
         self._from_main = server.context.socket(zmq.PUSH)
         self._from_main.setsockopt(zmq.SNDHWM, 0)
         self._from_main.connect("inproc://outgoing")
 
     def send(self, message: FromChild) -> None:
-        """From the main thread: queue a message for the server."""
-        self._from_main.send(child_messages.encode(message))
+        """From any thread that computes: queue a message for the server."""
+        with self._sending:
+            self._from_main.send(child_messages.encode(message))
 
     def begin(self, job: RunJob) -> CancelToken:
         """From the main thread: a job starts; its token hears cancels from now on."""
@@ -129,15 +132,17 @@ def run_job(runner: Any, server: ServerThread, order: RunJob) -> JobEnded:
             each.mkdir(parents=True, exist_ok=True)
         log = JobLog(folder / "log.txt")
         log.line(f"attempt {order.attempt} starts")
+        progress = ProgressSender(server, order.job_id, log.line)
         context = JobContext(
             recorder=Recorder(items, order.job_id, server.send, attempt=order.attempt),
             scratch=scratch,
             blobs=Path(order.blobs),
             clip_pixels=order.clip_pixels,
-            watch={"on_progress": ProgressSender(server, order.job_id, log.line), "cancel": token},
+            watch={"on_progress": progress, "cancel": token},
             log=log.line,
         )
-        runner.run(decode_request(order.request), context)
+        with announced(progress):
+            runner.run(decode_request(order.request), context)
     except Ex4dError as error:
         failure = error
     except MemoryError:

@@ -35,7 +35,8 @@ def centre_depth(context: bpy.types.Context, target: bpy.types.Object, centre: s
         return near
     if centre == "MEDIAN":
         first = pc2.read_pc2(shot.folder_of(target) / files.CACHE_FILE)[0]
-        inner = first.reshape(target.ex4d.height, target.ex4d.width, 3)[1:-1, 1:-1, 2]
+        grid = shot.grid_of(target)
+        inner = first.reshape(grid.height, grid.width, 3)[1:-1, 1:-1, 2]
         return max(float(np.median(inner)) - ORBIT_MARGIN, near * 0.1)
     if centre == "OWN":
         return max(float(context.scene.ex4d.own_depth) - ORBIT_MARGIN, near * 0.01)

@@ -21,11 +21,11 @@ class _DepthTool(EditOperator):
 
     def edit(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
         state.require_editing(body)
-        props = shot.active_shot(context).ex4d
+        grid = shot.grid_of(shot.active_shot(context))
         with object_mode(context, body):
             state.require_topology(body)
             positions = mesh.positions(body.data)
-            depth = depth_tools.depth_grid(positions, width=props.width, height=props.height)
+            depth = depth_tools.depth_grid(positions, width=grid.width, height=grid.height)
             selected = paint.selected(body.data.vertices).reshape(depth.shape)
             repaired = self.repaired(Patch(depth, selected, positions))
             changed = repaired != depth

@@ -69,6 +69,8 @@ def _restore_paint(target: bpy.types.Object, spec: MeshSpec) -> None:
     if spec.thickness is None and not painted and not thickness.LENGTHS.attributes(state.body_of(target).data):
         return
     body = state.body_of(target)
+    if spec.grid_side != target.ex4d.grid_side and (painted or spec.thickness is not None):
+        raise AddonError("The take's thickness was painted on a mesh of another size than this shot's.")
     if body.mode != "OBJECT":
         raise AddonError("The thickness cannot be painted anew while the mesh is being edited.")
     folder = shot_module.output_folder(target) / THICKNESS_FOLDER

@@ -32,6 +32,12 @@ def restore(target: bpy.types.Object, spec: MeshSpec) -> tuple[list[str], list[s
     """
     body = state.body_of(target)
     state.require_finished(body)
+    if spec.edits and spec.grid_side != target.ex4d.grid_side:
+        here, there = (
+            f"{side} vertices a side" if side else "one vertex per pixel"
+            for side in (target.ex4d.grid_side, spec.grid_side)
+        )
+        return [], [f"its edits (they were made on a mesh of {there}, this one has {here})"]
     folder = shots.output_folder(target)
     now = collect.collect(target, folder)
     done: list[str] = []

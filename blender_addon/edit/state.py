@@ -15,6 +15,7 @@ import numpy as np
 from ex4d_ground.arrays import Float32
 
 from ..scene import layer_nodes, layers, linked, mesh
+from ..scene import shot as shots
 from ..scene.layer_nodes import Mode
 from ..scene.layers import FrameRange
 from ..work.errors import AddonError
@@ -89,8 +90,8 @@ def begin(shot: bpy.types.Object, frame: int) -> bpy.types.Object:
 
 
 def require_grid(shot: bpy.types.Object, body: bpy.types.Object) -> None:
-    """Raise AddonError unless the mesh has a vertex for each of the clip's pixels."""
-    count, wanted = len(body.data.vertices), shot.ex4d.width * shot.ex4d.height
+    """Raise AddonError unless the mesh has the vertices of the shot's grid."""
+    count, wanted = len(body.data.vertices), shots.grid_of(shot).num_vertices
     if count != wanted:
         raise AddonError(
             f"'{body.name}' has {count} vertices instead of {wanted}; undo what changed it or import the clip again."

@@ -138,14 +138,14 @@ class EX4D_OT_discard_painting(EditOperator, bpy.types.Operator):
 
 def shown_depth(context: bpy.types.Context, body: bpy.types.Object) -> Float64:  # [H, W]
     """Depth of the frame that is shown or being edited; Object Mode only. Raises AddonError."""
-    target = shot.active_shot(context)
+    grid = shot.grid_of(shot.active_shot(context))
     if state.is_editing(body):
         state.require_topology(body)
         positions = mesh.positions(body.data)
     else:
         with sampling.sampling(body, user_modifiers=False) as sampler:
             positions = sampler.positions(shown_frame(context, body))
-    return depth_tools.depth_grid(positions, width=target.ex4d.width, height=target.ex4d.height)
+    return depth_tools.depth_grid(positions, width=grid.width, height=grid.height)
 
 
 def _only_solid(context: bpy.types.Context) -> str:

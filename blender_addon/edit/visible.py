@@ -82,7 +82,7 @@ def follow(context: bpy.types.Context) -> None:
         _due = None  # the mask of a linked shot lies with the file it comes from
         return
     body = target.ex4d.mesh
-    if current.tasks or _is_busy() or body is None or thickness_weights.is_open(body):
+    if current.tasks or _is_busy() or body is None or target.ex4d.arriving or thickness_weights.is_open(body):
         if _due is not None:
             edited()  # later
         return

@@ -13,14 +13,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ex4d_ground.arrays import Float64, Int32
+from ex4d_ground.arrays import Float32, Float64, Int32
 from ex4d_ground.files import frame_name
+from ex4d_ground.grids import grid_of
 from ex4d_protocol import events as ev
+from ex4d_protocol import minors
 from ex4d_protocol.client import Client, Upload
 from ex4d_protocol.errors import UploadFailed
-from ex4d_protocol.requests import BuildMesh, ClipSpec, EstimateDepth, Media, RenderGuides
+from ex4d_protocol.requests import BuildMesh, ClipSpec, EstimateDepth, Media, MeshSpec, RenderGuides
 
-from ..scene.clip import StoredClip
+from ..scene.clip import StoredClip, clip_numbers
 from ..work import files
 from ..work.addon import log
 from ..work.errors import AddonError
@@ -51,6 +53,10 @@ class ClipSource:
     fps: float | None = None
     """Overrides the video's own; a sequence of pictures has none."""
     name: str = "clip"
+    grid_side: int = 0
+    """Vertices along the mesh's long side; 0: one per pixel."""
+    plays_frames: int = 0
+    """Frames that Blender finds in the video; 0 if it cannot play it."""
     estimator: str = ""
     """The backend's, if there is no depth file; "" is its default."""
     estimator_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -76,10 +82,29 @@ class ImportedClip:
     """The backend's, if it has estimated the depth; its copy is then the folder's ``depth.npy``."""
 
 
-def import_clip(link: BackendLink, source: ClipSource, folder: Path) -> Steps[ImportedClip]:
+@dataclass(frozen=True)
+class FirstFrame:
+    """What a clip's first frame is shown with, before the others have come. Its files lie in ``folder`` until then."""
+
+    folder: Path
+    info: dict[str, Any]
+    vertices: Float32  # [V, 3]
+    clip_json: str
+    depth_info: dict[str, Any] | None
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """The clip's width and height, and the side of its grid."""
+        numbers = clip_numbers(self.info)
+        return numbers["width"], numbers["height"], numbers["grid_side"]
+
+
+def import_clip(
+    link: BackendLink, source: ClipSource, folder: Path, on_first: Callable[[FirstFrame], None] | None = None
+) -> Steps[ImportedClip]:
     """Upload the clip, have its depth estimated if it has none, its mesh built, and write both to ``folder``.
 
-    ``folder`` must not exist yet.
+    ``folder`` must not exist yet. ``on_first`` is told, on the writer's thread, when the first frame is on disk.
     """
     found = find_clip(source.video, source.depth, source.num_frames)
     depth = found.depth
@@ -98,9 +123,20 @@ def import_clip(link: BackendLink, source: ClipSource, folder: Path) -> Steps[Im
             )
             made, depth_info = depths.finish(), depths.info
             link.client.ack(job_id)
-        items = _ClipItems(writer)
+
+        def first_came(info: dict[str, Any], vertices: Float32) -> None:
+            if on_first is not None:
+                spec = msgspec.json.encode(uploads.clip(source, made)).decode()
+                writer.hand(partial(on_first, FirstFrame(writer.folder, info, vertices, spec, depth_info)))
+
+        items = _ClipItems(writer, first_came)
         job_id = yield from link.run_job(
-            lambda: BuildMesh(clip=uploads.clip(source, made)),
+            lambda: BuildMesh(
+                clip=uploads.clip(source, made),
+                mesh=_grid(link.client, source),
+                footage="light",
+                plays_frames=source.plays_frames,
+            ),
             after=uploads.all,
             title=f"Import {source.name}",
             on_item=items.take,
@@ -113,12 +149,19 @@ def import_clip(link: BackendLink, source: ClipSource, folder: Path) -> Steps[Im
     return ImportedClip(folder, items.info, faces, clip_json, found.note, depth_info)
 
 
+def _grid(client: Client, source: ClipSource) -> MeshSpec:
+    """The mesh to ask for: a backend that knows no proxy grids sends one vertex per pixel."""
+    return MeshSpec(grid_side=0 if minors.lacks(client.welcome, "MeshSpec.grid_side") else source.grid_side)
+
+
 class _ClipItems:
     """Has a BuildMesh job's items written as they come."""
 
-    def __init__(self, writer: FolderWriter):
+    def __init__(self, writer: FolderWriter, on_first: Callable[[dict[str, Any], Float32], None]):
+        """``on_first`` is told the clip's numbers and vertices once the first frame was handed to ``writer``."""
         self.info: dict[str, Any] = {}
-        self._writer = writer
+        self._writer, self._on_first = writer, on_first
+        self._first: Float32 | None = None
         self._cache: Pc2Writer | None = None
         self._faces: Int32 | None = None
 
@@ -127,7 +170,8 @@ class _ClipItems:
         match item.name:
             case "clip_info":
                 self.info = item.json()
-                points = self.info["width"] * self.info["height"]
+                numbers = clip_numbers(self.info)
+                points = grid_of(numbers["width"], numbers["height"], numbers["grid_side"]).num_vertices
                 path = self._writer.folder / files.CACHE_FILE
                 self._cache = self._writer.keep_open(Pc2Writer(path, points=points, samples=self.info["num_frames"]))
             case "faces":
@@ -136,8 +180,12 @@ class _ClipItems:
                 if self._cache is None:
                     raise AddonError("The backend sent a mesh before its clip; import the clip again.")
                 self._writer.hand(partial(self._cache.write, item.frame, item.array()), item.data.nbytes)
+                self._first = item.array() if item.frame == 0 else self._first
             case files.COLOUR_FOLDER | files.VISIBLE_FOLDER:
-                self._writer.write(Path(item.name, frame_name(item.frame)), item.data)
+                suffix = ".jpg" if item.item.encoding == "jpeg" else ".png"
+                self._writer.write(Path(item.name, frame_name(item.frame, suffix)), item.data)
+                if item.name == files.VISIBLE_FOLDER and item.frame == 0 and self._first is not None:
+                    self._on_first(self.info, self._first)  # the last item of a frame
 
     def finish(self) -> Int32:  # [F, 3]
         """Have the cache closed and return the faces. Raises AddonError if something never came."""
@@ -187,7 +235,8 @@ def run_with_clip(
     ``how`` is for :meth:`BackendLink.run_job`.
     """
     stored, spec = clip.stored, clip.stored.spec
-    edits, objects = EditUploads(link.client, clip.edits), ObjectUploads(link.client, clip.objects)
+    edits = EditUploads(link.client, clip.edits, grid_side=stored.grid_side)
+    objects = ObjectUploads(link.client, clip.objects)
 
     def edited(spec: ClipSpec) -> MeshRequest:
         return objects.apply(edits.apply(make(spec)))

@@ -90,12 +90,18 @@ class Uploads:
 class EditUploads(Uploads):
     """Edits on their way to the backend. Raises AddonError if that is too old for them."""
 
-    def __init__(self, client: Client, edits: tuple[FrameEdit, ...]):
+    def __init__(self, client: Client, edits: tuple[FrameEdit, ...], *, grid_side: int):
+        """``grid_side`` is that of the mesh they were made on; 0 is one vertex per pixel."""
         painted = any(edit.thickness is not None for edit in edits)
         if painted and minors.lacks(client.welcome, "MeshEdit.thickness"):
             raise AddonError("The backend is too old for painted thickness; upgrade it, or clear the paint.")
+        if edits and grid_side and minors.lacks(client.welcome, "MeshSpec.grid_side"):
+            raise AddonError(
+                f"The backend is too old for edits of a mesh of {grid_side} vertices a side; upgrade it, or import the "
+                "clip with the Mesh Side 0."
+            )
         super().__init__(client, (path for edit in edits for path in edit.files))
-        self._edits = edits
+        self._edits, self._grid_side = edits, grid_side
 
     def apply(self, request: MeshRequest) -> MeshRequest:
         """``request`` on the edited mesh; only once every upload is hashed."""
@@ -119,4 +125,6 @@ class EditUploads(Uploads):
             )
             if (made.positions, made.face_flags, made.thickness) != (None, None, None):
                 edits.append(made)
+        if edits or spec.thickness is not None:
+            spec = msgspec.structs.replace(spec, grid_side=self._grid_side)
         return msgspec.structs.replace(spec, edits=tuple(edits))

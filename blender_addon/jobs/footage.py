@@ -14,7 +14,7 @@ import bpy
 from ex4d_ground.files import COLOUR_SUFFIXES, frame_name
 from ex4d_ground.takes import TAKE_FILE
 
-from ..scene import sequence_render
+from ..scene import materials, sequence_render
 from ..work import compat, files, unsaved
 from ..work.errors import AddonError
 from . import media
@@ -104,6 +104,8 @@ def _strips(scene: bpy.types.Scene) -> Iterator[Any]:
 
 
 def _is_ours(image: bpy.types.Image) -> bool:
+    if materials.OURS in image:
+        return True
     folder = Path(bpy.path.abspath(image.filepath)).parent
     return (folder / TAKE_FILE).exists() or (folder.parent / files.CACHE_FILE).exists()
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ex4d_ground import sequences
 from ex4d_ground.files import COLOUR_SUFFIXES, DEPTH_SUFFIXES
+from ex4d_ground.media_kinds import MediaKind, colour_sequence_kind, depth_file_kind, depth_sequence_kind
 from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence, pair_sequences
-from ex4d_protocol.requests import MediaKind
 
 from ..work.errors import AddonError
 
@@ -15,8 +15,6 @@ OTHER_PICTURES = (".tga", ".jp2")
 _VIDEO_KINDS = "mp4 mov mkv avi webm m4v mxf mpg mpeg ts mts ogv wmv flv"
 VIDEOS = tuple(f".{kind}" for kind in _VIDEO_KINDS.split())
 """By which a file browser and a drop know a video; any other file is tried as one too."""
-DEPTH_FILES: dict[str, MediaKind] = {".npz": "npz", ".npy": "npy"}
-_DEPTH_KINDS: dict[str, MediaKind] = {".png": "png_sequence", ".exr": "exr_sequence"}
 
 
 @dataclass(frozen=True)
@@ -99,15 +97,13 @@ def _depth_pictures(path: Path) -> FrameFiles | None:
 def _video(path: Path, files: FrameFiles | None) -> MediaFiles:
     if files is None:
         return MediaFiles("video", (path,))
-    # servers of protocol 1.0 know sequences of PNGs alone
-    is_png = files.paths[0].suffix.lower() == ".png"
-    return MediaFiles("png_sequence" if is_png else "image_sequence", files.paths)
+    return MediaFiles(colour_sequence_kind(files.paths[0]), files.paths)
 
 
 def _depth(path: Path, files: FrameFiles | None) -> MediaFiles:
     if files is not None:
-        return MediaFiles(_DEPTH_KINDS.get(files.paths[0].suffix.lower(), "image_sequence"), files.paths)
-    kind = DEPTH_FILES.get(path.suffix.lower())
+        return MediaFiles(depth_sequence_kind(files.paths[0]), files.paths)
+    kind = depth_file_kind(path)
     if kind is None:
         raise AddonError(
             f"Depth file {path.name} is of no known kind; use .npz, .npy, or a folder of 16-bit PNG or EXR frames."

@@ -5,6 +5,7 @@ evaluated with them. The result is what a guides job would be given.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
@@ -18,6 +19,20 @@ from ..work.tasks import Steps, TaskProgress
 
 Find = Callable[[], tuple[bpy.types.Scene, bpy.types.Object]]
 """The user's scene and the shot, found anew. Raises AddonError if they are gone."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the marked objects stand at a frame: what tells that somebody has moved one."""
+
+    frame: int
+    objects: tuple[object, ...]
+
+
+def standing(scene: bpy.types.Scene) -> Standing:
+    """Name, role and own placement of each marked object, as they are now; evaluates nothing."""
+    placed = ((obj.name, obj.ex4d.role, *(value for row in obj.matrix_basis for value in row)) for obj in marked(scene))
+    return Standing(scene.frame_current, tuple(placed))
 
 
 def collect_steps(find: Find, folder: Path) -> Steps[tuple[SceneObject, ...]]:

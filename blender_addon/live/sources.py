@@ -99,7 +99,7 @@ class Sources:
     def _collect(self, target: bpy.types.Object) -> None:
         found = self._look.step(lambda: _look(self.shot_id, shot.folder_of(target)))
         if found is not None:
-            self._edits = EditUploads(self._client, found[0])
+            self._edits = EditUploads(self._client, found[0], grid_side=target.ex4d.grid_side)
             self._objects = ObjectUploads(self._client, found[1]) if found[1] else None
             self._stale, self.note = False, ""
         elif (progress := self._look.progress) is not None:

@@ -30,6 +30,7 @@ from . import camera, overlay
 from .camera import Now
 from .connection import SILENT, Connection
 from .lane import Lane, Meter, sequence, too_slow
+from .objects import Standing, standing
 from .sources import Sources
 
 REST_S = 0.2
@@ -73,6 +74,8 @@ class Live:
         self._move_seen: tuple[Any, ...] | None = None
         self._look_again_at: float | None = None
         self._looked_again = False
+        self._stood: Standing | None = None
+        """Where guide objects stood when one was last reported as changed."""
         self._held: tuple[Any, ...] | None = None
         """What decided where a hidden camera stood when it was last seen to."""
         self._look_due = False
@@ -135,7 +138,7 @@ class Live:
         if target is None:
             return False
         if not new_frame:
-            self._look_at_updates(target, depsgraph)
+            self._look_at_updates(scene, target, depsgraph)
         cam = camera.camera_of(scene, target)
         if cam is None or not camera.is_hidden(depsgraph, target, cam):
             return self._look(scene, target, depsgraph)
@@ -143,7 +146,9 @@ class Live:
         self._look_due, self._held = self._look_due or held != self._held, held
         return False
 
-    def _look_at_updates(self, target: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
+    def _look_at_updates(
+        self, scene: bpy.types.Scene, target: bpy.types.Object, depsgraph: bpy.types.Depsgraph
+    ) -> None:
         body, cam = target.ex4d.mesh, target.ex4d.camera
         changed = [update.id.original for update in depsgraph.updates]
         ours = (cam, cam.data, target) if cam is not None else ()
@@ -155,17 +160,22 @@ class Live:
             return
         mesh = any(u.is_updated_geometry and u.id.original in (body, body.data) for u in depsgraph.updates)
         if mesh or any(isinstance(each, bpy.types.Object) and each.ex4d.role != NONE for each in changed):
-            self._mesh_changed()
+            self._mesh_changed(standing(scene))
 
     def options_changed(self) -> None:
         """The shot's mesh options are others now: ask again."""
         if self.active:
             self._edits_changed()
 
-    def _mesh_changed(self) -> None:
-        """Look for edits again; what may be the echo of having looked is looked at once more, later."""
+    def _mesh_changed(self, now: Standing) -> None:
+        """Look for edits again; what may be the echo of having looked is looked at once more, later.
+
+        An object that stands elsewhere at the same frame is no echo.
+        """
         moment, sources = time.monotonic(), self._sources
-        if sources is not None and moment - sources.collected_at < ECHO_S:
+        seen, self._stood = self._stood, now
+        is_moved = seen is not None and seen.frame == now.frame and seen.objects != now.objects
+        if sources is not None and moment - sources.collected_at < ECHO_S and not is_moved:
             if not self._looked_again:
                 self._look_again_at = moment + ECHO_S
             return

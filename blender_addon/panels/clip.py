@@ -145,6 +145,7 @@ class EX4D_PT_files(Part, bpy.types.Panel):
             column = split_column(layout)
         column.prop(props, "field_of_view", text="FOV")
         column.prop(props, "num_frames")
+        column.prop(props, "grid_side")
         column.prop(props, "fill_invalid", text="Fill Invalid")
         lacking, remedy = _lacking(props)
         column = layout.column()

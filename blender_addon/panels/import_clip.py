@@ -1,6 +1,7 @@
 """Importing a clip: from the panel's choices to a shot in the scene."""
 
 import uuid
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +11,14 @@ import bpy
 from ex4d_ground.files import COLOUR_SUFFIXES
 
 from ..jobs import clip, depth, engine_settings, estimators, media
-from ..scene import colours, orbit, shot, viewing
+from ..scene import colours, materials, orbit, shot, viewing
 from ..scene.clip import ClipFacts, clip_numbers
 from ..work import files, preferences, session, unsaved
 from ..work.errors import AddonError
 from ..work.operators import LongOperator
 from ..work.properties import Choice, Flag, Folder, Number, Text
 from ..work.tasks import Delivery, Task
+from .first_frame import FirstFrameArrival, found
 from .properties import ESTIMATED, FROM_FILE, ClipReading
 
 
@@ -59,6 +61,8 @@ class ImportPlan:
         """``chosen`` has the operator's properties."""
         self.chosen = chosen
         self._blend_path = ""
+        self._folder = Path()
+        self._arrival: FirstFrameArrival | None = None
         self._view: viewing.Place | None = None
 
     def begin(self, context: bpy.types.Context) -> Task:
@@ -70,8 +74,12 @@ class ImportPlan:
         root = unsaved.shot_folder(self._blend_path, source.name, bpy.path.abspath(self.chosen.folder))
         folder = root if not root.exists() else files.free_folder(root.parent, root.name)
         current = session.get()
-        steps = clip.import_clip(current.require_link(), source, folder)
-        return current.start("Import clip", steps, panel="Clip", deliver=self.deliver)
+        arrival = FirstFrameArrival(self._blend_path, self._show_first, self._look)
+        self._folder, self._arrival = folder, arrival
+        steps = clip.import_clip(current.require_link(), source, folder, partial(setattr, arrival, "first"))
+        task = current.start("Import clip", steps, panel="Clip", deliver=self.deliver)
+        task.arrival = arrival
+        return task
 
     def begin_again(self, context: bpy.types.Context) -> Task | None:
         """Start what was asked for, now that the weights are there; None if another file is open by now."""
@@ -107,6 +115,8 @@ class ImportPlan:
             depth_scale=asked.depth_scale,
             depth_channel=asked.depth_channel,
             fill_invalid=asked.fill_invalid,
+            grid_side=asked.grid_side,
+            plays_frames=0 if pictures else materials.movie_frames(video),
             name=files.safe_name(media.clip_name(video)),
         )
 
@@ -131,28 +141,15 @@ class ImportPlan:
                 f"Another .blend was opened during the import; its files are in {result.folder}. "
                 "Import the clip again where it belongs: the backend still has it."
             )
-        shot.require_object_mode(context)
-        depth_path, depth_info = self.chosen.depth_path, result.depth_info or {}
-        if result.depth_info is not None:
-            depth_path = files.blender_path(result.folder / files.DEPTH_FILE, bpy.data.filepath)
-        facts = ClipFacts(
-            name=result.folder.name,
-            clip_json=result.clip_json,
-            video_path=self.chosen.video_path,
-            depth_path=depth_path,
-            depth_estimator=str(depth_info.get("title", "")),
-            depth_licence=str(result.info.get("depth_licence", "")),
-            **clip_numbers(result.info),
-        )
-        scene = context.scene
-        made = shot.build(
-            context,
-            facts,
-            result.faces,
-            result.folder,
-            shot_id=uuid.uuid4().hex,
-            frame_start=1 if self.chosen.fit_scene else scene.frame_start,
-        )
+        facts, depth_info, scene = self._facts(result), result.depth_info or {}, context.scene
+        made, lay_in = found(self._arrival)
+        fits = made is not None and self._arrival is not None and self._arrival.looked
+        if made is None:
+            shot.require_object_mode(context)
+            how = {"shot_id": uuid.uuid4().hex, "frame_start": self._frame_start(scene)}
+            made = shot.build(context, facts, result.faces, result.folder, **how)
+        else:
+            shot.complete(made, result.folder, lay_in=lay_in)
         message = f"Imported {facts.num_frames} frames of {facts.width}x{facts.height} as '{made.name}'."
         notes = (f"{result.note}.",) if result.note else ()
         warnings = [*notes, *map(str, result.info.get("notes", ())), *map(str, depth_info.get("warnings", ()))]
@@ -161,13 +158,40 @@ class ImportPlan:
                 message += f" {colours.make_exact(scene)}"
             except AddonError as error:  # the clip is there all the same
                 warnings.append(str(error))
-        if self.chosen.fit_scene:
-            shot.fit_scene(scene, made)
-            message += f" {self._show(context, scene, made)}"
+        if not fits:
+            message += f" {self._look(context, made)}"
         return Delivery(message.rstrip(), tuple(warnings))
 
-    def _show(self, context: bpy.types.Context, scene: bpy.types.Scene, made: bpy.types.Object) -> str:
-        """Have the view that the import began in show the clip; returns what to say of it."""
+    def _facts(self, clip: clip.ImportedClip | clip.FirstFrame) -> ClipFacts:
+        depth_path, depth_info = self.chosen.depth_path, clip.depth_info or {}
+        if clip.depth_info is not None:
+            depth_path = files.blender_path(self._folder / files.DEPTH_FILE, bpy.data.filepath)
+        return ClipFacts(
+            name=self._folder.name,
+            clip_json=clip.clip_json,
+            video_path=self.chosen.video_path,
+            depth_path=depth_path,
+            depth_estimator=str(depth_info.get("title", "")),
+            depth_licence=str(clip.info.get("depth_licence", "")),
+            **clip_numbers(clip.info),
+        )
+
+    def _frame_start(self, scene: bpy.types.Scene) -> int:
+        return 1 if self.chosen.fit_scene else scene.frame_start
+
+    def _show_first(self, context: bpy.types.Context, first: clip.FirstFrame, data: bpy.types.Mesh) -> str:
+        """Build the shot of its first frame; returns its id."""
+        scene, shot_id = context.scene, uuid.uuid4().hex
+        how = {"shot_id": shot_id, "frame_start": self._frame_start(scene)}
+        shot.build_first(context, self._facts(first), data, first.folder, self._folder, **how)
+        return shot_id
+
+    def _look(self, context: bpy.types.Context, made: bpy.types.Object) -> str:
+        """Fit the scene, and have the view that the import began in show the clip; returns what to say of it."""
+        scene = context.scene
+        if not self.chosen.fit_scene:
+            return ""
+        shot.fit_scene(scene, made)
         said = viewing.look_at_footage(self._view, scene, made)
         if said and preferences.get(context).orbit_after_import:
             orbit.start(self._view, made)

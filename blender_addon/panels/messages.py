@@ -63,7 +63,7 @@ def fill_import(button: bpy.types.OperatorProperties, props: bpy.types.PropertyG
     """Give an import button what the Clip panel has chosen."""
     button.fov_deg, button.num_frames = props.fov_deg, props.num_frames
     button.depth_scale, button.fill_invalid = props.depth_scale, props.fill_invalid
-    button.depth_channel = props.depth_channel
+    button.depth_channel, button.grid_side = props.depth_channel, props.grid_side
 
 
 def draw_button(

@@ -25,6 +25,7 @@ NAMES = {
     stages.DEPTH_SAVE: "Saving Depth",
     stages.DEPTH_SEND: "Sending Depth",
     stages.DEPTH_HAND_OVER: "Handing Over",
+    stages.PREPARING: "Preparing",
     stages.MESH: "Building Mesh",
     stages.GUIDES: "Guide",
     stages.HASHING: "Reading",

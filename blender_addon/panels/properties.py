@@ -2,6 +2,8 @@
 
 import math
 
+from ex4d_ground.grids import PROXY_SIDE
+
 from ..work.properties import Choice, File, Flag, Number, Text, Whole
 
 
@@ -26,6 +28,14 @@ class ClipReading:
     )
     depth_channel: Text(
         "Depth Channel", "Channel, pass or part of the depth's EXR files; empty takes the one whose name says depth"
+    )
+    grid_side: Whole(
+        "Mesh Side",
+        "Vertices along the long side of the mesh that is shown and edited here; the backend keeps full size in any "
+        "case. 0 is one vertex for each pixel",
+        default=PROXY_SIDE,
+        min=0,
+        max=16384,
     )
     fill_invalid: Flag("Fill Invalid Depth", "Fill depth that is missing, zero or negative from what surrounds it")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ex4d_ground.arrays import Float32, Float64
+from ex4d_ground.grids import grid_of
 
 from ..work.errors import AddonError
 
@@ -111,7 +112,8 @@ def blender_from_pose(world_from_camera: Float64) -> Float64:  # [..., 4, 4] -> 
     return world_from_camera @ BLENDER_CAMERA_FLIP
 
 
-def grid_uv(width: int, height: int) -> Float32:  # [H * W, 2]
-    """UV of every grid vertex, row by row: vertex (i, j) sits on the centre of texel (i, j); v points up."""
-    v, u = np.meshgrid(1.0 - (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij")
+def grid_uv(width: int, height: int, side: int = 0) -> Float32:  # [grid vertices, 2]
+    """UV of every grid vertex, row by row: each sits on the centre of its texel; v points up."""
+    grid = grid_of(width, height, side)
+    v, u = np.meshgrid(1.0 - (grid.rows + 0.5) / height, (grid.columns + 0.5) / width, indexing="ij")
     return np.stack([u, v], axis=-1).reshape(-1, 2).astype(np.float32)

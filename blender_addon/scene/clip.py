@@ -30,6 +30,8 @@ class ClipFacts:
     depth_estimator: str = ""
     """What estimated the depth; "" if it came as a file."""
     depth_licence: str = ""
+    grid_side: int = 0
+    """Vertices along the long side of the mesh, 0 for one per pixel."""
 
 
 def clip_numbers(info: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +39,8 @@ def clip_numbers(info: dict[str, Any]) -> dict[str, Any]:
     kinds: dict[str, Any] = dict.fromkeys(("num_frames", "width", "height"), int)
     kinds |= {"fps": float, "near_depth": float, "intrinsics": tuple, "intrinsics_source": str}
     try:
-        return {name: kind(info[name]) for name, kind in kinds.items()}
+        numbers = {name: kind(info[name]) for name, kind in kinds.items()}
+        return numbers | {"grid_side": int(info.get("grid_side", 0))}  # older backends send one vertex per pixel
     except KeyError as error:
         raise AddonError(
             f"The backend's clip_info lacks {error.args[0]!r}; use an add-on and a backend of the same version."
@@ -53,6 +56,8 @@ class StoredClip:
     depth: Path
     lens: tuple[float, float, float, float] | None = None
     """fx, fy, cx, cy if the backend has estimated the depth: the copy here does not hold the lens it found."""
+    grid_side: int = 0
+    """Of the mesh that is edited here, see :class:`ClipFacts`."""
 
     @property
     def spec(self) -> ClipSpec:

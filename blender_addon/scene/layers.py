@@ -60,6 +60,10 @@ def cache_of(body: bpy.types.Object) -> bpy.types.Modifier:
     for modifier in body.modifiers:
         if modifier.type == "MESH_CACHE":
             return modifier
+    if body.parent is not None and body.parent.ex4d.arriving:
+        raise AddonError(
+            f"Only the first frame of '{body.parent.name}' is here yet; wait for the import, or import the clip again."
+        )
     raise AddonError(f"'{body.name}' has lost its modifier '{CACHE_NAME}'; undo its removal or import the clip again.")
 
 

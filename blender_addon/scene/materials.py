@@ -20,9 +20,46 @@ MASK_THRESHOLD = 125 / 255
 """A point is shown where the interpolated visibility exceeds this (the published threshold, alpha > 125 of 255)."""
 
 
+_SUFFIXES = (".png", ".jpg")
+OURS = "ex4d_footage"
+"""Marks images that show a shot's own footage."""
+
+
+def movie_frames(path: Path) -> int:
+    """How many frames Blender finds in a video file; 0 if it plays none."""
+    try:
+        image = bpy.data.images.load(str(path), check_existing=False)
+    except RuntimeError:
+        return 0
+    try:
+        return image.frame_duration if image.source == "MOVIE" else 0
+    finally:
+        bpy.data.images.remove(image)
+
+
+def load_footage(folder: Path, video: Path, *, name: str) -> bpy.types.Image:
+    """A shot's footage: the pictures that the backend sent to ``folder``; where it sent none, the ``video`` itself."""
+    if has_frames(folder) or not video.is_file():
+        image = load_sequence(folder, name=name, colour=True)
+    else:
+        image = bpy.data.images.load(str(video), check_existing=False)
+        image.name = name
+        colours.read_as_footage(image)
+        image.alpha_mode = "NONE"
+        image.filepath = files.blender_path(video, bpy.data.filepath)
+    image[OURS] = True
+    return image
+
+
+def has_frames(folder: Path) -> bool:
+    """Whether a sequence lies there."""
+    return any((folder / frame_name(0, suffix)).exists() for suffix in _SUFFIXES)
+
+
 def load_sequence(folder: Path, *, name: str, colour: bool) -> bpy.types.Image:
-    """The numbered PNGs of ``folder`` as one image. ``colour`` False marks data (masks): read as they are."""
-    first = folder / frame_name(0)
+    """The numbered pictures of ``folder`` as one image. ``colour`` False marks data (masks): read as they are."""
+    suffix = next((each for each in _SUFFIXES if (folder / frame_name(0, each)).exists()), ".png")
+    first = folder / frame_name(0, suffix)
     if not first.exists():  # a take that is not whole
         first = min(folder.glob("frame_*.png"), default=first)
     image = bpy.data.images.load(str(first), check_existing=False)
@@ -30,7 +67,7 @@ def load_sequence(folder: Path, *, name: str, colour: bool) -> bpy.types.Image:
     image.source = "SEQUENCE"
     (colours.read_as_footage if colour else colours.read_as_data)(image)
     image.alpha_mode = "NONE"
-    image.filepath = files.blender_path(folder / frame_name(0), bpy.data.filepath)
+    image.filepath = files.blender_path(folder / frame_name(0, suffix), bpy.data.filepath)
     return image
 
 
@@ -41,6 +78,13 @@ def use_frames(user: bpy.types.ImageUser, *, frame_start: int, num_frames: int) 
     user.frame_offset = 0
     user.use_cyclic = False
     user.use_auto_refresh = True
+
+
+def images_of(material: bpy.types.Material) -> list[tuple[bpy.types.Image, bpy.types.ImageUser]]:
+    """Images that a material's nodes show, each with what says which frame."""
+    tree: Any = material.node_tree
+    nodes = [node for node in tree.nodes if node.bl_idname == "ShaderNodeTexImage"] if tree is not None else []
+    return [(node.image, node.image_user) for node in nodes if node.image is not None]
 
 
 def footage_material(

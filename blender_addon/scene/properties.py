@@ -49,10 +49,12 @@ class ShotProperties:
     video_path: File("Video", "The clip's video as it was imported")
     depth_path: File("Depth", "The clip's depth as it was imported")
     folder: Text("Folder", "Where this shot's mesh cache, footage, guides and takes lie")
+    arriving: Flag("Arriving", "Only the first frame is here yet", options={"HIDDEN"})
     num_frames: Whole("Frames", "Length of the clip", min=0)
     frame_start: Whole("Start", "Scene frame that shows the clip's first frame", default=1)
     width: Whole("Width", "Of the clip, in pixels", min=0)
     height: Whole("Height", "Of the clip, in pixels", min=0)
+    grid_side: Whole("Mesh Side", "Vertices along the mesh's long side; 0 is one for each of the clip's pixels", min=0)
     fps: Number("Frame Rate", "Of the clip", min=0.0)
     intrinsics: bpy.props.FloatVectorProperty(
         name="Intrinsics", description="fx, fy, cx, cy of the source in pixels", size=4

@@ -6,12 +6,13 @@ from pathlib import Path
 import bpy
 from mathutils import Matrix
 
+from ex4d_ground import grids
 from ex4d_ground.arrays import Int32
 from ex4d_ground.remedies import object_mode
 
 from ..work import files, pc2, unsaved
 from ..work.errors import AddonError
-from . import axes, cameras, linked, materials, mesh
+from . import axes, cameras, linked, materials, mesh, retime
 from .clip import ClipFacts, StoredClip
 
 HANDLE_SIZE = 1e-4
@@ -96,7 +97,12 @@ def stored_clip(shot: bpy.types.Object) -> StoredClip:
     props = shot.ex4d
     video, depth = (linked.absolute(path, shot) for path in (props.video_path, props.depth_path))
     lens = tuple(props.intrinsics) if props.depth_estimator else None
-    return StoredClip(props.clip_json, video, depth, lens)
+    return StoredClip(props.clip_json, video, depth, lens, props.grid_side)
+
+
+def grid_of(shot: bpy.types.Object) -> grids.Grid:
+    """Which of the clip's pixels are vertices of the shot's mesh."""
+    return grids.grid_of(shot.ex4d.width, shot.ex4d.height, shot.ex4d.grid_side)
 
 
 def build(
@@ -108,7 +114,86 @@ def build(
     shot_id: str,
     frame_start: int,
 ) -> bpy.types.Object:
-    """Make the shot from the files in ``folder`` (mesh.pc2, colour/, visible/) and link it to the scene."""
+    """Make the shot of the files in ``folder`` (mesh.pc2, visible/, colour/ unless the video is played); link it."""
+    vertices = pc2.read_pc2(folder / files.CACHE_FILE)[0]
+    size = {"width": facts.width, "height": facts.height, "side": facts.grid_side}
+    data = mesh.build_mesh(f"{facts.name} Mesh", vertices, faces, **size)
+    made = _build(context, facts, data, folder, shot_id=shot_id, frame_start=frame_start, num_shown=facts.num_frames)
+    _play_cache(made, folder)
+    return made
+
+
+def build_first(
+    context: bpy.types.Context,
+    facts: ClipFacts,
+    data: bpy.types.Mesh,
+    lies_in: Path,
+    folder: Path,
+    *,
+    shot_id: str,
+    frame_start: int,
+) -> bpy.types.Object:
+    """Make the shot of its first frame's mesh, whose pictures lie in ``lies_in`` until all are in ``folder``."""
+    data.name = f"{facts.name} Mesh"
+    made = _build(context, facts, data, lies_in, shot_id=shot_id, frame_start=frame_start, num_shown=1)
+    made.ex4d.arriving, made.ex4d.folder = True, files.blender_path(folder, bpy.data.filepath)
+    return made
+
+
+def complete(shot: bpy.types.Object, folder: Path, *, lay_in: str) -> None:
+    """All frames of a shot that was built by its first one have come to ``folder``: play them.
+
+    Until then its pictures lay in the folder of that name beside it. Raises AddonError if its mesh is gone.
+    """
+    props = shot.ex4d
+    if props.mesh is None:
+        raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
+    props.arriving, props.folder = False, files.blender_path(folder, bpy.data.filepath)
+    for material in props.mesh.data.materials:
+        for image, user in materials.images_of(material) if material is not None else ():
+            path = Path(bpy.path.abspath(image.filepath))
+            if path.parent.parent.name == lay_in:
+                moved = folder / path.parent.name / path.name
+                image.filepath = files.blender_path(moved, bpy.data.filepath)
+            materials.use_frames(user, frame_start=props.frame_start, num_frames=props.num_frames)
+    _play_cache(shot, folder)
+    retime.follow(shot)
+
+
+def take_away(shot: bpy.types.Object) -> None:
+    """Remove a shot with what was made for it; what artists hung on it, or use elsewhere, stays."""
+    props, collections = shot.ex4d, list(shot.users_collection)
+    body, source = props.mesh, props.source_camera
+    used = [] if body is None else [material for material in body.data.materials if material is not None]
+    images = [image for material in used for image, _ in materials.images_of(material)]
+    data = [obj.data for obj in (body, source) if obj is not None]
+    for scene in bpy.data.scenes:
+        if scene.ex4d.shot == shot:
+            scene.ex4d.shot = None
+    for obj in (body, source, shot):
+        if obj is not None:
+            bpy.data.objects.remove(obj)
+    for things in (data, used, images):
+        bpy.data.batch_remove([each for each in things if not each.users])
+    bpy.data.batch_remove([each for each in collections if not each.all_objects and not each.children])
+
+
+def _play_cache(shot: bpy.types.Object, folder: Path) -> None:
+    path = files.blender_path(folder / files.CACHE_FILE, bpy.data.filepath)
+    cache = mesh.add_cache(shot.ex4d.mesh, path, frame_start=shot.ex4d.frame_start)
+    shot.ex4d.mesh.modifiers.move(list(shot.ex4d.mesh.modifiers).index(cache), 0)
+
+
+def _build(
+    context: bpy.types.Context,
+    facts: ClipFacts,
+    data: bpy.types.Mesh,
+    folder: Path,
+    *,
+    shot_id: str,
+    frame_start: int,
+    num_shown: int,
+) -> bpy.types.Object:
     blend = bpy.data.filepath
     empty = bpy.data.objects.new(facts.name, None)
     # It stands where the source camera does, so its axes would be drawn over the footage. Hidden it would not be
@@ -119,17 +204,13 @@ def build(
     context.scene.collection.children.link(collection)
     collection.objects.link(empty)
 
-    vertices = pc2.read_pc2(folder / files.CACHE_FILE)[0]
-    data = mesh.build_mesh(f"{facts.name} Mesh", vertices, faces, width=facts.width, height=facts.height)
-    colour, visible = (
-        materials.load_sequence(folder / sub, name=f"{facts.name} {what}", colour=what == "Footage")
-        for sub, what in ((files.COLOUR_FOLDER, "Footage"), (files.VISIBLE_FOLDER, "Visible"))
-    )
-    lasts = {"frame_start": frame_start, "num_frames": facts.num_frames}
+    video = Path(bpy.path.abspath(facts.video_path))
+    colour = materials.load_footage(folder / files.COLOUR_FOLDER, video, name=f"{facts.name} Footage")
+    visible = materials.load_sequence(folder / files.VISIBLE_FOLDER, name=f"{facts.name} Visible", colour=False)
+    lasts = {"frame_start": frame_start, "num_frames": num_shown}
     data.materials.append(materials.footage_material(f"{facts.name} Footage", colour, visible, **lasts))
     data.materials.append(materials.holdout_material(f"{facts.name} Caps"))
     body = bpy.data.objects.new(f"{facts.name} Mesh", data)
-    mesh.add_cache(body, files.blender_path(folder / files.CACHE_FILE, blend), frame_start=frame_start)
     _parent(body, empty, collection)
 
     source = new_camera(f"{facts.name} Source Camera", empty, scene=context.scene)

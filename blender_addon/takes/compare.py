@@ -4,6 +4,7 @@ Two planes below the shot camera; the upper one is cut at the scene's wipe. Noth
 the same in every shading mode and in every render engine.
 """
 
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -63,15 +64,30 @@ def _material(target: bpy.types.Object, take: Any | None) -> bpy.types.Material:
     """The take's own material if its plane is still there, else a new one; the footage for None."""
     if take is not None and take.plane is not None and take.plane.data.materials:
         return take.plane.data.materials[0]
-    folder = listing.folder_of(take) if take is not None else shot.folder_of(target) / files.COLOUR_FOLDER
-    if not (folder / frame_name(0)).exists():
-        what = take.name if take is not None else "the source"
-        raise AddonError(f"The frames of {what} are not in {folder} any more, so they cannot be compared.")
     props = target.ex4d
     name = f"{target.name} {take.name if take is not None else SOURCE}"
-    image = materials.load_sequence(folder, name=name, colour=True)
+    image = _source_image(target, name) if take is None else _take_image(take, name)
     start, count = (take.frame_start, take.num_frames) if take is not None else (props.frame_start, props.num_frames)
     made = materials.plate_material(name, image, frame_start=start, num_frames=count)
     if take is None:
         retime.follow_material(made, target)
     return made
+
+
+def _take_image(take: Any, name: str) -> bpy.types.Image:
+    folder = listing.folder_of(take)
+    if not (folder / frame_name(0)).exists():
+        raise _gone(take.name, folder)
+    return materials.load_sequence(folder, name=name, colour=True)
+
+
+def _source_image(target: bpy.types.Object, name: str) -> bpy.types.Image:
+    folder = shot.folder_of(target) / files.COLOUR_FOLDER
+    video = shot.stored_clip(target).video
+    if not (materials.has_frames(folder) or video.is_file()):
+        raise _gone("the source", folder)
+    return materials.load_footage(folder, video, name=name)
+
+
+def _gone(what: str, folder: Path) -> AddonError:
+    return AddonError(f"The frames of {what} are not in {folder} any more, so they cannot be compared.")

@@ -46,12 +46,12 @@ def _draw_generate(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
     scene, target = context.scene, context.scene.ex4d.shot
     spec = offers.engine(scene.ex4d.engine)
     cost = cost_watch.of(scene, target) if spec is not None and cost_watch.can_ask() else None
-    text = "Generate Preview" if spec is not None and spec.is_preview else "Generate"
+    text = say("Generate Preview") if spec is not None and spec.is_preview else say("Generate")
     if cost is not None and cost.seconds:
         text = say(f"{text} (about {rough_time(cost.seconds)})")
     column = layout.column()
     column.enabled = spec is None or spec.available
-    draw_button(column, context, "ex4d.generate", scale=1.5, text=text, icon="RENDER_ANIMATION")
+    draw_button(column, context, "ex4d.generate", scale=1.5, text=text, icon="RENDER_ANIMATION", translate=False)
     if spec is not None and not spec.available:
         draw_problem(layout, spec.missing, spec.remedy, icon="INFO")
     elif cost is not None and cost.problem:

@@ -23,6 +23,8 @@ PYTHON_VERSIONS = ((3, 12), (3, 13), (3, 11))
 """Those that the backend runs on, preferred first."""
 WHEEL_FOLDER = "backend"
 """In the extension's zip: what is installed."""
+COMPILED = "compiled"
+"""The wheel's extra that pins what its kernels were compiled with."""
 HOMEBREW = ("/opt/homebrew/bin", "/usr/local/bin")
 """Not on the PATH of a Blender that was not started in a terminal."""
 PROBE = "import ensurepip, sys, venv; print(*sys.version_info[:2])"
@@ -57,8 +59,15 @@ def command(
     """
     make = [*python, "-m", "venv", *(("--clear",) if anew else ()), str(folder)]
     own_python = str(program(platform, folder, "python"))
-    put = [own_python, "-m", "pip", "install", "--upgrade", str(source)]
+    put = [own_python, "-m", "pip", "install", "--upgrade", wanted_of(source)]
     return line(shell or shells(platform)[0], make, put)
+
+
+def wanted_of(source: PurePath) -> str:
+    """What pip is asked for: with a wheel for one system, the numba that its kernels were compiled with, too."""
+    parts = source.stem.split("-")  # name, version, Python, its interface, system
+    is_for_one_system = source.suffix == ".whl" and len(parts) >= 5 and parts[-1] != "any"
+    return f"{source}[{COMPILED}]" if is_for_one_system else str(source)
 
 
 def here() -> Path:
@@ -92,7 +101,7 @@ def _its_python_is_there(folder: Path) -> bool:
 def carried() -> Path:
     """What is installed: the wheel in the extension's zip, or the checkout. Raises AddonError if it is gone."""
     addon = Path(__file__).resolve().parents[1]
-    wheels = sorted((addon / WHEEL_FOLDER).glob("ex4d-*-py3-none-any.whl"))
+    wheels = sorted((addon / WHEEL_FOLDER).glob("ex4d-*.whl"))
     if wheels:
         return wheels[-1]
     if (addon.parent / "pyproject.toml").is_file() and (addon.parent / "backend" / "ex4d_backend").is_dir():

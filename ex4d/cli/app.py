@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ex4d.cli import coverage, demo, depth, doctor, generate, preview, recon, run, weights
+from ex4d.cli import coverage, demo, depth, doctor, export, generate, preview, recon, run, train, weights
 from ex4d.cli import eval as evaluate
 from ex4d.cli.console import forgiving_output, note, say
 from ex4d.cli.options import flag_of, spread
@@ -38,9 +38,10 @@ app = typer.Typer(
 
 # One module per command; a new command is a new module and a name here. The backend's commands (jobs, keys, remote)
 # come through the entry points of ex4d.cli.plugins.
-for _command in (recon.recon, preview.preview, coverage.coverage, generate.generate, run.run, doctor.doctor, demo.demo):
+_COMMANDS = (recon.recon, preview.preview, coverage.coverage, generate.generate, run.run, export.export)
+for _command in (*_COMMANDS, doctor.doctor, demo.demo):
     app.command()(spread(_command))
-for _group in (depth.depth_app, weights.app, evaluate.app):
+for _group in (depth.depth_app, weights.app, evaluate.app, train.app):
     app.add_typer(_group)
 
 

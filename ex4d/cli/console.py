@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from ex4d.compiled.notice import announced
 from ex4d.progress import CancelToken, OnProgress, Progress, Watch
 from ex4d_ground import stages
 
@@ -48,13 +49,22 @@ def warn(text: str) -> None:
 
 @contextmanager
 def watched() -> Iterator[Watch]:
-    """Progress bars and cancel on a signal, as long functions take them; memory that ran out is told at once."""
+    """Progress bars and cancel on a signal, as long functions take them.
+
+    Memory that ran out is told at once, and that something has to be compiled first.
+    """
     with _cancel_on_signals() as cancel, _progress_bars() as show:
 
         def tell(step: Progress) -> None:
-            warn(step.message) if step.stage == stages.DEPTH_MEMORY else show(step)
+            if step.stage == stages.DEPTH_MEMORY:
+                warn(step.message)
+            elif step.stage == stages.PREPARING:
+                note(step.message)
+            else:
+                show(step)
 
-        yield {"on_progress": tell, "cancel": cancel}
+        with announced(tell):
+            yield {"on_progress": tell, "cancel": cancel}
 
 
 @contextmanager

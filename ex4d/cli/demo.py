@@ -44,6 +44,7 @@ def demo(
     from ex4d.coverage_plot import plot_coverage
     from ex4d.engines import get_engine
     from ex4d.engines.guide_videos import write_guides
+    from ex4d.frames import PickedFrames
     from ex4d.guides import source_frames
     from ex4d.shots.take import run_engine
     from ex4d.takes import save_take
@@ -68,7 +69,7 @@ def demo(
             engine = get_engine("preview")
             take = run_engine(engine, shot, settings=engine.info().validated({}), seed=seed, **watch)
         with _timed(timings, "contact sheet"):
-            frames = shot.clip.frames[source_frames(shot.trajectory, shot.clip.num_frames)]
+            frames = PickedFrames(shot.clip.frames, source_frames(shot.trajectory, shot.clip.num_frames).tolist())
             sheet = staging / "contact_sheet.png"
             contact_sheet(frames, seen.colour, seen.mask, take.frames, sheet, title="Preview (no model)")
         with _timed(timings, "take"):  # straight to its place: it takes a free number, the rest is replaced

@@ -75,10 +75,9 @@ def recon(
 
       ex4d recon --input_video shot.mp4 --depth d.npz --cam layout/camera_v3.npz --output_dir out
     """
-    import numpy as np
-
     from ex4d.dwmesh import export_ply
     from ex4d.engines.guide_videos import write_guides
+    from ex4d.shots.draw import write_guides_file
     from ex4d_ground.camera_files import save_camera as write_camera
     from ex4d_ground.files import staged_folder
 
@@ -94,7 +93,7 @@ def recon(
         if save_camera:
             write_camera(staging / f"camera_{name}.npz", shot.trajectory, layout=camera_layout(shot.trajectory))
         if lossless:
-            np.savez_compressed(staging / f"guides_{name}.npz", rgba=shot.guides.rgba)
+            write_guides_file(staging / f"guides_{name}.npz", shot.guides, **watch)
         check(watch.get("cancel"))
         written = sorted(p.name for p in staging.iterdir())
     seen = 100 * shot.guides.coverage

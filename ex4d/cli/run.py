@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from ex4d.cli.console import note, say, watched
+from ex4d.cli.export import KIND_HELP, ExportName, write_exports
 from ex4d.cli.options import EngineSettings, OutputDir, Seed, panel
 from ex4d.cli.settings import ready_settings
 from ex4d.cli.shot import render_eyes, warn_of
@@ -23,6 +24,8 @@ def run(
         float | None, _option("--stereo", "Make a stereo pair, side by side: the eyes' distance in the depth's unit.")
     ] = None,
     convergence: Annotated[float | None, _option("--convergence", "Depth without parallax. Default: infinity.")] = None,
+    export: Annotated[list[str] | None, _option("--export", f"Export the take at once: {KIND_HELP}")] = None,
+    name: ExportName = None,
     again: Annotated[bool, _option("--again", "Make the take even if it is there already.")] = False,
 ) -> None:
     """From video, depth and camera to a finished take in one command.
@@ -39,6 +42,8 @@ def run(
 
       ex4d run --input_video shot.mp4 --depth d.npz --cam zoom_in --output_dir shots/010 --stereo 0.065
 
+      ex4d run --input_video plates/010 --depth z_exr/ --cam 60 --output_dir shots/010 --export exr --export prores
+
       ex4d run --input_video shot.mp4 --estimator depth-anything-v2 --cam orbit_left --output_dir shots/010
     """
     from ex4d.engines import get_engine
@@ -50,6 +55,11 @@ def run(
 
     if stereo is None and convergence is not None:
         raise SettingError("--convergence belongs to --stereo; give both or neither.")
+    from ex4d.export import exported_already, get_kind
+
+    kinds = [get_kind(each) for each in export or ()]
+    if name is not None and len(kinds) != 1:
+        raise SettingError("--name is for one --export; give it once, or use 'ex4d export' afterwards.")
     eyes = None if stereo is None else Stereo(stereo, convergence)
     maker = get_engine(engine)
     chosen = ready_settings(maker.info(), settings)
@@ -59,14 +69,21 @@ def run(
         if done is not None:
             note(f"{done} was made from the same inputs; --again makes another.")
             say(str(done))
+            made = [each for each in kinds if exported_already(done, each.name, output_dir, name=name)]
+            write_exports(done, [each.name for each in kinds if each not in made], output_dir, name, watch)
             return
         kept = output_dir / request.kept_name
+        layers = any(each.suffix == ".exr" for each in kinds)
         shots = render_eyes(options, watch, settings=chosen, stereo=eyes, kept=kept)
         with loaded_once(maker, chosen) as keep:
-            takes = [run_engine(maker, s, settings=chosen, seed=seed, keep_loaded=keep, **watch) for s in shots]
+            takes = [
+                run_engine(maker, s, settings=chosen, seed=seed, keep_loaded=keep, layers=layers, **watch)
+                for s in shots
+            ]
         take = takes[0] if eyes is None else eyes.joined(*takes)
         take = replace(take, metadata={**take.metadata, "fingerprint": request.fingerprint})
         folder = save_take(output_dir, take, **watch)
         for path in output_dir.glob(f"{kept.name}*"):
             path.unlink()  # depth that was estimated for this alone goes too; --save_depth keeps it
-    say(f"{folder}\n{folder.with_suffix('.mp4')}")
+        say(f"{folder}\n{folder.with_suffix('.mp4')}")
+        write_exports(folder, [each.name for each in kinds], output_dir, name, watch)

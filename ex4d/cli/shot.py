@@ -91,6 +91,9 @@ def load(options: ShotOptions, watch: Watch) -> LoadedShot:
     clip, lens = loaded.clip, loaded.clip.intrinsics
     hint = "; give --fov, --focal or --lens_from if you know better" if lens.is_assumed else ""
     note(f"Focal length: {lens.fx:.1f} px ({lens.fov_deg:.1f} deg), {lens.source}{hint}.")
+    if clip.view is not None:
+        said = " (assumed: the file does not say)" if clip.view.space.assumed else ""
+        note(f"Colours: {clip.view.space}{said}.")
     if clip.depth_licence:
         note(f"Depth: {clip.depth_source}; licence: {clip.depth_licence}.")
     behind = border_hint(clip.depth, options.mesh_options().border_depth, clip.sky_from)
@@ -113,9 +116,14 @@ def announce(info: EstimatorInfo) -> None:
 
 def tell_drawn(shot: RenderedShot) -> None:
     """What drew the guides, the lead-in if there is one, and a warning about frames that show nothing."""
+    from ex4d.shots.take import sound_of
+
     note(f"Guides: drawn by the rasterizer '{shot.rasterizer}'.")
     if shot.plan.message:
         note(shot.plan.message)
+    silent = sound_of(shot)[1]
+    if silent:
+        note(silent)
     empty = shot.guides.empty_frames()
     if empty:
         warn(

@@ -1,12 +1,13 @@
-"""From a container's stream to upright RGB frames: deinterlaced, turned, at a constant rate."""
+"""From a container's stream to upright pictures: deinterlaced, turned, at a constant rate."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
+from ex4d.clip.colours import AS_STORED, ColourChoice, FrameReader, Picture
 from ex4d.clip.container import capital
 from ex4d.clip.orientation import of_frame
-from ex4d_ground.arrays import UInt8
+from ex4d.colour import View
 from ex4d_ground.errors import ClipError
 from ex4d_ground.remedies import fewer_frames
 
@@ -16,13 +17,21 @@ INTERLACED = "The video is interlaced; the two fields of each frame are made one
 class Decoder:
     """A stream's stored frames, upright. ``note`` is told once what was done to them."""
 
-    def __init__(self, container: Any, stream: Any, label: str, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, container: Any, stream: Any, label: str, note: Callable[[str], None], colour: ColourChoice = AS_STORED
+    ) -> None:
         self._container, self._stream, self._label, self._note = container, stream, label, note
+        self._read = FrameReader(colour, note)
         self.turned = False
         """Whether rows and columns are exchanged; known once a frame was read."""
 
-    def frames(self) -> Iterator[UInt8]:
-        """Each frame [H, W, 3] RGB. Raises ClipError where the file is damaged."""
+    @property
+    def view(self) -> View | None:
+        """What the frames' colours are and how they are shown; known once a frame was read."""
+        return self._read.view
+
+    def frames(self) -> Iterator[Picture]:
+        """Each frame. Raises ClipError where the file is damaged."""
         from av.error import FFmpegError
 
         count = 0
@@ -30,7 +39,7 @@ class Decoder:
             for frame in _progressive(self._container.decode(self._stream), self._stream, self._note):
                 orientation = of_frame(frame)
                 self.turned = orientation.transposed
-                yield orientation(frame.to_ndarray(format="rgb24"))
+                yield self._read(frame, orientation)
                 count += 1
         except FFmpegError as error:
             text = f"{capital(self._label)} is damaged after frame {count} ({error.strerror}); export it again."

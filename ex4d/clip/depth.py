@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from ex4d.clip.depth_arrays import open_array
 from ex4d.clip.depth_channel import depth_channel
 from ex4d.clip.exr import open_exr
-from ex4d.clip.frame_stack import FrameStack
 from ex4d.clip.images import read_image
+from ex4d.frames import FrameStack
 from ex4d.progress import Watch, reported
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
 from ex4d_ground.errors import DepthError, SettingError
-from ex4d_ground.files import DEPTH_SUFFIXES
+from ex4d_ground.files import DEPTH_SUFFIXES, require_regular
 from ex4d_ground.remedies import scale_depth
 from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
 
@@ -49,10 +49,10 @@ def read_depth(
 
 def read_opened(opened: OpenedDepth, **watch: Unpack[Watch]) -> Float32:  # [T, H, W]
     """All frames of an opened source. Raises as :func:`read_depth` does."""
-    stack = FrameStack(expected=opened.num_frames, label=opened.label)
+    stack = FrameStack(expected=opened.num_frames, label=opened.label, in_memory=True)
     for frame in reported(opened.frames(), stages.READING_DEPTH, opened.num_frames, **watch):
         stack.append(frame)
-    return stack.array()
+    return np.asarray(stack.frames())
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ def find_depth_pictures(path: Path) -> FrameFiles | None:
     """
     if not is_named(path):
         raise DepthError(f"There is no file or folder {path}; check the path of the depth.")
+    if path.exists() and not path.is_dir():
+        require_regular(path, None, DepthError)
     if path.exists() and not names_sequence(path, DEPTH_SUFFIXES):
         return None
     found = find_sequence(path, DEPTH_SUFFIXES, DepthError)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ex4d.frames import Frames, bounds_of
 from ex4d.sky import SKY_FROM
 from ex4d_ground.arrays import Float32
 from ex4d_ground.remedies import Remedy, scale_or_border
@@ -16,13 +17,13 @@ _MOST_BEYOND = 0.5
 """Share of the depth behind the border from which on the unit is doubted."""
 
 
-def disparity_hint(depth: Float32, label: str = "The depth") -> str:  # [T, H, W], NaN allowed
+def disparity_hint(depth: Frames, label: str = "The depth") -> str:  # [T, H, W], NaN allowed
     """A sentence without its full stop if ``depth`` looks like inverse depth (disparity), else "".
 
     What stands lower in a picture is mostly nearer, and inverse depth is linear along a plane. So disparity grows
     downwards, where depth falls, and bends less than its own inverse, where depth bends more. Both must say so.
     """
-    chosen = depth[np.unique(np.linspace(0, len(depth) - 1, _ASKED).astype(int))]
+    chosen = [depth[t] for t in np.unique(np.linspace(0, len(depth) - 1, _ASKED).astype(int))]
     if not all(_grows_downwards(frame) for frame in chosen):
         return ""
     if np.mean([_straighter(frame) for frame in chosen]) <= 0.5:
@@ -55,8 +56,10 @@ def _bend(v: Float32, step: int) -> float:
     return float(np.median(bend)) if bend.size else 0.0
 
 
-def border_hint(depth: Float32, border_depth: float, sky_from: float) -> tuple[str, Remedy] | None:  # [T, H, W]
+def border_hint(depth: Frames, border_depth: float, sky_from: float) -> tuple[str, Remedy] | None:  # [T, H, W]
     """A sentence if most of what has a depth lies behind the mesh's border, else None."""
+    if (bounds_of(depth)[:, 1] <= border_depth).all():
+        return None
     known, beyond, nearest = 0, 0, np.inf
     for frame in depth:
         there = frame[frame < sky_from]

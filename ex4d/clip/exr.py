@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ex4d_ground.colour import Chromaticities
 from ex4d_ground.errors import InputError
 
 _LARGEST_SIDE = 32768
@@ -44,6 +45,15 @@ class Exr:
     def pixel_aspect(self, channel: ExrChannel) -> float:
         """Width of a pixel over its height."""
         return float(self._parts[channel.part].header.get("pixelAspectRatio", 1.0))
+
+    def chromaticities(self, channel: ExrChannel) -> Chromaticities | None:
+        """x and y of red, green, blue and white of the channel's part; None where it does not say them."""
+        said = self._parts[channel.part].header.get("chromaticities")
+        return None if said is None else tuple(float(value) for value in said)  # type: ignore[return-value]
+
+    def header(self, channel: ExrChannel) -> dict[str, Any]:
+        """All attributes of the channel's part."""
+        return dict(self._parts[channel.part].header)
 
     def picture(self, channel: ExrChannel, *, outside: float) -> NDArray:  # [H, W]
         """The channel in its display window; what the data window leaves out has the value ``outside``."""

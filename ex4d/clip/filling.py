@@ -1,90 +1,54 @@
 """Filling holes of a depth picture from what surrounds them.
 
-A wide hole is mostly a shadow: an infrared projector or a second lens beside the camera does not see the background
-next to a near thing, so what is missing lies behind. The two stand side by side, hence a hole's pixel looks along its
-row, and takes the farther end; along its column only where the hole is lower than it is wide and both ends agree. Thin
-holes are edges that could not be measured and take the nearer of their ends. Ends of one surface are joined as a plane
-joins them: its inverse depth is linear in the picture.
+Two kinds of holes come from depth cameras. *Shadows* lie beside near things where a projector or a second lens does not
+reach; what is missing lies behind. They are told by their side and width (:mod:`ex4d.clip.hole_shadows`) and take the
+far end of their row, but for the pixels next to the near thing that are its own. All others are *holes in a surface*
+(dark, shiny, grazing, too far): where a row's or a column's two ends are one surface, they are joined as a plane
+joins them, whose inverse depth is linear in the picture; else the nearest valid pixel is taken.
 """
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from ex4d_ground.arrays import Bool, Float32
-
-_AGREE = 1.1
-"""Depths that differ by less than this factor belong to one surface."""
-_THIN = 3
-"""A hole of so many pixels in a row is no shadow."""
+from ex4d.clip.hole_shadows import Shadow
+from ex4d.compiled.arrays import plain
+from ex4d_ground.arrays import Bool, Float32, Int32
 
 
-def fill_holes(frame: Float32, valid: Bool) -> Float32:  # [H, W]
-    """``frame`` with its holes filled; ``valid`` pixels stay as they are. At least one must be valid."""
-    holes = ~valid
-    if not holes.any():
-        return frame.copy()
-    inverse = np.where(valid, 1 / np.where(valid, frame, np.float32(1)), np.float32(np.nan))
-    filled = frame.copy()
-    ends, distance = _ends(inverse, valid, holes)
-    filled[holes] = 1 / _joined(ends, distance)
-    unseen = ~np.isfinite(filled)
-    return _from_nearest(filled, ~unseen) if unseen.any() else filled
+def fill_holes(frame: Float32, valid: Bool, shadows: Sequence[Shadow] = ()) -> Float32:  # [H, W]
+    """``frame`` with its holes filled; ``valid`` pixels stay as they are. At least one must be valid.
+
+    ``shadows`` are what :func:`ex4d.clip.hole_shadows.find_shadows` found in the clip. The loops run outside Python's
+    lock, so that several frames can be filled side by side in threads.
+    """
+    from ex4d.clip.hole_kernels import fill, find_ends
+
+    filled = np.array(frame, np.float32, order="C")
+    valid = plain(valid)
+    count = valid.size - np.count_nonzero(valid)
+    if not count:
+        return filled
+    holes, ends = np.empty(count, np.int32), np.empty((4, count), np.int32)
+    find_ends(valid, holes, ends)
+    inverse = np.zeros_like(filled)
+    np.divide(np.float32(1), filled, out=inverse, where=valid)
+    told = np.array([(s.side, s.reach, s.rim, *s.own) for s in shadows], np.float64).reshape(-1, 5)
+    flat = inverse.reshape(-1)
+    fill(filled.reshape(-1), flat, holes, ends, _nearest(flat, valid, holes), told, frame.shape[1])
+    return filled
 
 
-def _ends(inverse: Float32, valid: Bool, holes: Bool) -> tuple[Float32, Float32]:
-    """What each hole's pixel sees to the left, right, up and down, [4, N]; NaN and 1 where there is nothing valid."""
-    found = [
-        _last_seen(inverse, valid, holes),
-        _last_seen(inverse[:, ::-1], valid[:, ::-1], holes, lambda a: a[:, ::-1]),
-        _last_seen(inverse.T, valid.T, holes, lambda a: a.T),
-        _last_seen(inverse[::-1].T, valid[::-1].T, holes, lambda a: a.T[::-1]),
-    ]
-    return np.stack([value for value, _ in found]), np.stack([distance for _, distance in found])
-
-
-def _last_seen(inverse, valid, holes, back=lambda a: a) -> tuple[Float32, Float32]:
-    """The last valid value before each pixel of a row, and how far it is; ``back`` turns the picture as it was."""
-    at = np.arange(valid.shape[1], dtype=np.int32)[None]
-    last = np.maximum.accumulate(np.where(valid, at, np.int32(-1)), axis=1)
-    seen = last >= 0
-    value = np.where(seen, np.take_along_axis(inverse, np.maximum(last, 0), axis=1), np.float32(np.nan))
-    distance = np.where(seen, at - last, 1).astype(np.float32)
-    return back(value)[holes], back(distance)[holes]
-
-
-def _joined(ends: Float32, distance: Float32) -> Float32:  # [4, N] -> [N], NaN where no end is seen
-    """One inverse depth of each hole's ends, by the rule that the module states."""
-    left, right, up, down = ends
-    in_row = np.isfinite(left) | np.isfinite(right)
-    width, height = distance[0] + distance[1] - 1, distance[2] + distance[3] - 1
-    thin = in_row & (width <= _THIN)
-    with np.errstate(invalid="ignore"):
-        low = (height <= width) & (np.maximum(up, down) <= np.minimum(up, down) * _AGREE)  # NaN is never below
-    usable = np.isfinite(ends)
-    usable[2:, in_row & ~thin & ~low] = False
-    usable[:2, low & ~thin] = False
-    shown = np.where(usable, ends, np.inf).astype(np.float32)
-    nearest = np.argmin(np.where(usable, distance, np.inf), axis=0)
-    chosen = np.where(thin, np.take_along_axis(shown, nearest[None], axis=0)[0], shown.min(axis=0))
-    with np.errstate(invalid="ignore"):
-        usable &= (shown <= chosen * _AGREE) & (shown >= chosen / _AGREE)
-    weight = np.where(usable, 1 / distance, 0)
-    both = usable[::2] & usable[1::2]  # rows, columns: between two ends a plane is met exactly
-    weight = np.where(np.repeat(both, 2, axis=0) | ~both.any(axis=0), weight, 0)
-    across = np.where(both, (distance[::2] + distance[1::2]) * (weight[::2] + weight[1::2]), 1)
-    weight /= np.repeat(across, 2, axis=0)
-    total = weight.sum(axis=0)
-    value = (weight * np.where(usable, ends, 0)).sum(axis=0)
-    return np.divide(value, total, out=np.full(len(total), np.nan, np.float32), where=total > 0)
-
-
-def _from_nearest(frame: Float32, valid: NDArray[np.bool_]) -> Float32:
-    """Each pixel that is not valid takes the nearest valid one (OpenCV's 5x5 chamfer distance)."""
-    _, labels = cv2.distanceTransformWithLabels(
-        (~valid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    labels = np.asarray(labels, np.int32)
-    value_of_label = np.zeros(int(labels.max()) + 1, np.float32)
-    value_of_label[labels[valid]] = frame[valid]
-    return np.where(valid, frame, value_of_label[labels])
+def _nearest(values: Float32, valid: Bool, holes: Int32) -> Float32:  # [H*W], [H, W], [N] -> [N]
+    """The value of the valid pixel that is nearest to each hole's pixel (OpenCV's 5x5 chamfer distance)."""
+    width = valid.shape[1]
+    first, last = max(int(holes[0]) // width - 1, 0), int(holes[-1]) // width + 2  # no farther than the next row
+    part = valid[first:last]
+    holed = (~part).astype(np.uint8)
+    _, found = cv2.distanceTransformWithLabels(holed, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    labels, start = np.asarray(found, np.int32).reshape(-1), first * width
+    known = np.flatnonzero(part)
+    source = np.zeros(len(known) + 1, np.float32)
+    source[labels[known]] = values[start + known]
+    return source[labels[np.subtract(holes, start, dtype=np.int32)]]

@@ -1,33 +1,37 @@
-"""Film pictures as 8-bit RGB: OpenEXR, which is linear, and DPX."""
+"""Film pictures in their own depth: OpenEXR, which is linear, and DPX."""
 
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
 
+from ex4d.clip.colours import plate_of
 from ex4d.clip.exr import Exr, ExrChannel, open_exr
-from ex4d_ground.arrays import Float32, UInt8
+from ex4d_ground.colour import ColourSpace, named_primaries
 from ex4d_ground.errors import ClipError
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
 DPX_MAGICS = (b"SDPX", b"XPDS")
-LINEAR_NOTE = "EXR pictures are linear; they are read as sRGB with 8 bits, and what is brighter than white is cut off."
+_DPX_TRANSFER = 801
+"""Where a DPX file says its first element's transfer characteristic (SMPTE 268M, field 21.7)."""
+_DPX_LOGARITHMIC = (1, 3)
 
 _PICTURE_LAYERS = ("", "rgba", "rgb", "beauty", "combined", "composite", "image", "color", "colour", "c", "main")
 """Passes that are the picture itself, best first."""
 
 
-def read_exr_rgb(path: Path) -> UInt8:  # [H, W, 3]
+def read_exr_plate(path: Path) -> tuple[NDArray, ColourSpace]:  # [H, W, 3]
     """The picture of an EXR file in its display window, black outside its data window. Raises ClipError."""
     with open_exr(path, ClipError) as exr:
         channels = _rgb_channels(exr, path)
-        return as_srgb(np.stack([exr.picture(c, outside=0.0).astype(np.float32) for c in channels], axis=-1))
-
-
-def as_srgb(linear: Float32) -> UInt8:
-    """Linear light 0..1 as 8-bit sRGB (IEC 61966-2-1), cut off on both sides; NaN is black."""
-    value = np.clip(np.nan_to_num(linear, nan=0.0), 0, 1)
-    curved = np.where(value <= 0.0031308, 12.92 * value, 1.055 * np.power(value, 1 / 2.4) - 0.055)
-    return np.rint(curved * 255).astype(np.uint8)
+        planes = [exr.picture(c, outside=0.0) for c in channels]
+        half = all(plane.dtype == np.float16 for plane in planes)
+        picture = np.stack([plane.astype(np.float16 if half else np.float32, copy=False) for plane in planes], axis=-1)
+        places = exr.chromaticities(channels[0])
+    name = named_primaries(places) if places else "bt709"
+    space = ColourSpace(primaries=name, transfer="linear", bits=16 if half else 32, floating=True)
+    return picture, space if name or places is None else structs.replace(space, chromaticities=places)
 
 
 def exr_pixel_aspect(path: Path) -> float:
@@ -59,8 +63,12 @@ def _rgb_channels(exr: Exr, path: Path) -> list[ExrChannel]:
     raise ClipError(f"{path} has no picture of its own (R, G and B), only: {listed}; render or export the picture.")
 
 
-def decode_dpx(data: bytes, path: Path) -> UInt8:  # [H, W, 3]
-    """The picture of a DPX file, its numbers as they are stored (8 to 16 bits become 8). Raises ClipError."""
+def decode_dpx(data: bytes, path: Path) -> tuple[NDArray, ColourSpace]:  # [H, W, 3]
+    """The picture of a DPX file: uint8, or uint16 of deeper numbers (65535 is the largest). Raises ClipError.
+
+    A file that calls its numbers logarithmic or printing densities (SMPTE 268M, transfer characteristic 3 and 1) has
+    the transfer "named", without a name: which curve it is, people must say.
+    """
     from av import CodecContext, Packet
     from av.error import FFmpegError
 
@@ -70,4 +78,10 @@ def decode_dpx(data: bytes, path: Path) -> UInt8:  # [H, W, 3]
         raise ClipError(f"{path} is not a DPX file that can be read ({error}); export it again.") from error
     if not frames:
         raise ClipError(f"{path} is not a DPX file that can be read; export it again.")
-    return np.ascontiguousarray(frames[0].to_ndarray(format="rgb24"), np.uint8)
+    frame = frames[0]
+    bits = max(component.bits for component in frame.format.components)
+    transfer = data[_DPX_TRANSFER] if len(data) > _DPX_TRANSFER else 0
+    space = ColourSpace(bits=bits, transfer="named" if transfer in _DPX_LOGARITHMIC else "srgb")
+    if bits == 8:
+        return np.ascontiguousarray(frame.to_ndarray(format="rgb24"), np.uint8), space
+    return plate_of(frame, space), space

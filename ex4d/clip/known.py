@@ -19,8 +19,9 @@ def with_source_camera(clip: Clip, camera: Trajectory, *, longer: bool = False) 
     """The clip with the motion of the camera that filmed it: one pose per frame, in any world, in the depth's unit.
 
     A camera ``longer`` than the clip is cut where that is expected, because the clip is the beginning of what it
-    filmed. Moves of new cameras stay relative to the source camera of the same moment. Raises TrajectoryError for
-    another number of poses, a retimed move or another lens than the clip's.
+    filmed. Moves of new cameras stay relative to the source camera of the same moment. A clip whose lens was assumed
+    takes the camera's. Raises TrajectoryError for another number of poses, a retimed move or another lens than the
+    clip's.
     """
     count = clip.num_frames
     if len(camera) < count or (len(camera) > count and not longer):
@@ -34,13 +35,16 @@ def with_source_camera(clip: Clip, camera: Trajectory, *, longer: bool = False) 
         )
     ours = clip.intrinsics
     focal = camera.intrinsics[:count, 0] * ours.width / camera.width
+    if ours.is_assumed and abs(focal[0] / ours.fx - 1) > SAME_LENS:  # else the camera's may be the clip's own
+        ours = replace(camera.frame_intrinsics(0).resized(ours.width, ours.height), source=f"given: {camera.name}")
     worst = int(np.argmax(np.abs(focal / ours.fx - 1)))
     if abs(focal[worst] / ours.fx - 1) > SAME_LENS:
         raise TrajectoryError(
             f"The source camera has a focal length of {focal[worst]:.1f} px in frame {worst + 1}, the clip "
             f"{ours.fx:.1f} px; give the clip its lens, or another camera file."
         )
-    return replace(clip, world_from_camera=np.ascontiguousarray(camera.world_from_camera[:count], np.float64))
+    poses = np.ascontiguousarray(camera.world_from_camera[:count], np.float64)
+    return replace(clip, intrinsics=ours, world_from_camera=poses)
 
 
 def read_thickness_map(path: Path) -> Float32:  # [H, W] or [T, H, W]

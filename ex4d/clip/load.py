@@ -6,28 +6,30 @@ from itertools import islice
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
+from msgspec import structs
 
 from ex4d.clip import invalid
+from ex4d.clip.colours import AS_STORED, ColourChoice
 from ex4d.clip.depth import OpenedDepth, find_depth_pictures, open_depth
 from ex4d.clip.depth_facts import DepthFacts, read_depth_facts
 from ex4d.clip.depth_hints import disparity_hint
-from ex4d.clip.frame_stack import FrameStack
 from ex4d.clip.invalid import InvalidDepth
 from ex4d.clip.lens import with_pixel_aspect
 from ex4d.clip.pairing import Source, paired_sources
 from ex4d.clip.resample import require_same_view, resized
 from ex4d.clip.timing import retimed
-from ex4d.clip.video import VideoInfo, open_video, read_frames
+from ex4d.clip.video import VideoInfo, open_video, read_pictures
+from ex4d.frames import DepthStack, Frames
 from ex4d.lens import Lens
 from ex4d.progress import Watch, reported
-from ex4d.sky import take_sky
-from ex4d.types import Clip
+from ex4d.sky import Sky, take_sky
+from ex4d.types import Clip, Plate
 from ex4d_ground import stages
-from ex4d_ground.arrays import Float32, UInt8
+from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import DepthError, SettingError
 from ex4d_ground.files import COLOUR_SUFFIXES
+from ex4d_ground.footage import exact_rate, rate_text
 from ex4d_ground.remedies import fewer_frames
 from ex4d_ground.sequences import FrameFiles, clip_name
 
@@ -45,6 +47,8 @@ def load_clip(
     fps: float | None = None,
     depth_scale: float | None = None,
     depth_channel: str | None = None,
+    colour: ColourChoice = AS_STORED,
+    keep_plate: bool = True,
     on_filled: Callable[[InvalidDepth], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     **watch: Unpack[Watch],
@@ -55,10 +59,12 @@ def load_clip(
     the depth file's own if it has one (``ex4d depth`` writes it), else the video's metadata's, else the default. Pixels
     that are not square give fx and fy. ``num_frames`` takes the first frames of both; without it, both must be equally
     long. Depth of another size is brought to the video's, edges kept; it must show the same. Sky
-    (:mod:`ex4d.sky`) is found and marked. ``fill_invalid`` replaces NaN, zero and negative depth from its
-    surroundings and tells ``on_filled`` what was filled; without it such depth is refused. ``fps`` overrides the
-    video's own rate. ``on_note`` is told what people should know of what was read: frames without depth that were left
-    out, sky, sizes, a varying rate, fields. Raises ClipError, DepthError, SettingError, ShapeError, Cancelled.
+    (:mod:`ex4d.sky`) is found and marked. ``fill_invalid`` replaces NaN, zero and negative depth from its surroundings
+    and tells ``on_filled`` what was filled; without it such depth is refused. ``fps`` overrides the video's own rate,
+    ``colour`` what it says of its colours. With ``keep_plate`` pictures of more than 8 bits are kept in their own depth
+    beside their view (``Clip.plate``). ``on_note`` is told what people should know of what was read: frames without
+    depth that were left out, sky, sizes, a varying rate, fields, colours. Raises ClipError, DepthError, SettingError,
+    ShapeError, MissingExtraError, Cancelled.
     """
     lens = lens or Lens(intrinsics, fov_deg, focal_px)
     if fps is not None and not 0 < fps <= 1000:
@@ -74,23 +80,40 @@ def load_clip(
     facts = read_depth_facts(Path(depth)) if isinstance(depth, Path | str) else DepthFacts()
     opened = _opened(depth_source, depth_scale, depth_channel, num_frames)
     _require_fit(source, depth_source, opened, num_frames)  # before anything long is read
-    frames, info = read_frames(source, num_frames=num_frames, **watch)
+    frames, plate, info = read_pictures(source, num_frames=num_frames, colour=colour, keep_plate=keep_plate, **watch)
     for note in info.notes:
         tell(note)
     size = frames.shape[1], frames.shape[2]
-    values = _read_depth(opened, info, len(frames), size, tell, watch)
-    check_depth_fits(values, frames, label=opened.label)
-    values = _valid(values, opened, fill_invalid, on_filled, tell, watch)
-    sky = take_sky(values)
+    stack = _read_depth(opened, info, len(frames), size, tell, watch)
+    check_depth_fits(stack.frames(), frames, label=opened.label)
+    sky = _mended(stack, opened, fill_invalid, on_filled, tell, watch)
     if sky.note:
         tell(sky.note)
     used = with_pixel_aspect(lens, facts.intrinsics, source, size, info.pixel_aspect)
     name = clip_name(video, COLOUR_SUFFIXES) if isinstance(video, Path) else "clip"
+    values = stack.frames()
     clip = Clip(frames, values, used, fps or info.fps, name, depth_source=facts.source, depth_licence=facts.licence)
-    return replace(clip, sky_from=sky.begins)
+    clip = replace(clip, sky_from=sky.begins)
+    return with_pictures(clip, plate, info, video, fps)
 
 
-def check_depth_fits(depth: Float32, frames: UInt8, *, label: str = "The depth") -> None:
+def with_pictures(
+    clip: Clip, plate: Frames | None, info: VideoInfo, video: Path | bytes, fps: float | None = None
+) -> Clip:
+    """The clip with what its source is beside its 8-bit frames; ``fps`` is a rate that people chose.
+
+    Sound belongs to the source's own rate: another one leaves it out.
+    """
+    footage = info.footage
+    heard = footage.sound and isinstance(video, Path) and fps in (None, info.fps)
+    if fps is not None or not footage.rate:
+        footage = structs.replace(footage, rate=rate_text(exact_rate(clip.fps)))
+    deep = None if plate is None or info.view is None else Plate(plate, info.view)
+    sound = video if heard and isinstance(video, Path) else None
+    return replace(clip, plate=deep, view=info.view, footage=footage, sound=sound)
+
+
+def check_depth_fits(depth: Frames, frames: Frames, *, label: str = "The depth") -> None:
     """Raise DepthError unless ``depth`` [T, H, W] has the length and size of ``frames`` [T, H, W, 3]."""
     t, height, width = frames.shape[:3]
     if depth.ndim != 3:
@@ -142,7 +165,7 @@ def _require_fit(video: bytes | Source, depth: Source | Float32, opened: OpenedD
 
 def _read_depth(
     opened: OpenedDepth, info: VideoInfo, count: int, size: tuple[int, int], tell: Callable[[str], None], watch: Watch
-) -> Float32:
+) -> DepthStack:
     """The depth of ``count`` frames, at ``size`` (height, width). Raises DepthError."""
     if (opened.height, opened.width) != size:
         tell(
@@ -155,10 +178,10 @@ def _read_depth(
         tell(f"{opened.label} has a frame for each that was filmed; they are played by the video's time stamps.")
     elif opened.num_frames < count or (opened.num_frames > count and not info.cut):
         raise _other_length(opened.label, opened.num_frames, count)
-    stack = FrameStack(expected=count, label=opened.label)
+    stack = DepthStack(expected=count, label=opened.label)
     for frame in reported(_at_size(islice(frames, count), size), stages.READING_DEPTH, count, **watch):
         stack.append(frame)
-    return stack.array()
+    return stack
 
 
 def _at_size(frames: Iterator[Float32], size: tuple[int, int]) -> Iterator[Float32]:
@@ -166,25 +189,28 @@ def _at_size(frames: Iterator[Float32], size: tuple[int, int]) -> Iterator[Float
         yield frame if frame.shape == size else resized(frame, size)
 
 
-def _valid(
-    values: Float32,
+def _mended(
+    stack: DepthStack,
     opened: OpenedDepth,
     fill: bool,
     on_filled: Callable[[InvalidDepth], None] | None,
     tell: Callable[[str], None],
     watch: Watch,
-) -> Float32:
-    """Depth without anything that is none, filled if that is asked for. Raises DepthError."""
+) -> Sky:
+    """Fill what is no depth in ``stack``, if that is asked for, and make its sky finite. Raises DepthError."""
+    values = stack.frames()
     hint = disparity_hint(values, opened.label)
-    if not fill:
-        holes = opened.whole_maximum is not None and bool(np.isnan(values).any())
+    found = invalid.find_invalid(values)
+    if not fill and found.count:
+        holes = opened.whole_maximum is not None and found.nan > 0
         why = "the largest number of its type says that there is no depth" if holes else ""
-        invalid.require_valid(values, label=opened.label, why=" and ".join(each for each in (why, hint) if each))
+        raise invalid.no_usable_value(found, opened.label, " and ".join(each for each in (why, hint) if each))
     if hint:
         tell(f"{hint}.")
+    sky = take_sky(stack)
     if not fill:
-        return values
-    filled, found = invalid.fill_invalid(values, label=opened.label, **watch)
+        return sky
+    invalid.fill_stack(stack, found, label=opened.label, **watch)
     if on_filled is not None:
         on_filled(found)
-    return filled
+    return replace(take_sky(stack), values=sky.values) if found.count else sky

@@ -3,17 +3,16 @@
 import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
+
+from ex4d_ground.footage import USUAL_RATES
 
 T = TypeVar("T")
 
 _JITTER = 0.3
 """Share of a frame by which time stamps may be rounded, as Matroska does, and the rate still be constant."""
-_USUAL = (Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 30, 48, 50, Fraction(60000, 1001), 60, 120)
-"""Rates that a measured one is taken for when it is within half a per cent."""
 _LONGEST = 100_000
 
 
@@ -53,7 +52,8 @@ def to_constant_rate(times: list[float]) -> Resampled | None:
 
 
 def _usual(rate: float) -> float:
-    nearest = min(_USUAL, key=lambda usual: abs(float(usual) / rate - 1))
+    """A measured rate, or the usual one that is within half a per cent."""
+    nearest = min(USUAL_RATES, key=lambda usual: abs(float(usual) / rate - 1))
     return float(nearest) if abs(float(nearest) / rate - 1) < 0.005 else rate
 
 

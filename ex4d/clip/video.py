@@ -3,21 +3,28 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+
+from ex4d.clip.colours import AS_STORED, ColourChoice, Picture
 from ex4d.clip.container import capital, choose_stream, frame_times, open_container
 from ex4d.clip.decoding import Decoder
-from ex4d.clip.film_images import LINEAR_NOTE, exr_pixel_aspect
-from ex4d.clip.frame_stack import FrameStack
-from ex4d.clip.images import read_rgb
+from ex4d.clip.film_images import exr_pixel_aspect
+from ex4d.clip.footage import footage_of_container, footage_of_sequence
+from ex4d.clip.images import SequenceReader
 from ex4d.clip.timing import Resampled, retimed, to_constant_rate
+from ex4d.colour import View
+from ex4d.frames import Frames, FrameStack
 from ex4d.progress import Watch, check, report
 from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import ClipError, SettingError
-from ex4d_ground.files import COLOUR_SUFFIXES
+from ex4d_ground.files import COLOUR_SUFFIXES, require_regular
+from ex4d_ground.footage import Footage, exact_rate
 from ex4d_ground.remedies import fewer_frames
 from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
 
@@ -44,6 +51,10 @@ class VideoInfo:
     """Where the rate varied: how many frames were filmed."""
     cut: bool = False
     """Whether only the first frames were asked for."""
+    view: View | None = None
+    """What its colours are, and how they are shown; None of a source without frames."""
+    footage: Footage = field(default_factory=Footage)
+    """What it carries beside its pictures."""
     notes: list[str] = field(default_factory=list)
     """Sentences for people about what was done to the frames; some are known only once frames are read."""
 
@@ -56,54 +67,97 @@ def read_video(
     With ``num_frames`` exactly that many are read, from the start. Raises ClipError (no such file, not a video, empty,
     one frame, fewer frames than asked, frames of different sizes, damaged, too large for memory) and Cancelled.
     """
-    frames, info = read_frames(source, num_frames=num_frames, **watch)
-    return frames, info.fps
+    frames, _, info = read_pictures(source, num_frames=num_frames, keep_plate=False, in_memory=True, **watch)
+    return np.asarray(frames), info.fps
 
 
 def read_frames(
-    source: Path | bytes | FrameFiles, *, num_frames: int | None = None, **watch: Unpack[Watch]
-) -> tuple[UInt8, VideoInfo]:  # [T, H, W, 3] RGB
-    """As :func:`read_video`, with all that the source says about itself and what was done to its frames."""
+    source: Path | bytes | FrameFiles,
+    *,
+    num_frames: int | None = None,
+    colour: ColourChoice = AS_STORED,
+    **watch: Unpack[Watch],
+) -> tuple[Frames, VideoInfo]:  # [T, H, W, 3] RGB uint8
+    """As :func:`read_video`, with all that the source says about itself and what was done to its frames.
+
+    Many frames are kept on a scratch disk (:mod:`ex4d.frames`), which must have room for them.
+    """
+    frames, _, info = read_pictures(source, num_frames=num_frames, colour=colour, keep_plate=False, **watch)
+    return frames, info
+
+
+def read_pictures(
+    source: Path | bytes | FrameFiles,
+    *,
+    num_frames: int | None = None,
+    colour: ColourChoice = AS_STORED,
+    keep_plate: bool = True,
+    in_memory: bool = False,
+    **watch: Unpack[Watch],
+) -> tuple[Frames, Frames | None, VideoInfo]:  # [T, H, W, 3], [T, H, W, 3] uint16, float16 or float32
+    """As :func:`read_frames`, with the plate between: the frames in their own depth, where that is more than 8 bits.
+
+    ``in_memory`` gives arrays, however large.
+    """
     if num_frames is not None and num_frames < 2:
         raise SettingError(f"A clip needs at least 2 frames, {num_frames} were asked for.")
-    with open_video(source, num_frames=num_frames) as (info, frames):
+    with open_pictures(source, num_frames=num_frames, colour=colour) as (info, pictures):
         expected = num_frames or info.num_frames
-        stack = FrameStack(expected=min(expected, info.num_frames or expected), label=info.label)
-        for frame in frames:
+        room: dict[str, Any] = {
+            "expected": min(expected, info.num_frames or expected),
+            "label": info.label,
+            "in_memory": in_memory,
+        }
+        stack, plates = FrameStack(**room), FrameStack(**room)
+        for picture in pictures:
             check(watch.get("cancel"))
-            stack.append(frame)
+            stack.append(picture.view)
+            if keep_plate and picture.plate is not None:
+                plates.append(picture.plate)
             report(watch.get("on_progress"), stages.READING, len(stack), max(expected, len(stack)))
             if len(stack) == num_frames:
                 break
     _check_length(info, len(stack), num_frames)
-    return stack.array(), replace(info, cut=num_frames is not None)
+    plate = plates.frames() if len(plates) else None
+    return stack.frames(), plate, replace(info, cut=num_frames is not None)
 
 
 @contextmanager
 def open_video(
-    source: Path | bytes | FrameFiles, *, num_frames: int | None = None
+    source: Path | bytes | FrameFiles, *, num_frames: int | None = None, colour: ColourChoice = AS_STORED
 ) -> Iterator[tuple[VideoInfo, Iterator[UInt8]]]:
-    """Open a source for streaming: what it is, and its frames [H, W, 3] RGB one after the other.
+    """Open a source for streaming: what it is, and its frames [H, W, 3] sRGB one after the other.
 
-    ``num_frames`` says how many of a sequence will be asked for, so that gaps behind them do not matter. Raises
-    ClipError.
+    ``num_frames`` says how many of a sequence will be asked for, so that gaps behind them do not matter; ``colour``
+    what its colours are, where people know better. Raises ClipError.
     """
+    with open_pictures(source, num_frames=num_frames, colour=colour) as (info, pictures):
+        yield info, (picture.view for picture in pictures)
+
+
+@contextmanager
+def open_pictures(
+    source: Path | bytes | FrameFiles, *, num_frames: int | None = None, colour: ColourChoice = AS_STORED
+) -> Iterator[tuple[VideoInfo, Iterator[Picture]]]:
+    """As :func:`open_video`, with each frame's plate beside its view."""
     if isinstance(source, bytes):
-        with _open_container(source, "the video") as opened:
+        with _open_container(source, "the video", colour) as opened:
             yield opened
         return
     if isinstance(source, FrameFiles):
-        yield _open_sequence(source)
+        yield _open_sequence(source, colour)
         return
     path = Path(source)
     if not is_named(path):
         raise ClipError(f"There is no file or folder {path}; check the path of the video.")
+    if path.exists() and not path.is_dir():
+        require_regular(path, None, ClipError)
     files = find_pictures(path)
     if files is not None:
         files.first(num_frames).require_whole(ClipError)
-        yield _open_sequence(files)
+        yield _open_sequence(files, colour)
         return
-    with _open_container(path, str(path)) as opened:
+    with _open_container(path, str(path), colour) as opened:
         yield opened
 
 
@@ -122,15 +176,27 @@ def find_pictures(path: Path) -> FrameFiles | None:
     return files
 
 
-def _open_sequence(files: FrameFiles) -> tuple[VideoInfo, Iterator[UInt8]]:
+def _open_sequence(files: FrameFiles, colour: ColourChoice) -> tuple[VideoInfo, Iterator[Picture]]:
     exr = files.paths[0].suffix.lower() == ".exr"
-    info = VideoInfo(files.label, DEFAULT_FPS, len(files), exr_pixel_aspect(files.paths[0]) if exr else 1.0)
-    info.notes.extend([LINEAR_NOTE] if exr else [])
-    return info, (read_rgb(path) for path in files.paths)
+    notes: list[str] = []
+    reader = SequenceReader(files.paths, colour, notes.append)
+    footage = footage_of_sequence(files)
+    info = VideoInfo(
+        files.label,
+        float(Fraction(footage.rate)) if footage.rate else DEFAULT_FPS,
+        len(files),
+        exr_pixel_aspect(files.paths[0]) if exr else 1.0,
+        view=reader.view,
+        footage=footage,
+        notes=notes,
+    )
+    return info, reader.pictures()
 
 
 @contextmanager
-def _open_container(source: Path | bytes, label: str) -> Iterator[tuple[VideoInfo, Iterator[UInt8]]]:
+def _open_container(
+    source: Path | bytes, label: str, colour: ColourChoice
+) -> Iterator[tuple[VideoInfo, Iterator[Picture]]]:
     constant = _constant_rate(source, label)
     with open_container(source, label) as container:
         stream = choose_stream(container, label)
@@ -138,7 +204,7 @@ def _open_container(source: Path | bytes, label: str) -> Iterator[tuple[VideoInf
         rate = stream.average_rate or stream.guessed_rate
         fps = constant.fps if constant else float(rate) if rate else DEFAULT_FPS
         notes: list[str] = [] if constant is None else [_retimed_note(constant)]
-        decoder = Decoder(container, stream, label, notes.append)
+        decoder = Decoder(container, stream, label, notes.append, colour)
         frames = decoder.frames()
         if constant is not None:
             frames = retimed(frames, constant.shown)
@@ -151,9 +217,16 @@ def _open_container(source: Path | bytes, label: str) -> Iterator[tuple[VideoInf
             1 / aspect if decoder.turned else aspect,
             constant.shown if constant else (),
             constant.stored if constant else 0,
+            view=decoder.view,
+            footage=footage_of_container(container, _exact(constant, rate)),
             notes=notes,
         )
         yield info, frames if first is None else chain([first], frames)
+
+
+def _exact(constant: Resampled | None, rate: Fraction | None) -> Fraction | None:
+    """The rate at which frames are played."""
+    return exact_rate(constant.fps) if constant else Fraction(rate) if rate else None
 
 
 def _constant_rate(source: Path | bytes, label: str) -> Resampled | None:

@@ -13,15 +13,18 @@ A plugged-in tool is any program that can be started from a command line. It get
 A line "progress DONE TOTAL" on standard output moves the progress bar; everything else it prints goes into the error
 message if it fails. It must exit with 0. If it fails and has said "out of memory", or was killed, it is started again
 with less where its settings allow that (half the ``chunk``, then ``device`` cpu). It is stopped, with its children, on
-cancel and when its time is over.
+cancel, when its time is over, and when the program that wanted its work ends, by a kill too (see
+:mod:`~ex4d.depth.guard`).
 """
 
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -35,6 +38,7 @@ from typing import IO, Any, Literal
 import cv2
 import numpy as np
 
+from ex4d.depth import guard
 from ex4d.depth.base import DepthEstimate, MemoryEstimate
 from ex4d.depth.estimator import DepthEstimator, EstimateRun
 from ex4d.depth.store import open_npz_frames, read_npz_small
@@ -51,7 +55,7 @@ POLL_SECONDS = 0.1
 _OUT_OF_MEMORY = re.compile(r"out of ?memory|can't allocate memory|MemoryError", re.IGNORECASE)
 """What torch, CUDA, Python and most tools say. A tool that was killed without our asking ran out of main memory too."""
 KILL_AFTER_SECONDS = 3.0
-"""Time between asking a tool to stop and killing it."""
+"""What a tool's guard is given, beyond the time that it gives the tool."""
 
 
 @dataclass(frozen=True)
@@ -194,16 +198,16 @@ class ExternalEstimator(DepthEstimator[dict[str, Any]]):
     def _run(self, paths: dict[str, str], values: dict[str, Any], watch: Watch) -> None:
         command = [_filled(part, paths | {k: str(v) for k, v in values.items()}) for part in self.tool.command]
         tail: deque[str] = deque(maxlen=30)
-        done = [0, 0]
+        done, mark = [0, 0], secrets.token_hex(16)
         try:
             process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-I", "-S", guard.__file__, *command],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                env={**os.environ, **self.tool.environment},
+                env={**os.environ, **self.tool.environment, guard.MARK: mark},
                 start_new_session=os.name != "nt",
             )
         except OSError as error:
@@ -225,8 +229,13 @@ class ExternalEstimator(DepthEstimator[dict[str, Any]]):
                 time.sleep(POLL_SECONDS)
         finally:
             _stop(process)
+            guard.kill_marked(mark)  # should its guard have been killed
+            if process.stdin is not None:
+                process.stdin.close()
             reader.join(timeout=5)
             process.stdout.close()
+        if process.returncode == guard.CANNOT_START and tail and tail[-1].startswith("cannot be started"):
+            raise EngineError(f"The estimator {self.tool.name!r} {tail[-1]}: {command[0]}")
         if process.returncode != 0:
             said = " / ".join(list(tail)[-4:]) or "it printed nothing"
             if process.returncode == -signal.SIGKILL or any(_OUT_OF_MEMORY.search(line) for line in tail):
@@ -306,18 +315,15 @@ def _listen(stream: IO[str], tail: deque[str], done: list[int]) -> None:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """End a tool and, on POSIX, everything it started."""
-    for sent in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
-        if os.name == "nt":
-            if process.poll() is None:
-                process.kill()
-        else:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, sent)
-        if process.poll() is not None:
-            return
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(KILL_AFTER_SECONDS)
+    """End a tool and everything it started: its guard does so when this end of its input closes, or as it ends."""
+    if process.stdin is not None and process.poll() is None:
+        with suppress(OSError):
+            process.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(guard.TERM_S + KILL_AFTER_SECONDS)
+        return
+    process.kill()
+    process.wait(KILL_AFTER_SECONDS)
 
 
 def tool_from_table(table: Mapping[str, Any], origin: str) -> ExternalTool:

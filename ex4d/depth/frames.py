@@ -7,6 +7,7 @@ import numpy as np
 
 from ex4d.clip.video import open_video
 from ex4d.depth.base import FrameSource
+from ex4d.frames import Frames, FrameStore
 from ex4d.progress import CancelToken, check
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import ClipError, ShapeError
@@ -15,9 +16,9 @@ from ex4d_ground.sequences import FrameFiles
 
 
 class ArrayFrames:
-    """Frames that are already in memory (or memory-mapped)."""
+    """Frames that are there already: in memory, mapped, or in a store."""
 
-    def __init__(self, frames: UInt8, *, fps: float = 15.0):  # [T, H, W, 3]
+    def __init__(self, frames: Frames, *, fps: float = 15.0):  # [T, H, W, 3]
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
             raise ShapeError(f"Frames must be [T, H, W, 3] uint8 with T >= 1, got {frames.shape} {frames.dtype}.")
         self._frames = frames
@@ -60,7 +61,7 @@ class StreamedFrames:
 
 
 def open_frames(
-    source: Path | FrameFiles | UInt8 | FrameSource,
+    source: Path | FrameFiles | Frames | FrameSource,
     *,
     num_frames: int | None = None,
     fps: float = 15.0,
@@ -70,7 +71,7 @@ def open_frames(
 
     ``fps`` is for arrays, which carry none. Raises ClipError if it cannot be read or is shorter than ``num_frames``.
     """
-    if isinstance(source, np.ndarray):
+    if isinstance(source, np.ndarray | FrameStore):
         if num_frames is not None and not 1 <= num_frames <= len(source):
             raise ClipError(f"The clip has {len(source)} frames but {num_frames} were asked for; ask for fewer.")
         return ArrayFrames(source[:num_frames], fps=fps)

@@ -27,6 +27,7 @@ from ex4d.depth.lens import lens_warning, resolve_lens
 from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator
 from ex4d.depth.store import DepthFile, new_values
 from ex4d.depth.temporal import TemporalOptions, flicker, mean_flicker, steady
+from ex4d.frames import Frames
 from ex4d.lens import Lens
 from ex4d.progress import Watch, reported
 from ex4d.types import Clip
@@ -111,7 +112,7 @@ class EstimatedDepth:
 
 
 def estimate_depth(
-    source: Path | UInt8 | FrameSource,
+    source: Path | Frames | FrameSource,
     *,
     estimator: str = DEFAULT_ESTIMATOR,
     settings: Mapping[str, Any] | None = None,
@@ -208,7 +209,7 @@ def depth_from_file(
     return EstimatedDepth(file, replace(report_, notes=(*report_.notes, *warnings)))
 
 
-def to_clip(frames: UInt8, estimated: EstimatedDepth, *, name: str = "clip") -> Clip:  # frames [T, H, W, 3]
+def to_clip(frames: Frames, estimated: EstimatedDepth, *, name: str = "clip") -> Clip:  # frames [T, H, W, 3]
     """The frames with their depth, lens and the depth's licence. Raises DepthError if they do not fit."""
     file = estimated.file
     return Clip(frames, np.asarray(file.depth), estimated.report.lens, file.fps, name, file.estimator, file.licence)

@@ -15,6 +15,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from ex4d.frames.archive import write_array_frames
 from ex4d.progress import Watch, reported
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
@@ -69,11 +70,8 @@ def save_depth(path: Path, file: DepthFile, **watch: Unpack[Watch]) -> None:
         atomic_path(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
-        with archive.open("depth.npy", "w", force_zip64=True) as stream:
-            header = {"descr": "<f4", "fortran_order": False, "shape": file.depth.shape}
-            np.lib.format.write_array_header_1_0(stream, header)  # pyright: ignore[reportArgumentType]
-            for frame in reported(file.depth, stages.DEPTH_SAVE, len(file.depth), **watch):
-                stream.write(np.ascontiguousarray(frame, "<f4").tobytes())
+        frames = reported(file.depth, stages.DEPTH_SAVE, len(file.depth), **watch)
+        write_array_frames(archive, "depth", frames, shape=file.depth.shape, dtype="<f4")
         _write_array(archive, "facts", np.array(json.dumps(facts)))
         if file.intrinsics is not None:
             k = file.intrinsics

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.arrays import plain
+from ex4d.compiled.kernel import kernel
 from ex4d.dwmesh.edges import cut_rows, quad_cuts
 from ex4d.dwmesh.moving_backdrop import SAME_COLOUR, SAME_DEPTH, Layer, MovingBackdrop, chosen_frames, moves
 from ex4d.dwmesh.still import unchanged_share
@@ -68,7 +69,7 @@ class Backdrop:
         shape = clip.depth.shape[1:]
         layer = Layer(np.zeros(shape, np.float32), np.zeros((*shape, 3), np.uint8))
         depths = np.stack([self._depth_of(k) for k in chosen])
-        _accumulate(clip.frames[chosen], depths, SAME_DEPTH, SAME_COLOUR, layer.depth, layer.colour)
+        _accumulate(plain(clip.frames[chosen]), depths, SAME_DEPTH, SAME_COLOUR, layer.depth, layer.colour)
         return layer
 
     def layer(self, t: int) -> Layer:
@@ -125,7 +126,7 @@ def _hidden(layer: Layer, own: Float32) -> Bool:  # [H, W]
     return nearer & (cv2.dilate(wide, window) > 0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _accumulate(
     colours: UInt8,  # [R, H, W, 3]
     depths: Float32,  # [R, H, W]

@@ -6,8 +6,8 @@ block and show nothing: they stop rays that would else pass where the rest of a 
 """
 
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.kernel import inlined, kernel
 from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT, SKIP, any_bits
 from ex4d.dwmesh.walls import LEAST_END
 from ex4d_ground.arrays import Float32, Float64, Int32, Int64, UInt8
@@ -19,7 +19,7 @@ MAX_RUN = 64
 """Pixels after which a surface is not followed any further."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def count_row_cuts(cuts: UInt8, first: int, last: int, counts: Int64) -> None:
     """How many strips a row may need: one per cut inside the ring."""
     for j in range(first, last):
@@ -29,7 +29,7 @@ def count_row_cuts(cuts: UInt8, first: int, last: int, counts: Int64) -> None:
         counts[j] = n
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _strip(
     j: int, x0: float, w0: float, x1: float, w1: float, rays: Float64, v: int, f: int, vertices: Float32, faces: Int32
 ) -> None:
@@ -44,7 +44,7 @@ def _strip(
     faces[f + 1, 0], faces[f + 1, 1], faces[f + 1, 2] = v + 2, v + 1, v + 3
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _slope(row: Float32, cuts: UInt8, i: int, side: int) -> float:  # row, cuts [W]
     """Step of inverse depth per column towards ``side``, just inside an end at ``i``; 0 at a lone pixel."""
     k = i - side
@@ -53,7 +53,7 @@ def _slope(row: Float32, cuts: UInt8, i: int, side: int) -> float:  # row, cuts 
     return np.float64(row[i]) - row[k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _run(cuts: UInt8, i: int, side: int) -> int:
     """Pixels of the unbroken run that ends at ``i`` towards ``side``."""
     n = 1
@@ -65,17 +65,17 @@ def _run(cuts: UInt8, i: int, side: int) -> int:
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _meet(row: Float32, cuts: UInt8, p: int, q: int, same: float) -> bool:
     """Whether columns ``p`` and ``q`` show one surface: at one depth, or each on the other's continuation."""
     gap = q - p
-    right = row[p] + _slope(row, cuts, p, 1) * gap
-    left = row[q] + _slope(row, cuts, q, -1) * gap
+    right = row[p] + _slope(row, cuts, p, np.int64(1)) * gap
+    left = row[q] + _slope(row, cuts, q, np.int64(-1)) * gap
     miss = min(abs(row[p] - row[q]), min(abs(right - row[q]), abs(left - row[p])))
     return miss <= same * max(row[p], row[q])
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _deepest(inverse: Float32, cuts: UInt8, j: int, k: int) -> float:
     """Least inverse depth of the surface within the pixel's height, half way to connected pixels above and below."""
     own = inverse[j, k]
@@ -87,7 +87,7 @@ def _deepest(inverse: Float32, cuts: UInt8, j: int, k: int) -> float:
     return least
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _covered(inverse: Float32, cuts: UInt8, j: int, i: int, side: int, most: int, step: float) -> int:
     """Over how many columns from ``i`` towards ``side`` a surface stays under nearer ones; ``step`` is its slope."""
     n = 0
@@ -102,7 +102,7 @@ def _covered(inverse: Float32, cuts: UInt8, j: int, i: int, side: int, most: int
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def bridge_rows(
     inverse: Float32,  # [H, W]
     cuts: UInt8,  # [H, W]
@@ -117,7 +117,8 @@ def bridge_rows(
 ) -> None:
     """Write the strips of rows ``first..last-1``; like brackets, what goes in first comes out last."""
     width = inverse.shape[1]
-    waiting = np.empty(width, np.int32)  # columns where a surface went under a nearer one
+    waiting = np.empty(width, np.int64)  # columns where a surface went under a nearer one
+    left, right = np.int64(-1), np.int64(1)  # not literals: what takes them would be compiled for each
     for j in range(first, last):
         v, f, row, cut = vertex_at[j], face_at[j], inverse[j], cuts[j]
         depth = 0
@@ -142,23 +143,24 @@ def bridge_rows(
                     depth -= 1
                     end, w = q - 0.5, row[q]
                     if joined:
-                        under = _covered(inverse, cuts, j, p, 1, q - p - 1, (row[q] - row[p]) / (q - p)) == q - p - 1
+                        gap = q - p - 1
+                        under = _covered(inverse, cuts, j, p, right, gap, (row[q] - row[p]) / (q - p)) == gap
                     else:
-                        n = _covered(inverse, cuts, j, p, 1, min(q - p - 1, _run(cut, p, 1)), 0.0)
+                        n = _covered(inverse, cuts, j, p, right, min(q - p - 1, _run(cut, p, right)), 0.0)
                         end, w, under = p + 0.5 + n, row[p], n > 0
                     if under:
                         _strip(j, p + 0.5, row[p], end, w, rays, v, f, vertices, faces)
                         v += STRIP_VERTICES
                         f += STRIP_FACES
                 if not joined:  # a surface that comes out and was not seen going in
-                    n = _covered(inverse, cuts, j, q, -1, _run(cut, q, -1), 0.0)
+                    n = _covered(inverse, cuts, j, q, left, _run(cut, q, left), 0.0)
                     _strip(j, q - 0.5 - n, row[q], q - 0.5, row[q], rays, v, f, vertices, faces)
                     v += STRIP_VERTICES
                     f += STRIP_FACES
         while depth > 0:
             depth -= 1
             p = waiting[depth]
-            n = _covered(inverse, cuts, j, p, 1, _run(cut, p, 1), 0.0)
+            n = _covered(inverse, cuts, j, p, right, _run(cut, p, right), 0.0)
             _strip(j, p + 0.5, row[p], p + 0.5 + n, row[p], rays, v, f, vertices, faces)
             v += STRIP_VERTICES
             f += STRIP_FACES

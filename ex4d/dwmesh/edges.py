@@ -6,8 +6,8 @@ between them would be steeper than the mesh's angle limit.
 """
 
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.kernel import inlined, kernel
 from ex4d_ground.arrays import Float32, Float64, Int8, Int32, UInt8
 
 CUT_RIGHT, CUT_DOWN = 1, 2
@@ -18,7 +18,7 @@ SKIP = 64
 """Pixels that are looked at together: most rows have long parts without an edge."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def any_bits(cuts: UInt8) -> np.uint8:  # cuts [N]
     """All bits that are set in any; compilers turn this into vector instructions."""
     found = np.uint8(0)
@@ -27,7 +27,7 @@ def any_bits(cuts: UInt8) -> np.uint8:  # cuts [N]
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _apart(
     before: Float32, p: Float32, q: Float32, after: Float32, jump: np.float32, steep: np.float32, out: UInt8, bit: int
 ) -> None:
@@ -40,7 +40,7 @@ def _apart(
             out[i] |= bit
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def cut_rows(
     inverse: Float32,  # [H, W]
     jump: float,  # share of the nearer inverse depth that neither side's continuation may miss
@@ -64,7 +64,7 @@ def cut_rows(
             before[0], after[n - 1] = inner[0], inner[n]
             for i in range(n - 1):
                 rest[i], after[i] = inner[i], beyond[i]
-            _apart(before, inner[:n], inner[1:], after, limit, x_limit, out[1 : width - 2], CUT_RIGHT)
+            _apart(before, inner[:n], inner[1:], after, limit, x_limit, out[1 : width - 2], np.int64(CUT_RIGHT))
             out[0] = CUT_RIGHT
             out[width - 2] = CUT_RIGHT
         if j == 0 or j == height - 2:
@@ -75,10 +75,10 @@ def cut_rows(
             above = inverse[j - 1] if j > 1 else row
             last_row = inverse[j + 2] if j < height - 3 else below
             s = slice(1, width - 1)
-            _apart(above[s], row[s], below[s], last_row[s], limit, y_limit, out[s], CUT_DOWN)
+            _apart(above[s], row[s], below[s], last_row[s], limit, y_limit, out[s], np.int64(CUT_DOWN))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def quad_cuts(cuts: UInt8, first: int, last: int, quads: UInt8) -> None:
     """Per quad, which of its sides are cut: bit 0 top, 1 right, 2 bottom, 3 left. ``quads`` is [H - 1, W - 1]."""
     width = cuts.shape[1]
@@ -93,7 +93,7 @@ def quad_cuts(cuts: UInt8, first: int, last: int, quads: UInt8) -> None:
             )
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _largest(values: Int32) -> np.int32:
     """The largest of 0 and all values."""
     largest = np.int32(0)
@@ -102,7 +102,7 @@ def _largest(values: Int32) -> np.int32:
     return largest
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def row_thickness(
     inverse: Float32,  # [H, W]
     cuts: UInt8,
@@ -145,7 +145,7 @@ def row_thickness(
                     start = i + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def column_thickness(
     inverse: Float32,
     cuts: UInt8,
@@ -206,7 +206,7 @@ def column_thickness(
                     covered[n] = j > 0 and j < height - 1 and row[n] > inverse[j + 1, i]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def settle_thickness(
     inverse: Float32,  # [H, W]
     crowd: UInt8,  # [H, W] cut pixels among the window around each
@@ -230,7 +230,7 @@ def settle_thickness(
             thickness[j, i] = max(own, share * bush * pitch * z)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def apply_flags(flags: Int8, height: int, width: int, cuts: UInt8) -> None:
     """Join what faces flagged visible (1) span. ``flags`` [F] of the ``height`` x ``width`` pixels inside the ring."""
     half = (height - 1) * (width - 1)

@@ -1,5 +1,6 @@
 """DWMesh: a clip's depth as one watertight grid mesh per frame, with the topology shared by all frames."""
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,10 +9,12 @@ from functools import cached_property
 import numpy as np
 
 from ex4d.bands import Split, serial
+from ex4d.compiled.arrays import plain
 from ex4d.dwmesh.edges import quad_cuts
 from ex4d.dwmesh.kernels import fill_colors, lift_rows, thin_grid_faces, visible_grid_rows
 from ex4d.dwmesh.solid import SolidBuilder
-from ex4d.sky import before_border
+from ex4d.frames import Frames, FrameStore, MappedFrames, bounds_of
+from ex4d.sky import before_border, has_sky
 from ex4d.surface import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface, cap_faces, grid_faces
 from ex4d.types import Clip
 from ex4d_ground import remedies
@@ -57,13 +60,22 @@ class DWMesh:
         self.solid = SolidBuilder(clip, options, thickness_map) if options.mode == "solid" else None
         if self.solid is None and thickness_map is not None:
             raise SettingError("A thickness map needs solid occluders; use mode 'solid' or drop the map.")
-        self.vertex_overrides = {t: self._checked_override(t, v) for t, v in vertex_overrides.items()}
+        self.vertex_overrides: Mapping[int, Float32] = {
+            t: self._checked_override(t, v) for t, v in vertex_overrides.items()
+        }
         self.face_flags = {t: self._checked_flags(t, f) for t, f in face_flags.items()}
         anchor = 0.5 if options.pixel_anchor == "center" else 0.0
         k = clip.intrinsics
         self.ray_x = ((np.arange(self.width) + anchor - k.cx) / k.fx).astype(np.float32)
         self.ray_y = ((np.arange(self.height) + anchor - k.cy) / k.fy).astype(np.float32)
         self.tan_sq = math.tan(math.radians(options.min_angle_deg)) ** 2
+
+    def with_frames(self, frames: UInt8) -> "DWMesh":  # [T, H, W, 3]
+        """The same mesh with the colours of other frames, edits and all; background of other moments keeps its own."""
+        other = copy.copy(self)
+        other.clip = replace(self.clip, frames=frames, plate=None)
+        other.solid = None if self.solid is None else self.solid.with_clip(other.clip)
+        return other
 
     @property
     def num_frames(self) -> int:
@@ -94,11 +106,16 @@ class DWMesh:
 
     def vertices(self, t: int, split: Split = serial) -> Float32:  # [H * W, 3]
         """Vertices of frame ``t`` in the source camera's axes, in the depth's unit; edits included."""
-        self._check_frame(t)
+        self.check_frame(t)
         if t in self.vertex_overrides:
             return self.vertex_overrides[t].copy()
+        return self.lifted(t, split)
+
+    def lifted(self, t: int, split: Split = serial) -> Float32:  # [H * W, 3]
+        """Vertices of frame ``t`` without edits."""
+        self.check_frame(t)
         out = np.empty((self.height * self.width, 3), np.float32)
-        depth, border = self.clip.depth[t], self.options.border_depth
+        depth, border = plain(self.clip.depth[t]), float(self.options.border_depth)
         split(self.height, lambda a, b: lift_rows(depth, self.ray_x, self.ray_y, border, a, b, out))
         return out
 
@@ -109,7 +126,7 @@ class DWMesh:
         """
         if self.solid is None:
             return self._face_occluded(t, self.vertices(t), serial)
-        self._check_frame(t)
+        self.check_frame(t)
         return self._crossed_faces(self.solid, t)
 
     def vertex_visible(self, t: int) -> Bool:  # [H * W]
@@ -125,7 +142,7 @@ class DWMesh:
 
         Raises SettingError for an endless mesh.
         """
-        self._check_frame(t)
+        self.check_frame(t)
         if self.solid is None:
             raise SettingError("An endless mesh has no thickness; use mode 'solid'.")
         return self.solid.thickness(t, self.vertex_overrides.get(t), self.face_flags.get(t), serial)
@@ -137,7 +154,7 @@ class DWMesh:
         larger on each side than the clip.
         """
         if self.solid is not None:
-            self._check_frame(t)
+            self.check_frame(t)
             hidden, edited = self.hidden_by_flags(t, split), self.vertex_overrides.get(t)
             return self.solid.surface(t, hidden, edited, self.face_flags.get(t), split)
         vertices = self.vertices(t, split)
@@ -209,16 +226,17 @@ class DWMesh:
 
     def _colors(self, t: int, visible: Bool, split: Split) -> UInt8:
         colors = np.empty((self.height * self.width, 4), np.uint8)
-        frame, blank = np.ascontiguousarray(self.clip.frames[t]).reshape(-1, 3), self.options.blank_occluded_colors
+        frame, blank = plain(self.clip.frames[t]).reshape(-1, 3), self.options.blank_occluded_colors
         split(len(visible), lambda a, b: fill_colors(frame, visible, blank, a, b, colors))
         return colors
 
-    def _check_frame(self, t: int) -> None:
+    def check_frame(self, t: int) -> None:
+        """Raise SettingError for a frame that the clip does not have."""
         if not 0 <= t < self.num_frames:
             raise SettingError(f"Frame {t + 1} does not exist; the clip has {self.num_frames} frames.")
 
     def _checked_override(self, t: int, vertices: Float32) -> Float32:
-        self._check_frame(t)
+        self.check_frame(t)
         wanted = (self.height * self.width, 3)
         if vertices.shape != wanted:
             raise ShapeError(
@@ -230,7 +248,7 @@ class DWMesh:
         return np.ascontiguousarray(vertices, np.float32)
 
     def _checked_flags(self, t: int, flags: Int8) -> Int8:
-        self._check_frame(t)
+        self.check_frame(t)
         wanted = (self.num_grid_faces + 2,)
         if flags.shape != wanted:
             raise ShapeError(f"Face flags of frame {t + 1} must be {wanted}, got {flags.shape}; keep the faces.")
@@ -241,14 +259,19 @@ class DWMesh:
 
 def _with_sky(clip: Clip, border_depth: float) -> Clip:
     """The clip with its sky just in front of the border, where it is seen."""
-    depth = before_border(clip.depth, border_depth, clip.sky_from)
-    return clip if depth is clip.depth else replace(clip, depth=depth)
+    depth, begins = clip.depth, clip.sky_from
+    if not has_sky(depth, border_depth, begins):
+        return clip
+    if isinstance(depth, FrameStore):
+        return replace(clip, depth=MappedFrames(depth, lambda frame: before_border(frame, border_depth, begins)))
+    return replace(clip, depth=before_border(depth, border_depth, begins))
 
 
-def _check_depth(depth: Float32) -> None:
-    low, high = float(depth.min()), float(depth.max())  # NaN shows up in both
+def _check_depth(depth: Frames) -> None:
+    bounds = bounds_of(depth)
+    low, high = float(bounds[:, 0].min()), float(bounds[:, 1].max())  # NaN shows up in both
     if not (low > 0 and math.isfinite(high)):
-        bad = int((~(np.isfinite(depth) & (depth > 0))).sum())
+        bad = sum(int((~(np.isfinite(frame) & (frame > 0))).sum()) for frame in depth)
         raise DepthError(
             f"Depth must be positive and finite, but {bad} of {depth.size} pixels are not.",
             remedy=remedies.fill_invalid(),

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.arrays import plain
+from ex4d.compiled.kernel import kernel
 from ex4d.dwmesh.still import references
 from ex4d.types import Clip
 from ex4d_ground.arrays import Float32, Float64, UInt8
@@ -60,7 +61,7 @@ class MovingBackdrop:
         self._clip, self._depth_of, self._poses = clip, depth_of, clip.world_from_camera
         self._chosen = np.array(chosen)
         self._depths = np.stack([depth_of(k) for k in chosen])
-        self._colours = np.ascontiguousarray(clip.frames[chosen])
+        self._colours = plain(clip.frames[chosen])
         # A place is looked through only if everything beside it is farther too: outlines shift by parts of a pixel.
         beside = np.ones((3, 3), np.uint8)
         self._nearest = np.stack([cv2.erode(d, beside) for d in self._depths]).astype(np.float32, copy=False)
@@ -113,7 +114,7 @@ def moves(poses: Float64 | None) -> bool:  # [T, 4, 4]
     return poses is not None and bool(np.ptp(poses, axis=0).max() > 1e-9)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
     """Pixel indices and depth, through ``pose``, of what pixel (i, j) shows at depth z; depth 0 behind the camera."""
     x, y = (i - lens[2]) / lens[0] * z, (j - lens[3]) / lens[1] * z
@@ -125,7 +126,7 @@ def _place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[
     return u, v, depth
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _gather(
     depths: Float32,  # [K, H, W]
     poses: Float64,  # [K, 4, 4] the frame's axes from those of each
@@ -149,7 +150,7 @@ def _gather(
                             out[k, row, column] = zt
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _colour_at(picture: UInt8, u: float, v: float, channel: int) -> float:  # [H, W, 3]
     """Bilinear; u and v lie inside the picture."""
     height, width = picture.shape[:2]
@@ -160,7 +161,7 @@ def _colour_at(picture: UInt8, u: float, v: float, channel: int) -> float:  # [H
     return (1 - b) * top + b * bottom
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _choose(
     candidates: Float32,  # [K, H, W] sorted along K
     depths: Float32,  # [K, H, W]
@@ -216,7 +217,7 @@ def _choose(
                     break
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _meeting(
     depths: Float32,  # [2, H, W]
     colours: UInt8,  # [2, H, W, 3]

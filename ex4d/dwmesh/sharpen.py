@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.kernel import kernel
+from ex4d.frames import Frames
 from ex4d_ground.arrays import Bool, Float32
 
 STEP = 0.15
@@ -41,7 +42,7 @@ LEAST = 1e-6
 _WINDOW, _WIDE = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 
 
-def is_smeared(depth: Float32) -> bool:  # [T, H, W]
+def is_smeared(depth: Frames) -> bool:  # [T, H, W]
     """Whether most depth steps of the clip's first, middle and last frame are ramps."""
     steps = ramps = 0
     for t in _samples(depth):
@@ -56,7 +57,7 @@ def is_smeared(depth: Float32) -> bool:  # [T, H, W]
     return ramps > RAMPS * max(steps, 1)
 
 
-def smear_px(depth: Float32) -> float:  # [T, H, W]
+def smear_px(depth: Frames) -> float:  # [T, H, W]
     """Standard deviation of the Gaussian, in pixels, that explains the clip's ramps by sharp steps; 0 if none does."""
     inverses = [np.float32(1) / depth[t] for t in _samples(depth)]
     pairs = [(inverse, _two_sided(_two_sided(inverse))) for inverse in inverses]
@@ -83,7 +84,7 @@ def sharpened(depth: Float32, sigma_px: float) -> Float32:  # [H, W]
     return np.float32(1) / np.maximum(result, np.float32(LEAST))
 
 
-def roughness(depth: Float32) -> float:  # [T, H, W]
+def roughness(depth: Frames) -> float:  # [T, H, W]
     """Median over the pixels of how far one is from the middle of its neighbours in a row, as a share of the depth.
 
     In inverse depth, where planes are straight: 0 for smooth depth, 0.8 of the standard deviation for noise.
@@ -110,7 +111,7 @@ def _unsmeared(inverse: Float32, sharp: Float32, sigma_px: float) -> Float32:
     return sharp
 
 
-def _samples(depth: Float32) -> Sequence[int]:
+def _samples(depth: Frames) -> Sequence[int]:
     return sorted({0, len(depth) // 2, len(depth) - 1})
 
 
@@ -134,7 +135,7 @@ def _bends(inverse: Float32, span: Float32) -> Bool:
     return cv2.dilate(bend, _WIDE) > CURVED * span
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _mean_of_side(sides: Float32, values: Float32, same: np.float32, out: Float32) -> None:  # [H, W] each
     """Mean of ``values`` over the 5 x 5 neighbours on the pixel's own side, the pixel included."""
     height, width = sides.shape

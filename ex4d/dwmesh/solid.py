@@ -11,12 +11,14 @@ The surface is one-sided: seen from behind, the front blocks and shows nothing, 
 enters an object between its walls from behind is stopped by the front; no copy of the front is needed for that.
 """
 
+import copy
 import math
 
 import cv2
 import numpy as np
 
 from ex4d.bands import Split
+from ex4d.compiled.arrays import plain
 from ex4d.dwmesh import edges
 from ex4d.dwmesh.backdrop import Backdrop
 from ex4d.dwmesh.bridges import STRIP_FACES, STRIP_VERTICES, bridge_rows, count_row_cuts
@@ -94,6 +96,12 @@ class SolidBuilder:
             self.backdrop = Backdrop(clip, self.depth_at, rays, (self.jump, self.steep))
         self._caps = cap_faces(clip.height + 2, clip.width + 2)
 
+    def with_clip(self, clip: Clip) -> "SolidBuilder":
+        """The same with the colours of another clip of the same depth."""
+        other = copy.copy(self)
+        other._clip = clip
+        return other
+
     def cuts(self, t: int, edited: Float32 | None, flags: Int8 | None, split: Split) -> UInt8:  # [H + 2, W + 2]
         """Depth edges of frame ``t`` as :func:`ex4d.dwmesh.edges.cut_rows` marks them."""
         return self._cuts(np.float32(1) / self._depth(t, edited), flags, split)
@@ -164,7 +172,7 @@ class SolidBuilder:
 
     def _sharp(self, t: int) -> Float32:  # [H, W]
         """The clip's depth with its edges sharpened where they are smeared."""
-        given = self._clip.depth[t]
+        given = plain(self._clip.depth[t])
         return sharpened(given, self._smear_px) if self._smeared else given
 
     def changed(self, t: int, edited: Float32) -> Bool:  # [H, W]
@@ -179,10 +187,11 @@ class SolidBuilder:
     ) -> None:
         """Vertices and colours of the ringed grid."""
         (height, width), (vertices, colors) = depth.shape, built
-        frame, none = np.ascontiguousarray(self._clip.frames[t]), np.empty(0, np.bool_)
+        frame, none = plain(self._clip.frames[t]), np.empty(0, np.bool_)
+        border = float(self._options.border_depth)
 
         def work(first: int, last: int) -> None:
-            lift_rows(depth, self.ray_x, self.ray_y, self._options.border_depth, first, last, vertices)
+            lift_rows(depth, self.ray_x, self.ray_y, border, first, last, vertices)
             fill_ringed_colors(frame, none if hidden is None else hidden, first, last, colors)
 
         split(height, work)
@@ -193,7 +202,7 @@ class SolidBuilder:
 
     def _cuts(self, inverse: Float32, flags: Int8 | None, split: Split) -> UInt8:
         cuts = np.empty(inverse.shape, np.uint8)
-        jump, (steep_x, steep_y) = self.jump, self.steep
+        jump, steep_x, steep_y = float(self.jump), float(self.steep[0]), float(self.steep[1])
         split(len(inverse), lambda a, b: edges.cut_rows(inverse, jump, steep_x, steep_y, a, b, cuts))
         if flags is not None:
             edges.apply_flags(flags, self._clip.height, self._clip.width, cuts)

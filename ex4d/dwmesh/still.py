@@ -8,8 +8,10 @@ depths. Clips with a moving camera, and depth that does not waver, are not touch
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.arrays import plain
+from ex4d.compiled.kernel import kernel
+from ex4d.frames import Frames
 from ex4d.types import Clip
 from ex4d_ground.arrays import Float32, UInt8
 
@@ -35,7 +37,7 @@ def references(count: int, most: int = REFERENCES) -> list[int]:
     return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most))})
 
 
-def unchanged_share(frames: UInt8) -> float:  # [T, H, W, 3]
+def unchanged_share(frames: Frames) -> float:  # [T, H, W, 3]
     """Share of the textured pixels that keep their colour all the time; 0 for a single frame or without texture."""
     if len(frames) < 2:
         return 0.0
@@ -46,10 +48,10 @@ def unchanged_share(frames: UInt8) -> float:  # [T, H, W, 3]
     textured = textured[::EVERY, ::EVERY]
     if not textured.any():
         return 0.0
-    return float(_unchanged(frames[chosen][:, ::EVERY, ::EVERY])[textured].mean())
+    return float(_unchanged(_thinned(frames, chosen))[textured].mean())
 
 
-def is_still(frames: UInt8) -> bool:  # [T, H, W, 3]
+def is_still(frames: Frames) -> bool:  # [T, H, W, 3]
     """Whether the camera stands still: enough of what is textured keeps its colour."""
     return unchanged_share(frames) >= STILL
 
@@ -59,8 +61,8 @@ def wavers(clip: Clip) -> bool:
     if not is_still(clip.frames):
         return False
     chosen = references(clip.num_frames)
-    unchanged = _unchanged(clip.frames[chosen][:, ::EVERY, ::EVERY])
-    inverse = 1 / clip.depth[chosen][:, ::EVERY, ::EVERY][:, unchanged]
+    unchanged = _unchanged(_thinned(clip.frames, chosen))
+    inverse = 1 / _thinned(clip.depth, chosen)[:, unchanged]
     return bool(np.median(np.ptp(inverse, axis=0) / inverse.mean(axis=0)) > WAVERS)
 
 
@@ -70,7 +72,7 @@ class SteadyDepth:
     def __init__(self, clip: Clip, depth_of: Callable[[int], Float32]) -> None:  # frame -> [H, W]
         chosen = references(clip.num_frames)
         self._frames = clip.frames
-        self._colours = np.ascontiguousarray(clip.frames[chosen])
+        self._colours = plain(clip.frames[chosen])
         self._depths = np.stack([depth_of(k) for k in chosen])
         self._depth_of = depth_of
 
@@ -78,8 +80,12 @@ class SteadyDepth:
         """Depth of frame ``t``; what did not change has the median of the reference frames."""
         own = self._depth_of(t)
         out = np.empty_like(own)
-        _median_of_same(self._frames[t], own, self._colours, self._depths, SAME_COLOUR, SAME_THING, out)
+        _median_of_same(plain(self._frames[t]), own, self._colours, self._depths, SAME_COLOUR, SAME_THING, out)
         return out
+
+
+def _thinned(frames: Frames, chosen: list[int]) -> np.ndarray:  # [T, H, W, ...] -> [K, H / EVERY, W / EVERY, ...]
+    return np.stack([frames[k][::EVERY, ::EVERY] for k in chosen])
 
 
 def _unchanged(frames: UInt8) -> np.ndarray:  # [H, W] bool
@@ -87,7 +93,7 @@ def _unchanged(frames: UInt8) -> np.ndarray:  # [H, W] bool
     return spread.max(axis=2) <= SAME_COLOUR
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _median_of_same(
     frame: UInt8,  # [H, W, 3]
     depth: Float32,  # [H, W]

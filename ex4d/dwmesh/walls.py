@@ -9,8 +9,8 @@ on the side they share, from the same two vertices, so nothing opens between the
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.kernel import inlined, kernel
 from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT, SKIP, any_bits
 from ex4d_ground.arrays import Float32, Float64, Int32, Int64, UInt8
 
@@ -47,7 +47,7 @@ LEAST_END = 0.96
 """No end of a surface is nearer or farther than its pixel by more than this factor, whatever the slope."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def count_cuts(quads: UInt8, first: int, last: int, counts: Int64) -> None:  # counts [H - 1, 2]
     """Cut sides, and quads that have one, per row of quads ``first..last-1``."""
     for j in range(first, last):
@@ -61,7 +61,7 @@ def count_cuts(quads: UInt8, first: int, last: int, counts: Int64) -> None:  # c
         counts[j, 1] = cut
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _put(vertices: Float32, rgba: Int32, at: int, rx: float, ry: float, z: float, colour: Any, alpha: Any) -> None:
     """Vertex ``at`` on the ray (rx, ry, 1) at depth ``z``, in ``colour`` with another alpha."""
     vertices[3 * at] = rx * z
@@ -70,7 +70,7 @@ def _put(vertices: Float32, rgba: Int32, at: int, rx: float, ry: float, z: float
     rgba[at] = np.int32((colour & 0xFFFFFF) | (alpha << 24))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _joined(j: int, i: int, down: int, right: int, cuts: UInt8) -> bool:
     """Whether pixel (j, i) and the next one, ``down`` and ``right`` of it, are on one surface."""
     row, column = j + down, i + right
@@ -79,7 +79,7 @@ def _joined(j: int, i: int, down: int, right: int, cuts: UInt8) -> bool:
     return not cuts[min(j, row), min(i, column)] & (CUT_RIGHT if down == 0 else CUT_DOWN)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _end(j: int, i: int, down: int, right: int, cuts: UInt8, vertices: Float32, rim: float) -> float:
     """Depth that the surface at pixel (j, i) has reached half way to its neighbour across a cut.
 
@@ -108,7 +108,7 @@ def _end(j: int, i: int, down: int, right: int, cuts: UInt8, vertices: Float32, 
     return float(1.0 / min(max(end, LEAST_END * w), w / LEAST_END))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _row_ends(j: int, bit: int, cuts: UInt8, vertices: Float32, rim: float, ends: Float64) -> None:
     """Where the surfaces end at cuts to the right of (``bit`` CUT_RIGHT) or below (CUT_DOWN) the pixels of row ``j``.
 
@@ -127,7 +127,7 @@ def _row_ends(j: int, bit: int, cuts: UInt8, vertices: Float32, rim: float, ends
             ends[i, 1] = _end(j + down, i + right, down, right, cuts, vertices, rim)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _load(j: int, i: int, found: tuple[Float64, ...], vertices: Float32, thickness: Float32, quad: _Quad) -> None:
     """The quad whose upper left pixel is (j, i).
 
@@ -149,7 +149,7 @@ def _load(j: int, i: int, found: tuple[Float64, ...], vertices: Float32, thickne
     ends[3, 0], ends[3, 1] = across[i, 1], across[i, 0]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _centre(corner: Float64) -> tuple[float, float]:
     """Ray through the quad's middle."""
     x = corner[0, RX] + corner[1, RX] + corner[2, RX] + corner[3, RX]
@@ -157,7 +157,7 @@ def _centre(corner: Float64) -> tuple[float, float]:
     return x / 4, y / 4
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _put_group(m: int, cut: int, quad: _Quad, v: int, f: int, out: _Out) -> int:
     """The share of the corners behind side ``cut``, up to the next cut side (perhaps this one again).
 
@@ -197,7 +197,7 @@ def _put_group(m: int, cut: int, quad: _Quad, v: int, f: int, out: _Out) -> int:
     return f
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _put_wall(cut: int, quad: _Quad, v: int, f: int, out: _Out) -> None:
     """The wall of side ``cut``, from the middle of the side to the middle of the quad, behind its nearer corner."""
     (index, corner, ends, middle), (vertices, rgba, faces) = quad, out
@@ -215,7 +215,7 @@ def _put_wall(cut: int, quad: _Quad, v: int, f: int, out: _Out) -> None:
     faces[f + 1, 0], faces[f + 1, 1], faces[f + 1, 2] = v + 2, v + 1, v + 3
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def build_pieces(
     quads: UInt8,  # [H - 1, W - 1] from quad_cuts
     cuts: UInt8,  # [H, W]
@@ -236,12 +236,12 @@ def build_pieces(
     upper, lower, across = np.zeros((width, 2)), np.zeros((width, 2)), np.zeros((width, 2))
     points = vertices.reshape(-1)
     out = _Out(points, colors.view(np.int32).reshape(-1), faces)
-    _row_ends(first, CUT_RIGHT, cuts, points, rim, lower)
+    _row_ends(first, np.int64(CUT_RIGHT), cuts, points, rim, lower)
     for j in range(first, last):
         v, f = vertex_at[j], face_at[j]
         upper, lower = lower, upper
-        _row_ends(j + 1, CUT_RIGHT, cuts, points, rim, lower)
-        _row_ends(j, CUT_DOWN, cuts, points, rim, across)
+        _row_ends(j + 1, np.int64(CUT_RIGHT), cuts, points, rim, lower)
+        _row_ends(j, np.int64(CUT_DOWN), cuts, points, rim, across)
         for i in range(width - 1):
             m = quads[j, i]
             if m == 0:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Unpack
 
 from ex4d.engines.gpu import Gpu
+from ex4d.frames import Frames
 from ex4d.progress import Watch
 from ex4d.types import Clip, Guides
 from ex4d_ground.arrays import UInt8
@@ -48,7 +49,7 @@ class Engine(Protocol):
         """Describe the engine as it is here, without loading anything heavy."""
         ...
 
-    def generate(self, request: GenerateRequest, **hooks: Unpack[Hooks]) -> UInt8:  # [N, H, W, 3]
+    def generate(self, request: GenerateRequest, **hooks: Unpack[Hooks]) -> Frames:  # [N, H, W, 3] uint8
         """Return the finished frames. Raises Cancelled, SettingError, WeightsError, EngineError."""
         ...
 

@@ -7,6 +7,7 @@ there; the generated part is then matched to them in colour, so that the seam do
 import cv2
 import numpy as np
 
+from ex4d.frames import Frames
 from ex4d_ground.arrays import Bool, Float32, UInt8
 from ex4d_ground.errors import SettingError, ShapeError
 
@@ -20,8 +21,8 @@ class Compositor:
 
     def __init__(
         self,
-        colour: UInt8,  # [N, H, W, 3] the guides
-        mask: Bool,  # [N, H, W]
+        colour: Frames,  # [N, H, W, 3] the guides
+        mask: Frames,  # [N, H, W]
         *,
         feather: int = 8,
     ):

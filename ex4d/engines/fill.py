@@ -103,7 +103,7 @@ def fill_from_background(
     full = np.asarray(cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR), np.float32)
     if softness < 1 and seed.any():
         reach = _TEXTURE_REACH * max(mask.shape)
-        add_texture(full, _texture(colour, core), ~mask, core, sides.offset, 1.0 - softness, reach)
+        add_texture(full, colour, *_neighbourhood(colour, core), ~mask, core, sides.offset, 1.0 - softness, reach)
         np.clip(full, 0, 255, out=full)
     return Filled(full, sides)
 
@@ -219,10 +219,8 @@ def push_pull(values: Float32, weight: Float32, *, empty: float = 0.0) -> Float3
     return coarse + weight[..., None] * (values - coarse)
 
 
-def _texture(colour: UInt8, mask: Bool) -> Float32:  # [H, W, 3]
-    """The visible pixels less their own neighbourhood's mean: what a smooth fill lacks."""
-    seen = mask.astype(np.float32)
+def _neighbourhood(colour: UInt8, mask: Bool) -> tuple[Float32, Float32]:  # [H, W, 3], [H, W]
+    """Mean colour around each pixel, and the share of visible pixels there."""
     size = (2 * (max(mask.shape) // 64) + 1,) * 2
-    value = colour.astype(np.float32)
-    near = cv2.blur(value, size) / np.maximum(cv2.blur(seen, size), 1e-3)[..., None]
-    return (value - near) * seen[..., None]
+    near, seen = cv2.blur(colour.astype(np.float32), size), cv2.blur(mask.astype(np.float32), size)
+    return np.asarray(near, np.float32), np.asarray(seen, np.float32)

@@ -1,9 +1,9 @@
 """Compiled loops of the preview's hole filling: which visible pixels border a hole, and on which side of it."""
 
 import numpy as np
-from numba import njit
 
-from ex4d_ground.arrays import Bool, Float32, Int32
+from ex4d.compiled.kernel import kernel
+from ex4d_ground.arrays import Bool, Float32, Int32, UInt8
 
 SIDES = 4
 """Marches per hole pixel: towards the background, towards the foreground, and across to both sides."""
@@ -12,7 +12,7 @@ SLIVER = 5
 """Working pixels: narrower gaps are seams that open on both sides of a silhouette, and tell nothing of its sides."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def march(
     seed: Bool,  # [h, w] pixels whose colour may be used
     distance: Float32,  # [h, w] to the nearest seed
@@ -50,7 +50,7 @@ def march(
                 hits[side, i, j] = hit
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def vote(
     hits: Int32,  # [SIDES, h, w]
     behind: Float32,  # [h, w] out: votes for "lies behind the hole"
@@ -72,7 +72,7 @@ def vote(
                     flat_front[b] += gap
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def weigh_sides(
     hits: Int32,  # [SIDES, h, w]
     depth: Float32,  # [h, w], or [0, 0] if unknown
@@ -131,7 +131,7 @@ def weigh_sides(
                     share[side, i, j] /= total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def gather(
     values: Float32,  # [h, w, C] at the seeds
     hits: Int32,  # [SIDES, h, w]
@@ -150,7 +150,7 @@ def gather(
                         out[i, j, c] += part * flat[hits[side, i, j], c]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def add_level(
     packed: Float32,  # [h, w, 4] colours times weight, weight
     level: Float32,  # [h, w] wanted blur level
@@ -168,7 +168,7 @@ def add_level(
                     mixed[i, j, c] += share * packed[i, j, c]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def splat_depth(
     depth: Float32,  # [h, w] source z-depth
     rays: Float32,  # [h, w, 2] x/z, y/z of the source's pixels
@@ -197,17 +197,22 @@ def splat_depth(
                         out[yi, xi] = zc
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def add_texture(
     fill: Float32,  # [H, W, 3] smooth fill, changed in place where ``hole``
-    texture: Float32,  # [H, W, 3] fine detail of the visible pixels
+    colour: UInt8,  # [H, W, 3]
+    near: Float32,  # [H, W, 3] mean colour around each pixel
+    seen: Float32,  # [H, W] share of visible pixels around each
     hole: Bool,  # [H, W]
     visible: Bool,  # [H, W]
     offset: Float32,  # [h, w, 2] to the background's edge, in pixels of its own smaller grid
     strength: float,
     reach: float,
 ) -> None:
-    """Mirror the background's texture at the hole's edge into the hole, fading over ``reach`` pixels."""
+    """Mirror the background's texture at the hole's edge into the hole, fading over ``reach`` pixels.
+
+    Texture is what a smooth fill lacks: a visible pixel less its own neighbourhood's mean.
+    """
     height, width = hole.shape
     h, w = offset.shape[:2]
     sx, sy = width / w, height / h
@@ -225,4 +230,5 @@ def add_texture(
                 continue
             gain = np.float32(strength * np.exp(-np.sqrt(dx * dx + dy * dy) / reach))
             for c in range(3):
-                fill[i, j, c] += gain * texture[y, x, c]
+                mean = near[y, x, c] / max(seen[y, x], np.float32(1e-3))
+                fill[i, j, c] += gain * (np.float32(colour[y, x, c]) - mean)

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from ex4d.compiled.arrays import plain
 from ex4d.engines.base import GenerateRequest
 from ex4d.engines.fill import half_size
 from ex4d.engines.fill_kernels import splat_depth
@@ -28,11 +29,11 @@ class GuideDepth:
         mask = self._guides.mask[i]
         h, w = half_size(*mask.shape)
         if self._guides.depth is not None:
-            return cv2.resize(self._guides.depth[i], (w, h), interpolation=cv2.INTER_NEAREST)
+            return np.asarray(cv2.resize(self._guides.depth[i], (w, h), interpolation=cv2.INTER_NEAREST), np.float32)
         if self._clip is None:
             return None
         frame = int(np.clip(np.floor(self._times[i] + 0.5), 0, self._clip.num_frames - 1))
         out = np.zeros((h, w), np.float32)
         move, lens32 = camera_from_world[:3].astype(np.float32), lens.astype(np.float32)
-        splat_depth(np.ascontiguousarray(self._clip.depth[frame]), self._rays, move, lens32, out)
+        splat_depth(plain(self._clip.depth[frame]), self._rays, move, lens32, out)
         return out

@@ -15,6 +15,7 @@ from ex4d.engines.fill import ColourVotes, away_from_source, fill_from_backgroun
 from ex4d.engines.gpu import Gpu
 from ex4d.engines.guide_depth import GuideDepth
 from ex4d.engines.steady import SteadyFill
+from ex4d.frames import Frames, FrameStack
 from ex4d.progress import check, report
 from ex4d.settings import About, settings_of
 from ex4d_ground import stages
@@ -72,21 +73,23 @@ class PreviewEngine:
         """Name, settings and licence: the same everywhere."""
         return self.about
 
-    def generate(self, request: GenerateRequest, **hooks: Unpack[Hooks]) -> UInt8:  # [N, H, W, 3]
+    def generate(self, request: GenerateRequest, **hooks: Unpack[Hooks]) -> Frames:  # [N, H, W, 3]
         """Fill the guides' holes frame by frame, in order. Raises SettingError, ShapeError, Cancelled."""
         settings = PreviewSettings(**self.about.validated(request.settings))
         _check_shapes(request)
         on_frame, on_progress = hooks.get("on_frame"), hooks.get("on_progress")
-        out = np.empty_like(request.guides.colour)
+        count = len(request.guides.colour)
+        out = FrameStack(expected=count, label="The preview")
         painter = _Painter(request, settings)
-        report(on_progress, stages.PREVIEW, 0, len(out))
-        for i in range(len(out)):
+        report(on_progress, stages.PREVIEW, 0, count)
+        for i in range(count):
             check(hooks.get("cancel"))
-            out[i] = painter.paint(i)
+            painted = painter.paint(i)
+            out.append(painted)
             if on_frame is not None:
-                on_frame(i, out[i])
-            report(on_progress, stages.PREVIEW, i + 1, len(out))
-        return out
+                on_frame(i, painted)
+            report(on_progress, stages.PREVIEW, i + 1, count)
+        return out.frames()
 
     @staticmethod
     def cost(frames: int, width: int, height: int, settings: Mapping[str, Any], gpu: Gpu | None) -> Cost:

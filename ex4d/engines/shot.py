@@ -7,11 +7,12 @@ frames = generate_shot(engine, plan, guides, clip, settings=settings, ...)
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, Unpack, runtime_checkable
 
 from ex4d.engines.base import Engine, GenerateRequest, OnFrame
 from ex4d.engines.leadin import starts_at_source, with_lead_in
+from ex4d.frames import Frames
 from ex4d.progress import Watch, report
 from ex4d.trajectory import near_depth_of
 from ex4d.types import Clip, Guides
@@ -47,10 +48,7 @@ class ShotPlan:
 
     def without_lead_in(self, guides: Guides) -> Guides:
         """The guides of the move alone."""
-        if not self.trim:
-            return guides
-        depth = None if guides.depth is None else guides.depth[self.trim :]
-        return replace(guides, colour=guides.colour[self.trim :], mask=guides.mask[self.trim :], depth=depth)
+        return guides.part(self.trim)
 
 
 def plan_shot(
@@ -85,7 +83,7 @@ def generate_shot(
     fps: float,
     on_frame: OnFrame | None = None,
     **watch: Unpack[Watch],
-) -> UInt8:  # [N, H, W, 3]
+) -> Frames:  # [N, H, W, 3]
     """The engine's frames of the move, without the lead-in; ``on_frame`` counts from the move's first frame.
 
     Raises what the engine raises.

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ex4d_ground.arrays import UInt8
+from ex4d.frames import Frames, JoinedFrames
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import SettingError, ShapeError
 
@@ -28,8 +28,10 @@ def right_eye(trajectory: Trajectory, *, baseline: float, convergence: float | N
     return replace(trajectory, world_from_camera=trajectory.world_from_camera @ shift, intrinsics=intrinsics)
 
 
-def side_by_side(left: UInt8, right: UInt8) -> UInt8:  # [N, H, W, 3] each -> [N, H, 2 W, 3]
+def side_by_side(left: Frames, right: Frames) -> Frames:  # [N, H, W, 3] each -> [N, H, 2 W, 3]
     """Both eyes in one picture, the left one on the left. Raises ShapeError."""
     if left.shape != right.shape:
         raise ShapeError(f"Both eyes must have one shape, got {left.shape} and {right.shape}.")
-    return np.concatenate([left, right], axis=2)
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        return np.concatenate([left, right], axis=2)
+    return JoinedFrames(left, right)

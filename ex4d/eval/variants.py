@@ -39,7 +39,7 @@ class Variant:
 def surfaces(variant: Variant, clip: Clip) -> SurfaceOf:
     """A function from source frame to surface. Raises SettingError if this version cannot build the variant."""
     if variant.perturbation:
-        clip = replace(clip, depth=perturbed(clip.depth, variant.perturbation, seed=variant.seed))
+        clip = replace(clip, depth=perturbed(np.asarray(clip.depth), variant.perturbation, seed=variant.seed))
     if variant.build == "points":
         return lambda t: point_squares(clip, t)
     mesh = DWMesh(clip, variant.options)

@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 
 from ex4d.bands import Bands
 from ex4d.dwmesh import DWMesh
+from ex4d.frames.ahead import thread_count
 from ex4d.guides.objects import GuideObject, with_objects
-from ex4d.guides.request import device_bytes, thread_count
+from ex4d.guides.request import device_bytes
 from ex4d.raster import Camera, choose_rasterizer, get_rasterizer
 from ex4d.raster.cpu import CpuRasterizer
 from ex4d.surface import Surface

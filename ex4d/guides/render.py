@@ -1,19 +1,20 @@
 """Guides of a whole move, on the CPU or on a GPU, as arrays."""
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 
 import numpy as np
 
 from ex4d.dwmesh import DWMesh
+from ex4d.frames import FrameStack
+from ex4d.frames.ahead import in_order, thread_count
 from ex4d.guides.objects import GuideObject, with_objects
-from ex4d.guides.request import GuideRequest, OnGuide, device_bytes, thread_count
+from ex4d.guides.request import GuideRequest, OnGuide, device_bytes
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.raster import Camera, Rasterizer, choose_rasterizer, get_rasterizer
 from ex4d.types import Clip, Guides
 from ex4d_ground import stages
+from ex4d_ground.arrays import Bool, UInt8
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.options import MeshOptions, RasterOptions
 
@@ -56,41 +57,29 @@ def render_guides(
 
         with GpuGuideRenderer(mesh, choice.name) as renderer:  # a model that this process runs next needs the memory
             return renderer.render_to_host(request, on_frame, on_progress, cancel)
-    guides = Guides(np.zeros((*request.shape, 3), np.uint8), np.zeros(request.shape, np.bool_), rasterizer=choice.name)
+    colours, masks = (FrameStack(expected=len(trajectory), label="The guides") for _ in range(2))
+    coverage = np.empty(len(trajectory), np.float64)
     own = threading.local()
 
-    def render(i: int) -> None:
+    def render(i: int) -> tuple[UInt8, Bool]:
         check(cancel)
         if first and i == 0:
-            guides.colour[0], guides.mask[0] = mesh.clip.frames[request.times[0]], True
-            return
+            return mesh.clip.frames[request.times[0]], np.ones(request.shape[1:], np.bool_)
         if not hasattr(own, "rasterizer"):
             own.rasterizer = get_rasterizer(choice.name, lambda: check(cancel))
         drawn: Rasterizer = own.rasterizer
         camera = Camera.of(trajectory, i)
         surface = with_objects(mesh.surface(request.times[i]), objects, i, camera)
-        guides.colour[i], guides.mask[i] = drawn.draw(surface, camera, options)
+        return drawn.draw(surface, camera, options)
 
     report(on_progress, stages.GUIDES, 0, len(trajectory))
-    for i in _in_order(render, len(trajectory), workers, cancel):
+    for i, (colour, mask) in enumerate(in_order(render, range(len(trajectory)), workers, cancel)):
+        colours.append(colour)
+        masks.append(mask)
+        coverage[i] = mask.mean()
         if on_frame is not None:
-            on_frame(i, guides.colour[i], guides.mask[i])
+            on_frame(i, colour, mask)
         report(on_progress, stages.GUIDES, i + 1, len(trajectory))
+    guides = Guides(colours.frames(), masks.frames(), rasterizer=choice.name)
+    guides.know_coverage(coverage)
     return guides
-
-
-def _in_order(work: Callable[[int], None], count: int, workers: int, cancel: CancelToken | None) -> Iterator[int]:
-    """Run ``work(0..count-1)`` on ``workers`` threads, few ahead at a time, and yield each index in order when done."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="ex4d-guides")
-    waiting: deque[Future[None]] = deque()
-    submitted = 0
-    try:
-        for i in range(count):
-            while submitted < min(count, i + 2 * workers):
-                waiting.append(pool.submit(work, submitted))
-                submitted += 1
-            waiting.popleft().result()
-            check(cancel)
-            yield i
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

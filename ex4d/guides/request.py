@@ -1,6 +1,5 @@
 """What guides are to show, checked before any work."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,15 +69,6 @@ def source_frames(trajectory: Trajectory, num_frames: int) -> Int32:  # [N]
             f"{num_frames} frames; use a move of the clip's length, or keep its source time within the clip."
         )
     return nearest.astype(np.int32)
-
-
-def thread_count(threads: int | None = None) -> int:
-    """``threads``, or the cores at hand. Raises SettingError for less than one."""
-    if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads < 1:
-        raise SettingError(f"At least one thread is needed, got {threads}.")
-    return threads
 
 
 def device_bytes(mesh: DWMesh) -> int:

@@ -12,10 +12,10 @@ For that, each pixel has to know its triangle and its unrounded colour, so this 
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
 from ex4d.bands import Pause
-from ex4d.raster.base import SUBPIXELS, Camera
+from ex4d.compiled.kernel import inlined, kernel
+from ex4d.raster.base import Camera
 from ex4d.raster.clip import cut_to_view
 from ex4d.raster.kernels import (
     BEHIND,
@@ -29,6 +29,7 @@ from ex4d.raster.kernels import (
     last_sample,
     owns_edge,
 )
+from ex4d.raster.subpixels import SUBPIXELS
 from ex4d.surface import QUAD_DROP, QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface, grid_faces
 from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
 from ex4d_ground.options import RasterOptions
@@ -133,7 +134,7 @@ def opposite_vertices(faces: Int32) -> Int32:  # [F, 3] -> [F, 3]
     return np.ascontiguousarray(found.reshape(3, -1).T)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _mark(
     faces: Int32,
     first: int,
@@ -146,16 +147,17 @@ def _mark(
 ) -> None:
     """Enter triangles ``first..last-1`` into the z-buffer, cut where that is needed."""
     for n in range(first, last):
-        a, b, c = faces[n, 0], faces[n, 1], faces[n, 2]
+        a, b, c = np.int64(faces[n, 0]), np.int64(faces[n, 1]), np.int64(faces[n, 2])
         if view.state[a] | view.state[b] | view.state[c] == IN_FRONT:
             _mark_one(n, a, b, c, points, far_inv, nearest, number)
         elif view.state[a] & view.state[b] & view.state[c] != BEHIND:
-            count, piece = cut_to_view(a, b, c, points, view, nearest.shape[1], nearest.shape[0], PUBLISHED_STEP)
+            height, width = nearest.shape
+            count, piece = cut_to_view(a, b, c, points, view, width, height, np.int64(PUBLISHED_STEP))
             for k in range(1, count - 1):
                 _mark_one(n, 0, k, k + 1, piece, far_inv, nearest, number)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _mark_one(
     n: int, a: int, b: int, c: int, points: Projected, far_inv: float, nearest: Float32, number: Int32
 ) -> None:
@@ -188,7 +190,7 @@ def _mark_one(
             e0, e1, e2 = e0 - dy0 * SUBPIXELS, e1 - dy1 * SUBPIXELS, e2 - dy2 * SUBPIXELS
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _shade(
     faces: Int32,
     hidden: UInt8,
@@ -224,13 +226,13 @@ def _shade(
                     values[row, column, k] = (q0 * colors[a, k] + q1 * colors[b, k] + q2 * colors[c, k]) / total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _volume(x: Number, y: Number, p: Float64, q: Float64) -> Number:
     """(x, y, 1) . (p x q): the weight over z of the corner opposite to the edge p q."""
     return x * (p[1] * q[2] - p[2] * q[1]) + y * (p[2] * q[0] - p[0] * q[2]) + (p[0] * q[1] - p[1] * q[0])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _blend(
     faces: Int32,
     opposite: Int32,
@@ -260,7 +262,7 @@ def _blend(
                     blended[to_row, to_column, k] += share * (values[row1, column1, k] - values[row, column, k])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _share(corners: Int32, across: Int32, image: Float64, x: float, y: float, down: int, side: float) -> float:
     """How much a pixel takes of its neighbour: 1/2 minus the distance from the centre (x, y) to the silhouette.
 
@@ -285,7 +287,7 @@ def _share(corners: Int32, across: Int32, image: Float64, x: float, y: float, do
     return result
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _turn(a: Float64, b: Float64, c: Float64) -> Number:
     """Twice the signed area of a triangle on the image."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])

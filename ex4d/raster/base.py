@@ -26,9 +26,6 @@ from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import RasterError
 from ex4d_ground.options import RasterOptions
 
-SUBPIXELS = 256
-"""Steps per pixel that projected vertices are snapped to."""
-
 
 @dataclass(frozen=True)
 class Camera:

@@ -5,8 +5,8 @@ so two triangles that share an edge get the very same point and stay joined.
 """
 
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.kernel import kernel
 from ex4d.raster.kernels import BEHIND, GUARD, IN_FRONT, SUBPIXELS, Projected, Target, View, fill_triangle
 from ex4d_ground.arrays import Float64
 
@@ -14,7 +14,7 @@ MAX_CORNERS = 8 + 1  # a triangle cut by five planes; one to spare for rounding
 COLUMNS = 7  # x, y, z in camera axes, then RGBA
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def cut(source: Float64, count: int, plane: Float64, target: Float64) -> int:
     """Keep the part of polygon ``source[:count]`` with plane . (x, y, z, 1) >= 0; returns the corners written."""
     written = 0
@@ -23,7 +23,8 @@ def cut(source: Float64, count: int, plane: Float64, target: Float64) -> int:
         dp = plane[0] * p[0] + plane[1] * p[1] + plane[2] * p[2] + plane[3]
         dq = plane[0] * q[0] + plane[1] * q[1] + plane[2] * q[2] + plane[3]
         if dp >= 0:
-            target[written] = p
+            for n in range(COLUMNS):  # a row at once would have numba compile its checks of shapes
+                target[written, n] = p[n]
             written += 1
         if (dp >= 0) != (dq >= 0):
             inside, outside, d_in, d_out = (p, q, dp, dq) if dp >= 0 else (q, p, dq, dp)
@@ -34,7 +35,7 @@ def cut(source: Float64, count: int, plane: Float64, target: Float64) -> int:
     return written
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def draw_any(a: int, b: int, c: int, hide: bool, points: Projected, view: View, target: Target) -> None:
     """Draw a triangle of any size, cut where that is needed."""
     state = view.state
@@ -44,15 +45,15 @@ def draw_any(a: int, b: int, c: int, hide: bool, points: Projected, view: View, 
         draw_clipped(a, b, c, hide, points, view, target)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def draw_clipped(a: int, b: int, c: int, hide: bool, points: Projected, view: View, target: Target) -> None:
     """Clip one triangle to the near plane and the guard band, and draw what is left."""
-    count, piece = cut_to_view(a, b, c, points, view, target.nearest.shape[1], target.nearest.shape[0], 1)
+    count, piece = cut_to_view(a, b, c, points, view, target.nearest.shape[1], target.nearest.shape[0], np.int64(1))
     for k in range(1, count - 1):
         fill_triangle(0, k, k + 1, hide, piece, target)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def cut_to_view(
     a: int, b: int, c: int, points: Projected, view: View, width: int, height: int, step: int
 ) -> tuple[int, Projected]:
@@ -74,13 +75,12 @@ def cut_to_view(
             polygon[k, 3 + n] = points.colors[v, n]
     count = 0 if off_screen(polygon, view.lens, width, height) else 3
     guard = GUARD / SUBPIXELS
-    planes = np.array([
-        [0.0, 0.0, 1.0, -near],
-        [fx, 0.0, guard + cx, 0.0],
-        [-fx, 0.0, guard - cx, 0.0],
-        [0.0, fy, guard + cy, 0.0],
-        [0.0, -fy, guard - cy, 0.0],
-    ])  # fmt: skip
+    planes = np.zeros((5, 4))  # a list of lists would have numba compile much more
+    planes[0, 2], planes[0, 3] = 1.0, -near
+    planes[1, 0], planes[1, 2] = fx, guard + cx
+    planes[2, 0], planes[2, 2] = -fx, guard - cx
+    planes[3, 1], planes[3, 2] = fy, guard + cy
+    planes[4, 1], planes[4, 2] = -fy, guard - cy
     for k in range(5):
         if count >= 3:
             count = cut(polygon, count, planes[k], other)
@@ -94,7 +94,7 @@ def cut_to_view(
     return count, Projected(sx, sy, inv_z, polygon[:, 3:])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def off_screen(corners: Float64, lens: Float64, width: int, height: int) -> bool:
     """Whether all three corners lie behind the near plane, or outside the same side of the image (one pixel spare)."""
     fx, fy, cx, cy, near = lens[0], lens[1], lens[2], lens[3], lens[4]

@@ -3,17 +3,15 @@
 Nearly all triangles of a mesh cover few samples or none, and deciding that one by one is a chain of branches nobody can
 predict. Here it is a loop without branches, which compiles to vector instructions. For that the compiler must see that
 nothing it writes overlaps what it reads: so all fields lie in one array, at distances that are constants.
-
-Delete ``__pycache__/*.nbi`` beside this file after editing it (see :mod:`ex4d.raster.kernels`).
 """
 
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.kernel import inlined, kernel
 from ex4d.raster.kernels import HALF, SHIFT
-from ex4d.surface import QUAD_DROP
+from ex4d.surface.flags import QUAD_DROP
 from ex4d_ground.arrays import Int32
 
 CHUNK = 256
@@ -47,7 +45,7 @@ def _cover(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int], k: int) -
     zero, one, two, tiny, drop = _I(0), _I(1), _I(2), _I(TINY), _I(QUAD_DROP)
     half, below_half, above_half = _I(HALF), _I(HALF - 1), _I(HALF + 1)
 
-    @njit(nogil=True, cache=True, error_model="numpy")
+    @kernel
     def cover(chunk: Int32, count: int, columns: int, first: int, last: int) -> None:
         """Fill in the codes and first samples of ``count`` triangles; image rows to draw are ``first..last-1``."""
         width, top, bottom = _I(columns), _I(first), _I(last)
@@ -97,7 +95,7 @@ cover_lower = _cover((LOWER_X, LOWER_Y), (UPPER_X + 1, UPPER_Y + 1), (LOWER_X + 
 cover_faces = _cover((A_X, A_Y), (B_X, B_Y), (C_X, C_Y), 0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def find_drawn(chunk: Int32, count: int, some: Int32) -> int:
     """Write into ``some`` which of the chunk's quads or faces have anything to draw; returns how many."""
     found = 0

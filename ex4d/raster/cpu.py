@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ex4d.bands import Pause, Split, no_pause
+from ex4d.compiled.arrays import plain
 from ex4d.raster.antialias import draw_antialiased
 from ex4d.raster.base import Camera, check_planes
 from ex4d.raster.faces import draw_faces, num_runs, run_rows
@@ -94,7 +95,7 @@ class CpuRasterizer:
         drawing.project_others()
         runs = num_runs(surface.faces)
         rows = self._buffer("rows", (runs, 2), np.int32)
-        split(runs, lambda a, b: run_rows(surface.faces, drawing.points.sy, drawing.view.state, a, b, rows))
+        split(runs, lambda a, b: run_rows(drawing.faces, drawing.points.sy, drawing.view.state, a, b, rows))
 
         def draw_rows(first: int, last: int) -> None:
             target = drawing.clear(first, last)
@@ -122,12 +123,13 @@ class _Drawing:
         buffer: Callable[[str, tuple[int, ...], type], np.ndarray],
     ) -> None:
         n, k = len(surface.vertices), camera.intrinsics
-        pose = np.ascontiguousarray(camera.camera_from_world[:3], np.float64)
+        pose = plain(np.asarray(camera.camera_from_world[:3], np.float64))
         lens = np.array([k.fx, k.fy, k.cx, k.cy, options.near], np.float64)
         state = buffer("state", (n,), np.uint8)
-        self.view = View(np.ascontiguousarray(surface.vertices), state, pose, lens)
+        self.view = View(plain(surface.vertices), state, pose, lens)
         sx, sy, inv_z = buffer("sx", (n,), np.int32), buffer("sy", (n,), np.int32), buffer("inv_z", (n,), np.float32)
-        self.points = Projected(sx, sy, inv_z, np.ascontiguousarray(surface.colors))
+        self.points = Projected(sx, sy, inv_z, plain(surface.colors))
+        self.faces = plain(surface.faces)
         self._surface, self._all_in_front = surface, False
         self._rgba = self.points.colors.view(np.int32).reshape(-1)
         self._bounds: Int32 = buffer("bounds", (surface.grid_height, 6), np.int32)
@@ -137,7 +139,7 @@ class _Drawing:
         self._limits = (1.0 / options.far, float(options.mask_threshold), DARKER if options.round_colors_down else 0.5)
         self._flags = _NO_FLAGS
         if surface.quad_flags is not None:
-            self._flags = surface.quad_flags.reshape(surface.grid_height - 1, surface.grid_width - 1)
+            self._flags = plain(surface.quad_flags).reshape(surface.grid_height - 1, surface.grid_width - 1)
 
     def project_rows(self, first: int, last: int) -> None:
         """Project rows of the grid."""
@@ -168,4 +170,4 @@ class _Drawing:
     def draw_faces(self, target: Target, rows: Int32, first: int, last: int) -> None:
         """Draw runs of the other faces; ``rows`` as of :func:`run_rows`, or empty."""
         in_front = self._all_in_front
-        draw_faces(self._surface.faces, rows, first, last, in_front, self._rgba, self.points, self.view, target)
+        draw_faces(self.faces, rows, first, last, in_front, self._rgba, self.points, self.view, target)

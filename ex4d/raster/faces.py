@@ -5,8 +5,8 @@ over as a whole where those are not drawn.
 """
 
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.kernel import kernel
 from ex4d.raster import cover, kernels, samples
 from ex4d.raster.clip import draw_any
 from ex4d.raster.kernels import Projected, Target, View
@@ -22,7 +22,7 @@ def num_runs(faces: Int32) -> int:
     return -(-len(faces) // RUN)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def run_rows(faces: Int32, sy: Int32, state: UInt8, first: int, last: int, rows: Int32) -> None:
     """First and last row of the picture that each of the runs ``first..last-1`` can touch, into ``rows`` [runs, 2]."""
     for k in range(first, last):
@@ -36,7 +36,7 @@ def run_rows(faces: Int32, sy: Int32, state: UInt8, first: int, last: int, rows:
         rows[k, 0], rows[k, 1] = kernels.first_sample(low), kernels.last_sample(high)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _load(faces: Int32, sx: Int32, sy: Int32, chunk: Int32) -> None:
     """Look up the corners of ``faces`` into the fields of ``chunk``."""
     for n in range(len(faces)):
@@ -46,7 +46,7 @@ def _load(faces: Int32, sx: Int32, sy: Int32, chunk: Int32) -> None:
         chunk[cover.C_X + n], chunk[cover.C_Y + n] = sx[c], sy[c]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _put_off(faces: Int32, state: UInt8, chunk: Int32) -> None:
     """Leave those that are not wholly in front for later."""
     for n in range(len(faces)):
@@ -54,7 +54,7 @@ def _put_off(faces: Int32, state: UInt8, chunk: Int32) -> None:
             chunk[cover.CODE + n] = cover.LATER
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def draw_faces(
     faces: Int32,  # [F, 3]
     rows: Int32,  # [runs, 2] from run_rows, or empty to draw all
@@ -72,7 +72,7 @@ def draw_faces(
     chunk[cover.FLAG : cover.FLAG + RUN] = 0
     columns, first, last = target.nearest.shape[1], target.first, target.last
     later = np.empty(RUN, np.int32)  # keeps the code for large triangles out of the inner loop
-    n = 0
+    n = np.int64(0)  # not a literal: what takes it would be compiled for that, too
     for k in range(begin, end):
         if len(rows) > 0 and (rows[k, 0] >= last or rows[k, 1] < first):
             continue
@@ -84,12 +84,13 @@ def draw_faces(
         waiting = 0
         for s in range(cover.find_drawn(chunk, len(run), some)):
             f = some[s]
-            a, b, c, code = run[f, 0], run[f, 1], run[f, 2], chunk[cover.CODE + f]
+            code = chunk[cover.CODE + f]
+            triangle = np.int64(run[f, 0]), np.int64(run[f, 1]), np.int64(run[f, 2]), np.int64(0)
             if code <= cover.BLOCK:
                 column, row = chunk[cover.FIRST_COLUMN + f], chunk[cover.FIRST_ROW + f]
-                n = samples.put_block(records, n, (a, b, c, 0), code, column, row)
+                n = samples.put_block(records, n, triangle, np.int64(code), column, row)
             elif code == cover.TEST:
-                n = samples.put_tested(records, n, (a, b, c, 0), (sx, sy), columns, first, last)
+                n = samples.put_tested(records, n, triangle, (sx, sy), columns, first, last)
             else:
                 later[waiting] = f
                 waiting += 1
@@ -101,9 +102,9 @@ def draw_faces(
     samples.draw_samples(records, depths, n, rgba, points, target)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _draw_large(faces: Int32, chosen: Int32, points: Projected, view: View, target: Target) -> None:
     """Draw those that are large or have to be cut."""
     for n in range(len(chosen)):
         a, b, c = faces[chosen[n], 0], faces[chosen[n], 1], faces[chosen[n], 2]
-        draw_any(a, b, c, False, points, view, target)
+        draw_any(np.int64(a), np.int64(b), np.int64(c), np.bool_(False), points, view, target)

@@ -1,16 +1,16 @@
 """The hot loop: a grid surface drawn quad by quad, with little work for quads that touch no sample."""
 
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.kernel import inlined, kernel
 from ex4d.raster import cover, kernels, samples
 from ex4d.raster.clip import draw_any
 from ex4d.raster.kernels import Number, Projected, Target, View
-from ex4d.surface import QUAD_DROP
+from ex4d.surface.flags import QUAD_DROP
 from ex4d_ground.arrays import Int32, UInt8
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def row_is_outside(above: Int32, below: Int32, target: Target) -> bool:
     """Whether no triangle between two grid rows (their ``bounds``) can touch a sample of the target."""
     if above[5] & below[5] == kernels.BEHIND:
@@ -22,7 +22,7 @@ def row_is_outside(above: Int32, below: Int32, target: Target) -> bool:
     return x0 > x1 or y0 > y1 or x0 >= target.nearest.shape[1] or x1 < 0 or y0 >= target.last or y1 < target.first
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def draw_large(
     chosen: Int32, v00: int, width: int, flags: UInt8, points: Projected, view: View, target: Target
 ) -> None:  # chosen [N], flags [W - 1] of the row's quads
@@ -35,7 +35,7 @@ def draw_large(
         draw_any(a, b, c, hide, points, view, target)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _load(sx: Int32, sy: Int32, corner: int, width: int, flags: UInt8, chunk: Int32) -> None:
     """Copy the quads to the right of vertex ``corner``, as many as ``flags`` has, into the fields of ``chunk``."""
     count = len(flags)
@@ -53,7 +53,7 @@ def _load(sx: Int32, sy: Int32, corner: int, width: int, flags: UInt8, chunk: In
         chunk[cover.FLAG + i] = flags[i]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _put_off(state: UInt8, corner: int, width: int, flags: UInt8, chunk: Int32) -> None:
     """Leave triangles that are not wholly in front for later."""
     for i in range(len(flags)):
@@ -68,7 +68,7 @@ def _put_off(state: UInt8, corner: int, width: int, flags: UInt8, chunk: Int32) 
             chunk[cover.CODE + i] = code
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _put_one(records: Int32, n: int, v: int, width: int, flag: Number, code: Number, chunk: Int32, i: Number) -> None:
     """Write record ``n`` for quad ``i``, whose upper left vertex is ``v``: one of its triangles covers one sample."""
     k = np.int64(code > cover.BLOCK)
@@ -78,7 +78,7 @@ def _put_one(records: Int32, n: int, v: int, width: int, flag: Number, code: Num
     samples.put(records, n, (v + width, v + k, v + 1 + k * width, (flag >> k) & 1), column, row)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def draw_grid(
     width: int,
     quad_flags: UInt8,  # [H - 1, W - 1], or empty where all are drawn
@@ -96,7 +96,7 @@ def draw_grid(
     plain = np.zeros(width - 1, np.uint8)
     later = np.empty(2 * (width - 1), np.int32)  # keeps the code for large triangles out of the inner loop
     chunk, some, records, depths = samples.scratch()
-    n = 0
+    n = np.int64(0)  # not a literal: what takes it would be compiled for that, too
     for j in range(top, bottom):
         if row_is_outside(bounds[j], bounds[j + 1], target):
             continue

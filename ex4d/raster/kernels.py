@@ -3,9 +3,6 @@
 Coverage is decided in 64-bit integers. Snapped coordinates stay within +-2**29 subpixels (the guard band), so an edge
 function is below 2**62 and never overflows; what reaches further is clipped first (see ``clip.py``).
 
-Helpers are compiled into their callers, and numba's disk cache only notices changes to a caller's own file: after
-editing this one, delete ``__pycache__/*.nbi`` beside it.
-
 Orientation: with y down, E(p) = (b-a) x (p-a) is positive inside a triangle of positive area. A sample with E == 0
 belongs to the triangle when the edge is a top edge (dy == 0, dx > 0) or a left edge (dy < 0). The triangle across the
 edge walks it the other way, so exactly one of the two owns the sample. It follows that a triangle never owns a sample
@@ -15,9 +12,9 @@ at its largest x or y, so bounding boxes exclude that side.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ex4d.raster.base import SUBPIXELS
+from ex4d.compiled.kernel import inlined, kernel
+from ex4d.raster.subpixels import SUBPIXELS
 from ex4d_ground.arrays import Float32, Float64, Int32, UInt8
 
 SHIFT = SUBPIXELS.bit_length() - 1
@@ -65,7 +62,7 @@ class Target(NamedTuple):
     """Triangles seen from behind are drawn hidden."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def project(
     vertices: Float32,  # [V, 3]
     view: Float64,  # [3, 4] camera_from_world
@@ -101,7 +98,7 @@ def project(
             out_state[n] = IN_FRONT if inside else (NEEDS_CLIP if zc[n] >= near else BEHIND)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _to_image(vertices: Float32, view: Float64, lens: Float64, block: Float64) -> None:
     """Image x and y in whole subpixels, and camera z, as the three fields of ``block`` [3 * BLOCK].
 
@@ -120,7 +117,7 @@ def _to_image(vertices: Float32, view: Float64, lens: Float64, block: Float64) -
         block[2 * BLOCK + n] = zc
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def row_bounds(sx: Int32, sy: Int32, state: UInt8, width: int, first: int, last: int, bounds: Int32) -> None:
     """Per grid row: smallest and largest snapped x and y, and whether all are in front, or all behind.
 
@@ -146,7 +143,7 @@ def row_bounds(sx: Int32, sy: Int32, state: UInt8, width: int, first: int, last:
         bounds[j, 4], bounds[j, 5] = seen_or, seen_and
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def unpack_rows(picture: Int32, first: int, last: int, colour: UInt8, mask: UInt8) -> None:
     """Colour [H, W, 3] and mask [H, W] of rows ``first..last-1``."""
     for j in range(first, last):
@@ -159,7 +156,7 @@ def unpack_rows(picture: Int32, first: int, last: int, colour: UInt8, mask: UInt
             seen[i] = np.uint8(row[i] >> 24)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def shade(
     weights: tuple[Number, ...], z: Number, corners: tuple[Number, ...], colors: Any, threshold: float, rounding: float
 ) -> Number:
@@ -173,25 +170,25 @@ def shade(
     return red | (green << 8) | (blue << 16) | (1 << 24)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def owns_edge(dx: Number, dy: Number) -> int:
     """0 for a top or left edge, else -1: added to an edge function that then has to be >= 0."""
     return 0 if dy < 0 or (dy == 0 and dx > 0) else -1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def first_sample(low: Number) -> int:
     """The first pixel whose centre is at or beyond ``low`` subpixels."""
     return (low + (HALF - 1)) >> SHIFT
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def last_sample(high: Number) -> int:
     """The last pixel whose centre is before ``high`` subpixels."""
     return (high - (HALF + 1)) >> SHIFT
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def span(n: Number, step: Number, inverse: Number, width: int, lo: Number, hi: Number) -> tuple[Number, Number]:
     """Narrow ``lo..hi`` (within 0..width-1) to the columns x with n + step * x >= 0; ``inverse`` is 1 / abs(step).
 
@@ -206,7 +203,7 @@ def span(n: Number, step: Number, inverse: Number, width: int, lo: Number, hi: N
     return (max(lo, -quotient), hi) if step > 0 else (lo, min(hi, quotient))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def fill_triangle(a: int, b: int, c: int, hide: bool, points: Projected, target: Target) -> None:
     """Draw one triangle of any size, finding each row's span of samples by division. ``hide``: no colour."""
     sx, sy, inv_z, colors = points.sx, points.sy, points.inv_z, points.colors

@@ -2,12 +2,12 @@
 
 Records are appended triangle by triangle and drawn in that order, so the result is that of drawing one after the other.
 As in :mod:`ex4d.raster.cover`, fields lie in one array at constant distances, so that the arithmetic compiles to vector
-instructions. Delete ``__pycache__/*.nbi`` beside this file after editing it (see :mod:`ex4d.raster.kernels`).
+instructions.
 """
 
 import numpy as np
-from numba import njit
 
+from ex4d.compiled.kernel import inlined, kernel
 from ex4d.raster.cover import CHUNK, CHUNK_SIZE, TINY
 from ex4d.raster.kernels import HALF, SHIFT, SUBPIXELS, Number, Projected, Target, first_sample, last_sample, owns_edge
 from ex4d_ground.arrays import Float32, Int32
@@ -32,21 +32,21 @@ Triangle = tuple[Number, Number, Number, Number]
 _I = np.int32  # see cover.py
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def scratch() -> tuple[Int32, Int32, Int32, Float32]:
     """Room for a chunk and what of it is drawn (see cover.py), for records, and for their depths."""
     chunk, some = np.empty(CHUNK_SIZE, np.int32), np.empty(CHUNK + 1, np.int32)
     return chunk, some, np.empty(RECORDS_SIZE, np.int32), np.empty(DEPTHS_SIZE, np.float32)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def put(records: Int32, n: Number, triangle: Triangle, column: Number, row: Number) -> None:
     """Write record ``n``: the triangle covers a sample."""
     records[A + n], records[B + n], records[C + n], records[HIDE + n] = triangle
     records[COLUMN + n], records[ROW + n] = column, row
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def put_block(records: Int32, n: Number, triangle: Triangle, block: Number, column: Number, row: Number) -> Number:
     """Append the samples of ``block``, the bits of cover.py for those from (column, row) on; returns the new count."""
     while block:
@@ -57,7 +57,7 @@ def put_block(records: Int32, n: Number, triangle: Triangle, block: Number, colu
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def put_tested(
     records: Int32, n: Number, triangle: Triangle, points: tuple[Int32, Int32], columns: int, first: int, last: int
 ) -> Number:
@@ -87,7 +87,7 @@ def put_tested(
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _look_up(records: Int32, depths: Float32, count: int, sx: Int32, sy: Int32, inv_z: Float32, rgba: Int32) -> None:
     """Fill in what is known of the corners."""
     for n in range(count):
@@ -99,13 +99,13 @@ def _look_up(records: Int32, depths: Float32, count: int, sx: Int32, sy: Int32, 
         depths[A_W + n], depths[B_W + n], depths[C_W + n] = inv_z[a], inv_z[b], inv_z[c]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@inlined
 def _mix(q0: Number, q1: Number, q2: Number, a: Number, b: Number, c: Number, shift: int) -> Number:
     """Weighted sum of one of the four bytes of three colours."""
     return q0 * _I((a >> shift) & 255) + q1 * _I((b >> shift) & 255) + q2 * _I((c >> shift) & 255)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _weigh(
     records: Int32, depths: Float32, count: int, one_sided: bool, far_inv: float, threshold: float, rounding: float
 ) -> None:
@@ -141,7 +141,7 @@ def _weigh(
         records[RESULT + n] = _I(red | (green << 8) | (blue << 16) | (1 << 24)) if seen else zero
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _keep(records: Int32, depths: Float32, count: int, nearest: Float32, picture: Int32) -> None:
     """Depth test, in order."""
     for n in range(count):
@@ -151,7 +151,7 @@ def _keep(records: Int32, depths: Float32, count: int, nearest: Float32, picture
             picture[row, column] = records[RESULT + n]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def draw_samples(records: Int32, depths: Float32, count: int, rgba: Int32, points: Projected, target: Target) -> int:
     """Draw the first ``count`` records; ``rgba`` [V] is a colour as one number. Returns 0: none left."""
     _look_up(records, depths, count, points.sx, points.sy, points.inv_z, rgba)

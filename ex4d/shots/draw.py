@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,15 @@ from msgspec import structs
 
 from ex4d.dwmesh import DWMesh
 from ex4d.engines.shot import ShotPlan, plan_shot
+from ex4d.frames import FrameStack
+from ex4d.frames.archive import open_array_frames, write_array_frames
 from ex4d.guides import GuideObject, OnGuide, render_guides
-from ex4d.progress import Watch, check, report
+from ex4d.progress import Watch, check, report, reported
 from ex4d.shots.options import ShotOptions
 from ex4d.types import Clip, Guides
 from ex4d_ground import stages
 from ex4d_ground.cameras import Trajectory
+from ex4d_ground.errors import Ex4dError
 from ex4d_ground.files import atomic_path
 from ex4d_ground.options import RasterOptions
 
@@ -120,20 +124,33 @@ def kept_in_file(path: Path, on_found: Callable[[Path], None]) -> Keep:
             on_found(path)
             return guides
         guides = draw()
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, rgba=guides.rgba)
+        write_guides_file(path, guides)
         return guides
 
     return keep
 
 
+def write_guides_file(path: Path, guides: Guides, **watch: Unpack[Watch]) -> None:
+    """Write guides as the array ``rgba`` [N, H, W, 4] of an .npz, frame by frame. Raises OutputError, Cancelled."""
+    count, height, width = guides.mask.shape
+    frames = (guides.rgba_of(i) for i in reported(range(count), f"Writing {path.name}", count, **watch))
+    packed = zipfile.ZIP_DEFLATED
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", packed, compresslevel=1) as archive:
+        write_array_frames(archive, "rgba", frames, shape=(count, height, width, 4), dtype=np.uint8)
+
+
 def _read_guides(path: Path, trajectory: Trajectory) -> Guides | None:
     """The guides in ``path``, if they are whole and of this move's shape."""
+    colours, masks = (FrameStack(expected=len(trajectory), label="The guides") for _ in range(2))
     try:
-        with np.load(path) as stored:
-            rgba = stored["rgba"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with open_array_frames(path, "rgba") as (shape, _, frames):
+            if shape != (len(trajectory), trajectory.height, trajectory.width, 4):
+                return None
+            for rgba in frames:
+                colours.append(rgba[..., :3])
+                masks.append(rgba[..., 3] > 0)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, Ex4dError):  # such as a scratch disk that is full
+            raise
         return None  # none there, or damaged: drawn anew, which is always right
-    if rgba.shape != (len(trajectory), trajectory.height, trajectory.width, 4):
-        return None
-    return Guides(np.ascontiguousarray(rgba[..., :3]), rgba[..., 3] > 0)
+    return Guides(colours.frames(), masks.frames())

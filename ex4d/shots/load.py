@@ -9,9 +9,9 @@ from ex4d.clip import InvalidDepth, load_clip, read_thickness_map, with_source_c
 from ex4d.clip.depth import read_depth
 from ex4d.clip.depth_facts import read_depth_facts
 from ex4d.clip.invalid import fill_invalid, require_valid
-from ex4d.clip.load import check_depth_fits
+from ex4d.clip.load import check_depth_fits, with_pictures
 from ex4d.clip.pairing import paired_sources
-from ex4d.clip.video import read_frames
+from ex4d.clip.video import read_pictures
 from ex4d.depth import DepthOptions, DepthReport, EdgeOptions, estimate_depth, get_estimator, save_depth, to_clip
 from ex4d.depth.lens_file import frame_size, lens_from_file
 from ex4d.dwmesh import DWMesh
@@ -107,6 +107,7 @@ def load_shot(options: ShotOptions, **watch: Unpack[Watch]) -> LoadedShot:
             fps=options.fps,
             depth_scale=options.depth_scale,
             depth_channel=options.depth_channel,
+            colour=options.colour,
             on_filled=filled.append,
             on_note=notes.append,
             **watch,
@@ -176,8 +177,9 @@ def _estimated(options: ShotOptions, watch: Watch) -> LoadedShot:
     if options.parity:
         read = read_published(video, num_frames=options.num_frames, keep_size=options.keep_size, **watch)
         frames, own_fps = read.frames, read.fps
+        plate = info = None
     else:
-        frames, info = read_frames(video, num_frames=options.num_frames, **watch)
+        frames, plate, info = read_pictures(video, num_frames=options.num_frames, colour=options.colour, **watch)
         own_fps, notes, pixel_aspect = info.fps, tuple(info.notes), info.pixel_aspect
     edges = EdgeOptions(border_depth=options.mesh_options().border_depth)
     result = estimate_depth(
@@ -194,4 +196,5 @@ def _estimated(options: ShotOptions, watch: Watch) -> LoadedShot:
     if options.save_depth is not None:
         save_depth(options.save_depth, result.file, **watch)
     clip = replace(to_clip(frames, result, name=clip_name(video, COLOUR_SUFFIXES)), fps=options.fps or own_fps)
+    clip = clip if info is None else with_pictures(clip, plate, info, video, options.fps)
     return LoadedShot(options, clip, estimated=result.report, notes=notes)

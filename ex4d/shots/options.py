@@ -15,6 +15,7 @@ from ex4d_ground.errors import ClipError, DepthError, SettingError
 from ex4d_ground.sequences import is_named
 
 if TYPE_CHECKING:
+    from ex4d.clip.colours import ColourChoice
     from ex4d_ground.options import MeshOptions
 
 _ANY_SIZE = (512, 512)
@@ -39,6 +40,9 @@ estimator_settings: Estimator setting as name=value; repeat for more.
 save_depth: Keep the estimated depth in this .npz, to give as {depth} the next time.
 num_frames: Use only the first N frames. Default: all; with {parity} at most 49, and 0 is all.
 fps: Frame rate. Default: the video's own; 15 for a folder of PNGs.
+colour_space: What the numbers of the video mean, where it does not say so or is wrong: srgb, rec709, rec2020, p3,
+    linear, linear-rec2020, linear-p3, acescg, aces, pq, hlg, or a name of OpenColorIO's, such as a camera's log curve.
+ocio: The OpenColorIO configuration that {colour_space} is a name of. Default: that of $OCIO, else OpenColorIO's own.
 fill_invalid: Fill NaN, zero or negative depth from what surrounds it instead of refusing it. (Infinity is sky.)
 depth_scale: Length of one step of whole-number depth, e.g. 0.001 for millimetres; multiplies any other depth.
 depth_channel: Channel, pass or part of an EXR to use where its name does not say that it is depth, or several do.
@@ -88,6 +92,8 @@ class ShotOptions:
     save_depth: Path | None = None
     num_frames: int | None = None
     fps: float | None = None
+    colour_space: str | None = None
+    ocio: Path | None = None
     fill_invalid: bool = False
     depth_scale: float | None = None
     depth_channel: str | None = None
@@ -125,6 +131,13 @@ class ShotOptions:
         return re.sub(r"[^\w.-]", "_", name) or "camera"
 
     @property
+    def colour(self) -> ColourChoice:
+        """What is said of the video's colours."""
+        from ex4d.clip.colours import ColourChoice
+
+        return ColourChoice(self.colour_space or "", self.ocio)
+
+    @property
     def focal_px(self) -> float | None:
         """The focal length that is asked for, in pixels."""
         from ex4d.shots.parity import FOCAL_PX
@@ -143,6 +156,7 @@ class ShotOptions:
         """Raise the error of the first option that cannot work, before anything is read or written."""
         self._check_lens()
         self._check_numbers()
+        self._check_colour()
         self._check_camera()
         self.mesh_options()
         if self.source_camera is not None:
@@ -192,6 +206,13 @@ class ShotOptions:
                 raise _refused(f"{{{name}}} must be a positive number, got {value:g}.")
         if self.num_frames is not None and self.num_frames < 2 and not (self.parity and self.num_frames == 0):
             raise _refused(f"{{num_frames}} must be at least 2, got {self.num_frames}.")
+
+    def _check_colour(self) -> None:
+        if self.ocio is not None and self.colour_space is None:
+            raise _refused("{ocio} says where {colour_space} is looked up; give both or neither.")
+        if self.parity and self.colour_space is not None:
+            raise _refused("{parity} reads pictures as the published program does; drop {colour_space}.")
+        self.colour.space  # noqa: B018 - raises for a name that nobody knows
 
     def _check_camera(self) -> None:
         from ex4d.trajectory import PRESETS

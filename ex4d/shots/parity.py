@@ -16,9 +16,10 @@ from typing import Unpack
 import cv2
 import numpy as np
 
-from ex4d.clip.frame_stack import FrameStack
+from ex4d.clip.colours import AS_PUBLISHED
 from ex4d.clip.video import open_video, read_video
 from ex4d.dwmesh.mesh import FACE_OCCLUDED, FACE_VISIBLE
+from ex4d.frames import FrameStack
 from ex4d.progress import Watch, reported
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32, Int8, Int32, UInt8
@@ -71,9 +72,9 @@ def read_published(
     """
     limit = NUM_FRAMES if num_frames is None else num_frames or None
     filmed = (0, 0)
-    with open_video(video) as (info, frames):
+    with open_video(video, colour=AS_PUBLISHED) as (info, frames):
         expected = min(limit or info.num_frames, info.num_frames or limit or 0)
-        stack = FrameStack(expected=expected, label=info.label)
+        stack = FrameStack(expected=expected, label=info.label, in_memory=True)
 
         def stretched() -> Iterator[UInt8]:
             nonlocal filmed
@@ -86,7 +87,7 @@ def read_published(
             stack.append(frame)
     if len(stack) < max(2, num_frames or 0):
         read_video(video, num_frames=num_frames or None)  # says what is wrong with it
-    return PublishedFrames(stack.array(), info.fps, filmed)
+    return PublishedFrames(np.asarray(stack.frames()), info.fps, filmed)
 
 
 def steep_faces(vertices: Float32, faces: Int32) -> Int8:  # [V, 3], [F, 3] -> [F] of FACE_* values

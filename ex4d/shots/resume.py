@@ -17,7 +17,7 @@ from ex4d_ground.files import COLOUR_SUFFIXES, DEPTH_SUFFIXES
 from ex4d_ground.sequences import find_sequence, ranges
 from ex4d_ground.takes import missing_frames, read_take_info, take_folders
 
-_READ = ("input_video", "depth", "lens_from", "thickness_map", "source_camera")
+_READ = ("input_video", "depth", "lens_from", "thickness_map", "source_camera", "ocio")
 
 
 @dataclass(frozen=True)

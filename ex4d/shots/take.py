@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from typing import Any, Unpack
 
 import numpy as np
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from ex4d.dwmesh import DWMesh
 from ex4d.engines import Engine, OnFrame, get_engine
@@ -14,10 +15,13 @@ from ex4d.engines.stereo import right_eye, side_by_side
 from ex4d.option_text import OptionText
 from ex4d.progress import Watch
 from ex4d.shots.draw import Drawing, RenderedShot, draw_shot
+from ex4d.shots.layers import layers_of
 from ex4d.takes import take_metadata
-from ex4d.types import Clip, Take
+from ex4d.trajectory.timing import in_real_time
+from ex4d.types import Clip, Layer, Layers, Sound, Take
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import SettingError, WeightsError
+from ex4d_ground.footage import Footage, exact_rate, rate_text, timecode_after
 from ex4d_ground.options import MeshOptions
 from ex4d_ground.takes import TakeInfo
 
@@ -48,7 +52,23 @@ class Stereo:
             frames=side_by_side(left.frames, right.frames),
             coverage=np.minimum(left.coverage, right.coverage),
             metadata={**left.metadata, "stereo": {"layout": "side by side, left eye first", **asdict(self)}},
+            layers=None if left.layers is None or right.layers is None else _joined(left.layers, right.layers),
         )
+
+
+def _joined(left: Layers, right: Layers) -> Layers:
+    def layer(i: int) -> Layer:
+        one, other = left.of(i), right.of(i)
+        colour = None
+        if one.colour is not None and other.colour is not None:
+            colour = np.concatenate([one.colour, other.colour], axis=1)
+        mask = np.concatenate([one.mask, other.mask], axis=1)
+        depth, share = (
+            np.concatenate([getattr(eye, name) for eye in (one, other)], axis=1) for name in ("depth", "coverage")
+        )
+        return Layer(colour, mask, depth, share)
+
+    return Layers(layer, left.view)
 
 
 def run_engine(
@@ -59,13 +79,15 @@ def run_engine(
     seed: int = 0,
     fps: float | None = None,
     keep_loaded: bool = False,
+    layers: bool = False,
     on_frame: OnFrame | None = None,
     **watch: Unpack[Watch],
 ) -> Take:
     """Run an engine on a rendered shot and keep everything needed to make the result again.
 
     ``settings`` are all of the engine's; ``keep_loaded`` leaves its model loaded for the next shot, whatever they say.
-    ``fps`` of None is the clip's. Raises what the engine raises.
+    ``fps`` of None is the clip's. A take of a plate has layers in the plate's depth; ``layers`` asks for mask and depth
+    of any other. Raises what the engine raises.
     """
     fps = shot.clip.fps if fps is None else fps
     frames = generate_shot(
@@ -87,9 +109,43 @@ def run_engine(
         lead_in_frames=shot.plan.trim,
         mesh={"options": to_builtins(shot.mesh.options)},
         raster=to_builtins(shot.drawing.options),
+        footage=_footage(shot, fps),
+        colour=None if shot.clip.view is None else shot.clip.view.space,
+        tone_mapped=shot.clip.view is not None and shot.clip.view.tone,
     )
     metadata = take_metadata(shot.clip, licences={f"engine {info.name}": info.licence})
-    return Take(frames, fps, info.name, dict(settings), seed, shot.trajectory, shot.guides.coverage, metadata, details)
+    take = Take(frames, fps, info.name, dict(settings), seed, shot.trajectory, shot.guides.coverage, metadata, details)
+    take = replace(take, sound=sound_of(shot, fps)[0])
+    if not layers and shot.clip.plate is None:
+        return take
+    return replace(take, layers=layers_of(shot, frames, info, settings))
+
+
+def _footage(shot: RenderedShot, fps: float) -> Footage:
+    """What stays with the take: the time code is that of the source frame that the first frame shows."""
+    footage, move = shot.clip.footage, shot.trajectory
+    rate = exact_rate(fps)
+    if fps == shot.clip.fps and footage.rate:
+        rate = Fraction(footage.rate)
+    code = (
+        timecode_after(footage.timecode, round(float(move.source_time[0])), rate)
+        if in_real_time(move.source_time)
+        else ""
+    )
+    heard = sound_of(shot, fps)[0] is not None
+    return structs.replace(footage, rate=rate_text(rate), timecode=code, sound=heard)
+
+
+def sound_of(shot: RenderedShot, fps: float | None = None) -> tuple[Sound | None, str]:
+    """The sound of a take of this shot, and a sentence where the source's is left out."""
+    clip, move = shot.clip, shot.trajectory
+    if not clip.footage.sound:
+        return None, ""
+    if clip.sound is None or fps not in (None, clip.fps):
+        return None, "The clip's sound is left out: the take has another frame rate."
+    if not in_real_time(move.source_time):
+        return None, "The clip's sound is left out: the move does not follow the clip's time."
+    return Sound(clip.sound, float(np.floor(move.source_time[0] + 0.5)) / clip.fps), ""
 
 
 def generate(

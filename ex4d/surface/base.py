@@ -7,9 +7,6 @@ import numpy as np
 from ex4d_ground.arrays import Float32, Int32, UInt8
 from ex4d_ground.errors import ShapeError
 
-QUAD_HIDE_UPPER, QUAD_HIDE_LOWER, QUAD_DROP = 1, 2, 4
-"""Bits of ``Surface.quad_flags``."""
-
 
 @dataclass(frozen=True)
 class Surface:

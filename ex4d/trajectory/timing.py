@@ -39,6 +39,11 @@ def checked_count(num_frames: int) -> int:
     return int(num_frames)
 
 
+def in_real_time(source_time: Float64) -> bool:  # [N]
+    """Whether every output frame shows the source frame after that of the one before."""
+    return bool((np.diff(np.floor(source_time + 0.5)) == 1).all())
+
+
 def source_times(
     pattern: TimePattern = "play", *, num_frames: int, num_source_frames: int, frame: float = 0.0, speed: float = 0.5
 ) -> Float64:  # [num_frames], in source frames

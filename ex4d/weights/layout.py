@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ex4d_ground.errors import WeightsError
+from ex4d_ground.errors import SettingError, WeightsError
 from ex4d_ground.remedies import fetch_weights
 
 Layout = Literal["original", "diffusers"]
@@ -19,6 +19,7 @@ T5_FILE = "models_t5_umt5-xxl-enc-bf16.pth"
 VAE_FILE = "Wan2.1_VAE.pth"
 CLIP_FILE = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 EX4D_FOLDER, EX4D_FILE = "EX-4D", "ex4d.ckpt"
+TRAINED, TRAINED_FILE = "trained", "ex4d.safetensors"
 TURBO_FOLDER, TURBO_FILE = "lightx2v", "wan2.1_i2v_lora_rank64_lightx2v_4step.safetensors"
 
 PICKLES: dict[Part, str] = {"text_encoder": T5_FILE, "vae": VAE_FILE, "image_encoder": CLIP_FILE}
@@ -96,6 +97,24 @@ class WanWeights:
         if self.tokenizer is not None:
             return self.tokenizer
         return self.base / ("tokenizer" if self.layout == "diffusers" else "google/umt5-xxl")
+
+    @property
+    def trained_names(self) -> list[str]:
+        """Checkpoints of ``ex4d train`` that lie in folders below ``trained`` in the weights folder."""
+        found = (path for folder in self._trained_folders() for path in folder.glob(f"*/{TRAINED_FILE}"))
+        return sorted({path.parent.name for path in found})
+
+    def trained(self, name: str) -> WanWeights:
+        """The same weights with the trained checkpoint ``name`` in place of EX-4D's. Raises SettingError."""
+        names = self.trained_names
+        if name not in names:
+            here = f"there are: {', '.join(names)}" if names else "there is none"
+            raise SettingError(f"There is no trained checkpoint {name!r} below {self.base.parent / TRAINED}; {here}.")
+        paths = (folder / name / TRAINED_FILE for folder in self._trained_folders())
+        return replace(self, ex4d=next(path for path in paths if path.is_file()))
+
+    def _trained_folders(self) -> tuple[Path, Path]:
+        return self.base.parent / TRAINED, self.base / TRAINED
 
     def require(self, *, turbo: bool = False, text_encoder: bool = True, adapters: bool = True) -> None:
         """Raise WeightsError naming the first missing file, with the command that gets it.

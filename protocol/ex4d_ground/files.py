@@ -69,12 +69,12 @@ def decode_text(data: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def require_regular(path: Path, max_bytes: int, error: type[Ex4dError]) -> None:
-    """Raise ``error`` for a pipe or a device, of which there might be no end, and for more than ``max_bytes``."""
+def require_regular(path: Path, max_bytes: int | None, error: type[Ex4dError]) -> None:
+    """Raise ``error`` for a pipe or a device, which may have no end, and for more than ``max_bytes``, if given."""
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         raise error(f"{path} is no regular file (a pipe, a device or the like); give a file.")
-    if state.st_size > max_bytes:
+    if max_bytes is not None and state.st_size > max_bytes:
         raise error(f"{path} has {state.st_size / 2**20:.0f} MiB, which is too large for what it should be.")
 
 

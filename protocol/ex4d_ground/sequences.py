@@ -16,7 +16,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -44,16 +44,22 @@ class FrameFiles:
     """The number or time stamp of each, ascending; None if their names have none."""
     label: str
     """How messages call it: the folder, pattern or file that was named."""
+    whole: tuple[Stamp, ...] | None = field(default=None, compare=False)
+    """The stamps of the sequence whose first files these are, where it has more."""
 
     def __len__(self) -> int:
         return len(self.paths)
 
     @property
     def step(self) -> int | None:
-        """Distance of the numbers, where most have the same one and the rest multiples of it; None for time stamps."""
-        if self.stamps is None or any(isinstance(stamp, Decimal) for stamp in self.stamps):
+        """Distance of the numbers, where most have the same one and the rest multiples of it; None for time stamps.
+
+        The whole sequence tells it: a few files of a hand-picked set may look regular.
+        """
+        stamps = self.stamps if self.whole is None else self.whole
+        if stamps is None or any(isinstance(stamp, Decimal) for stamp in stamps):
             return None
-        steps = [int(b - a) for a, b in pairwise(self.stamps)]
+        steps = [int(b - a) for a, b in pairwise(stamps)]
         if not steps:
             return 1
         least = min(steps)
@@ -82,7 +88,7 @@ class FrameFiles:
     def first(self, count: int | None) -> FrameFiles:
         """The first ``count`` files; all if None."""
         stamps = None if self.stamps is None else self.stamps[:count]
-        return FrameFiles(self.paths[:count], stamps, self.label)
+        return FrameFiles(self.paths[:count], stamps, self.label, self.stamps if self.whole is None else self.whole)
 
     def choose(self, indices: Sequence[int]) -> FrameFiles:
         """The files at these places."""

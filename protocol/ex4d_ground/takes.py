@@ -20,13 +20,17 @@ import msgspec
 import numpy as np
 
 from ex4d_ground.cameras import Trajectory
+from ex4d_ground.colour import ColourSpace
 from ex4d_ground.errors import ClipError, InputError, TrajectoryError
 from ex4d_ground.files import frame_name
+from ex4d_ground.footage import Footage
 from ex4d_ground.records import Record
 
 FORMAT = "ex4d-blender-take"
 VERSION = 2
 TAKE_FILE = "take.json"
+LAYERS = "plate"
+"""Folder of a take's layers, one EXR a frame."""
 MAX_BYTES = 256 << 20
 """Larger than the description of any take: 10,000 cameras take 6 MB."""
 PARTIAL_FILE = "partial.json"
@@ -110,6 +114,16 @@ class TakeInfo(Record, frozen=True, kw_only=True, omit_defaults=False):
     """What stood in the scene beside the mesh."""
     blobs: dict[str, str] = {}
     """File name of everything that was uploaded, by SHA-256."""
+    layers: str = ""
+    """Folder within the take's that holds mask, depth and, of a plate, colour in its own depth; "" if there is none."""
+    colour: ColourSpace | None = None
+    """What the source's numbers mean, and those of the layers' colour; None: not noted."""
+    layer_colour: bool = False
+    """Whether the layers have colour."""
+    tone_mapped: bool = False
+    """Whether the 8-bit frames show light above white brought down to it."""
+    footage: Footage = Footage()
+    """What else the shot carries. ``sound`` says that the movie has sound."""
     metadata: dict[str, Any] = {}
     """Versions, licences, hash of the clip, and what else its maker noted."""
 

@@ -13,6 +13,8 @@ MAX_CHUNK_BYTES = 4 << 20
 MAX_BODY_BYTES = 8 << 20
 """The largest message body: a trajectory of 10,000 cameras is 1.8 MB."""
 MAX_HEADER_BYTES = 1024
+MAX_RESULT_STREAMS = 64
+"""Result streams that one session may have open; one more is refused until another has ended."""
 
 JobId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 """Chosen by the client; a UUID's hex digits are the usual choice. Sending the same job twice is harmless."""

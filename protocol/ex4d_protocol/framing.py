@@ -13,6 +13,7 @@ import zmq
 from ex4d_ground.records import Count, Name, Record
 from ex4d_protocol.base import MAX_BODY_BYTES, MAX_CHUNK_BYTES, MAX_HEADER_BYTES, PROTOCOL_MAJOR, PROTOCOL_MINOR
 from ex4d_protocol.errors import FrameError
+from ex4d_protocol.maxima import largest_body
 from ex4d_protocol.messages import ClientMessage, ServerMessage
 
 MAGIC = b"EX4D"
@@ -75,6 +76,13 @@ def encode(
     return frames
 
 
+def header_of(frames: Sequence[Blob]) -> Header:
+    """Read a message's header alone, which costs next to nothing. Raises FrameError, which says what to reply."""
+    if major_of(frames) is None:
+        raise FrameError("Received something that is not an EX-4D message; check the address and port.")
+    return _decode_header([bytes_of(frame) for frame in frames[:2]])
+
+
 def decode(frames: Sequence[Blob], decoders: dict[str, msgspec.msgpack.Decoder[Any]]) -> Received:
     """Read a message from frames (bytes or zmq.Frame). Raises FrameError, which says what to reply."""
     major = major_of(frames)
@@ -94,6 +102,8 @@ def decode(frames: Sequence[Blob], decoders: dict[str, msgspec.msgpack.Decoder[A
     if len(views) < 3:
         raise FrameError(f"A {header.type} message came without a body.", request_id=header.id)
     _check_sizes([v.nbytes for v in views], header.type, header.id)
+    if decoders is CLIENT_DECODERS:  # before it is looked at: reading is what costs
+        _check_body(views[2].nbytes, header)
     try:
         message = decoder.decode(views[2])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -129,6 +139,13 @@ def _check_sizes(sizes: Sequence[int], kind: str, request_id: int) -> None:
         if size > most:
             text = f"The {what} of a {kind} message has {size} bytes; at most {most} are allowed."
             raise FrameError(text, code="too_large", request_id=request_id)
+
+
+def _check_body(size: int, header: Header) -> None:
+    most = largest_body(header.type)
+    if size > most:
+        text = f"The body of a {header.type} message has {size} bytes; at most {most} are allowed."
+        raise FrameError(text, code="too_large", request_id=header.id)
 
 
 def receive(socket: zmq.Socket[Any], *, extra: int = 0) -> list[zmq.Frame] | None:

@@ -15,6 +15,7 @@ import numpy as np
 from ex4d_ground.remedies import Remedy
 from ex4d_protocol import messages as m
 from ex4d_protocol import minors
+from ex4d_protocol.base import MAX_RESULT_STREAMS
 from ex4d_protocol.checksum import Checksum
 from ex4d_protocol.connection import Connection
 from ex4d_protocol.errors import DamagedItem, FrameError, RequestRefused, UploadFailed
@@ -28,6 +29,9 @@ MAX_DAMAGED = 3
 """Times one item may come with a wrong checksum before its job's results are given up."""
 CREDIT = 32
 """Item messages a job may have under way: at most 128 MiB wait for a client that does not read."""
+MAX_FETCHES, MAX_WAITING_FETCHES = MAX_RESULT_STREAMS * 3 // 4, MAX_RESULT_STREAMS // 4
+"""Result streams under way at a time, and how many of them may be of jobs that still wait for their turn: those must
+never keep what is done from being delivered. The server's own limit is not used up, for what it may still count."""
 MAX_ITEM_BYTES = 4 << 30
 """Larger than any item this protocol describes; a server that announces more is not believed."""
 
@@ -50,10 +54,8 @@ class TrackedJob(JobView):
     priority: int = 0
     title: str = ""
     fetch: bool = True
-    fetching: bool = False
-    """GetResults was sent in this connection."""
     fetch_request: int = 0
-    """Its request id; Items that answer another are not wanted any more."""
+    """The request id of the latest GetResults; Items that answer another are not wanted any more."""
     cancel_wanted: bool = False
     ack_wanted: bool = False
     resubmissions: int = 0
@@ -66,6 +68,8 @@ class TrackedJob(JobView):
     """Of the parts so far, so that no call has a whole large item to check."""
     owed_credit: int = 0
     """Item messages taken since credit was last given back."""
+    lost: dict[int, str] = field(default_factory=dict)
+    """Items that cannot be had, and why."""
     damaged: int = 0
     """How often the next item has come with a wrong checksum."""
 
@@ -79,6 +83,7 @@ class TrackedJob(JobView):
         data = bytes_of(blob)
         if item.attempt != self.attempt:
             self.attempt, self.next_item = item.attempt, 0
+            self.lost.clear()
             self.drop_parts()
         if item.index < self.next_item:
             return None  # delivered already
@@ -120,6 +125,13 @@ class TrackedJob(JobView):
         self.assembled += data.nbytes
         return self.assembly if self.assembled == item.size else None
 
+    def lose(self, index: int, reason: str) -> None:
+        """The item cannot be had; the next one is expected."""
+        if index == self.next_item:
+            self.lost[index] = reason
+            self.next_item, self.damaged = index + 1, 0
+            self.drop_parts()
+
     def drop_parts(self) -> None:
         """Forget the parts of an item that will come again."""
         self.assembly, self.assembled, self.checksum = None, 0, Checksum()
@@ -135,6 +147,10 @@ class JobBook:
         self._events = events
         self._asked: dict[int, str] = {}
         """Which job an unanswered request is about."""
+        self._fetching: set[str] = set()
+        """Jobs whose GetResults was sent in this connection and has not ended."""
+        self._to_fetch: dict[str, None] = {}
+        """Jobs that wait for one of those to end, in order."""
 
     # --- what a caller asks for ---------------------------------------------------------------------------
 
@@ -194,7 +210,9 @@ class JobBook:
         self._ask(m.AckResults(job_id=job_id))
 
     def advance(self) -> None:
-        """Send each gathering job whose uploads are all on the server."""
+        """Send each gathering job whose uploads are all on the server, and ask for results whose turn it is."""
+        for job_id in list(self._to_fetch):
+            self._fetch_if_wanted(self.tracked[job_id])
         for job in self.tracked.values():
             if job.stage == "gathering":
                 try:
@@ -242,9 +260,9 @@ class JobBook:
 
     def lost(self) -> None:
         """The connection is gone: nothing asked over it will be answered."""
-        self._asked.clear()
+        for open_requests in (self._asked, self._fetching, self._to_fetch):
+            open_requests.clear()
         for job in self.tracked.values():
-            job.fetching = False
             job.drop_parts()
 
     def answered(self, reply_to: int) -> None:
@@ -267,12 +285,12 @@ class JobBook:
         try:
             event = job.take_item(item, received.blobs[0])
         except DamagedItem as error:
-            if job.damaged < MAX_DAMAGED:  # ask for the items from this one on once more
-                job.fetching = False
-                self._fetch_if_wanted(job)
-            else:
+            if job.damaged >= MAX_DAMAGED:
                 text = f"{str(error)[:-1]}, {job.damaged} times; the backend's disk or the connection is faulty."
-                self._reject(job, "item_damaged", text)
+                job.lose(item.index, text)
+            # Ask for the items from this one on once more, or for those after it.
+            self._fetching.discard(job.job_id)
+            self._fetch_if_wanted(job)
             return
         if event is not None:
             self._events.append(event)
@@ -286,33 +304,41 @@ class JobBook:
         """Note that no more items come."""
         job = self.tracked.get(end.job_id)
         if job is not None and reply_to in (0, job.fetch_request):
-            job.fetching = False
-            if not job.results_complete:
+            self._fetching.discard(job.job_id)
+            if job.lost and not job.rejected:
+                first = next(iter(job.lost.values()))
+                more = f" So are {len(job.lost) - 1} more." if len(job.lost) > 1 else ""
+                self._reject(job, "item_damaged", f"{first}{more} The other {len(job.received)} items are here.")
+            elif not job.results_complete:
                 job.results_complete = True
                 self._events.append(ResultsComplete(end.job_id, len(job.received), end.phase))
 
     def refused(self, error: m.ErrorReply, reply_to: int) -> bool:
         """An error came; whether it is about a job."""
         job = self.tracked.get(self._asked.pop(reply_to, error.job_id))
-        if error.code == "rate_limited":
-            self._postpone(job, reply_to)
+        fetched = next((self.tracked[i] for i in self._fetching if self.tracked[i].fetch_request == reply_to), None)
+        if fetched is not None:
+            self._fetching.discard(fetched.job_id)
+        if error.code == "item_damaged" and fetched is not None:
+            self._fetching.add(fetched.job_id)  # the stream goes on
+            number = error.detail.removeprefix("item ")
+            fetched.lose(int(number) if number.isdecimal() else -1, error.message)
+        elif error.code == "rate_limited":
+            self._postpone(job, fetched)
         elif job is not None:
             self._take_error(job, error)
         return job is not None
 
-    def _postpone(self, job: TrackedJob | None, reply_to: int) -> None:
+    def _postpone(self, job: TrackedJob | None, fetched: TrackedJob | None) -> None:
         postponed = self._connection.postponed
-        if job is not None and job.stage == "submitting":
+        if fetched is not None:
+            postponed.append(partial(self._fetch_if_wanted, fetched))
+        elif job is not None and job.stage == "submitting":
             job.stage = "gathering"
         elif job is not None and job.stage == "asking":
             postponed.append(partial(self._ask_state, job))
         elif job is not None and job.ack_wanted:
             postponed.append(partial(self.ack, job.job_id))
-        else:
-            for fetched in self.tracked.values():
-                if fetched.fetching and fetched.fetch_request == reply_to:
-                    fetched.fetching = False
-                    postponed.append(partial(self._fetch_if_wanted, fetched))
 
     def _take_error(self, job: TrackedJob, error: m.ErrorReply) -> None:
         retry = error.code in ("blob_missing", "unknown_job") and job.request is not None
@@ -333,20 +359,28 @@ class JobBook:
             self._asked[request_id] = message.job_id
 
     def _ask_state(self, job: TrackedJob) -> None:
-        job.fetching = False
+        self._fetching.discard(job.job_id)
         self._ask(m.GetJob(job_id=job.job_id))
 
     def _fetch_if_wanted(self, job: TrackedJob) -> None:
-        if not job.fetch or job.stage != "confirmed" or job.results_complete or job.fetching:
+        """Ask for a job's items, or note that it is to be done when fewer streams are under way."""
+        self._to_fetch.pop(job.job_id, None)
+        if not job.fetch or job.stage != "confirmed" or job.results_complete or job.job_id in self._fetching:
+            return
+        waits = job.state is not None and job.state.phase == "queued"
+        if len(self._fetching) >= (MAX_WAITING_FETCHES if waits else MAX_FETCHES):
+            self._to_fetch[job.job_id] = None
             return
         get = m.GetResults(job_id=job.job_id, from_item=job.next_item, attempt=job.attempt, credit=CREDIT)
         request_id = self._connection.tell(get, bulk=True)
         if request_id is not None:
-            job.fetching, job.fetch_request, job.owed_credit = True, request_id, 0
+            self._fetching.add(job.job_id)
+            job.fetch_request, job.owed_credit = request_id, 0
             job.drop_parts()
 
     def _reject(self, job: TrackedJob, code: str, message: str, remedy: Remedy | None = None) -> None:
         job.stage, job.rejected, job.rejected_code, job.remedy = "over", message, code, remedy
+        self._fetching.discard(job.job_id)
         self._events.append(JobRejected(job.job_id, code, message, remedy))
 
 

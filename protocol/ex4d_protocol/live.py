@@ -10,11 +10,12 @@ import msgspec
 from ex4d_ground.options import RasterOptions
 from ex4d_ground.records import Count, Name
 from ex4d_protocol.base import Tagged
+from ex4d_protocol.maxima import MAX_FRAMES
 from ex4d_protocol.requests import ClipSpec, MeshSpec, Objects, TrajectorySpec
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Frames = Annotated[tuple[Count, ...], msgspec.Meta(max_length=10_000)]
-Shares = Annotated[tuple[Share, ...], msgspec.Meta(max_length=10_000)]
+Frames = Annotated[tuple[Count, ...], msgspec.Meta(max_length=MAX_FRAMES)]
+Shares = Annotated[tuple[Share, ...], msgspec.Meta(max_length=MAX_FRAMES)]
 
 
 class LiveView(Tagged, frozen=True, kw_only=True):

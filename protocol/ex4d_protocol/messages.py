@@ -9,11 +9,13 @@ import msgspec
 
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.costs import Cost
-from ex4d_ground.records import Count, Name, Record, Scalar, Text
+from ex4d_ground.records import Count, Name, Record, Text
 from ex4d_ground.remedies import Failure, Remedy
 from ex4d_protocol.base import FINAL_PHASES, JobId, JobPhase, Sha256, Tagged  # noqa: F401
 from ex4d_protocol.capabilities import Capabilities, DeviceSpec, Limits  # noqa: F401
 from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveSuperseded, LiveView
+from ex4d_protocol.maxima import MAX_ASKED, MAX_FRAMES, Settings, Versions
+from ex4d_protocol.proofs import MAX_PROOFS
 from ex4d_protocol.requests import BlobRef, Request, unpacked
 
 # --- connection ---------------------------------------------------------------------------------------
@@ -28,7 +30,7 @@ class Hello(Tagged, frozen=True, kw_only=True):
     major: int = 1
     minor: int = 0
     """Absent means (1, 0), whatever the reader's own version: senders of later versions fill both in."""
-    versions: dict[str, str] = {}
+    versions: Versions = {}
     """Package versions, for logs."""
     operator: Name = ""
     """New in 1.1. The secret in the server's data folder: who can read it may see and cancel every client's jobs."""
@@ -78,6 +80,7 @@ ErrorCode = Literal[
     "bad_request",
     "blob_missing",
     "blob_corrupt",
+    "item_damaged",
     "too_large",
     "queue_full",
     "rate_limited",
@@ -199,7 +202,7 @@ class JobLog(AboutJob, frozen=True, kw_only=True):
 class HaveBlobs(Tagged, frozen=True, kw_only=True):
     """C>S: which of these does the server lack?"""
 
-    blobs: Annotated[tuple[BlobRef, ...], msgspec.Meta(max_length=100_000)]
+    blobs: Annotated[tuple[BlobRef, ...], msgspec.Meta(max_length=MAX_ASKED)]
 
 
 class BlobProgress(Record, frozen=True, kw_only=True):
@@ -207,12 +210,31 @@ class BlobProgress(Record, frozen=True, kw_only=True):
 
     sha256: Sha256
     received: Count = 0
+    prove: bool = False
+    """New in 1.1. The server has it whole from somebody else: instead of sending it, a client may prove to have it."""
 
 
 class BlobsMissing(Tagged, frozen=True, kw_only=True):
-    """S>C: answer to HaveBlobs; blobs not listed are there."""
+    """S>C: answer to HaveBlobs and ProveBlobs; blobs not listed are there."""
 
     missing: tuple[BlobProgress, ...] = ()
+    nonce: Name = ""
+    """New in 1.1. What proofs are made with in this session (see :mod:`~ex4d_protocol.proofs`)."""
+
+
+class BlobProof(Record, frozen=True, kw_only=True):
+    """That the client has a blob."""
+
+    sha256: Sha256
+    size: Count
+    proof: Sha256
+    """See :func:`~ex4d_protocol.proofs.proof_of`."""
+
+
+class ProveBlobs(Tagged, frozen=True, kw_only=True):
+    """C>S: these need not be sent; answered with BlobsMissing, which lists those that must be. New in 1.1."""
+
+    proofs: Annotated[tuple[BlobProof, ...], msgspec.Meta(max_length=MAX_PROOFS)]
 
 
 class PutChunk(Tagged, frozen=True, kw_only=True):
@@ -264,7 +286,8 @@ class Item(AboutJob, frozen=True, kw_only=True):
     """"frame", "colour", "mask", "vertices", "faces", "visible", "clip_info", "coverage", "take"."""
     frame: int = -1
     """0-based frame it belongs to; -1 if it belongs to the whole job."""
-    encoding: Literal["raw", "png", "json"] = "raw"
+    encoding: Literal["raw", "png", "json", "jpeg"] = "raw"
+    """New in 1.1: "jpeg", only where the request asked for it."""
     dtype: Name = ""
     """For "raw": one of the allowed dtypes (little-endian), such as "<f4"."""
     shape: tuple[Count, ...] = ()
@@ -301,7 +324,7 @@ class PresetQuery(Tagged, frozen=True, kw_only=True):
     """C>S: the cameras of a preset move."""
 
     preset: Name
-    num_frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+    num_frames: Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAMES)]
     width: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
     height: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
     intrinsics: tuple[float, float, float, float]
@@ -336,11 +359,11 @@ class CostQuery(Tagged, frozen=True, kw_only=True):
     """C>S: what would this take cost on the server's first device? New in 1.1."""
 
     engine: Name
-    num_frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+    num_frames: Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAMES)]
     """Of the move. A lead-in, if the move needs one, is not counted."""
     width: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
     height: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
-    settings: dict[str, Scalar] = {}
+    settings: Settings = {}
     """The engine's; one that is missing takes its default."""
 
 
@@ -372,7 +395,7 @@ class Health(Tagged, frozen=True, kw_only=True):
 
 ClientMessage = (
     Hello | Attach | Ping | HaveBlobs | PutChunk | SubmitJob | CancelJob | GetJob | ListJobs | GetJobLog
-    | GetResults | Credit | AckResults | PresetQuery | GetHealth | LiveView | CostQuery
+    | GetResults | Credit | AckResults | PresetQuery | GetHealth | LiveView | CostQuery | ProveBlobs
 )  # fmt: skip
 ServerMessage = (
     Welcome | Attached | Pong | ErrorReply | Capabilities | BlobsMissing | ChunkAck | JobAccepted | JobState

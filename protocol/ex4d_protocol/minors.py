@@ -16,6 +16,7 @@ NEW: dict[str, tuple[int, str]] = {
     "Media.kind=image_sequence": (1, "sequences of other pictures than PNG"),
     "MeshEdit.thickness": (1, "painted thickness"),
     "MeshSpec.thickness": (1, "painted thickness"),
+    "MeshSpec.grid_side": (1, "edits of a proxy grid"),
     "MeshOptions.hidden_by": (1, "faces that hide alone"),
     "MeshOptions.thickness": (1, "a thickness of solid occluders"),
     "MeshOptions.thickness_unit": (1, "a unit of thickness"),

@@ -15,9 +15,11 @@ import numpy as np
 from ex4d_ground.arrays import Float64
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import ShapeError
+from ex4d_ground.media_kinds import MediaKind
 from ex4d_ground.options import MeshOptions, RasterOptions
-from ex4d_ground.records import Count, Name, Record, Scalar, Text
+from ex4d_ground.records import Count, Name, Record, Text
 from ex4d_protocol.base import Sha256, Tagged
+from ex4d_protocol.maxima import MAX_FRAMES, LensBytes, PoseBytes, Settings, TimeBytes
 
 
 class BlobRef(Record, frozen=True, kw_only=True):
@@ -30,15 +32,11 @@ class BlobRef(Record, frozen=True, kw_only=True):
     """For display only."""
 
 
-MediaKind = Literal["video", "png_sequence", "npz", "npy", "exr_sequence", "image_sequence"]
-"""New in 1.1: "image_sequence", pictures of one kind that the server reads (PNG, JPEG, TIFF, EXR, DPX)."""
-
-
 class Media(Record, frozen=True, kw_only=True):
     """A video or depth source: one blob (video, npz, npy) or one per frame, in order (sequences)."""
 
     kind: MediaKind
-    blobs: Annotated[tuple[BlobRef, ...], msgspec.Meta(min_length=1, max_length=100_000)]
+    blobs: Annotated[tuple[BlobRef, ...], msgspec.Meta(min_length=1, max_length=MAX_FRAMES)]
 
 
 class ClipSpec(Record, frozen=True, kw_only=True):
@@ -84,22 +82,25 @@ class MeshSpec(Record, frozen=True, kw_only=True):
     """Options and edits of a DW-mesh."""
 
     options: MeshOptions = MeshOptions()
-    edits: tuple[MeshEdit, ...] = ()
+    edits: Annotated[tuple[MeshEdit, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
     thickness: BlobRef | None = None
     """New in 1.1. As an edit's, for every frame whose edit has none. Only solid occluders have a thickness."""
+    grid_side: Annotated[int, msgspec.Meta(ge=0, le=16_384)] = 0
+    """New in 1.1. Vertices along the long side of the proxy grid that edits and thickness were made on, and that
+    BuildMesh sends (SPEC.md says which pixels they are); 0, or the clip's own side and more: one vertex per pixel."""
 
 
 class TrajectorySpec(Record, frozen=True, kw_only=True):
     """One camera per output frame, as little-endian float64 in C order. Build it with :meth:`pack`."""
 
-    num_frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+    num_frames: Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAMES)]
     width: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
     height: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
-    world_from_camera: bytes
+    world_from_camera: PoseBytes
     """[N, 4, 4]: rigid pose; OpenCV axes (x right, y down, z forward), world = source camera of frame 0."""
-    intrinsics: bytes
+    intrinsics: LensBytes
     """[N, 4]: fx, fy, cx, cy in pixels of the output image."""
-    source_time: bytes
+    source_time: TimeBytes
     """[N]: source frame shown, 0-based, fractions allowed."""
     name: Name = "custom"
 
@@ -165,9 +166,14 @@ class BuildMesh(Tagged, frozen=True, kw_only=True):
 
     clip: ClipSpec
     mesh: MeshSpec = MeshSpec()
-    visible_only: tuple[Count, ...] = ()
+    visible_only: Annotated[tuple[Count, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
     """New in 1.1. Only ``visible``, and only of these source frames: what an edit changes for a client that has the
     rest. Empty means everything. A 1.0 server sends everything in any case."""
+    footage: Literal["png", "light"] = "png"
+    """New in 1.1. "light": ``colour`` of a clip larger than the usual proxy grid comes as JPEG, or not at all if
+    the client plays it from the video itself; ``clip_info`` says which. A 1.0 server sends PNG in any case."""
+    plays_frames: Count = 0
+    """New in 1.1. How many frames the client finds in the video, if it can play it; 0: it cannot."""
 
 
 class RenderGuides(Tagged, frozen=True, kw_only=True):
@@ -196,7 +202,7 @@ class Generate(Tagged, frozen=True, kw_only=True):
     engine: Name
     mesh: MeshSpec = MeshSpec()
     raster: RasterOptions = RasterOptions()
-    settings: dict[str, Scalar] = {}
+    settings: Settings = {}
     """The engine's advertised settings; one that is missing takes its default."""
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     fps: float | None = None
@@ -217,7 +223,7 @@ class EstimateDepth(Tagged, frozen=True, kw_only=True):
     video: Media
     estimator: Name = ""
     """One of the advertised estimators; empty means the server's default, the first of them."""
-    settings: dict[str, Scalar] = {}
+    settings: Settings = {}
     """The estimator's advertised settings; one that is missing takes its default."""
     num_frames: Count | None = None
     """Use the first so many frames; None means all."""
@@ -257,7 +263,7 @@ def blobs_of(request: msgspec.Struct) -> dict[str, BlobRef]:
         elif isinstance(value, msgspec.Struct):
             for name in value.__struct_fields__:
                 walk(getattr(value, name))
-        elif isinstance(value, tuple):
+        elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
             for entry in value:
                 walk(entry)
 

@@ -11,13 +11,16 @@ from pathlib import Path
 from ex4d_protocol.connection import Connection
 from ex4d_protocol.errors import UploadFailed
 from ex4d_protocol.events import Event, Uploaded, UploadError, UploadProgress
-from ex4d_protocol.messages import BlobsMissing, ChunkAck, ErrorReply, HaveBlobs, PutChunk
+from ex4d_protocol.messages import BlobProof, BlobsMissing, ChunkAck, ErrorReply, HaveBlobs, ProveBlobs, PutChunk
+from ex4d_protocol.proofs import MAX_PROOFS, proof_of
 from ex4d_protocol.requests import BlobRef
 
 SLICE_BYTES = 1 << 20
 """Hashed or sent at a time: a millisecond or two, so that no tick of the caller's is long."""
 MAX_ASKED = 1000
 """Blobs named in one HaveBlobs."""
+PROVING_S = 0.002
+"""What one tick spends on reading for proofs, at least one if any is wanted."""
 
 
 class Upload:
@@ -80,6 +83,11 @@ class UploadQueue:
         self._unasked: list[Upload] = []
         self._asked: dict[int, list[Upload]] = {}
         """What each unanswered HaveBlobs is about."""
+        self._to_prove: deque[Upload] = deque()
+        """The server has these from somebody else: that they are here, too, is to be proved."""
+        self._nonce = ""
+        self._proving = 0
+        """The request whose answer is waited for before more is proved."""
         self._sending: deque[Upload] = deque()
         self._by_digest: dict[str, Upload] = {}
         self._by_file: dict[tuple[str, int, int], Upload] = {}
@@ -124,13 +132,15 @@ class UploadQueue:
         for blob in blobs:
             upload = self.need(blob)
             upload.at_server = False
-            if not any(upload in queue for queue in (self._unasked, self._sending, *self._asked.values())):
+            queues = (self._unasked, self._to_prove, self._sending, *self._asked.values())
+            if not any(upload in queue for queue in queues):
                 self._unasked.append(upload)
 
     @property
     def busy(self) -> bool:
         """Whether there is anything to hash or send right now; a full window is waited for, not polled."""
-        return bool(self._hashing or self._unasked) or self._next_to_send() is not None
+        to_prove = bool(self._to_prove) and not self._proving
+        return bool(self._hashing or self._unasked) or to_prove or self._next_to_send() is not None
 
     def hash_some(self, deadline: float) -> None:
         """Hash slices until ``deadline`` (time.monotonic), at least one if there is any."""
@@ -173,6 +183,7 @@ class UploadQueue:
         if asked and (request_id := self._connection.tell(HaveBlobs(blobs=tuple(u.ref for u in asked)))) is not None:
             self._asked[request_id] = asked
             del self._unasked[:MAX_ASKED]
+        self._prove_some()
         while (upload := self._next_to_send()) is not None:
             offset = upload._next_offset
             try:
@@ -188,6 +199,26 @@ class UploadQueue:
             if time.monotonic() >= deadline:
                 return
 
+    def _prove_some(self) -> None:
+        """Prove that what the server has from others is here as well, some at a time."""
+        if self._proving or not self._to_prove:
+            return
+        until, taken, proofs = time.monotonic() + PROVING_S, [], []
+        while self._to_prove and len(proofs) < MAX_PROOFS and (not proofs or time.monotonic() < until):
+            upload = self._to_prove.popleft()
+            try:
+                proof = proof_of(self._nonce, upload.ref.sha256, upload.size, upload._read)
+            except UploadFailed as error:
+                self._fail(upload, str(error))
+                continue
+            taken.append(upload)
+            proofs.append(BlobProof(sha256=upload.ref.sha256, size=upload.size, proof=proof))
+        request_id = self._connection.tell(ProveBlobs(proofs=tuple(proofs))) if proofs else None
+        if request_id is not None:
+            self._asked[request_id], self._proving = taken, request_id
+        else:
+            self._to_prove.extendleft(reversed(taken))
+
     def _next_to_send(self) -> Upload | None:
         """The upload whose next chunk the window allows."""
         if sum(u._in_flight for u in self._sending) >= self._window:
@@ -201,6 +232,8 @@ class UploadQueue:
         """A new connection: ask again about everything that is hashed."""
         self._window = max(1, self._connection.capabilities.limits.upload_window)
         self._sending.clear()
+        self._to_prove.clear()
+        self._proving = 0
         self._unasked = [u for u in self._by_digest.values() if not u.error]
         for upload in self._unasked:
             upload.at_server = False
@@ -211,16 +244,23 @@ class UploadQueue:
         self._asked.clear()
 
     def take_missing(self, message: BlobsMissing, reply_to: int) -> None:
-        """Take the answer to one HaveBlobs."""
-        missing = {blob.sha256: blob.received for blob in message.missing}
+        """Take the answer to one HaveBlobs or ProveBlobs."""
+        self._nonce = message.nonce or self._nonce
+        self._proving = 0 if reply_to == self._proving else self._proving
+        missing = {blob.sha256: blob for blob in message.missing}
         for upload in self._asked.pop(reply_to, ()):
-            if upload.ref.sha256 not in missing:
+            lacking = missing.get(upload.ref.sha256)
+            if lacking is None:
                 self._arrived(upload)
             elif upload._source is None:
-                self._fail(upload, f"The server no longer has {upload.ref.name or 'a file'}; upload it again.")
+                name = upload.ref.name or "a file"
+                known = "has not had it from this client" if lacking.prove else "no longer has it"
+                self._fail(upload, f"Upload {name} again: the server {known}.")
+            elif lacking.prove:
+                self._to_prove.append(upload)
             else:
                 upload._in_flight = 0
-                upload._next_offset = min(missing[upload.ref.sha256], upload.size)
+                upload._next_offset = min(lacking.received, upload.size)
                 self._sending.append(upload)
 
     def take_ack(self, ack: ChunkAck) -> None:
@@ -241,6 +281,7 @@ class UploadQueue:
         """An error came; whether it is about blobs: for now, or for good (too large, disk full, corrupt)."""
         if reply_to in self._asked:
             refused = self._asked.pop(reply_to)
+            self._proving = 0 if reply_to == self._proving else self._proving
         elif error.detail.startswith("blob "):
             refused = [upload for digest, upload in self._by_digest.items() if digest == error.detail[5:]]
         else:

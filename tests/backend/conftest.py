@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import zmq
 
-from ex4d.clip import write_video
+from backend.peers import Peer
+from ex4d.clip import load_clip, write_video
+from ex4d.dwmesh import DWMesh
 from ex4d_ground.cameras import Trajectory
 from ex4d_protocol.client import Client
 from ex4d_protocol.requests import ClipSpec, Media, RenderGuides, TrajectorySpec
@@ -135,6 +138,22 @@ def client(backend, connect) -> Client:
 
 
 @pytest.fixture
+def make_peer() -> Iterator[Callable[..., Peer]]:
+    """Peers without manners, all gone with the test."""
+    context = zmq.Context()
+    made: list[Peer] = []
+
+    def make(backend: Backend, **kwargs) -> Peer:
+        made.append(Peer(context, backend.address, **kwargs))
+        return made[-1]
+
+    yield make
+    for peer in made:
+        peer.close()
+    context.term()
+
+
+@pytest.fixture
 def unused_address() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -161,6 +180,12 @@ def poses(n: int, *, step: float = 0.01) -> TrajectorySpec:
     world_from_camera[:, 0, 3] = step * np.arange(n)
     k = np.repeat([[50.0, 50.0, WIDTH / 2, HEIGHT / 2]], n, axis=0)
     return TrajectorySpec.pack(Trajectory(world_from_camera, k, np.zeros(n), WIDTH, HEIGHT))
+
+
+@pytest.fixture(scope="package")
+def local_mesh(clip_files) -> DWMesh:
+    """The clip's mesh as the library builds it."""
+    return DWMesh(load_clip(*clip_files, focal_px=50.0))
 
 
 @pytest.fixture

@@ -8,13 +8,15 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 
 import psutil
 
 from backend.conftest import Backend, poses
 from ex4d_protocol.client import Client
 from ex4d_protocol.events import ItemReceived, JobRejected, ResultsComplete
-from ex4d_protocol.requests import ClipSpec, RenderGuides
+from ex4d_protocol.requests import ClipSpec, Media, RenderGuides
 
 FRAMES = 2
 ITEMS = 2 * FRAMES + 1
@@ -23,8 +25,8 @@ ITEMS = 2 * FRAMES + 1
 class Submitter:
     """One client's programme: submit its jobs, receive every item once, survive the loss of the program itself."""
 
-    def __init__(self, backend: Backend, clip: ClipSpec, jobs: list[str], seed: int):
-        self.backend, self.clip, self.jobs = backend, clip, jobs
+    def __init__(self, backend: Backend, files: tuple[Path, Path], jobs: list[str], seed: int):
+        self.backend, self.files, self.jobs = backend, files, jobs
         self.client_id = f"load-client-{seed:05d}"
         self.items: dict[str, Counter[tuple[str, int]]] = {job: Counter() for job in jobs}
         self.complete: set[str] = set()
@@ -37,13 +39,20 @@ class Submitter:
         """Begin, or begin again as a new process would: same client id, same job ids, what was received is safe."""
         self.client = Client(self.backend.address, client_name="load", client_id=self.client_id)
         self.client.connect()
+        uploads = [self.client.upload(path) for path in self.files]
+
+        def clip() -> ClipSpec:
+            video, depth = (Media(kind=k, blobs=(u.ref,)) for k, u in zip(("video", "npz"), uploads, strict=True))
+            return ClipSpec(video=video, depth=depth, focal_px=50.0)
+
         for i, job in enumerate(self.jobs):
             if self.open(job):
                 if self.items[job]:
                     self.client.follow(job, received=list(self.items[job]))
                 else:
-                    request = RenderGuides(clip=self.clip, trajectory=poses(FRAMES, step=0.001 * (i + 1)))
-                    self.client.submit(request, job_id=job)
+                    cameras = poses(FRAMES, step=0.001 * (i + 1))
+                    make = partial(lambda cameras: RenderGuides(clip=clip(), trajectory=cameras), cameras)
+                    self.client.submit(make, after=uploads, job_id=job)
 
     def kill(self) -> None:
         """End without a word, with whatever is under way."""
@@ -73,7 +82,7 @@ class Submitter:
 
 def run_load(
     backend: Backend,
-    clip: ClipSpec,
+    files: tuple[Path, Path],
     *,
     clients: int,
     jobs: int,
@@ -85,7 +94,7 @@ def run_load(
     """All clients to their end, with kills at random moments; returns them and the server's highest memory in bytes."""
     chance = random.Random(seed)
     share = jobs // clients
-    submitters = [Submitter(backend, clip, [f"job-{c:04d}-{j:04d}" for j in range(share)], c) for c in range(clients)]
+    submitters = [Submitter(backend, files, [f"job-{c:04d}-{j:04d}" for j in range(share)], c) for c in range(clients)]
     # Kills fall evenly over the work that is done, whatever the machine's speed.
     kills = sorted(
         (chance.random(), what) for what, n in (("client", client_kills), ("worker", worker_kills)) for _ in range(n)

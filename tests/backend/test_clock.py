@@ -15,6 +15,7 @@ from ex4d_backend.pool import Pool
 from ex4d_backend.scheduler import JobScheduler
 from ex4d_backend.settings import ServerSettings
 from ex4d_backend.store import JobStore
+from ex4d_backend.uploads import Uploads
 from ex4d_ground.remedies import Failure, fewer_frames
 from ex4d_protocol import messages as m
 from ex4d_protocol.requests import BlobRef, BuildMesh, ClipSpec, Media
@@ -40,24 +41,25 @@ def scheduler_on(folder, clock):
     settings = ServerSettings(data_dir=str(folder), results_ttl_hours=72, blobs_ttl_hours=168)
     calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
     store = JobStore(folder / "jobs.sqlite", monotonic=clock)
-    blobs = BlobStore(
-        folder / "blobs",
-        blob_bytes=1 << 20,
-        check_room=lambda size, detail: None,
-        post=calls.put,
-        on_settled=lambda digest, size, error: None,
-        clock=store.clock,
+    blobs = BlobStore(folder / "blobs", post=calls.put, clock=store.clock)
+    uploads = Uploads(
+        blobs, blob_bytes=1 << 20, check_room=lambda size, detail: None, post=calls.put, on_settled=lambda upload: None
     )
     scheduler = JobScheduler(
         settings, store, blobs, Pool(), push=lambda job, state: None, check_room=lambda size, detail: None
     )
+    checked: list[bool] = []
+    blobs.check([REF.sha256], lambda: checked.append(True))
+    while not checked:
+        calls.get(timeout=20)()
     if not blobs.has(REF.sha256, REF.size):
-        blobs.put(REF.sha256, REF.size, 0, memoryview(DATA), lambda have, error: None)
+        uploads.put("owner", REF.sha256, REF.size, 0, memoryview(DATA), lambda have, error: None)
         while not blobs.has(REF.sha256, REF.size):
             calls.get(timeout=20)()
     try:
         yield scheduler, store, blobs
     finally:
+        uploads.close()
         blobs.close()
         scheduler.close()
 
@@ -99,6 +101,32 @@ def test_results_expire_after_the_time_the_server_served(tmp_path):
         clock.now += 168 * HOUR
         scheduler.sweep()
         assert not blobs.has(REF.sha256, REF.size)
+
+
+def test_a_job_folder_that_no_row_knows_is_kept_as_long_as_results_and_then_removed(tmp_path):
+    """What a kill between a row and its folder leaves, or a job table that was set aside."""
+    clock, stray = Time(), tmp_path / "jobs" / ("ab" * 16)
+    with scheduler_on(tmp_path, clock) as (scheduler, store, _):
+        submit(scheduler, "finished-job")
+        store.set_phase(store.get("finished-job"), "done")
+        submit(scheduler, "comes-again")
+        known, again = (tmp_path / "jobs" / store.get(name).folder_name for name in ("finished-job", "comes-again"))
+        store.forget(store.get("comes-again"))
+    for folder in (known, again, stray, tmp_path / "jobs" / "of-somebody-else"):
+        (folder / "items-1").mkdir(parents=True)
+        (folder / "items-1" / "00000000.bin").write_bytes(b"a result")
+    with scheduler_on(tmp_path, clock) as (scheduler, _, _):
+        clock.now += 71 * HOUR
+        scheduler.sweep()
+    assert stray.exists()
+    with scheduler_on(tmp_path, clock) as (scheduler, store, _):
+        submit(scheduler, "comes-again")
+        clock.now += 0.9 * HOUR
+        scheduler.sweep()
+        store.set_phase(store.get("finished-job"), "done")  # anew, so that it stays
+        clock.now += 0.2 * HOUR
+        scheduler.sweep()
+    assert {path.name for path in (tmp_path / "jobs").iterdir()} == {known.name, again.name, "of-somebody-else"}
 
 
 def test_uploads_of_a_waiting_job_never_expire(tmp_path):

@@ -185,6 +185,17 @@ def test_jobs_are_listed_shown_and_cancelled(ex4d, owner, send_clip):
     assert code == 0 and "had ended already" in out
 
 
+def test_a_title_commands_no_terminal_and_forges_no_line(ex4d, owner, send_clip):
+    title = "\x1b]0;taken over\x07\x1b[2J\r\nJOB FAKE done\u202e"
+    job = owner.submit(long_job(send_clip(owner), 2), title=title)
+    owner.wait_job(job, 60)
+    for command in (("list",), ("show", job), ("logs", job)):
+        code, out, _ = ex4d("jobs", *command)
+        assert code == 0 and not set("\x1b\x07\r\u202e") & set(out), command
+        assert not any(line.startswith("JOB FAKE") for line in out.splitlines())
+    assert json.loads(ex4d("jobs", "show", job, "--json")[1])["title"] == title
+
+
 def test_who_runs_the_backend_sees_and_cancels_everyones_jobs(ex4d, backend, connect, send_clip, tmp_path):
     artist = connect(backend, client_id="artist-somewhere")
     job = artist.submit(long_job(send_clip(artist)), fetch=False, title="the artist's")

@@ -19,6 +19,7 @@ from backend.conftest import long_job, poses, until
 from ex4d_backend.keys import KeyRing
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
+from ex4d_protocol.events import ItemReceived
 from ex4d_protocol.requests import RenderGuides
 
 OWNER = "a" * 32
@@ -77,6 +78,20 @@ def test_a_row_that_cannot_be_read_is_set_aside_and_the_rest_is_served(
     assert f"was set aside as {kept.name}" in backend.output()
     assert bytes.fromhex(json.loads(kept.read_text())["kind"]) == b"RenderGuides"
     assert "Traceback" not in backend.output()
+
+
+def test_a_job_whose_row_was_set_aside_runs_anew_under_its_id(make_backend, connect, send_clip) -> None:
+    """Its client sends it again; the items that it had are in the table and in its folder still."""
+    server = make_backend().start()
+    client = connect(server)
+    job = client.submit(long_job(send_clip(client), 300))
+    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.frame > 5, 60)
+    server.kill()
+    _execute(server.data_dir, "UPDATE jobs SET request = x'81a178'")
+    server.start()
+    client.wait_job(job, 120)
+    assert len(client.jobs[job].received) == 601
+    assert "was set aside" in server.output()
 
 
 def _listed(address: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ class Attacker:
     def ask(socket: zmq.Socket, message):
         socket.send_multipart(framing.encode(message, request_id=7))
         while True:
-            assert socket.poll(10_000), "the server does not answer"
+            assert socket.poll(60_000), "the server does not answer"
             received = framing.decode(socket.recv_multipart(), framing.SERVER_DECODERS)
             if received.header.reply_to == 7:
                 return received.message

@@ -54,11 +54,6 @@ def picture(item: ItemReceived) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
 
 
-@pytest.fixture(scope="module")
-def local_mesh(clip_files):
-    return DWMesh(load_clip(*clip_files, focal_px=50.0))
-
-
 def test_build_mesh_sends_what_the_library_builds(client, send_clip, local_mesh):
     items = run(client, BuildMesh(clip=send_clip(client)))
     assert len(items) == 2 + 3 * FRAMES

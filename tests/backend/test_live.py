@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import zipfile
 
 import msgspec
 import numpy as np
@@ -11,8 +12,9 @@ import psutil
 import pytest
 
 from backend.conftest import FRAMES, HEIGHT, WIDTH, Backend, long_job, poses, until
-from ex4d.clip import load_clip, write_video
+from ex4d.clip import load_clip, video_writer, write_video
 from ex4d.dwmesh import DWMesh
+from ex4d.frames.archive import write_array_frames
 from ex4d.guides import render_guides
 from ex4d.types import Guides
 from ex4d_backend.live_process import coarse_first, scaled
@@ -163,6 +165,7 @@ def test_pictures_do_not_wait_for_coverage_and_newer_coverage_stops_older(client
 def test_views_and_clients_do_not_take_each_others_place(backend, connect, send_clip):
     one, two = connect(backend), connect(backend)
     clip = send_clip(one)
+    assert send_clip(two) == clip
     asked = [one.live(msgspec.structs.replace(view(clip, cameras([0.1])), view=name)) for name in ("a", "b")]
     other = two.live(msgspec.structs.replace(view(clip, cameras([0.2])), view="a"))
     assert all(isinstance(e[0].message, m.LivePicture) for e in answers(one, *asked).values())
@@ -255,7 +258,7 @@ def test_the_clip_of_longest_ago_leaves_when_memory_is_full(tmp_path):
 
     closed = []
     with Bands(1) as bands:
-        worker = LiveRenderer(None, blobs=tmp_path, scratch=tmp_path, bands=bands, memory_bytes=130)
+        worker = LiveRenderer(None, blobs=tmp_path, scratch=tmp_path, bands=bands, memory_bytes=130, clip_pixels=1)
         for name in (b"a", b"b", b"c"):
             worker._scenes[name] = Held()
             worker._make_room(1)
@@ -270,3 +273,22 @@ def test_coarse_first_names_every_frame_once(count):
     order = coarse_first(count)
     assert sorted(order) == list(range(count))
     assert order[: -(-count // 16)] == list(range(0, count, 16))
+
+
+def test_a_long_clip_is_drawn_from_disk_in_little_memory(make_backend, connect, tmp_path):
+    count = 130  # of 1280x720: 840 MB as arrays, and more than the memory that live views may take would once allow
+    backend = make_backend(environment={"EX4D_BACKEND_LIVE_BYTES": str(1 << 30), "EX4D_SCRATCH": str(tmp_path)}).start()
+    client = connect(backend)
+    with video_writer(tmp_path / "long.mp4", fps=12) as write:
+        for t in range(count):
+            write(np.full((720, 1280, 3), t, np.uint8))
+    with zipfile.ZipFile(tmp_path / "long.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        depth = np.ones((720, 1280), np.float32)
+        frames = (depth for _ in range(count))
+        write_array_frames(archive, "depth", frames, shape=(count, 720, 1280), dtype=np.float32)
+    video, depth = (client.wait_uploaded(client.upload(tmp_path / name), 60).ref for name in ("long.mp4", "long.npz"))
+    clip = ClipSpec(video=Media(kind="video", blobs=(video,)), depth=Media(kind="npz", blobs=(depth,)))
+    picture = answer(client, view(clip, cameras([0.0], time=count - 1.0)))
+    assert picture.message.coverage > 0.5
+    [process] = live_processes(backend)
+    assert process.memory_info().rss < 700 << 20

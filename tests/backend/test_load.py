@@ -18,15 +18,14 @@ def seed_of(request) -> int:
 
 
 @pytest.fixture
-def served(make_backend, connect, send_clip):
-    server = make_backend().start()
-    return server, send_clip(connect(server))
+def served(make_backend, clip_files):
+    return make_backend().start(), clip_files
 
 
 def test_jobs_of_many_clients_are_each_run_once_whatever_dies(served, request):
-    server, clip = served
+    server, files = served
     submitters, highest = run_load(
-        server, clip, clients=8, jobs=48, seed=seed_of(request), client_kills=5, worker_kills=1
+        server, files, clients=8, jobs=48, seed=seed_of(request), client_kills=5, worker_kills=1
     )
     check_books(server, submitters, worker_kills=1)
     assert highest < MEMORY_LIMIT
@@ -34,8 +33,8 @@ def test_jobs_of_many_clients_are_each_run_once_whatever_dies(served, request):
 
 @pytest.mark.slow
 def test_a_thousand_jobs_of_fifty_clients_are_each_run_once(served, request):
-    server, clip = served
-    submitters, highest = run_load(server, clip, clients=50, jobs=1000, seed=seed_of(request))
+    server, files = served
+    submitters, highest = run_load(server, files, clients=50, jobs=1000, seed=seed_of(request))
     check_books(server, submitters, worker_kills=0)
     print(f"highest resident memory of the server: {highest >> 20} MiB")
     assert highest < MEMORY_LIMIT
@@ -43,9 +42,9 @@ def test_a_thousand_jobs_of_fifty_clients_are_each_run_once(served, request):
 
 @pytest.mark.slow
 def test_a_thousand_jobs_survive_killed_clients_and_workers(served, request):
-    server, clip = served
+    server, files = served
     submitters, highest = run_load(
-        server, clip, clients=50, jobs=1000, seed=seed_of(request), client_kills=60, worker_kills=12
+        server, files, clients=50, jobs=1000, seed=seed_of(request), client_kills=60, worker_kills=12
     )
     check_books(server, submitters, worker_kills=12)
     print(f"highest resident memory of the server: {highest >> 20} MiB")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ex4d_backend.blobs import blob_path
+from ex4d_backend.blob_files import blob_path
 from ex4d_backend.objects import read_objects
 from ex4d_ground.errors import InputError, ShapeError
 from ex4d_protocol.requests import BlobRef, ObjectSpec

@@ -81,6 +81,7 @@ def test_the_containers_files_are_enough_to_install_and_start_the_backend(tmp_pa
         *names, into = line.split()
         for name in names:
             place = source / into / name if into == "./" else source / into
+            place.parent.mkdir(exist_ok=True)
             if (FOLDER.parent / name).is_dir():
                 shutil.copytree(FOLDER.parent / name, place, ignore=shutil.ignore_patterns("__pycache__"))
             else:
@@ -102,7 +103,16 @@ def test_the_containers_files_are_enough_to_install_and_start_the_backend(tmp_pa
 def test_the_container_copies_what_the_package_needs():
     copied = re.findall(r"^COPY (.*) \S+$", (FOLDER / "Containerfile").read_text(), flags=re.MULTILINE)
     names = {name for line in copied for name in line.split()}
-    assert names == {"pyproject.toml", "README.md", "LICENSE", "LICENSES", "ex4d", "protocol", "backend"}
+    assert names == {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "LICENSES",
+        "ex4d",
+        "protocol",
+        "backend",
+        "scripts/wheel_hook.py",
+    }
     assert all((FOLDER.parent / name).exists() for name in names)
 
 

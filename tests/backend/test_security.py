@@ -90,6 +90,27 @@ def test_a_revoked_key_is_shut_out_while_it_is_connected(encrypted, connect):
     until(lambda: client.poll() is not None and "refused this client's key" in client.connection.last_failure)
 
 
+def test_a_request_is_answered_when_the_folder_of_keys_is_gone(encrypted, connect):
+    """In a sentence of its own, as the answer to the request."""
+    client = connect(encrypted, **new_key(encrypted, "dora"))
+    answered: list[tuple[str, int]] = []
+    client.connection.refused = lambda error, reply_to: bool(answered.append((error.message, reply_to))) or True
+    allowed = encrypted.data_dir / "keys" / "allowed"
+    allowed.rename(allowed.with_name("away"))
+
+    def answers_a_request() -> bool:
+        client.connection.tell(m.GetHealth())
+        client.poll(0.05)
+        return any(reply_to for _, reply_to in answered)
+
+    try:
+        until(answers_a_request)
+    finally:
+        allowed.with_name("away").rename(allowed)
+    [sentence] = {text for text, _ in answered}
+    assert sentence == "The backend cannot read which keys it allows, and lets nobody in until it can."
+
+
 def test_secrets_are_private_and_never_logged(encrypted):
     server_secret = KeyRing(encrypted.data_dir).server_pair()[1].decode()
     assert server_secret not in encrypted.output()

@@ -35,7 +35,7 @@ def test_an_upload_goes_on_where_it_stopped(client, connect, backend):
     upload = client.upload(data)
     client.wait_for(lambda e: isinstance(e, UploadProgress) and e.stage == "send" and e.done >= 3 << 20, 20)
     client.close()
-    later = connect(backend)
+    later = connect(backend, client_id=client.client_id)
     resumed = later.wait_uploaded(later.upload(data), 20)
     assert resumed.ref == upload.ref
     assert 0 < resumed.sent_bytes <= len(data) - (3 << 20)

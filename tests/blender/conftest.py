@@ -16,10 +16,12 @@ from typing import Any
 import console
 import numpy as np
 import pytest
+from live_parts import filmed, live
 from small_clip import ROOT, SmallClip, make_clip, write_source_files
 from small_shot import build_shot, write_shot_files
 
-__all__ = ["write_shot_files"]  # scripts that build a shot take it from here
+__all__ = ["filmed", "live", "write_shot_files"]
+"""Fixtures of live mode; scripts that build a shot take its files from here."""
 
 for folder in (ROOT, ROOT / "protocol"):  # Blender's own environment has nothing of ours installed
     if str(folder) not in sys.path:

@@ -131,6 +131,7 @@ class Layout:
         known = {item.identifier for item in function.get_rna_type().properties}
         shown = function.get_rna_type().name if text is None else text
         self._put("operator", name, shown, icon, self.usable and function.poll(), icon_value=icon_value)
+        self.items[-1].translate = translate
         given = Arguments(known)
         self.buttons.append((name, vars(given)))
         vars(given)["text"] = text or ""

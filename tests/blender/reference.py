@@ -2,6 +2,7 @@
 
 python reference.py guides IN.npz OUT.npz     the library's guides of a clip through a camera move
 python reference.py video FILE OUT.npz        a video's frames, codec, profile, pixel format and rate
+python reference.py read FILE OUT.npz         a video's first frame as clips have it
 python reference.py pictures FILE... OUT.npz  each picture's pixels, unchanged
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -45,6 +47,14 @@ def video(path: str) -> dict[str, np.ndarray]:
     return {"frames": np.stack(frames), "rate": np.array(rate)} | {k: np.array(v) for k, v in facts.items()}
 
 
+def read(path: str) -> dict[str, np.ndarray]:
+    """``first`` [H, W, 3], the first frame as a clip has it."""
+    from ex4d.clip.video import open_video
+
+    with open_video(Path(path)) as (_info, frames):
+        return {"first": next(frames)}
+
+
 def pictures(*paths: str) -> dict[str, np.ndarray]:
     """``picture_0`` and so on, as OpenCV reads them."""
     os.environ["OPENCV_IO_ENABLE_OPENEXR"] = "1"
@@ -56,4 +66,4 @@ def pictures(*paths: str) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     kind, *sources, target = sys.argv[1:]
-    np.savez(target, **{"guides": guides, "video": video, "pictures": pictures}[kind](*sources))
+    np.savez(target, **{"guides": guides, "video": video, "read": read, "pictures": pictures}[kind](*sources))

@@ -359,3 +359,16 @@ def test_the_command_installs_a_backend_that_the_add_on_finds_and_that_answers(
     welcome = session.get().require_link().client.welcome
     assert welcome is not None and welcome.versions["ex4d"] == wheel.name.split("-")[1]
     assert "preview" in [engine.name for engine in session.get().capabilities.engines if engine.available]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("ex4d-0.1.0-py3-none-manylinux_2_17_x86_64.whl", "ex4d-0.1.0-py3-none-manylinux_2_17_x86_64.whl[compiled]"),
+        ("ex4d-0.1.0-py3-none-any.whl", "ex4d-0.1.0-py3-none-any.whl"),
+        ("checkout of any", "checkout of any"),
+    ],
+)
+def test_a_wheel_with_kernels_brings_the_numba_that_they_were_compiled_with(name, wanted):
+    asked = install.command(LINUX, ["python3.11"], PurePosixPath("/x", name), PurePosixPath("/env"))
+    assert shlex.split(asked)[-1] == f"/x/{wanted}"

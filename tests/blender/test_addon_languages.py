@@ -10,6 +10,8 @@ import bpy
 import pytest
 from drawn_panels import draw_all
 
+from ex4d_ground.costs import Cost
+
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = sorted(path.stem for path in (ROOT / "blender_addon" / "languages").glob("*.po"))
 OF_OTHERS = {"Preview", "Wan 2.1", "Other", "Free", "Orbit Left"}
@@ -86,7 +88,9 @@ def understood(text: str, locale: str, known: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)
-def test_every_drawn_label_is_translated(blender, online, shot, moving_camera, locale):
+def test_every_drawn_label_is_translated(blender, online, shot, moving_camera, locale, monkeypatch):
+    from blender_addon.jobs import cost_watch
+
     scene, known = blender.context.scene, table(locale)
     lacking = set()
 
@@ -97,6 +101,14 @@ def test_every_drawn_label_is_translated(blender, online, shot, moving_camera, l
             lacking.update(leaf.text for leaf in texts if leaf.text not in known)
 
     look()
+    for engine, seconds in (("preview", 1.0), ("wan", 95.0)):  # with and without it, whenever the answer comes
+        cost = Cost(engine, 5, 150, 90, forwards=50, plan="fp8", peak_bytes=17 << 30, seconds=seconds)
+        scene.ex4d.engine = engine
+        with monkeypatch.context() as known_cost:
+            known_cost.setattr(cost_watch, "of", lambda *_, cost=cost: cost)
+            button = draw_all(blender.context)["Takes"].button("ex4d.generate")
+            assert "about" in button["text"]
+            look()
     shot.ex4d.occluders = "SOLID"
     blender.ops.ex4d.edit_frame()
     look()

@@ -76,7 +76,7 @@ def test_a_take_that_cannot_be_read_still_gives_its_settings(moving, content):
 
 
 def test_the_panel_shows_what_belongs_to_the_choice(moving):
-    from test_addon_panels import Layout
+    from drawn_panels import Layout
 
     from blender_addon.edit import occluders
 

@@ -57,7 +57,8 @@ def test_zip_holds_its_wheels_and_nothing_of_the_tests(linux_zip):
     assert {f"example/{name}" for name in ("clip.mp4", "depth.npz", "LICENSE")} <= set(names), "Try the Example"
     version = manifest["version"]
     carried = [name for name in names if name.startswith("backend/")]
-    assert carried == [f"backend/ex4d-{version}-py3-none-any.whl"], "what the install command installs"
+    assert len(carried) == 1, "what the install command installs"
+    assert re.fullmatch(rf"backend/ex4d-{version}-py3-none-(any|manylinux\w+)\.whl", carried[0])
 
 
 def test_manifest_and_add_on_say_the_same_of_themselves():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from drawn_panels import Drawn, Layout, cut_off, draw_all, list_height
-from test_addon_panels import add_takes
+from panel_parts import add_takes
 
 MOST = 750
 """Pixels at scale 1 that the list may take with one take in it."""

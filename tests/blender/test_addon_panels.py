@@ -1,8 +1,7 @@
-"""The panels in every state: what is shown, what is greyed and why; tooltips of everything."""
+"""The panels in every state: what is shown, what is greyed and why."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +9,9 @@ import bpy
 import numpy as np
 import pytest
 from drawn_panels import Layout, draw_all, panels
-from small_clip import png_bytes
-
-from ex4d_ground.costs import Cost
-from ex4d_ground.files import frame_name
-from ex4d_ground.remedies import fewer_frames, fill_invalid, offload
-from ex4d_ground.takes import PARTIAL_FILE, TAKE_FILE
+from panel_parts import add_takes, tooltip
 
 OF_A_SHOT = {"Camera", "Easing and Centre", "Repair Depth", "Behind Objects", "Lens and Scale", "Retime"}
-
-
-def tooltip(operator: str) -> str:
-    """Why a greyed button cannot be pressed."""
-    return getattr(bpy.types, "EX4D_OT_" + operator.removeprefix("ex4d.")).lacking(bpy.context).text("panel")
 
 
 def test_an_empty_scene_has_the_clip_panel_alone(blender):
@@ -176,176 +165,6 @@ def test_edit_mode_offers_the_way_out(blender, online, shot, moving_camera):
         blender.ops.object.mode_set(mode="OBJECT")
 
 
-def test_an_engine_that_cannot_run_says_what_is_missing(blender, online, shot, moving_camera):
-    blender.context.scene.ex4d.engine = "other"
-    takes = draw_all(blender.context)["Takes"]
-    assert "ex4d.generate" in takes.operators(usable=False)
-    assert "Weights are missing" in takes.words and "ex4d.copy_command" in takes.operators()
-
-
-def test_three_settings_are_open_and_the_rest_is_advanced_in_the_fields_own_words(blender, online, shot, moving_camera):
-    scene = blender.context.scene
-    scene.ex4d.engine = "wan"
-    found = draw_all(blender.context)
-    assert found["Settings"].props[:3] == ["memory", "steps", "cfg_scale"] and "seed" in found["Settings"].props
-    assert found["Advanced"].props == ["fuse_lora"]
-    group = scene.ex4d_engine_wan
-    names = {item.identifier: item.name for item in group.bl_rna.properties}
-    assert (names["cfg_scale"], names["fuse_lora"]) == ("CFG Scale", "Fuse LoRA")
-    scene.ex4d.engine = "preview"
-    assert "Advanced" not in draw_all(blender.context), "an engine without more settings has no such panel"
-
-
-def test_settings_are_saved_per_engine_as_blenders_own_presets(blender, online, shot, tmp_path, monkeypatch):
-    scene = blender.context.scene
-    monkeypatch.setenv("BLENDER_USER_SCRIPTS", str(tmp_path))
-    monkeypatch.setattr(bpy.utils, "user_resource", lambda *_, path="", create=False: str(made(tmp_path / path)))
-    scene.ex4d.engine = "wan"
-    scene.ex4d_engine_wan.cfg_scale, scene.ex4d_engine_wan.steps = 3.5, 12
-    assert blender.ops.ex4d.save_engine_preset(name="Quick") == {"FINISHED"}
-    saved = tmp_path / "presets" / "ex4d" / "wan" / "Quick.py"
-    assert "cfg_scale = 3.5" in saved.read_text()
-    scene.ex4d_engine_wan.cfg_scale, scene.ex4d_engine_wan.steps = 5.0, 25
-    blender.ops.script.execute_preset(filepath=str(saved), menu_idname="EX4D_PT_engine_presets")
-    assert (scene.ex4d_engine_wan.cfg_scale, scene.ex4d_engine_wan.steps) == (3.5, 12)
-    scene.ex4d.engine = "preview"
-    assert bpy.types.EX4D_PT_engine_presets.preset_subdir.fget(None) == "ex4d/preview"
-    bpy.types.EX4D_PT_engine_presets.bl_label = "Engine Presets"  # Blender shows the preset's name there from now on
-
-
-def made(folder: Any) -> Any:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def test_rolling_gives_another_seed(blender, online, shot, moving_camera):
-    assert "ex4d.roll_seed" in draw_all(blender.context)["Settings"].operators()
-    seeds = set()
-    for _ in range(3):
-        blender.ops.ex4d.roll_seed()
-        seeds.add(blender.context.scene.ex4d.seed)
-    assert len(seeds) == 3
-
-
-def test_the_cost_is_shown_before_anything_starts(blender, online, shot, moving_camera, monkeypatch):
-    from blender_addon.jobs import cost_watch
-
-    scene = blender.context.scene
-    scene.ex4d.engine = "wan"
-    assert "Reckoning what it costs" in draw_all(blender.context)["Settings"].words
-    asked = cost_watch._watch.wanted
-    assert asked is not None and (asked.engine, asked.num_frames, asked.width, asked.height) == ("wan", 5, 150, 90)
-    assert asked.settings == {"memory": "auto", "steps": 25, "cfg_scale": 5.0, "fuse_lora": True}
-    reply = Cost("wan", 5, 150, 90, forwards=50, plan="fp8", peak_bytes=17 << 30, gpu_bytes=24 << 30, seconds=95.0)
-    monkeypatch.setattr(cost_watch._watch, "asked", asked)
-    monkeypatch.setattr(cost_watch._watch, "answer", reply)
-    found = draw_all(blender.context)
-    assert found["Takes"].button("ex4d.generate")["text"] == "Generate (about 2 min)"
-    for part in ("5 frames in 1 window, 50 runs of the model", "fp8: about 17.0 of 24 GiB", "Roughly 2 min"):
-        assert part in found["Settings"].words
-    tight = Cost("wan", 5, 150, 90, problem="The resident plan needs 30 GiB.", remedy=offload())
-    monkeypatch.setattr(cost_watch._watch, "answer", tight)
-    takes = draw_all(blender.context)["Takes"]
-    assert "needs 30 GiB" in takes.words and "ex4d.set_engine_setting" in takes.operators()
-    blender.ops.ex4d.set_engine_setting(setting="memory", value="offload")
-    assert "Reckoning" in draw_all(blender.context)["Settings"].words, "another setting is another question"
-
-
-def test_an_older_backend_is_not_asked_what_it_cannot_answer(blender, online, shot, moving_camera, monkeypatch):
-    from types import SimpleNamespace
-
-    welcome = SimpleNamespace(major=1, minor=0)
-    monkeypatch.setattr(online, "link", SimpleNamespace(client=SimpleNamespace(welcome=welcome)))
-    words = draw_all(blender.context)["Settings"].words
-    assert "5 frames" in words and "Reckoning" not in words
-    monkeypatch.setattr(online, "link", None)
-
-
-def test_progress_stands_in_the_place_of_the_button_that_started_it(blender, online, shot, moving_camera):
-    import time
-
-    from blender_addon.work import tasks
-
-    task = tasks.Task("Generate", (None for _ in range(0)), panel="Takes")
-    task.progress = tasks.TaskProgress("preview", 10, 40)
-    task.stage_at = time.monotonic() - 20
-
-    class Arrival:
-        count = 3
-
-    task.arrival = Arrival()
-    online.tasks.append(task)
-    try:
-        takes = draw_all(blender.context)["Takes"]
-        assert "Frame 10/40  1:00 left" in takes.words and "ex4d.generate" not in takes.operators()
-        task.progress = tasks.TaskProgress("preview", 10, 40, whole=0.6)
-        task.whole_from = time.monotonic() - 40, 0.2
-        takes = draw_all(blender.context)["Takes"]
-        assert "0:40 left" in takes.words, "of the whole job, where that is known"
-        assert [given["keep"] for name, given in takes.layout.buttons if name == "ex4d.cancel"] == [True, False]
-    finally:
-        online.tasks.clear()
-
-
-def test_importing_shows_its_progress_alone(blender, online):
-    from blender_addon.work import tasks
-
-    task = tasks.Task("Import clip", (None for _ in range(0)), panel="Clip")
-    task.progress = tasks.TaskProgress("depth: estimate", 18, 49)
-    online.tasks.append(task)
-    try:
-        clip = draw_all(blender.context)["Clip"]
-        assert clip.words == "Estimating Depth 18/49" and clip.operators() == ["ex4d.cancel"]
-    finally:
-        online.tasks.clear()
-
-
-def test_cancel_stops_its_own_task_and_no_other(blender):
-    from blender_addon.work import session
-
-    def waits():
-        while True:
-            yield None
-
-    first, second = (session.get().start(title, waits()) for title in ("Import clip", "Generate"))
-    for task in (first, second):
-        task.advance(0.0)
-    assert blender.ops.ex4d.cancel(title="Generate") == {"FINISHED"}
-    assert second.finished and not first.finished
-    assert blender.ops.ex4d.cancel() == {"FINISHED"}
-    assert first.finished
-
-
-def test_a_failed_job_is_a_sentence_a_button_and_details_once_and_where_it_belongs(blender, online, shot):
-    sentence = "The depth has 8 frames but the video has 9."
-    online.tell(sentence, is_error=True, panel="Clip", job_id="0" * 32, remedy=fewer_frames(8))
-    try:
-        found = draw_all(blender.context)
-        clip = found["Clip"]
-        assert {"ex4d.dismiss", "ex4d.show_details"} <= set(clip.operators())
-        assert {"text": "Import the First 8", "num_frames": 8}.items() <= clip.button("ex4d.import_clip").items()
-        assert [name for name, drawn in found.items() if "8 frames but" in drawn.words] == ["Clip"]
-    finally:
-        online.tell("")
-
-
-@pytest.mark.parametrize("panel", ["Takes", "Camera", "Clip", "Elsewhere"])
-def test_a_message_whose_panel_is_not_there_is_shown_with_the_clip(blender, online, panel):
-    online.tell("It went wrong.", is_error=True, panel=panel)
-    try:
-        assert [n for n, d in draw_all(blender.context).items() if "It went wrong" in d.words] == ["Clip"]
-    finally:
-        online.tell("")
-
-
-def test_an_error_goes_when_its_panel_does_something_well(blender, online, shot, moving_camera):
-    online.tell("It went wrong.", is_error=True, panel="Takes")
-    blender.ops.ex4d.go_to_frame(frame=2)
-    assert "It went wrong" in draw_all(blender.context)["Takes"].words, "another panel's success says nothing of it"
-    blender.ops.ex4d.roll_seed()
-    assert "It went wrong" not in draw_all(blender.context)["Takes"].words
-
-
 def test_coverage_is_a_share_and_the_worst_frame_and_more_on_a_click(blender, online, shot, moving_camera):
     from blender_addon.guides import coverage
 
@@ -357,26 +176,6 @@ def test_coverage_is_a_share_and_the_worst_frame_and_more_on_a_click(blender, on
     assert closer.operators().count("ex4d.go_to_frame") == 2 and "ex4d.mark_problems" in closer.operators()
     for label in ("100%", "50%", "0%", "1", "5"):
         assert label in closer.words.split(), "the graph has axes"
-
-
-def add_takes(blender: Any, shot: Any, *whole: bool) -> None:
-    """Takes on disk and in the list; those that are not whole have two of their five frames."""
-    from blender_addon.takes import listing as takes
-    from blender_addon.work import files
-
-    scene = blender.context.scene
-    folder = files.shot_folder(blender.data.filepath, "clip")
-    for number, is_whole in enumerate(whole, 1):
-        take = folder / f"take_{number:03}"
-        for index in range(5 if is_whole else 2):
-            files.write_whole(take / frame_name(index), png_bytes(np.full((8, 8, 3), 90 * number, np.uint8)))
-        name = TAKE_FILE if is_whole else PARTIAL_FILE
-        files.write_whole(take / name, json.dumps({"engine": "preview", "num_frames": 5}).encode())
-        entry = scene.ex4d.takes.add()
-        entry.name = take.name
-        entry.folder = files.blender_path(take, blender.data.filepath)
-        entry.shot_id, entry.engine = shot.ex4d.shot_id, "preview"
-        takes._fill_in(entry, shot, takes.read_info(take))
 
 
 def test_takes_in_all_their_states(blender, online, shot, moving_camera):
@@ -429,92 +228,3 @@ def test_every_panel_that_code_names_is_one_there_is(blender):
             if "panel" in names and isinstance(value, ast.Constant):
                 named[f"{path.name}:{value.lineno}"] = value.value
     assert len(named) > 10 and {where: name for where, name in named.items() if name not in labels} == {}
-
-
-def test_details_of_a_failed_job_are_its_log(connected, sources, small_clip, tmp_path):
-    from blender_addon.work import session
-
-    depth = small_clip.depth.copy()
-    depth[1, 10, 10:15] = np.nan
-    np.savez(tmp_path / "bad.npz", depth=depth)
-    with pytest.raises(RuntimeError):
-        connected.ops.ex4d.import_clip(**{**sources, "depth_path": str(tmp_path / "bad.npz")})
-    current = session.get()
-    assert current.message_is_error and current.message_panel == "Clip" and len(current.message_job) == 32
-    from blender_addon.panels import fixes
-
-    assert current.message_remedy == fill_invalid()
-    assert fixes.fix_for(current.message_remedy) is not None
-    assert connected.ops.ex4d.show_details() == {"FINISHED"}
-    text = connected.data.texts["EX-4D job.log"].as_string()
-    assert text.startswith("The depth") or "bad.npz" in text
-    assert "attempt 1 starts" in text
-
-
-def test_the_cost_comes_from_the_backend(connected, shot, moving_camera):
-    import time
-
-    from blender_addon.jobs import cost_watch
-    from blender_addon.work import session
-
-    scene = connected.context.scene
-    assert cost_watch.of(scene, shot) is None
-    end = time.monotonic() + 20
-    while cost_watch.of(scene, shot) is None:
-        assert time.monotonic() < end
-        session.get().tick()
-        cost_watch.tick()
-    found = cost_watch.of(scene, shot)
-    assert found is not None and (found.engine, found.frames) == ("preview", 5)
-    assert cost_watch.lines(found)[0] == "5 frames"
-
-
-def test_preferences_draw_and_lead_to_every_setting(blender):
-    from blender_addon.work import preferences
-
-    found = Layout()
-    real = preferences.get(blender.context)
-
-    class Page:
-        bl_rna = real.bl_rna
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(real, name)
-
-        layout = found
-
-    preferences.EX4D_AP_preferences.draw(Page(), blender.context)  # type: ignore[arg-type]
-    shown = {text for kind, text, _ in found.drawn if kind == "prop"}
-    assert {"address", "auto_start", "key_file", "backend_command", "data_folder", "timeout_s", "grace_s"} <= shown
-    own = {p.identifier for p in preferences.EX4D_AP_preferences.bl_rna.properties if not p.is_readonly}
-    assert own - shown <= {"bl_idname"}, "every setting can be reached"
-
-
-def registered() -> list[type]:
-    from blender_addon import registration
-
-    return list(registration.classes())
-
-
-def test_everything_has_a_tooltip_and_none_ends_in_a_full_stop(blender, online):
-    found = []
-    for kind in registered():
-        rna = kind.bl_rna
-        if issubclass(kind, bpy.types.Operator):
-            rna = getattr(blender.ops.ex4d, kind.bl_idname.split(".")[1]).get_rna_type()
-            found.append((kind.__name__, rna.description))
-        base = {p.identifier for b in kind.__mro__[1:] if hasattr(b, "bl_rna") for p in b.bl_rna.properties}
-        if issubclass(kind, bpy.types.Panel | bpy.types.Menu | bpy.types.UIList):
-            continue
-        for prop in rna.properties:
-            if prop.identifier in base or prop.identifier in ("rna_type", "name", "bl_idname", *OF_BLENDERS_PRESETS):
-                continue
-            found.append((f"{kind.__name__}.{prop.identifier}", prop.description))
-            if prop.type == "ENUM":
-                found += [(f"{kind.__name__}.{prop.identifier} {i.identifier}", i.description) for i in prop.enum_items]
-    assert len(found) > 100
-    wrong = [(name, text) for name, text in found if not text or text.endswith(".") or text != text.strip()]
-    assert not wrong, "\n".join(f"{name}: {text!r}" for name, text in wrong)
-
-
-OF_BLENDERS_PRESETS = ("remove_name", "remove_active")

@@ -100,3 +100,31 @@ def test_faces_of_another_grid_are_refused(blender, small_clip):
 
     with pytest.raises(AddonError, match="does not fit a clip of 10x10"):
         mesh.build_mesh("m", small_clip.vertices(0), small_clip.faces, width=10, height=10)
+
+
+def test_a_grid_is_joined_as_blender_would_join_it(blender, small_clip):
+    from blender_addon.scene import mesh
+    from blender_addon.scene.topology import topology
+    from ex4d_ground.grids import grid_of
+
+    grid, made = grid_of(128, 96, 40), topology(128, 96, 40)
+    vertices = small_clip.vertices(0).reshape(96, 128, 3)[grid.rows[:, None], grid.columns].reshape(-1, 3)
+    fast = mesh.build_mesh("Fast", vertices, made.faces, width=128, height=96, side=40)
+    turned = np.roll(made.faces, 1, axis=1)  # the same faces, as no backend sends them
+    slow = mesh.build_mesh("Slow", vertices, turned, width=128, height=96, side=40)
+    assert not fast.validate(verbose=True)
+    ends = [
+        {tuple(sorted(pair)) for pair in mesh.values_of(each.edges, "vertices", np.int32, width=2).tolist()}
+        for each in (fast, slow)
+    ]
+    assert ends[0] == ends[1] and len(fast.edges) == len(slow.edges)
+    for name in ("uv", "material_index"):
+        found = [
+            mesh.values_of(each.uv_layers[0].data, "uv", np.float32, width=2).reshape(-1, 3, 2)
+            if name == "uv"
+            else mesh.values_of(each.polygons, name, np.int32)
+            for each in (fast, slow)
+        ]
+        np.testing.assert_array_equal(found[0], np.roll(found[1], -1, axis=1) if name == "uv" else found[1])
+    np.testing.assert_array_equal(mesh.positions(fast), vertices)
+    assert not any(vertex.select for vertex in fast.vertices)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from ex4d.clip import read_video, write_video
-from ex4d.shots.parity import published_size
+from ex4d.shots.parity import published_size, read_published
 
 LONG, WIDTH, HEIGHT = 52, 200, 120
 STRETCHED = (128, 192)
@@ -31,6 +32,21 @@ STRETCHED = (128, 192)
 )
 def test_frames_are_brought_to_the_published_size(filmed, published) -> None:
     assert published_size(*filmed) == published
+
+
+def test_a_large_video_without_a_tag_is_read_as_bt601_like_there(tmp_path) -> None:
+    path, green = tmp_path / "untagged.mp4", np.zeros((720, 960, 3), np.uint8)
+    green[..., 1] = 200
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24, options={"crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = 960, 720, "yuv420p"
+        for _ in range(2):
+            picture = av.VideoFrame.from_ndarray(green, format="rgb24")
+            container.mux(stream.encode(picture.reformat(format="yuv420p", dst_colorspace="ITU601")))
+        container.mux(stream.encode())
+    published = read_published(path, num_frames=2, keep_size=True).frames
+    assert np.abs(published[0].astype(int) - green).max() <= 3
+    assert np.abs(read_video(path)[0][0].astype(int) - green).max() > 10  # without the switch it is BT.709
 
 
 @pytest.fixture(scope="module")

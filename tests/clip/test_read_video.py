@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ex4d.clip import frame_stack as frame_stack_module
 from ex4d.clip import open_video, read_video, write_video
-from ex4d.clip.frame_stack import FrameStack
+from ex4d.frames import FrameStack
+from ex4d.frames import stack as frame_stack_module
 from ex4d.progress import CancelToken, Progress
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import Cancelled, ClipError, Ex4dError, SettingError
@@ -117,7 +117,7 @@ def test_a_stack_grows_when_the_header_promised_too_little() -> None:
     stack = FrameStack(expected=1, label="x")
     for i in range(40):
         stack.append(np.full((2, 3, 3), i, np.uint8))
-    assert np.array_equal(stack.array()[:, 0, 0, 0], np.arange(40))
+    assert np.array_equal(stack.frames()[:, 0, 0, 0], np.arange(40))
 
 
 def test_a_clip_too_large_for_memory_is_refused_before_it_is_read(video: Path, monkeypatch) -> None:

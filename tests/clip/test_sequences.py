@@ -102,6 +102,21 @@ def test_the_first_file_or_a_pattern_names_one_sequence_of_several(tmp_path) -> 
 
 
 @pytest.mark.comes_in("Images", "a sequence with gaps", "refused with the numbers, unless behind the frames used")
+def test_a_hand_picked_set_has_no_gaps_however_few_of_it_are_read(tmp_path) -> None:
+    """As sharp pictures are picked for reconstruction: the first few alone would look regular with a gap."""
+    picked = (1, 2, 3, 4, 6, 7, 9, 12, 14, 18, 22, 25, 29, 33, 39, 42, 49)
+    found = find_sequence(put(tmp_path / "images", *(f"{i:04d}.png" for i in picked)), PNG)
+    for count in (None, 17, 6, 5, 2, 1):
+        assert found.first(count).missing() == []
+    assert found.first(9).first(6).missing() == []
+    assert names(found.first(6)) == ["0001.png", "0002.png", "0003.png", "0004.png", "0006.png", "0007.png"]
+
+
+def test_a_gap_shows_in_the_first_files_too_where_the_whole_sequence_is_regular(tmp_path) -> None:
+    found = find_sequence(put(tmp_path / "f", *(f"{i:04d}.png" for i in (1, 4, 5, 6, 7, 8, 9))), PNG)
+    assert found.first(2).missing() == [2, 3]
+
+
 def test_a_gap_is_named_and_does_not_matter_behind_the_frames_that_are_used(tmp_path) -> None:
     put(tmp_path, *(f"f_{i:04d}.png" for i in (1, 2, 3, 5, 6, 10, 11)))
     found = find_sequence(tmp_path, PNG)

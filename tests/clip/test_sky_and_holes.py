@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ex4d.clip import fill_invalid, load_clip, read_depth, write_video
+from ex4d.clip import load_clip, read_depth, write_video
 from ex4d.clip.depth_hints import border_hint, disparity_hint
 from ex4d.dwmesh import DWMesh
 from ex4d.guides import render_guides
@@ -93,63 +93,7 @@ def test_a_clip_behind_the_border_says_so() -> None:
     assert border_hint(scene(np.inf), 100.0, 1e6) is None
 
 
-# -- holes ---------------------------------------------------------------------------------------------------
-
-
-def kinect(depth: Float32, focal_px: float, baseline: float) -> Float32:
-    """The frame [H, W] as a depth camera sees it whose projector stands beside it: NaN where no light falls."""
-    height, width = depth.shape
-    lit = np.full((height, 3 * width), np.inf, np.float32)
-    rows = np.repeat(np.arange(height)[:, None], width, 1)
-    at = np.clip(np.rint(np.arange(width) - focal_px * baseline / depth).astype(int) + width, 1, 3 * width - 2)
-    for reach in (-1, 0, 1):
-        np.minimum.at(lit, (rows, at + reach), depth)
-    return np.where(depth > 1.05 * lit[rows, at], np.float32(np.nan), depth)
-
-
-@pytest.mark.comes_in("Depth", "holes: NaN, zero, negative", "refused with their number; on request filled from behind")
-def test_the_shadow_of_a_depth_camera_is_filled_with_what_lies_behind() -> None:
-    y, x = np.mgrid[:240, :320].astype(np.float32)
-    depth = 1 / (0.1 + 0.001 * y)  # a floor that rises into the distance
-    true = depth.copy()
-    for left, top, distance in ((60, 40, 1.2), (170, 90, 1.6), (250, 20, 2.0)):
-        box = (x >= left) & (x < left + 45) & (y >= top) & (y < top + 110)
-        true[box & (true > distance)] = distance
-    holed = kinect(true, 300.0, 0.075)
-    holes = np.isnan(holed)
-    assert 0.01 < holes.mean() < 0.2
-    filled, found = fill_invalid(holed[None])
-    ratio = filled[0][holes] / true[holes]
-    assert found.count == holes.sum()
-    assert np.median(np.abs(ratio - 1)) < 0.01
-    assert (ratio < 0.9).mean() < 0.05
-    assert (ratio > 1.1).mean() < 0.05
-    assert np.array_equal(filled[0][~holes], true[~holes])
-
-
-def test_a_hole_within_a_plane_continues_the_plane() -> None:
-    y, x = np.mgrid[:60, :80].astype(np.float32)
-    plane = 1 / (0.2 + 0.0005 * x + 0.003 * y)
-    holed = plane.copy()
-    holed[20:30, 30:60] = 0
-    filled, _ = fill_invalid(holed[None])
-    assert np.allclose(filled[0], plane, rtol=2e-3)
-
-
-def test_a_thin_gap_along_an_edge_keeps_to_the_nearer_end() -> None:
-    frame = np.full((20, 30), 8, np.float32)
-    frame[:, :15] = 2
-    frame[:, 14:16] = np.nan  # one pixel of each side
-    filled, _ = fill_invalid(frame[None])
-    assert np.allclose(filled[0, :, 14], 2)
-    assert np.allclose(filled[0, :, 15], 8)
-
-
-def test_a_hole_that_no_row_or_column_leads_out_of_is_filled_too() -> None:
-    frame = np.full((9, 9), np.nan, np.float32)
-    frame[4, 4] = 5
-    filled, _ = fill_invalid(frame[None])
-    assert np.allclose(filled, 5)
+# -- holes: how they are filled stands in test_holes.py -------------------------------------------------------
 
 
 @pytest.mark.comes_in("Depth", "whole numbers with holes at the type's maximum (65535)", "no depth there, as with zero")

@@ -142,7 +142,7 @@ def test_rounded_time_stamps_are_a_constant_rate() -> None:
     assert (gap.fps, gap.shown) == (25, (0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 4))
 
 
-@pytest.mark.comes_in("Images", "folders of PNG, TIFF, BMP, WebP (8 or 16 bits)", "8-bit frames")
+@pytest.mark.comes_in("Images", "folders of PNG, TIFF, BMP, WebP of 8 bits", "frames as they are")
 @pytest.mark.parametrize("ending", ["png", "tif", "bmp", "webp"])
 def test_lossless_pictures_come_back_as_they_were(tmp_path: Path, frames: UInt8, ending: str) -> None:
     quality = [cv2.IMWRITE_WEBP_QUALITY, 101] if ending == "webp" else []
@@ -151,7 +151,7 @@ def test_lossless_pictures_come_back_as_they_were(tmp_path: Path, frames: UInt8,
     assert np.array_equal(read_video(tmp_path)[0], frames)
 
 
-@pytest.mark.comes_in("Images", "folders of DPX (8 to 16 bits)", "8-bit frames, numbers as stored")
+@pytest.mark.comes_in("Images", "folders of DPX (8 to 16 bits)", "an 8-bit view, numbers as stored")
 @needs_ffmpeg
 def test_dpx_pictures_are_read(tmp_path: Path, frames: UInt8) -> None:
     write_video(tmp_path / "a.mkv", frames, fps=24, lossless=True)
@@ -162,9 +162,9 @@ def test_dpx_pictures_are_read(tmp_path: Path, frames: UInt8) -> None:
     assert np.abs(read.astype(int) - frames).max() <= 1
 
 
-@pytest.mark.comes_in("Images", "folders of EXR", "sRGB with 8 bits, of the display window; said")
+@pytest.mark.comes_in("Images", "folders of EXR up to white", "linear; an sRGB view of the display window; said")
 def test_exr_pictures_are_linear_and_become_srgb(tmp_path: Path) -> None:
-    linear = np.linspace(0, 2, 12 * 16, dtype=np.float32).reshape(12, 16)
+    linear = np.linspace(0, 1, 12 * 16, dtype=np.float32).reshape(12, 16)
     for i in range(2):
         channels = {"R": linear, "G": linear * 0.5, "B": linear * 0, "Z": linear + 5}
         header = {"type": OpenEXR.scanlineimage, "pixelAspectRatio": 2.0}

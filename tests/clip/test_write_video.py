@@ -33,7 +33,7 @@ def test_a_viewing_file_is_near_the_source_and_playable_anywhere(tmp_path: Path,
     path = tmp_path / f"a{suffix}"
     write_video(path, frames, fps=24)
     error = np.abs(read_video(path)[0].astype(int) - frames)
-    assert error.mean() < 2.5  # 4:2:0 blurs the square's coloured edge; the rest is near exact
+    assert error.mean() < 2.8  # 4:2:0 blurs the square's coloured edge; the rest is near exact
     assert np.median(error) <= 2
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ex4d.raster.base import SUBPIXELS, Camera, check_planes
+from ex4d.raster.base import Camera, check_planes
+from ex4d.raster.subpixels import SUBPIXELS
 from ex4d.surface import QUAD_DROP, QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface
 from ex4d_ground.arrays import Bool, Float64, Int32, UInt8
 from ex4d_ground.options import RasterOptions

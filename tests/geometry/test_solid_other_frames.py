@@ -215,6 +215,22 @@ def test_a_camera_file_must_be_that_of_the_clip() -> None:
     assert with_source_camera(bare, camera_of(motion(13)), longer=True).world_from_camera is not None
 
 
+def test_a_clip_whose_lens_nobody_said_takes_the_source_cameras() -> None:
+    """A solved camera knows the lens: it would be no help to refuse it for another that was only assumed."""
+    poses = motion()
+    clip = moving_clip(poses)
+    bare = replace(clip, world_from_camera=None, intrinsics=Intrinsics.from_fov(SIZE, SIZE))
+    known = with_source_camera(bare, camera_of(poses, focal=80.0, size=128))
+    assert known.intrinsics == Intrinsics(80.0, 80.0, SIZE / 2, SIZE / 2, SIZE, SIZE, "given: custom")
+    assert not known.intrinsics.is_assumed
+    same = with_source_camera(bare, camera_of(poses, focal=bare.intrinsics.fx))  # poses alone have the clip's own lens
+    assert same.intrinsics == bare.intrinsics
+    zooming = camera_of(poses, focal=80.0)
+    zooming.intrinsics[5, :2] = 100
+    with pytest.raises(TrajectoryError, match=r"focal length of 100\.0 px in frame 6, the clip 80\.0 px"):
+        with_source_camera(bare, zooming)
+
+
 def test_the_command_line_takes_the_cameras_motion_and_a_thickness_map(tmp_path: Path) -> None:
     poses = motion()
     clip = moving_clip(poses)
@@ -225,7 +241,7 @@ def test_the_command_line_takes_the_cameras_motion_and_a_thickness_map(tmp_path:
     for name in ("camera.npz", "transforms.json"):
         save_camera(tmp_path / name, camera_of(poses))
     painted = np.full(clip.depth.shape, np.nan, np.float32)
-    painted[clip.depth < 9] = 4.0
+    painted[np.asarray(clip.depth) < 9] = 4.0
     np.savez(tmp_path / "map.npz", thickness=painted)
     given = ShotOptions(tmp_path / "clip", "orbit_left", tmp_path / "depth.npz", amount=14, focal=LENS.fx)
 

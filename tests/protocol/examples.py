@@ -230,6 +230,9 @@ MESSAGES_1_1 = [
     ),
     m.SubmitJob(job_id=JOB, request=r.FetchWeights(package="depth-anything-v2-small")),
     m.Capabilities(limits=m.Limits(weights_downloads=True), packages=(PACKAGE,)),
+    m.SubmitJob(job_id=JOB, request=r.BuildMesh(clip=CLIP, mesh=r.MeshSpec(grid_side=640, edits=MESH.edits))),
+    m.SubmitJob(job_id=JOB, request=r.BuildMesh(clip=CLIP, footage="light", plays_frames=49)),
+    m.Item(job_id=JOB, index=0, name="colour", frame=3, encoding="jpeg", dtype="|u1", shape=(4, 3, 3), size=3),
 ]
 
 # Live views and costs came with 1.1 whole.
@@ -246,6 +249,7 @@ LIVE_CLIENT_MESSAGES = [
         object_frames=49,
         object_start=12,
     ),
+    m.ProveBlobs(proofs=(m.BlobProof(sha256=SHA, size=5, proof="cd" * 32),)),
     m.CostQuery(engine="wan", num_frames=120, width=512, height=288, settings={"mode": "fast", "steps": 25}),
 ]
 LIVE_SERVER_MESSAGES = [
@@ -253,6 +257,7 @@ LIVE_SERVER_MESSAGES = [
     m.LiveCoverage(view="shot", sequence=7, frames=(0, 2), coverage=(0.25, 1.0), done=True),
     m.LiveProgress(view="shot", sequence=7, stage="read", done=3, total=49),
     m.LiveSuperseded(view="shot", sequence=7),
+    m.BlobsMissing(missing=(m.BlobProgress(sha256=SHA, received=2, prove=True),), nonce="ef" * 16),
     m.CostReply(
         cost=Cost(
             engine="wan",

@@ -74,7 +74,8 @@ def test_oversized_parts_are_refused_on_both_sides():
 
 def test_deep_nesting_is_an_error_and_not_a_crash():
     frames = frames_of(m.Ping())
-    for deep in (b"\x91" * 100_000, b"\x82\xa4type\xa4Ping\xa1x" + b"\x91" * 100_000 + b"\xc0"):
+    frames[1] = msgspec.msgpack.encode(framing.Header(type="SubmitJob"))  # whose body may be long
+    for deep in (b"\x91" * 100_000, b"\x82\xa4type\xa9SubmitJob\xa1x" + b"\x91" * 100_000 + b"\xc0"):
         assert error_of([*frames[:2], deep]).code == "bad_message"
 
 

@@ -23,9 +23,12 @@ def script() -> ui.Steps:
     timeline.type = "VIEW_3D"  # a second 3D view
     yield 0.3
     before = state(timeline)
+    turns: list[object] = []  # a turn begins with the first frame, so it may be over when the rest has come
+    start = orbit.start
+    orbit.start = lambda *given: (turns.append(given), start(*given))[1]
     yield from ways.connect()
     yield from ways.bring_clip(standard_view=True)
-    ui.measured["turned"] = orbit.under_way()
+    ui.measured["turns"] = len(turns)
     yield from ui.wait(lambda: not orbit.under_way(), "the end of the turn")
     yield 1.0
     ui.measured["standard"] = ui.camera_frame()
@@ -39,8 +42,9 @@ def script() -> ui.Steps:
     ui.measured["range"] = [bpy.context.scene.frame_start, bpy.context.scene.frame_end, bpy.context.scene.frame_current]
     yield from hand_on_the_view(area)
     bpy.context.preferences.addons["blender_addon"].preferences.orbit_after_import = False
+    turns.clear()
     yield from ways.bring_clip()
-    ui.measured["turned_though_switched_off"] = orbit.under_way()
+    ui.measured["turns_though_switched_off"] = len(turns)
 
 
 def hand_on_the_view(area: bpy.types.Area) -> ui.Steps:

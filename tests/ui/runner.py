@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -144,3 +146,13 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
         process.wait()
         if not isinstance(stopped, subprocess.TimeoutExpired):
             raise
+
+
+def measured(drive: Drive) -> dict[str, Any]:
+    """What a script has measured in its window, and ``out``, where its pictures are."""
+    console = run(drive)
+    assert (drive.out / "result.json").exists(), f"Blender ended early:\n{console[-3000:]}"
+    found = json.loads((drive.out / "result.json").read_text())
+    assert found["ok"], console[-3000:]
+    assert not errors_in(console), console[-3000:]
+    return {**found, "out": drive.out}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import av
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from runner import HERE, OUT, ROOT, Drive, errors_in, run
+from runner import HERE, OUT, ROOT, Drive, measured
 
 FRAME = 40
 """The scene's frame in which all is pictured."""
@@ -21,13 +20,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module", params=["5.2", "4.3"])
 def drawn(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the script has measured in a Blender of this version."""
-    out = OUT / f"drawn-{request.param}"
-    console = run(Drive(HERE / "drive.py", out, request.param))
-    assert (out / "result.json").exists(), f"Blender ended early:\n{console[-3000:]}"
-    found = json.loads((out / "result.json").read_text())
-    assert found["ok"], console[-3000:]
-    assert not errors_in(console), console[-3000:]
-    return {**found, "out": out}
+    return measured(Drive(HERE / "drive.py", OUT / f"drawn-{request.param}", request.param))
 
 
 def test_the_live_picture_has_the_colours_that_were_sent(drawn: dict[str, Any]):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from runner import HERE, OUT, Drive, Look, errors_in, run
+from runner import HERE, OUT, Drive, Look, measured
 
 MOST_ACTIONS, MOST_FIELDS = 3, 2
 LIST_PX = 750
@@ -22,13 +21,7 @@ pytestmark = pytest.mark.timeout(1200)
 def way(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the script has counted and measured in a window of this size."""
     width, height = request.param
-    out = OUT / f"way-{height}"
-    console = run(Drive(HERE / "drive_way.py", out, look=Look(width, height)))
-    assert (out / "result.json").exists(), f"Blender ended early:\n{console[-3000:]}"
-    found = json.loads((out / "result.json").read_text())
-    assert found["ok"], console[-3000:]
-    assert not errors_in(console), console[-3000:]
-    return {**found, "out": out}
+    return measured(Drive(HERE / "drive_way.py", OUT / f"way-{height}", look=Look(width, height)))
 
 
 def test_three_actions_and_two_fields_at_most(way: dict[str, Any], capsys):

@@ -10,6 +10,7 @@ import typer
 from ex4d.cli.console import say
 from ex4d.cli.options import spread
 from ex4d_backend.cli.link import OperatorConnection, connected
+from ex4d_backend.logs import one_line
 from ex4d_ground.errors import InputError
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
@@ -43,7 +44,7 @@ def list_jobs(
     for job in jobs:
         owner = f"{job.owner[:12]:<12}  " if link.everyone else ""
         line = f"{job.job_id[:12]:<12}  {owner}{job.phase:<9}  {progress_of(job):<22}  {job.kind:<13}  {job.title}"
-        say(line.rstrip())
+        say(one_line(line.rstrip()))  # titles and names are what a client says
 
 
 @app.command("show")
@@ -57,7 +58,7 @@ def show(job: JobArgument, link: OperatorConnection, as_json: AsJson = False) ->
         return
     for name, value in as_dict(state).items():
         if value not in ("", 0) or name in ("items", "share"):
-            say(f"{name + ':':<16}{value}")
+            say(one_line(f"{name + ':':<16}{value}"))
 
 
 @app.command("cancel")
@@ -86,7 +87,8 @@ def cancel(
 def logs(job: JobArgument, link: OperatorConnection) -> None:
     """Print the end of a job's log."""
     with connected(link) as client:
-        say(client.ask(m.GetJobLog(job_id=find_job(client, job))).text.rstrip("\n"))
+        text = client.ask(m.GetJobLog(job_id=find_job(client, job))).text.rstrip("\n")
+        say("\n".join(map(one_line, text.split("\n"))))
 
 
 def find_job(client: Client, given: str) -> str:

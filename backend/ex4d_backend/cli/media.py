@@ -14,14 +14,13 @@ from ex4d.clip.video import find_pictures
 from ex4d.progress import Watch, check, report
 from ex4d.types import Clip
 from ex4d_ground.errors import ClipError, DepthError
+from ex4d_ground.media_kinds import MediaKind, colour_sequence_kind, depth_file_kind, depth_sequence_kind
 from ex4d_ground.sequences import FrameFiles
 from ex4d_protocol.client import Client
 from ex4d_protocol.events import UploadProgress
-from ex4d_protocol.requests import BlobRef, Media, MediaKind
+from ex4d_protocol.requests import BlobRef, Media
 
 Files = tuple[MediaKind, Sequence[Path | bytes]]
-_FILES: dict[str, MediaKind] = {".npz": "npz", ".npy": "npy"}
-_PICTURES: dict[str, MediaKind] = {".png": "png_sequence", ".exr": "exr_sequence"}
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,13 @@ def shot_files(video: Path, depth: Path | None, *, num_frames: int | None = None
 def _video(source: Source) -> Files:
     if isinstance(source, Path):
         return "video", [source]
-    return "png_sequence" if source.paths[0].suffix.lower() == ".png" else "image_sequence", source.paths
+    return colour_sequence_kind(source.paths[0]), source.paths
 
 
 def _depth(source: Source) -> Files:
     if isinstance(source, FrameFiles):
-        return _PICTURES.get(source.paths[0].suffix.lower(), "image_sequence"), source.paths
-    kind = _FILES.get(source.suffix.lower())
+        return depth_sequence_kind(source.paths[0]), source.paths
+    kind = depth_file_kind(source)
     if kind is None:
         raise DepthError(f"{source} is no depth file; use .npz, .npy, or a sequence of 16-bit PNG or EXR frames.")
     return kind, [source]

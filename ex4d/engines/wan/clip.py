@@ -33,8 +33,8 @@ class ClipRun:
         on_frame: OnFrame | None = None,
     ):
         self._on_frame = on_frame
-        self._settings, self._guides = settings, request.guides
-        colour, mask = pad_sides(request.guides.colour), pad_sides(request.guides.mask)
+        self._settings, self._guides = settings, request.guides.in_memory()
+        colour, mask = pad_sides(np.asarray(self._guides.colour)), pad_sides(np.asarray(self._guides.mask))
         count, self._height, self._width = request.guides.mask.shape
         self._way = layout(self._width, self._height, two_pass=settings.two_pass)
         self._windows = windows(count, window=settings.window, overlap=settings.overlap)

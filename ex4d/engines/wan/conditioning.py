@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ex4d.engines.wan.constants import SPATIAL, TEMPORAL
@@ -23,26 +21,6 @@ from ex4d_ground.errors import ShapeError
 
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-_KERNELS = (2, 8)
-_EROSION_STREAM = 0xE40DE  # keeps the erosion's random numbers apart from others drawn from the same seed
-
-
-def erosion_kernels(seed: int, count: int) -> NDArray[np.int64]:  # [count]
-    """Each frame's erosion in pixels, uniform in 2..8, from the job's seed."""
-    low, high = _KERNELS
-    return np.random.default_rng([_EROSION_STREAM, seed]).integers(low, high + 1, size=count)
-
-
-def erode(
-    mask: UInt8,  # [N, H, W] 0..255
-    kernels: NDArray[np.int64],  # [N]
-) -> UInt8:
-    """Shrink what each mask frame shows by a square of that frame's size."""
-    if len(kernels) != len(mask):
-        raise ShapeError(f"{len(kernels)} erosion sizes do not fit {len(mask)} mask frames.")
-    squares = [np.ones((int(k), int(k)), np.uint8) for k in kernels]
-    shrunk = [cv2.erode(frame, square) for frame, square in zip(mask, squares, strict=True)]
-    return np.stack(shrunk).astype(np.uint8, copy=False)
 
 
 @dataclass(frozen=True)
@@ -65,6 +43,18 @@ class GuideVideos:
         # The published program passes frame 0 through 8 bits once more and cuts instead of rounding.
         image = (colours[:, :, 0] * 0.5 + 0.5).mul(255).to(torch.uint8).float() * (2 / 255) - 1
         return cls(colours, shown, image)
+
+    @property
+    def still(self) -> Tensor:  # [1, 3, N, H, W]
+        """Frame 0 followed by grey: what the image condition is encoded from."""
+        still = torch.zeros_like(self.colour)
+        still[:, :, 0] = self.image
+        return still
+
+    @property
+    def scaled_mask(self) -> Tensor:  # [1, 3, N, H, W] -3 or 1
+        """The mask scaled a second time: EX-4D's weights were trained on exactly that."""
+        return self.mask * 2 - 1
 
 
 @dataclass(frozen=True)
@@ -93,12 +83,9 @@ def encode_guides(
     with torch.no_grad():
         with on_device([image_encoder], vae.device):
             clip_fea = image_tokens(image_encoder, videos.image)
-        still = torch.zeros_like(videos.colour)
-        still[:, :, 0] = videos.image
-        y = image_condition(vae.encode(still, stage=f"{stages.ENCODING} image", **watch))
+        y = image_condition(vae.encode(videos.still, stage=f"{stages.ENCODING} image", **watch))
         colour = vae.encode(videos.colour, stage=f"{stages.ENCODING} colour", **watch)
-        # The mask is scaled a second time, to -3 and 1: EX-4D's weights were trained on exactly that.
-        mask = vae.encode(videos.mask * 2 - 1, stage=f"{stages.ENCODING} mask", **watch)
+        mask = vae.encode(videos.scaled_mask, stage=f"{stages.ENCODING} mask", **watch)
         geometry = None if geometry_encoder is None else geometry_encoder(colour, mask)
     return Encoded(clip_fea, y, colour, mask, geometry)
 

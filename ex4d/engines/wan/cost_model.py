@@ -18,6 +18,19 @@ PUBLISHED = ModelSize(5120, 13824, 40)
 
 # A forward of 13,312 tokens is 475 TFLOP: a part that grows with the tokens, and self-attention with their square.
 _TOKENS, _LINEAR, _SQUARE = 13312, 330.0, 145.0
+
+
+def forward_tflop(tokens: int, size: ModelSize = PUBLISHED) -> tuple[float, float]:
+    """Of one forward: the part that grows with the tokens, and self-attention's."""
+    share, width = tokens / _TOKENS, size.dim * size.num_layers / (PUBLISHED.dim * PUBLISHED.num_layers)
+    return _LINEAR * share * width * size.dim / PUBLISHED.dim, _SQUARE * share**2 * width
+
+
+def speed_of(gpu: str) -> float | None:
+    """TFLOP/s that the model reaches in 16 bits on the GPU of that name; None if it is not known."""
+    return next((speed for name, speed in _SPEEDS if name in gpu), None)
+
+
 _CODEC_SECONDS = 2.5 / (49 * 512 * 512)  # a pixel of a frame encoded and decoded on an H200
 _H200 = 622.0
 _SPEEDS = (  # TFLOP/s the model reaches in 16 bits: measured on the H200, from published peaks in its ratio elsewhere
@@ -102,14 +115,13 @@ def _plan(settings: WanSettings, work: Workload, gpu: Gpu | None) -> tuple[Memor
 
 
 def _seconds(runs: list[tuple[int, int]], branches: int, pixels: int, plan: MemoryPlan, gpu: Gpu) -> float | None:
-    speed = next((speed for name, speed in _SPEEDS if name in gpu.name), None)
+    speed = speed_of(gpu.name)
     if speed is None:
         return None
     fp8 = plan.fp8 and not any(name in gpu.name for name in _NO_FP8)
     total = _CODEC_SECONDS * pixels * _H200 / speed
     streamed = (PUBLISHED.num_layers - plan.resident_blocks) * PUBLISHED.block_parameters * (1 if plan.fp8 else 2)
     for count, length in runs:
-        share = length / _TOKENS
-        work = (_LINEAR * share + _SQUARE * share**2) / (speed * (_FP8_GAIN if fp8 else 1))
+        work = sum(forward_tflop(length)) / (speed * (_FP8_GAIN if fp8 else 1))
         total += count * branches * max(work, streamed / _BUS)
     return total

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ex4d.engines.wan import blocks as plain
-from ex4d.engines.wan import fused
-from ex4d.engines.wan.blocks import CrossKV, Rope, conditioning_modules, cross_keys_values, modulated_norm
+from ex4d.engines.wan import fused, outer
+from ex4d.engines.wan.blocks import CrossKV, Rope, conditioning_modules, cross_keys_values
 from ex4d.engines.wan.geometry import geometry_tokens
 from ex4d.engines.wan.placing import on_device
 from ex4d.engines.wan.schedule import Schedule
@@ -133,7 +132,7 @@ class WanDenoiser:
     ) -> Iterator[Shot]:
         """A part of the picture as a shot of its own, with the constants of ``shot``, which was given no geometry."""
         with geometry_tokens(self.model.patch_embedding, geometry.to(device=self.device, dtype=torch.float32)):
-            yield replace(shot, y=y, rope=self._rope(y))
+            yield replace(shot, y=y, rope=outer.rope(self.model, y))
 
     def velocity(
         self,
@@ -162,7 +161,7 @@ class WanDenoiser:
                 x = cache.after(
                     branch, x, first, lambda: self._rest(blocks, first, modulation, shot.rope), computed=last
                 )
-        return self._head(x, shot.head_times[step], grid)
+        return outer.head(self.model, x, shot.head_times[step], grid)
 
     def _begin(
         self, shot: Shot, latents: Tensor, block: nn.Module, modulation: Tensor, start: StepStart | None
@@ -199,22 +198,12 @@ class WanDenoiser:
         h = self.program.self_attention(block, x, modulation, rope, self.precision.compute)
         return self.program.finish(block, x, h, modulation, cross, self._ffn_rows)
 
-    def _head(self, x: Tensor, time: Tensor, grid: tuple[int, ...]) -> Tensor:
-        model = self.model
-        shift, scale = (model.scale_shift_table.float() + time.unsqueeze(1)).chunk(2, dim=1)
-        x = modulated_norm(x, shift, scale, model.norm_out.eps)
-        # Always float32: it is the output's own precision and costs nothing beside the blocks.
-        x = F.linear(x, model.proj_out.weight.float(), model.proj_out.bias.float())
-        patch = model.config.patch_size
-        x = x.reshape(1, *grid, *patch, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
-        return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
-
     def _prepare(self, conditions: Conditions, schedule: Schedule, cancel: CancelToken | None) -> Shot:
         model, dtype = self.model, self.precision.compute
         with on_device([model.condition_embedder], self.device):
-            head_times, modulations = self._times(schedule)
-            image = self._image_tokens(conditions.clip_fea.to(self.device))
-            texts = [self._text_tokens(context.to(self.device)) for context in conditions.contexts]
+            times, modulations = outer.time_tokens(model, schedule.timesteps.to(self.device))
+            image = outer.image_tokens(model, conditions.clip_fea.to(self.device))
+            texts = [outer.text_tokens(model, context.to(self.device)) for context in conditions.contexts]
         cross: list[list[CrossKV]] = [[] for _ in texts]
         # Only the kernels make use of it.
         count = self._short_text and self.program.fused
@@ -229,37 +218,12 @@ class WanDenoiser:
                         keys_values = keys_values._replace(k_image=cross[0][-1].k_image, v_image=cross[0][-1].v_image)
                     cross[branch].append(keys_values)
         y = conditions.y.to(device=self.device, dtype=torch.float32)
-        return Shot(y, modulations, head_times, self._rope(y), tuple(tuple(branch) for branch in cross))
-
-    def _times(self, schedule: Schedule) -> tuple[Tensor, Tensor]:
-        """The time embedding of every step at once: for the head [steps, 1, dim], for the blocks [steps, 1, 6, dim]."""
-        embedder = self.model.condition_embedder
-        half = self.model.config.freq_dim // 2
-        powers = torch.arange(half, dtype=torch.float64, device=self.device) / half
-        angles = schedule.timesteps.to(self.device, torch.float64)[:, None] * torch.pow(10000.0, -powers)
-        times = torch.cat([angles.cos(), angles.sin()], dim=1).float()
-        first, second = embedder.time_embedder.linear_1, embedder.time_embedder.linear_2
-        times = _linear32(F.silu(_linear32(times, first)), second)
-        modulations = _linear32(F.silu(times), embedder.time_proj)
-        return times.unsqueeze(1), modulations.unflatten(1, (1, 6, -1))
-
-    def _text_tokens(self, context: Tensor) -> Tensor:
-        embedder = self.model.condition_embedder.text_embedder
-        dtype = embedder.linear_1.weight.dtype
-        return embedder.linear_2(F.gelu(embedder.linear_1(context.to(dtype)), approximate="tanh"))
-
-    def _image_tokens(self, clip_fea: Tensor) -> Tensor:
-        embedder = self.model.condition_embedder.image_embedder
-        x = _norm32(clip_fea.float(), embedder.norm1)
-        first, second = embedder.ff.net[0].proj, embedder.ff.net[2]
-        x = second(F.gelu(first(x.to(first.weight.dtype))))
-        return _norm32(x.float(), embedder.norm2)
-
-    def _rope(self, y: Tensor) -> Rope:
-        cos, sin = self.model.rope(y)  # [1, tokens, 1, channels], every value twice
-        return Rope(
-            cos[0, :, :, 0::2].to(self.device, torch.float32).contiguous(),
-            sin[0, :, :, 0::2].to(self.device, torch.float32).contiguous(),
+        return Shot(
+            y,
+            modulations.unsqueeze(1),
+            times.unsqueeze(1),
+            outer.rope(model, y),
+            tuple(tuple(branch) for branch in cross),
         )
 
     def close(self) -> None:
@@ -296,14 +260,6 @@ def count_distinct(
     other = (context[0] != context[0, -1]).any(dim=-1)
     last = other.nonzero()
     return torch.tensor([int(last[-1]) + 2 if len(last) else 1], dtype=torch.int32)
-
-
-def _linear32(x: Tensor, linear: nn.Linear) -> Tensor:
-    return F.linear(x, linear.weight.float(), linear.bias.float())
-
-
-def _norm32(x: Tensor, norm: Any) -> Tensor:
-    return F.layer_norm(x, (x.shape[-1],), norm.weight.float(), norm.bias.float(), norm.eps)
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+from msgspec import structs
 
 from ex4d.engines.base import GenerateRequest, Hooks
 from ex4d.engines.gpu import Gpu
 from ex4d.engines.wan.constants import NEGATIVE_PROMPT, PROMPT
 from ex4d.engines.wan.cost_model import wan_cost
 from ex4d.engines.wan.settings import ABOUT, WanSettings, checked
-from ex4d.progress import CancelToken, OnProgress, Progress, check, report
+from ex4d.progress import CancelToken, OnProgress, Progress, Watch, check, report
 from ex4d.weights.layout import WanWeights
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.costs import rough_time
@@ -49,12 +50,24 @@ class WanEngine:
 
     def info(self) -> EngineInfo:
         """The engine's settings, and what is missing if it cannot run."""
-        return as_it_is_here(self.about, self._require)
+        names = self.weights.trained_names
+        if not names:
+            return as_it_is_here(self.about, self._require)
+        here = f" Here: {', '.join(names)}."
+        settings = tuple(
+            structs.replace(each, help=each.help + here) if each.name == "checkpoint" else each
+            for each in self.about.settings
+        )
+        return as_it_is_here(structs.replace(self.about, settings=settings), self._require)
 
     @property
     def weights(self) -> WanWeights:
         """The files the engine uses."""
         return self._weights or WanWeights.under()
+
+    def _weights_of(self, settings: WanSettings) -> WanWeights:
+        """With the checkpoint that the settings name. Raises SettingError."""
+        return self.weights.trained(settings.checkpoint) if settings.checkpoint else self.weights
 
     def generate(self, request: GenerateRequest, **hooks: Unpack[Hooks]) -> UInt8:  # [N, H, W, 3]
         """Frames for the request's guides.
@@ -64,7 +77,7 @@ class WanEngine:
         """
         settings = checked(request.settings)
         _require_packages()
-        self.weights.require(turbo=settings.mode == "turbo", text_encoder=False)
+        self._weights_of(settings).require(turbo=settings.mode == "turbo", text_encoder=False)
         stage = _Stage(hooks.get("on_progress"))
         failure: BaseException | None = None
         try:
@@ -158,7 +171,14 @@ class WanEngine:
 
     def _key(self, settings: WanSettings, device: torch.device) -> tuple[Any, ...]:
         """What a loaded model depends on besides its plan."""
-        return (self.weights, device, settings.mode, settings.memory, settings.fuse_lora, settings.compile)
+        return (
+            self._weights_of(settings),
+            device,
+            settings.mode,
+            settings.memory,
+            settings.fuse_lora,
+            settings.compile,
+        )
 
     def _pipeline(
         self, settings: WanSettings, plan: MemoryPlan, device: torch.device, stage: _Stage, cancel: CancelToken | None
@@ -172,19 +192,26 @@ class WanEngine:
             if self._kept[0] == key and replace(kept, expected_peak=plan.expected_peak) == plan:
                 return self._kept[1]
             self.close()
-        pipe = WanPipeline(FileSources(self.weights), options, on_progress=stage, cancel=cancel)
+        pipe = WanPipeline(FileSources(self._weights_of(settings)), options, on_progress=stage, cancel=cancel)
         self._kept = (key, pipe)
         return pipe
 
     def _contexts(
         self, settings: WanSettings, device: torch.device, stage: OnProgress, cancel: CancelToken | None
     ) -> list[Tensor]:
-        """Embeddings of the prompt and, with guidance, of the negative prompt; from disk where possible."""
-        from ex4d.engines.wan.text import PromptCache, encoder_id
-
+        """Embeddings of the prompt and, with guidance, of the negative prompt."""
         prompts = [settings.prompt]
         if settings.is_guided:
             prompts.append(settings.negative_prompt)
+        return self.embeddings(prompts, device, on_progress=stage, cancel=cancel)
+
+    def embeddings(self, prompts: Sequence[str], device: torch.device, **watch: Unpack[Watch]) -> list[Tensor]:
+        """[1, 512, channels] for each prompt; from disk where possible, else by the text encoder.
+
+        Raises WeightsError, Cancelled.
+        """
+        from ex4d.engines.wan.text import PromptCache, encoder_id
+
         path = self.weights.path_of("text_encoder")
         files = [f for f in (sorted(path.glob("*.safetensors")) if path.is_dir() else [path]) if f.is_file()]
         cache = PromptCache(self._cache or default_cache(), encoder_id(files) if files else None)
@@ -195,13 +222,11 @@ class WanEngine:
                     f"The text encoder {path} is missing and the prompt {texts[0][:40]!r} was never embedded before.",
                     remedy=fetch_weights("wan"),
                 )
-            return self._embed(texts, device, stage, cancel)
+            return self._embed(texts, device, watch)
 
         return cache.get(prompts, compute)
 
-    def _embed(
-        self, texts: Sequence[str], device: torch.device, stage: OnProgress, cancel: CancelToken | None
-    ) -> list[Tensor]:
+    def _embed(self, texts: Sequence[str], device: torch.device, watch: Watch) -> list[Tensor]:
         import torch
 
         from ex4d.engines.wan.text import embed, tokenise
@@ -213,13 +238,13 @@ class WanEngine:
         fits = device.type == "cuda" and 2.2 * parameters < free_bytes(device)
         place = device if fits else torch.device("cpu")
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-        encoder = load_part(source, dtype=dtype, device=place, on_progress=stage, cancel=cancel)
+        encoder = load_part(source, dtype=dtype, device=place, **watch)
         source.files.close()
         try:
             embeddings = []
             for done, (ids, mask) in enumerate(tokens):
-                check(cancel)
-                report(stage, "reading prompts", done, len(tokens))
+                check(watch.get("cancel"))
+                report(watch.get("on_progress"), "reading prompts", done, len(tokens))
                 embeddings.append(embed(encoder, ids, mask))
             return embeddings
         finally:

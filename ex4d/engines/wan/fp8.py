@@ -3,7 +3,10 @@
 Written on torch alone: plain tensors stream, save and load like any other, which a tensor subclass does not.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +49,9 @@ class Fp8Linear(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_features, device=device), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:  # [..., in] -> [..., out]
-        """``x @ weight.T + bias`` in x's dtype."""
+        """``x @ weight.T + bias`` in x's dtype. Gradients flow to ``x`` alone; the weight is frozen."""
+        if torch.is_grad_enabled() and x.requires_grad:
+            return _FrozenProduct.apply(x, self)
         if not self.native:
             return F.linear(x, self.weight.to(x.dtype) * self.scale.to(x.dtype), self.bias.to(x.dtype))
         return self.multiply(*quantise_rows(x), x.dtype)
@@ -70,6 +75,26 @@ class Fp8Linear(nn.Module):
         return out.reshape(*rows.shape[:-1], self.out_features)
 
 
+class _FrozenProduct(torch.autograd.Function):
+    """:class:`Fp8Linear` with a gradient for its input: the output's gradient times the expanded weight.
+
+    Only the weight is kept for it, and it is expanded for one product at a time: autograd left to itself would keep
+    expanded weights, and cannot look into the 8-bit product.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: Fp8Linear) -> Tensor:
+        ctx.save_for_backward(layer.weight, layer.scale)
+        with torch.no_grad():
+            return layer(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        weight, scale = ctx.saved_tensors
+        (gradient,) = gradients
+        return gradient @ (weight.to(gradient.dtype) * scale.to(gradient.dtype)), None
+
+
 FP8_NAMES = (
     *(f"attn1.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")),
     *(f"attn2.{name}" for name in ("to_q", "to_out.0")),
@@ -77,6 +102,8 @@ FP8_NAMES = (
     "ffn.net.2",
 )
 """Layers of a block that are worth 8 bits: the ones used in every step. Embeddings and the output stay as they are."""
+FP8_CONDITIONING_NAMES = tuple(f"attn2.{name}" for name in ("to_k", "to_v", "add_k_proj", "add_v_proj"))
+"""Those that a shot needs once and training in every step."""
 
 
 def replace_linears(block: nn.Module, *, native: bool, names: Sequence[str] = FP8_NAMES) -> None:

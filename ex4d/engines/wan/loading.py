@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from ex4d.engines.wan.blocks import CONDITIONING_NAMES
-from ex4d.engines.wan.fp8 import FP8_NAMES, Fp8Linear, multiplies_fp8, quantise_rows, replace_linears
+from ex4d.engines.wan.fp8 import (
+    FP8_CONDITIONING_NAMES,
+    FP8_NAMES,
+    Fp8Linear,
+    multiplies_fp8,
+    quantise_rows,
+    replace_linears,
+)
 from ex4d.progress import Watch
 from ex4d.weights.adapters import Lora
 from ex4d.weights.components import PartFiles, load_part, set_parameter
@@ -31,11 +38,14 @@ class TransformerPlan:
     """False: the blocks wait on the CPU for a streamer."""
     conditioning_on_device: bool = False
     """Keep what only a shot's start needs on the device too (8.8 GB at 14B)."""
+    fp8_conditioning: bool = False
+    """With ``fp8``: the large layers of that become 8-bit too."""
 
     @property
     def fp8_names(self) -> tuple[str, ...]:
         """Layers of a block that become 8-bit."""
-        return tuple(name for name in FP8_NAMES if self.fp8 and name not in self.keep_16bit)
+        names = FP8_NAMES + (FP8_CONDITIONING_NAMES if self.fp8_conditioning else ())
+        return tuple(name for name in names if self.fp8 and name not in self.keep_16bit)
 
     def place(self, name: str) -> torch.device:
         """Where parameter ``name`` lives."""

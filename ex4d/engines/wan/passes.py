@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ex4d.engines.wan.conditioning import GuideVideos, erode, erosion_kernels, latent_shape
+from ex4d.engines.wan.conditioning import GuideVideos, latent_shape
+from ex4d.engines.wan.erosion import erode, erosion_kernels
 from ex4d.engines.wan.pipeline import WanPipeline
 from ex4d.engines.wan.sampling import initial_noise
 from ex4d.engines.wan.schedule import Schedule

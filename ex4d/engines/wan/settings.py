@@ -85,6 +85,10 @@ class WanSettings:
     )
     keep_loaded: Annotated[bool, About("Keep the model on the GPU between takes.")] = False
 
+    checkpoint: Annotated[
+        str, About("A checkpoint of your own: its folder's name below 'trained' in the weights folder. Empty: EX-4D's.")
+    ] = ""
+
     @property
     def is_guided(self) -> bool:
         """Whether the negative prompt takes part."""

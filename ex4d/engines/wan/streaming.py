@@ -5,7 +5,10 @@ compute. Copies go round in a ring: when a block is done, its place is filled wi
 across the end of one pass into the next.
 """
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,30 +37,54 @@ def step_parameters(block: nn.Module) -> dict[str, nn.Parameter]:
     return {n: p for n, p in block.named_parameters() if not n.startswith(CONDITIONING_NAMES)}
 
 
-def _layout(block: nn.Module) -> tuple[list[_Entry], int]:
-    entries, offset = [], 0
-    for name, p in step_parameters(block).items():
-        nbytes = p.numel() * p.element_size()
-        entries.append(_Entry(name, offset, nbytes, p.shape, p.dtype))
-        offset += -(-nbytes // _ALIGN) * _ALIGN
-    return entries, offset
+@dataclass(frozen=True)
+class Layout:
+    """Where each of a block's parameters lies in one flat buffer of ``nbytes``; the same for all blocks alike."""
+
+    entries: tuple[_Entry, ...]
+    nbytes: int
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, nn.Parameter]) -> Layout:
+        """The layout of these parameters, one after the other."""
+        entries, offset = [], 0
+        for name, p in parameters.items():
+            nbytes = p.numel() * p.element_size()
+            entries.append(_Entry(name, offset, nbytes, p.shape, p.dtype))
+            offset += -(-nbytes // _ALIGN) * _ALIGN
+        return cls(tuple(entries), offset)
+
+    def store(self, parameters: Mapping[str, nn.Parameter], buffer: Tensor) -> None:
+        """Copy the parameters' values into ``buffer``."""
+        for entry in self.entries:
+            entry.view(buffer).copy_(parameters[entry.name].data)
+
+    def point(self, parameters: Mapping[str, nn.Parameter], buffer: Tensor) -> None:
+        """Have the parameters be what lies in ``buffer``."""
+        for entry in self.entries:
+            parameters[entry.name].data = entry.view(buffer)
 
 
-class _Pinned:
-    """A flat CPU buffer, page-locked in place: torch's own allocator would round it up to a power of two."""
+class PinnedBuffer:
+    """A flat CPU buffer, page-locked in place: torch's own allocator would round it up to a power of two.
+
+    It is unlocked when it is let go, since memory that comes to lie at a locked address cannot be locked again.
+    """
 
     def __init__(self, nbytes: int, device: torch.device):
         self.tensor = torch.empty(nbytes, dtype=torch.uint8)
-        self._locked = False
+        self._unlock: weakref.finalize | None = None
         if device.type == "cuda":
             runtime: Any = torch.cuda.cudart()
-            self._locked = int(runtime.cudaHostRegister(self.tensor.data_ptr(), nbytes, 0)) == 0
+            address = self.tensor.data_ptr()
+            if int(runtime.cudaHostRegister(address, nbytes, 0)) == 0:
+                self._unlock = weakref.finalize(self, runtime.cudaHostUnregister, address)
+                self._unlock.atexit = False
 
     def release(self) -> None:
-        if self._locked:
-            runtime: Any = torch.cuda.cudart()
-            runtime.cudaHostUnregister(self.tensor.data_ptr())
-            self._locked = False
+        """Unlock the memory; it stays as ordinary memory."""
+        if self._unlock is not None:
+            self._unlock()
 
 
 class BlockStreamer:
@@ -70,7 +97,8 @@ class BlockStreamer:
     def __init__(self, blocks: Sequence[nn.Module], device: torch.device, *, resident: int = 0, slots: int = 3):
         self._blocks = list(blocks)
         self._device = device
-        self._entries, nbytes = _layout(self._blocks[0])
+        self._layout = Layout.of(step_parameters(self._blocks[0]))
+        nbytes = self._layout.nbytes
         count = len(self._blocks)
         streamed = count - min(resident, count)
         if streamed <= slots:
@@ -78,7 +106,7 @@ class BlockStreamer:
         # Spread evenly, so that the compute time between two copies is even too.
         self._order = [i for i in range(count) if (i + 1) * streamed // count > i * streamed // count]
         self._tick = 0  # streamed blocks run so far; picks block and slot
-        self._host = {i: _Pinned(nbytes, device) for i in self._order}
+        self._host = {i: PinnedBuffer(nbytes, device) for i in self._order}
         self._buffers = [torch.empty(nbytes, dtype=torch.uint8, device=device) for _ in range(slots if streamed else 0)]
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" and streamed else None
         self._ready = [torch.cuda.Event() for _ in self._buffers] if self._stream else []
@@ -124,10 +152,8 @@ class BlockStreamer:
             for p in parameters.values():
                 p.data = p.data.to(self._device)
             return
-        for entry in self._entries:
-            view = entry.view(self._host[index].tensor)
-            view.copy_(parameters[entry.name].data)
-            parameters[entry.name].data = view
+        self._layout.store(parameters, self._host[index].tensor)
+        self._layout.point(parameters, self._host[index].tensor)
 
     def _restart(self) -> None:
         """The first blocks of the ring into the slots, whatever was there before."""
@@ -161,6 +187,4 @@ class BlockStreamer:
         self._tick += 1
 
     def _point(self, block: nn.Module, buffer: Tensor) -> None:
-        parameters = step_parameters(block)
-        for entry in self._entries:
-            parameters[entry.name].data = entry.view(buffer)
+        self._layout.point(step_parameters(block), buffer)

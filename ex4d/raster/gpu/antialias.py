@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ex4d.raster.antialias import NOTHING, PUBLISHED_STEP, REACH, published_topology
-from ex4d.raster.base import SUBPIXELS
 from ex4d.raster.gpu.batch import DARKER, CameraBatch, DrawnBatch
+from ex4d.raster.subpixels import SUBPIXELS
 from ex4d.surface.batch import SurfaceBatch
 from ex4d_ground.options import RasterOptions
 

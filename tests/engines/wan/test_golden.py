@@ -7,8 +7,9 @@ import pytest
 import torch
 from wan_golden import CPU, Golden, relative_error
 
-from ex4d.engines.wan.conditioning import GuideVideos, encode_guides, erode, latent_shape
+from ex4d.engines.wan.conditioning import GuideVideos, encode_guides, latent_shape
 from ex4d.engines.wan.denoiser import FLOAT32, Conditions, WanDenoiser
+from ex4d.engines.wan.erosion import erode
 from ex4d.engines.wan.geometry import GeometryEncoder
 from ex4d.engines.wan.loading import TransformerPlan, load_transformer
 from ex4d.engines.wan.sampling import denoise, initial_noise

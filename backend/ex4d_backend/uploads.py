@@ -1,0 +1,304 @@
+"""Uploads under way: each belongs to who sends it, is written by a thread, and becomes a blob once it was verified."""
+
+import hashlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ex4d_backend.blob_files import digest_of, flush_file, flush_folders, owner_mark, partial_name, partial_of, write_at
+from ex4d_backend.blobs import BlobStore
+from ex4d_backend.client_errors import Refusal, without_paths
+from ex4d_backend.data_folder import folder_at, set_aside
+from ex4d_ground.errors import OutputError
+from ex4d_ground.files import output_error
+
+log = logging.getLogger("ex4d_backend.uploads")
+
+PENDING_BYTES, PENDING_CHUNKS = 32 << 20, 512
+"""Uploads that may wait for the disk, of all clients together; beyond it clients are not read from."""
+PARTIALS_EACH, PARTIALS = 64, 4096
+"""Uploads that may be under way, of one client and of all; beyond it the one that was quiet for longest is dropped."""
+RESERVED_S = 60.0
+"""An upload's announced size counts as used so long after its last chunk."""
+
+
+@dataclass
+class _Partial:
+    owner: str
+    """Who sends it; "" after a restart, until its owner asks for it."""
+    key: tuple[str, str, int]
+    """Mark of whose it is, digest, size."""
+    path: Path
+    received: int
+    """Bytes on disk."""
+    touched: float
+    queued: int = 0
+    """Bytes taken from the client: ``received`` and what waits to be written."""
+    pending: int = 0
+    """Chunks that wait to be written."""
+    hasher: Any = None
+    """Of what was written, if all of it was in this run; else the whole file is read at the end."""
+    broken: OutputError | None = None
+    """Why the last chunk could not be written; those behind it fail with it."""
+    verifying: bool = False
+
+    @property
+    def digest(self) -> str:
+        return self.key[1]
+
+    @property
+    def size(self) -> int:
+        return self.key[2]
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no thread has anything to do with it."""
+        return not self.verifying and not self.pending
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of an upload all of whose bytes had come."""
+
+    owner: str
+    digest: str
+    size: int
+    error: str = ""
+    """Why it was dropped, as a sentence."""
+    again: bool = False
+    """It was begun before a crash and is damaged: it is to be sent from its start."""
+
+
+Done = Callable[[int, OutputError | None], None]
+"""Called on the loop when a chunk is on disk or failed: (bytes there now, error)."""
+
+
+class Uploads:
+    """What clients are sending. All methods are for the I/O loop; none hashes, none writes.
+
+    Threads write and finish; they hand over by ``post``, and ``on_settled`` is called on the loop when an upload is
+    whole or was dropped.
+    """
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        *,
+        blob_bytes: int,
+        check_room: Callable[[int, str], None],
+        post: Callable[[Callable[[], None]], None],
+        on_settled: Callable[[Settled], None],
+    ) -> None:
+        """Go on with what an earlier server began. ``check_room(size, detail)`` raises Refusal if there is no room.
+
+        Raises OutputError.
+        """
+        self._blobs = blobs
+        self._folder = folder_at(blobs.folder / "partial")
+        self._blob_bytes = blob_bytes
+        self._check_room = check_room
+        self._post, self._on_settled = post, on_settled
+        self._pending_bytes = self._pending_chunks = 0
+        self._partials = {partial.key: partial for partial in _partials_in(self._folder)}
+        self._finishing: deque[_Partial] = deque()
+        self._writer = ThreadPoolExecutor(1, "upload-writer")
+        self._finisher = ThreadPoolExecutor(1, "upload-finisher")
+
+    @property
+    def busy(self) -> bool:
+        """Whether so much waits to be written that no more should be read from clients."""
+        waiting = self._pending_chunks + len(self._finishing)
+        return self._pending_bytes > PENDING_BYTES or waiting > PENDING_CHUNKS
+
+    @property
+    def received_bytes(self) -> int:
+        """What has arrived of uploads that are not whole."""
+        return sum(p.received for p in self._partials.values())
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What is still to come of the uploads under way."""
+        since = time.monotonic() - RESERVED_S
+        return sum(p.size - p.received for p in self._partials.values() if p.touched >= since)
+
+    def received(self, owner: str, digest: str, size: int) -> int:
+        """How many of its first bytes came from ``owner``; starts the check if that is all of them."""
+        partial = self._partials.get((owner_mark(owner), digest, size))
+        if partial is None:
+            return 0
+        partial.owner = owner
+        self._finish_if_whole(partial)
+        return partial.received
+
+    def put(self, owner: str, digest: str, size: int, offset: int, data: memoryview, done: Done) -> int | None:
+        """Take a chunk. None if it will be written, after which ``done`` is called; ``data`` must stay until then.
+
+        If it did not fit, the number of bytes there are (more or fewer than sent). Raises Refusal: it is too large,
+        there is no room, the disk failed a moment ago.
+        """
+        if self._blobs.has_for(owner, digest, size):
+            return size
+        partial = self._admit(owner, digest, size)
+        if partial.broken is not None:
+            text = without_paths(str(partial.broken))
+            raise Refusal("storage_full", text, detail=f"blob {digest}")
+        fits = offset == partial.queued and offset + data.nbytes <= size and not partial.verifying
+        if not fits or not data.nbytes:
+            self._finish_if_whole(partial)
+            return partial.queued
+        partial.queued += data.nbytes
+        partial.pending += 1
+        self._pending_bytes += data.nbytes
+        self._pending_chunks += 1
+        self._writer.submit(self._write, partial, offset, data, done)
+        return None
+
+    def _admit(self, owner: str, digest: str, size: int) -> _Partial:
+        """The upload, begun if need be, its whole size provided for."""
+        detail, now = f"blob {digest}", time.monotonic()
+        if size > self._blob_bytes:
+            text = f"A file of {size} bytes is larger than this backend takes ({self._blob_bytes})."
+            raise Refusal("too_large", text, detail=detail)
+        key = owner_mark(owner), digest, size
+        partial = self._partials.get(key)
+        if partial is None:
+            self._check_room(size, detail)
+            self._make_place(key[0], detail)
+            path = self._folder / partial_name(*key)
+            partial = self._partials[key] = _Partial(owner, key, path, 0, now, hasher=hashlib.sha256())
+        elif now - partial.touched > RESERVED_S:
+            self._check_room(size - partial.received, detail)
+        partial.owner, partial.touched = owner, now
+        return partial
+
+    def _make_place(self, mark: str, detail: str) -> None:
+        """Drop what was quiet for longest of a client's uploads, or of all; those that are whole do not count."""
+        open_ones = [p for p in self._partials.values() if not p.verifying]
+        own = [p for p in open_ones if p.key[0] == mark]
+        for crowd, limit in ((own, PARTIALS_EACH), (open_ones, PARTIALS)):
+            quiet = sorted((p for p in crowd if p.quiet), key=lambda p: p.touched)
+            for partial in quiet[: max(0, len(crowd) + 1 - limit)]:
+                self._give_up(partial)
+            if len(crowd) - len(quiet) >= limit:
+                text = f"{limit} uploads are under way; go on with this one later."
+                raise Refusal("rate_limited", text, detail=detail)
+
+    def _give_up(self, partial: _Partial) -> None:
+        self._partials.pop(partial.key, None)
+        with suppress(OSError):
+            partial.path.unlink(missing_ok=True)
+
+    def _write(self, partial: _Partial, offset: int, data: memoryview, done: Done) -> None:
+        """On the writing thread."""
+        if partial.broken is None:
+            try:
+                write_at(partial.path, offset, data)
+            except OSError as error:
+                partial.broken = output_error(self._folder, error)
+            else:
+                if partial.hasher is not None:
+                    partial.hasher.update(data)
+        length = data.nbytes
+        self._post(lambda: self._written(partial, length, done))
+
+    def _written(self, partial: _Partial, length: int, done: Done) -> None:
+        """On the loop, after :meth:`_write`."""
+        error = partial.broken
+        partial.pending -= 1
+        partial.touched = time.monotonic()
+        self._pending_bytes -= length
+        self._pending_chunks -= 1
+        if error is None:
+            partial.received += length
+            self._finish_if_whole(partial)
+        elif not partial.pending:
+            # Nothing of it is under way any more: a client may go on from what is there.
+            partial.broken, partial.hasher, partial.queued = None, None, partial.received
+        done(partial.received, error)
+
+    def _finish_if_whole(self, partial: _Partial) -> None:
+        if partial.received == partial.size and not partial.verifying:
+            partial.verifying = True
+            self._finishing.append(partial)
+            self._finisher.submit(self._finish_some)
+
+    def _finish_some(self) -> None:
+        """On the finishing thread: verify uploads that are whole, and have the disk hold them before they count.
+
+        All that wait are done together, for a disk takes a hundred small files in little more time than one.
+        """
+        batch = [self._finishing.popleft() for _ in range(len(self._finishing))]
+        settled = [(partial, *self._verify(partial)) for partial in batch]
+        moved: list[Path] = []
+        for i, (partial, error, again) in enumerate(settled):
+            if error or again:
+                continue
+            target = self._blobs.path(partial.digest)
+            try:
+                target.parent.mkdir(exist_ok=True)
+                if target.is_dir():
+                    set_aside(target)
+                partial.path.replace(target)
+                moved.append(target.parent)
+            except OSError as problem:
+                settled[i] = partial, str(output_error(self._folder, problem)), False
+        try:
+            flush_folders([self._blobs.folder, *moved] if moved else [])
+        except OSError as problem:
+            log.warning("uploads may be lost if the power fails now: %s", output_error(self._folder, problem))
+        self._post(lambda: self._settle(settled))
+
+    def _verify(self, partial: _Partial) -> tuple[str, bool]:
+        """On the finishing thread: (why it cannot be taken, whether to send it again from its start)."""
+        try:
+            partial.path.touch()  # a blob of no bytes has no file yet
+            actual = partial.hasher.hexdigest() if partial.hasher is not None else digest_of(partial.path)
+            if actual != partial.digest:
+                changed = "The file changed while it was uploaded; upload it again."
+                return ("", True) if partial.hasher is None else (changed, False)
+            flush_file(partial.path)
+        except OSError as problem:
+            return str(output_error(self._folder, problem)), False
+        return "", False
+
+    def _settle(self, settled: list[tuple[_Partial, str, bool]]) -> None:
+        """On the loop, after :meth:`_finish_some`: count blobs as whole, or drop what is wrong."""
+        for partial, error, again in settled:
+            if self._partials.get(partial.key) is partial:
+                del self._partials[partial.key]
+            if error or again:
+                with suppress(OSError):
+                    partial.path.unlink(missing_ok=True)
+            else:
+                self._blobs.add(partial.owner, partial.digest, partial.size)
+            self._on_settled(Settled(partial.owner, partial.digest, partial.size, error, again))
+
+    def expire(self, ttl_s: float) -> None:
+        """Drop what nobody has gone on with for ``ttl_s``."""
+        for partial in [p for p in self._partials.values() if p.quiet and time.monotonic() - p.touched > ttl_s]:
+            self._give_up(partial)
+
+    def close(self) -> None:
+        """Stop the threads; what was not written yet has not been acknowledged either."""
+        for thread in (self._writer, self._finisher):
+            thread.shutdown(wait=True, cancel_futures=True)
+
+
+def _partials_in(folder: Path) -> Iterable[_Partial]:
+    """Uploads that an earlier server began; those of no owner are of an older one, and are removed."""
+    for path in folder.iterdir():
+        key = partial_of(path.name)
+        if key is None or not path.is_file():
+            continue
+        with suppress(OSError):
+            if key[0]:
+                there = path.stat().st_size
+                yield _Partial("", key, path, there, time.monotonic(), queued=there)
+            else:
+                path.unlink()

@@ -1,0 +1,328 @@
+"""Who takes part in ``soak.py``: clients at work, one that measures, one that is hostile. Each is a real program."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import random
+import time
+import uuid
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import zmq
+
+from ex4d.clip import write_video
+from ex4d_ground.cameras import Trajectory
+from ex4d_protocol import framing
+from ex4d_protocol import messages as m
+from ex4d_protocol.client import Client
+from ex4d_protocol.events import ItemReceived, JobRejected, LiveAnswer, RequestFailed, ResultsComplete
+from ex4d_protocol.requests import BlobRef, BuildMesh, ClipSpec, EstimateDepth, Generate, Media, TrajectorySpec
+
+WIDTH, HEIGHT, FRAMES = 48, 40, 5
+MOVES = 6
+"""Different takes, so that a mixed-up result is seen."""
+
+
+def write_clip(folder: Path) -> tuple[Path, Path]:
+    """A lossless video of a box before a wall, and its depth."""
+    rng = np.random.default_rng(5)
+    frames = np.repeat(rng.integers(0, 255, (1, HEIGHT, WIDTH, 3), np.uint8), FRAMES, axis=0)
+    depth = np.full((FRAMES, HEIGHT, WIDTH), 4.0, np.float32)
+    for t in range(FRAMES):
+        frames[t, 12:28, 10 + t : 24 + t], depth[t, 12:28, 10 + t : 24 + t] = (200, 30, 40), 2.0
+    write_video(folder / "clip.mkv", frames, fps=12, lossless=True)
+    np.savez(folder / "depth.npz", depth=depth)
+    return folder / "clip.mkv", folder / "depth.npz"
+
+
+def cameras(count: int, step: float) -> TrajectorySpec:
+    """A move to the side, ``step`` a frame."""
+    poses = np.repeat(np.eye(4)[None], count, axis=0)
+    poses[:, 0, 3] = step * np.arange(count)
+    lens = np.repeat([[50.0, 50.0, WIDTH / 2, HEIGHT / 2]], count, axis=0)
+    return TrajectorySpec.pack(Trajectory(poses, lens, np.zeros(count), WIDTH, HEIGHT))
+
+
+def upload(client: Client, files: tuple[Path, Path]) -> ClipSpec:
+    """The clip, on the server."""
+    video, depth = (client.wait_uploaded(client.upload(path), 60).ref for path in files)
+    return ClipSpec(video=Media(kind="video", blobs=(video,)), depth=Media(kind="npz", blobs=(depth,)), focal_px=50.0)
+
+
+def request_of(move: int, clip: ClipSpec) -> Generate:
+    """The job of one take."""
+    return Generate(clip=clip, trajectory=cameras(FRAMES, 0.01 * (move + 1)), engine="preview", seed=move)
+
+
+def digest_of(event: ItemReceived) -> str:
+    """Of an item's bytes; of a take's description, of what does not tell when it was made."""
+    data = bytes(event.data)
+    if event.item.name == "take":
+        content = {k: v for k, v in json.loads(data).items() if k not in ("created", "versions", "timing", "seconds")}
+        data = json.dumps(content, sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def connected(address: str, client_id: str | None = None) -> Client:
+    """A client that is let in."""
+    client = Client(address, client_name="soak", **({"client_id": client_id} if client_id else {}))
+    client.connect()
+    client.wait_connected(60)
+    return client
+
+
+class Artist:
+    """One client's day: think, submit a take, compare every byte of it, acknowledge; sometimes the program dies."""
+
+    def __init__(self, address: str, files: tuple[Path, Path], expected: list[dict[str, str]], seed: int) -> None:
+        self.counts = dict.fromkeys(("delivered", "mismatched", "lost", "resubmitted", "died", "pictures"), 0)
+        self.problems: list[str] = []
+        self._address, self._files, self._expected = address, files, expected
+        self._chance = random.Random(seed)
+        self._client_id = uuid.UUID(int=self._chance.getrandbits(128)).hex
+        self._got: dict[str, str] = {}
+        self._move, self._job, self._next_at = 0, "", time.monotonic() + self._chance.random() * 5
+        self._begin()
+
+    def _begin(self) -> None:
+        self._client = connected(self._address, self._client_id)
+        self._clip = upload(self._client, self._files)
+        if self._job:
+            self._client.follow(self._job)
+            self._got = {}
+
+    def step(self, think_s: float) -> None:
+        """Do what is to be done now."""
+        for event in self._client.poll(0.001):
+            if isinstance(event, ItemReceived) and event.job_id == self._job:
+                self._got[f"{event.name} {event.frame}"] = digest_of(event)
+            elif isinstance(event, ResultsComplete) and event.job_id == self._job:
+                self._end(event.phase)
+            elif isinstance(event, JobRejected) and event.job_id == self._job:
+                self._again(f"refused: {event.message}", lost=event.code not in ("queue_full", "rate_limited"))
+            elif isinstance(event, LiveAnswer) and event.picture is not None:
+                self.counts["pictures"] += 1
+        now = time.monotonic()
+        if not self._job and now >= self._next_at:
+            self._submit(think_s)
+        elif self._job and self._chance.random() < 0.0005:
+            self.counts["died"] += 1  # without a word, its job under way
+            self._client.close()
+            self._begin()
+
+    def _submit(self, think_s: float) -> None:
+        self._move, self._got = self._chance.randrange(MOVES), {}
+        self._job = self._client.submit(request_of(self._move, self._clip))
+        if self._chance.random() < 0.3:
+            view = m.LiveView(view="soak", sequence=1, clip=self._clip, trajectory=cameras(1, 0.01))
+            self._client.live(view)
+        self._next_at = time.monotonic() + self._chance.expovariate(1.0 / think_s)
+
+    def _end(self, phase: str) -> None:
+        if phase != "done":
+            state = self._client.jobs[self._job].state
+            message = state.message if state is not None else ""
+            self._again(f"{phase}: {message}", lost="worker process" not in message)
+            return
+        if self._got != self._expected[self._move]:
+            self.counts["mismatched"] += 1
+            wrong = {k for k in self._got.keys() | self._expected[self._move].keys()
+                     if self._got.get(k) != self._expected[self._move].get(k)}  # fmt: skip
+            self.problems.append(f"job {self._job}: {sorted(wrong)[:5]}")
+        self.counts["delivered"] += 1
+        self._client.ack(self._job)
+        self._job = ""
+
+    def _again(self, why: str, *, lost: bool) -> None:
+        self.counts["lost" if lost else "resubmitted"] += 1
+        if lost:
+            self.problems.append(f"job {self._job} {why}")
+        self._job, self._next_at = "", time.monotonic() + 1.0
+
+    def close(self) -> None:
+        """Leave."""
+        self._client.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return bool(self._job)
+
+
+def measure(address: str, files: tuple[Path, Path], output: Path) -> None:
+    """Until killed: the times of pings and of live pictures, in milliseconds, one JSON line each."""
+    client = connected(address)
+    clip = upload(client, files)
+    with output.open("w", buffering=1, encoding="utf-8") as file:
+        for turn in itertools.count():
+            what: msgspec.Struct = m.Ping()
+            if turn % 4 == 3:
+                what = m.LiveView(view="probe", sequence=turn, clip=clip, trajectory=cameras(1, 0.01 * (turn % 50)))
+            began = time.perf_counter()
+            try:
+                if isinstance(what, m.LiveView):
+                    _picture(client, what)
+                else:
+                    client.ask(what, 60)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is part of the result
+                file.write(json.dumps({"at": time.time(), "error": str(error)}) + "\n")
+                time.sleep(1)
+                continue
+            kind = "picture" if isinstance(what, m.LiveView) else "ping"
+            took_ms = (time.perf_counter() - began) * 1e3
+            file.write(json.dumps({"at": time.time(), "what": kind, "ms": took_ms}) + "\n")
+            time.sleep(0.05)
+
+
+def _picture(client: Client, view: m.LiveView) -> None:
+    number = client.live(view)
+    kinds = (LiveAnswer, RequestFailed)
+    ended = client.wait_for(lambda e: isinstance(e, kinds) and e.request_id == number and getattr(e, "ended", True), 60)
+    if isinstance(ended, RequestFailed):
+        raise RuntimeError(ended.error.message)
+
+
+class Hostile:
+    """A client without manners: each kind of attack for a while, then the next."""
+
+    def __init__(self, address: str, files: tuple[Path, Path], diary: Path) -> None:
+        self._address, self._files, self._diary = address, files, diary
+        self._context = zmq.Context()
+        self._ids = itertools.count(1)
+        nothing = BlobRef(sha256="0" * 64, size=1)
+        self._nothing = ClipSpec(video=Media(kind="video", blobs=(nothing,)), depth=Media(kind="npz", blobs=(nothing,)))
+
+    def run(self, each_s: float) -> None:
+        """Until killed."""
+        attacks = (
+            self.large,
+            self.greetings,
+            self.unread,
+            self.views,
+            self.ghosts,
+            self.uploads,
+            self.jobs,
+            self.small,
+        )
+        for attack in itertools.cycle(attacks):
+            with self._diary.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"at": time.time(), "attack": attack.__name__}) + "\n")
+            end = time.monotonic() + each_s
+            client = connected(self._address)
+            try:
+                attack(client, end)
+            finally:
+                client.close()
+
+    def _socket(self, address: str, *, small: bool = False) -> zmq.Socket[Any]:
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDTIMEO, 1000)
+        if small:
+            socket.setsockopt(zmq.RCVHWM, 1)
+            socket.setsockopt(zmq.RCVBUF, 4096)
+        socket.connect(address)
+        return socket
+
+    def _send(self, socket: zmq.Socket[Any], message: msgspec.Struct, blobs: tuple[bytes, ...] = ()) -> None:
+        try:
+            socket.send_multipart(framing.encode(message, request_id=next(self._ids), blobs=blobs))
+        except zmq.Again:
+            time.sleep(0.05)
+
+    def _flood(self, messages: deque[msgspec.Struct], end: float, *, small: bool = False, pause_s: float = 0.0) -> None:
+        socket = self._socket(self._address, small=small)
+        self._send(socket, m.Hello(client_id=uuid.uuid4().hex, client_name="hostile", major=1, minor=1))
+        while time.monotonic() < end:
+            self._send(socket, messages[0])
+            messages.rotate(-1)
+            if not small:
+                while socket.poll(0):
+                    socket.recv_multipart()
+            time.sleep(pause_s)
+        socket.close(0)
+
+    def large(self, client: Client, end: float) -> None:
+        """Messages as long as may be, and longer than their type may be."""
+        job = m.SubmitJob(job_id="a" * 32, request=BuildMesh(clip=self._nothing, visible_only=(0,) * 4_000_000))
+        refs = tuple(BlobRef(sha256=os.urandom(32).hex(), size=1) for _ in range(2_000))
+        settings = {"x": "y" * (4 << 20)}
+        text = m.SubmitJob(job_id="a" * 32, request=EstimateDepth(video=self._nothing.video, settings=settings))
+        self._flood(deque([job, m.HaveBlobs(blobs=refs), text]), end, pause_s=0.01)
+
+    def greetings(self, client: Client, end: float) -> None:
+        """Hello without end, with names that look like lines of a log."""
+        name = "x\n2026-01-01 00:00:00,000 ERROR ex4d_backend.server \x1b[31mFORGED"
+        self._flood(deque([m.Hello(client_id=uuid.uuid4().hex, client_name=name, major=1, minor=1)]), end)
+
+    def unread(self, client: Client, end: float) -> None:
+        """Long answers that are asked for and not read."""
+        lens = (500.0, 500.0, 256.0, 256.0)
+        query = m.PresetQuery(preset="30", num_frames=10_000, width=512, height=512, intrinsics=lens, near_depth=1.0)
+        self._flood(deque([query, m.ListJobs()]), end, small=True, pause_s=0.002)
+
+    def views(self, client: Client, end: float) -> None:
+        """Live views of many cameras under ever new names."""
+        clip, move = upload(client, self._files), cameras(10_000, 1e-6)
+        for number in itertools.count():
+            if time.monotonic() > end:
+                return
+            view = m.LiveView(view=f"v{number}", sequence=number, clip=clip, trajectory=move, picture=bool(number % 2))
+            client.live(view)
+            client.poll(0.001)
+
+    def ghosts(self, client: Client, end: float) -> None:
+        """Clients that come and leave without a word, or stay and say nothing."""
+        stay: deque[zmq.Socket[Any]] = deque()
+        while time.monotonic() < end:
+            socket = self._socket(self._address)
+            self._send(socket, m.Hello(client_id=uuid.uuid4().hex, client_name="ghost", major=1, minor=1))
+            stay.append(socket)
+            if len(stay) > 100:
+                stay.popleft().close(0)
+            time.sleep(0.005)
+        for socket in stay:
+            socket.close(0)
+
+    def uploads(self, client: Client, end: float) -> None:
+        """Files that are begun and never ended."""
+        control = self._socket(self._address)
+        self._send(control, m.Hello(client_id=uuid.uuid4().hex, client_name="hostile", major=1, minor=1))
+        welcome = framing.decode(control.recv_multipart(), framing.SERVER_DECODERS).message
+        data = self._socket(f"{self._address.rpartition(':')[0]}:{welcome.data_port}")
+        self._send(data, m.Attach(session=welcome.session))
+        while time.monotonic() < end:
+            chunk = m.PutChunk(sha256=os.urandom(32).hex(), size=1 << 30, offset=0)
+            self._send(data, chunk, (bytes(1 << 20),))
+            for socket in (data, control):
+                while socket.poll(0):
+                    socket.recv_multipart()
+            time.sleep(0.01)
+        for socket in (data, control):
+            socket.close(0)
+
+    def jobs(self, client: Client, end: float) -> None:
+        """More jobs than there are places for; cancelled at the end."""
+        clip, made = upload(client, self._files), []
+        while time.monotonic() < end:
+            if len(made) < 400:
+                made.append(client.submit(request_of(0, clip), fetch=False))
+            client.poll(0.001)
+            time.sleep(0.005)
+        for job in made:
+            client.cancel(job)
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            client.poll(0.005)
+
+    def small(self, client: Client, end: float) -> None:
+        """Small messages as fast as they go, also such as are none."""
+        flood: deque[msgspec.Struct] = deque([m.Ping(), m.GetHealth(), m.CancelJob(job_id="b" * 32), m.ListJobs()])
+        self._flood(flood, end)

@@ -1,0 +1,376 @@
+"""That training learns what it should: a small Wan-shaped model on procedural scenes whose truth is known. JSON out.
+
+    python benchmarks/train_proof.py WORK_FOLDER --out proof.json [--seconds S] [--tiny]
+
+In order: a VAE and a base model are trained on rendered clips; data sets are written with simulated masks on clips of a
+camera that stands still; LoRA and geometry encoder are trained on them by ``ex4d.train.loop.train`` as people run it,
+with rendering masks, with tracking masks, with both, and with both but geometry set to zero. Held out are *true*
+occlusions: what a second camera really saw of other scenes, guided by the mesh of the first camera's depth.
+``--seconds`` is for all of it; each stage has its share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ex4d.dwmesh import DWMesh
+from ex4d.engines.wan.conditioning import image_condition
+from ex4d.engines.wan.schedule import TRAIN_TIMESTEPS
+from ex4d.engines.wan.vae import WanVae
+from ex4d.guides import render_guides
+from ex4d.train.building import build
+from ex4d.train.config import TrainConfig, parse_config
+from ex4d.train.dataset import FORMAT, PROMPTS, SHARDS, Dataset, Manifest, MaskInfo, SampleInfo, ShardInfo, file_sha256
+from ex4d.train.encoding import encode_sample
+from ex4d.train.loop import train
+from ex4d.train.masks import ClipMasks, MaskRecipe, mask_renderer
+from ex4d.train.objective import Levels
+from ex4d.train.published import start_from
+from ex4d.train.record import LOG, read_log
+from ex4d.train.sampling import sample_latents
+from ex4d.train.scenes import SceneOptions, Scenes
+from ex4d.types import Clip
+from ex4d.weights import WanWeights
+from ex4d_ground.cameras import Intrinsics, from_matrices
+from ex4d_ground.options import MeshOptions
+
+SHARES = {"vae": 0.38, "base": 0.24, "data": 0.12, "runs": 0.22}
+RUNS: dict[str, dict[str, Any]] = {
+    "mixture": {}, "mixture_without_geometry": {"model": {"geometry": False}},
+    "rendering": {"data": {"kinds": ["rendering"]}}, "tracking": {"data": {"kinds": ["tracking"]}},
+}  # fmt: skip
+
+
+class Proof:
+    def __init__(self, args: argparse.Namespace):
+        self.args = args
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.options = SceneOptions(frames=9, size=96) if not args.tiny else SceneOptions(frames=5, size=32, things=2)
+        self.chance = torch.Generator(self.device).manual_seed(args.seed)
+        self.folder: Path = args.folder
+        self.results: dict[str, Any] = {"seed": args.seed, "frames": self.options.frames, "size": self.options.size}
+        self.buffer: Tensor | None = None
+
+    def seconds(self, stage: str) -> float:
+        return self.args.seconds * SHARES[stage]
+
+    # Scenes
+
+    def orbits(self, scenes: Scenes) -> Tensor:
+        """Target cameras that stay clear of everything; where one does not, the source camera."""
+        count = len(scenes.room)
+
+        def even(low: float, high: float) -> Tensor:
+            return low + (high - low) * torch.rand(count, generator=self.chance, device=self.device)
+
+        most = scenes.options.orbit_deg
+        pose = scenes.orbit(even(-most, most), even(-8, 8), even(3.0, 5.0))
+        return torch.where(scenes.is_free(pose).view(-1, 1, 1, 1), pose, scenes.still())
+
+    @torch.no_grad()
+    def clips(self, count: int, *, orbit: bool) -> Tensor:  # [count, 3, T, H, W] -1..1
+        scenes = Scenes.draw(count, self.chance, self.options)
+        colour = scenes.render(self.orbits(scenes) if orbit else scenes.still()).colour
+        return colour.permute(0, 4, 1, 2, 3) * 2 - 1
+
+    def batch(self, count: int) -> Tensor:
+        """From a buffer on the device, an eighth of which is new each time: rendering is a fraction of a step."""
+        size = 64 if not self.args.tiny else 4
+        if self.buffer is None:
+            self.buffer = torch.cat([self.clips(size // 4, orbit=i % 4 > 0) for i in range(4)])
+        fresh = max(1, count // 4)
+        where = torch.randint(size, (fresh,), generator=self.chance, device=self.device)
+        self.buffer[where] = self.clips(
+            fresh, orbit=bool(torch.rand(1, generator=self.chance, device=self.device) < 0.7)
+        )
+        return self.buffer[torch.randint(size, (count,), generator=self.chance, device=self.device)]
+
+    # The base
+
+    def train_vae(self) -> Any:
+        from diffusers import AutoencoderKLWan
+
+        torch.manual_seed(self.args.seed)
+        width = 24 if not self.args.tiny else 8
+        model = AutoencoderKLWan(base_dim=width, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=1)
+        model.to(self.device)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+        began, step, loss = time.monotonic(), 0, torch.zeros(())
+        limit = self.seconds("vae")
+        while time.monotonic() - began < limit:
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-3 * min(1, (step + 1) / 50) * max(0.05, 1 - (time.monotonic() - began) / limit)
+            clips = self.batch(16 if not self.args.tiny else 4)  # launches cost more than arithmetic: large batches
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                latent = model.encode(clips).latent_dist
+                out = model.decode(latent.mean + 0.02 * torch.randn_like(latent.mean)).sample
+            edges = sum((out.diff(dim=d) - clips.diff(dim=d)).abs().mean() for d in (3, 4))
+            loss = (out.float() - clips).abs().mean() + edges + 1e-3 * latent.mean.square().mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+        model.eval().requires_grad_(False)
+        with torch.no_grad():
+            clips = self.batch(8)
+            mean = torch.cat([model.encode(clip[None]).latent_dist.mean for clip in clips])
+            out = torch.cat([model.decode(each[None]).sample for each in mean]).clamp(-1, 1)
+            psnr = -10 * torch.log10(((out - clips) / 2).square().mean())
+        flat = mean.permute(1, 0, 2, 3, 4).flatten(1)
+        model.register_to_config(latents_mean=flat.mean(1).tolist(), latents_std=flat.std(1).tolist())
+        self.results["vae"] = {"steps": step, "psnr": round(float(psnr), 2), "loss": round(float(loss.detach()), 4)}
+        print("vae", self.results["vae"], flush=True)
+        return model
+
+    @torch.no_grad()
+    def encoded(self, vae: Any, clips: Tensor) -> Tensor:
+        mean = vae.encode(clips).latent_dist.mean
+        shape = (1, -1, 1, 1, 1)
+        shift, scale = (torch.tensor(v, device=self.device).view(shape) for v in (vae.config.latents_mean, vae.config.latents_std))  # fmt: skip  # noqa: E501
+        return (mean - shift) / scale
+
+    def train_base(self, vae: Any) -> None:
+        from diffusers import WanTransformer3DModel
+
+        torch.manual_seed(self.args.seed + 1)
+        heads, per_head, layers = (6, 64, 8) if not self.args.tiny else (2, 24, 2)
+        model = WanTransformer3DModel(
+            num_attention_heads=heads, attention_head_dim=per_head, in_channels=36, out_channels=16, text_dim=32,
+            freq_dim=256, ffn_dim=4 * heads * per_head, num_layers=layers, image_dim=64,
+            added_kv_proj_dim=heads * per_head,
+        ).to(self.device)  # fmt: skip
+        optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.01)
+        levels = Levels.shifted(3.0)
+        began, step, mean_loss = time.monotonic(), 0, 0.0
+        limit = self.seconds("base")
+        context, image = torch.zeros(1, 8, 32, device=self.device), torch.zeros(1, 17, 64, device=self.device)
+        while time.monotonic() - began < limit:
+            for group in optimizer.param_groups:
+                group["lr"] = 5e-4 * min(1, (step + 1) / 50) * max(0.05, 1 - (time.monotonic() - began) / limit)
+            clips = self.batch(16 if not self.args.tiny else 4)
+            still = torch.zeros_like(clips)
+            still[:, :, 0] = clips[:, :, 0]
+            x, y = self.encoded(vae, clips), image_condition(self.encoded(vae, still))
+            index = torch.randint(TRAIN_TIMESTEPS, (len(x),))
+            sigma, noise = levels.sigmas[index].to(self.device), torch.randn_like(x)
+            s = sigma.view(-1, 1, 1, 1, 1)
+            given = torch.cat([(1 - s) * x + s * noise, y], dim=1)
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                out = model(
+                    given, sigma * TRAIN_TIMESTEPS, context.expand(len(x), -1, -1), image.expand(len(x), -1, -1),
+                    return_dict=False,
+                )[0]  # fmt: skip
+            loss = (out.float() - (noise - x)).square().mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            step, mean_loss = step + 1, 0.98 * mean_loss + 0.02 * float(loss.detach())
+        model.eval().save_pretrained(self.folder / "weights" / "transformer")
+        self.results["base"] = {"steps": step, "loss": round(mean_loss / (1 - 0.98**step), 4),
+                                "parameters": sum(p.numel() for p in model.parameters())}  # fmt: skip
+        print("base", self.results["base"], flush=True)
+
+    # Data
+
+    def image_encoder(self) -> Any:
+        """CLIP's shape with random weights: the base was not told what it says."""
+        from transformers import CLIPVisionConfig, CLIPVisionModel
+
+        torch.manual_seed(0)
+        config = CLIPVisionConfig(
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=224,
+            patch_size=56,
+        )
+        return CLIPVisionModel(config).to(self.device).eval().requires_grad_(False)
+
+    def write_data(self, vae: Any) -> Path:
+        """Simulated masks on a still camera's clips to train on; true occlusions of an orbiting one held out."""
+        folder = self.folder / "data"
+        (folder / SHARDS).mkdir(parents=True, exist_ok=True)
+        wan, encoder = WanVae(vae, device=self.device, dtype=torch.float32), self.image_encoder()
+        encoder_of = {"vae": wan, "image_encoder": encoder}
+        tensors: dict[str, Tensor] = {}
+        samples: list[SampleInfo] = []
+        held = 24 if not self.args.tiny else 2
+        while sum(s.held_out for s in samples) < held:
+            self._true_sample(len(samples), samples, tensors, encoder_of)
+        began, most = time.monotonic(), 400 if not self.args.tiny else 3
+        while len(samples) < held + most and (self.args.tiny or time.monotonic() - began < self.seconds("data")):
+            self._simulated_sample(len(samples), samples, tensors, encoder_of)
+        path = folder / SHARDS / "00000.safetensors"
+        save_file(tensors, path)
+        save_file({name: torch.zeros(8, 32) for name in ("prompt", "empty")}, folder / PROMPTS)
+        Manifest(FORMAT, {}, {}, [ShardInfo(path.name, file_sha256(path), samples)]).write(folder)
+        hidden = {kind: [m.hidden for s in samples if not s.held_out for m in s.masks if m.kind == kind] for kind in ("rendering", "tracking")}  # fmt: skip  # noqa: E501
+        self.results["data"] = {
+            "training": len(samples) - held, "held_out": held, "seconds": round(time.monotonic() - began, 1),
+            "hidden": {kind: round(float(np.mean(v)), 3) for kind, v in hidden.items() if v},
+            "hidden_truth": round(float(np.mean([s.masks[0].hidden for s in samples if s.held_out])), 3),
+        }  # fmt: skip
+        print("data", self.results["data"], flush=True)
+        return folder
+
+    def _clip(self, colour: Tensor, depth: Tensor) -> Clip:
+        frames = (colour.cpu().numpy() * 255).round().astype(np.uint8)
+        size = self.options.size
+        return Clip(frames, depth.float().cpu().numpy(), Intrinsics.from_fov(size, size, self.options.fov_deg))
+
+    @torch.no_grad()
+    def _true_sample(self, number: int, samples: Any, tensors: Any, encoder_of: Any) -> None:
+        scenes = Scenes.draw(1, self.chance, self.options)
+        pose = self.orbits(scenes)
+        if float((pose - scenes.still()).abs().max()) == 0:
+            return
+        source, target = scenes.render(scenes.still()), scenes.render(pose)
+        clip = self._clip(source.colour[0], source.depth[0])
+        move = from_matrices(pose[0].double().cpu().numpy(), intrinsics=clip.intrinsics)
+        guides = render_guides(DWMesh(clip, MeshOptions(mode="solid")), move, source_first_frame=True)
+        truth = (target.colour[0].cpu().numpy() * 255).round().astype(np.uint8)
+        name, masks = f"true{number}", [guides.mask, guides.mask]
+        tensors |= encode_sample(name, truth, masks, [guides.colour] * 2, **encoder_of)
+        hidden = float(1 - guides.mask.mean())
+        info = [MaskInfo("rendering", 0, hidden), MaskInfo("tracking", 0, hidden)]  # for whatever is trained on
+        samples.append(SampleInfo(name, "scene", 0, len(truth), *truth.shape[1:3], info, held_out=True))
+
+    @torch.no_grad()
+    def _simulated_sample(self, number: int, samples: Any, tensors: Any, encoder_of: Any) -> None:
+        scenes = Scenes.draw(1, self.chance, self.options)
+        seen = scenes.render(scenes.still())
+        clip = self._clip(seen.colour[0], seen.depth[0])
+        maker = ClipMasks(clip, MaskRecipe(), renderer=mask_renderer(clip))
+        masks = [maker.draw_kind(kind, 10 * number + i) for i, kind in enumerate(("rendering", "tracking") * 2)]
+        name = f"sim{number}"
+        frames = np.asarray(clip.frames)
+        tensors |= encode_sample(name, frames, [m.mask for m in masks], **encoder_of)
+        info = [MaskInfo(m.kind, m.seed, m.hidden) for m in masks]
+        samples.append(SampleInfo(name, "scene", 0, len(frames), *frames.shape[1:3], info))
+
+    # Runs
+
+    def config(self, name: str, data: Path, steps: int) -> TrainConfig:
+        tables: dict[str, Any] = {
+            "data": {"dataset": str(data), "batch": 8 if not self.args.tiny else 2},
+            "model": {"rank": 16, "alpha": 16, "geometry_width": 256 if not self.args.tiny else 16},
+            "train": {"steps": steps, "learning_rate": 1e-3, "warmup": 50, "seed": self.args.seed, "shift": 3.0},
+            "memory": {"precision": "float32", "recompute": "kept", "compile": False},
+            "output": {"folder": str(self.folder / name), "checkpoint_every": 0, "held_out_every": max(1, steps // 2),
+                       "held_out_clips": 24, "sample_every": 0},
+        }  # fmt: skip
+        for table, values in RUNS[name].items():
+            tables[table] = tables[table] | values
+        return parse_config(tables, self.folder)
+
+    def run_all(self, vae: Any, data: Path) -> None:
+        weights = WanWeights(self.folder / "weights")
+        probe = 20 if not self.args.tiny else 1
+        RUNS["probe"] = {}
+        train(self.config("probe", data, 2), weights=weights)
+        began = time.monotonic()
+        train(self.config("probe", data, 2 + probe), weights=weights)
+        each = (time.monotonic() - began) / probe
+        del RUNS["probe"]
+        steps = max(2, min(1500, int(self.seconds("runs") / len(RUNS) / each))) if not self.args.tiny else 2
+        found: dict[str, Any] = {}
+        for name in RUNS:
+            began = time.monotonic()
+            config = self.config(name, data, steps)
+            outcome = train(config, weights=weights)
+            lines = [line for line in read_log(self.folder / name / LOG) if "held_out_hidden" in line]
+            keys = ("held_out_hidden", "held_out")
+            found[name] = {
+                "steps": steps,
+                "seconds": round(time.monotonic() - began, 1),
+                "curve": [[line["step"], *(round(line[key], 4) for key in keys)] for line in lines],
+                **{key: lines[-1][key] for key in keys},
+            }
+            assert outcome.checkpoint is not None
+            found[name] |= self.pictures(config, weights, vae, outcome.checkpoint)
+            print(name, found[name], flush=True)
+        ratio = found["mixture"]["held_out_hidden"] / found["mixture_without_geometry"]["held_out_hidden"]
+        self.results["runs"], self.results["hidden_loss_over_without_geometry"] = found, round(ratio, 4)
+
+    @torch.no_grad()
+    def pictures(self, config: TrainConfig, weights: WanWeights, vae: Any, checkpoint: Path) -> dict[str, Any]:
+        """PSNR and sharpness of what is made where the guides show nothing, against what the camera really saw."""
+        model = build(config, self.device, weights=weights)
+        start_from(model, checkpoint / "ex4d.safetensors")
+        set_ = Dataset(Path(config.data.dataset), config.data.kinds)
+        wan = WanVae(vae, device=self.device, dtype=torch.float32)
+        errors, shares, made_edges, true_edges, strips = 0.0, 0.0, 0.0, 0.0, []
+        for clip in set_.held_out[:8]:
+            batch = set_.batch([(clip, set_.mask_of(clip, 0))], [False]).to(self.device)
+            steps = 12 if not self.args.tiny else 2
+            latents = sample_latents(model, model, batch, steps=steps, geometry=config.model.geometry)
+            made, truth, guide = (torch.cat(list(wan.decode(x)), dim=2) for x in (latents, batch.latents, batch.colour))
+            hidden = F.interpolate(batch.hidden[:, None], made.shape[2:], mode="nearest")
+            errors += float((((made - truth) / 2).square() * hidden).mean())
+            shares += float(hidden.mean())
+            made_edges += float((made.diff(dim=4).abs() * hidden[..., 1:]).mean())
+            true_edges += float((truth.diff(dim=4).abs() * hidden[..., 1:]).mean())
+            strips.append(torch.cat([x[0, :, -1] for x in (guide, made, truth)], dim=2))
+        from PIL import Image
+
+        page = ((torch.cat(strips, dim=1) * 0.5 + 0.5) * 255).clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+        Image.fromarray(page).save(self.folder / f"{checkpoint.parent.name}.png")
+        psnr = float(-10 * np.log10(errors / max(shares, 1e-9)))
+        return {"psnr_hidden": round(psnr, 2), "sharpness_hidden": round(made_edges / max(true_edges, 1e-9), 3)}
+
+    def render_speed(self) -> None:
+        if self.device.type != "cuda":
+            return
+        self.clips(6, orbit=True)
+        torch.cuda.synchronize()
+        began = time.monotonic()
+        for _ in range(5):
+            self.clips(6, orbit=True)
+        torch.cuda.synchronize()
+        self.results["six_clips_seconds"] = round((time.monotonic() - began) / 5, 4)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=340.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tiny", action="store_true")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    proof = Proof(args)
+
+    def keep() -> None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(proof.results, indent=1) + "\n")
+
+    proof.render_speed()
+    vae = proof.train_vae()
+    keep()
+    proof.train_base(vae)
+    keep()
+    data = proof.write_data(vae)
+    keep()
+    proof.run_all(vae, data)
+    keep()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

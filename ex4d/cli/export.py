@@ -1,0 +1,61 @@
+"""``ex4d export``: a take in the formats of other programs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ex4d.cli.console import note, say, watched
+from ex4d.cli.options import OutputDir, panel
+from ex4d.progress import Watch
+
+_option = panel(None)
+KIND_HELP = (
+    "exr (half float), exr-float, exr-dwaa, png16, prores (422 HQ), prores4444, dnxhr (HQX), mp4 (8 bits) or mp4-10 "
+    "(H.265, 10 bits); repeat for more."
+)
+NAME_HELP = (
+    "How the files are called, with the fields {shot}, {take}, {frame}, {engine}, {seed} and {kind}, numbers with a "
+    "width: {shot}_take{take:03}.{frame:04}. Slashes make folders."
+)
+ExportName = Annotated[str | None, _option("--name", NAME_HELP)]
+
+
+def export(
+    take: Annotated[Path, typer.Argument(help="The take's folder, such as shots/010/take_003.", show_default=False)],
+    output_dir: OutputDir,
+    kind: Annotated[list[str], _option("--kind", KIND_HELP)] = ("exr",),  # type: ignore[assignment]
+    name: ExportName = None,
+) -> None:
+    """Write a take as EXR, 16-bit PNG, ProRes, DNxHR or MP4, in the depth and the colours of its plate.
+
+    Frames are numbered as the clip was (1001 stays 1001); time code, reel, rate and sound go along. Nothing that
+    exists is replaced.
+
+    Examples:
+
+      ex4d export shots/010/take_003 --kind exr --output_dir plates/010
+
+      ex4d export shots/010/take_003 --kind prores --kind mp4 --output_dir review --name "{shot}_v{take:02}"
+    """
+    from ex4d.export import get_kind
+
+    for each in kind:
+        get_kind(each)
+    with watched() as watch:
+        write_exports(take, kind, output_dir, name, watch)
+
+
+def write_exports(take: Path, kinds: Iterable[str], output_dir: Path, name: str | None, watch: Watch) -> None:
+    """Export a take as each of ``kinds``; say the first file of each, and what an EXR lacks."""
+    from ex4d.export import export_take
+    from ex4d_ground.takes import read_take_info
+
+    for each in kinds:
+        if each.startswith("exr") and not read_take_info(take).layers:
+            note(
+                "The take keeps no mask and depth, so its EXRs hold colour alone: make it with 'ex4d run --export exr'."
+            )
+        files = export_take(take, each, output_dir, name=name, **watch)
+        say(str(files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"))

@@ -1,0 +1,17 @@
+"""Frames of a clip as array-likes: in memory where they are few, else in a file without a name on a scratch disk."""
+
+from ex4d.frames.stack import DepthStack, FrameStack, physical_memory
+from ex4d.frames.store import Frames, FrameStore, JoinedFrames, MappedFrames, PickedFrames, bounds_of, held_bytes
+
+__all__ = [
+    "DepthStack",
+    "FrameStack",
+    "FrameStore",
+    "Frames",
+    "JoinedFrames",
+    "MappedFrames",
+    "PickedFrames",
+    "bounds_of",
+    "held_bytes",
+    "physical_memory",
+]

@@ -1,0 +1,9 @@
+"""What goes wrong while training, beside wrong input."""
+
+from ex4d_ground.errors import Ex4dError
+
+
+class TrainingError(Ex4dError):
+    """Training cannot go on; the message says what was kept."""
+
+    code = "training"
