@@ -4,27 +4,26 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from ex4d.weights.catalogue import find_package
+from ex4d_backend.admission import Admission
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.child_messages import BlobMade, FromJob, JobEnded, JobProgress, RunJob
 from ex4d_backend.client_errors import Refusal, for_client, without_paths
 from ex4d_backend.job_progress import share_of
-from ex4d_backend.limits import too_many_pixels
 from ex4d_backend.pool import FETCHES, Pool
 from ex4d_backend.settings import ServerSettings
 from ex4d_backend.store import Job, JobStore
 from ex4d_backend.strays import Strays
 from ex4d_ground.errors import Ex4dError, OutputError
-from ex4d_ground.remedies import Failure, fetch_by_hand
+from ex4d_ground.remedies import Failure
 from ex4d_protocol import messages as m
-from ex4d_protocol.requests import BlobRef, FetchWeights, Generate, RenderGuides, Request, blobs_of
+from ex4d_protocol.requests import BlobRef, Request, blobs_of
 
 log = logging.getLogger("ex4d_backend.scheduler")
 
@@ -32,10 +31,6 @@ PUSH_EVERY_S = 0.1
 LOG_TAIL_BYTES = 64 << 10
 QUEUE_NEWS, QUEUE_NEWS_EVERY_S = 50, 0.5
 """So many of the waiting jobs hear of their place, so often: a queue of a thousand must not fill the loop."""
-SMALL_REQUEST_BYTES, OWN_REQUEST_BYTES, REQUEST_BYTES = 64 << 10, 64 << 20, 256 << 20
-"""Requests beyond the first count against what those that wait may take: of one owner, and of all."""
-OWN_JOBS, JOBS = 2000, 20_000
-"""Jobs that are kept, over or not: of one owner, and of all. Beyond, those are forgotten whose results were fetched."""
 LISTED_WHOLE, SHORT_MESSAGE = 500, 300
 """In a longer list, messages are cut to so many characters."""
 START_PAUSE_S = 1.0
@@ -57,7 +52,8 @@ class JobScheduler:
     ) -> None:
         """Take up the store's jobs; ``push`` is called with every change worth telling."""
         self._settings, self.store, self._blobs, self._pool = settings, store, blobs, pool
-        self._push, self._check_room = push, check_room
+        self._push = push
+        self._admission = Admission(settings, store, blobs, check_room=check_room, forget=self._forget)
         self._folder = settings.folder / "jobs"
         self._folder.mkdir(exist_ok=True)
         self._queued = {job.job_id: job for job in store.jobs(phase="queued")}
@@ -112,8 +108,9 @@ class JobScheduler:
             if known.owner != owner or not self.store.is_request(message.job_id, request):
                 raise Refusal("job_conflict", f"Job id {message.job_id} is in use for something else; take a new one.")
             return m.JobAccepted(state=self.state(known), resumed=True)
-        self._check_acceptable(owner, message.request)
-        self._check_share(owner, request)
+        if self.draining:
+            raise Refusal("server_draining", "The backend is shutting down; send the job again when it is back.")
+        self._admission.check(owner, message.request, request, self._queued.values())
         kind = type(message.request).__name__
         job = self.store.add(
             message.job_id, owner=owner, title=message.title, kind=kind, priority=message.priority, request=request
@@ -121,61 +118,6 @@ class JobScheduler:
         self._queued[job.job_id], self._failures[job.job_id] = job, self._pool.try_again(kind)
         log.info("job %s (%s) accepted", job.job_id, kind)
         return m.JobAccepted(state=self.state(job))
-
-    def _check_acceptable(self, owner: str, request: Request) -> None:
-        if self.draining:
-            raise Refusal("server_draining", "The backend is shutting down; send the job again when it is back.")
-        if len(self._queued) >= self._settings.queued_jobs:
-            raise Refusal("queue_full", f"The queue is full ({len(self._queued)} jobs); try again later.")
-        if isinstance(request, RenderGuides | Generate):
-            out = request.trajectory
-            text = too_many_pixels(out.num_frames, out.width, out.height, self._settings.clip_pixels)
-            if text:
-                raise Refusal("too_large", text)
-        if isinstance(request, FetchWeights):
-            self._check_fetch(request)
-            return
-        self._check_room(0, "")
-        self._blobs.require(owner, blobs_of(request).values(), "job")
-
-    def _check_share(self, owner: str, request: bytes) -> None:
-        """Raise Refusal if this owner has so much here that there would be too little room for others."""
-        most, own = self._settings.queued_jobs, sum(job.owner == owner for job in self._queued.values())
-        if own > most // 4 and len(self._queued) >= most - most // 4:
-            text = f"{own} jobs of this client wait, and the last {most // 4} places are kept for others; try later."
-            raise Refusal("queue_full", text)
-        if len(request) > SMALL_REQUEST_BYTES:
-            self._check_room(len(request), "")
-            own_bytes, everyones = self.store.waiting_bytes(owner)
-            if own_bytes + len(request) > OWN_REQUEST_BYTES or everyones + len(request) > REQUEST_BYTES:
-                text = "The jobs that wait take all the room there is for large requests; try again when some are over."
-                raise Refusal("queue_full", text)
-        if not self._make_room(self.store.jobs(owner=owner), OWN_JOBS) or (
-            self.store.count >= JOBS and not self._make_room(self.store.jobs(), JOBS)
-        ):
-            text = "So many finished jobs wait for this client to fetch their results that no more are taken."
-            raise Refusal("queue_full", text)
-
-    def _make_room(self, jobs: Sequence[Job], most: int) -> bool:
-        """Forget the oldest jobs that nobody needs, until there are fewer than ``most``; whether there are."""
-        if len(jobs) < most:
-            return True
-        unneeded = [job for job in jobs if job.final and (job.acknowledged or not job.items)]
-        for job in unneeded[: len(jobs) - most + 1 + most // 10]:
-            self._discard(self._job_folder(job))
-            self.store.forget(job)
-        return len(jobs) - len(unneeded) < most
-
-    def _check_fetch(self, request: FetchWeights) -> None:
-        """Raise Refusal unless weights may be fetched here, and there are such; the disk is the fetcher's business."""
-        package = find_package(request.package)
-        if not self._settings.weights_downloads:
-            raise Refusal(
-                "not_allowed",
-                f"This backend downloads no weights for its clients (its setting weights_downloads is off): have "
-                f"{package.name} fetched on its machine.",
-                remedy=fetch_by_hand(package.name),
-            )
 
     def find(self, owner: str | None, job_id: str) -> Job:
         """A job of this owner; of anyone if None. Raises Refusal."""
@@ -430,6 +372,11 @@ class JobScheduler:
 
     def _request(self, job: Job) -> Request:
         return msgspec.msgpack.decode(self.store.request(job.job_id), type=Request)
+
+    def _forget(self, job: Job) -> None:
+        """Drop a job that nobody needs, with its folder."""
+        self._discard(self._job_folder(job))
+        self.store.forget(job)
 
     def _discard(self, folder: Path) -> None:
         self._cleaner.submit(shutil.rmtree, folder, ignore_errors=True)

@@ -39,10 +39,10 @@ def export(
 
       ex4d export shots/010/take_003 --kind prores --kind mp4 --output_dir review --name "{shot}_v{take:02}"
     """
-    from ex4d.export import get_kind
+    from ex4d.export import get_kind, name_template
 
-    for each in kind:
-        get_kind(each)
+    for each in kind:  # all of them before the first is written
+        name_template(get_kind(each), name)
     with watched() as watch:
         write_exports(take, kind, output_dir, name, watch)
 

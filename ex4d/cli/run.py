@@ -55,11 +55,13 @@ def run(
 
     if stereo is None and convergence is not None:
         raise SettingError("--convergence belongs to --stereo; give both or neither.")
-    from ex4d.export import exported_already, get_kind
+    from ex4d.export import exported_already, get_kind, name_template
 
     kinds = [get_kind(each) for each in export or ()]
     if name is not None and len(kinds) != 1:
         raise SettingError("--name is for one --export; give it once, or use 'ex4d export' afterwards.")
+    for each in kinds:  # before anything that takes long
+        name_template(each, name)
     eyes = None if stereo is None else Stereo(stereo, convergence)
     maker = get_engine(engine)
     chosen = ready_settings(maker.info(), settings)

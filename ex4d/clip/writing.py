@@ -11,21 +11,20 @@ wrong colours.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from fractions import Fraction
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ex4d.clip.movie_file import MovieStream, movie_container
 from ex4d.clip.sound import SoundTrack
 from ex4d.frames import Frames
 from ex4d.progress import Watch, reported
 from ex4d.types import Sound
 from ex4d_ground.arrays import Bool, UInt8
 from ex4d_ground.errors import OutputError, SettingError, ShapeError
-from ex4d_ground.files import atomic_path
 from ex4d_ground.footage import exact_rate
 
 VIEWING_SUFFIXES = (".mp4", ".mov", ".mkv")
@@ -52,75 +51,44 @@ def video_writer(
     and OutputError (disk full, not writable); after any of these an older file of that name is untouched. An OSError of
     the block itself counts as failing to write.
     """
-    import av
-    from av.error import FFmpegError
-
     _check_settings(path, fps, lossless)
     mp4 = path.suffix.lower() in (".mp4", ".mov")
-    with atomic_path(path) as temporary:
-        # Without use_metadata_tags MP4 keeps only keys that QuickTime knows, and "engine" is none of them.
-        container = av.open(str(temporary), "w", container_options={"movflags": "use_metadata_tags"} if mp4 else {})
+    # Without use_metadata_tags MP4 keeps only keys that QuickTime knows, and "engine" is none of them.
+    options = {"movflags": "use_metadata_tags"} if mp4 else {}
+    with movie_container(path, options, remedy="choose another size or format") as container:
         container.metadata.update(metadata or {})
-        encoder = _Encoder(container, exact_rate(fps), lossless)
+        encoder = _Encoder(MovieStream(container, exact_rate(fps)), lossless)
         encoder.sound = None if sound is None else (path.suffix.lower(), sound)
-        try:
+        with encoder.movie.ended():
             yield encoder.write
-            encoder.flush()
-            container.close()
-        except BaseException as error:
-            with suppress(FFmpegError, OSError):  # the file is thrown away; the first error says why
-                encoder.release()
-                container.close()
-            if isinstance(error, FFmpegError) and not isinstance(error, OSError):
-                raise OutputError(f"Cannot encode {path}: {error.strerror}; choose another size or format.") from error
-            raise
 
 
 class _Encoder:
-    """One video stream of a container, opened by its first frame."""
+    """8-bit pictures for a movie's stream, which the first of them opens."""
 
-    def __init__(self, container: Any, rate: Fraction, lossless: bool) -> None:
-        self._container = container
-        self._rate = rate
+    def __init__(self, movie: MovieStream, lossless: bool) -> None:
+        self.movie = movie
         self._lossless = lossless
-        self._stream: Any = None
         self._shape: tuple[int, ...] = ()
-        self._count = 0
         self.sound: tuple[str, Sound] | None = None
         """The container's ending, and what is to be heard."""
-        self._track: SoundTrack | None = None
 
     def write(self, frame: UInt8 | Bool) -> None:
         import av
 
         image = as_rgb(frame)
-        stream = self._stream or self._open(image.shape)
+        stream = self.movie.stream or self._open(image.shape)
         if image.shape != self._shape:
             raise ShapeError(f"A frame of {image.shape} does not fit the video's frames of {self._shape}.")
         picture = av.VideoFrame.from_ndarray(image, format="rgb24")
         if not self._lossless:
             picture = picture.reformat(format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
-        self._container.mux(stream.encode(picture))
-        self._count += 1
-        if self._track is not None:
-            self._track.advance(float(self._count / self._rate))
-
-    def flush(self) -> None:
-        if self._stream is None:
-            raise ShapeError("A video needs at least one frame, none were given.")
-        self._container.mux(self._stream.encode())
-        if self._track is not None:
-            self._track.close(float(self._count / self._rate))
-            self._track = None
-
-    def release(self) -> None:
-        """Let go of the source of the sound."""
-        if self._track is not None:
-            self._track.release()
+        self.movie.mux(picture)
 
     def _open(self, shape: tuple[int, ...]) -> Any:
         height, width = shape[:2]
-        stream = self._container.add_stream("ffv1" if self._lossless else "libx264", rate=self._rate)
+        container, rate = self.movie.container, self.movie.rate
+        stream = container.add_stream("ffv1" if self._lossless else "libx264", rate=rate)
         stream.width, stream.height = width, height
         if self._lossless:
             stream.pix_fmt = "bgr0"
@@ -131,9 +99,9 @@ class _Encoder:
             context = stream.codec_context
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = _LIMITED_RANGE
-        self._stream, self._shape = stream, shape
+        self.movie.stream, self._shape = stream, shape
         if self.sound is not None:
-            self._track = SoundTrack(self._container, *self.sound)
+            self.movie.track = SoundTrack(container, *self.sound)
         return stream
 
 

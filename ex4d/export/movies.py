@@ -1,7 +1,7 @@
 """Movies in depth: RGB signals as luma and differences of 8 or 10 bits, with the tags that say what they mean."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ex4d.clip.colours import luma_weights
+from ex4d.clip.movie_file import MovieStream, movie_container
 from ex4d.clip.sound import SoundTrack
 from ex4d.export.kinds import ExportKind
 from ex4d.types import Sound
 from ex4d_ground.arrays import Float32
 from ex4d_ground.colour import ColourSpace, Matrix
-from ex4d_ground.errors import OutputError, ShapeError
-from ex4d_ground.files import atomic_path
+from ex4d_ground.errors import ShapeError
 from ex4d_ground.footage import Footage
 
 # Code points of ISO/IEC 23091-2.
@@ -44,77 +44,38 @@ def movie_writer(
 
     Raises OutputError, ShapeError (no frames).
     """
-    import av
-    from av.error import FFmpegError
-
     options = {"write_tmcd": "1"} if footage.timecode else {}
     if path.suffix == ".mp4":
         options["movflags"] = "use_metadata_tags"
-    with atomic_path(path) as temporary:
-        container = av.open(str(temporary), "w", container_options=options)
+    with movie_container(path, options, remedy="choose another format") as container:
         for key, value in (("timecode", footage.timecode), ("reel_name", footage.reel)):
             if value:
                 container.metadata[key] = value
-        encoder = _Encoder(container, kind, space, Fraction(footage.rate), sound, footage)
-        try:
+        encoder = _Encoder(MovieStream(container, Fraction(footage.rate)), kind, space, sound, footage)
+        with encoder.movie.ended():
             yield encoder.write
-            encoder.flush()
-            container.close()
-        except BaseException as error:
-            with suppress(FFmpegError, OSError):  # the file is thrown away; the first error says why
-                encoder.release()
-                container.close()
-            if isinstance(error, FFmpegError) and not isinstance(error, OSError):
-                raise OutputError(f"Cannot encode {path}: {error.strerror}; choose another format.") from error
-            raise
 
 
 class _Encoder:
-    """One video stream, opened by its first frame, and the sound beside it."""
+    """Signals for a movie's stream, which the first of them opens."""
 
     def __init__(
-        self,
-        container: Any,
-        kind: ExportKind,
-        space: ColourSpace,
-        rate: Fraction,
-        sound: Sound | None,
-        footage: Footage,
+        self, movie: MovieStream, kind: ExportKind, space: ColourSpace, sound: Sound | None, footage: Footage
     ) -> None:
-        self._container, self._kind, self._space, self._rate = container, kind, space, rate
+        self.movie, self._kind, self._space = movie, kind, space
         self._sound, self._footage = sound, footage
-        self._stream: Any = None
-        self._track: SoundTrack | None = None
-        self._count = 0
 
     def write(self, signals: Float32) -> None:
-        stream = self._stream or self._open(signals.shape[0], signals.shape[1])
+        stream = self.movie.stream or self._open(signals.shape[0], signals.shape[1])
         frame = video_frame(signals, stream.pix_fmt, matrix_of(self._space))
         frame.color_primaries, frame.color_trc = stream.codec_context.color_primaries, stream.codec_context.color_trc
-        frame.pts = self._count
-        frame.time_base = 1 / self._rate
-        self._container.mux(stream.encode(frame))
-        self._count += 1
-        if self._track is not None:
-            self._track.advance(float(self._count / self._rate))
-
-    def flush(self) -> None:
-        if self._stream is None:
-            raise ShapeError("A movie needs at least one frame, none were given.")
-        self._container.mux(self._stream.encode())
-        if self._track is not None:
-            self._track.close(float(self._count / self._rate))
-            self._track = None
-
-    def release(self) -> None:
-        if self._track is not None:
-            self._track.release()
+        self.movie.mux(frame)
 
     def _open(self, height: int, width: int) -> Any:
         kind, space = self._kind, self._space
         if kind.codec == "dnxhd" and (width < _LEAST_OF_DNXHR[0] or height < _LEAST_OF_DNXHR[1]):
             raise ShapeError(f"DNxHR holds pictures from 256x120 pixels on, these are {width}x{height}; use ProRes.")
-        stream = self._container.add_stream(kind.codec, rate=self._rate)
+        stream = self.movie.container.add_stream(kind.codec, rate=self.movie.rate)
         stream.width, stream.height = width, height
         stream.pix_fmt = fitting(kind.pixels, height, width)
         stream.options = dict(kind.options) | ({"x265-params": _X265} if kind.codec == "libx265" else {})
@@ -128,10 +89,10 @@ class _Encoder:
         for key, value in (("timecode", self._footage.timecode), ("reel_name", self._footage.reel)):
             if value:
                 stream.metadata[key] = value
-        self._stream = stream
+        self.movie.stream = stream
         if self._sound is not None:
             suffix = ".mov" if kind.suffix == ".mov" else ".mp4"
-            self._track = SoundTrack(self._container, suffix, self._sound)
+            self.movie.track = SoundTrack(self.movie.container, suffix, self._sound)
         return stream
 
 

@@ -33,7 +33,7 @@ def export_take(
     exist), MissingExtraError, Cancelled; then ``output_dir`` is as it was.
     """
     chosen = get_kind(kind)
-    template = _template(chosen, name)
+    template = name_template(chosen, name)
     take = TakePictures.open(folder)
     files = _names(take, chosen, template)
     for each in files:
@@ -51,11 +51,12 @@ def export_take(
 def exported_already(folder: Path, kind: str, output_dir: Path, *, name: str | None = None) -> list[Path]:
     """The files that :func:`export_take` would write, if all of them are there; else none."""
     chosen = get_kind(kind)
-    files = [output_dir / each for each in _names(TakePictures.open(folder), chosen, _template(chosen, name))]
+    files = [output_dir / each for each in _names(TakePictures.open(folder), chosen, name_template(chosen, name))]
     return files if all(each.is_file() for each in files) else []
 
 
-def _template(kind: ExportKind, name: str | None) -> NameTemplate:
+def name_template(kind: ExportKind, name: str | None) -> NameTemplate:
+    """How the files of ``kind`` are called; ``name`` None is the kind's own. Raises SettingError if it cannot be so."""
     return NameTemplate.of(name or kind.default_name, suffix=kind.suffix, numbered=kind.numbered)
 
 

@@ -13,8 +13,8 @@ import pytest
 from backend.conftest import Backend, long_job, poses, until
 from backend.test_clock import Time, scheduler_on
 from ex4d_backend import store as store_module
+from ex4d_backend.admission import OWN_JOBS
 from ex4d_backend.logs import JsonLines, Measured, TextLines
-from ex4d_backend.scheduler import OWN_JOBS
 from ex4d_backend.store import JobStore
 from ex4d_backend.supervisor import LOG_BYTES, shorten
 from ex4d_protocol import messages as m
@@ -135,7 +135,7 @@ def test_jobs_that_are_over_and_fetched_are_forgotten_beyond_a_number(tmp_path: 
     with scheduler_on(tmp_path, Time()) as (scheduler, store, _):
         for number in range(OWN_JOBS):
             store.set_phase(_add(store, number), "failed", "x")
-        scheduler._check_share("o" * 8, b"")
+        scheduler._admission.check_share("o" * 8, b"", ())
         assert store.count < OWN_JOBS
         assert store.get("job-000000") is None and store.get(f"job-{OWN_JOBS - 1:06d}") is not None
 

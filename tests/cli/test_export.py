@@ -70,3 +70,22 @@ def test_what_is_said_of_the_colours_counts(ex4d, tmp_path: Path) -> None:
     )
     assert done.code == 0, done.err
     assert "Colours: BT.2020 linear." in done.err
+
+
+def test_a_name_that_one_of_the_kinds_cannot_have_is_refused_before_anything_is_written(ex4d, tmp_path: Path) -> None:
+    made = ex4d("run", *plate_arguments(tmp_path), "--engine", "preview", "--output_dir", tmp_path / "out")
+    assert made.code == 0, made.err
+    for kinds in (("exr", "prores"), ("prores", "exr")):
+        named = [word for kind in kinds for word in ("--kind", kind)]
+        done = ex4d(
+            "export", tmp_path / "out" / "take_001", *named, "--name", "{shot}.{frame}", "--output_dir", tmp_path / "ex"
+        )
+        assert done.code != 0 and "one file for all frames" in done.err
+        assert not (tmp_path / "ex").exists()
+
+
+def test_a_run_refuses_such_a_name_before_it_reads_anything(ex4d, tmp_path: Path) -> None:
+    arguments = [*plate_arguments(tmp_path), "--engine", "preview", "--output_dir", tmp_path / "out"]
+    done = ex4d("run", *arguments, "--export", "mp4", "--name", "{shot}.{frame}")
+    assert done.code != 0 and "one file for all frames" in done.err
+    assert "Reading" not in done.err and not (tmp_path / "out").exists()
