@@ -51,27 +51,35 @@ def tool(tmp_path):
 HOLDER = "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE).wait()"
 
 
+def whole(word: str) -> list[psutil.Process]:
+    """The program alone, once both it started are there; none while one still is a copy of who starts it."""
+    commands = {process: process.cmdline() for process in alive(word)}
+    sleeping = [process for process, command in commands.items() if "time.sleep(600)" in " ".join(command[:3])]
+    programs = [process for process, command in commands.items() if command[1:2] and command[1].endswith("tool.py")]
+    return programs if len(sleeping) == 2 and len(programs) == 1 else []
+
+
 @pytest.mark.parametrize("what", ["its input closes", "who wants it is killed", "the guard is killed"])
 def test_a_program_and_all_it_started_end(tool, what):
     command = [sys.executable, "-I", "-S", guard.__file__, *tool]
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, *command]) if "killed" in what else None
-    guarded = None if holder else subprocess.Popen(command, stdin=subprocess.PIPE)
-    until(lambda: len([p for p in alive(tool[-1]) if p.cmdline()[1] == "-c" or "tool.py" in p.cmdline()[1]]) >= 3)
-    if what == "the guard is killed":
-        # The program itself ends with its guard; what it started has lost everybody who knew of it.
-        [program] = [p for p in alive(tool[-1]) if "tool.py" in p.cmdline()[1]]
-        next(p for p in alive(tool[-1]) if guard.__file__ in p.cmdline()).kill()
-        until(lambda: not program.is_running() or program.status() == psutil.STATUS_ZOMBIE, 10)
-        holder.kill()
-        return
-    if holder:
-        holder.kill()
-        holder.wait()
-    else:
-        guarded.stdin.close()
-    until(lambda: not alive(tool[-1]), 20)
-    if guarded:
-        guarded.wait(10)
+    if "killed" in what:
+        command = [sys.executable, "-c", HOLDER, *command]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as started:
+        try:
+            until(lambda: whole(tool[-1]), 60)
+            [program] = whole(tool[-1])
+            if what == "the guard is killed":
+                # The program itself ends with its guard; what it started has lost everybody who knew of it.
+                next(p for p in alive(tool[-1]) if guard.__file__ in p.cmdline() and HOLDER not in p.cmdline()).kill()
+                until(lambda: program not in alive(tool[-1]), 60)
+                return
+            if what == "who wants it is killed":
+                started.kill()
+            else:
+                started.stdin.close()
+            until(lambda: not alive(tool[-1]), 60)
+        finally:
+            started.kill()
 
 
 def test_what_a_program_leaves_behind_ends_with_it_and_its_exit_is_told(tmp_path):
