@@ -10,7 +10,7 @@ OWN_BLENDER = $(shell $(BIN)/python scripts/blender_versions.py main)
 export EX4D_VENV := $(abspath $(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions test-slow test-ui check format bench bench-guides bench-backend bench-blender bench-live eval eval-ci docs docs-pages versions-page pictures pictures-ui wheel addon clean
+.PHONY: help demo test test-versions test-slow test-ui check format bench bench-guides bench-backend bench-blender bench-live eval eval-ci eval-moving docs docs-pages versions-page pictures pictures-ui wheel addon clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -104,6 +104,9 @@ eval-ci: $(VENV)/.dev ## Score the guides against three small ground-truth scene
 
 eval: $(VENV)/.dev ## Score them against the full set of scenes, into out/eval/ (up to an hour)
 	@$(BIN)/python scripts/run_eval.py out/eval --set full $(ARGS)
+
+eval-moving: $(VENV)/.dev ## Judge the estimate of the filming camera on rooms whose truth is known, into out/eval_moving/ (some minutes)
+	@$(BIN)/python scripts/eval_moving.py out/eval_moving $(ARGS)
 
 # Not with --quiet, which hides the warnings from --strict, too.
 docs: $(VENV)/.docs ## Build the documentation into out/site/ and check its links and generated pages

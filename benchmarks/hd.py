@@ -1,10 +1,19 @@
-"""What HD and 4K shots cost on this machine: processor time, memory, scratch disk and wall time of whole commands.
+"""What HD and 4K shots cost on this machine: processor time, memory, disk and wall time of whole commands.
 
-    python benchmarks/hd.py [--baseline PATH] [--sizes 1920x1080x240 ...] [--output benchmarks/results/hd.json]
+    python benchmarks/hd.py [--baseline PATH] [--rows preview coverage recon length 4k] [--frames 240]
+                            [--output benchmarks/results/hd.json]
 
-Runs ``ex4d recon``, ``ex4d coverage`` and ``ex4d preview`` on made-up clips, each in a process of its own once compiled
-loops are there. ``--baseline`` is a checkout of another commit, whose commands are run on the same clips in turn. Where
-both make a take, ``same_pictures`` says whether their pictures are equal bit by bit. docs/footage.md shows the result.
+Runs commands on made-up clips (a box that moves before a wall, seen from a camera that goes round it), each in a
+process of its own once compiled loops are there:
+
+- ``preview``, ``coverage``, ``recon`` (guides): 1920x1080, ``--frames`` frames.
+- ``length``: preview takes of ``--frames`` and of 1,000 frames at 960x540, a quarter of the pixels: whether memory
+  grows with the clip shows at that size, too. Not run with the baseline.
+- ``4k``: a preview take of 100 frames of 3840x2160. Not run with the baseline.
+
+``--baseline`` is a checkout of another commit, whose commands are run on the same clips in turn. Where both make a
+take, ``psnr_to_baseline`` says how far their pictures are apart. JSON is written after every row. The ``4k``
+row needs 16 GB of disk. docs/footage.md shows the result.
 """
 
 from __future__ import annotations
@@ -12,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +37,8 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 COMMANDS = ("preview", "coverage", "recon")
+ROWS = (*COMMANDS, "length", "4k")
+LONG, LARGE = (960, 540, 1000), (3840, 2160, 100)
 CHILD = """
 import resource, sys
 from ex4d.cli.app import main
@@ -81,56 +93,71 @@ def run(command: str, clip: Path, out: Path, root: Path) -> dict[str, Any]:
     }
 
 
-def same_pictures(one: Path, other: Path) -> bool:
-    """Whether two takes hold the same pixels."""
+def psnr_between(one: Path, other: Path) -> float:
+    """PSNR of two takes' pictures, every eighth of them; infinite where they are the same."""
     import cv2
 
-    names = [sorted(path.name for path in folder.glob("take_001/*.png")) for folder in (one, other)]
-    return names[0] == names[1] and all(
-        np.array_equal(
-            np.asarray(cv2.imread(str(one / "take_001" / name))), np.asarray(cv2.imread(str(other / "take_001" / name)))
-        )
-        for name in names[0]
-    )
+    names = sorted(path.name for path in one.glob("take_001/*.png"))[::8]
+    errors = []
+    for name in names:
+        a, b = (np.asarray(cv2.imread(str(folder / "take_001" / name)), np.float64) for folder in (one, other))
+        errors.append(((a - b) ** 2).mean())
+    mean = float(np.mean(errors))
+    return round(10 * float(np.log10(255**2 / mean)), 1) if mean else float("inf")
 
 
-def measure(sizes: list[tuple[int, int, int]], roots: dict[str, Path], work: Path) -> Iterator[dict[str, Any]]:
-    """Every command of every checkout on every size."""
+def measure(chosen: list[str], count: int, roots: dict[str, Path], work: Path) -> Iterator[dict[str, Any]]:
+    """The chosen rows, one after the other; a clip is written when it is needed and removed after its last use."""
     write_clip(work / "warm", 96, 64, 4)
     for command in COMMANDS:
         for name, root in roots.items():
             run(command, work / "warm", work / f"warm-{name}-{command}", root)
-    for width, height, count in sizes:
-        clip = work / f"{width}x{height}x{count}"
-        write_clip(clip, width, height, count)
-        for command in COMMANDS:
-            row: dict[str, Any] = {"command": command, "width": width, "height": height, "frames": count}
-            for name, root in roots.items():
-                row[name] = run(command, clip, clip / f"{name}-{command}", root)
-            if command == "preview" and len(roots) > 1:
-                row["same_pictures"] = same_pictures(*(clip / f"{name}-preview" for name in roots))
-            yield row
+    alone = {"now": roots["now"]}
+    commands = [name for name in chosen if name in COMMANDS]
+    if commands:
+        yield from commands_on(commands, (1920, 1080, count), roots, work / "hd")
+    if "length" in chosen:
+        for length in (count, max(LONG[2], count)):
+            yield from commands_on(["preview"], (*LONG[:2], length), alone, work / f"long-{length}")
+    if "4k" in chosen:
+        yield from commands_on(["preview"], LARGE, alone, work / "4k")
+
+
+def commands_on(
+    commands: list[str], size: tuple[int, int, int], roots: dict[str, Path], clip: Path
+) -> Iterator[dict[str, Any]]:
+    """Every command of every checkout on one clip, which is written before and removed afterwards."""
+    width, height, count = size
+    write_clip(clip, width, height, count)
+    for command in commands:
+        row: dict[str, Any] = {"command": command, "width": width, "height": height, "frames": count}
+        for name, root in roots.items():
+            row[name] = run(command, clip, clip / f"{name}-{command}", root)
+        if command == "preview" and len(roots) > 1:
+            row["psnr_to_baseline"] = psnr_between(*(clip / f"{name}-preview" for name in roots))
+        yield row
+    shutil.rmtree(clip)
 
 
 def main() -> int:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--baseline", type=Path, help="a checkout of another commit, measured beside this one")
-    parser.add_argument("--sizes", nargs="+", default=["1920x1080x240"], help="WIDTHxHEIGHTxFRAMES")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="what to measure; by default all")
+    parser.add_argument("--frames", type=int, default=240, help="of the clips of 1920x1080 and the shorter of 960x540")
     parser.add_argument("--output", type=Path, help="also write the JSON here")
     parser.add_argument("--work", type=Path, help="folder for clips and results; by default a temporary one")
     given = parser.parse_args()
     roots = {"now": ROOT} | ({} if given.baseline is None else {"baseline": given.baseline.resolve()})
-    parts = [tuple(int(n) for n in size.split("x")) for size in given.sizes]
-    load, rows = os.getloadavg()[0], []
+    load, rows, text = os.getloadavg()[0], [], ""
     with tempfile.TemporaryDirectory(prefix="ex4d-", dir=given.work) as folder:
-        for row in measure([(w, h, n) for w, h, n in parts], roots, Path(folder)):
+        for row in measure(list(given.rows), given.frames, roots, Path(folder)):
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)
-    text = json.dumps({"cores": os.cpu_count(), "load_before": round(load, 1), "rows": rows}, indent=1)
+            text = json.dumps({"cores": os.cpu_count(), "load_before": round(load, 1), "rows": rows}, indent=1)
+            if given.output is not None:
+                given.output.write_text(text + "\n", encoding="utf-8")
     print(text)
-    if given.output is not None:
-        given.output.write_text(text + "\n", encoding="utf-8")
     return 0
 
 

@@ -1,13 +1,17 @@
 """A large clip in Blender: what importing, keeping, saving, editing and playing it cost.
 
     python benchmarks/hd_blender.py [--width 1920] [--height 1080] [--frames 240] [--side 640]
-                                    [--baseline CHECKOUT] [--output FILE]
+                                    [--changes 30] [--baseline CHECKOUT] [--output FILE]
 
 Prints JSON, one row per figure, for this checkout and, in the same run, for ``--baseline``. Each runs in a Blender of
 its own (``bpy``) against a backend of its own. ``import_cpu_s`` is processor time of Blender and the backend;
 ``first_frame_s`` when the shot is in the scene and ``import_s`` when all of it is; ``longest_block_ms`` the longest
 that Blender did not come back, in wall and in processor time of its thread; ``kept_bytes`` and ``peak_bytes`` what lies
-beside the .blend at the end and at most, the backend's data not counted; ``backend_peak_bytes`` its data at most.
+beside the .blend at the end and at most, the backend's data not counted; ``backend_peak_bytes`` its data at most,
+scratch files that have a name among them. ``live_first_s`` is from switching live views on to the first picture,
+``live_p95_ms`` from a change of the camera to its picture at the clip's full size, ``live_bytes`` the memory of the
+process that draws them, at most, and ``live_cpu_ms`` its processor time for a picture. ``bars`` says which of the
+figures keep to what 240 frames may cost on two idle cores.
 """
 
 from __future__ import annotations
@@ -29,6 +33,18 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURE = "--measure"
+BARS: dict[str, float] = {
+    "first_frame_s": 3,
+    "import_s": 20,
+    "kept_bytes": 700e6,
+    "longest_block_ms": 50,
+    "blend_bytes": 40e6,
+    "edit_mode_bytes": 300e6,
+    "frame_step_ms": 5,
+    "live_p95_ms": 150,
+    "live_bytes": 1e9,
+}
+"""What 240 frames of 1920x1080 may cost on two idle cores."""
 
 
 def main() -> None:
@@ -37,31 +53,38 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--side", type=int, default=640, help="vertices along the mesh's long side; 0: one per pixel")
+    parser.add_argument("--changes", type=int, default=30, help="of the camera in a live view; 0: no live view")
     parser.add_argument("--baseline", type=Path, help="another checkout, measured in the same run")
     parser.add_argument("--output", type=Path, help="also write the JSON there")
     parser.add_argument(MEASURE, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.measure, options.side)))
+        print(json.dumps(measure(options.measure, options.side, options.changes)))
         return
     with tempfile.TemporaryDirectory() as folder:
         write_clip(Path(folder), options.frames, options.height, options.width)
         checkouts = {"this": ROOT} | ({"baseline": options.baseline.resolve()} if options.baseline else {})
         result: dict[str, Any] = {"width": options.width, "height": options.height, "frames": options.frames}
         for name, checkout in checkouts.items():
-            result[name] = run(checkout, Path(folder), name, options.side)
+            result[name] = run(checkout, Path(folder), name, options)
+        result["bars"] = {
+            name: {"bar": bar, "is": result["this"][name], "within": result["this"][name] <= bar}
+            for name, bar in BARS.items()
+            if name in result["this"]
+        }
     text = json.dumps(result, indent=2)
     print(text)
     if options.output:
         options.output.write_text(text + "\n", encoding="utf-8")
 
 
-def run(checkout: Path, source: Path, name: str, side: int) -> dict[str, Any]:
+def run(checkout: Path, source: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one checkout, in a process of its own."""
     folder = source / name
     folder.mkdir()
     path = os.pathsep.join(str(checkout / sub) for sub in ("", "backend", "protocol"))
-    command = [sys.executable, str(Path(__file__).resolve()), MEASURE, str(folder), "--side", str(side)]
+    command = [sys.executable, str(Path(__file__).resolve()), MEASURE, str(folder)]
+    command += ["--side", str(options.side), "--changes", str(options.changes)]
     environment = os.environ | {"PYTHONPATH": path, "EX4D_BACKEND_DATA_DIR": str(folder / "backend")}
     environment["EX4D_BACKEND_COMMAND"] = shlex.join([sys.executable, "-m", "ex4d_backend"])
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=folder, check=True)
@@ -107,18 +130,19 @@ class Watched:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes that the files below a folder take."""
-    total = 0
+    """Bytes that the files below a folder take, each once however many names it has."""
+    sizes: dict[tuple[int, int], int] = {}
     for place, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(Path(place, name)).st_size
+                found = os.lstat(Path(place, name))
             except OSError:
                 continue  # it has just gone
-    return total
+            sizes[found.st_dev, found.st_ino] = found.st_size
+    return sum(sizes.values())
 
 
-def measure(folder: Path, side: int) -> dict[str, Any]:
+def measure(folder: Path, side: int, changes: int) -> dict[str, Any]:
     """Every figure, in one Blender without a window."""
     import bpy
     import psutil
@@ -134,6 +158,8 @@ def measure(folder: Path, side: int) -> dict[str, Any]:
     figures["import_cpu_s"] = round(cpu_of(myself) - before, 1)
     figures |= {"peak_bytes": watched.most["beside"], "backend_peak_bytes": watched.most["backend"]}
     figures["kept_bytes"] = size_of(folder / "scene_ex4d")
+    if changes:
+        figures |= live_pictures(bpy, changes)
     bpy.ops.ex4d.disconnect()
     bpy.ops.wm.save_mainfile()
     figures["blend_bytes"] = (folder / "scene.blend").stat().st_size
@@ -146,6 +172,47 @@ def measure(folder: Path, side: int) -> dict[str, Any]:
     figures["edit_mode_bytes"] = myself.memory_info().rss - resident
     figures["blender"] = bpy.app.version_string
     return figures
+
+
+def live_pictures(bpy: Any, changes: int) -> dict[str, Any]:
+    """Live views of a camera move at the clip's full size, one change of the camera at a time."""
+    import live  # the benchmark beside this one
+    import psutil
+
+    from blender_addon.live import views
+    from blender_addon.work import preferences
+
+    bpy.ops.ex4d.add_camera_move(preset="30")
+    bpy.context.scene.frame_set(bpy.context.scene.frame_end // 2)
+    preferences.get(bpy.context).live_limit_ms, views.REST_COVERAGE_S = 10_000, 3600.0
+    start = time.perf_counter()
+    bpy.context.window_manager.ex4d_live.enabled = True
+    live.spin(live.settled)
+    first = time.perf_counter() - start
+    cam = bpy.context.scene.ex4d.shot.ex4d.camera
+    drawing = [p for p in psutil.Process().children(recursive=True) if "ex4d_backend.live_process" in p.cmdline()]
+    before = sum(map(cpu_of, drawing))
+    seen = live.one_by_one(bpy, cam, cam.matrix_world.copy(), np.random.default_rng(1), changes, moving=False)
+    used = sum(map(cpu_of, drawing)) - before
+    memory = max(most_resident(process) for process in drawing)
+    views.current.stop()
+    return {
+        "live_first_s": round(first, 2),
+        "live_picture": seen["picture"],
+        "live_p50_ms": round(seen["p50_ms"], 1),
+        "live_p95_ms": round(seen["p95_ms"], 1),
+        "live_cpu_ms": round(1000 * used / changes, 1),
+        "live_bytes": memory,
+    }
+
+
+def most_resident(process: Any) -> int:
+    """Bytes of memory that a process has held at most; where the system does not say, what it holds now."""
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    except OSError:
+        return process.memory_info().rss
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def cpu_of(process: Any) -> float:

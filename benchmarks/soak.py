@@ -3,7 +3,9 @@
     python benchmarks/soak.py --minutes 30 [--clients 50] [--hostile 1] [--output benchmarks/results/soak.json]
 
 Writes a JSON report and, beside it, a plot of memory and of the times of pings and pictures. The first part of the time
-(five minutes at most) is without the hostile client: "alone". Exits with 1 if a take was lost or a byte of one wrong.
+(five minutes at most) is without the hostile client, with the same load of artists otherwise: in its first half they
+find how long they think, so that the cores are busy and not overrun, and keep to it; its second half is "alone". The
+report's ``verdicts`` say whether what is promised held. Exits with 1 if a take was lost or a byte of one wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from soak_parts import MOVES, Artist, Hostile, connected, digest_of, measure, request_of, upload, write_clip
+from soak_parts import ATTACKS, MOVES, Artist, Hostile, connected, digest_of, measure, request_of, upload, write_clip
 
 from ex4d_protocol.events import ItemReceived
 
@@ -34,6 +36,11 @@ BUSY = 60.0
 """Per cent of all cores that are to be at work; the clients think longer or shorter for it."""
 WARM_UP = 0.2
 """The part of the time after which memory should no longer grow."""
+FLAT_MIB = {"server": 24.0, "worker": 64.0, "live": 64.0}
+"""Memory is flat if it grew by no more from the first third of the rest to the last: what differs between two moments.
+Workers and the process of live views are killed and begin anew, so that theirs varies more."""
+TIMES = 2.0
+"""Others' 99th percentile beside the hostile client may be so many times that of the same day without it."""
 
 
 class Backend:
@@ -106,8 +113,11 @@ def expected_takes(folder: Path, files: tuple[Path, Path]) -> list[dict[str, str
         backend.stop()
 
 
-def _hostile(address: str, files: tuple[Path, Path], diary: Path, each_s: float) -> None:
-    Hostile(address, files, diary).run(each_s)
+def _hostile(address: str, files: tuple[Path, Path], diary: Path, each_s: float, attacks: list[str]) -> None:
+    """What it sends is measured, not that it computes on the same cores: it comes behind who answers and who asks."""
+    if os.name == "posix":
+        os.nice(5)
+    Hostile(address, files, diary).run(each_s, attacks)
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -130,13 +140,14 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             artist.step(think_s)
         time.sleep(0.005)
         if args.hostile and now > alone_s and len(helpers) == 1:
-            given = backend.address, files, diary, args.attack_s
+            given = backend.address, files, diary, args.attack_s, args.attacks
             helpers.append(SPAWN.Process(target=_hostile, args=given, daemon=True))
             helpers[1].start()
         if now >= next_sample:
             next_sample = now + args.sample_s
             samples.append(_sample(backend, now))
-            think_s = min(120.0, max(0.5, think_s * (1.05 if samples[-1]["cpu"] > BUSY else 0.95)))
+            if now < alone_s / 2:  # from then on the load stays what it is
+                think_s = min(120.0, max(0.5, think_s * _pace(samples, now)))
         if now >= next_kill:
             next_kill = now + args.kill_s
             what = "live" if next_kill > args.kill_s and chance.random() < 0.25 else "worker"
@@ -152,7 +163,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         artist.close()
     log = backend.log.read_text(errors="replace")
     backend.stop()
-    return _report(args, artists, samples, kills, _read(times, began_at), _read(diary, began_at), alone_s, log)
+    return _report(args, artists, samples, kills, _read(times, began_at), _read(diary, began_at), alone_s, think_s, log)
 
 
 def _finish(artists: list[Artist]) -> None:
@@ -168,18 +179,27 @@ def _finish(artists: list[Artist]) -> None:
             artist.problems.append("a job did not end within two minutes")
 
 
+def _pace(samples: list[dict[str, Any]], now: float) -> float:
+    """By how much longer or shorter the artists are to think."""
+    return 1.1 if float(np.mean([s["cpu"] for s in samples if s["at"] > now - 10])) > BUSY else 0.9
+
+
 def _sample(backend: Backend, now: float) -> dict[str, Any]:
     server = psutil.Process(backend.process.pid)
-    children = backend.children("ex4d_backend")
-    rss = []
-    for child in children:
-        with suppress(psutil.Error):
-            rss.append(child.memory_info().rss)
-    disk = sum(p.stat().st_size for p in backend.folder.rglob("*") if p.is_file())
+    rss = {"worker": 0, "live": 0}
+    for what in rss:
+        for child in backend.children(f"ex4d_backend.{what}"):
+            with suppress(psutil.Error):
+                rss[what] += child.memory_info().rss
+    disk = 0
+    for parent, _, names in os.walk(backend.folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # files come and go meanwhile
+                disk += Path(parent, name).stat().st_size
     return {
         "at": round(now, 1),
         "server": server.memory_info().rss,
-        "children": sum(rss),
+        **rss,
         "threads": server.num_threads(),
         "files": server.num_fds(),
         "disk": disk,
@@ -204,6 +224,7 @@ def _report(
     times: list[dict[str, Any]],
     attacks: list[dict[str, Any]],
     alone_s: float,
+    think_s: float,
     log: str,
 ) -> dict[str, Any]:
     counts = {name: sum(a.counts[name] for a in artists) for name in artists[0].counts}
@@ -218,23 +239,36 @@ def _report(
         "problems": [p for a in artists for p in a.problems][:20],
         "probe_errors": [t for t in times if "error" in t][:20],
         "stood_still": log.count("stood still"),
+        "think_s": round(think_s, 2),
         "tracebacks": log.count("Traceback"),
         "cpu_percent": round(float(np.mean([s["cpu"] for s in samples])), 1),
-        "memory": {name: _slope(samples, name) for name in ("server", "children")},
+        "memory": {name: _slope(samples, name) for name in FLAT_MIB},
         "disk_mib": round(max(s["disk"] for s in samples) / 2**20, 1),
         "log_bytes": len(log),
         "times_ms": {},
     }
     for what in ("ping", "picture"):
-        alone = [t["ms"] for t in times if t.get("what") == what and 5 < t["at"] <= alone_s]
+        alone = [t["ms"] for t in times if t.get("what") == what and alone_s / 2 < t["at"] <= alone_s]
         beside = [t["ms"] for t in times if t.get("what") == what and t["at"] > alone_s]
-        entry = {"alone": _percentiles(alone), "beside": _percentiles(beside)}
+        entry: dict[str, Any] = {"alone": _percentiles(alone), "beside": _percentiles(beside)}
         if alone and beside:
             entry["p99_ratio"] = round(entry["beside"]["p99"] / entry["alone"]["p99"], 2)
         entry["by_attack"] = _by_attack([t for t in times if t.get("what") == what], attacks)
         report["times_ms"][what] = entry
-    report["samples"], report["times"] = samples, _by_window(times)
+    report["verdicts"] = _verdicts(report)
+    report["samples"], report["times"], report["alone_s"] = samples, _by_window(times), alone_s
     return report
+
+
+def _verdicts(report: dict[str, Any]) -> dict[str, bool]:
+    """Whether each promise held; times are judged only where both parts have enough of them for a percentile."""
+    found = {"nothing lost": not report["takes"]["lost"] and not report["takes"]["mismatched"]}
+    for name, most in FLAT_MIB.items():
+        found[f"memory of {name} flat"] = report["memory"][name]["grown"] <= most
+    for what, entry in report["times_ms"].items():
+        if "p99_ratio" in entry and min(entry["alone"]["count"], entry["beside"]["count"]) >= 100:
+            found[f"p99 of {what} within {TIMES:g} times"] = entry["p99_ratio"] <= TIMES
+    return found
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:
@@ -258,11 +292,18 @@ def _by_attack(times: list[dict[str, Any]], attacks: list[dict[str, Any]]) -> di
 
 
 def _slope(samples: list[dict[str, Any]], name: str) -> dict[str, float]:
-    """Memory in MiB, and how it grows after the warm-up, in MiB an hour."""
-    after = samples[int(len(samples) * WARM_UP) :]
+    """Memory in MiB after the warm-up: how it grows in MiB an hour, and from its first third to its last ("grown")."""
+    after = [s for s in samples[int(len(samples) * WARM_UP) :] if s[name]]  # a process that was just killed has none
+    if len(after) < 3:
+        return {"mean": 0.0, "highest": 0.0, "mib_per_hour": 0.0, "grown": 0.0}
     at, rss = np.array([s["at"] for s in after]), np.array([s[name] for s in after]) / 2**20
-    slope = float(np.polyfit(at, rss, 1)[0]) * 3600 if len(after) > 2 else 0.0
-    return {"mean": round(float(rss.mean()), 1), "highest": round(float(rss.max()), 1), "mib_per_hour": round(slope, 1)}
+    third = len(rss) // 3
+    return {
+        "mean": round(float(rss.mean()), 1),
+        "highest": round(float(rss.max()), 1),
+        "mib_per_hour": round(float(np.polyfit(at, rss, 1)[0]) * 3600, 1),
+        "grown": round(float(np.median(rss[-third:]) - np.median(rss[:third])), 1),
+    }
 
 
 def _by_window(times: list[dict[str, Any]], window_s: float = 30.0) -> list[dict[str, Any]]:
@@ -286,8 +327,9 @@ def plot(report: dict[str, Any], path: Path) -> None:
 
     figure, (memory, times) = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True)
     minutes = [s["at"] / 60 for s in report["samples"]]
-    for name, label in (("server", "server"), ("children", "workers and live views")):
-        memory.plot(minutes, [s[name] / 2**20 for s in report["samples"]], label=label)
+    for name, label in (("server", "server"), ("worker", "worker"), ("live", "live views")):
+        rss = [s[name] / 2**20 or np.nan for s in report["samples"]]  # a gap where it was killed
+        memory.plot(minutes, rss, label=f"{label}, {report['memory'][name]['mib_per_hour']:+.0f} MiB/h")
     memory.set_ylabel("resident memory, MiB")
     memory.set_ylim(bottom=0)
     for what in ("ping", "picture"):
@@ -297,7 +339,9 @@ def plot(report: dict[str, Any], path: Path) -> None:
     times.set_xlabel("minutes")
     times.set_yscale("log")
     for axes in (memory, times):
-        axes.legend()
+        if report["hostile"]:
+            axes.axvspan(report["alone_s"] / 60, minutes[-1], color="tab:red", alpha=0.06, label="one hostile client")
+        axes.legend(fontsize="small")
         axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
@@ -312,15 +356,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kill-s", type=float, default=60.0, help="a worker is killed this often")
     parser.add_argument("--attack-s", type=float, default=20.0, help="how long each kind of attack lasts")
+    parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=ATTACKS, help="all, unless some are named")
     parser.add_argument("--sample-s", type=float, default=2.0)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "soak.json")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report = run(args, Path(folder))
+        try:
+            report = run(args, Path(folder))
+        except BaseException:
+            log = Path(folder, "data.log")
+            print(log.read_text(errors="replace")[-8000:] if log.exists() else "The server wrote no log.", flush=True)
+            raise
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     plot(report, args.output.with_suffix(".png"))
-    shown = {k: v for k, v in report.items() if k not in ("samples", "times")}
+    shown = {k: v for k, v in report.items() if k not in ("samples", "times", "alone_s")}
     print(json.dumps(shown, indent=1))
     raise SystemExit(1 if report["takes"]["lost"] or report["takes"]["mismatched"] else 0)
 

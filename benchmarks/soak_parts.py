@@ -10,6 +10,7 @@ import random
 import time
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,10 @@ def _picture(client: Client, view: m.LiveView) -> None:
         raise RuntimeError(ended.error.message)
 
 
+ATTACKS = ("large", "greetings", "unread", "views", "ghosts", "uploads", "jobs", "small")
+"""Methods of :class:`Hostile`."""
+
+
 class Hostile:
     """A client without manners: each kind of attack for a while, then the next."""
 
@@ -199,19 +204,9 @@ class Hostile:
         nothing = BlobRef(sha256="0" * 64, size=1)
         self._nothing = ClipSpec(video=Media(kind="video", blobs=(nothing,)), depth=Media(kind="npz", blobs=(nothing,)))
 
-    def run(self, each_s: float) -> None:
+    def run(self, each_s: float, attacks: Sequence[str]) -> None:
         """Until killed."""
-        attacks = (
-            self.large,
-            self.greetings,
-            self.unread,
-            self.views,
-            self.ghosts,
-            self.uploads,
-            self.jobs,
-            self.small,
-        )
-        for attack in itertools.cycle(attacks):
+        for attack in itertools.cycle([getattr(self, name) for name in attacks]):
             with self._diary.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"at": time.time(), "attack": attack.__name__}) + "\n")
             end = time.monotonic() + each_s

@@ -9,7 +9,7 @@ import hashlib
 import platform
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Unpack
@@ -29,6 +29,7 @@ from ex4d.frames import Frames
 from ex4d.frames.ahead import in_order, thread_count
 from ex4d.progress import Watch, reported
 from ex4d.types import Clip, Layers, Take
+from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import ClipError, Ex4dError, ShapeError
@@ -41,15 +42,22 @@ __all__ = ["clip_sha256", "contact_sheet", "describe_take", "read_take", "save_t
 STAGE = "take"
 
 
-def save_take(folder: Path | str, take: Take, *, video: bool = True, **watch: Unpack[Watch]) -> Path:
+def save_take(
+    folder: Path | str, take: Take, *, video: bool = True, layer_files: Sequence[Path] = (), **watch: Unpack[Watch]
+) -> Path:
     """Write ``take`` below ``folder`` as the next free ``take_NNN`` and return that folder.
 
+    ``layer_files`` are layers that are written already, one for each frame; they are moved there.
     Raises OutputError (disk full, not writable), ShapeError (frames that do not fit the camera), InputError (metadata
     that is no JSON), Cancelled; after any of these ``folder`` is as it was.
     """
     folder = Path(folder)
     _check_shapes(take)
-    document = describe_take(take, video=video).encoded()
+    info = describe_take(take, video=video)
+    if layer_files:
+        colour = take.details is not None and take.details.layer_colour
+        info = structs.replace(info, layers=LAYERS, layer_colour=colour)
+    document = info.encoded()
     existed = folder.exists()
     staging = folder / f".take-{secrets.token_hex(4)}.partial"
     movie = staging.with_suffix(".mp4")
@@ -58,6 +66,10 @@ def save_take(folder: Path | str, take: Take, *, video: bool = True, **watch: Un
         _write_frames(staging, movie if video else None, take, watch)
         if take.layers is not None:
             _write_layers(staging / LAYERS, take, take.layers, watch)
+        elif layer_files:
+            (staging / LAYERS).mkdir()
+            for i, path in enumerate(layer_files):
+                path.replace(staging / LAYERS / frame_name(i, ".exr"))
         (staging / TAKE_FILE).write_text(document, encoding="utf-8")
         return _take_place(folder, staging, movie if video else None)
     except OSError as error:
@@ -174,18 +186,29 @@ def take_of(frames: Frames, info: TakeInfo) -> Take:  # [N, H, W, 3]
 
 
 def _write_layers(folder: Path, take: Take, layers: Layers, watch: Watch) -> None:
-    """One EXR a frame: colour as it is in the plate, half or float; mask; depth."""
+    """One EXR a frame, written several side by side."""
     folder.mkdir()
+    count = len(take.frames)
+
+    def written(i: int) -> None:
+        write_layer(folder / frame_name(i, ".exr"), take, layers, i)
+
+    done = in_order(written, range(count), thread_count(), watch.get("cancel"))
+    for _ in reported(done, stages.LAYERS, count, **watch):
+        pass
+
+
+def write_layer(path: Path, take: Take, layers: Layers, i: int) -> None:
+    """What lies under a frame, as an EXR: colour as it is in the plate, half or float; mask, coverage, depth."""
+    layer = layers.of(i)
     footage = Footage() if take.details is None else take.details.footage
     space = None if layers.view is None else layers.view.space
-    for i in reported(range(len(take.frames)), LAYERS, len(take.frames), **watch):
-        layer = layers.of(i)
-        halves = {"mask": layer.mask.astype(np.float16), "coverage": layer.coverage.astype(np.float16)}
-        channels: dict[str, NDArray] = {**halves, "Z": layer.depth}
-        if layer.colour is not None:
-            colour = as_signals(layer.colour) if layer.colour.dtype == np.uint16 else layer.colour
-            channels |= {letter: colour[..., k] for k, letter in enumerate("RGB")}
-        write_exr(folder / frame_name(i, ".exr"), channels, header=exr_header(space, footage, i))
+    halves = {"mask": layer.mask.astype(np.float16), "coverage": layer.coverage.astype(np.float16)}
+    channels: dict[str, NDArray] = {**halves, "Z": layer.depth}
+    if layer.colour is not None:
+        colour = as_signals(layer.colour) if layer.colour.dtype == np.uint16 else layer.colour
+        channels |= {letter: colour[..., k] for k, letter in enumerate("RGB")}
+    write_exr(path, channels, header=exr_header(space, footage, i))
 
 
 def _write_frames(staging: Path, movie: Path | None, take: Take, watch: Watch) -> None:

@@ -288,11 +288,12 @@ def backgrounds(still: Any) -> None:
     from ex4d.dwmesh import DWMesh
     from ex4d_ground.options import MeshOptions
 
-    options = MeshOptions(mode="solid", other_frames=True)
+    options, memory = (MeshOptions(mode="solid", other_frames=True, world_memory=m) for m in (False, True))
     poses = np.tile(np.eye(4), (FRAMES, 1, 1))
     poses[:, 0, 3] = 1e-4 * np.arange(FRAMES)
     for clip in (still, replace(still, world_from_camera=poses)):
         DWMesh(clip, options).surface(3)
+        DWMesh(clip, memory).surface(3)
 
 
 def previews(clip: Any) -> None:

@@ -243,6 +243,36 @@ def footage_costs() -> str:
     )
 
 
+def hd_costs() -> str:
+    """Processor time, wall time and memory of HD and 4K shots; of the version before in brackets, where measured."""
+    measured = results("hd")
+    names = {"recon": "guides", "preview": "guides and a preview take", "coverage": "coverage"}
+
+    def said(row: dict[str, Any], name: str, scale: float, digits: int) -> str:
+        before = f" ({row['baseline'][name] / scale:.{digits}f})" if "baseline" in row else ""
+        return f"{row['now'][name] / scale:.{digits}f}{before}"
+
+    rows = [
+        (
+            f"{row['width']}x{row['height']}, {row['frames']:,} frames",
+            f"{names[row['command']]} (`ex4d {row['command']}`)",
+            said(row, "cpu_seconds", 1, 0),
+            said(row, "wall_seconds", 1, 0),
+            said(row, "memory_mib", 1024, 2),
+            said(row, "disk_mib", 1, 0),
+        )
+        for row in measured["rows"]
+    ]
+    head = ("clip", "what", "processor seconds", "seconds", "memory at most, GiB", "left on disk, MiB")
+    bracket = " In brackets: the version before." if any("baseline" in row for row in measured["rows"]) else ""
+    busy = measured["load_before"] > 1
+    other = f" Other programs were running too (load {measured['load_before']:.0f})." if busy else ""
+    return table(head, rows) + (
+        f"\n\nOne run of each on a machine of {measured['cores']} processor cores, without a GPU, reading the clip and "
+        f"writing the results included.{bracket}{other}"
+    )
+
+
 def train_steps() -> str:
     """A training step by what is recomputed, beside plain diffusers + peft."""
     found = results("train_h200")
@@ -268,14 +298,74 @@ def train_steps() -> str:
 
 def train_masks() -> str:
     """Simulated masks beside true occlusions."""
-    kinds = results("train_masks")["kinds"]
+    found = results("train_masks")
+    sorts = [sort for sort in ("blender", "procedural") if sort in found]
     names = {"truth": "true occlusions", "rendering": "rendering masks, solid",
              "rendering_endless": "rendering masks, endless", "tracking": "tracking masks"}  # fmt: skip
-    rows = [(name, f"{100 * kinds[k]['hidden']:.0f} %", f"{100 * kinds[k]['persistence']:.0f} %",
-             f"{100 * sum(kinds[k]['area_by_size'][-2:]):.0f} %") for k, name in names.items()]  # fmt: skip
+    rows = []
+    for sort in sorts:
+        for kind, name in names.items():
+            of = found[sort]["kinds"][kind]
+            figures = (of["hidden"], of["persistence"], sum(of["area_by_size"][-2:]))
+            rows.append((sort.capitalize(), name, *(f"{100 * share:.0f} %" for share in figures)))
     return table(
-        ("masks", "hidden", "of which hidden in the next frame", "area in holes above 10 % of the picture"), rows
+        ("scenes", "masks", "hidden", "of which hidden in the next frame", "area in holes above 10 % of the picture"),
+        rows,
     )
+
+
+def eval_memory() -> str:
+    """Guides with and without what the camera saw at other times, scene by scene."""
+    measured = results("eval_memory")
+    depths, variants = measured["scores"], ("solid", "other frames", "world memory")
+
+    def cells(scene: dict[str, dict[str, float]], depth: str) -> tuple[str, ...]:
+        shown = [f"{scene[v]['iou']:.3f} ({100 * scene[v]['false_visible']:.1f} %)" for v in variants]
+        right = [f"{100 * scene[v]['right']:.0f}" for v in variants] if depth == "true" else []
+        return (*shown, " / ".join(right), " / ".join(f"{scene[v]['psnr']:.1f}" for v in variants))
+
+    rows = [
+        (scene, "true" if depth == "true" else "drift and blur", *cells(found, depth))
+        for depth, scenes in depths.items()
+        for scene, found in scenes.items()
+    ]
+    head = ("scene", "depth", *variants, "right surface, %", "PSNR, dB")
+    views, angle = measured["views_per_scene"], measured["angle_deg"]
+    return f"{table(head, rows)}\n\nMean of {views} views a scene, {angle} degrees from that moment's source camera."
+
+
+def world_memory() -> str:
+    """What world memory costs on a processor alone."""
+    measured = results("world_memory")
+    rows = [
+        (name, f"{way['seconds']:.1f}", f"{way['cpu_seconds']:.1f}", f"{way['peak_mib']:.0f}")
+        for name, way in measured["ways"].items()
+    ]
+    head = ("guides", "seconds", "processor seconds", "memory beyond the clip, MiB")
+    clip, load = f"{measured['frames']} frames of {measured['size']}", measured["load_before"]
+    return table(head, rows) + (
+        f"\n\n{clip} on {measured['threads']} cores, where other programs ran too (load {load:.0f}): "
+        "`benchmarks/world_memory.py`."
+    )
+
+
+def moving() -> str:
+    """The estimate of the filming camera, move by move."""
+    rows = []
+    for row in results("eval_moving_seed11")["rows"]:
+        path = row["ate_of_path"]
+        ate = f"{row['ate_of_depth']:.2f} %" + (f" ({path:.2f} %)" if path is not None else "")
+        shown = (ate, f"{row['rotation_deg']:.3f}°", f"{row['swim_median']:.2f} / {row['swim_95']:.2f} %")
+        if row["failure"]:
+            shown = ("says that it failed", "–", "–")
+        lens = row["lens"] if row["lens"] == "given" else f"looked for: {row['focal']:.1f} % off"
+        lens = lens if row["focal_known"] else "looked for: says unknown"
+        names = ("today", "estimated", "true")
+        seen = " / ".join(f"{row[f'psnr_{name}']:.1f}" for name in names) if "psnr_true" in row else "–"
+        depth = row["depth"] + (", matte" if row["matte"] else "")
+        rows.append((row["move"], depth, lens, *shown, seen, f"{row['core_seconds_a_frame']:.2f} s"))
+    head = ("move", "depth", "lens", "ATE of depth (of path)", "rotation", "swim median / 95 %")
+    return table((*head, "locked-off PSNR: still / estimated / true", "core time a frame"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -287,9 +377,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "wan-errors": wan_errors,
     "backend-guides": backend_guides,
     "footage-costs": footage_costs,
+    "hd-costs": hd_costs,
     "train_steps": train_steps,
     "train_masks": train_masks,
     "holes": holes,
+    "eval-memory": eval_memory,
+    "world-memory": world_memory,
+    "moving": moving,
 }
 
 if __name__ == "__main__":

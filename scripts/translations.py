@@ -30,10 +30,10 @@ MADE = {"Flag", "Whole", "Number", "Share", "Text", "File", "Folder", "Pointer",
         "EdgeRatio", "Strength", "Painted", "CameraPointer", "Centre", "_shown_as"}  # fmt: skip
 """Properties: a name, a description, and for a choice its items."""
 RETURNED_BY = {"run", "edit", "work", "text", "words", "lines", "_lacking", "warnings", "no_python", "show_footage",
-               "lens_words", "licence_of", "worker_words", "why_gone", "refusal", "_only_solid"}  # fmt: skip
+               "lens_words", "_silent", "licence_of", "worker_words", "why_gone", "refusal", "_only_solid"}  # fmt: skip
 """Functions that return what is said."""
 TABLES = {"KINDS", "CHOICES", "ROLES", "EASINGS", "FRAMES", "PAINTED_AS", "PAINTED", "AUTOMATIC", "CAMERA_CHOICES",
-          "DEPTH_CHOICES", "FROM_FILE", "ESTIMATED", "LAYOUTS", "BRUSHES", "NAMES", "KEEPS", "RECEIVE",
+          "DEPTH_CHOICES", "FIELD_CHOICES", "FROM_FILE", "ESTIMATED", "LAYOUTS", "BRUSHES", "NAMES", "KEEPS", "RECEIVE",
           "CONNECTED", "TERMINALS", "LABELS",
           "WEIGHT_NOTES"}  # fmt: skip
 """Names of module constants with words for people."""

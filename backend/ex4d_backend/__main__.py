@@ -70,8 +70,11 @@ def serve(
 
 
 def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | None) -> None:
+    from ex4d.allocation import give_back_large_blocks
     from ex4d_backend.server import Server
+    from ex4d_backend.server_process import LARGE_BYTES, SPARE_BYTES
 
+    give_back_large_blocks(LARGE_BYTES, spare_bytes=SPARE_BYTES)
     start_logging(settings.log_level, settings.log_format)
     # Whatever it and its processes write is for this user alone; weights are for whom they would have been.
     os.environ[UMASK_VARIABLE] = f"{os.umask(0o077):o}"

@@ -20,6 +20,9 @@ from ex4d_backend.process_ids import is_alive
 log = logging.getLogger("ex4d_backend.child")
 
 BEAT_S = 1.0
+YIELDING = 5
+"""By how much children are nicer than the server: where cores are few, what moves bytes and answers goes before what
+computes, else a ping waits for a whole turn of a process that draws."""
 
 
 def child_arguments(module: str) -> argparse.ArgumentParser:
@@ -33,7 +36,9 @@ def child_arguments(module: str) -> argparse.ArgumentParser:
 
 
 def connect_to_server(args: argparse.Namespace) -> ServerConnection:
-    """The first thing a child does: tie its life to the server's."""
+    """The first thing a child does: tie its life to the server's, and let it go first."""
+    if os.name == "posix":
+        os.nice(YIELDING)
     if sys.platform == "linux":
         import ctypes
 

@@ -52,4 +52,4 @@ class EditedGrid:
         """The mesh that has frame ``t``, and which of its own frames that is."""
         if self._proxy is None:
             return self.mesh, t
-        return self._proxy.frame(t, self._positions.get(t), self._flags.get(t)), 0
+        return self._proxy.frame(t, self._positions.get(t), self._flags.get(t), coloured=False), 0

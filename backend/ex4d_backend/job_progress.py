@@ -16,7 +16,8 @@ _WEIGHTS: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {
         ((stages.LOADING,), 0.07),
         ((stages.ENCODING,), 0.08),
         ((stages.DENOISING,), 0.65),
-        ((stages.DECODING,), 0.1),
+        ((stages.DECODING,), 0.09),
+        ((stages.LAYERS,), 0.01),
     ),
     "EstimateDepth": (
         ((stages.DEPTH_HAND_OVER,), 0.01),
@@ -30,6 +31,7 @@ _WEIGHTS: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {
         ((stages.DEPTH_SAVE,), 0.03),
         ((stages.DEPTH_SEND,), 0.02),
     ),
+    "ExportTake": (((stages.EXPORT,), 0.98),),
     "FetchWeights": (((stages.ASKING_HUB,), 0.01), ((stages.FETCHING,), 0.98)),
 }
 _WITHOUT_A_MODEL = 0.1, 0.9

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +15,7 @@ from ex4d.dwmesh.proxy import ProxyGrid
 from ex4d.engines import get_engine
 from ex4d.engines.shot import ShotPlan
 from ex4d.frames import bounds_of
+from ex4d.frames.ahead import in_order, thread_count
 from ex4d.guides import OnGuide
 from ex4d.progress import reported
 from ex4d.shots.draw import Drawing, RenderedShot, draw_shot
@@ -25,6 +26,7 @@ from ex4d.types import Clip, Guides, Take
 from ex4d_backend.blobs import blob_path
 from ex4d_backend.edited_grid import EditedGrid
 from ex4d_backend.estimating import estimate
+from ex4d_backend.exporting import export, record_layers
 from ex4d_backend.objects import read_objects
 from ex4d_backend.recording import JobContext
 from ex4d_backend.sources import LoadedSource, Sources, WarmCache, drawn_by, read_edits
@@ -37,12 +39,16 @@ from ex4d_protocol.requests import (
     BuildMesh,
     ClipSpec,
     EstimateDepth,
+    ExportTake,
     Generate,
     MeshSpec,
     RenderGuides,
     Request,
     blobs_of,
 )
+
+_MESHES_AT_ONCE = 2
+"""Frames whose mesh is made side by side: writing them takes the rest of the time, and a full 4K grid much memory."""
 
 decode_request: Callable[[bytes], Request] = msgspec.msgpack.Decoder(Request).decode
 
@@ -67,17 +73,31 @@ class Runner:
                 self._generate(request, context)
             case EstimateDepth():
                 estimate(request, context)
+            case ExportTake():
+                export(request, context)
 
-    def _mesh(self, clip: ClipSpec, mesh: MeshSpec, context: JobContext) -> tuple[LoadedSource, DWMesh]:
+    def let_go(self) -> None:
+        """Keep nothing warm any more."""
+        self._sources.let_go()
+        self._guides.clear()
+
+    def _mesh(
+        self, clip: ClipSpec, mesh: MeshSpec, context: JobContext, *, keep_plate: bool = False
+    ) -> tuple[LoadedSource, DWMesh]:
         source = self._sources.clip(
-            clip, context.blobs, context.scratch, clip_pixels=context.clip_pixels, **context.watch
+            clip,
+            context.blobs,
+            context.scratch,
+            clip_pixels=context.clip_pixels,
+            keep_plate=keep_plate,
+            **context.watch,
         )
         context.log(f"clip: {source.clip.num_frames} frames of {source.clip.width}x{source.clip.height}")
         return source, self._sources.mesh(source, clip, mesh, context.blobs)
 
     def _build_mesh(self, request: BuildMesh, context: JobContext) -> None:
         # What is edited is the grid of the endless mesh, without thickness; solid ones are made when they are drawn.
-        options = msgspec.structs.replace(request.mesh.options, mode="endless", other_frames=False)
+        options = msgspec.structs.replace(request.mesh.options, mode="endless", other_frames=False, world_memory=False)
         edits = tuple(msgspec.structs.replace(edit, thickness=None) for edit in request.mesh.edits)
         spec = msgspec.structs.replace(request.mesh, options=options, thickness=None, edits=edits)
         source, grid = self._grid(request.clip, spec, context)
@@ -87,8 +107,9 @@ class Runner:
         footage = _footage(request, source.clip, context)
         context.recorder.document("clip_info", clip_info(source, grid) | {"footage": footage})
         context.recorder.array("faces", -1, grid.faces)
-        for t in reported(range(grid.num_frames), stages.MESH, grid.num_frames, **context.watch):
-            vertices, visible = grid.vertices_and_visible(t)
+        workers = min(thread_count(self._threads), _MESHES_AT_ONCE)
+        made = in_order(grid.vertices_and_visible, range(grid.num_frames), workers, context.watch.get("cancel"))
+        for t, (vertices, visible) in enumerate(reported(made, stages.MESH, grid.num_frames, **context.watch)):
             if footage != "video":
                 context.recorder.picture("colour", t, source.clip.frames[t], encoding=footage)
             context.recorder.array("vertices", t, vertices)
@@ -170,7 +191,7 @@ class Runner:
         if not info.available:
             text = f"The {info.name} engine cannot run on this backend: {info.missing}"
             raise SettingError(text, remedy=info.remedy)
-        source, mesh = self._mesh(request.clip, request.mesh, context)
+        source, mesh = self._mesh(request.clip, request.mesh, context, keep_plate=request.layers != "none")
         shot = self._draw(request, mesh, settings, context)
         context.recorder.array("coverage", -1, shot.guides.coverage)
         take = run_engine(
@@ -179,9 +200,13 @@ class Runner:
             settings=settings,
             seed=request.seed,
             fps=request.fps,
+            layers=request.layers == "all",
             on_frame=lambda i, frame: context.recorder.picture("frame", i, frame),
             **context.watch,
         )
+        if request.layers == "none":
+            take = replace(take, layers=None)  # the clip may be a warm one that has its plate
+        record_layers(take, context)
         context.recorder.document("take", msgspec.to_builtins(take_info(request, take, source.clip)))
 
 
@@ -232,6 +257,7 @@ def clip_info(source: LoadedSource, grid: EditedGrid) -> dict[str, Any]:
         "filled_pixels": source.filled.count if source.filled else 0,
         "filled": source.filled.describe() if source.filled and source.filled.count else "",
         "notes": [*source.notes, *([in_words(*behind, "panel")] if behind else [])],
+        "carries": msgspec.to_builtins(clip.footage) | {"colour": "" if clip.view is None else str(clip.view.space)},
         "num_faces": len(grid.faces),
         "grid_side": grid.side,
     }
@@ -239,8 +265,14 @@ def clip_info(source: LoadedSource, grid: EditedGrid) -> dict[str, Any]:
 
 def take_info(request: Generate, take: Take, clip: Clip) -> TakeInfo:
     """The take's description with the whole request in it, so that it can be made again."""
+    own = describe_take(take)
+    colour = own.colour
+    ocio = None if request.clip.reading is None else request.clip.reading.ocio
+    if colour is not None and colour.config and ocio is not None:
+        colour = msgspec.structs.replace(colour, config=ocio.name)  # where it lies here is of no use there
     return msgspec.structs.replace(
-        describe_take(take),
+        own,
+        colour=colour,
         note=request.note,
         clip={
             "name": clip.name,

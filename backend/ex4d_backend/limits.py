@@ -61,6 +61,36 @@ class TimeAccount:
         self._balance = self.balance - seconds - HEAVY * max(0.0, seconds - LIGHT_S)
 
 
+class TimeUsed:
+    """How much time was spent on each client: the one with the least is next.
+
+    Who comes, or comes back, begins where the one served last stands: nobody is owed the time that others used while
+    there was nothing to do for it, nor while it was somebody else.
+    """
+
+    def __init__(self) -> None:
+        self._used: dict[int, float] = {}
+        self._level = 0.0
+        """What the one served last had used before."""
+
+    def of(self, client: int) -> float:
+        """Seconds, as far as turns are concerned."""
+        return self._used.get(client, self._level)
+
+    def join(self, client: int) -> None:
+        """There is something to do for a client for which there was nothing."""
+        self._used[client] = max(self.of(client), self._level)
+
+    def charge(self, client: int, seconds: float) -> None:
+        """So much was spent on it."""
+        self._level = max(self._level, self.of(client))
+        self._used[client] = self.of(client) + seconds
+
+    def forget(self, client: int) -> None:
+        """It is gone."""
+        self._used.pop(client, None)
+
+
 def too_many_pixels(frames: int, width: int, height: int, limit: int) -> str:
     """ "" if a clip of that size may be worked on, else why not. ``limit`` is in pixels of all frames together."""
     if frames * width * height <= limit:

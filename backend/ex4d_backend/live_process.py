@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ex4d.allocation import give_back_large_blocks
 from ex4d.bands import Bands
 from ex4d.dwmesh import DWMesh
 from ex4d.frames import held_bytes
@@ -30,6 +31,7 @@ from ex4d_backend import sources
 from ex4d_backend.child import BEAT_S, ServerConnection, child_arguments, connect_to_server
 from ex4d_backend.child_messages import LiveAnswer, LiveForget, LiveOrder, LivePause, Quit, Ready
 from ex4d_backend.client_errors import for_client, without_paths
+from ex4d_backend.limits import TimeUsed
 from ex4d_backend.objects import read_objects
 from ex4d_ground.arrays import Bool, Int32, UInt8
 from ex4d_ground.cameras import Intrinsics, Trajectory
@@ -174,8 +176,8 @@ class LiveRenderer:
         self._memory_bytes, self._rasterizer = memory_bytes, rasterizer
         self._lanes: dict[Lane, LiveRequest] = {}
         self._scenes: OrderedDict[bytes, Scene] = OrderedDict()
-        self._used: dict[int, float] = {}
-        """Seconds that each client's frames took, as far as turns are concerned."""
+        self._used = TimeUsed()
+        """By each client's frames."""
         self._paused: set[int] = set()
         """Clients that have not read their last pictures."""
         self._quit = False
@@ -197,26 +199,21 @@ class LiveRenderer:
             match message:
                 case LiveOrder():
                     request = LiveRequest(message.client, message.request_id, message.view)
-                    self._join(message.client)
+                    if all(lane[0] != message.client for lane in self._lanes):
+                        self._used.join(message.client)
                     older = self._lanes.pop(request.lane, None)
                     if older is not None:
                         self._answer(older, LiveSuperseded(**older.about), ended=True)
                     self._lanes[request.lane] = request
                 case LiveForget(client):
                     self._lanes = {lane: each for lane, each in self._lanes.items() if lane[0] != client}
-                    self._used.pop(client, None)
+                    self._used.forget(client)
                     self._paused.discard(client)
                 case LivePause(client, paused):
                     (self._paused.add if paused else self._paused.discard)(client)
+                    self._used.join(client)
                 case Quit():
                     self._quit = True
-
-    def _join(self, client: int) -> None:
-        """Who had nothing to do does not get the time back that others used meanwhile."""
-        waiting = {lane[0] for lane in self._lanes}
-        if client not in waiting:
-            least = min((self._used.get(other, 0.0) for other in waiting), default=0.0)
-            self._used[client] = max(self._used.get(client, 0.0), least)
 
     def _next(self, *, besides: int | None = None) -> LiveRequest | None:
         """Pictures before coverage, then the client whose frames took least time so far, then first come.
@@ -226,7 +223,7 @@ class LiveRenderer:
         lanes = [lane for lane in self._lanes if lane[0] not in self._paused and lane[0] != besides]
         if besides is not None:
             lanes = [lane for lane in lanes if _clip_key(self._lanes[lane]) in self._scenes]
-        best = min(lanes, key=lambda lane: (not lane[2], self._used.get(lane[0], 0.0)), default=None)
+        best = min(lanes, key=lambda lane: (not lane[2], self._used.of(lane[0])), default=None)
         return None if best is None else self._lanes[best]
 
     # --- doing --------------------------------------------------------------------------------------------
@@ -259,7 +256,7 @@ class LiveRenderer:
             log.exception("a live view failed")
             ended = self._fail(request, "internal", f"The live view hit a fault ({type(error).__name__}: {error}).")
         finally:
-            self._used[request.client] = self._used.get(request.client, 0.0) + time.monotonic() - began
+            self._used.charge(request.client, time.monotonic() - began)
         if self._lanes.get(request.lane) is request:
             del self._lanes[request.lane]
             if not ended:
@@ -367,6 +364,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--clip-pixels", type=int, required=True)
     args = parser.parse_args(argv)
+    give_back_large_blocks()
     server = connect_to_server(args)
     shutil.rmtree(args.scratch, ignore_errors=True)  # of a process that was killed
     args.scratch.mkdir(parents=True)

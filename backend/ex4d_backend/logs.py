@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Callable
+
+from ex4d_ground.texts import one_line
 
 MOST_CHARACTERS = 4000
 """Of one record, without its traceback."""
 LINES_AT_ONCE, LINES_PER_S = 5000, 2.0
 """Of one kind of record (the same words with other values) below the level error."""
-_CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]")
-
-
-def one_line(text: str) -> str:
-    """``text`` without anything that ends a line or changes how a terminal shows it; what was there is spelled out."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _said(record: logging.LogRecord) -> str:

@@ -35,7 +35,7 @@ class Worker(ChildProcess):
         settings = supervisor.settings
         environment = visible_devices(device)
         if settings.threads:
-            for library in ("OMP", "NUMBA", "OPENBLAS", "MKL"):
+            for library in ("OMP", "NUMBA", "MKL"):
                 environment[f"{library}_NUM_THREADS"] = str(settings.threads)
         super().__init__(
             supervisor,

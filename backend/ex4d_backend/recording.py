@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -13,18 +14,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ex4d.clip.png_writing import encode_png
 from ex4d.progress import CancelToken, Watch, check
 from ex4d_backend.child_messages import BlobMade
 from ex4d_backend.item_files import item_file
-from ex4d_backend.logs import one_line
 from ex4d_ground.files import atomic_path
+from ex4d_ground.texts import one_line
 from ex4d_protocol.arrays import describe_array
 from ex4d_protocol.checksum import checksum_of
 from ex4d_protocol.messages import Item
 
 _HASH_SLICE = 4 << 20
-_PARAMS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 92]}
-"""PNG fast: the higher levels take several times as long for a few per cent. JPEG as good as the eye asks for."""
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
+"""As good as the eye asks for."""
 
 
 MOST_LOG_CHARACTERS = 1 << 20
@@ -45,16 +47,26 @@ class Recorder:
         self, name: str, frame: int, pixels: NDArray[np.uint8], *, encoding: Literal["png", "jpeg"] = "png"
     ) -> None:
         """One [H, W, 3] RGB or [H, W] grey picture."""
-        ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-        _, data = cv2.imencode(f".{encoding}", ordered, _PARAMS[encoding])
-        height, width = pixels.shape[:2]
-        shape = (height, width, *pixels.shape[2:])
-        self._write(name, frame, data.data.cast("B"), encoding=encoding, dtype="|u1", shape=shape)
+        if encoding == "png":
+            data = memoryview(encode_png(pixels))
+        else:
+            ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+            data = cv2.imencode(".jpg", ordered, _JPEG)[1].data.cast("B")
+        self._write(name, frame, data, encoding=encoding, dtype="|u1", shape=pixels.shape)
 
     def array(self, name: str, frame: int, values: NDArray[Any]) -> None:
         """One array, raw."""
         dtype, shape, order, data = describe_array(values)
         self._write(name, frame, data, encoding="raw", dtype=dtype, shape=shape, order=order)
+
+    def file(self, name: str, frame: int, path: Path) -> None:
+        """One file as it is; it is moved away."""
+        with (
+            path.open("rb") as opened,
+            mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as data,
+        ):
+            self._announce_written(name, frame, data, path.replace, encoding="file")
 
     def document(self, name: str, content: Any) -> None:
         """One JSON document that belongs to the whole job."""
@@ -77,9 +89,18 @@ class Recorder:
 
     def _write(self, name: str, frame: int, data: memoryview, **form: Any) -> None:
         """Write an item; ``form`` is its encoding and, of an array, its dtype, shape and order."""
+
+        def write(target: Path) -> None:
+            with atomic_path(target) as path:
+                path.write_bytes(data)
+
+        self._announce_written(name, frame, data, write, **form)
+
+    def _announce_written(
+        self, name: str, frame: int, data: memoryview, write: Callable[[Path], object], **form: Any
+    ) -> None:
         index = self._next
-        with atomic_path(self._folder / item_file(index)) as path:
-            path.write_bytes(data)
+        write(self._folder / item_file(index))
         self._next += 1
         item = Item(
             job_id=self._job_id,

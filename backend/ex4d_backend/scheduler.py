@@ -15,6 +15,7 @@ from ex4d_backend.admission import Admission
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.child_messages import BlobMade, FromJob, JobEnded, JobProgress, RunJob
 from ex4d_backend.client_errors import Refusal, for_client, without_paths
+from ex4d_backend.item_files import item_file
 from ex4d_backend.job_progress import share_of
 from ex4d_backend.pool import FETCHES, Pool
 from ex4d_backend.settings import ServerSettings
@@ -158,6 +159,16 @@ class JobScheduler:
             self.store.acknowledge(job)
             self._discard(self.items_folder(job))
         return m.ResultsAcknowledged(job_id=job_id)
+
+    def free(self, owner: str, job_id: str, below: int, attempt: int) -> None:
+        """The client has the items before ``below``, of that attempt, and never asks for them again: delete them."""
+        job = self.store.get(job_id)
+        if job is None or job.owner != owner or job.attempt != attempt or job.acknowledged:
+            return
+        with suppress(OutputError):  # then they go with the others, when all are acknowledged
+            gone, folder = self.store.free(job, below), self.items_folder(job)
+            if gone:
+                self._cleaner.submit(_unlink, [folder / item_file(index) for index in gone])
 
     def log_tail(self, owner: str | None, job_id: str) -> m.JobLog:
         """The end of a job's log. Raises Refusal."""
@@ -392,6 +403,12 @@ class JobScheduler:
         """Finish deleting and close the store."""
         self._cleaner.shutdown(wait=True)
         self.store.close()
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
 
 
 def choose_next(queued: Collection[Job], running: Iterable[Job], served: Mapping[str, float]) -> Job | None:

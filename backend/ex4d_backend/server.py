@@ -44,6 +44,11 @@ log = logging.getLogger("ex4d_backend.server")
 BULK_IO_THREAD = 1
 """Of ZeroMQ's two: the data socket's. Everything else has the other to itself."""
 
+CONTROL_WAITING, DATA_WAITING = 4, 2
+"""Messages of one connection, of 8 MiB each at most, that are in memory before the loop reads them."""
+CONTROL_TAKEN = 128 << 10
+"""Bytes of a large message that one connection has taken from it before the next one's turn: a ping comes through
+beside many connections that send without end."""
 DATA_PER_ROUND = 2
 NEWCOMERS_PER_S = 200.0
 """Greetings on new connections that are answered, of all clients together."""
@@ -81,10 +86,12 @@ class Server:
         self._keys = KeyRing(settings.folder) if settings.curve else None
         self._gate = Gatekeeper(self._context, self._keys) if self._keys else None
         host, port = split_address(settings.address)
-        self._control, self.port = bind_router(self._context, host, port, io_thread=0, gate=self._gate, waiting=16)
+        self._control, self.port = bind_router(
+            self._context, host, port, io_thread=0, gate=self._gate, waiting=CONTROL_WAITING, taken_bytes=CONTROL_TAKEN
+        )
         data_host, data_port = split_address(settings.data_address) if settings.data_address else (host, 0)
         self._data, self.data_port = bind_router(
-            self._context, data_host, data_port, io_thread=BULK_IO_THREAD, gate=self._gate, waiting=8
+            self._context, data_host, data_port, io_thread=BULK_IO_THREAD, gate=self._gate, waiting=DATA_WAITING
         )
         self._to_control, self._to_data = Outbox(self._control), Outbox(self._data, unread_bytes=UNREAD_PICTURES)
         self._connections = Connections(self._control, "control"), Connections(self._data, "data")

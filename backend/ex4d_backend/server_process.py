@@ -18,7 +18,12 @@ from ex4d_ground.files import output_error
 
 log = logging.getLogger("ex4d_backend.server_process")
 
-YIELDING_NICE = 19
+BULK_YIELDS = 4
+"""By how much the thread of bulk data is nicer than the loop; less than children are (``child.YIELDING``), for live
+pictures travel by it, and would wait for whoever computes."""
+LARGE_BYTES, SPARE_BYTES = 512 << 10, 8 << 20
+"""See :func:`ex4d.allocation.give_back_large_blocks`: with blocks from 2 MiB on, requests with long moves stayed, 30 to
+50 MiB more after a minute of them, and no ping came sooner."""
 _WAKE = "inproc://wake"
 
 
@@ -92,7 +97,8 @@ def yield_io_thread(number: int) -> bool:
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             if (folder / "comm").read_text("ascii", errors="replace").strip() == f"ZMQbg/IO/{number}":
                 with suppress(PermissionError):  # a sandbox that forbids it
-                    os.setpriority(os.PRIO_PROCESS, int(folder.name), YIELDING_NICE)
+                    own = os.getpriority(os.PRIO_PROCESS, 0)
+                    os.setpriority(os.PRIO_PROCESS, int(folder.name), own + BULK_YIELDS)
                 return True
     return False
 

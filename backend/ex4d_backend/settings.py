@@ -75,7 +75,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     storage_bytes: NotNegative = 0
     """Disk quota of uploads and results together; 0 means none."""
     keep_free_bytes: NotNegative = 1 << 30
-    """Uploads and jobs are refused when the disk has less than this left."""
+    """Uploads and jobs are refused when the disk has less than this left, and decoded clips leave so much free."""
     results_ttl_hours: Positive = 72.0
     """Finished results nobody has acknowledged are deleted after this; only time in which the server runs counts."""
     blobs_ttl_hours: Positive = 168.0

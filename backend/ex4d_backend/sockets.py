@@ -27,23 +27,31 @@ def not_allowed(keys: KeyRing) -> m.ErrorReply:
 
 
 def bind_router(
-    context: zmq.Context[Any], host: str, port: int, *, io_thread: int, gate: Gatekeeper | None, waiting: int
+    context: zmq.Context[Any],
+    host: str,
+    port: int,
+    *,
+    io_thread: int,
+    gate: Gatekeeper | None,
+    waiting: int,
+    taken_bytes: int = -1,
 ) -> tuple[zmq.Socket[Any], int]:
     """A ROUTER socket on ``host``, encrypted if there is a ``gate``, and its port (0 asks for a free one).
 
-    It takes ``waiting`` messages of one client before they are read. Raises OutputError.
+    It takes ``waiting`` messages of one client before they are read. About ``taken_bytes`` are taken from a connection
+    before the next one's turn (-1: what the system has of it, which may be megabytes). Raises OutputError.
     """
     socket = context.socket(zmq.ROUTER)
     for option, value in (
+        (zmq.RCVBUF, taken_bytes),
         (zmq.LINGER, 0),
         (zmq.AFFINITY, 1 << io_thread),
         (zmq.ROUTER_MANDATORY, 1),
         (zmq.MAXMSGSIZE, framing.MAX_FRAME_BYTES),
         (zmq.SNDHWM, QUEUE_MESSAGES),
         (zmq.RCVHWM, waiting),
-        (zmq.HEARTBEAT_IVL, 5000),
-        (zmq.HEARTBEAT_TIMEOUT, 20000),
         (zmq.HANDSHAKE_IVL, 10000),
+        *framing.KEEP_ALIVE.items(),
     ):
         socket.setsockopt(option, value)
     if ":" in host:  # only then: a name such as localhost would be looked up as IPv6 first

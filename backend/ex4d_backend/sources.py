@@ -4,30 +4,34 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar, Unpack
 
 import msgspec
 import numpy as np
 
+from ex4d.clip.colours import ColourChoice
 from ex4d.clip.container import count_frames
 from ex4d.clip.invalid import InvalidDepth
 from ex4d.clip.load import load_clip
 from ex4d.clip.video import open_video
 from ex4d.dwmesh import DWMesh
 from ex4d.dwmesh.proxy import ProxyGrid
+from ex4d.frames.scratch import VARIABLE
+from ex4d.frames.stack import IN_MEMORY_BYTES
 from ex4d.lens import Lens
 from ex4d.progress import Watch
 from ex4d.raster import AUTO
 from ex4d.types import Clip
 from ex4d_backend.blob_files import blob_path
 from ex4d_backend.limits import too_many_pixels
+from ex4d_backend.shared_clips import LoadedSource, shared_clip
 from ex4d_ground.arrays import Float32, Int8
 from ex4d_ground.errors import InputError, ShapeError
 from ex4d_ground.grids import is_full
 from ex4d_ground.options import RasterOptions
-from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshSpec
+from ex4d_protocol.requests import BlobRef, ClipSpec, Media, MeshSpec, VideoReading
 
 _SUFFIXES = {"video": ".video", "npz": ".npz", "npy": ".npy", "png_sequence": ".png", "exr_sequence": ".exr"}
 _SUFFIXES |= {"image_sequence": ".jpg"}  # whatever the pictures are: their first bytes say it
@@ -43,6 +47,13 @@ class WarmCache(Generic[T]):
         self._keep = keep
         self._entries: OrderedDict[bytes, T] = OrderedDict()
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._entries
+
+    def entry(self, key: bytes) -> T:
+        """The entry. Raises KeyError."""
+        return self._entries[key]
+
     def get(self, key: bytes, make: Callable[[], T]) -> T:
         """The entry, made if it is not there."""
         if key in self._entries:
@@ -55,15 +66,9 @@ class WarmCache(Generic[T]):
         self._entries[key] = value
         return value
 
-
-@dataclass(frozen=True)
-class LoadedSource:
-    """A clip and what was filled in its depth, None where that was not asked for."""
-
-    clip: Clip
-    filled: InvalidDepth | None
-    notes: tuple[str, ...] = ()
-    """What people should know of what was read."""
+    def clear(self) -> None:
+        """Forget all."""
+        self._entries.clear()
 
 
 class Sources:
@@ -75,18 +80,32 @@ class Sources:
         self._meshes: WarmCache[DWMesh] = WarmCache(meshes)
 
     def clip(
-        self, spec: ClipSpec, blobs: Path, scratch: Path, *, clip_pixels: int, **watch: Unpack[Watch]
+        self,
+        spec: ClipSpec,
+        blobs: Path,
+        scratch: Path,
+        *,
+        clip_pixels: int,
+        keep_plate: bool = False,
+        **watch: Unpack[Watch],
     ) -> LoadedSource:
-        """The clip of ``spec``, read from blobs through links with names of our own in ``scratch``."""
+        """The clip of ``spec``, read from blobs through links with names of our own in ``scratch``.
+
+        With ``keep_plate`` it has its pictures in their own depth, too; one that has them serves who needs none.
+        """
         lens = Lens(spec.intrinsics, spec.fov_deg, spec.focal_px, source=spec.intrinsics_source or "given")
+        reading, with_plate = _reading(spec), _key(spec) + b"plate"
+        deep = with_plate in self._clips or (keep_plate and not self._is_known_plain(spec))
+        key = with_plate if deep else _key(spec)
 
         def load() -> LoadedSource:
             video = lay_out(spec.video, blobs, scratch / "video")
             depth = lay_out(spec.depth, blobs, scratch / "depth")
             filled: list[InvalidDepth] = []
             notes: list[str] = []
-            try:
-                check_size(video, spec.num_frames, clip_pixels)
+            names = {video: spec.video, depth: spec.depth}
+
+            def read(keep_in: Path | None) -> LoadedSource:
                 clip = load_clip(
                     video,
                     depth,
@@ -94,24 +113,70 @@ class Sources:
                     num_frames=spec.num_frames,
                     fill_invalid=spec.fill_invalid,
                     fps=spec.fps,
+                    usual_fps=reading.usual_fps,
                     depth_scale=spec.depth_scale,
                     depth_channel=spec.depth_channel,
-                    keep_plate=False,  # takes are delivered as 8-bit pictures
+                    colour=_colour_choice(reading, blobs),
+                    fields=reading.fields,
+                    keep_plate=keep_plate,
+                    keep_in=keep_in,
                     on_filled=filled.append,
                     on_note=notes.append,
                     **watch,
                 )
-            except InputError as error:
-                raise in_client_words(error, {video: spec.video, depth: spec.depth}) from error
-            names = {video: spec.video, depth: spec.depth}
-            shown = tuple(str(in_client_words(InputError(note), names)) for note in notes)
-            return LoadedSource(replace(clip, name=spec.name), filled[0] if filled else None, shown)
+                shown = tuple(str(in_client_words(InputError(note), names)) for note in notes)
+                return LoadedSource(_named(clip, spec), filled[0] if filled else None, shown)
 
-        return self._clips.get(_key(spec), load)
+            try:
+                height, width, count = check_size(video, spec.num_frames, clip_pixels)
+                short = 3 * height * width * count <= IN_MEMORY_BYTES
+                return shared_clip(None if short else own_scratch(), key, read, **watch)
+            except InputError as error:
+                raise in_client_words(error, names) from error
+
+        return self._clips.get(key, load)
+
+    def _is_known_plain(self, spec: ClipSpec) -> bool:
+        """Whether the clip is at hand, and of 8 bits that are shown as they are: then there is no plate to read."""
+        view = self._clips.entry(_key(spec)).clip.view if _key(spec) in self._clips else None
+        return view is not None and view.as_is and view.space.bits == 8
+
+    def let_go(self) -> None:
+        """Keep nothing any more."""
+        self._clips.clear()
+        self._meshes.clear()
 
     def mesh(self, source: LoadedSource, clip_spec: ClipSpec, spec: MeshSpec, blobs: Path) -> DWMesh:
         """The mesh of a clip with its edits."""
-        return self._meshes.get(_key(clip_spec) + _key(spec), lambda: _build_mesh(source.clip, spec, blobs))
+        deep = b"plate" if source.clip.plate is not None else b""
+        return self._meshes.get(_key(clip_spec) + deep + _key(spec), lambda: _build_mesh(source.clip, spec, blobs))
+
+
+def _reading(spec: ClipSpec) -> VideoReading:
+    return spec.reading or VideoReading()
+
+
+def _colour_choice(reading: VideoReading, blobs: Path) -> ColourChoice:
+    """What the client says of the colours. A configuration is read where the blob lies: it outlives the job.
+
+    Raises SettingError for a colour space that there is not, MissingExtraError.
+    """
+    path = None if reading.ocio is None else blob_path(blobs, reading.ocio.sha256)
+    choice = ColourChoice(reading.colour_space, path)
+    try:
+        _ = choice.space
+    except InputError as error:
+        shown = reading.ocio.name if reading.ocio is not None and reading.ocio.name else "the configuration"
+        raise error.reworded(str(error).replace(str(path), shown)) from error
+    return choice
+
+
+def _named(clip: Clip, spec: ClipSpec) -> Clip:
+    """The clip with what the client knows of it and its blobs do not say: its name, and where it starts to count."""
+    footage = clip.footage
+    if spec.video.kind.endswith("_sequence"):
+        footage = msgspec.structs.replace(footage, start_frame=_reading(spec).start_frame)
+    return replace(clip, name=spec.name, footage=footage)
 
 
 def drawn_by(asked: RasterOptions, rasterizer: str) -> RasterOptions:
@@ -119,20 +184,27 @@ def drawn_by(asked: RasterOptions, rasterizer: str) -> RasterOptions:
     return msgspec.structs.replace(asked, rasterizer=rasterizer) if asked.rasterizer == AUTO else asked
 
 
-def check_size(video: Path, num_frames: int | None, clip_pixels: int) -> tuple[int, int]:
-    """Height and width of a video. Refuses one that would not fit in memory before it is decoded.
+def check_size(video: Path, num_frames: int | None, clip_pixels: int) -> tuple[int, int, int]:
+    """Height, width and frames of a video. Refuses one that would not fit in memory before it is decoded.
 
     Raises InputError or ClipError.
     """
     with open_video(video) as (info, frames):
         first = next(frames, None)
     if first is None:
-        return 0, 0  # the reader says what is wrong with it
+        return 0, 0, 0  # the reader says what is wrong with it
     height, width = first.shape[:2]
-    text = too_many_pixels(num_frames or info.num_frames or count_frames(video), width, height, clip_pixels)
+    count = num_frames or info.num_frames or count_frames(video)
+    text = too_many_pixels(count, width, height, clip_pixels)
     if text:
         raise InputError(text)
-    return height, width
+    return height, width, count
+
+
+def own_scratch() -> Path | None:
+    """This process's scratch folder, if the server gave it one."""
+    named = os.environ.get(VARIABLE)
+    return Path(named) if named else None
 
 
 def _key(spec: msgspec.Struct) -> bytes:
@@ -146,15 +218,17 @@ def lay_out(media: Media, blobs: Path, target: Path) -> Path:
         if len(media.blobs) != 1:
             raise InputError(f"A source of kind {media.kind} is one file, got {len(media.blobs)}.")
         path = target.with_suffix(suffix)
-        _link(blob_path(blobs, media.blobs[0].sha256), path)
+        link_blob(blobs, media.blobs[0], path)
         return path
     target.mkdir(parents=True, exist_ok=True)
     for i, blob in enumerate(media.blobs):
-        _link(blob_path(blobs, blob.sha256), target / f"{i + 1:06d}{suffix}")
+        link_blob(blobs, blob, target / f"{i + 1:06d}{suffix}")
     return target
 
 
-def _link(source: Path, target: Path) -> None:
+def link_blob(blobs: Path, blob: BlobRef, target: Path) -> Path:
+    """Have ``target`` be the blob's bytes, without copying them if that can be; returns it. Raises InputError."""
+    source = blob_path(blobs, blob.sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
@@ -162,6 +236,7 @@ def _link(source: Path, target: Path) -> None:
         raise InputError("An uploaded file has expired on the backend; send it again.") from None
     except OSError:  # a file system without hard links
         shutil.copyfile(source, target)
+    return target
 
 
 def in_client_words(error: InputError, names: dict[Path, Media]) -> InputError:

@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     submitted_at REAL NOT NULL,
     ended_at REAL,
     cancelling INTEGER NOT NULL DEFAULT 0,
-    failure BLOB
+    failure BLOB,
+    freed INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_by_phase ON jobs (phase, seq);
@@ -52,7 +53,7 @@ CREATE TABLE IF NOT EXISTS items (
     PRIMARY KEY (job_id, idx)
 ) WITHOUT ROWID;
 """
-_LATER_COLUMNS = {"cancelling": "INTEGER NOT NULL DEFAULT 0", "failure": "BLOB"}
+_LATER_COLUMNS = {"cancelling": "INTEGER NOT NULL DEFAULT 0", "failure": "BLOB", "freed": "INTEGER NOT NULL DEFAULT 0"}
 """Columns of ``jobs`` that older tables lack; a backend that does not know one leaves it at its default."""
 SCHEMA_VERSION = 2
 CHECKPOINT_WRITES, CHECKPOINT_BYTES = 500, 4 << 20
@@ -85,6 +86,8 @@ class Job:
     cancelling: bool
     """A cancel was accepted; the job must not start again."""
     failure: Failure | None
+    freed: int
+    """Items before this one are with the client and were deleted."""
     items: int = 0
     result_bytes: int = 0
     stage: str = ""
@@ -127,7 +130,7 @@ _COLUMNS = ", ".join(field.name for field in fields(Job) if field.default is MIS
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("job_id", "owner", "title", "kind", "phase", "message"), str),
-    **dict.fromkeys(("seq", "priority", "attempt", "acknowledged", "cancelling"), int),
+    **dict.fromkeys(("seq", "priority", "attempt", "acknowledged", "cancelling", "freed"), int),
     "submitted_at": (int, float),
     "ended_at": (int, float, type(None)),
     "failure": (bytes, type(None)),
@@ -181,7 +184,8 @@ class JobStore:
                 self._owned.setdefault(job.owner, {})[job.job_id] = job
             self._result_bytes = 0
             for row in self._db.execute(
-                "SELECT job_id, MAX(idx) + 1 AS items, SUM(size) AS bytes FROM items GROUP BY job_id"
+                "SELECT job_id, MAX(idx) + 1 AS items, SUM(CASE WHEN idx >= freed THEN size ELSE 0 END) AS bytes "
+                "FROM items JOIN jobs USING (job_id) GROUP BY job_id"
             ):
                 job = self._jobs.get(row["job_id"])
                 if job is not None and isinstance(row["items"], int) and isinstance(row["bytes"], int):
@@ -347,7 +351,7 @@ class JobStore:
 
     def start_over(self, job: Job) -> None:
         """Put a job whose run was lost back in the queue; its items so far do not count."""
-        self._update(job, drop_items=True, phase="queued", message="", attempt=job.attempt + 1)
+        self._update(job, drop_items=True, phase="queued", message="", attempt=job.attempt + 1, freed=0)
         job.stage, job.done, job.total, job.share = "", 0, 0, 0.0
 
     def add_item(self, job: Job, item: Item) -> None:
@@ -373,6 +377,17 @@ class JobStore:
             log.error("item %d of job %s cannot be read from the job table (%s)", index, job_id, error)
             return None
         return item if item is not None and (item.job_id, item.index, item.offset) == (job_id, index, 0) else None
+
+    def free(self, job: Job, below: int) -> range:
+        """The client has the items before ``below``; those that may be deleted now. Their rows stay, to be counted."""
+        gone = range(job.freed, min(below, job.items))
+        if gone:
+            query = "SELECT SUM(size) AS bytes FROM items WHERE job_id = ? AND idx >= ? AND idx < ?"
+            found = self._db.execute(query, (job.job_id, gone.start, gone.stop)).fetchone()["bytes"] or 0
+            self._update(job, freed=gone.stop)
+            job.result_bytes -= found
+            self._result_bytes -= found
+        return gone
 
     def acknowledge(self, job: Job) -> None:
         """The client has everything: its items may go."""

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from ex4d.frames.scratch import SPARE_VARIABLE, VARIABLE
 from ex4d_backend import child_messages
 from ex4d_backend.child_messages import TOKEN_VARIABLE, Beat, FromChild, Quit, Ready, ToChild
 from ex4d_backend.data_folder import folder_at
@@ -43,7 +44,7 @@ LAST_BYTES, LAST_CHARACTERS = 4096, 300
 LOG_BYTES, MEASURE_LOGS_S = 8 << 20, 5.0
 """Of what a child prints; how often that is looked at."""
 MARK_VARIABLE = "EX4D_CHILD_MARK"
-SCRATCH_VARIABLES = ("TMPDIR", "TEMP", "TMP")
+SCRATCH_VARIABLES = ("TMPDIR", "TEMP", "TMP", VARIABLE)
 """What tells a process where to put temporary files: below the data folder, private and removed with the process."""
 
 
@@ -142,6 +143,7 @@ class ChildProcess:
         self._drop_scratch()
         self._scratch = self._supervisor.new_scratch()
         places = {name: str(self._scratch) for name in SCRATCH_VARIABLES}
+        places[SPARE_VARIABLE] = str(self._supervisor.settings.keep_free_bytes)
         own = {
             **self._environment,
             **places,
@@ -255,7 +257,7 @@ class Supervisor:
         )
         """Every child's."""
         self._beat_at = self._measured_at = 0.0
-        self._polled_at = time.monotonic()
+        self._polled_at, self._worked_s = time.monotonic(), time.thread_time()
 
     def new_scratch(self) -> Path:
         """A new folder for one process's temporary files."""
@@ -311,8 +313,10 @@ class Supervisor:
             self._measured_at = now
             for child in self.children:
                 shorten(child.log_path)
+        worked_s, self._worked_s = time.thread_time() - self._worked_s, time.thread_time()
         if now - self._polled_at > STALL_S:  # what they said meanwhile has not been read yet
-            log.warning("the server stood still for %.1f s", now - self._polled_at)
+            # The rest of the time the machine kept it waiting: a busy one, a slow disk, or a sleep.
+            log.warning("the server stood still for %.1f s (at work for %.1f s)", now - self._polled_at, worked_s)
             for child in self.children:
                 child.forgive(now - self._polled_at)
         self._polled_at = now

@@ -77,6 +77,8 @@ class Transfers:
                 stream = session.streams.get(message.job_id)
                 if stream is not None:
                     stream.credit = min(MAX_CREDIT, stream.credit + message.more)
+                if message.freed:
+                    self._scheduler.free(session.owner, message.job_id, message.freed, message.attempt)
             case m.Ping():
                 self._send(session, m.Pong(), received.header.id)
             case _:
@@ -176,6 +178,9 @@ class Transfers:
             text = f"{MAX_RESULT_STREAMS} result streams are open already; ask again when one has ended."
             raise Refusal("rate_limited", text)
         start = message.from_item if message.attempt == job.attempt else 0
+        if start < job.freed:
+            text = f"The first {job.freed} results of job {job.job_id} were fetched and are deleted; submit it again."
+            raise Refusal("unknown_job", text, job_id=job.job_id)
         session.streams[job.job_id] = ResultStream(job.job_id, start, job.attempt, message.credit, request_id)
 
     def pump(self) -> bool:

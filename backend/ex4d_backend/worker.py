@@ -16,6 +16,7 @@ from typing import Any
 
 import zmq
 
+from ex4d.allocation import give_back_large_blocks
 from ex4d.compiled.notice import announced
 from ex4d.progress import CancelToken, Progress
 from ex4d_backend import child_messages
@@ -37,6 +38,8 @@ from ex4d_ground.files import output_error
 PROGRESS_EVERY_S = 0.1
 LOOK_AGAIN_S = 5.0
 """How often an idle worker looks whether what was missing has been installed."""
+LET_GO_S = 900.0
+"""An idle worker keeps its last clip, which may be gigabytes on disk, for so long."""
 
 
 class ServerThread(threading.Thread):
@@ -186,6 +189,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = child_arguments("ex4d_backend.worker")
     parser.add_argument("--device", required=True)
     args = parser.parse_args(argv)
+    give_back_large_blocks()
     connection = connect_to_server(args)
     server = ServerThread(connection)
     server.start()
@@ -196,19 +200,21 @@ def main(argv: list[str] | None = None) -> None:
     runner = Runner(threads=args.threads or None, rasterizer=args.rasterizer)
     ready = devices.ready_message(connection.token, args.device)
     server.send(ready)
-    abilities = ready.abilities
+    abilities, worked_at = ready.abilities, time.monotonic()
     while True:
         try:
             order = server.jobs.get(timeout=LOOK_AGAIN_S)
         except queue.Empty:
             order = LookAgain()
+            if time.monotonic() - worked_at > LET_GO_S:
+                runner.let_go()
         if order is None:
             break
         if isinstance(order, LookAgain):
             abilities = _look_again(server, abilities)
             continue
         server.send(run_job(runner, server, order))
-        server.current = None
+        server.current, worked_at = None, time.monotonic()
     time.sleep(0.05)  # let the server's thread pass the last message on
     os._exit(0)
 

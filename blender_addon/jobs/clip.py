@@ -15,25 +15,27 @@ import numpy as np
 
 from ex4d_ground.arrays import Float32, Float64, Int32
 from ex4d_ground.files import frame_name
+from ex4d_ground.footage import Fields
 from ex4d_ground.grids import grid_of
 from ex4d_protocol import events as ev
 from ex4d_protocol import minors
 from ex4d_protocol.client import Client, Upload
 from ex4d_protocol.errors import UploadFailed
-from ex4d_protocol.requests import BuildMesh, ClipSpec, EstimateDepth, Media, MeshSpec, RenderGuides
+from ex4d_protocol.requests import BuildMesh, ClipSpec, EstimateDepth, Media, MeshSpec, RenderGuides, VideoReading
 
 from ..scene.clip import StoredClip, clip_numbers
 from ..work import files
 from ..work.addon import log
-from ..work.errors import AddonError
+from ..work.errors import AddonError, JobFailed
 from ..work.link import BackendLink, JobRefused
 from ..work.pc2 import Pc2Writer
 from ..work.tasks import Steps
 from ..work.writer import FolderWriter
 from .depth import DepthItems
 from .edit_uploads import EditUploads, FrameEdit, MeshRequest
-from .media import MediaFiles, find_clip
+from .media import ClipFiles, MediaFiles, find_clip
 from .object_uploads import ObjectUploads, SceneObject
+from .opening import FRAMES, Opening, opening_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,14 @@ class ClipSource:
     depth_channel: str = ""
     fill_invalid: bool = False
     fps: float | None = None
-    """Overrides the video's own; a sequence of pictures has none."""
+    """Overrides the video's own."""
+    usual_fps: float | None = None
+    """Of pictures that say none."""
+    colour_space: str = ""
+    """What the video's numbers mean, where it does not say so or is wrong."""
+    ocio: Path | None = None
+    """The OpenColorIO configuration that ``colour_space`` is a name of; None: the backend's."""
+    fields: Fields = "deinterlace"
     name: str = "clip"
     grid_side: int = 0
     """Vertices along the mesh's long side; 0: one per pixel."""
@@ -108,10 +117,17 @@ def import_clip(
     """
     found = find_clip(source.video, source.depth, source.num_frames)
     depth = found.depth
-    uploads = _ClipUploads(link.client, found.video, depth)
     made: Media | None = None
     depth_info: dict[str, Any] | None = None
     with FolderWriter(folder) as writer:
+        opening = None if on_first is None else (yield from _opening(writer, found))
+        early = None
+        if opening is not None:
+            early = _ClipUploads(link.client, opening.files.video, opening.files.depth, source.ocio)
+        uploads = _ClipUploads(link.client, found.video, depth, source.ocio)  # behind those of the opening
+        if opening is not None and early is not None:
+            yield from _show_opening(link, source, writer, opening, early, on_first)
+            on_first = None
         if depth is None:
             depths = DepthItems(writer, writer.folder / files.DEPTH_FILE)
             job_id = yield from link.run_job(
@@ -131,12 +147,7 @@ def import_clip(
 
         items = _ClipItems(writer, first_came)
         job_id = yield from link.run_job(
-            lambda: BuildMesh(
-                clip=uploads.clip(source, made),
-                mesh=_grid(link.client, source),
-                footage="light",
-                plays_frames=source.plays_frames,
-            ),
+            lambda: _building(link.client, source, uploads.clip(source, made)),
             after=uploads.all,
             title=f"Import {source.name}",
             on_item=items.take,
@@ -149,6 +160,60 @@ def import_clip(
     return ImportedClip(folder, items.info, faces, clip_json, found.note, depth_info)
 
 
+def _opening(writer: FolderWriter, found: ClipFiles) -> Steps[Opening | None]:
+    """Have the files of the clip's opening made on the writer's thread; None if there is to be none."""
+    made: list[Opening | None] = []
+    writer.hand(lambda: made.append(opening_of(found, writer.folder)))
+    while not made:
+        writer.check()
+        yield None
+    return made[0]
+
+
+def _show_opening(
+    link: BackendLink,
+    source: ClipSource,
+    writer: FolderWriter,
+    opening: Opening,
+    uploads: "_ClipUploads",
+    on_first: Callable[[FirstFrame], None] | None,
+) -> Steps[None]:
+    """Have the mesh of the clip's first frames built, and ``on_first`` told, while the whole clip is being sent.
+
+    What the backend has against it is left to the job of the whole clip.
+    """
+
+    def spec() -> ClipSpec:
+        return msgspec.structs.replace(uploads.clip(source), num_frames=FRAMES)
+
+    def first_came(info: dict[str, Any], vertices: Float32) -> None:
+        if on_first is not None:
+            whole = info | {"num_frames": source.num_frames or opening.num_frames}
+            text = msgspec.json.encode(spec()).decode()
+            writer.hand(partial(on_first, FirstFrame(writer.folder, whole, vertices, text, None)))
+
+    items = _ClipItems(writer, first_came, keeps_mesh=False)
+    try:
+        job_id = yield from link.run_job(
+            lambda: _building(link.client, source, spec()),
+            after=uploads.all,
+            title=f"First frame of {source.name}",
+            on_item=items.take,
+            into=writer,
+        )
+    except (JobRefused, JobFailed) as error:
+        log.info("the first frame is not shown before the others: %s", error)
+        return
+    finally:
+        writer.hand(partial(opening.made.unlink, missing_ok=True))
+    link.client.ack(job_id)
+
+
+def _building(client: Client, source: ClipSource, clip: ClipSpec) -> BuildMesh:
+    """The request for a clip's mesh."""
+    return BuildMesh(clip=clip, mesh=_grid(client, source), footage="light", plays_frames=source.plays_frames)
+
+
 def _grid(client: Client, source: ClipSource) -> MeshSpec:
     """The mesh to ask for: a backend that knows no proxy grids sends one vertex per pixel."""
     return MeshSpec(grid_side=0 if minors.lacks(client.welcome, "MeshSpec.grid_side") else source.grid_side)
@@ -157,10 +222,15 @@ def _grid(client: Client, source: ClipSource) -> MeshSpec:
 class _ClipItems:
     """Has a BuildMesh job's items written as they come."""
 
-    def __init__(self, writer: FolderWriter, on_first: Callable[[dict[str, Any], Float32], None]):
-        """``on_first`` is told the clip's numbers and vertices once the first frame was handed to ``writer``."""
+    def __init__(
+        self, writer: FolderWriter, on_first: Callable[[dict[str, Any], Float32], None], *, keeps_mesh: bool = True
+    ):
+        """``on_first`` is told the clip's numbers and vertices once the first frame was handed to ``writer``.
+
+        Without ``keeps_mesh`` nothing but the pictures is written.
+        """
         self.info: dict[str, Any] = {}
-        self._writer, self._on_first = writer, on_first
+        self._writer, self._on_first, self._keeps_mesh = writer, on_first, keeps_mesh
         self._first: Float32 | None = None
         self._cache: Pc2Writer | None = None
         self._faces: Int32 | None = None
@@ -170,6 +240,8 @@ class _ClipItems:
         match item.name:
             case "clip_info":
                 self.info = item.json()
+                if not self._keeps_mesh:
+                    return
                 numbers = clip_numbers(self.info)
                 points = grid_of(numbers["width"], numbers["height"], numbers["grid_side"]).num_vertices
                 path = self._writer.folder / files.CACHE_FILE
@@ -177,9 +249,10 @@ class _ClipItems:
             case "faces":
                 self._faces = np.asarray(item.array(), np.int32)
             case "vertices":
-                if self._cache is None:
+                if self._cache is not None:
+                    self._writer.hand(partial(self._cache.write, item.frame, item.array()), item.data.nbytes)
+                elif self._keeps_mesh:
                     raise AddonError("The backend sent a mesh before its clip; import the clip again.")
-                self._writer.hand(partial(self._cache.write, item.frame, item.array()), item.data.nbytes)
                 self._first = item.array() if item.frame == 0 else self._first
             case files.COLOUR_FOLDER | files.VISIBLE_FOLDER:
                 suffix = ".jpg" if item.item.encoding == "jpeg" else ".png"
@@ -248,7 +321,7 @@ def run_with_clip(
             raise
         log.info("the backend lacks the clip's files; sending them")
     found = find_clip(stored.video, stored.depth, spec.num_frames)
-    uploads = _ClipUploads(link.client, found.video, found.depth)
+    uploads = _ClipUploads(link.client, found.video, found.depth, stored.ocio)
 
     def request() -> MeshRequest:
         video, depth = uploads.media()
@@ -272,13 +345,16 @@ def depth_reading(source: ClipSource) -> dict[str, Any]:
 class _ClipUploads:
     """A clip's files on their way to the backend; without ``depth`` it makes that itself."""
 
-    def __init__(self, client: Client, video: MediaFiles, depth: MediaFiles | None):
+    def __init__(self, client: Client, video: MediaFiles, depth: MediaFiles | None, ocio: Path | None = None):
+        self._client = client
         self._sources = (video,) if depth is None else (video, depth)
         self._parts = tuple(tuple(client.upload(path) for path in source.paths) for source in self._sources)
+        self._ocio = None if ocio is None else client.upload(ocio)
 
     @property
     def all(self) -> tuple[Upload, ...]:
-        return tuple(upload for part in self._parts for upload in part)
+        every = tuple(upload for part in self._parts for upload in part)
+        return every if self._ocio is None else (*every, self._ocio)
 
     def media(self) -> tuple[Media, ...]:
         """The sources by content, video first; only once every upload is hashed."""
@@ -298,6 +374,19 @@ class _ClipUploads:
             depth=estimated or depth[0],
             **(depth_reading(source) if estimated is None else {}),
             fill_invalid=source.fill_invalid,
-            fps=source.fps,
+            **self._rate_and_reading(source),
             **source.reading,
         )
+
+    def _rate_and_reading(self, source: ClipSource) -> dict[str, Any]:
+        """What the video's bytes do not say; of that, an old backend can be told the rate alone."""
+        if minors.lacks(self._client.welcome, "VideoReading.start_frame"):
+            return {"fps": source.fps or source.usual_fps}
+        reading = VideoReading(
+            usual_fps=source.usual_fps,
+            start_frame=self._sources[0].start_frame,
+            colour_space=source.colour_space,
+            ocio=None if self._ocio is None else self._ocio.ref,
+            fields=source.fields,
+        )
+        return {"fps": source.fps, "reading": reading}

@@ -23,6 +23,8 @@ class MediaFiles:
 
     kind: MediaKind
     paths: tuple[Path, ...]
+    start_frame: int = 1
+    """Number of the first picture, as its name says."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _depth_pictures(path: Path) -> FrameFiles | None:
 def _video(path: Path, files: FrameFiles | None) -> MediaFiles:
     if files is None:
         return MediaFiles("video", (path,))
-    return MediaFiles(colour_sequence_kind(files.paths[0]), files.paths)
+    return MediaFiles(colour_sequence_kind(files.paths[0]), files.paths, files.first_number)
 
 
 def _depth(path: Path, files: FrameFiles | None) -> MediaFiles:

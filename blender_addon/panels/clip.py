@@ -147,6 +147,10 @@ class EX4D_PT_files(Part, bpy.types.Panel):
         column.prop(props, "num_frames")
         column.prop(props, "grid_side")
         column.prop(props, "fill_invalid", text="Fill Invalid")
+        column.prop(props, "colour_name", text="Colours")
+        if props.colour_name:
+            column.prop(props, "ocio_path", text="Config")
+        column.prop(props, "fields")
         lacking, remedy = _lacking(props)
         column = layout.column()
         column.enabled = not lacking

@@ -1,5 +1,6 @@
 """Importing a clip: from the panel's choices to a shot in the scene."""
 
+import os
 import uuid
 from functools import partial
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 
 import bpy
 
+from ex4d_ground.colour import KNOWN
 from ex4d_ground.files import COLOUR_SUFFIXES
 
 from ..jobs import clip, depth, engine_settings, estimators, media
 from ..scene import colours, materials, orbit, shot, viewing
-from ..scene.clip import ClipFacts, clip_numbers
+from ..scene.clip import ClipFacts, carried, clip_numbers
 from ..work import files, preferences, session, unsaved
 from ..work.errors import AddonError
 from ..work.operators import LongOperator
@@ -38,7 +40,7 @@ class EX4D_OT_import_clip(ClipReading, LongOperator, bpy.types.Operator):
     )
     estimator: Text("Estimator", "The backend's depth estimator; empty uses the scene's choice, or its default")
     estimator_settings: Text("Estimator Settings", "As JSON; empty uses the scene's, what is missing takes its default")
-    fps: Number("Frame Rate", "0 keeps the video's own, and gives a sequence of pictures the scene's", min=0.0, max=1e3)
+    fps: Number("Frame Rate", "0 keeps the video's own, and gives pictures that say none the scene's", min=0.0, max=1e3)
     focal_px: Number("Focal Length (px)", "In pixels; 0 if unknown", min=0.0)
     folder: Folder("Folder", "Where the shot's files go; empty puts them beside the .blend")
     fit_scene: Flag(
@@ -108,7 +110,11 @@ class ImportPlan:
             video=video,
             depth=None if estimates else Path(bpy.path.abspath(asked.depth_path)),
             **(self._estimator(scene) if estimates else {}),
-            fps=asked.fps or (scene.render.fps / scene.render.fps_base if pictures else None),
+            fps=asked.fps or None,
+            usual_fps=scene.render.fps / scene.render.fps_base if pictures else None,
+            colour_space=asked.colour_name,
+            ocio=_configuration(asked.colour_name, asked.ocio_path),
+            fields=asked.fields,
             num_frames=asked.num_frames or None,
             fov_deg=asked.fov_deg or None,
             focal_px=asked.focal_px or None,
@@ -143,13 +149,14 @@ class ImportPlan:
             )
         facts, depth_info, scene = self._facts(result), result.depth_info or {}, context.scene
         made, lay_in = found(self._arrival)
-        fits = made is not None and self._arrival is not None and self._arrival.looked
+        looked = self._arrival is not None and self._arrival.looked
+        fits = made is not None and looked and made.ex4d.num_frames == facts.num_frames
         if made is None:
             shot.require_object_mode(context)
-            how = {"shot_id": uuid.uuid4().hex, "frame_start": self._frame_start(scene)}
+            how = {"shot_id": uuid.uuid4().hex, "frame_start": self._frame_start(scene, facts)}
             made = shot.build(context, facts, result.faces, result.folder, **how)
         else:
-            shot.complete(made, result.folder, lay_in=lay_in)
+            shot.complete(made, facts, result.folder, lay_in=lay_in)
         message = f"Imported {facts.num_frames} frames of {facts.width}x{facts.height} as '{made.name}'."
         notes = (f"{result.note}.",) if result.note else ()
         warnings = [*notes, *map(str, result.info.get("notes", ())), *map(str, depth_info.get("warnings", ()))]
@@ -164,6 +171,7 @@ class ImportPlan:
 
     def _facts(self, clip: clip.ImportedClip | clip.FirstFrame) -> ClipFacts:
         depth_path, depth_info = self.chosen.depth_path, clip.depth_info or {}
+        ocio = _configuration(self.chosen.colour_name, self.chosen.ocio_path)
         if clip.depth_info is not None:
             depth_path = files.blender_path(self._folder / files.DEPTH_FILE, bpy.data.filepath)
         return ClipFacts(
@@ -173,17 +181,20 @@ class ImportPlan:
             depth_path=depth_path,
             depth_estimator=str(depth_info.get("title", "")),
             depth_licence=str(clip.info.get("depth_licence", "")),
+            ocio_path=files.blender_path(ocio, bpy.data.filepath) if ocio is not None else "",
             **clip_numbers(clip.info),
+            **carried(clip.info),
         )
 
-    def _frame_start(self, scene: bpy.types.Scene) -> int:
-        return 1 if self.chosen.fit_scene else scene.frame_start
+    def _frame_start(self, scene: bpy.types.Scene, facts: ClipFacts) -> int:
+        """Where the shot begins: at its own numbers in a scene that is fitted to it, else where the scene does."""
+        return facts.start_frame if self.chosen.fit_scene else scene.frame_start
 
     def _show_first(self, context: bpy.types.Context, first: clip.FirstFrame, data: bpy.types.Mesh) -> str:
         """Build the shot of its first frame; returns its id."""
-        scene, shot_id = context.scene, uuid.uuid4().hex
-        how = {"shot_id": shot_id, "frame_start": self._frame_start(scene)}
-        shot.build_first(context, self._facts(first), data, first.folder, self._folder, **how)
+        scene, shot_id, facts = context.scene, uuid.uuid4().hex, self._facts(first)
+        how = {"shot_id": shot_id, "frame_start": self._frame_start(scene, facts)}
+        shot.build_first(context, facts, data, first.folder, self._folder, **how)
         return shot_id
 
     def _look(self, context: bpy.types.Context, made: bpy.types.Object) -> str:
@@ -196,3 +207,19 @@ class ImportPlan:
         if said and preferences.get(context).orbit_after_import:
             orbit.start(self._view, made)
         return said
+
+
+def _configuration(colour_name: str, chosen: str) -> Path | None:
+    """The OpenColorIO configuration that a colour space is a name of: the chosen one, else that of $OCIO.
+
+    None for what the backend has to look up itself. Raises AddonError for a file that is not there.
+    """
+    if not colour_name or (colour_name.lower() in KNOWN and not chosen):
+        return None
+    named = bpy.path.abspath(chosen) or os.environ.get("OCIO", "")
+    if not named or named.startswith("ocio://"):
+        return None
+    path = Path(named)
+    if not path.is_file():
+        raise AddonError(f"There is no colour configuration {path}; choose its .ocio or .ocioz file.")
+    return path

@@ -64,6 +64,7 @@ def fill_import(button: bpy.types.OperatorProperties, props: bpy.types.PropertyG
     button.fov_deg, button.num_frames = props.fov_deg, props.num_frames
     button.depth_scale, button.fill_invalid = props.depth_scale, props.fill_invalid
     button.depth_channel, button.grid_side = props.depth_channel, props.grid_side
+    button.colour_name, button.ocio_path, button.fields = props.colour_name, props.ocio_path, props.fields
 
 
 def draw_button(

@@ -62,6 +62,7 @@ def _import(context: bpy.types.Context, chosen: footage.Chosen, *, waits: bool, 
     path = files.blender_path(Path(bpy.path.abspath(chosen.path)), bpy.data.filepath)
     how = {"fov_deg": props.fov_deg, "fill_invalid": props.fill_invalid, "depth_scale": props.depth_scale}
     how |= {"depth_channel": props.depth_channel, "grid_side": props.grid_side}
+    how |= {"colour_name": props.colour_name, "ocio_path": props.ocio_path, "fields": props.fields}
     return start_import(
         context,
         waits=waits,

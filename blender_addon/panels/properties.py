@@ -6,6 +6,11 @@ from ex4d_ground.grids import PROXY_SIDE
 
 from ..work.properties import Choice, File, Flag, Number, Text, Whole
 
+FIELD_CHOICES = (
+    ("deinterlace", "Deinterlace", "Make the two fields of each frame one picture, and say so"),
+    ("refuse", "Refuse", "Import progressive video alone"),
+)
+
 
 class ClipReading:
     """A clip and how to read it; the scene's choice, and an import's."""
@@ -37,6 +42,17 @@ class ClipReading:
         min=0,
         max=16384,
     )
+    colour_name: Text(
+        "Colour Space",
+        "What the video's numbers mean, where it does not say so or is wrong: srgb, rec709, linear, acescg, pq, hlg, "
+        "or a name of OpenColorIO's such as a camera's log curve; empty believes the video",
+    )
+    ocio_path: File(
+        "Colour Configuration",
+        "The OpenColorIO configuration (.ocio, or .ocioz with its tables) that the colour space is a name of; empty "
+        "takes that of $OCIO, else the backend's",
+    )
+    fields: Choice("Interlaced", "What becomes of video whose frames hold two moments each", *FIELD_CHOICES)
     fill_invalid: Flag("Fill Invalid Depth", "Fill depth that is missing, zero or negative from what surrounds it")
 
 

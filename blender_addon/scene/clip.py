@@ -32,6 +32,34 @@ class ClipFacts:
     depth_licence: str = ""
     grid_side: int = 0
     """Vertices along the long side of the mesh, 0 for one per pixel."""
+    start_frame: int = 1
+    """Number of the source's first frame; 1 for a source that counts from 0, as Blender's scenes begin there."""
+    rate: str = ""
+    """Frames a second as a fraction, "24000/1001"; "" if that is not known."""
+    timecode: str = ""
+    """Of the first frame."""
+    reel: str = ""
+    has_sound: bool = False
+    """Whether there is sound that belongs to the clip's frames."""
+    colour_space: str = ""
+    """Name of what the source's numbers mean."""
+    ocio_path: str = ""
+    """The OpenColorIO configuration it was imported with; "" if none was given."""
+
+
+_MOST_FRAMES = 1_048_574
+"""Blender's timeline ends here."""
+
+
+def carried(info: dict[str, Any]) -> dict[str, Any]:
+    """What the clip carries beside its pictures, by the backend's ``clip_info``; older backends say nothing of it."""
+    said = info.get("carries")
+    said = said if isinstance(said, dict) else {}
+    texts = {"rate": "rate", "timecode": "timecode", "reel": "reel", "colour_space": "colour"}
+    out: dict[str, Any] = {name: str(said.get(key, "")) for name, key in texts.items()}
+    start = said.get("start_frame", 1)
+    fits = isinstance(start, int) and start >= 1 and start + int(info["num_frames"]) <= _MOST_FRAMES
+    return out | {"start_frame": start if fits else 1, "has_sound": bool(said.get("sound", False))}
 
 
 def clip_numbers(info: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +86,8 @@ class StoredClip:
     """fx, fy, cx, cy if the backend has estimated the depth: the copy here does not hold the lens it found."""
     grid_side: int = 0
     """Of the mesh that is edited here, see :class:`ClipFacts`."""
+    ocio: Path | None = None
+    """The OpenColorIO configuration that it was imported with."""
 
     @property
     def spec(self) -> ClipSpec:

@@ -56,6 +56,13 @@ class ShotProperties:
     height: Whole("Height", "Of the clip, in pixels", min=0)
     grid_side: Whole("Mesh Side", "Vertices along the mesh's long side; 0 is one for each of the clip's pixels", min=0)
     fps: Number("Frame Rate", "Of the clip", min=0.0)
+    start_frame: Whole("First Frame", "Number of the source's first frame, as its files count", default=1)
+    rate: Text("Exact Rate", "Frames a second as a fraction, as the source says it")
+    timecode: Text("Time Code", "Of the source's first frame")
+    reel: Text("Reel", "Of the source")
+    has_sound: Flag("Has Sound", "The clip's video has sound that belongs to its frames")
+    colour_space: Text("Source Colours", "What the numbers of the source mean")
+    ocio_path: File("Colour Configuration", "The OpenColorIO configuration that the clip was imported with")
     intrinsics: bpy.props.FloatVectorProperty(
         name="Intrinsics", description="fx, fy, cx, cy of the source in pixels", size=4
     )

@@ -2,12 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import bpy
+import numpy as np
 from mathutils import Matrix
 
 from ex4d_ground import grids
 from ex4d_ground.arrays import Int32
+from ex4d_ground.footage import exact_rate, rate_of
 from ex4d_ground.remedies import object_mode
 
 from ..work import files, pc2, unsaved
@@ -97,7 +100,8 @@ def stored_clip(shot: bpy.types.Object) -> StoredClip:
     props = shot.ex4d
     video, depth = (linked.absolute(path, shot) for path in (props.video_path, props.depth_path))
     lens = tuple(props.intrinsics) if props.depth_estimator else None
-    return StoredClip(props.clip_json, video, depth, lens, props.grid_side)
+    ocio = linked.absolute(props.ocio_path, shot) if props.ocio_path else None
+    return StoredClip(props.clip_json, video, depth, lens, props.grid_side, ocio)
 
 
 def grid_of(shot: bpy.types.Object) -> grids.Grid:
@@ -140,15 +144,20 @@ def build_first(
     return made
 
 
-def complete(shot: bpy.types.Object, folder: Path, *, lay_in: str) -> None:
+def complete(shot: bpy.types.Object, facts: ClipFacts, folder: Path, *, lay_in: str) -> None:
     """All frames of a shot that was built by its first one have come to ``folder``: play them.
 
-    Until then its pictures lay in the folder of that name beside it. Raises AddonError if its mesh is gone.
+    ``facts`` are the whole clip's, of which the first frame may have told less. Until then its pictures lay in the
+    folder ``lay_in`` beside it. Raises AddonError if its mesh is gone.
     """
     props = shot.ex4d
     if props.mesh is None:
         raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
+    _tell(props, facts)
     props.arriving, props.folder = False, files.blender_path(folder, bpy.data.filepath)
+    first = pc2.read_pc2(folder / files.CACHE_FILE)[0]
+    if not props.mesh.data.is_editmode and not np.array_equal(mesh.positions(props.mesh.data), first):
+        mesh.set_positions(props.mesh.data, first)  # what is sky, say, only the whole clip tells
     for material in props.mesh.data.materials:
         for image, user in materials.images_of(material) if material is not None else ():
             path = Path(bpy.path.abspath(image.filepath))
@@ -217,14 +226,19 @@ def _build(
     cameras.match_lens(source.data, facts.intrinsics, width=facts.width, height=facts.height)
     cameras.start_lens(source.data, near_depth=facts.near_depth)
     props = empty.ex4d
-    for name, value in asdict(facts).items():
-        if name != "name":  # the Empty has it
-            setattr(props, name, value)
+    _tell(props, facts)
     props.is_shot, props.shot_id, props.frame_start = True, shot_id, frame_start
     props.folder, props.pixel_aspect = files.blender_path(folder, blend), facts.intrinsics[0] / facts.intrinsics[1]
     props.mesh, props.source_camera = body, source
     context.scene.ex4d.shot = empty
     return empty
+
+
+def _tell(props: Any, facts: ClipFacts) -> None:
+    """Keep with a shot what is known of its clip."""
+    for name, value in asdict(facts).items():
+        if name != "name":  # the Empty has it
+            setattr(props, name, value)
 
 
 def collection_of(shot: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Collection:
@@ -248,8 +262,9 @@ def fit_scene(scene: bpy.types.Scene, shot: bpy.types.Object) -> None:
     render.resolution_x, render.resolution_y, render.resolution_percentage = props.width, props.height, 100
     aspect = props.pixel_aspect  # Blender accepts no pixel aspect below 1, so the other side grows
     render.pixel_aspect_x, render.pixel_aspect_y = max(1 / aspect, 1.0), max(aspect, 1.0)
-    render.fps = max(round(props.fps), 1)
-    render.fps_base = render.fps / props.fps
+    exact = rate_of(props.rate) or exact_rate(props.fps)
+    render.fps = max(round(exact), 1)
+    render.fps_base = float(render.fps / exact)
     scene.frame_start = props.frame_start
     scene.frame_end = props.frame_start + props.num_frames - 1
     scene.frame_set(props.frame_start)

@@ -1,75 +1,171 @@
-"""Writing a take in other formats, by Blender's own encoders."""
+"""Writing a take in other formats: its pictures as they are, or what the backend makes of it in the plate's depth."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bpy
+from msgspec import structs
 
-from ..scene import sequence_render
-from ..work import compat, files
+from ex4d_ground.exports import KINDS as FORMATS
+from ex4d_ground.exports import ExportKind, export_paths, get_kind, name_template
+from ex4d_ground.files import frame_name
+from ex4d_ground.takes import LAYERS, TakeInfo, shot_name, sound_of_take, take_number
+from ex4d_protocol import events as ev
+from ex4d_protocol.client import Upload
+from ex4d_protocol.requests import ExportTake
+
+from ..scene import shot
+from ..work import files
 from ..work.errors import AddonError
+from ..work.link import BackendLink
+from ..work.tasks import Steps
+from ..work.writer import FolderWriter
 from . import listing
 
-KINDS = (
-    ("PNG", "PNG Sequence", "The frames as they are"),
-    ("EXR", "OpenEXR Sequence", "Half float, linear light"),
-    ("MP4", "MP4 (H.264)", "A video for viewing"),
-    ("PRORES", "ProRes 422 HQ (QuickTime)", "A video for editing, 10 bits; needs Blender 4.4 or later"),
-)
+KINDS = (("PNG", "PNG Sequence", "The frames as they are, 8 bits"),)
+CHOICES = (*KINDS, *((kind.name, kind.title, "Made by the backend") for kind in FORMATS.values()))
+"""What an artist can choose from."""
+PARTIAL = ".ex4d-export"
+"""How folders begin that hold an export which is not whole."""
 
 
-def write(scene: bpy.types.Scene, take: Any, kind: str, folder: Path) -> Path:
-    """Write ``take`` below ``folder``, under a name that is free; returns the file or the sequence's folder.
+@dataclass(frozen=True)
+class TakeExport:
+    """A take on its way out. Holds no Blender data."""
 
-    Raises AddonError, with nothing half-written left.
-    """
+    source: Path
+    info: TakeInfo
+    kind: ExportKind
+    folder: Path
+    paths: tuple[Path, ...]
+    """The files, below ``folder``, in order."""
+    sound: Path | None = None
+    ocio: Path | None = None
+    note: str = ""
+    """What the artist should know."""
+
+    @property
+    def shown(self) -> str:
+        """The first file, for people."""
+        return str(self.folder / self.paths[0])
+
+
+def copy(take: Any, folder: Path) -> Path:
+    """Copy the pictures of ``take`` to a folder of a free name below ``folder``; returns it. Raises AddonError."""
     source = listing.require_frames(take)
-    ending = {"PRORES": ".mov", "MP4": ".mp4"}.get(kind, "")
-    target = files.free_path(folder / (f"{take.name}{ending}" if ending else f"{take.name}_{kind}"), ending=ending)
+    target = files.free_path(folder / f"{take.name}_PNG")
     try:
         with files.writing(target):
             folder.mkdir(parents=True, exist_ok=True)
-            if kind == "PNG":
-                shutil.copytree(source, target)
-            else:
-                _render(scene, take, kind, target)
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns(LAYERS))
     except BaseException:
-        if target.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            target.unlink(missing_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
         raise
     return target
 
 
-def _render(scene: bpy.types.Scene, take: Any, kind: str, target: Path) -> None:
-    def add(strips: Any) -> Any:
-        return listing.add_strip(strips, take, frame_start=1)
+def planned(take: Any, kind: str, name: str, folder: Path) -> TakeExport:
+    """What an export comes to, checked. Raises AddonError, SettingError for a name that is no template."""
+    source, chosen = listing.require_frames(take), get_kind(kind)
+    if take.partial:
+        raise AddonError(f"{take.name} is not whole: {take.arrived} of {take.num_frames} frames; make it again.")
+    info = structs.replace(listing.read_info(source), num_frames=take.num_frames)
+    template = name_template(chosen, name.strip() or None)
+    paths = export_paths(info, chosen, template, shot=shot_name(info, source), take=take_number(source))
+    there = next((path for path in paths if (folder / path).exists()), None)
+    if there is not None:
+        raise AddonError(f"{folder / there} is there already; choose another name or folder.")
+    target = shot.by_id(take.shot_id)
+    clip = None if target is None else shot.stored_clip(target)
+    sound, note = None, ""
+    if not chosen.numbered and sound_of_take(info) is not None:
+        sound = None if clip is None or not clip.video.is_file() else clip.video
+        note = "" if sound is not None else "The clip's sound is left out: its video is not where it was."
+    ocio = None if clip is None else clip.ocio
+    return TakeExport(source, info, chosen, folder, tuple(paths), sound, ocio, note)
 
-    with sequence_render.scene_of(add, count=take.num_frames, target=target) as temporary:
-        render = temporary.render
-        render.fps, render.fps_base = scene.render.fps, scene.render.fps_base
-        render.use_file_extension = kind == "EXR"
-        _choose_format(render, kind)
-        first = target / "frame_0001.exr" if kind == "EXR" else target
-        sequence_render.render(temporary, target / "frame_####" if kind == "EXR" else target, first)
+
+def written(link: BackendLink, plan: TakeExport) -> Steps[TakeExport]:
+    """Have the backend make the export, and write its files; all of them or none. Raises AddonError."""
+    sent = _Sent.of(link.client.upload, plan)
+    staging = files.free_folder(plan.folder, PARTIAL)
+    with files.writing(plan.folder):
+        plan.folder.mkdir(parents=True, exist_ok=True)
+    with FolderWriter(staging, in_place=True) as writer:
+
+        def on_item(item: ev.ItemReceived) -> None:
+            writer.write(frame_name(max(item.frame, 0), plan.kind.suffix), item.data)
+
+        job_id = yield from link.run_job(
+            lambda: sent.request(plan), after=sent.all, title=f"Export {plan.source.name}", on_item=on_item, into=writer
+        )
+        writer.hand(partial(_take_places, staging, plan))
+        yield from writer.finish()
+    link.client.ack(job_id)
+    return plan
 
 
-def _choose_format(render: bpy.types.RenderSettings, kind: str) -> None:
-    settings = render.image_settings
-    if kind == "EXR":
-        settings.file_format, settings.color_depth, settings.color_mode = "OPEN_EXR", "16", "RGB"
-        return
-    compat.write_video(settings)
-    settings.color_mode = "RGB"
-    video = render.ffmpeg
-    if kind == "MP4":
-        video.format, video.codec, video.constant_rate_factor = "MPEG4", "H264", "HIGH"
-        return
-    try:
-        video.format, video.codec = "QUICKTIME", "PRORES"
-        video.ffmpeg_prores_profile = "422_HQ"
-        settings.color_depth = "10"
-    except (TypeError, AttributeError):
-        raise AddonError("This Blender writes no ProRes; use Blender 4.4 or later, or another format.") from None
+def _take_places(staging: Path, plan: TakeExport) -> None:
+    """Give the files their names. Raises StorageError, AddonError for a name that something has got meanwhile."""
+    for i, path in enumerate(plan.paths):
+        target = plan.folder / path
+        with files.writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                raise AddonError(f"{target} is there already; choose another name or folder.")
+            (staging / frame_name(i, plan.kind.suffix)).rename(target)
+    with files.writing(staging):
+        staging.rmdir()
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """The take's files on their way to the backend."""
+
+    take: Upload
+    frames: tuple[Upload, ...]
+    layers: tuple[Upload, ...]
+    sound: Upload | None
+    ocio: Upload | None
+
+    @classmethod
+    def of(cls, upload: Callable[[Path | bytes], Upload], plan: TakeExport) -> "_Sent":
+        indices = range(plan.info.num_frames)
+        layers = [plan.source / LAYERS / frame_name(i, ".exr") for i in indices] if plan.info.layers else []
+        lost = next((path for path in layers if not path.is_file()), None)
+        if lost is not None:
+            raise AddonError(f"{lost} is not there any more; generate the take again.")
+        return cls(
+            take=upload(plan.info.encoded().encode()),
+            frames=tuple(upload(plan.source / frame_name(i)) for i in indices),
+            layers=tuple(map(upload, layers)),
+            sound=None if plan.sound is None else upload(plan.sound),
+            ocio=None if plan.ocio is None else upload(plan.ocio),
+        )
+
+    @property
+    def all(self) -> tuple[Upload, ...]:
+        more = (self.sound, self.ocio)
+        return (self.take, *self.frames, *self.layers, *(each for each in more if each is not None))
+
+    def request(self, plan: TakeExport) -> ExportTake:
+        return ExportTake(
+            take=self.take.ref,
+            frames=tuple(each.ref for each in self.frames),
+            layers=tuple(each.ref for each in self.layers),
+            kind=plan.kind.name,
+            sound=None if self.sound is None else self.sound.ref,
+            sound_start=sound_of_take(plan.info) or 0.0,
+            ocio=None if self.ocio is None else self.ocio.ref,
+        )
+
+
+def folder_of(directory: str) -> Path:
+    """The chosen folder. Raises AddonError if there is none."""
+    if not directory:
+        raise AddonError("No folder is chosen; choose where the take's files go.")
+    return Path(bpy.path.abspath(directory))

@@ -7,6 +7,7 @@ import bpy
 import msgspec
 
 from ex4d_ground.takes import describe
+from ex4d_protocol import minors
 from ex4d_protocol.requests import Generate
 
 from ..guides.gather import gather
@@ -64,6 +65,9 @@ def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[
         **made_with,
     )
     arrival = arrivals.FolderArrival(entry)
+    layers = "all" if context.scene.ex4d.keep_layers else "plate"
+    if minors.lacks(inputs.link.client.welcome, "Generate.layers"):
+        layers = "none"
 
     def submitted(job_id: str, take: Path) -> OpenTake:
         arrival.entry = msgspec.structs.replace(entry, job_id=job_id, folder=str(take))
@@ -71,7 +75,9 @@ def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[
 
     steps = receiving.generate(
         inputs.link,
-        lambda clip: Generate(clip=clip, trajectory=trajectory, mesh=inputs.mesh, raster=inputs.raster, **made_with),
+        lambda clip: Generate(
+            clip=clip, trajectory=trajectory, mesh=inputs.mesh, raster=inputs.raster, layers=layers, **made_with
+        ),
         inputs.clip,
         parent,
         identity=current.require_identity(),

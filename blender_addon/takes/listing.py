@@ -11,7 +11,7 @@ import bpy
 
 from ex4d_ground.errors import ClipError
 from ex4d_ground.files import frame_name
-from ex4d_ground.takes import TAKE_FILE, TakeInfo, read_unfinished_take_info, take_folders
+from ex4d_ground.takes import TAKE_FILE, TakeInfo, read_unfinished_take_info, sound_of_take, take_folders
 
 from ..scene import keyframes, materials, planes
 from ..work import compat, files
@@ -20,6 +20,8 @@ from ..work.errors import AddonError
 FRAME_FILE = re.compile(r"frame_(\d{4,})\.png")
 MOST_FRAMES = 100_000
 """An unfinished take that says more is not believed."""
+SAME_RATE = 1e-4
+"""Share by which two rates may differ and sound still fit: a frame in seven minutes of film."""
 TAKE_MARK = "ex4d_take"
 """Custom property on images that we put behind a camera."""
 
@@ -133,6 +135,32 @@ def to_sequencer(scene: bpy.types.Scene, take: Any) -> Any:
     """An image strip of the take, in the first channel above all others. Raises AddonError if its files are gone."""
     editor = scene.sequence_editor or scene.sequence_editor_create()
     return add_strip(compat.strips_of(editor), take, frame_start=take.frame_start)
+
+
+def add_sound(scene: bpy.types.Scene, take: Any, video: Path) -> Any:
+    """What is heard with the take, as a sound strip above all others; None if the take has no sound.
+
+    Raises AddonError, with the reason, where it has and cannot be heard.
+    """
+    info = read_info(folder_of(take))
+    start = sound_of_take(info)
+    if start is None:
+        return None
+    rate = scene.render.fps / scene.render.fps_base
+    if abs(rate / info.fps - 1) > SAME_RATE:
+        raise AddonError(f"the scene plays {rate:.5g} frames a second, the clip {info.fps:.5g}")
+    if not video.is_file():
+        raise AddonError(f"its video {video} is not there")
+    strips = compat.strips_of(scene.sequence_editor)
+    channel = max((strip.channel for strip in strips), default=0) + 1
+    path = files.blender_path(video, bpy.data.filepath)
+    try:
+        strip = strips.new_sound(f"{take.name} Sound", path, channel, take.frame_start - round(start * rate))
+    except RuntimeError as error:  # a Blender that was built without sound, or a file that it cannot play
+        raise AddonError("this Blender cannot play it", str(error)) from error
+    first, end = compat.span_of(strip)
+    compat.cut_to(strip, max(first, take.frame_start), min(end, take.frame_start + take.num_frames))
+    return strip
 
 
 def add_strip(strips: Any, take: Any, *, frame_start: int) -> Any:

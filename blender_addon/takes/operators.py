@@ -2,16 +2,17 @@
 
 import json
 import secrets
-from pathlib import Path
 
 import bpy
 
 from ex4d_ground.takes import TakeInfo
 
 from ..scene import shot
+from ..work import session
 from ..work.errors import AddonError
-from ..work.operators import QuickOperator, call
-from ..work.properties import Choice, Flag, Folder, Whole
+from ..work.operators import LongOperator, QuickOperator, call
+from ..work.properties import Choice, Flag, Folder, Text, Whole
+from ..work.tasks import Delivery, Task
 from . import compare, export, listing, restoring, resume
 from .properties import EX4D_PG_take
 
@@ -93,7 +94,15 @@ class EX4D_OT_take_to_sequencer(_OnTake, bpy.types.Operator):
 
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
         strip = listing.to_sequencer(context.scene, take)
-        return f"{take.name} is in the sequencer, channel {strip.channel}."
+        target = shot.by_id(take.shot_id)
+        if target is None:
+            return f"{take.name} is in the sequencer, channel {strip.channel}."
+        try:
+            sound = listing.add_sound(context.scene, take, shot.stored_clip(target).video)
+        except AddonError as error:
+            return f"{take.name} is in the sequencer, channel {strip.channel}; the clip's sound is left out: {error}."
+        heard = "" if sound is None else f", its sound in channel {sound.channel}"
+        return f"{take.name} is in the sequencer, channel {strip.channel}{heard}."
 
 
 class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
@@ -196,23 +205,63 @@ class EX4D_OT_end_comparison(QuickOperator, bpy.types.Operator):
 
 
 class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
-    """Write this take to files: a PNG or EXR sequence, or a video"""
+    """Write this take to files: OpenEXR, PNG, ProRes, DNxHR or MP4, in the depth and colours of its plate"""
 
     bl_label = "Export Take"
     bl_options = {"REGISTER"}
 
-    kind: Choice("Format", "What the files are", *export.KINDS)
+    kind: Choice("Format", "What the files are", *export.CHOICES)
+    name: Text(
+        "Name",
+        "How the files are called: a template with the fields shot, take, frame, engine, seed and kind in braces, "
+        "numbers with a width; empty is the format's usual name. Not for a PNG sequence of 8 bits",
+    )
     directory: Folder("Folder", "Where the files go")
+    _asked = False
+    """Whether a person is waiting: the file browser ends in ``execute``, which must not block then."""
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        self._asked = True
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
-        if not self.directory:
-            raise AddonError("No folder is chosen; choose where the take's files go.")
-        folder = Path(bpy.path.abspath(self.directory))
-        return f"{take.name} is written to {export.write(context.scene, take, self.kind, folder)}."
+        folder = export.folder_of(self.directory)
+        if self.kind == "PNG":
+            return f"{take.name} is written to {export.copy(take, folder)}."
+        export.planned(take, self.kind, self.name, folder)  # what cannot be is said before a backend is asked for
+        blocks = not self._asked or bpy.app.background or context.window is None
+        index = list(context.scene.ex4d.takes).index(take)
+        chosen = {"index": index, "kind": self.kind, "name": self.name, "directory": self.directory}
+        call(bpy.ops.ex4d.write_take, "EXEC_DEFAULT" if blocks else "INVOKE_DEFAULT", **chosen)
+        return ""
+
+
+class EX4D_OT_write_take(LongOperator, bpy.types.Operator):
+    """Have the backend make a take's export, and write its files"""
+
+    bl_label = "Write Take"
+    bl_options = {"INTERNAL"}
+    panel, needs_backend = "Takes", True
+
+    index: Whole("Take", "Its place in the list", default=0, min=0)
+    kind: Text("Format", "What the files are")
+    name: Text("Name", "How the files are called")
+    directory: Folder("Folder", "Where the files go")
+
+    def begin(self, context: bpy.types.Context) -> Task:
+        current, takes = session.get(), context.scene.ex4d.takes
+        if self.index >= len(takes):
+            raise AddonError("No take is chosen; click one in the list.")
+        plan = export.planned(takes[self.index], self.kind, self.name, export.folder_of(self.directory))
+        steps = export.written(current.require_link(), plan)
+
+        def deliver(_context: bpy.types.Context, done: export.TakeExport) -> Delivery:
+            more = f" and {len(done.paths) - 1} more" if len(done.paths) > 1 else ""
+            notes = (done.note,) if done.note else ()
+            return Delivery(f"{done.source.name} is written to {done.shown}{more}.", notes, changes_scene=False)
+
+        return current.start("Export take", steps, panel="Takes", deliver=deliver)
 
 
 class EX4D_OT_remove_take(_OnTake, bpy.types.Operator):

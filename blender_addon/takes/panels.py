@@ -83,6 +83,7 @@ class EX4D_PT_settings(Part, bpy.types.Panel):
         row.use_property_decorate = False
         row.prop(scene.ex4d, "seed")
         row.operator("ex4d.roll_seed", text="", icon_value=previews.dice())
+        layout.prop(scene.ex4d, "keep_layers")
         if spec.is_preview:
             hint(layout, "No model: holes are filled from their surroundings. For looking at the move.")
         _draw_cost(layout, context)

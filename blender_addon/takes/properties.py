@@ -36,6 +36,10 @@ class SceneProperties:
     active_take: Whole("Active Take", "The take that the buttons below the list act on", default=-1)
     engine: Text("Engine", "What turns the guides into frames", default="preview")
     seed: Whole("Seed", "The same seed, settings and machine give the same frames", min=0)
+    keep_layers: Flag(
+        "Keep Mask and Depth",
+        "Keep mask, coverage and depth with each take, for OpenEXR exports; takes of more than 8 bits have them anyway",
+    )
     exact_json: Text("Exact Settings", "Seed and settings of the take restored last, unrounded", options={"HIDDEN"})
     wipe: Share(
         "Wipe",

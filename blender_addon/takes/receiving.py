@@ -12,6 +12,7 @@ from ex4d_ground.errors import ClipError
 from ex4d_ground.files import frame_name
 from ex4d_ground.remedies import connect
 from ex4d_ground.takes import (
+    LAYERS,
     PARTIAL_FILE,
     TAKE_FILE,
     TakeInfo,
@@ -165,6 +166,7 @@ class _TakeItems:
         self._coverage: list[float] = []
         self._info = about
         self._frames: set[int] = set()
+        self._layers: set[int] = set()
 
     def take(self, item: ev.ItemReceived) -> None:
         """Store one item. Raises StorageError if an earlier one could not be written."""
@@ -173,6 +175,9 @@ class _TakeItems:
                 self._writer.write(PARTIAL_FILE, self._encoded(self._about))
             self._writer.write(frame_name(item.frame), item.data)
             self._frames.add(item.frame)
+        elif item.name == "layers":
+            self._writer.write(Path(LAYERS, frame_name(item.frame, ".exr")), item.data)
+            self._layers.add(item.frame)
         elif item.name == "coverage":
             self._coverage = item.array().tolist()
         elif item.name == "take":
@@ -183,6 +188,8 @@ class _TakeItems:
         count = len(self._frames)
         if not count or self._frames != set(range(count)):
             raise AddonError(f"The take has gaps: only {count} frames came back; generate it again.")
+        if self._info.layers and self._layers != self._frames:
+            raise AddonError(f"The take has gaps: layers of only {len(self._layers)} frames came; generate it again.")
         info = structs.replace(self._info, num_frames=count, coverage=self._coverage)
         path = self._writer.folder / TAKE_FILE
         self._writer.hand(partial(files.write_whole, path, self._encoded(info), durable=True))

@@ -5,6 +5,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ex4d_ground.takes import TakeInfo
 from ex4d_protocol.messages import JobState
 
 from ..camera import move
@@ -116,9 +117,16 @@ def deliverer(entry: OpenTake) -> Deliver:
             compare.stop(scene, target)
         listing.add(scene, target, shot.shot_camera(target, scene), folder)
         message = f"{folder.name}: {info.num_frames} frames by the {entry.engine} engine."
-        return Delivery(message, coverage.warnings(seen))
+        return Delivery(message, (*coverage.warnings(seen), *_silent(target, info)))
 
     return deliver
+
+
+def _silent(target: bpy.types.Object, info: TakeInfo) -> tuple[str, ...]:
+    """A sentence where the clip has sound and the take has not."""
+    if not target.ex4d.has_sound or info.footage.sound:
+        return ()
+    return ("The clip's sound is left out of this take: its move does not follow the clip's time.",)
 
 
 def find_unlisted(scene: bpy.types.Scene) -> list[str]:

@@ -105,6 +105,14 @@ def span_of(strip: Any) -> tuple[int, int]:
     return int(first), int(end)
 
 
+def cut_to(strip: Any, first: int, end: int) -> None:
+    """Have a strip be shown from one scene frame to before another, both within what it is shown in."""
+    if hasattr(strip, "left_handle"):
+        strip.left_handle, strip.right_handle = first, end
+    else:
+        strip.frame_final_start, strip.frame_final_end = first, end
+
+
 def uses_nodes(material: bpy.types.Material) -> bool:
     """Whether a material's nodes count; from 5.0 every material has them, and asking warns."""
     return bpy.app.version >= (5, 0, 0) or material.use_nodes

@@ -191,14 +191,15 @@ class BackendLink:
 
         While the disk of ``into`` is behind no more is taken; what goes wrong there ends the steps. ``on_submit`` is
         told the id first; whoever gives one can find the job again, so closing the steps (not cancelling them) leaves
-        it running. Results stay on the backend until ``client.ack(job_id)``. Cancelling stops this job and no other.
+        it running, and its results stay on the backend until ``client.ack(job_id)``; others' go as they arrive.
+        Cancelling stops this job and no other.
         Raises AddonError with the backend's sentence if the job fails.
         """
         with self.inbox() as inbox:
             job_id = uuid.uuid4().hex
             if on_submit is not None:
                 on_submit(job_id)
-            self.client.submit(request, after=after, title=title, job_id=job_id)
+            self.client.submit(request, after=after, title=title, job_id=job_id, frees=on_submit is None)
             uploads = frozenset(upload.upload_id for upload in after)
             return (yield from self._watch(inbox, _Job(job_id, on_item, into, uploads, on_submit is not None)))
 

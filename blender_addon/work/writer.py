@@ -29,7 +29,8 @@ class FolderWriter:
     Files are written to a folder beside ``target``, which takes its place at :meth:`finish`; with ``in_place`` they
     are written to ``target`` itself, so that they can be watched as they arrive. With ``replaces`` an older ``target``
     makes way. Leaving the ``with`` block without :meth:`finish` removes what was written, but for a folder that is
-    ``added_to``: what it holds stays, file by file replaced by what comes.
+    ``added_to``: what it holds stays, file by file replaced by what comes. What has replaced an older folder by then
+    stays, too: that one is gone.
     """
 
     def __init__(self, target: Path, *, replaces: bool = False, in_place: bool = False, added_to: bool = False):
@@ -45,7 +46,7 @@ class FolderWriter:
         # Each counter is changed by one thread only, so neither needs a lock.
         self._handed = self._handed_bytes = 0
         self._done = self._done_bytes = 0
-        self._dropped = self._finished = False
+        self._dropped = self._finished = self._placed = False
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -58,8 +59,8 @@ class FolderWriter:
     def __exit__(self, *_: object) -> None:
         self._stop()
         self._open.close()
-        if not self._finished and not self._keeps:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if not self._finished and not self._keeps and not (self._placed and self._replaces):
+            shutil.rmtree(self._target if self._placed else self.folder, ignore_errors=True)
 
     @property
     def full(self) -> bool:
@@ -148,3 +149,4 @@ class FolderWriter:
             raise StorageError(
                 f"Cannot put the folder {self._target} in place: {error.strerror or error}; close what uses it."
             ) from error
+        self._placed = True

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from ex4d.cli import coverage, demo, depth, doctor, export, generate, preview, recon, run, train, weights
+from ex4d.allocation import give_back_large_blocks
+from ex4d.cli import coverage, demo, depth, doctor, export, generate, preview, recon, run, solve, train, weights
 from ex4d.cli import eval as evaluate
 from ex4d.cli.console import forgiving_output, note, say
 from ex4d.cli.options import flag_of, spread
 from ex4d.cli.plugins import CommandGroup
 from ex4d.option_text import OptionText
 from ex4d_ground.errors import Cancelled, Ex4dError, in_words
+from ex4d_ground.texts import one_line
 
 HELP = """Re-shoot a video that already exists: from clip and depth to guides, coverage and takes.
 
@@ -39,7 +41,7 @@ app = typer.Typer(
 # One module per command; a new command is a new module and a name here. The backend's commands (jobs, keys, remote)
 # come through the entry points of ex4d.cli.plugins.
 _COMMANDS = (recon.recon, preview.preview, coverage.coverage, generate.generate, run.run, export.export)
-for _command in (*_COMMANDS, doctor.doctor, demo.demo):
+for _command in (*_COMMANDS, solve.solve, doctor.doctor, demo.demo):
     app.command()(spread(_command))
 for _group in (depth.depth_app, weights.app, evaluate.app, train.app):
     app.add_typer(_group)
@@ -66,6 +68,7 @@ def _root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; ``argv`` is without the program's name."""
     forgiving_output()
+    give_back_large_blocks()
     given = list(sys.argv[1:] if argv is None else argv)
     # Taken out here so that it works in any position and also covers errors of the parser's own making.
     debug = "--debug" in given
@@ -93,7 +96,7 @@ def _explain(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, Ex4dError):
         text = error.args[0] if error.args else ""
         words = text.spelled(flag_of) if isinstance(text, OptionText) else str(error)
-        note(f"Error: {in_words(words, error.remedy, 'cli')}")
+        note(one_line(f"Error: {in_words(words, error.remedy, 'cli')}"))
         return error.exit_code
     if isinstance(error, MemoryError):
         note("Error: There is not enough memory; use fewer frames with --num_frames or a smaller picture.")

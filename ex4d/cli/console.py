@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from ex4d.compiled.notice import announced
 from ex4d.progress import CancelToken, OnProgress, Progress, Watch
 from ex4d_ground import stages
+from ex4d_ground.texts import one_line
 
 
 def forgiving_output() -> None:
@@ -32,14 +33,18 @@ def can_write(text: str) -> bool:
 
 
 def say(text: str) -> None:
-    """One line of result on standard output."""
-    sys.stdout.write(f"{text}\n")
+    """One line of result on standard output; of words from elsewhere nothing commands the terminal."""
+    sys.stdout.write(f"{_shown(text)}\n")
 
 
 def note(text: str) -> None:
-    """One line about the run on standard error."""
-    sys.stderr.write(f"{text}\n")
+    """One line about the run on standard error; of words from elsewhere nothing commands the terminal."""
+    sys.stderr.write(f"{_shown(text)}\n")
     sys.stderr.flush()
+
+
+def _shown(text: str) -> str:
+    return "\n".join(map(one_line, text.split("\n")))
 
 
 def warn(text: str) -> None:
@@ -83,7 +88,7 @@ def _progress_bars() -> Iterator[OnProgress]:
 
         def show(step: Progress) -> None:
             if step.stage not in tasks:
-                tasks[step.stage] = bars.add_task(step.stage.capitalize(), total=step.total)
+                tasks[step.stage] = bars.add_task(one_line(step.stage.capitalize()), total=step.total)
             bars.update(tasks[step.stage], completed=step.done, total=step.total)  # type: ignore[arg-type]
 
         yield show

@@ -12,8 +12,8 @@ from ex4d.progress import Watch
 
 _option = panel(None)
 KIND_HELP = (
-    "exr (half float), exr-float, exr-dwaa, png16, prores (422 HQ), prores4444, dnxhr (HQX), mp4 (8 bits) or mp4-10 "
-    "(H.265, 10 bits); repeat for more."
+    "exr (half float), exr-float, exr-dwaa, png16, prores (422 HQ), prores4444, dnxhr (HQX), mp4 (8 bits), mp4-10 "
+    "(H.265, 10 bits) or mp4-10-lossless; repeat for more."
 )
 NAME_HELP = (
     "How the files are called, with the fields {shot}, {take}, {frame}, {engine}, {seed} and {kind}, numbers with a "
@@ -39,7 +39,7 @@ def export(
 
       ex4d export shots/010/take_003 --kind prores --kind mp4 --output_dir review --name "{shot}_v{take:02}"
     """
-    from ex4d.export import get_kind, name_template
+    from ex4d_ground.exports import get_kind, name_template
 
     for each in kind:  # all of them before the first is written
         name_template(get_kind(each), name)

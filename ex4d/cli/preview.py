@@ -27,6 +27,6 @@ def preview(options: ShotOptions, output_dir: OutputDir, seed: Seed = 0, setting
     engine = get_engine("preview")
     chosen = ready_settings(engine.info(), settings)
     with watched() as watch, made_folder(output_dir):
-        take = run_engine(engine, render_shot(options, watch), settings=chosen, seed=seed, **watch)
+        take = run_engine(engine, render_shot(options, watch, takes=True), settings=chosen, seed=seed, **watch)
         folder = save_take(output_dir, take, **watch)
     say(f"{folder}\n{folder.with_suffix('.mp4')}")

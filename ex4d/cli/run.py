@@ -55,7 +55,8 @@ def run(
 
     if stereo is None and convergence is not None:
         raise SettingError("--convergence belongs to --stereo; give both or neither.")
-    from ex4d.export import exported_already, get_kind, name_template
+    from ex4d.export import exported_already
+    from ex4d_ground.exports import get_kind, name_template
 
     kinds = [get_kind(each) for each in export or ()]
     if name is not None and len(kinds) != 1:

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from ex4d_ground.descriptions import EstimatorInfo
 
 
-def render_shot(options: ShotOptions, watch: Watch, *, still: bool = False, by_slope: bool = False) -> RenderedShot:
+def render_shot(
+    options: ShotOptions, watch: Watch, *, still: bool = False, by_slope: bool = False, takes: bool = False
+) -> RenderedShot:
     """Load, build and draw a shot for no engine in particular; warn about frames that show nothing.
 
     ``still`` shows frame 0 in every frame. ``by_slope`` hides the faces of an endless mesh that EX-4D's filter
-    "boundary" does.
+    "boundary" does. ``takes`` says that an engine follows.
     """
-    return render_eyes(options, watch, still=still, by_slope=by_slope)[0]
+    return render_eyes(options, watch, still=still, by_slope=by_slope, takes=takes)[0]
 
 
 def render_eyes(
@@ -37,6 +39,7 @@ def render_eyes(
     kept: Path | None = None,
     still: bool = False,
     by_slope: bool = False,
+    takes: bool = True,
 ) -> list[RenderedShot]:
     """The shot for an engine with these ``settings``, and the right eye's if there is one.
 
@@ -53,7 +56,7 @@ def render_eyes(
         options = with_kept_depth(options, kept_depth)
         if options.depth == kept_depth:
             note(f"Going on with the depth in {kept_depth}.")
-    loaded = load(options, watch)
+    loaded = load(options, watch, takes=takes)
     mesh, move = loaded.mesh(), loaded.trajectory(warn_of)
     if still:
         move = replace(move, source_time=np.zeros(len(move)))
@@ -71,15 +74,15 @@ def render_eyes(
     return shots
 
 
-def load(options: ShotOptions, watch: Watch) -> LoadedShot:
-    """Load the shot; say where depth and focal length come from, and warn of depth behind the border."""
+def load(options: ShotOptions, watch: Watch, *, takes: bool = False) -> LoadedShot:
+    """Load the shot; say what the run takes and where depth and lens come from; warn of depth behind the border."""
     from ex4d.clip.depth_hints import border_hint
     from ex4d.depth import get_estimator
     from ex4d.shots.load import load_shot
 
     if options.depth is None:
         announce(get_estimator(options.estimator_name).info())
-    loaded = load_shot(options, **watch)
+    loaded = load_shot(options, takes=takes, on_needs=lambda needs: note(f"{needs.text}."), **watch)
     for line in loaded.estimated.details() if loaded.estimated else ():
         note(line)
     for line in loaded.notes:

@@ -9,6 +9,7 @@ from ex4d.clip.container import capital
 from ex4d.clip.orientation import of_frame
 from ex4d.colour import View
 from ex4d_ground.errors import ClipError
+from ex4d_ground.footage import Fields
 from ex4d_ground.remedies import fewer_frames
 
 INTERLACED = "The video is interlaced; the two fields of each frame are made one picture (deinterlaced)."
@@ -18,9 +19,16 @@ class Decoder:
     """A stream's stored frames, upright. ``note`` is told once what was done to them."""
 
     def __init__(
-        self, container: Any, stream: Any, label: str, note: Callable[[str], None], colour: ColourChoice = AS_STORED
+        self,
+        container: Any,
+        stream: Any,
+        label: str,
+        note: Callable[[str], None],
+        colour: ColourChoice = AS_STORED,
+        fields: Fields = "deinterlace",
     ) -> None:
         self._container, self._stream, self._label, self._note = container, stream, label, note
+        self._fields = fields
         self._read = FrameReader(colour, note)
         self.turned = False
         """Whether rows and columns are exchanged; known once a frame was read."""
@@ -31,12 +39,12 @@ class Decoder:
         return self._read.view
 
     def frames(self) -> Iterator[Picture]:
-        """Each frame. Raises ClipError where the file is damaged."""
+        """Each frame. Raises ClipError where the file is damaged, and for fields that are to be refused."""
         from av.error import FFmpegError
 
         count = 0
         try:
-            for frame in _progressive(self._container.decode(self._stream), self._stream, self._note):
+            for frame in _progressive(self._container.decode(self._stream), self._stream, self._interlaced):
                 orientation = of_frame(frame)
                 self.turned = orientation.transposed
                 yield self._read(frame, orientation)
@@ -45,14 +53,23 @@ class Decoder:
             text = f"{capital(self._label)} is damaged after frame {count} ({error.strerror}); export it again."
             raise ClipError(text, remedy=fewer_frames(count) if count >= 2 else None) from error
 
+    def _interlaced(self) -> None:
+        """The first interlaced frame has come. Raises ClipError."""
+        if self._fields == "refuse":
+            raise ClipError(
+                f"{capital(self._label)} is interlaced: each frame holds two moments. Give a progressive video, or let "
+                "the fields be deinterlaced."
+            )
+        self._note(INTERLACED)
 
-def _progressive(frames: Iterator[Any], stream: Any, note: Callable[[str], None]) -> Iterator[Any]:
+
+def _progressive(frames: Iterator[Any], stream: Any, interlaced: Callable[[], None]) -> Iterator[Any]:
     """The frames as they are, until one is interlaced; from there on through a deinterlacer, which keeps the others."""
     for frame in frames:
         if not frame.interlaced_frame:
             yield frame
             continue
-        note(INTERLACED)
+        interlaced()
         yield from _deinterlaced(frame, frames, stream)
 
 

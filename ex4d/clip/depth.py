@@ -67,6 +67,8 @@ class OpenedDepth:
     """Each frame [H, W], one after the other. Raises DepthError where one cannot be read or has another size."""
     whole_maximum: float | None = None
     """What the largest number of a whole-number type is after scaling; None for floats."""
+    lies_at: tuple[Path, int] | None = None
+    """File and place in it from which on the frames lie as they are to be read, one after the other; None elsewhere."""
 
 
 def open_depth(
@@ -105,7 +107,17 @@ def open_depth(
             yield _scaled(frame, factor, hole)
 
     count = len(raw) if num_frames is None else min(num_frames, len(raw))
-    return OpenedDepth(str(path), count, *raw.shape, frames, None if hole is None else float(hole * factor))
+    maximum = None if hole is None else float(hole * factor)
+    lies_at = _place_of(path) if files is None and factor == 1 and raw.dtype == np.dtype("<f4") else None
+    return OpenedDepth(str(path), count, *raw.shape, frames, maximum, lies_at)
+
+
+def _place_of(path: Path) -> tuple[Path, int] | None:
+    """Where the values of an .npy begin, if they lie in C order."""
+    if path.suffix.lower() != ".npy":
+        return None
+    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    return (path, values.offset) if isinstance(values, np.memmap) and values.flags.c_contiguous else None
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,8 @@ def _check_numbers(dtype: np.dtype, path: Path, scale: float | None) -> None:
 
 
 def _scaled(frame: NDArray, factor: np.float32, hole: int | None) -> Float32:
+    if frame.dtype == np.float32 and frame.dtype.isnative and factor == 1 and hole is None:
+        return frame
     with np.errstate(over="ignore"):  # a float64 beyond float32's range is as far as infinity
         depth = np.array(frame, np.float32)
     if factor != 1:

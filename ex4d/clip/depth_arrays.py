@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ex4d.frames.archive import open_member
+from ex4d_ground.array_files import read_array_header
 from ex4d_ground.errors import DepthError
 
 ReadFrame = Callable[[int], tuple[NDArray, str]]
@@ -54,8 +56,8 @@ class _NpzFrames:
         if self._stream is None or index < self._next:
             self.close()
             self._archive = zipfile.ZipFile(self._path)
-            self._stream, self._next = self._archive.open(f"{self._name}.npy"), 0
-            _read_header(self._stream)
+            self._stream, self._next = open_member(self._archive, self._path, f"{self._name}.npy"), 0
+            read_array_header(self._stream)
         count = self._shape[1] * self._shape[2] * self._dtype.itemsize
         while True:
             data = self._stream.read(count)
@@ -101,7 +103,7 @@ def _npz_header(path: Path) -> tuple[str, tuple[int, ...], bool, np.dtype]:
             )
         name = "depth" if "depth" in names else names[0]
         with archive.open(f"{name}.npy") as stream:
-            shape, fortran, dtype = _read_header(stream)
+            shape, fortran, dtype = read_array_header(stream)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     return name, shape, fortran, dtype
@@ -110,12 +112,6 @@ def _npz_header(path: Path) -> tuple[str, tuple[int, ...], bool, np.dtype]:
 def _npz_array(path: Path, name: str) -> NDArray:
     with np.load(path, allow_pickle=False) as archive:
         return archive[name]
-
-
-def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(stream)
 
 
 def _without_channel(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:

@@ -34,6 +34,12 @@ def read_exr_plate(path: Path) -> tuple[NDArray, ColourSpace]:  # [H, W, 3]
     return picture, space if name or places is None else structs.replace(space, chromaticities=places)
 
 
+def is_exr(path: Path) -> bool:
+    """Whether a file is an EXR, whatever it is called. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(EXR_MAGIC)) == EXR_MAGIC
+
+
 def exr_pixel_aspect(path: Path) -> float:
     """Width over height of an EXR's pixels. Raises ClipError."""
     with open_exr(path, ClipError) as exr:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ex4d.clip.exr import open_exr
-from ex4d.clip.film_images import DPX_MAGICS
+from ex4d.clip.film_images import DPX_MAGICS, EXR_MAGIC
 from ex4d.clip.sound import stream_of_sound
 from ex4d_ground.errors import ClipError
 from ex4d_ground.footage import Footage, exact_rate, rate_text, timecode_after
@@ -36,14 +36,12 @@ def footage_of_container(container: Any, rate: Fraction | None) -> Footage:
 
 def footage_of_sequence(files: FrameFiles) -> Footage:
     """What numbered pictures say: the first one's number, its header's time code, reel and rate. Raises ClipError."""
-    number = files.stamps[0] if files.stamps and files.step is not None else 1
-    start = int(number) if abs(number) < 2**31 else 1
-    path = files.paths[0]
+    start, path = files.first_number, files.paths[0]
     with path.open("rb") as file:
         head = file.read(_DPX_HEADER)
     if head[:4] in DPX_MAGICS:
         return _of_dpx(head, start)
-    if path.suffix.lower() == ".exr":
+    if head[:4] == EXR_MAGIC:
         return _of_exr(path, start)
     return Footage(start_frame=start)
 

@@ -1,11 +1,13 @@
 """A video and its depth become a :class:`Clip`, or a sentence that says why they do not."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Unpack
 
+import numpy as np
 from msgspec import structs
 
 from ex4d.clip import invalid
@@ -14,22 +16,23 @@ from ex4d.clip.depth import OpenedDepth, find_depth_pictures, open_depth
 from ex4d.clip.depth_facts import DepthFacts, read_depth_facts
 from ex4d.clip.depth_hints import disparity_hint
 from ex4d.clip.invalid import InvalidDepth
+from ex4d.clip.kept import DEPTH_FILE
 from ex4d.clip.lens import with_pixel_aspect
 from ex4d.clip.pairing import Source, paired_sources
 from ex4d.clip.resample import require_same_view, resized
 from ex4d.clip.timing import retimed
 from ex4d.clip.video import VideoInfo, open_video, read_pictures
-from ex4d.frames import DepthStack, Frames
+from ex4d.frames import DepthStack, Frames, LinkedDepth, bounds_of, frames_in
 from ex4d.lens import Lens
 from ex4d.progress import Watch, reported
-from ex4d.sky import Sky, take_sky
+from ex4d.sky import SKY_FROM, Sky, take_sky
 from ex4d.types import Clip, Plate
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import DepthError, SettingError
 from ex4d_ground.files import COLOUR_SUFFIXES
-from ex4d_ground.footage import exact_rate, rate_text
+from ex4d_ground.footage import Fields, exact_rate, rate_text
 from ex4d_ground.remedies import fewer_frames
 from ex4d_ground.sequences import FrameFiles, clip_name
 
@@ -45,12 +48,16 @@ def load_clip(
     num_frames: int | None = None,
     fill_invalid: bool = False,
     fps: float | None = None,
+    usual_fps: float | None = None,
     depth_scale: float | None = None,
     depth_channel: str | None = None,
     colour: ColourChoice = AS_STORED,
+    fields: Fields = "deinterlace",
     keep_plate: bool = True,
+    keep_in: Path | None = None,
     on_filled: Callable[[InvalidDepth], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_opened: Callable[[VideoInfo, int, int], None] | None = None,
     **watch: Unpack[Watch],
 ) -> Clip:
     """Read and check a video with its depth.
@@ -61,14 +68,18 @@ def load_clip(
     long. Depth of another size is brought to the video's, edges kept; it must show the same. Sky
     (:mod:`ex4d.sky`) is found and marked. ``fill_invalid`` replaces NaN, zero and negative depth from its surroundings
     and tells ``on_filled`` what was filled; without it such depth is refused. ``fps`` overrides the video's own rate,
-    ``colour`` what it says of its colours. With ``keep_plate`` pictures of more than 8 bits are kept in their own depth
-    beside their view (``Clip.plate``). ``on_note`` is told what people should know of what was read: frames without
-    depth that were left out, sky, sizes, a varying rate, fields, colours. Raises ClipError, DepthError, SettingError,
+    ``usual_fps`` is that of pictures which say none, ``colour`` overrides what it says of its colours, and ``fields``
+    says what becomes of interlaced video. With ``keep_plate`` pictures of more than 8 bits are kept in their own depth
+    beside their view (``Clip.plate``). In the folder ``keep_in`` frames and depth stay, for other processes: see
+    :mod:`ex4d.clip.kept`. ``on_note`` is told what people should know of what was read: frames without
+    depth that were left out, sky, sizes, a varying rate, fields, colours. ``on_opened`` is told what the video is, its
+    width and its height before more than one frame is read, and may raise. Raises ClipError, DepthError, SettingError,
     ShapeError, MissingExtraError, Cancelled.
     """
     lens = lens or Lens(intrinsics, fov_deg, focal_px)
-    if fps is not None and not 0 < fps <= 1000:
-        raise SettingError(f"The frame rate must be above 0 and at most 1000 frames a second, got {fps}.")
+    for rate in (fps, usual_fps):
+        if rate is not None and not 0 < rate <= 1000:
+            raise SettingError(f"The frame rate must be above 0 and at most 1000 frames a second, got {rate}.")
     tell = on_note or (lambda _: None)
     video = Path(video) if isinstance(video, str) else video
     source: bytes | Source = video
@@ -79,12 +90,15 @@ def load_clip(
             tell(note)
     facts = read_depth_facts(Path(depth)) if isinstance(depth, Path | str) else DepthFacts()
     opened = _opened(depth_source, depth_scale, depth_channel, num_frames)
-    _require_fit(source, depth_source, opened, num_frames)  # before anything long is read
-    frames, plate, info = read_pictures(source, num_frames=num_frames, colour=colour, keep_plate=keep_plate, **watch)
+    _require_fit(source, depth_source, opened, num_frames, on_opened)  # before anything long is read
+    reading = {"num_frames": num_frames, "colour": colour, "fields": fields}
+    frames, plate, info = read_pictures(source, **reading, keep_plate=keep_plate, keep_in=keep_in, **watch)
+    fps = fps or (None if info.footage.rate else usual_fps)
     for note in info.notes:
         tell(note)
     size = frames.shape[1], frames.shape[2]
-    stack = _read_depth(opened, info, len(frames), size, tell, watch)
+    path = None if keep_in is None else keep_in / DEPTH_FILE
+    stack = _read_depth(opened, info, len(frames), size, path, tell, watch)
     check_depth_fits(stack.frames(), frames, label=opened.label)
     sky = _mended(stack, opened, fill_invalid, on_filled, tell, watch)
     if sky.note:
@@ -149,12 +163,20 @@ def _opened(depth: Source | Float32, scale: float | None, channel: str | None, n
     return OpenedDepth("The depth", len(depth), depth.shape[1], depth.shape[2], lambda: iter(depth))
 
 
-def _require_fit(video: bytes | Source, depth: Source | Float32, opened: OpenedDepth, num_frames: int | None) -> None:
+def _require_fit(
+    video: bytes | Source,
+    depth: Source | Float32,
+    opened: OpenedDepth,
+    num_frames: int | None,
+    on_opened: Callable[[VideoInfo, int, int], None] | None,
+) -> None:
     """Look at the video's first frame. Raises DepthError for depth that cannot fit."""
     with open_video(video, num_frames=1) as (info, frames):
         first = next(frames, None)
     if first is None:
         return  # the reader says so
+    if on_opened is not None:
+        on_opened(info, first.shape[1], first.shape[0])
     files = find_depth_pictures(depth) if isinstance(depth, Path) else depth
     if info.shown and isinstance(files, FrameFiles):
         files.require_whole(DepthError)  # which of them are shown is known of all alone
@@ -164,9 +186,15 @@ def _require_fit(video: bytes | Source, depth: Source | Float32, opened: OpenedD
 
 
 def _read_depth(
-    opened: OpenedDepth, info: VideoInfo, count: int, size: tuple[int, int], tell: Callable[[str], None], watch: Watch
+    opened: OpenedDepth,
+    info: VideoInfo,
+    count: int,
+    size: tuple[int, int],
+    path: Path | None,
+    tell: Callable[[str], None],
+    watch: Watch,
 ) -> DepthStack:
-    """The depth of ``count`` frames, at ``size`` (height, width). Raises DepthError."""
+    """The depth of ``count`` frames, at ``size`` (height, width), in the file ``path`` if given. Raises DepthError."""
     if (opened.height, opened.width) != size:
         tell(
             f"{opened.label} is {opened.width}x{opened.height} pixels; it is brought to the video's "
@@ -178,10 +206,31 @@ def _read_depth(
         tell(f"{opened.label} has a frame for each that was filmed; they are played by the video's time stamps.")
     elif opened.num_frames < count or (opened.num_frames > count and not info.cut):
         raise _other_length(opened.label, opened.num_frames, count)
-    stack = DepthStack(expected=count, label=opened.label)
+    elif path is not None and opened.lies_at is not None and (opened.height, opened.width) == size:
+        linked = _linked(opened, opened.lies_at, count, path, watch)
+        if linked is not None:
+            return linked
+    stack = DepthStack(expected=count, label=opened.label, path=path)
     for frame in reported(_at_size(islice(frames, count), size), stages.READING_DEPTH, count, **watch):
         stack.append(frame)
     return stack
+
+
+def _linked(opened: OpenedDepth, lies_at: tuple[Path, int], count: int, path: Path, watch: Watch) -> LinkedDepth | None:
+    """Depth that needs no change, read from its own file through the link ``path``; None for other depth."""
+    try:
+        os.link(lies_at[0], path)
+    except OSError:  # another disk, or one without links
+        return None
+    store = frames_in(path, (count, opened.height, opened.width), np.float32, offset=lies_at[1])
+    bounds: list[tuple[float, float]] = []
+    for frame in reported(store, stages.READING_DEPTH, count, **watch):
+        ((low, high),) = bounds_of(frame[None])
+        if not (low > 0 and high < SKY_FROM):
+            path.unlink()
+            return None
+        bounds.append((low, high))
+    return LinkedDepth(store, bounds, label=opened.label)
 
 
 def _at_size(frames: Iterator[Float32], size: tuple[int, int]) -> Iterator[Float32]:

@@ -13,7 +13,7 @@ import numpy as np
 from ex4d.clip.colours import AS_STORED, ColourChoice, Picture
 from ex4d.clip.container import capital, choose_stream, frame_times, open_container
 from ex4d.clip.decoding import Decoder
-from ex4d.clip.film_images import exr_pixel_aspect
+from ex4d.clip.film_images import exr_pixel_aspect, is_exr
 from ex4d.clip.footage import footage_of_container, footage_of_sequence
 from ex4d.clip.images import SequenceReader
 from ex4d.clip.timing import Resampled, retimed, to_constant_rate
@@ -24,10 +24,11 @@ from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import ClipError, SettingError
 from ex4d_ground.files import COLOUR_SUFFIXES, require_regular
-from ex4d_ground.footage import Footage, exact_rate
+from ex4d_ground.footage import Fields, Footage, exact_rate
 from ex4d_ground.remedies import fewer_frames
 from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
 
+FRAMES_FILE, PLATE_FILE = "frames.raw", "plate.raw"
 DEFAULT_FPS = 15.0
 """Frame rate of a source that has none (a folder of images): the rate at which the model was trained to play."""
 _SAME_RATE = 1e-3
@@ -91,24 +92,29 @@ def read_pictures(
     *,
     num_frames: int | None = None,
     colour: ColourChoice = AS_STORED,
+    fields: Fields = "deinterlace",
     keep_plate: bool = True,
     in_memory: bool = False,
+    keep_in: Path | None = None,
     **watch: Unpack[Watch],
 ) -> tuple[Frames, Frames | None, VideoInfo]:  # [T, H, W, 3], [T, H, W, 3] uint16, float16 or float32
     """As :func:`read_frames`, with the plate between: the frames in their own depth, where that is more than 8 bits.
 
-    ``in_memory`` gives arrays, however large.
+    ``fields`` says what becomes of interlaced video, ``in_memory`` gives arrays, however large. In the folder
+    ``keep_in`` they stay, in the files :data:`FRAMES_FILE` and :data:`PLATE_FILE`.
     """
     if num_frames is not None and num_frames < 2:
         raise SettingError(f"A clip needs at least 2 frames, {num_frames} were asked for.")
-    with open_pictures(source, num_frames=num_frames, colour=colour) as (info, pictures):
+    with open_pictures(source, num_frames=num_frames, colour=colour, fields=fields) as (info, pictures):
         expected = num_frames or info.num_frames
         room: dict[str, Any] = {
             "expected": min(expected, info.num_frames or expected),
             "label": info.label,
             "in_memory": in_memory,
         }
-        stack, plates = FrameStack(**room), FrameStack(**room)
+        stack, plates = (
+            FrameStack(**room, path=None if keep_in is None else keep_in / name) for name in (FRAMES_FILE, PLATE_FILE)
+        )
         for picture in pictures:
             check(watch.get("cancel"))
             stack.append(picture.view)
@@ -137,11 +143,15 @@ def open_video(
 
 @contextmanager
 def open_pictures(
-    source: Path | bytes | FrameFiles, *, num_frames: int | None = None, colour: ColourChoice = AS_STORED
+    source: Path | bytes | FrameFiles,
+    *,
+    num_frames: int | None = None,
+    colour: ColourChoice = AS_STORED,
+    fields: Fields = "deinterlace",
 ) -> Iterator[tuple[VideoInfo, Iterator[Picture]]]:
-    """As :func:`open_video`, with each frame's plate beside its view."""
+    """As :func:`open_video`, with each frame's plate beside its view; ``fields`` that are refused raise ClipError."""
     if isinstance(source, bytes):
-        with _open_container(source, "the video", colour) as opened:
+        with _open_container(source, "the video", colour, fields) as opened:
             yield opened
         return
     if isinstance(source, FrameFiles):
@@ -157,7 +167,7 @@ def open_pictures(
         files.first(num_frames).require_whole(ClipError)
         yield _open_sequence(files, colour)
         return
-    with _open_container(path, str(path), colour) as opened:
+    with _open_container(path, str(path), colour, fields) as opened:
         yield opened
 
 
@@ -177,7 +187,6 @@ def find_pictures(path: Path) -> FrameFiles | None:
 
 
 def _open_sequence(files: FrameFiles, colour: ColourChoice) -> tuple[VideoInfo, Iterator[Picture]]:
-    exr = files.paths[0].suffix.lower() == ".exr"
     notes: list[str] = []
     reader = SequenceReader(files.paths, colour, notes.append)
     footage = footage_of_sequence(files)
@@ -185,7 +194,7 @@ def _open_sequence(files: FrameFiles, colour: ColourChoice) -> tuple[VideoInfo, 
         files.label,
         float(Fraction(footage.rate)) if footage.rate else DEFAULT_FPS,
         len(files),
-        exr_pixel_aspect(files.paths[0]) if exr else 1.0,
+        exr_pixel_aspect(files.paths[0]) if is_exr(files.paths[0]) else 1.0,
         view=reader.view,
         footage=footage,
         notes=notes,
@@ -195,7 +204,7 @@ def _open_sequence(files: FrameFiles, colour: ColourChoice) -> tuple[VideoInfo, 
 
 @contextmanager
 def _open_container(
-    source: Path | bytes, label: str, colour: ColourChoice
+    source: Path | bytes, label: str, colour: ColourChoice, fields: Fields
 ) -> Iterator[tuple[VideoInfo, Iterator[Picture]]]:
     constant = _constant_rate(source, label)
     with open_container(source, label) as container:
@@ -204,7 +213,7 @@ def _open_container(
         rate = stream.average_rate or stream.guessed_rate
         fps = constant.fps if constant else float(rate) if rate else DEFAULT_FPS
         notes: list[str] = [] if constant is None else [_retimed_note(constant)]
-        decoder = Decoder(container, stream, label, notes.append, colour)
+        decoder = Decoder(container, stream, label, notes.append, colour, fields)
         frames = decoder.frames()
         if constant is not None:
             frames = retimed(frames, constant.shown)

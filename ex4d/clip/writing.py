@@ -29,10 +29,14 @@ from ex4d_ground.footage import exact_rate
 
 VIEWING_SUFFIXES = (".mp4", ".mov", ".mkv")
 LOSSLESS_SUFFIX = ".mkv"
-_X264 = {"preset": "veryfast", "crf": "16"}
-"""0.43 of the processor time of x264's own preset at crf 16. On three real clips files of 0.85 to 1.04 of its size,
-PSNR 0.1 to 0.5 dB lower at 43 to 44 dB and SSIM 0.001 lower (``benchmarks/x264_presets.py``)."""
+_X264 = {"preset": "veryfast", "crf": "16", "subq": "1"}
+"""``veryfast`` takes 0.43 of the processor time of x264's own preset at crf 16. On three real clips it made files of
+0.85 to 1.04 of its size, PSNR 0.1 to 0.5 dB lower at 43 to 44 dB and SSIM 0.001 lower (``benchmarks/x264_presets.py``).
+Estimating motion no finer than ``subq`` 1 takes two thirds of that again: on footage at 512x512 and with grain at
+1920x1080 files are 1.02 and 1.09 times as large, PSNR 0.2 dB lower and equal."""
 _BT709, _LIMITED_RANGE = 1, 1  # ISO/IEC 23091-2 code points, as FFmpeg numbers them
+
+_BLACK, _WHITE, _GREY = 16, 235, 128  # luma, and no difference, in 8 bits of limited range
 
 
 @contextmanager
@@ -76,13 +80,18 @@ class _Encoder:
     def write(self, frame: UInt8 | Bool) -> None:
         import av
 
-        image = as_rgb(frame)
-        stream = self.movie.stream or self._open(image.shape)
-        if image.shape != self._shape:
-            raise ShapeError(f"A frame of {image.shape} does not fit the video's frames of {self._shape}.")
-        picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-        if not self._lossless:
-            picture = picture.reformat(format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
+        is_mask = frame.dtype == np.bool_ and frame.ndim == 2 and not self._lossless
+        rgb = None if is_mask else as_rgb(frame)
+        shape = (*frame.shape[:2], 3)
+        stream = self.movie.stream or self._open(shape)
+        if shape != self._shape:
+            raise ShapeError(f"A frame of {shape} does not fit the video's frames of {self._shape}.")
+        if rgb is None:
+            picture = av.VideoFrame.from_ndarray(_mask_planes(frame, stream.pix_fmt), format=stream.pix_fmt)
+        else:
+            picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            if not self._lossless:
+                picture = picture.reformat(format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
         self.movie.mux(picture)
 
     def _open(self, shape: tuple[int, ...]) -> Any:
@@ -103,6 +112,14 @@ class _Encoder:
         if self.sound is not None:
             self.movie.track = SoundTrack(container, *self.sound)
         return stream
+
+
+def _mask_planes(mask: NDArray, pix_fmt: str) -> UInt8:
+    """A mask as luma and differences of limited range: black and white are what RGB's conversion makes of them."""
+    height, width = mask.shape
+    colour = np.full((height // 2, width) if pix_fmt == "yuv420p" else (2 * height, width), _GREY, np.uint8)
+    planes = np.concatenate([mask.view(np.uint8) * np.uint8(_WHITE - _BLACK) + np.uint8(_BLACK), colour])
+    return planes if pix_fmt == "yuv420p" else planes.reshape(3, height, width)
 
 
 def write_video(

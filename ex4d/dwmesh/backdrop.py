@@ -89,7 +89,7 @@ class Backdrop:
         known = hidden | shown
         whole = known[:-1, :-1] & known[:-1, 1:] & known[1:, :-1] & known[1:, 1:]
         some = hidden[:-1, :-1] | hidden[:-1, 1:] | hidden[1:, :-1] | hidden[1:, 1:]
-        quads = np.flatnonzero(whole & some & ~self._cut(depth))
+        quads = np.flatnonzero(whole & some & ~crossed_quads(depth, self._limits))
         width = depth.shape[1]
         corner = (quads // (width - 1) * width + quads % (width - 1)).astype(np.int32)
         # Upper left and lower right triangle, wound as in the grid: the front shows, the back only blocks.
@@ -103,16 +103,17 @@ class Backdrop:
         colors[:, :3] = np.where(hidden.reshape(-1, 1)[used], layer.colour.reshape(-1, 3)[used], frame[used])
         return Sheet(vertices, colors, faces.reshape(-1, 3).astype(np.int32))
 
-    def _cut(self, depth: Float32) -> Bool:  # [H - 1, W - 1]
-        """Quads of ``depth`` that an edge crosses."""
-        height, width = depth.shape
-        inverse = np.full((height + 2, width + 2), 1.0, np.float32)
-        inverse[1:-1, 1:-1] = np.float32(1) / depth
-        cuts, quads = np.empty(inverse.shape, np.uint8), np.empty((height + 1, width + 1), np.uint8)
-        jump, steep = self._limits
-        cut_rows(inverse, jump, float(steep[0]), float(steep[1]), 0, height + 2, cuts)
-        quad_cuts(cuts, 0, height + 1, quads)
-        return quads[1:-1, 1:-1] != 0
+
+def crossed_quads(depth: Float32, limits: tuple[float, Float64]) -> Bool:  # [H, W] -> [H - 1, W - 1]
+    """Quads of ``depth`` that an edge crosses; ``limits`` as :class:`Backdrop` takes them."""
+    height, width = depth.shape
+    inverse = np.full((height + 2, width + 2), 1.0, np.float32)
+    inverse[1:-1, 1:-1] = np.float32(1) / depth
+    cuts, quads = np.empty(inverse.shape, np.uint8), np.empty((height + 1, width + 1), np.uint8)
+    jump, steep = limits
+    cut_rows(inverse, jump, float(steep[0]), float(steep[1]), 0, height + 2, cuts)
+    quad_cuts(cuts, 0, height + 1, quads)
+    return quads[1:-1, 1:-1] != 0
 
 
 def _hidden(layer: Layer, own: Float32) -> Bool:  # [H, W]

@@ -8,7 +8,7 @@ between them would be steeper than the mesh's angle limit.
 import numpy as np
 
 from ex4d.compiled.kernel import inlined, kernel
-from ex4d_ground.arrays import Float32, Float64, Int8, Int32, UInt8
+from ex4d_ground.arrays import Bool, Float32, Float64, Int8, Int32, UInt8
 
 CUT_RIGHT, CUT_DOWN = 1, 2
 """Bits of ``cuts``: no connection with the pixel to the right, or below."""
@@ -93,6 +93,21 @@ def quad_cuts(cuts: UInt8, first: int, last: int, quads: UInt8) -> None:
             )
 
 
+def at_cuts(cuts: UInt8) -> Bool:  # [H, W]
+    """Pixels with a cut on any side."""
+    left, above = np.roll(cuts, 1, axis=1) & CUT_RIGHT, np.roll(cuts, 1, axis=0) & CUT_DOWN
+    return (cuts | left | above) != 0
+
+
+@inlined
+def _near_cut(cuts: UInt8, j: int, start: int, stop: int) -> bool:
+    """Whether a quad that an edge crosses may have a corner among the pixels ``start..stop-1`` of row ``j``."""
+    found = np.uint8(0)
+    for k in range(max(j - 1, 0), min(j + 2, cuts.shape[0])):
+        found |= any_bits(cuts[k, max(start - 1, 0) : min(stop + 1, cuts.shape[1])])
+    return found != 0
+
+
 @inlined
 def _largest(values: Int32) -> np.int32:
     """The largest of 0 and all values."""
@@ -115,6 +130,8 @@ def row_thickness(
 ) -> None:
     """Judge what each pixel belongs to by the unbroken run of pixels along its row.
 
+    Only parts of rows with corners of quads that an edge crosses are written: nothing else has a thickness.
+
     What is as deep as it is wide (times ``shape[0]``) ends that far behind its nearest point, so a rim that lies behind
     that point already has less to go; never less than ``shape[1]`` of the width. A run that ends at something nearer
     goes on behind that, unseen: it counts as longer.
@@ -122,10 +139,13 @@ def row_thickness(
     width = inverse.shape[1]
     largest = np.zeros(1, np.int32)
     nearest = largest.view(np.float32)
+    wanted = np.zeros((width + SKIP - 1) // SKIP, np.bool_)
     for j in range(first, last):
         row, cut = inverse[j], cuts[j]
         bits = row.view(np.int32)  # what is not negative has the order of its bits, and integers compare in vectors
         start = 0
+        for n in range(len(wanted)):
+            wanted[n] = _near_cut(cuts, j, n * SKIP, min((n + 1) * SKIP, width))
         for block in range(0, width, SKIP):
             stop = min(block + SKIP, width)
             if stop < width and not any_bits(cut[block:stop]) & CUT_RIGHT:
@@ -137,11 +157,15 @@ def row_thickness(
                     run = (i + 1 - start) * pitch * (1.0 + shape[2] * covered)
                     most, least = np.float32(run * shape[0] - 1.0), np.float32(run * shape[1])
                     front = np.float32(1.0) / nearest[0]
-                    extent[j, start : i + 1] = run
-                    part, out = row[start : i + 1], thickness[j, start : i + 1]
-                    for k in range(len(part)):  # in single precision, for vector instructions
-                        z = np.float32(1.0) / part[k]
-                        out[k] = max(most * z + front, least * z)
+                    for n in range(start // SKIP, i // SKIP + 1):
+                        if not wanted[n]:
+                            continue
+                        a, b = max(start, n * SKIP), min(i + 1, (n + 1) * SKIP)
+                        extent[j, a:b] = run
+                        part, out = row[a:b], thickness[j, a:b]
+                        for k in range(len(part)):  # in single precision, for vector instructions
+                            z = np.float32(1.0) / part[k]
+                            out[k] = max(most * z + front, least * z)
                     start = i + 1
 
 
@@ -209,6 +233,7 @@ def column_thickness(
 @kernel
 def settle_thickness(
     inverse: Float32,  # [H, W]
+    cuts: UInt8,  # [H, W]
     crowd: UInt8,  # [H, W] cut pixels among the window around each
     pitch: float,
     limits: Float64,  # [5] see below
@@ -222,12 +247,17 @@ def settle_thickness(
     complete, and the thicket's thickness in pixels.
     """
     off, most, begin, full, bush = limits[0], limits[1], limits[2], limits[3], limits[4]
+    width = inverse.shape[1]
     for j in range(first, last):
-        for i in range(inverse.shape[1]):
-            z = 1.0 / inverse[j, i]
-            share = min(max((crowd[j, i] - begin) / (full - begin), 0.0), 1.0)
-            own = min(np.float64(thickness[j, i]), most * z) - off * pitch * z
-            thickness[j, i] = max(own, share * bush * pitch * z)
+        for block in range(0, width, SKIP):
+            stop = min(block + SKIP, width)
+            if not _near_cut(cuts, j, block, stop):
+                continue
+            for i in range(block, stop):
+                z = 1.0 / inverse[j, i]
+                share = min(max((crowd[j, i] - begin) / (full - begin), 0.0), 1.0)
+                own = min(np.float64(thickness[j, i]), most * z) - off * pitch * z
+                thickness[j, i] = max(own, share * bush * pitch * z)
 
 
 @kernel

@@ -67,7 +67,7 @@ class MovingBackdrop:
         self._nearest = np.stack([cv2.erode(d, beside) for d in self._depths]).astype(np.float32, copy=False)
         k, (x, y) = clip.intrinsics, rays
         self._lens = np.array([k.fx, k.fy, -x[0] * k.fx, -y[0] * k.fy], np.float64)
-        self._check_motion()
+        check_motion(self._depths, self._colours, self._poses[self._chosen], self._lens)
 
     def layer(self, t: int) -> Layer:
         """What other frames know behind the surface of frame ``t``."""
@@ -82,26 +82,29 @@ class MovingBackdrop:
         _choose(candidates, self._depths, self._nearest, self._colours, there, self._lens, limits, depth, colour)
         return Layer(depth, colour)
 
-    def _check_motion(self) -> None:
-        poses = self._poses[self._chosen]
-        steps = np.linalg.inv(poses[1:]) @ poses[:-1]  # axes of each chosen frame from those of the one before
-        fit, still = self._fit(steps, SAME_COLOUR), np.tile(np.eye(4), (len(steps), 1, 1))
-        worse = self._fit(steps, FINE_COLOUR) < NO_BETTER * self._fit(still, FINE_COLOUR)
-        if fit < LEAST_FIT or worse:
-            raise SettingError(
-                f"The source camera's motion does not fit the clip: {fit:.0%} of its frames' points meet where it says"
-                f"{', fewer than if the camera stood still' if worse else ''}. Check that poses and depth have one "
-                "unit and that the file belongs to this clip, or turn other_frames off."
-            )
 
-    def _fit(self, steps: Float64, same_colour: int) -> float:  # [K - 1, 4, 4]
-        """Median over neighbours among the chosen frames: the share of their points that meet."""
+def check_motion(depths: Float32, colours: UInt8, poses: Float64, lens: Float64) -> None:
+    """Raise SettingError for poses [K, 4, 4] that frames [K, H, W] contradict: too few of their points meet."""
+    steps = np.linalg.inv(poses[1:]) @ poses[:-1]  # axes of each frame from those of the one before
+    still = np.tile(np.eye(4), (len(steps), 1, 1))
+
+    def fit(steps: Float64, same_colour: int) -> float:
+        """Median over neighbours: the share of their points that meet."""
         shares = []
         for a, step in enumerate(steps):
-            depths, colours = self._depths[a : a + 2], self._colours[a : a + 2]
-            met, common = _meeting(depths, colours, step, self._lens, SAME_DEPTH, same_colour, EVERY)
+            pair = depths[a : a + 2], colours[a : a + 2]
+            met, common = _meeting(*pair, step, lens, SAME_DEPTH, same_colour, EVERY)
             shares += [met / common] if common else []
         return float(np.median(shares)) if shares else 0.0
+
+    found = fit(steps, SAME_COLOUR)
+    worse = fit(steps, FINE_COLOUR) < NO_BETTER * fit(still, FINE_COLOUR)
+    if found < LEAST_FIT or worse:
+        raise SettingError(
+            f"The source camera's motion does not fit the clip: {found:.0%} of its frames' points meet where it says"
+            f"{', fewer than if the camera stood still' if worse else ''}. Check that poses and depth have one "
+            "unit and that the file belongs to this clip, or turn other_frames off."
+        )
 
 
 def chosen_frames(clip: Clip) -> list[int]:
@@ -115,7 +118,7 @@ def moves(poses: Float64 | None) -> bool:  # [T, 4, 4]
 
 
 @kernel
-def _place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
+def place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
     """Pixel indices and depth, through ``pose``, of what pixel (i, j) shows at depth z; depth 0 behind the camera."""
     x, y = (i - lens[2]) / lens[0] * z, (j - lens[3]) / lens[1] * z
     depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
@@ -140,7 +143,7 @@ def _gather(
     for k in range(count):
         for j in range(height):
             for i in range(width):
-                u, v, zt = _place(poses[k], lens, i, j, depths[k, j, i])
+                u, v, zt = place(poses[k], lens, i, j, depths[k, j, i])
                 if zt <= 0 or not (-1 < u < width and -1 < v < height):
                     continue
                 left, top = int(np.floor(u)), int(np.floor(v))
@@ -151,7 +154,7 @@ def _gather(
 
 
 @kernel
-def _colour_at(picture: UInt8, u: float, v: float, channel: int) -> float:  # [H, W, 3]
+def colour_at(picture: UInt8, u: float, v: float, channel: int) -> float:  # [H, W, 3]
     """Bilinear; u and v lie inside the picture."""
     height, width = picture.shape[:2]
     i, j = min(int(u), width - 2), min(int(v), height - 2)
@@ -188,14 +191,14 @@ def _choose(
                 tried = z
                 n, through = 0, 0
                 for k in range(count):
-                    u, v, there = _place(poses[k], lens, i, j, z)
+                    u, v, there = place(poses[k], lens, i, j, z)
                     if there <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
                         continue
                     row, column = int(v + 0.5), int(u + 0.5)
                     ratio = depths[k, row, column] / there
                     if abs(ratio - 1) <= limits[0]:
                         for channel in range(3):
-                            seen[n, channel] = _colour_at(colours[k], u, v, channel)
+                            seen[n, channel] = colour_at(colours[k], u, v, channel)
                         ratios[n] = ratio
                         n += 1
                     elif nearest[k, row, column] > (1 + limits[0]) * there:
@@ -232,13 +235,13 @@ def _meeting(
     met, common = 0, 0
     for j in range(0, height, every):
         for i in range(0, width, every):
-            u, v, there = _place(pose, lens, i, j, depths[0, j, i])
+            u, v, there = place(pose, lens, i, j, depths[0, j, i])
             if there <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
                 continue
             common += 1
             alike = abs(depths[1, int(v + 0.5), int(u + 0.5)] / there - 1) <= same_depth
             for channel in range(3):
-                level = _colour_at(colours[1], u, v, channel)
+                level = colour_at(colours[1], u, v, channel)
                 alike = alike and abs(level - colours[0, j, i, channel]) <= same_colour
             if alike:
                 met += 1

@@ -38,30 +38,36 @@ class ProxyGrid:
         self._pixels = (self.grid.rows, self.grid.columns, *cells[0], *cells[1])
         """What the compiled loops want to know of the grid."""
 
-    def frame(self, t: int, edited: Float32 | None = None, flags: Int8 | None = None) -> DWMesh:
+    def frame(
+        self, t: int, edited: Float32 | None = None, flags: Int8 | None = None, *, coloured: bool = True
+    ) -> DWMesh:
         """Frame ``t`` of the grid as an endless mesh of its own of one frame, with the grid's edits.
 
-        Its vertices are those of the full mesh. Raises ShapeError for edits that do not fit.
+        Its vertices are those of the full mesh; not ``coloured``, all are black and no picture is read. Raises
+        ShapeError for edits that do not fit.
         """
         mesh, (rows, columns) = self.mesh, (self.grid.rows, self.grid.columns)
-        clip = mesh.clip
+        clip, at = mesh.clip, np.ix_(rows, columns)
         size = {"width": self.grid.width, "height": self.grid.height}
         small = Clip(
-            np.ascontiguousarray(clip.frames[t][rows][:, columns])[None],
-            np.ascontiguousarray(clip.depth[t][rows][:, columns])[None],
+            (clip.frames[t][at] if coloured else np.zeros((self.grid.height, self.grid.width, 3), np.uint8))[None],
+            clip.depth[t][at][None],
             clip.intrinsics.resized(**size),
             sky_from=float("inf"),
         )
         overrides = {} if edited is None else {0: edited}
         made = DWMesh(small, mesh.options, vertex_overrides=overrides, face_flags={} if flags is None else {0: flags})
         made.ray_x, made.ray_y = mesh.ray_x[columns], mesh.ray_y[rows]
+        vars(made)["faces"] = self.faces  # those of every frame
         return made
 
     @cached_property
     def faces(self) -> Int32:  # [F, 3]
         """The grid's faces, in the order of a mesh's."""
         height, width = self.grid.height, self.grid.width
-        return np.concatenate([grid_faces(height, width), cap_faces(height, width)])
+        faces = np.concatenate([grid_faces(height, width), cap_faces(height, width)])
+        faces.setflags(write=False)
+        return faces
 
     def edited(
         self, positions: Mapping[int, Float32], flags: Mapping[int, Int8], thickness_map: Float32 | None = None

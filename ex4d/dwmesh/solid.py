@@ -23,6 +23,8 @@ from ex4d.dwmesh import edges
 from ex4d.dwmesh.backdrop import Backdrop
 from ex4d.dwmesh.bridges import STRIP_FACES, STRIP_VERTICES, bridge_rows, count_row_cuts
 from ex4d.dwmesh.kernels import fill_ringed_colors, lift_rows
+from ex4d.dwmesh.memory import WorldMemory
+from ex4d.dwmesh.moving_backdrop import moves
 from ex4d.dwmesh.sharpen import is_smeared, roughness, sharpened, smear_px
 from ex4d.dwmesh.still import SteadyDepth, wavers
 from ex4d.dwmesh.walls import QUAD_FACES, SIDE_FACES, SIDE_VERTICES, build_pieces, count_cuts
@@ -90,10 +92,13 @@ class SolidBuilder:
         tan = math.tan(math.radians(options.min_angle_deg))
         # A step dz over a pixel of width z * pitch is steep where pitch * z / dz < tan; the same in inverse depth.
         self.steep = self.pitch / (tan + self.pitch)
-        self.backdrop = None
+        self.memory: WorldMemory | None = None
+        self.backdrop: Backdrop | WorldMemory | None = None
         if options.other_frames:
             rays = self.ray_x[1:-1], self.ray_y[1:-1]
-            self.backdrop = Backdrop(clip, self.depth_at, rays, (self.jump, self.steep))
+            if options.world_memory and moves(clip.world_from_camera):
+                self.memory = WorldMemory(clip, self.depth_at, rays, (self.jump, self.steep))
+            self.backdrop = self.memory or Backdrop(clip, self.depth_at, rays, (self.jump, self.steep))
         self._caps = cap_faces(clip.height + 2, clip.width + 2)
 
     def with_clip(self, clip: Clip) -> "SolidBuilder":
@@ -110,9 +115,8 @@ class SolidBuilder:
         """How far each pixel at a depth edge reaches back, in the depth's unit; NaN at all others."""
         inverse = np.float32(1) / self._depth(t, edited)
         cuts = self._cuts(inverse, flags, split)
-        left, above = np.roll(cuts, 1, axis=1) & edges.CUT_RIGHT, np.roll(cuts, 1, axis=0) & edges.CUT_DOWN
         thickness = self._thickness(t, inverse, cuts, split)
-        return np.where(cuts | left | above, thickness, np.float32(np.nan))[1:-1, 1:-1]
+        return np.where(edges.at_cuts(cuts), thickness, np.float32(np.nan))[1:-1, 1:-1]
 
     def surface(
         self,
@@ -212,6 +216,8 @@ class SolidBuilder:
         given = self._options.thickness
         if isinstance(given, str):
             thickness = self._estimate(inverse, cuts, split)
+            if self.memory is not None:
+                self._limit(self.memory, t, inverse, cuts, thickness, split)
         elif self._options.thickness_unit == "share":
             thickness = np.float32(given) / inverse
         else:
@@ -235,8 +241,16 @@ class SolidBuilder:
         limits = np.array(
             [PARTLY_COVERED_PX, LARGEST_SHARE, CROWD_SHARES[0] * area, CROWD_SHARES[1] * area, BUSH_PX], np.float64
         )
-        split(height, lambda a, b: edges.settle_thickness(inverse, crowd, pitch_x, limits, a, b, thickness))
+        split(height, lambda a, b: edges.settle_thickness(inverse, cuts, crowd, pitch_x, limits, a, b, thickness))
         return thickness
+
+    def _limit(
+        self, memory: WorldMemory, t: int, inverse: Float32, cuts: UInt8, thickness: Float32, split: Split
+    ) -> None:
+        """Let walls whose thickness is a guess end where other frames look through them."""
+        rim, inner = edges.at_cuts(cuts)[1:-1, 1:-1].copy(), thickness[1:-1, 1:-1].copy()
+        memory.limit_thickness(t, np.float32(1) / inverse[1:-1, 1:-1], rim, inner, split)
+        thickness[1:-1, 1:-1] = inner
 
     def _bridge(
         self, inverse: Float32, cuts: UInt8, at: tuple[Int64, Int64], vertices: Float32, faces: Int32, split: Split

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from ex4d.engines.fill_kernels import SIDES, add_level, add_texture, gather, march, vote, weigh_sides
+from ex4d.engines.blur_kernels import add_level, begin_levels, pull, push
+from ex4d.engines.fill_kernels import SIDES, farthest_met, gather, gather_colours, march, sum_visible, vote, weigh_sides
+from ex4d.engines.paint_kernels import fill_holes
 from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
 
 NEARER_SHARE = 0.8
@@ -22,6 +24,8 @@ _PRIOR = 100.0  # votes: fewer than this leave it open whether something is back
 _BLUR_LEVELS = 5  # boxes of 3, 5, 9, 17, 33 working pixels on top of each other
 _TEXTURE_REACH = 0.3  # of the picture's longer side: how far mirrored texture reaches into a hole
 _EMPTY = 40.0  # grey of a frame that shows nothing at all
+_COARSE_FROM = 3  # the blur level from which on half the resolution does
+_UNKNOWN = np.zeros((0, 0), np.float32)
 _MIN_MOTION = 1e-4  # of the image plane: below this the camera stands at the source camera
 
 
@@ -43,18 +47,20 @@ class Sides:
     seed: Bool  # [h, w] visible pixels that may be used
     offset: Float32  # [h, w, 2] to the nearest background seed, in working pixels
 
-    def spread(self, values: Float32) -> Float32:  # [h, w, C] -> [h, w, C]
-        """``values`` of the seeds carried into the holes they belong to."""
-        out = np.zeros_like(values)
-        gather(values, self.hits, self.share, out)
-        return push_pull(np.where(self.seed[..., None], values, out), np.where(self.seed, 0, self.trust))
+    def spread(self, values: Float32) -> Float32:  # [h, w, 4] -> [h, w, 4]
+        """``values`` of the seeds carried into the holes they belong to, and from there over the rest."""
+        out = values.copy()
+        gather(values, self.seed, self.hits, self.share, out)
+        push_pull(out, self.trust)
+        return out
 
 
 @dataclass(frozen=True)
 class Filled:
     """One frame's holes, filled."""
 
-    colour: Float32  # [H, W, 3] 0..255; only the hole's pixels count
+    painted: Float32  # [H, W, 3] 0..255: the guide, and the fill in its holes
+    values: Float32  # [h, w, 4] the smooth fill on the working grid, and 1 / depth of what lies behind the holes
     sides: Sides
 
 
@@ -96,16 +102,19 @@ def fill_from_background(
     """Fill every hole. ``softness`` 0..1 fades the mirrored texture; ``memory`` serves frames without depth."""
     h, w = away.shape[:2]
     core = _core(mask)
-    base, seed = _working_colours(colour, core, (h, w))
-    sides = _find_sides(base, seed, depth, away, memory)
-    smooth = _smooth_fill(base, sides)
-    size = (colour.shape[1], colour.shape[0])
-    full = np.asarray(cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    sums, seed = np.empty((h, w, 4), np.float32), np.empty((h, w), np.bool_)
+    sum_visible(colour, core, sums, seed)
+    known = _UNKNOWN if depth is None else depth
+    sides = _find_sides(sums, seed, known, away, memory)
+    values = _smooth_fill(sums, known, sides)
+    near = np.empty((0, 0, 0), np.float32)
     if softness < 1 and seed.any():
-        reach = _TEXTURE_REACH * max(mask.shape)
-        add_texture(full, colour, *_neighbourhood(colour, core), ~mask, core, sides.offset, 1.0 - softness, reach)
-        np.clip(full, 0, 255, out=full)
-    return Filled(full, sides)
+        size = (max(mask.shape) // 64 | 1,) * 2
+        near = np.asarray(cv2.blur(sums, size), np.float32)
+    painted = np.empty(colour.shape, np.float32)
+    reach = _TEXTURE_REACH * max(mask.shape)
+    fill_holes(values, colour, mask, core, near, sides.offset, 1.0 - softness, reach, painted)
+    return Filled(painted, values, sides)
 
 
 def _core(mask: Bool) -> Bool:  # [H, W]
@@ -114,30 +123,21 @@ def _core(mask: Bool) -> Bool:  # [H, W]
     return core if core.any() else mask
 
 
-def _working_colours(colour: UInt8, core: Bool, size: tuple[int, int]) -> tuple[Float32, Bool]:
-    """Half-size colours [h, w, 3] and where they may be used [h, w]."""
-    h, w = size
-    share = cv2.resize(core.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
-    mixed = cv2.resize((colour * core[..., None]).astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
-    return (mixed / np.maximum(share, 1e-6)[..., None]).astype(np.float32), share > 0.24
-
-
-def _find_sides(base: Float32, seed: Bool, depth: Float32 | None, away: Float32, memory: ColourVotes) -> Sides:
+def _find_sides(sums: Float32, seed: Bool, depth: Float32, away: Float32, memory: ColourVotes) -> Sides:
     h, w = seed.shape
     hits = np.full((SIDES, h, w), -1, np.int32)
     if seed.any():
         distance = cv2.distanceTransform((~seed).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
-        march(seed, np.asarray(distance, np.float32), away, hits)
+        march(np.asarray(distance, np.float32), away, hits)
     share, trust = np.zeros((SIDES, h, w), np.float32), np.zeros((h, w), np.float32)
     offset = np.zeros((h, w, 2), np.float32)
-    unknown = np.zeros((0, 0), np.float32)
-    behind = _judge_without_depth(base, seed, hits, memory) if depth is None else unknown
-    usual = _usual_edge_depth(depth, hits) if depth is not None else 0.0
-    weigh_sides(hits, unknown if depth is None else depth, behind, NEARER_SHARE, usual, share, trust, offset)
+    behind = _UNKNOWN if depth.size else _judge_without_depth(sums, seed, hits, memory)
+    usual = _usual_edge_depth(seed, depth, hits) if depth.size else 0.0
+    weigh_sides(seed, hits, depth, behind, NEARER_SHARE, usual, share, trust, offset)
     return Sides(hits, share, trust, seed, offset)
 
 
-def _judge_without_depth(base: Float32, seed: Bool, hits: Int32, memory: ColourVotes) -> Float32:  # [h, w]
+def _judge_without_depth(sums: Float32, seed: Bool, hits: Int32, memory: ColourVotes) -> Float32:  # [h, w]
     """How far each seed counts as background, 0..1, from the hole pixels that lie between two seeds.
 
     A visible piece that mostly stands in front of holes is an object, and is no background for the holes on its
@@ -154,6 +154,7 @@ def _judge_without_depth(base: Float32, seed: Bool, hits: Int32, memory: ColourV
     # Pieces that no hole pixel could judge stand between: they serve where nothing better is met.
     by_piece = (back + _PRIOR) / (back + fore + 2 * _PRIOR)
     by_piece[0] = 0
+    base = sums[..., :3] / np.maximum(sums[..., 3:], 1)
     cell = (base.astype(np.uint8) >> 5).astype(np.int32) @ np.array([64, 8, 1], np.int32)
     memory.behind += _blurred_counts(cell, behind)
     memory.front += _blurred_counts(cell, front)
@@ -171,34 +172,37 @@ def _blurred_counts(cell: Int32, votes: Float32) -> Float64:  # [512]
     return counts.reshape(-1).astype(np.float64)
 
 
-def _usual_edge_depth(depth: Float32, hits: Int32) -> float:
+def _usual_edge_depth(seed: Bool, depth: Float32, hits: Int32) -> float:
     """Median over the hole pixels of the farthest depth each one meets: what mostly lies behind."""
-    met = np.where(hits >= 0, depth.reshape(-1)[np.maximum(hits, 0)], 0).max(axis=0)
-    met = met[met > 0]
+    met = np.empty(seed.size, np.float32)
+    met = met[: farthest_met(seed, hits, depth, met)]
     return float(np.median(met)) if met.size else 0.0
 
 
-def _smooth_fill(base: Float32, sides: Sides) -> Float32:  # [h, w, 3]
+def _smooth_fill(sums: Float32, depth: Float32, sides: Sides) -> Float32:  # [h, w, 4]
     """Each hole pixel's own background colours, blurred among each other by about half their distance.
 
-    Without the blur every edge pixel would draw a streak through the hole.
+    Without the blur every edge pixel would draw a streak through the hole. What is blurred much needs no full
+    resolution. The fourth number, 1 / depth, is not blurred.
     """
-    own = np.zeros_like(base)
-    gather(base, sides.hits, sides.share, own)
-    trust = np.where(sides.seed, np.float32(0), sides.trust)
-    distance = np.hypot(sides.offset[..., 0], sides.offset[..., 1])
-    level = np.clip(np.log2(np.maximum(distance, 1.0)) - 1, 0, _BLUR_LEVELS).astype(np.float32)
-    packed = np.asarray(cv2.merge([*(own[..., c] * trust for c in range(3)), trust]), np.float32)
-    mixed = np.zeros_like(base)
-    add_level(packed, level, 0, mixed)
+    values, packed = np.empty_like(sums), np.empty_like(sums)
+    level = np.empty(sides.trust.shape, np.float32)
+    gather_colours(sums, depth, sides.seed, sides.hits, sides.share, values)
+    begin_levels(values, sides.trust, sides.offset, _BLUR_LEVELS, packed, level)
+    values[..., :3] = 0
+    add_level(packed, level, 0, values)
+    h, w = level.shape
     for k in range(1, _BLUR_LEVELS + 1):
-        size = 2**k + 1
+        if k == _COARSE_FROM:
+            packed = cv2.resize(packed, (max(w // 2, 1), max(h // 2, 1)), interpolation=cv2.INTER_AREA)
+        size = 2**k + 1 if k < _COARSE_FROM else 2 ** (k - 1) + 1
         packed = np.asarray(cv2.blur(packed, (size, size), borderType=cv2.BORDER_REPLICATE), np.float32)
-        add_level(packed, level, k, mixed)
-    return push_pull(np.where(sides.seed[..., None], base, mixed).astype(np.float32), trust, empty=_EMPTY)
+        add_level(packed, level, k, values)
+    push_pull(values, sides.trust, empty=_EMPTY)
+    return values
 
 
-def push_pull(values: Float32, weight: Float32, *, empty: float = 0.0) -> Float32:  # [h, w, C]
+def push_pull(values: Float32, weight: Float32, *, empty: float = 0.0) -> None:  # [h, w, 4], [h, w]
     """Spread weighted values over the whole grid: averages going down a pyramid, interpolated coming back up.
 
     Where the weight is 1 the value stays; where it is 0 it is what the nearest weighted surroundings say.
@@ -206,21 +210,11 @@ def push_pull(values: Float32, weight: Float32, *, empty: float = 0.0) -> Float3
     h, w = weight.shape
     if min(h, w) <= 1 or max(h, w) <= 2:
         total = float(weight.sum())
-        mean = (values * weight[..., None]).sum((0, 1)) / total if total > 0 else np.full(values.shape[2], empty)
-        coarse = np.broadcast_to(mean.astype(np.float32), values.shape)
-    else:
-        small = ((w + 1) // 2, (h + 1) // 2)
-        sums = cv2.resize(values * weight[..., None], small, interpolation=cv2.INTER_AREA)
-        mass = cv2.resize(weight, small, interpolation=cv2.INTER_AREA)
-        sums = sums.reshape(small[1], small[0], values.shape[2])
-        below = push_pull(sums / np.maximum(mass, 1e-9)[..., None], np.minimum(4 * mass, 1), empty=empty)
-        coarse = cv2.resize(below, (w, h), interpolation=cv2.INTER_LINEAR).reshape(values.shape)
-        coarse = cv2.blur(coarse, (3, 3), borderType=cv2.BORDER_REPLICATE).reshape(values.shape)
-    return coarse + weight[..., None] * (values - coarse)
-
-
-def _neighbourhood(colour: UInt8, mask: Bool) -> tuple[Float32, Float32]:  # [H, W, 3], [H, W]
-    """Mean colour around each pixel, and the share of visible pixels there."""
-    size = (2 * (max(mask.shape) // 64) + 1,) * 2
-    near, seen = cv2.blur(colour.astype(np.float32), size), cv2.blur(mask.astype(np.float32), size)
-    return np.asarray(near, np.float32), np.asarray(seen, np.float32)
+        mean = (values * weight[..., None]).sum((0, 1)) / total if total > 0 else np.full(4, empty)
+        values += (1 - weight[..., None]) * (mean.astype(np.float32) - values)
+        return
+    size = half_size(h, w)
+    small, small_weight = np.empty((*size, 4), np.float32), np.empty(size, np.float32)
+    pull(values, weight, small, small_weight)
+    push_pull(small, small_weight, empty=empty)
+    push(small, weight, values)

@@ -1,9 +1,13 @@
 """Compiled loops of the preview's hole filling: which visible pixels border a hole, and on which side of it."""
 
+from typing import Any
+
 import numpy as np
 
-from ex4d.compiled.kernel import kernel
+from ex4d.compiled.kernel import inlined, kernel
 from ex4d_ground.arrays import Bool, Float32, Int32, UInt8
+
+Number = Any  # what compiled code sees as a scalar
 
 SIDES = 4
 """Marches per hole pixel: towards the background, towards the foreground, and across to both sides."""
@@ -12,42 +16,89 @@ SLIVER = 5
 """Working pixels: narrower gaps are seams that open on both sides of a silhouette, and tell nothing of its sides."""
 
 
+FAR = 8.0
+"""Working pixels: farther than this from all that is visible, four pixels march as one."""
+
+
+@kernel
+def sum_visible(
+    colour: UInt8,  # [H, W, 3]
+    core: Bool,  # [H, W]
+    sums: Float32,  # [h, w, 4] out: colours that may be used, summed over two by two pixels, and how many they are
+    seed: Bool,  # [h, w] out: whether there is any
+) -> None:
+    """The picture on the working grid. Of an odd size the last row or column of the grid has half as many pixels."""
+    height, width = core.shape
+    for i in range(seed.shape[0]):
+        for j in range(seed.shape[1]):
+            red, green, blue, count = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+            for y in range(2 * i, min(2 * i + 2, height)):
+                for x in range(2 * j, min(2 * j + 2, width)):
+                    if core[y, x]:
+                        red += np.int32(colour[y, x, 0])
+                        green += np.int32(colour[y, x, 1])
+                        blue += np.int32(colour[y, x, 2])
+                        count += np.int32(1)
+            sums[i, j, 0], sums[i, j, 1], sums[i, j, 2], sums[i, j, 3] = red, green, blue, count
+            seed[i, j] = count > 0
+
+
+@inlined
+def _walk(i: Number, j: Number, dx: Number, dy: Number, distance: Float32) -> Number:
+    """The first seed in a direction, -1 for none, in steps as long as the distance allows."""
+    h, w = distance.shape
+    x, y = np.float32(j) + np.float32(0.5), np.float32(i) + np.float32(0.5)
+    step = distance[i, j]
+    while True:
+        x += dx * step
+        y += dy * step
+        if not (x >= 0 and y >= 0 and x < w and y < h):
+            return -1
+        xi, yi = int(x), int(y)
+        here = distance[yi, xi]
+        if here == 0:
+            return yi * w + xi
+        # A pixel's diagonal less: the distance is measured between centres.
+        step = max(np.float32(1.0), here - np.float32(1.0))
+
+
 @kernel
 def march(
-    seed: Bool,  # [h, w] pixels whose colour may be used
-    distance: Float32,  # [h, w] to the nearest seed
+    distance: Float32,  # [h, w] to the nearest pixel whose colour may be used, the seeds; 0 for these
     away: Float32,  # [h, w, 2] unit direction in which depth grows along the source's rays
-    hits: Int32,  # [SIDES, h, w] out: flat index of the first seed met, -1 for none
+    hits: Int32,  # [SIDES, h, w] out: flat index of the first seed met, -1 for none; seeds' own are left alone
 ) -> None:
-    """From every other pixel walk in four directions to the first seed, in steps as long as the distance allows."""
-    h, w = seed.shape
+    """From every other pixel walk in four directions to the first seed; far from them one pixel walks for four.
+
+    The other three take what it met, as far beside it as they are beside the one.
+    """
+    h, w = distance.shape
     for i in range(h):
         for j in range(w):
-            if seed[i, j]:
+            if distance[i, j] == 0:
                 continue
+            across, along = away[i, j, 0], away[i, j, 1]
+            one_i, one_j = i & ~1, j & ~1
+            alone = distance[one_i, one_j] <= FAR or (one_i == i and one_j == j)
+            level = abs(across) >= abs(along)
             for side in range(SIDES):
-                dx, dy = away[i, j, 0], away[i, j, 1]
+                if not alone:
+                    hit = hits[side, one_i, one_j]
+                    beside = (i - one_i) * w if level == (side < 2) else j - one_j
+                    if hit >= 0 and beside:
+                        to = hit + beside
+                        if to < h * w and to // w - hit // w == beside // w and distance[to // w, to % w] == 0:
+                            hit = to
+                    hits[side, i, j] = hit
+                    continue
+                dx, dy = across, along
                 if side == 1:
                     dx, dy = -dx, -dy
                 elif side == 2:
                     dx, dy = -dy, dx
                 elif side == 3:
                     dx, dy = dy, -dx
-                x, y = j + np.float32(0.5), i + np.float32(0.5)
-                hit = -1
-                step = distance[i, j]
-                while True:
-                    x += dx * step
-                    y += dy * step
-                    if not (x >= 0 and y >= 0 and x < w and y < h):
-                        break
-                    xi, yi = int(x), int(y)
-                    if seed[yi, xi]:
-                        hit = yi * w + xi
-                        break
-                    # A pixel's diagonal less: the distance is measured between centres.
-                    step = max(np.float32(1.0), distance[yi, xi] - np.float32(1.0))
-                hits[side, i, j] = hit
+                hits[side, i, j] = _walk(i, j, dx, dy, distance)
 
 
 @kernel
@@ -73,7 +124,33 @@ def vote(
 
 
 @kernel
+def farthest_met(
+    seed: Bool,  # [h, w]
+    hits: Int32,  # [SIDES, h, w]
+    depth: Float32,  # [h, w]
+    met: Float32,  # [N] out
+) -> int:
+    """The farthest depth that each hole pixel meets, where it meets any; returns how many there are."""
+    _, h, w = hits.shape
+    flat, count = depth.reshape(-1), 0
+    for i in range(h):
+        for j in range(w):
+            if seed[i, j]:
+                continue
+            far = np.float32(0.0)
+            for side in range(SIDES):
+                hit = hits[side, i, j]
+                if hit >= 0:
+                    far = max(far, flat[hit])
+            if far > 0:
+                met[count] = far
+                count += 1
+    return count
+
+
+@kernel
 def weigh_sides(
+    seed: Bool,  # [h, w]
     hits: Int32,  # [SIDES, h, w]
     depth: Float32,  # [h, w], or [0, 0] if unknown
     behind: Float32,  # [h, w] how far a seed counts as background, for when depth is unknown
@@ -94,6 +171,8 @@ def weigh_sides(
     known = depth.size > 0
     for i in range(h):
         for j in range(w):
+            if seed[i, j]:
+                continue
             far = np.float32(0.0)
             if known:
                 for side in range(SIDES):
@@ -133,102 +212,53 @@ def weigh_sides(
 
 @kernel
 def gather(
-    values: Float32,  # [h, w, C] at the seeds
+    values: Float32,  # [h, w, 4] at the seeds
+    seed: Bool,  # [h, w]
     hits: Int32,  # [SIDES, h, w]
     share: Float32,  # [SIDES, h, w]
-    out: Float32,  # [h, w, C]
+    out: Float32,  # [h, w, 4] out at all pixels but seeds
 ) -> None:
-    """Every hole pixel's mix of its seeds' values; other pixels keep theirs in ``out``."""
+    """Every hole pixel's mix of its seeds' values."""
     _, h, w = hits.shape
-    flat = values.reshape((h * w, values.shape[2]))
+    flat = values.reshape((h * w, 4))
     for i in range(h):
         for j in range(w):
+            if seed[i, j]:
+                continue
+            for c in range(4):
+                out[i, j, c] = 0
             for side in range(SIDES):
                 part = share[side, i, j]
                 if part > 0:
-                    for c in range(values.shape[2]):
-                        out[i, j, c] += part * flat[hits[side, i, j], c]
+                    hit = hits[side, i, j]
+                    for c in range(4):
+                        out[i, j, c] += part * flat[hit, c]
 
 
 @kernel
-def add_level(
-    packed: Float32,  # [h, w, 4] colours times weight, weight
-    level: Float32,  # [h, w] wanted blur level
-    k: int,
-    mixed: Float32,  # [h, w, 3] changed in place
+def gather_colours(
+    sums: Float32,  # [h, w, 4] of sum_visible
+    depth: Float32,  # [h, w], or [0, 0] if unknown
+    seed: Bool,  # [h, w]
+    hits: Int32,  # [SIDES, h, w]
+    share: Float32,  # [SIDES, h, w]
+    out: Float32,  # [h, w, 4] out: colour, and 1 / depth of the background (0 where unknown); 0 at seeds
 ) -> None:
-    """Add blur level ``k`` with the share a linear interpolation between levels gives it."""
-    h, w = level.shape
+    """As :func:`gather`, of the seeds' mean colours and their depths."""
+    _, h, w = hits.shape
+    flat, flat_depth, known = sums.reshape((h * w, 4)), depth.reshape(-1), depth.size > 0
     for i in range(h):
         for j in range(w):
-            share = np.float32(1.0) - abs(level[i, j] - np.float32(k))
-            if share > 0 and packed[i, j, 3] > 0:
-                share /= max(packed[i, j, 3], np.float32(1e-6))
-                for c in range(3):
-                    mixed[i, j, c] += share * packed[i, j, c]
-
-
-@kernel
-def splat_depth(
-    depth: Float32,  # [h, w] source z-depth
-    rays: Float32,  # [h, w, 2] x/z, y/z of the source's pixels
-    move: Float32,  # [3, 4] camera_from_source
-    lens: Float32,  # [4] fx, fy, cx, cy of the output at the size of ``out``
-    out: Float32,  # [H, W] nearest z-depth per pixel, 0 where nothing falls
-) -> None:
-    """Draw the source's pixels as 2x2 points into another camera, nearest first."""
-    h, w = depth.shape
-    height, width = out.shape
-    for i in range(h):
-        for j in range(w):
-            z = depth[i, j]
-            x, y = rays[i, j, 0] * z, rays[i, j, 1] * z
-            zc = move[2, 0] * x + move[2, 1] * y + move[2, 2] * z + move[2, 3]
-            if zc <= 1e-6:
-                continue
-            px = (move[0, 0] * x + move[0, 1] * y + move[0, 2] * z + move[0, 3]) / zc * lens[0] + lens[2]
-            py = (move[1, 0] * x + move[1, 1] * y + move[1, 2] * z + move[1, 3]) / zc * lens[1] + lens[3]
-            if not (px >= -1 and py >= -1 and px <= width + 1 and py <= height + 1):
-                continue
-            left, top = int(np.floor(px - 0.5)), int(np.floor(py - 0.5))
-            for yi in range(max(top, 0), min(top + 2, height)):
-                for xi in range(max(left, 0), min(left + 2, width)):
-                    if out[yi, xi] == 0 or zc < out[yi, xi]:
-                        out[yi, xi] = zc
-
-
-@kernel
-def add_texture(
-    fill: Float32,  # [H, W, 3] smooth fill, changed in place where ``hole``
-    colour: UInt8,  # [H, W, 3]
-    near: Float32,  # [H, W, 3] mean colour around each pixel
-    seen: Float32,  # [H, W] share of visible pixels around each
-    hole: Bool,  # [H, W]
-    visible: Bool,  # [H, W]
-    offset: Float32,  # [h, w, 2] to the background's edge, in pixels of its own smaller grid
-    strength: float,
-    reach: float,
-) -> None:
-    """Mirror the background's texture at the hole's edge into the hole, fading over ``reach`` pixels.
-
-    Texture is what a smooth fill lacks: a visible pixel less its own neighbourhood's mean.
-    """
-    height, width = hole.shape
-    h, w = offset.shape[:2]
-    sx, sy = width / w, height / h
-    for i in range(height):
-        for j in range(width):
-            if not hole[i, j]:
-                continue
-            a = min(int(i / sy), h - 1)
-            b = min(int(j / sx), w - 1)
-            dx, dy = offset[a, b, 0] * sx, offset[a, b, 1] * sy
-            if dx == 0 and dy == 0:
-                continue
-            x, y = int(np.rint(j + 2 * dx)), int(np.rint(i + 2 * dy))
-            if x < 0 or y < 0 or x >= width or y >= height or not visible[y, x]:
-                continue
-            gain = np.float32(strength * np.exp(-np.sqrt(dx * dx + dy * dy) / reach))
-            for c in range(3):
-                mean = near[y, x, c] / max(seen[y, x], np.float32(1e-3))
-                fill[i, j, c] += gain * (np.float32(colour[y, x, c]) - mean)
+            red, green, blue, near = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            if not seed[i, j]:
+                for side in range(SIDES):
+                    part = share[side, i, j]
+                    if part > 0:
+                        hit = hits[side, i, j]
+                        each = part / flat[hit, 3]
+                        red += each * flat[hit, 0]
+                        green += each * flat[hit, 1]
+                        blue += each * flat[hit, 2]
+                        if known and flat_depth[hit] > 0:
+                            near += part / flat_depth[hit]
+            out[i, j, 0], out[i, j, 1], out[i, j, 2], out[i, j, 3] = red, green, blue, near

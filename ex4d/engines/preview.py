@@ -10,12 +10,15 @@ from typing import Annotated, Any, Literal, Unpack
 import cv2
 import numpy as np
 
+from ex4d.compiled.arrays import plain
 from ex4d.engines.base import GenerateRequest, Hooks
-from ex4d.engines.fill import ColourVotes, away_from_source, fill_from_background, half_size
+from ex4d.engines.fill import ColourVotes, Filled, away_from_source, fill_from_background, half_size
 from ex4d.engines.gpu import Gpu
 from ex4d.engines.guide_depth import GuideDepth
+from ex4d.engines.paint_kernels import finish
 from ex4d.engines.steady import SteadyFill
 from ex4d.frames import Frames, FrameStack
+from ex4d.frames.ahead import in_order, thread_count, workers_within
 from ex4d.progress import check, report
 from ex4d.settings import About, settings_of
 from ex4d_ground import stages
@@ -28,7 +31,10 @@ from ex4d_ground.poses import inverse
 HOLE_TINT = np.array([255.0, 0.0, 128.0], np.float32)
 """Colour that ``mark_holes`` mixes into invented pixels."""
 
-_SECONDS = 0.4  # per frame of a million pixels, two cores of a small server
+_SECONDS = 0.1  # per frame of a million pixels, two cores of a small server
+
+_WORKING_BYTES_PER_PIXEL = 50
+"""A frame's guide, its fill in floats, and a quarter as many pixels of the working grid."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,10 @@ class PreviewEngine:
         out = FrameStack(expected=count, label="The preview")
         painter = _Painter(request, settings)
         report(on_progress, stages.PREVIEW, 0, count)
-        for i in range(count):
+        ready = in_order(painter.prepare, range(count), painter.workers, hooks.get("cancel"), ahead=painter.workers)
+        for i, prepared in enumerate(ready):
             check(hooks.get("cancel"))
-            painted = painter.paint(i)
+            painted = painter.paint(i, prepared)
             out.append(painted)
             if on_frame is not None:
                 on_frame(i, painted)
@@ -111,8 +118,18 @@ def _check_shapes(request: GenerateRequest) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """One frame, as far as it can be painted without the one before."""
+
+    colour: UInt8  # [H, W, 3] the guide
+    mask: Bool  # [H, W]
+    fill: Filled | Float32  # or [H, W, 3]
+    depth: Float32 | None = None  # [h, w] on the working grid
+
+
 class _Painter:
-    """Paints frames in order, keeping what the next frame needs of this one."""
+    """Paints frames in order, keeping what the next frame needs of this one; they may be prepared side by side."""
 
     def __init__(self, request: GenerateRequest, settings: PreviewSettings) -> None:
         self._request = request
@@ -121,54 +138,60 @@ class _Painter:
         self._depth = GuideDepth(request)
         self._steady = SteadyFill(settings.temporal)
         self._memory = ColourVotes()
-        self._last: int | None = None
         self._last_painted: UInt8 | None = None
+        self._tint: Float32 = np.array([*HOLE_TINT, settings.mark_holes], np.float32)
 
-    def paint(self, i: int) -> UInt8:  # [H, W, 3]
-        if self._last_painted is not None and self._same_as_last(i):
-            # Not only cheaper: a static camera over a still picture must not shimmer by a single level.
-            self._last = i
-            return self._last_painted
+    @property
+    def workers(self) -> int:
+        """How many frames may be prepared side by side: without depth each adds to what is known of colours."""
+        move = self._request.trajectory
+        most = workers_within(thread_count(), _WORKING_BYTES_PER_PIXEL * move.height * move.width)
+        return most if self._depth.is_known else 1
+
+    def prepare(self, i: int) -> _Prepared | None:
+        """Fill frame ``i``; None where it is the one before once more."""
+        if self._same_as_last(i):
+            return None
         colour, mask = self._request.guides.colour[i], self._request.guides.mask[i]
-        painted = np.where(mask[..., None], colour, self._fill(i, colour, mask))
-        self._last, self._last_painted = i, painted
-        return painted
-
-    def _same_as_last(self, i: int) -> bool:
-        guides, move, last = self._request.guides, self._request.trajectory, self._last
-        return (
-            np.array_equal(move.world_from_camera[i], move.world_from_camera[last])
-            and np.array_equal(move.intrinsics[i], move.intrinsics[last])
-            and np.array_equal(guides.mask[i], guides.mask[last])
-            and np.array_equal(guides.colour[i], guides.colour[last])
-        )
-
-    def _fill(self, i: int, colour: UInt8, mask: Bool) -> UInt8:  # [H, W, 3]
-        settings = self._settings
-        if settings.fill == "none":
-            filled = np.zeros(colour.shape, np.float32)
-        elif settings.fill == "nearest":
-            filled = _fill_nearest(colour, mask)
-        else:
-            filled = self._fill_background(i, colour, mask)
-        if settings.mark_holes > 0:
-            filled = filled + settings.mark_holes * (HOLE_TINT - filled)
-        return np.rint(filled).astype(np.uint8)
-
-    def _fill_background(self, i: int, colour: UInt8, mask: Bool) -> Float32:  # [H, W, 3]
+        if self._settings.fill == "none":
+            return _Prepared(colour, mask, np.zeros(colour.shape, np.float32))
+        if self._settings.fill == "nearest":
+            return _Prepared(colour, mask, _fill_nearest(colour, mask))
         height, width = mask.shape
         h, w = half_size(height, width)
-        scale = np.array([w / width, h / height, w / width, h / height])
-        lens = self._request.trajectory.intrinsics[i] * scale
+        lens = self._request.trajectory.intrinsics[i] * np.array([w / width, h / height, w / width, h / height])
         view = self._camera_from_world[i]
         away = away_from_source((h, w), lens.astype(np.float32), view[:3, 3].astype(np.float32))
         depth = self._depth.half(i, lens, view)
+        colour, mask = plain(colour), plain(mask)
         filled = fill_from_background(colour, mask, depth, away, softness=self._settings.softness, memory=self._memory)
-        inverse_depth = None
-        if depth is not None:
-            nearness = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0)[..., None].astype(np.float32)
-            inverse_depth = filled.sides.spread(nearness)[..., 0]
-        return self._steady.follow(colour, mask, filled, view, lens, depth, inverse_depth)
+        return _Prepared(colour, mask, filled, depth)
+
+    def paint(self, i: int, prepared: _Prepared | None) -> UInt8:  # [H, W, 3]
+        """The finished frame ``i``."""
+        if prepared is None:
+            # Not only cheaper: a static camera over a still picture must not shimmer by a single level.
+            assert self._last_painted is not None
+            return self._last_painted
+        colour, mask, fill = prepared.colour, prepared.mask, prepared.fill
+        if isinstance(fill, Filled):
+            lens = self._request.trajectory.intrinsics[i]
+            self._steady.follow(mask, fill, self._camera_from_world[i], lens, prepared.depth)
+            fill = fill.painted
+        out = np.empty(colour.shape, np.uint8)
+        finish(plain(colour), plain(mask), fill, self._tint, out)
+        self._last_painted = out
+        return out
+
+    def _same_as_last(self, i: int) -> bool:
+        guides, move = self._request.guides, self._request.trajectory
+        return (
+            i > 0
+            and np.array_equal(move.world_from_camera[i], move.world_from_camera[i - 1])
+            and np.array_equal(move.intrinsics[i], move.intrinsics[i - 1])
+            and np.array_equal(guides.mask[i], guides.mask[i - 1])
+            and np.array_equal(guides.colour[i], guides.colour[i - 1])
+        )
 
 
 def _fill_nearest(colour: UInt8, mask: Bool) -> Float32:  # [H, W, 3]

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from ex4d.engines.fill import Filled
-from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
+from ex4d.engines.paint_kernels import carry_on
+from ex4d_ground.arrays import Bool, Float32, Float64
 from ex4d_ground.poses import inverse
 
 _DEPTH_TOLERANCE = 0.1  # of the depth: more is another surface
@@ -14,18 +15,16 @@ _SMALLEST_FLOW = 16  # working pixels: smaller pictures have no patches to follo
 _STILL = 0.15  # working pixels: less motion than this is noise of the estimate
 _CHANGE = 40.0  # levels of 255: a fill that differs by more than this is drawn afresh
 _HOLE = 250  # of 255: a place between pixels is a hole if they all are, nearly
-_ROW = 4096
 _REAL_KEPT = 0.95  # share kept per frame of colours that the source itself showed
 
 
 @dataclass(frozen=True)
 class _Frame:
-    colour: UInt8  # [H, W, 3] the guide
     painted: Float32  # [H, W, 3] guide and fill together
-    hole: Bool  # [H, W]
+    mask: Bool  # [H, W]
     real: Float32  # [H, W] 1 where the colour is the source's own, fading as it is carried on
     camera_from_world: Float64  # [4, 4]
-    lens: Float64  # [4] on the working grid
+    lens: Float64  # [4] in pixels of the full size
     depth: Float32 | None  # [h, w]
 
 
@@ -39,35 +38,38 @@ class SteadyFill:
 
     def follow(
         self,
-        colour: UInt8,  # [H, W, 3]
         mask: Bool,  # [H, W]
         filled: Filled,
         camera_from_world: Float64,  # [4, 4]
-        lens: Float64,  # [4] on the working grid
+        lens: Float64,  # [4] in pixels of the full size
         depth: Float32 | None,  # [h, w] of what is visible
-        inverse_depth: Float32 | None,  # [h, w] of the background, holes included
-    ) -> Float32:  # [H, W, 3]
-        """The steadied fill of the next frame."""
-        fill = filled.colour
+    ) -> None:
+        """Steady the next frame: ``filled.painted`` is changed in place."""
+        last, painted = self._last, filled.painted
         real = mask.astype(np.float32)
-        last = self._last
         if last is not None and self._temporal > 0:
-            if inverse_depth is None:
-                fill, real = self._blend(last, fill, mask, self._by_flow(last, colour, mask, filled))
+            if depth is None or last.depth is None:
+                real = self._blend(last, painted, mask, self._by_flow(last, filled))
             else:
-                source, z_there = _by_depth(last, camera_from_world, lens, inverse_depth)
-                fill, real = self._blend_in_holes(last, fill, mask, source, z_there)
-        painted = fill.copy()
-        np.copyto(painted, colour, where=mask[..., None])
-        self._last = _Frame(colour, painted, ~mask, real, camera_from_world, lens, depth)
-        return fill
+                move = (last.camera_from_world @ inverse(camera_from_world))[:3].astype(np.float32)
+                shares: Float32 = np.array([self._temporal, _REAL_KEPT, _DEPTH_TOLERANCE], np.float32)
+                lenses: Float32 = np.array([lens, last.lens], np.float32)
+                carry_on(
+                    filled.values, mask, move, lenses, last.painted, last.mask, last.real, last.depth, shares,
+                    painted, real,
+                )  # fmt: skip
+        self._last = _Frame(painted, mask, real, camera_from_world, lens, depth)
 
-    def _blend(self, last: _Frame, fill: Float32, mask: Bool, source: Float32) -> tuple[Float32, Float32]:
-        """Where the motion was estimated: everywhere, because what changed is looked for in neighbourhoods."""
+    def _blend(self, last: _Frame, fill: Float32, mask: Bool, source: Float32) -> Float32:
+        """Where the motion was estimated: everywhere, because what changed is looked for in neighbourhoods.
+
+        ``fill`` is changed in place; returns how much of each pixel is the source's own.
+        """
         height, width = mask.shape
         at = _full_size(source, mask.shape)
         x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
-        trusted = cv2.remap(last.hole.view(np.uint8) * np.uint8(255), x, y, cv2.INTER_LINEAR) > _HOLE
+        holes = (~last.mask).view(np.uint8) * np.uint8(255)
+        trusted = cv2.remap(holes, x, y, cv2.INTER_LINEAR) > _HOLE
         real = np.asarray(cv2.remap(last.real, x, y, cv2.INTER_LINEAR), np.float32)
         keep = self._kept(trusted, x, y, (height, width), real)
         keep[mask] = 0
@@ -75,55 +77,26 @@ class SteadyFill:
         # An estimated motion may be wrong: where the fill is quite another, the old one would leave torn patches.
         change = cv2.blur(cv2.transform(cv2.absdiff(before, fill), np.full((1, 3), 1 / 3)), (9, 9))
         keep *= np.exp(-((change / _CHANGE) ** 2))
-        fill = fill + keep[..., None].astype(np.float32) * (before - fill)
-        real = np.where(mask, 1, np.where(keep > 0, real * _REAL_KEPT, 0)).astype(np.float32)
-        return fill, real
-
-    def _blend_in_holes(
-        self, last: _Frame, fill: Float32, mask: Bool, source: Float32, z_there: Float32
-    ) -> tuple[Float32, Float32]:
-        """Where depth says how the background moved: pixel by pixel, so only pixels of holes are looked at."""
-        holes = np.flatnonzero(~mask)
-        whole = np.ones(mask.shape, np.float32)
-        if not len(holes):
-            return fill, whole
-        at = _full_size(source, mask.shape).reshape(-1, 2)[holes]
-        x, y = _in_rows(at[:, 0]), _in_rows(at[:, 1])
-
-        def seen_there(values: np.ndarray) -> np.ndarray:  # [H, W, ...] -> [N, ...]
-            there = cv2.remap(values, x, y, cv2.INTER_LINEAR)
-            return np.asarray(there).reshape(-1, *values.shape[2:])[: len(holes)]
-
-        trusted = seen_there(last.hole.view(np.uint8) * np.uint8(255)) > _HOLE
-        if last.depth is not None:
-            seen = cv2.remap(last.depth, source[..., 0] - 0.5, source[..., 1] - 0.5, cv2.INTER_NEAREST)
-            same = np.abs(seen - z_there) < _DEPTH_TOLERANCE * z_there
-            same = cv2.resize(same.view(np.uint8), mask.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-            trusted |= same.reshape(-1)[holes] & (seen_there(last.hole.view(np.uint8)) == 0)
-        real = seen_there(last.real)
-        keep = self._kept(trusted, at[:, 0], at[:, 1], mask.shape, real).astype(np.float32)
-        flat = fill.copy().reshape(-1, 3)
-        now = flat[holes]
-        flat[holes] = now + keep[:, None] * (seen_there(last.painted) - now)
-        whole.reshape(-1)[holes] = np.where(keep > 0, real * np.float32(_REAL_KEPT), 0)
-        return flat.reshape(fill.shape), whole
+        fill += keep[..., None].astype(np.float32) * (before - fill)
+        return np.where(mask, 1, np.where(keep > 0, real * _REAL_KEPT, 0)).astype(np.float32)
 
     def _kept(self, trusted: Bool, x: Float32, y: Float32, size: tuple[int, ...], real: Float32) -> Float32:
         """How much of what was there before stays, where it can be trusted and lay in the picture."""
         inside = (x >= 0) & (y >= 0) & (x <= size[1] - 1) & (y <= size[0] - 1)
         return np.where(trusted & inside, self._temporal + (_REAL_KEPT - self._temporal) * real, 0)
 
-    def _by_flow(self, last: _Frame, colour: UInt8, mask: Bool, filled: Filled) -> Float32:  # [h, w, 2]
+    def _by_flow(self, last: _Frame, filled: Filled) -> Float32:  # [h, w, 2]
         """Without depth: the background's motion as seen in the picture, carried into the holes."""
         h, w = filled.sides.seed.shape
         if min(h, w) < _SMALLEST_FLOW:
             return _centres(h, w)
-        now = np.where(mask[..., None], colour, np.rint(filled.colour).astype(np.uint8))
+        now = np.rint(filled.painted).astype(np.uint8)
         grey_now = cv2.cvtColor(cv2.resize(now, (w, h), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         before = np.rint(last.painted).astype(np.uint8)
         grey_last = cv2.cvtColor(cv2.resize(before, (w, h), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-        flow = np.asarray(self._flow.calc(grey_now, grey_last, np.zeros((h, w, 2), np.float32)), np.float32)
-        flow = filled.sides.spread(flow)
+        flow = np.zeros((h, w, 4), np.float32)
+        flow[..., :2] = self._flow.calc(grey_now, grey_last, np.zeros((h, w, 2), np.float32))
+        flow = filled.sides.spread(flow)[..., :2]
         flow[np.hypot(flow[..., 0], flow[..., 1]) < _STILL] = 0
         return flow + _centres(h, w)
 
@@ -135,32 +108,6 @@ def _full_size(source: Float32, size: tuple[int, ...]) -> Float32:  # [h, w, 2] 
     return np.asarray(cv2.resize(source, (width, height), interpolation=cv2.INTER_LINEAR) * scale - 0.5, np.float32)
 
 
-def _in_rows(values: Float32) -> Float32:  # [N] -> [R, _ROW]
-    """As a picture, because OpenCV takes no longer rows; what is added is outside every picture."""
-    rows = np.full((-(-len(values) // _ROW), _ROW), -1e4, np.float32)
-    rows.reshape(-1)[: len(values)] = values
-    return rows
-
-
 def _centres(h: int, w: int) -> Float32:  # [h, w, 2] x, y of pixel centres
     x, y = np.meshgrid(np.arange(w, dtype=np.float32) + 0.5, np.arange(h, dtype=np.float32) + 0.5)
     return np.stack([x, y], axis=-1)
-
-
-def _by_depth(
-    last: _Frame, camera_from_world: Float64, lens: Float64, inverse_depth: Float32
-) -> tuple[Float32, Float32]:
-    """Where the background behind each pixel was in the last frame [h, w, 2], and how deep there [h, w]."""
-    h, w = inverse_depth.shape
-    at = _centres(h, w)
-    move = (last.camera_from_world @ inverse(camera_from_world)).astype(np.float32)
-    fx, fy, cx, cy = (np.float32(v) for v in lens)
-    x, y = (at[..., 0] - cx) / fx, (at[..., 1] - cy) / fy
-    # Everything divided by the depth, so that infinitely far points (inverse depth 0) need no special case.
-    px, py, pz = (m[0] * x + m[1] * y + m[2] + m[3] * inverse_depth for m in move[:3])
-    behind = pz <= 1e-6
-    pz = np.where(behind, 1, pz)
-    gx, gy, kx, ky = (np.float32(v) for v in last.lens)
-    out = np.stack([px / pz * gx + kx, py / pz * gy + ky], axis=-1)
-    out[behind] = -1e4
-    return out.astype(np.float32), (pz / np.maximum(inverse_depth, 1e-9)).astype(np.float32)

@@ -4,6 +4,7 @@ from ex4d.eval.dataset import Scene, Target, find_scenes, load_scene, save_scene
 from ex4d.eval.extras import Extras, scene_extras, thickness_spread
 from ex4d.eval.geometry import FrameScore, TargetScore, VariantScores, evaluate_variants
 from ex4d.eval.limits import LimitScore, best_thickness, scene_limits
+from ex4d.eval.memory import MemoryScore, known_over_time, known_views, memory_scores
 from ex4d.eval.metrics import MaskScores, mask_scores, psnr, ssim
 from ex4d.eval.perturb import PERTURBATIONS, perturbed
 from ex4d.eval.report import html_report, markdown_tables
@@ -21,6 +22,7 @@ __all__ = [
     "FrameScore",
     "LimitScore",
     "MaskScores",
+    "MemoryScore",
     "ResultScores",
     "Scene",
     "Stability",
@@ -38,10 +40,13 @@ __all__ = [
     "find_scenes",
     "flow_stability",
     "html_report",
+    "known_over_time",
+    "known_views",
     "load_scene",
     "main_variants",
     "markdown_tables",
     "mask_scores",
+    "memory_scores",
     "merged",
     "perturbed",
     "psnr",

@@ -55,7 +55,7 @@ def true_visibility(
         u, v, z = project(points, clip.intrinsics)
         inside = (z > 0) & (u >= 0) & (u < clip.width) & (v >= 0) & (v < clip.height) & np.isfinite(target_depth[i])
         unknowable[i] = ~inside
-        visible[i] = inside & _not_behind(clip.depth[t], u, v, z, inside, tolerance)
+        visible[i] = inside & not_behind(clip.depth[t], u, v, z, inside, tolerance)
     return Truth(visible, unknowable)
 
 
@@ -93,7 +93,8 @@ def _gentle_gradient(inverse: Float64, axis: int) -> Float64:  # [H, W]
     return np.where(slope, gentle, 0.0)
 
 
-def _not_behind(depth: Float32, u: Float64, v: Float64, z: Float64, inside: Bool, tolerance: float) -> Bool:
+def not_behind(depth: Float32, u: Float64, v: Float64, z: Float64, inside: Bool, tolerance: float) -> Bool:
+    """Where points at (u, v) and depth z lie no deeper than what ``depth`` shows there; false outside the picture."""
     inverse = 1.0 / depth.astype(np.float64)
     slope_x, slope_y = _gentle_gradient(inverse, 1), _gentle_gradient(inverse, 0)
     height, width = depth.shape

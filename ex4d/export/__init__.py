@@ -1,7 +1,6 @@
 """Takes in the formats of other programs: EXR, 16-bit PNG, ProRes, DNxHR, MP4, in the plate's depth and colours."""
 
-from ex4d.export.kinds import KINDS, ExportKind, get_kind
-from ex4d.export.run import export_take, exported_already, name_template
+from ex4d.export.run import export_take, exported_already
 from ex4d.export.source import TakePictures
 
-__all__ = ["KINDS", "ExportKind", "TakePictures", "export_take", "exported_already", "get_kind", "name_template"]
+__all__ = ["TakePictures", "export_take", "exported_already"]

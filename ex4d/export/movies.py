@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ex4d.clip.colours import luma_weights
 from ex4d.clip.movie_file import MovieStream, movie_container
 from ex4d.clip.sound import SoundTrack
-from ex4d.export.kinds import ExportKind
 from ex4d.types import Sound
 from ex4d_ground.arrays import Float32
 from ex4d_ground.colour import ColourSpace, Matrix
 from ex4d_ground.errors import ShapeError
+from ex4d_ground.exports import ExportKind
 from ex4d_ground.footage import Footage
 
 # Code points of ISO/IEC 23091-2.
@@ -78,8 +78,10 @@ class _Encoder:
         stream = self.movie.container.add_stream(kind.codec, rate=self.movie.rate)
         stream.width, stream.height = width, height
         stream.pix_fmt = fitting(kind.pixels, height, width)
-        stream.options = dict(kind.options) | ({"x265-params": _X265} if kind.codec == "libx265" else {})
+        stream.options = dict(kind.options)
         if kind.codec == "libx265":
+            own = stream.options.get("x265-params", "")
+            stream.options |= {"x265-params": f"{_X265}:{own}".rstrip(":")}
             stream.codec_tag = "hvc1"
         context = stream.codec_context
         context.colorspace = _MATRICES[matrix_of(space)]

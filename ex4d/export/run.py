@@ -8,65 +8,57 @@ import numpy as np
 from msgspec import structs
 
 from ex4d.clip.exr_writing import exr_header, write_exr
-from ex4d.export.kinds import ExportKind, get_kind
 from ex4d.export.movies import movie_writer
 from ex4d.export.source import TakePictures
 from ex4d.progress import Watch, reported
 from ex4d.types import Sound
+from ex4d_ground import stages
 from ex4d_ground.colour import ColourSpace
 from ex4d_ground.errors import OutputError
+from ex4d_ground.exports import ExportKind, export_paths, get_kind, name_template
 from ex4d_ground.files import staged_folder
 from ex4d_ground.footage import Footage, exact_rate, rate_of, rate_text
-from ex4d_ground.names import NameTemplate
-
-STAGE = "export"
 
 
 def export_take(
-    folder: Path, kind: str, output_dir: Path, *, name: str | None = None, **watch: Unpack[Watch]
+    folder: Path,
+    kind: str,
+    output_dir: Path,
+    *,
+    name: str | None = None,
+    sound: Sound | None = None,
+    **watch: Unpack[Watch],
 ) -> list[Path]:
     """Write a take's folder as ``kind`` (of :data:`KINDS`) below ``output_dir``; returns the files, in order.
 
     EXRs are linear light in the plate's primaries: of a linear plate its own numbers. PNGs and movies have the plate's
     signals; of a linear plate those of its view. The 8-bit MP4 is always the view. Numbers, time code, reel, rate and
-    sound are the take's. Raises SettingError (kind, name), ClipError (no take), OutputError (also for names that
-    exist), MissingExtraError, Cancelled; then ``output_dir`` is as it was.
+    sound are the take's; ``sound`` is for takes without a movie beside them that has it. Raises SettingError (kind,
+    name), ClipError (no take), OutputError (also for names that exist), MissingExtraError, Cancelled; then
+    ``output_dir`` is as it was.
     """
     chosen = get_kind(kind)
     template = name_template(chosen, name)
     take = TakePictures.open(folder)
-    files = _names(take, chosen, template)
+    files = export_paths(take.info, chosen, template, shot=take.shot, take=take.number)
     for each in files:
         if (output_dir / each).exists():
             raise OutputError(f"{output_dir / each} is there already; choose another name or folder.")
     with staged_folder(output_dir / files[0].parent) as staging:
         if chosen.numbered:
-            for i in reported(range(len(files)), STAGE, len(files), **watch):
+            for i in reported(range(len(files)), stages.EXPORT, len(files), **watch):
                 _write_picture(staging / files[i].name, take, chosen, i)
         else:
-            _write_movie(staging / files[0].name, take, chosen, watch)
+            _write_movie(staging / files[0].name, take, chosen, sound, watch)
     return [output_dir / each for each in files]
 
 
 def exported_already(folder: Path, kind: str, output_dir: Path, *, name: str | None = None) -> list[Path]:
     """The files that :func:`export_take` would write, if all of them are there; else none."""
-    chosen = get_kind(kind)
-    files = [output_dir / each for each in _names(TakePictures.open(folder), chosen, name_template(chosen, name))]
+    chosen, take = get_kind(kind), TakePictures.open(folder)
+    paths = export_paths(take.info, chosen, name_template(chosen, name), shot=take.shot, take=take.number)
+    files = [output_dir / each for each in paths]
     return files if all(each.is_file() for each in files) else []
-
-
-def name_template(kind: ExportKind, name: str | None) -> NameTemplate:
-    """How the files of ``kind`` are called; ``name`` None is the kind's own. Raises SettingError if it cannot be so."""
-    return NameTemplate.of(name or kind.default_name, suffix=kind.suffix, numbered=kind.numbered)
-
-
-def _names(take: TakePictures, kind: ExportKind, template: NameTemplate) -> list[Path]:
-    info = take.info
-    values = {"shot": take.shot, "take": take.number, "engine": info.engine, "seed": info.seed, "kind": kind.name}
-    if not kind.numbered:
-        return [Path(template.path(**values))]
-    first = info.footage.start_frame
-    return [Path(template.path(**values, frame=first + i)) for i in range(info.num_frames)]
 
 
 def _footage(take: TakePictures) -> Footage:
@@ -94,7 +86,7 @@ def _write_picture(path: Path, take: TakePictures, kind: ExportKind, i: int) -> 
     write_exr(path, channels, compression=compression, header=header)
 
 
-def _write_movie(path: Path, take: TakePictures, kind: ExportKind, watch: Watch) -> None:
+def _write_movie(path: Path, take: TakePictures, kind: ExportKind, sound: Sound | None, watch: Watch) -> None:
     viewing = kind.sample == "8"
     count = take.info.num_frames
 
@@ -102,7 +94,8 @@ def _write_movie(path: Path, take: TakePictures, kind: ExportKind, watch: Watch)
         return take.frame(i).astype(np.float32) / np.float32(255) if viewing else take.signals(i)[0]
 
     space = ColourSpace() if viewing else take.signals(0)[1]
-    sound = None if take.movie is None else Sound(take.movie)
+    if sound is None and take.movie is not None:
+        sound = Sound(take.movie)
     with movie_writer(path, kind, space, _footage(take), sound=sound) as write:
-        for i in reported(range(count), STAGE, count, **watch):
+        for i in reported(range(count), stages.EXPORT, count, **watch):
             write(signals(i))

@@ -1,6 +1,5 @@
 """A take's pictures as it keeps them: layers in the plate's own numbers, or 8-bit frames."""
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from ex4d_ground.arrays import Float32, UInt8
 from ex4d_ground.colour import PRIMARIES, ColourSpace
 from ex4d_ground.errors import ClipError
 from ex4d_ground.files import frame_name
-from ex4d_ground.takes import LAYERS, TakeInfo, missing_frames, read_take_info
+from ex4d_ground.takes import LAYERS, TakeInfo, missing_frames, read_take_info, shot_name, take_number
 
 _SIGNALS = ("srgb", "gamma22", "gamma24", "gamma26", "gamma28", "pq", "hlg", "named")
 
@@ -46,15 +45,12 @@ class TakePictures:
     @property
     def shot(self) -> str:
         """The clip's name."""
-        noted = self.info.metadata.get("clip")
-        name = noted.get("name") if isinstance(noted, dict) else None
-        return str(self.info.clip.get("name") or name or self.folder.resolve().parent.name or "shot")
+        return shot_name(self.info, self.folder)
 
     @property
     def number(self) -> int:
         """The take's number; 1 where its folder has none."""
-        found = re.fullmatch(r"take_(\d+)", self.folder.resolve().name)
-        return int(found[1]) if found else 1
+        return take_number(self.folder)
 
     @property
     def movie(self) -> Path | None:

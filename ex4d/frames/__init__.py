@@ -1,6 +1,6 @@
 """Frames of a clip as array-likes: in memory where they are few, else in a file without a name on a scratch disk."""
 
-from ex4d.frames.stack import DepthStack, FrameStack, physical_memory
+from ex4d.frames.stack import DepthStack, FrameStack, LinkedDepth, frames_in, physical_memory
 from ex4d.frames.store import Frames, FrameStore, JoinedFrames, MappedFrames, PickedFrames, bounds_of, held_bytes
 
 __all__ = [
@@ -9,9 +9,11 @@ __all__ = [
     "FrameStore",
     "Frames",
     "JoinedFrames",
+    "LinkedDepth",
     "MappedFrames",
     "PickedFrames",
     "bounds_of",
+    "frames_in",
     "held_bytes",
     "physical_memory",
 ]

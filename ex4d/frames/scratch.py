@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from ex4d_ground.errors import OutputError
 
 VARIABLE = "EX4D_SCRATCH"
-SPARE_BYTES = 256 << 20
-"""Never taken of a disk, because others write to it too."""
+SPARE_VARIABLE, SPARE_BYTES = "EX4D_SCRATCH_SPARE", 256 << 20
+"""Never taken of a disk, because others write to it too: so many bytes, unless a program that starts this one says."""
 
 
 def scratch_folder(needed: int = 0) -> Path:
@@ -42,7 +42,16 @@ def scratch_folder(needed: int = 0) -> Path:
 
 def free_bytes(folder: Path) -> int:
     """What scratch files may still take there."""
-    return max(shutil.disk_usage(folder).free - SPARE_BYTES, 0)
+    named = os.environ.get(SPARE_VARIABLE, "")
+    spare = int(named) if named.isdecimal() else SPARE_BYTES
+    return max(shutil.disk_usage(folder).free - spare, 0)
+
+
+def more_room() -> str:
+    """What people can do for more: those of a server's own processes can choose no other folder."""
+    if os.environ.get(SPARE_VARIABLE):
+        return "free some space there"
+    return f"free some space there, or set {VARIABLE} to a folder with more room"
 
 
 def _candidates() -> Iterator[Path]:
@@ -66,15 +75,21 @@ def _is_usable(folder: Path) -> bool:
 
 
 class ScratchFile:
-    """Bytes on disk that vanish with this object, or with its process. Safe to use from several threads."""
+    """Bytes on disk that vanish with this object, or with its process. Safe to use from several threads.
 
-    def __init__(self, needed: int, label: str) -> None:
-        """``needed`` bytes choose the folder; ``label`` is what messages call the content. Raises OutputError."""
+    One that has a name stays, for others to open.
+    """
+
+    def __init__(self, needed: int, label: str, *, path: Path | None = None, only_read: bool = False) -> None:
+        """``needed`` bytes choose the folder; ``label`` is what messages call the content.
+
+        With ``path`` it is the file of that name, made if it is not there and not ``only_read``. Raises OutputError.
+        """
         self.label = label
-        self.folder = scratch_folder(needed)
+        self.folder = scratch_folder(needed) if path is None else path.parent
         self._lock = threading.Lock()
         try:
-            self._descriptor = _unnamed(self.folder)
+            self._descriptor = _unnamed(self.folder) if path is None else _named(path, only_read)
         except OSError as error:
             raise OutputError(f"No scratch file can be made in {self.folder}: {error.strerror or error}.") from error
         weakref.finalize(self, os.close, self._descriptor)
@@ -123,9 +138,14 @@ class ScratchFile:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else error.strerror or str(error)
         text = f"{self.label} cannot be kept in {self.folder} while it is worked on: {reason}"
-        result = OutputError(f"{text}; free some space there, or set {VARIABLE} to a folder with more room.")
+        result = OutputError(f"{text}; {more_room()}.")
         result.errno = error.errno
         return result
+
+
+def _named(path: Path, only_read: bool) -> int:
+    mode = os.O_RDONLY if only_read else os.O_RDWR | os.O_CREAT
+    return os.open(path, mode | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
 
 
 def _unnamed(folder: Path) -> int:

@@ -3,18 +3,20 @@
 import math
 import os
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ex4d.frames.scratch import VARIABLE, ScratchFile, free_bytes, scratch_folder
+from ex4d.frames.scratch import ScratchFile, free_bytes, more_room, scratch_folder
 from ex4d.frames.store import DiskFrames, Frames, FrameStore, bounds_of
 from ex4d_ground.errors import ClipError
 from ex4d_ground.remedies import fewer_frames
 
 _SHARE_OF_MEMORY = 0.6
 """An array may take this share of the machine's memory; the rest is for everything else."""
-IN_MEMORY_BYTES = 256 << 20
+IN_MEMORY_BYTES = 64 << 20
 """Frames that take more than this together go to a scratch disk."""
 
 
@@ -32,12 +34,12 @@ class FrameStack:
     Safe to use from several threads. Raises OutputError where a scratch disk is full.
     """
 
-    def __init__(self, *, expected: int, label: str, in_memory: bool = False) -> None:
+    def __init__(self, *, expected: int, label: str, in_memory: bool = False, path: Path | None = None) -> None:
         """``expected`` frames are reckoned with, more may come; ``label`` is what messages call them.
 
-        ``in_memory`` is for who needs an array, however large.
+        ``in_memory`` is for who needs an array, however large; with ``path`` all go to that file, which stays.
         """
-        self._in_memory = in_memory
+        self._in_memory, self._path = in_memory, path
         self._expected = max(expected, 1)
         self._label = label
         self._lock = threading.Lock()
@@ -96,9 +98,9 @@ class FrameStack:
         needed = frame.nbytes * self._expected
         if self._in_memory:
             self._check_memory(needed, frame)
-        if needed > IN_MEMORY_BYTES and not self._in_memory:
+        if self._path is not None or (needed > IN_MEMORY_BYTES and not self._in_memory):
             self._check_room(needed, frame)
-            self._file = ScratchFile(needed, self._label)
+            self._file = ScratchFile(needed, self._label, path=self._path)
         else:
             self._buffer = np.empty((self._expected, *frame.shape), frame.dtype)
         self._shape, self._dtype = frame.shape, frame.dtype
@@ -120,15 +122,14 @@ class FrameStack:
         self._buffer = grown
 
     def _check_room(self, needed: int, frame: NDArray) -> None:
-        folder = scratch_folder(needed)
+        folder = scratch_folder(needed) if self._path is None else self._path.parent
         free = free_bytes(folder)
         if needed > free:
             height, width = frame.shape[:2]
             fitting = free // frame.nbytes
             raise ClipError(
                 f"{self._label} needs {needed / 2**30:.1f} GiB of disk decoded at {width}x{height}, and {folder} has "
-                f"{free / 2**30:.1f} GiB free: read fewer frames, scale it down, or set {VARIABLE} to a folder with "
-                "more room.",
+                f"{free / 2**30:.1f} GiB free: read fewer frames, scale it down, or {more_room()}.",
                 remedy=fewer_frames(fitting) if fitting > 1 else None,
             )
 
@@ -144,11 +145,19 @@ class FrameStack:
             )
 
 
+def frames_in(path: Path, shape: Sequence[int], dtype: DTypeLike, *, offset: int = 0) -> DiskFrames:
+    """Frames of ``shape`` [T, ...] in a file from ``offset`` on, as a stack with that ``path`` keeps them.
+
+    Raises OutputError.
+    """
+    return DiskFrames(ScratchFile(0, str(path), path=path, only_read=True), shape, dtype, offset=offset)
+
+
 class DepthStack(FrameStack):
     """A stack of depth that knows the least and largest value of each frame."""
 
-    def __init__(self, *, expected: int, label: str) -> None:
-        super().__init__(expected=expected, label=label)
+    def __init__(self, *, expected: int, label: str, path: Path | None = None) -> None:
+        super().__init__(expected=expected, label=label, path=path)
         self._bounds: dict[int, tuple[float, float]] = {}
 
     def put(self, index: int, frame: NDArray) -> None:
@@ -172,3 +181,22 @@ class DepthStack(FrameStack):
         if isinstance(frames, FrameStore):
             frames.known_bounds = self.bounds
         return frames
+
+
+class LinkedDepth(DepthStack):
+    """Depth that lies in a file already, as it is: nothing of it is ever put."""
+
+    def __init__(self, store: FrameStore, bounds: Sequence[tuple[float, float]], *, label: str) -> None:
+        """``bounds`` are least and largest value of each frame of ``store`` [T, H, W]."""
+        super().__init__(expected=len(store), label=label)
+        self._store, self._bounds = store, dict(enumerate(bounds))
+        self._shape, self._count = store.shape[1:], len(store)
+        store.known_bounds = self.bounds
+
+    def put(self, index: int, frame: NDArray) -> None:
+        """Refused, with TypeError."""
+        raise TypeError(f"{self._label} is another's file, which is never changed")
+
+    def frames(self) -> Frames:  # [T, H, W]
+        """All frames."""
+        return self._store

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from ex4d.frames.scratch import ScratchFile
 from ex4d_ground.errors import ShapeError
 
-KEPT_BYTES = 48 << 20
+KEPT_BYTES = 24 << 20
 """Frames that a store read last are kept up to this size, two at least: several parts of a step ask for the same."""
 
 
@@ -144,15 +144,15 @@ class KeepingFrames(FrameStore):
 
 
 class DiskFrames(KeepingFrames):
-    """Frames in a scratch file, one after the other as they are in memory."""
+    """Frames in a file, one after the other as they are in memory."""
 
-    def __init__(self, file: ScratchFile, shape: Sequence[int], dtype: DTypeLike) -> None:
+    def __init__(self, file: ScratchFile, shape: Sequence[int], dtype: DTypeLike, *, offset: int = 0) -> None:
         super().__init__(shape, dtype)
-        self._file = file
+        self._file, self.offset = file, offset
 
     def _read(self, index: int) -> NDArray[Any]:
         frame = np.empty(self.shape[1:], self.dtype)
-        self._file.read(index * frame.nbytes, frame)
+        self._file.read(self.offset + index * frame.nbytes, frame)
         return frame
 
 

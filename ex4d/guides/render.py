@@ -7,9 +7,10 @@ import numpy as np
 
 from ex4d.dwmesh import DWMesh
 from ex4d.frames import FrameStack
-from ex4d.frames.ahead import in_order, thread_count
+from ex4d.frames.ahead import in_order, thread_count, workers_within
 from ex4d.guides.objects import GuideObject, with_objects
 from ex4d.guides.request import GuideRequest, OnGuide, device_bytes
+from ex4d.needs import WORKING_BYTES_PER_PIXEL
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.raster import Camera, Rasterizer, choose_rasterizer, get_rasterizer
 from ex4d.types import Clip, Guides
@@ -50,7 +51,8 @@ def render_guides(
     """
     mesh = DWMesh(mesh, MeshOptions(mode="solid")) if isinstance(mesh, Clip) else mesh
     first = source_first_frame or options.source_first_frame
-    request, workers = GuideRequest(mesh, trajectory, options, first, objects), thread_count(threads)
+    request = GuideRequest(mesh, trajectory, options, first, objects)
+    workers = workers_within(thread_count(threads), WORKING_BYTES_PER_PIXEL * mesh.height * mesh.width)
     choice = choose_rasterizer(rasterizer or options.rasterizer, device_bytes=device_bytes(mesh))
     if choice.on_gpu:
         from ex4d.guides.gpu import GpuGuideRenderer

@@ -11,11 +11,12 @@ from ex4d.clip.depth_facts import read_depth_facts
 from ex4d.clip.invalid import fill_invalid, require_valid
 from ex4d.clip.load import check_depth_fits, with_pictures
 from ex4d.clip.pairing import paired_sources
-from ex4d.clip.video import read_pictures
+from ex4d.clip.video import VideoInfo, read_pictures
 from ex4d.depth import DepthOptions, DepthReport, EdgeOptions, estimate_depth, get_estimator, save_depth, to_clip
 from ex4d.depth.lens_file import frame_size, lens_from_file
 from ex4d.dwmesh import DWMesh
 from ex4d.lens import Lens
+from ex4d.needs import RunNeeds
 from ex4d.option_text import OptionText
 from ex4d.progress import Watch
 from ex4d.shots.options import ShotOptions
@@ -85,14 +86,34 @@ class LoadedShot:
         return move
 
 
-def load_shot(options: ShotOptions, **watch: Unpack[Watch]) -> LoadedShot:
+def load_shot(
+    options: ShotOptions,
+    *,
+    takes: bool = False,
+    on_needs: Callable[[RunNeeds], None] | None = None,
+    **watch: Unpack[Watch],
+) -> LoadedShot:
     """Read the clip, estimating its depth if there is none.
+
+    ``on_needs`` is told what the whole run takes, with an engine's frames where ``takes`` says that some follow, before
+    anything long is done; a run that the scratch disk cannot hold is refused there.
 
     Raises ClipError, DepthError, SettingError, ShapeError, TrajectoryError, Cancelled, and what
     :func:`ex4d.depth.estimate_depth` raises.
     """
+
+    def reckon(frames: int, width: int, height: int, plate_bytes: int) -> None:
+        needs = RunNeeds.of(frames, width, height, plate_bytes=plate_bytes, takes=takes)
+        if on_needs is not None:
+            on_needs(needs)
+        needs.require_room()
+
+    def opened(info: VideoInfo, width: int, height: int) -> None:
+        if info.num_frames:  # else its container does not say
+            reckon(min(info.num_frames, options.num_frames or info.num_frames), width, height, plate_bytes_of(info))
+
     if options.depth is None:
-        shot = _estimated(options, watch)
+        shot = _estimated(options, reckon, watch)
     elif options.parity:
         shot = _published(options, options.depth, watch)
     else:
@@ -108,8 +129,10 @@ def load_shot(options: ShotOptions, **watch: Unpack[Watch]) -> LoadedShot:
             depth_scale=options.depth_scale,
             depth_channel=options.depth_channel,
             colour=options.colour,
+            fields=options.fields,
             on_filled=filled.append,
             on_note=notes.append,
+            on_opened=opened,
             **watch,
         )
         shot = LoadedShot(options, clip, filled[0] if filled else None, notes=tuple(notes))
@@ -169,7 +192,14 @@ def require_estimator(options: ShotOptions) -> None:
         raise error.reworded(OptionText(text)) from None
 
 
-def _estimated(options: ShotOptions, watch: Watch) -> LoadedShot:
+def plate_bytes_of(info: VideoInfo) -> int:
+    """What a pixel of the plate that is kept of a video takes; 0 for a video that is its own 8-bit view."""
+    if info.view is None or (info.view.as_is and info.view.space.bits == 8):
+        return 0
+    return 12 if info.view.space.floating or info.view.space.bits > 10 else 6
+
+
+def _estimated(options: ShotOptions, reckon: Callable[[int, int, int, int], None], watch: Watch) -> LoadedShot:
     require_estimator(options)
     video = options.input_video
     notes: tuple[str, ...] = ()
@@ -179,8 +209,10 @@ def _estimated(options: ShotOptions, watch: Watch) -> LoadedShot:
         frames, own_fps = read.frames, read.fps
         plate = info = None
     else:
-        frames, plate, info = read_pictures(video, num_frames=options.num_frames, colour=options.colour, **watch)
+        reading = {"num_frames": options.num_frames, "colour": options.colour, "fields": options.fields}
+        frames, plate, info = read_pictures(video, **reading, **watch)
         own_fps, notes, pixel_aspect = info.fps, tuple(info.notes), info.pixel_aspect
+    reckon(len(frames), frames.shape[2], frames.shape[1], 0 if info is None else plate_bytes_of(info))
     edges = EdgeOptions(border_depth=options.mesh_options().border_depth)
     result = estimate_depth(
         frames,

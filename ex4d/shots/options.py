@@ -12,6 +12,7 @@ from msgspec import structs
 
 from ex4d.option_text import OptionText
 from ex4d_ground.errors import ClipError, DepthError, SettingError
+from ex4d_ground.footage import Fields
 from ex4d_ground.sequences import is_named
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ fps: Frame rate. Default: the video's own; 15 for a folder of PNGs.
 colour_space: What the numbers of the video mean, where it does not say so or is wrong: srgb, rec709, rec2020, p3,
     linear, linear-rec2020, linear-p3, acescg, aces, pq, hlg, or a name of OpenColorIO's, such as a camera's log curve.
 ocio: The OpenColorIO configuration that {colour_space} is a name of. Default: that of $OCIO, else OpenColorIO's own.
+fields: What becomes of interlaced video: 'deinterlace' makes the two fields of a frame one picture, 'refuse' says no.
+    Default: deinterlace.
 fill_invalid: Fill NaN, zero or negative depth from what surrounds it instead of refusing it. (Infinity is sky.)
 depth_scale: Length of one step of whole-number depth, e.g. 0.001 for millimetres; multiplies any other depth.
 depth_channel: Channel, pass or part of an EXR to use where its name does not say that it is depth, or several do.
@@ -71,8 +74,10 @@ thickness_map: Thickness per pixel in the depth's unit, NaN where {thickness} de
     'thickness', of height x width for all frames or frames x height x width.
 other_frames: Show behind things the background that other frames saw, where the camera stands still or
     {source_camera} says how it moves. Shadows there are those of other moments. Off by default.
-source_camera: How the camera that filmed the clip moved, for {other_frames}: a camera file as {cam} takes it, with one
-    pose per frame in the depth's unit. The new camera's move stays relative to it.
+world_memory: {other_frames}, and beside the picture what the camera saw at any other time, where {source_camera} says
+    how it moves. Of things that stand still it takes what at least two frames agree on. Off by default.
+source_camera: How the camera that filmed the clip moved, for {other_frames} and {world_memory}: a camera file as {cam}
+    takes it, with one pose per frame in the depth's unit. The new camera's move stays relative to it.
 rasterizer: What draws the guides: cpu, or on a CUDA device triton or nvdiffrast (for research only). Default: auto,
     which is triton where it runs, else cpu.
 """,
@@ -94,6 +99,7 @@ class ShotOptions:
     fps: float | None = None
     colour_space: str | None = None
     ocio: Path | None = None
+    fields: Fields = "deinterlace"
     fill_invalid: bool = False
     depth_scale: float | None = None
     depth_channel: str | None = None
@@ -111,6 +117,7 @@ class ShotOptions:
     thickness: str | None = None
     thickness_map: Path | None = None
     other_frames: bool = False
+    world_memory: bool = False
     source_camera: Path | None = None
     rasterizer: Rasterizer = "auto"
 
@@ -186,11 +193,12 @@ class ShotOptions:
         for name in ("fy", "cx", "cy"):
             if getattr(self, name) is not None and self.fov is None and self.focal is None:
                 raise _refused(f"{{{name}}} belongs to {{focal}} or {{fov}}; give one of them, or drop {{{name}}}.")
-        solid = (self.thickness, self.thickness_map, self.source_camera) != (None,) * 3 or self.other_frames
+        remembers = self.other_frames or self.world_memory
+        solid = (self.thickness, self.thickness_map, self.source_camera) != (None,) * 3 or remembers
         if self.parity and (self.mode not in (None, "endless") or solid):
             raise _refused(
-                "{parity} is the published endless mesh; drop {mode}, {thickness}, {thickness_map}, {other_frames} and "
-                "{source_camera}."
+                "{parity} is the published endless mesh; drop {mode}, {thickness}, {thickness_map}, {other_frames}, "
+                "{world_memory} and {source_camera}."
             )
 
     def _check_numbers(self) -> None:
@@ -257,10 +265,11 @@ class ShotOptions:
 
         if self.parity:
             return MeshOptions.ex4d_parity()
-        given: dict[str, Any] = {"mode": self.mode or DEFAULT_MODE, "other_frames": self.other_frames}
-        if self.source_camera is not None and not self.other_frames:
-            raise _refused("{source_camera} is for {other_frames}; give both or neither.")
-        for name in ("other_frames", "thickness_map", "thickness"):
+        given: dict[str, Any] = {"mode": self.mode or DEFAULT_MODE, "world_memory": self.world_memory}
+        given["other_frames"] = self.other_frames or self.world_memory
+        if self.source_camera is not None and not given["other_frames"]:
+            raise _refused("{source_camera} is for {other_frames} and {world_memory}; give one of them, or drop it.")
+        for name in ("world_memory", "other_frames", "thickness_map", "thickness"):
             if getattr(self, name) and given["mode"] == "endless":
                 raise _refused(f"{{{name}}} belongs to solid occluders; drop {{mode}} endless or {{{name}}}.")
         if self.border_depth is not None:

@@ -33,6 +33,10 @@ class Cost(Record, frozen=True):
     """Expected peak on the GPU; None where no plan was made."""
     seconds: float | None = None
     """Rough time with the model loaded; None for a GPU whose speed is not known here."""
+    memory_bytes: Count | None = None
+    """Main memory that clip, guides and frames take at most, roughly, without the model; None where it is not known."""
+    disk_bytes: Count | None = None
+    """Scratch disk that they take while they are worked on; None where it is not known."""
     problem: Text = ""
     """Why it cannot run here as asked; "" if it can."""
     remedy: Remedy | None = None
@@ -50,6 +54,9 @@ class Cost(Record, frozen=True):
             parts.append(f"{self.plan}, about {self.peak_bytes / GIB:.1f} of {self.gpu_bytes / GIB:.0f} GiB")
         if self.seconds is not None:
             parts.append(f"roughly {rough_time(self.seconds)}")
+        if self.memory_bytes is not None:
+            disk = f" and {self.disk_bytes / GIB:.1f} of scratch disk" if self.disk_bytes else ""
+            parts.append(f"about {self.memory_bytes / GIB:.1f} GiB of memory{disk}")
         if self.problem:
             parts.append(self.problem)
         return "; ".join(parts)

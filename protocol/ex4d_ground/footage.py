@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from typing import Literal
 
 from ex4d_ground.errors import SettingError
 from ex4d_ground.records import Name, Record
@@ -23,6 +24,8 @@ USUAL_RATES = (
     Fraction(120),
 )
 """Frames a second of film and video."""
+Fields = Literal["deinterlace", "refuse"]
+"""What becomes of interlaced video, whose frames hold two moments each: one picture a frame, or a refusal."""
 _AS_TYPED = 2e-5
 """Share by which a rate that is written with a few digits (23.976, 29.97) may be off."""
 _TIMECODE = re.compile(r"(\d\d?)[:.](\d\d)[:.](\d\d)([:;.])(\d\d)")

@@ -47,6 +47,9 @@ class MeshOptions(Record, frozen=True, kw_only=True):
     other_frames: bool = False
     """Whether a solid mesh shows, behind what is nearer, the background that other frames saw: of a still camera, or of
     one whose motion the clip knows (``Clip.world_from_camera``)."""
+    world_memory: bool = False
+    """Whether ``other_frames`` of a camera that moves also show what lies beside the picture now, and tell how far
+    things that stand still reach back. Before a camera that stands still there is no more than ``other_frames``."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("endless", "solid"):
@@ -70,6 +73,8 @@ class MeshOptions(Record, frozen=True, kw_only=True):
             raise SettingError(f"Depth is steadied 'auto', 'on' or 'off', got {self.steady_depth!r}.")
         if self.other_frames and self.mode != "solid":
             raise SettingError("Other frames fill in behind solid occluders only; use mode 'solid' or leave them off.")
+        if self.world_memory and not self.other_frames:
+            raise SettingError("World memory is made of other frames; turn those on as well, or leave it off.")
         self._check_thickness()
         if not 0 < self.edge_jump < 1:
             raise SettingError(f"The jump that makes a depth edge must be in 0..1 of the depth, got {self.edge_jump}.")

@@ -66,6 +66,12 @@ class FrameFiles:
         mostly = 2 * steps.count(least) >= len(steps)
         return least if mostly and all(step % least == 0 for step in steps) else None
 
+    @property
+    def first_number(self) -> int:
+        """The number of the first file: where the clip's frames start to count; 1 where names have none."""
+        number = self.stamps[0] if self.stamps and self.step is not None else 1
+        return int(number) if abs(number) < 2**31 else 1
+
     def missing(self) -> list[int]:
         """Numbers that are left out between the first and the last file; none where there are time stamps."""
         step = self.step

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -195,6 +196,27 @@ def _read(path: Path) -> TakeInfo:
     except OSError as error:
         raise ClipError(f"{path} cannot be read, so this is no take folder: {error}.") from error
     return decode_take(data, str(path))
+
+
+def take_number(folder: Path) -> int:
+    """The number in the name of a take's folder; 1 if it has none."""
+    found = re.fullmatch(r"take_(\d+)", folder.resolve().name)
+    return int(found[1]) if found else 1
+
+
+def shot_name(info: TakeInfo, folder: Path) -> str:
+    """The name of a take's clip, or else of the folder that holds the take's."""
+    noted = info.metadata.get("clip")
+    name = noted.get("name") if isinstance(noted, dict) else None
+    return str(info.clip.get("name") or name or folder.resolve().parent.name or "shot")
+
+
+def sound_of_take(info: TakeInfo) -> float | None:
+    """Seconds of the source's sound that come before the take's first frame; None if the take has no sound."""
+    if not info.footage.sound or info.camera is None or not info.camera.source_time or not 0 < info.fps <= 1000:
+        return None
+    start = math.floor(info.camera.source_time[0] + 0.5) / info.fps
+    return start if 0 <= start < math.inf else None
 
 
 def missing_frames(folder: Path, info: TakeInfo) -> list[int]:

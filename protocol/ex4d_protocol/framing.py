@@ -11,6 +11,7 @@ import msgspec
 import zmq
 
 from ex4d_ground.records import Count, Name, Record
+from ex4d_ground.texts import one_line
 from ex4d_protocol.base import MAX_BODY_BYTES, MAX_CHUNK_BYTES, MAX_HEADER_BYTES, PROTOCOL_MAJOR, PROTOCOL_MINOR
 from ex4d_protocol.errors import FrameError
 from ex4d_protocol.maxima import largest_body
@@ -21,6 +22,15 @@ MAX_FRAMES = 3 + 1
 """Magic, header, body and at most one blob; a new minor may raise it."""
 MAX_FRAME_BYTES = max(MAX_BODY_BYTES, MAX_CHUNK_BYTES)
 """For the sockets' MAXMSGSIZE: a peer that announces more is disconnected before anything is allocated."""
+KEEP_ALIVE: dict[int, int] = {
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 20,
+    zmq.TCP_KEEPALIVE_INTVL: 5,
+    zmq.TCP_KEEPALIVE_CNT: 3,
+}
+"""Socket options with which the system ends a connection whose other side has gone without a word, after 35 s. Not
+ZeroMQ's own heartbeats: the one that falls due on a connection that was reset while what it had sent still waited to be
+read ends the whole process (libzmq 4.3.5, issue 4841)."""
 
 Buffer = bytes | bytearray | memoryview
 Blob = zmq.Frame | Buffer
@@ -127,8 +137,8 @@ def _decode_header(views: Sequence[memoryview]) -> Header:
 
 
 def _brief(error: Exception) -> str:
-    """An error's text, which may quote what was sent, cut to a length people read."""
-    text = str(error)
+    """An error's text, which may quote what was sent, cut to a length people read, on one line."""
+    text = one_line(str(error))
     return text if len(text) <= 300 else f"{text[:140]} ... {text[-140:]}"
 
 

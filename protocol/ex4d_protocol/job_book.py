@@ -54,6 +54,8 @@ class TrackedJob(JobView):
     priority: int = 0
     title: str = ""
     fetch: bool = True
+    frees: bool = False
+    """Whether the server may delete items as they arrive here."""
     fetch_request: int = 0
     """The request id of the latest GetResults; Items that answer another are not wanted any more."""
     cancel_wanted: bool = False
@@ -163,18 +165,19 @@ class JobBook:
         priority: int = 0,
         title: str = "",
         fetch: bool = True,
+        frees: bool = False,
     ) -> str:
         """Run a job once its blobs are on the server; returns its id.
 
         A callable ``request`` is called when every upload in ``after`` is hashed, so that it may use their
-        ``ref``. With ``fetch`` its items are streamed as they are done. Submitting an id twice changes nothing.
+        ``ref``. With ``fetch`` its items are streamed as they are done. With ``frees`` the server deletes them as they
+        arrive: a later run of this program cannot take the job up again. Submitting an id twice changes nothing.
         """
         job_id = job_id or uuid.uuid4().hex
         if job_id not in self.tracked:
             make = request if callable(request) else lambda: request
-            self.tracked[job_id] = TrackedJob(
-                job_id, request=make, after=tuple(after), priority=priority, title=title, fetch=fetch
-            )
+            how = {"priority": priority, "title": title, "fetch": fetch, "frees": frees}
+            self.tracked[job_id] = TrackedJob(job_id, request=make, after=tuple(after), **how)
         return job_id
 
     def follow(self, job_id: str, *, fetch: bool = True, received: Iterable[tuple[str, int]] = ()) -> None:
@@ -297,7 +300,10 @@ class JobBook:
         # Given back a few at a time: each Credit wakes the server.
         job.owed_credit += 1
         if job.owed_credit >= CREDIT // 4 and self._connection.data is not None:
-            self._connection.data.send(m.Credit(job_id=item.job_id, more=job.owed_credit))
+            freed = job.next_item if job.frees and not job.lost else 0
+            self._connection.data.send(
+                m.Credit(job_id=item.job_id, more=job.owed_credit, freed=freed, attempt=job.attempt)
+            )
             job.owed_credit = 0
 
     def take_end(self, end: m.ResultsEnd, reply_to: int) -> None:
@@ -326,7 +332,7 @@ class JobBook:
         elif error.code == "rate_limited":
             self._postpone(job, fetched)
         elif job is not None:
-            self._take_error(job, error)
+            self._take_error(job, error, about_results=fetched is not None)
         return job is not None
 
     def _postpone(self, job: TrackedJob | None, fetched: TrackedJob | None) -> None:
@@ -340,7 +346,7 @@ class JobBook:
         elif job is not None and job.ack_wanted:
             postponed.append(partial(self.ack, job.job_id))
 
-    def _take_error(self, job: TrackedJob, error: m.ErrorReply) -> None:
+    def _take_error(self, job: TrackedJob, error: m.ErrorReply, *, about_results: bool) -> None:
         retry = error.code in ("blob_missing", "unknown_job") and job.request is not None
         if job.stage in ("submitting", "confirmed", "asking") and retry and not job.final:
             job.resubmissions += 1
@@ -348,7 +354,7 @@ class JobBook:
                 self._uploads.ask_again(job.blobs)
                 job.stage, job.submitted = "gathering", False
                 return
-        if job.stage in ("submitting", "asking") or (job.stage == "confirmed" and retry):
+        if job.stage in ("submitting", "asking") or (job.stage == "confirmed" and (retry or about_results)):
             self._reject(job, error.code, error.message, error.remedy)
 
     # --- sending ------------------------------------------------------------------------------------------

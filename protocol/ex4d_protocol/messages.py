@@ -141,7 +141,7 @@ class JobState(AboutJob, frozen=True, kw_only=True):
     queue_position: Count = 0
     """Jobs ahead of it while queued."""
     kind: Name = ""
-    """The request's type: "BuildMesh", "RenderGuides", "Generate", "EstimateDepth"."""
+    """The request's type: "BuildMesh", "RenderGuides", "Generate", "EstimateDepth", "ExportTake"."""
     title: Name = ""
     share: float = 0.0
     """New in 1.1. How much of the whole job is done, 0 to 1, its stages weighted; 1 only when the phase is "done"."""
@@ -274,6 +274,10 @@ class Credit(AboutJob, frozen=True, kw_only=True):
     """C>S data: so many more Item messages may come."""
 
     more: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    freed: Count = 0
+    """New in 1.1. Items before this one are never asked for again: the server may delete them."""
+    attempt: Count = 1
+    """New in 1.1. The attempt that ``freed`` counts in."""
 
 
 class Item(AboutJob, frozen=True, kw_only=True):
@@ -286,8 +290,8 @@ class Item(AboutJob, frozen=True, kw_only=True):
     """"frame", "colour", "mask", "vertices", "faces", "visible", "clip_info", "coverage", "take"."""
     frame: int = -1
     """0-based frame it belongs to; -1 if it belongs to the whole job."""
-    encoding: Literal["raw", "png", "json", "jpeg"] = "raw"
-    """New in 1.1: "jpeg", only where the request asked for it."""
+    encoding: Literal["raw", "png", "json", "jpeg", "file"] = "raw"
+    """New in 1.1, only where the request asked for it: "jpeg", and "file", which is to be kept as it is."""
     dtype: Name = ""
     """For "raw": one of the allowed dtypes (little-endian), such as "<f4"."""
     shape: tuple[Count, ...] = ()

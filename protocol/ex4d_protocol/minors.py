@@ -13,6 +13,10 @@ from ex4d_protocol.requests import BlobRef
 
 NEW: dict[str, tuple[int, str]] = {
     "ClipSpec.depth_channel": (1, "a depth channel"),
+    "VideoReading.usual_fps": (1, "a frame rate for pictures that say none"),
+    "VideoReading.start_frame": (1, "the number of the first picture"),
+    "VideoReading.colour_space": (1, "a colour space"),
+    "VideoReading.fields": (1, "refusing interlaced video"),
     "Media.kind=image_sequence": (1, "sequences of other pictures than PNG"),
     "MeshEdit.thickness": (1, "painted thickness"),
     "MeshSpec.thickness": (1, "painted thickness"),
@@ -24,9 +28,12 @@ NEW: dict[str, tuple[int, str]] = {
     "MeshOptions.sharpen_edges": (1, "a choice about sharpening depth edges"),
     "MeshOptions.steady_depth": (1, "a choice about steadying depth"),
     "MeshOptions.other_frames": (1, "background from other frames"),
+    "MeshOptions.world_memory": (2, "world memory"),
     "RasterOptions.antialias": (1, "antialiased guides"),
     "RenderGuides.objects": (1, "guide objects"),
     "Generate.objects": (1, "guide objects"),
+    "Generate.layers": (1, "layers of takes"),
+    "ExportTake": (1, "exporting takes"),
     "EstimateDepth": (1, "estimating depth"),
     "FetchWeights": (1, "downloading weights"),
 }

@@ -15,6 +15,7 @@ import numpy as np
 from ex4d_ground.arrays import Float64
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import ShapeError
+from ex4d_ground.footage import Fields
 from ex4d_ground.media_kinds import MediaKind
 from ex4d_ground.options import MeshOptions, RasterOptions
 from ex4d_ground.records import Count, Name, Record, Text
@@ -37,6 +38,23 @@ class Media(Record, frozen=True, kw_only=True):
 
     kind: MediaKind
     blobs: Annotated[tuple[BlobRef, ...], msgspec.Meta(min_length=1, max_length=MAX_FRAMES)]
+
+
+class VideoReading(Record, frozen=True, kw_only=True):
+    """New in 1.1. What people, or the names of its files, say of a video beside its bytes."""
+
+    usual_fps: float | None = None
+    """The rate of a sequence of pictures that says none; None means 15."""
+    start_frame: Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)] = 1
+    """Number of a sequence's first picture: exports count on from it."""
+    colour_space: Name = ""
+    """What the numbers mean: one of :data:`ex4d_ground.colour.KNOWN`, or a name of OpenColorIO's; "": as the video
+    says itself."""
+    ocio: BlobRef | None = None
+    """The OpenColorIO configuration (.ocio, or .ocioz with its tables) that ``colour_space`` is a name of; None: the
+    server's."""
+    fields: Fields = "deinterlace"
+    """What becomes of interlaced video."""
 
 
 class ClipSpec(Record, frozen=True, kw_only=True):
@@ -63,6 +81,8 @@ class ClipSpec(Record, frozen=True, kw_only=True):
     name: Name = "clip"
     depth_channel: Annotated[str, msgspec.Meta(max_length=255)] | None = None
     """New in 1.1. The channel, pass or part of an EXR that is depth; None: the one whose name says so."""
+    reading: VideoReading | None = None
+    """New in 1.1. What the video's bytes do not say; None: nothing."""
 
 
 class MeshEdit(Record, frozen=True, kw_only=True):
@@ -193,8 +213,8 @@ class RenderGuides(Tagged, frozen=True, kw_only=True):
 class Generate(Tagged, frozen=True, kw_only=True):
     """Draw guides and have an engine finish them.
 
-    Items: ``coverage`` (float64 [N]), per output frame ``frame`` (PNG, as each is done, in any order), and
-    last ``take`` (JSON: everything needed to make it again).
+    Items: ``coverage`` (float64 [N]), per output frame ``frame`` (PNG, as each is done, in any order) and, where asked
+    for, ``layers`` (a file, see FORMATS.md), and last ``take`` (JSON: everything needed to make it again).
     """
 
     clip: ClipSpec
@@ -211,6 +231,31 @@ class Generate(Tagged, frozen=True, kw_only=True):
     """Kept in the take, for people."""
     objects: Objects = ()
     """New in 1.1. As in RenderGuides."""
+    layers: Literal["none", "plate", "all"] = "none"
+    """New in 1.1. "plate": an item ``layers`` per output frame, if the source has more than 8 bits; "all": in any
+    case."""
+
+
+class ExportTake(Tagged, frozen=True, kw_only=True):
+    """New in 1.1. Write a finished take in a format of other programs.
+
+    Items: ``file``, one per output frame, or one of the whole movie. The client gives them their names.
+    """
+
+    take: BlobRef
+    """Its ``take.json``."""
+    frames: Annotated[tuple[BlobRef, ...], msgspec.Meta(min_length=1, max_length=MAX_FRAMES)]
+    """Its pictures, in order."""
+    layers: Annotated[tuple[BlobRef, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
+    """Its layers, in order; none if it has none."""
+    kind: Name
+    """One of :data:`ex4d_ground.exports.KINDS`."""
+    sound: BlobRef | None = None
+    """A file whose sound is heard with a movie; None: silence."""
+    sound_start: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Seconds of it that come before the first frame."""
+    ocio: BlobRef | None = None
+    """As in the take's clip."""
 
 
 class EstimateDepth(Tagged, frozen=True, kw_only=True):
@@ -250,7 +295,7 @@ class FetchWeights(Tagged, frozen=True, kw_only=True):
     """One of ``Capabilities.packages``."""
 
 
-Request = BuildMesh | RenderGuides | Generate | EstimateDepth | FetchWeights
+Request = BuildMesh | RenderGuides | Generate | EstimateDepth | FetchWeights | ExportTake
 
 
 def blobs_of(request: msgspec.Struct) -> dict[str, BlobRef]:

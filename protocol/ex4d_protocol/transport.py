@@ -15,11 +15,10 @@ _OPTIONS = {
     zmq.LINGER: 0,
     zmq.RECONNECT_IVL: -1,
     zmq.MAXMSGSIZE: framing.MAX_FRAME_BYTES,
-    zmq.HEARTBEAT_IVL: 5000,
-    zmq.HEARTBEAT_TIMEOUT: 20000,
+    **framing.KEEP_ALIVE,
     zmq.HANDSHAKE_IVL: 5000,
     zmq.SNDHWM: 10_000,
-    zmq.RCVHWM: 1000,
+    zmq.RCVHWM: 0,  # what may come is bounded by the credit that is given; see KEEP_ALIVE
 }
 _HANDSHAKE_FAILURES = {
     zmq.Event.HANDSHAKE_FAILED_AUTH: "it refused this client's key; have the key allowed on the server",

@@ -45,7 +45,7 @@ class Backend:
         self.log = self.data_dir.parent / f"{self.data_dir.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*command, *self.arguments], stdout=log, stderr=log, env=environment)
-        until(lambda: port_file.exists() or self.process.poll() is not None, 30)
+        until(lambda: port_file.exists() or self.process.poll() is not None, 120)
         assert port_file.exists(), self.output()
         self.address = port_file.read_text().strip()
         return self
@@ -63,16 +63,16 @@ class Backend:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self) -> int:
         if self.process is None or self.process.returncode is not None:
             return 0
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
-def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+def until(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -124,7 +124,7 @@ def connect() -> Iterator[Callable[..., Client]]:
         client = Client(address, client_name="test", **kwargs)
         made.append(client)
         client.connect()
-        client.wait_connected(10)
+        client.wait_connected(120)
         return client
 
     yield connect
@@ -193,7 +193,7 @@ def send_clip(clip_files) -> Callable[[Client], ClipSpec]:
     """Upload the clip and return its spec."""
 
     def send(client: Client) -> ClipSpec:
-        video, depth = (client.wait_uploaded(client.upload(path), 20).ref for path in clip_files)
+        video, depth = (client.wait_uploaded(client.upload(path), 120).ref for path in clip_files)
         return ClipSpec(
             video=Media(kind="video", blobs=(video,)), depth=Media(kind="npz", blobs=(depth,)), focal_px=50.0
         )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
+import socket
+import struct
 import time
 import uuid
 from contextlib import suppress
@@ -65,13 +68,13 @@ class Peer:
         self.control.send_multipart([framing.MAGIC + b"\x01", header, body])
         return number
 
-    def receive(self, timeout_s: float = 10.0, *, bulk: bool = False) -> framing.Received | None:
+    def receive(self, timeout_s: float = 60.0, *, bulk: bool = False) -> framing.Received | None:
         socket = self.data if bulk else self.control
         if not socket.poll(int(timeout_s * 1000)):
             return None
         return framing.decode(socket.recv_multipart(), framing.SERVER_DECODERS)
 
-    def answer_to(self, number: int, timeout_s: float = 10.0, *, bulk: bool = False) -> Any:
+    def answer_to(self, number: int, timeout_s: float = 60.0, *, bulk: bool = False) -> Any:
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
             received = self.receive(left, bulk=bulk)
@@ -80,11 +83,11 @@ class Peer:
         return None
 
     def ask(
-        self, message: msgspec.Struct, timeout_s: float = 10.0, *, bulk: bool = False, blob: bytes | None = None
+        self, message: msgspec.Struct, timeout_s: float = 60.0, *, bulk: bool = False, blob: bytes | None = None
     ) -> Any:
         return self.answer_to(self.send(message, bulk=bulk, blob=blob), timeout_s, bulk=bulk)
 
-    def answers(self, count: int, timeout_s: float = 30.0) -> list[framing.Received]:
+    def answers(self, count: int, timeout_s: float = 120.0) -> list[framing.Received]:
         """The next so many messages that answer one."""
         found: list[framing.Received] = []
         end = time.monotonic() + timeout_s
@@ -95,10 +98,18 @@ class Peer:
                 found.append(received)
         return found
 
+    def refusals(self) -> set[str]:
+        """The codes of the refusals that have come, whatever else came between."""
+        codes = set()
+        while (received := self.receive(0.0)) is not None:
+            if isinstance(received.message, m.ErrorReply):
+                codes.add(received.message.code)
+        return codes
+
     def close(self) -> None:
-        for socket in (self.control, self.data):
-            if socket is not None:
-                socket.close(0)
+        for own in (self.control, self.data):
+            if own is not None:
+                own.close(0)
 
 
 def ping_times(peer: Peer, *, count: int = 100, gap_s: float = 0.01) -> np.ndarray:
@@ -112,6 +123,14 @@ def ping_times(peer: Peer, *, count: int = 100, gap_s: float = 0.01) -> np.ndarr
     return np.array(times)
 
 
+def longest_at_work(log: str) -> float:
+    """How long the server's loop was at work at a stretch, in seconds, as far as its log tells (0 below a second).
+
+    A machine with other things to do keeps a loop waiting for seconds, which is no fault of the loop's.
+    """
+    return max((float(s) for s in re.findall(r"stood still for [\d.]+ s \(at work for ([\d.]+) s\)", log)), default=0.0)
+
+
 def nothing_clip() -> ClipSpec:
     """A clip of files that nobody has."""
     ref = BlobRef(sha256="0" * 64, size=1)
@@ -123,3 +142,18 @@ def resident(pid: int) -> int:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).memory_info().rss
     return 0
+
+
+def reset_while_unread(address: str, messages: int = 4000) -> None:
+    """Greet as a DEALER does (ZMTP 3.1, no key), send more small messages than may wait, and reset the connection."""
+    host, port = address.removeprefix("tcp://").rsplit(":", 1)
+    ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
+    with socket.create_connection((host, int(port)), 10) as peer:
+        peer.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(16 + 1 + 31))
+        greeting = b""
+        while len(greeting) < 64:
+            greeting += peer.recv(64 - len(greeting))
+        peer.sendall(b"\x04" + bytes([len(ready)]) + ready)
+        assert peer.recv(256)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.sendall(b"\x00\x01x" * messages)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
+import zmq
 
 from backend.conftest import FRAMES, HEIGHT, WIDTH, long_job
 from backend.test_depth import CONFIG, TOOL
@@ -19,6 +23,8 @@ from ex4d.takes import read_take
 from ex4d.trajectory import static
 from ex4d_ground.camera_files import save_camera
 from ex4d_ground.cameras import Intrinsics
+from ex4d_ground.remedies import Remedy
+from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.events import JobChanged
 
@@ -173,7 +179,7 @@ def test_depth_that_is_not_given_is_estimated_on_the_backend(
 
 def test_jobs_are_listed_shown_and_cancelled(ex4d, owner, send_clip):
     job = owner.submit(long_job(send_clip(owner)), fetch=False, title="a long one")
-    owner.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running" and e.state.share > 0, 30)
+    owner.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running" and e.state.share > 0, 120)
     code, out, _ = ex4d("jobs", "list")
     line = next(line for line in out.splitlines() if line.startswith(job[:12]))
     assert code == 0 and "running" in line and line.endswith("a long one")
@@ -188,7 +194,7 @@ def test_jobs_are_listed_shown_and_cancelled(ex4d, owner, send_clip):
 def test_a_title_commands_no_terminal_and_forges_no_line(ex4d, owner, send_clip):
     title = "\x1b]0;taken over\x07\x1b[2J\r\nJOB FAKE done\u202e"
     job = owner.submit(long_job(send_clip(owner), 2), title=title)
-    owner.wait_job(job, 60)
+    owner.wait_job(job, 120)
     for command in (("list",), ("show", job), ("logs", job)):
         code, out, _ = ex4d("jobs", *command)
         assert code == 0 and not set("\x1b\x07\r\u202e") & set(out), command
@@ -196,10 +202,55 @@ def test_a_title_commands_no_terminal_and_forges_no_line(ex4d, owner, send_clip)
     assert json.loads(ex4d("jobs", "show", job, "--json")[1])["title"] == title
 
 
+@contextmanager
+def saying(welcome: m.Welcome, told: dict[str, msgspec.Struct]) -> Iterator[str]:
+    """The address of a backend that answers each kind of question with what it was told, whatever that is."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as control, context.socket(zmq.ROUTER) as data:
+        ports = [socket.bind_to_random_port("tcp://127.0.0.1") for socket in (control, data)]
+        told = {"Hello": msgspec.structs.replace(welcome, data_port=ports[1]), "Attach": m.Attached(), **told}
+        ended = threading.Event()
+
+        def answer() -> None:
+            while not ended.is_set():
+                for socket in (control, data):
+                    while socket.poll(5):
+                        identity, *frames = socket.recv_multipart()
+                        header = framing.header_of(frames)
+                        reply = told.get(header.type, m.Pong())
+                        socket.send_multipart([identity, *framing.encode(reply, reply_to=header.id)])
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{ports[0]}"
+        finally:
+            ended.set()
+            thread.join()
+            for socket in (control, data):
+                socket.setsockopt(zmq.LINGER, 0)
+
+
+def test_a_backend_commands_no_terminal_whatever_it_says(ex4d, backend):
+    """A backend is somebody else's machine: what it answers is words, in errors too."""
+    evil = "\x1b]0;taken over\x07\x1b[2J\r\nFORGED line\u202e"
+    welcome = m.Welcome(session="s", data_port=1, server_id="s", minor=1, versions={"ex4d": evil[:20]})
+    remedy = Remedy(action="", cli=evil, panel=evil)
+    device = m.DeviceSpec(name=evil, kind="cpu", memory_bytes=1, worker="idle")
+    told = {
+        "GetHealth": m.Health(devices=(device,)),
+        "ListJobs": m.ErrorReply(code="bad_request", message=evil, detail=evil, remedy=remedy),
+    }
+    with saying(welcome, told) as address:
+        for command in (("remote", "status"), ("jobs", "list")):
+            _, out, err = ex4d(*command, "--backend", address)
+            assert "taken over" in out + err and not set("\x1b\x07\r\u202e") & set(out + err), command
+            assert not any(line.startswith("FORGED") for line in (out + err).splitlines())
+
+
 def test_who_runs_the_backend_sees_and_cancels_everyones_jobs(ex4d, backend, connect, send_clip, tmp_path):
     artist = connect(backend, client_id="artist-somewhere")
     job = artist.submit(long_job(send_clip(artist)), fetch=False, title="the artist's")
-    artist.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running", 30)
+    artist.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running", 120)
     assert job[:12] not in ex4d("jobs", "list")[1]
     assert ex4d("jobs", "cancel", job)[0] == 2, "another client may not"
     everyone = ("--all", "--data-dir", backend.data_dir)

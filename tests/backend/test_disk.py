@@ -42,9 +42,9 @@ def test_a_full_disk_fails_what_cannot_be_written_and_keeps_the_rest(server, sma
     client = connect(server)
     clip = send_clip(client)
     kept = client.submit(RenderGuides(clip=clip, trajectory=poses(3)), fetch=False)
-    client.wait_job(kept, 30)
+    client.wait_job(kept, 120)
     doomed = client.submit(long_job(clip), fetch=True)
-    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == doomed, 30)
+    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == doomed, 120)
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
@@ -53,34 +53,34 @@ def test_a_full_disk_fails_what_cannot_be_written_and_keeps_the_rest(server, sma
         except OSError:
             pass
     with pytest.raises(JobFailed, match=r"disk is full|disk space") as caught:
-        client.wait_job(doomed, 60)
+        client.wait_job(doomed, 120)
     assert str(small_disk) not in str(caught.value)
     with pytest.raises(RequestRefused, match=r"full|MiB left") as refused:
-        client.wait_uploaded(client.upload(bytes(6 << 20)), 20)
+        client.wait_uploaded(client.upload(bytes(6 << 20)), 120)
     assert str(small_disk) not in str(refused.value)
     assert isinstance(client.ask(m.GetHealth()), m.Health)
     filler.unlink()
     client.fetch(kept)
-    client.wait_job(kept, 20)
+    client.wait_job(kept, 120)
     assert len(client.jobs[kept].received) == 7
-    assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(4))), 30).items == 9
+    assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(4))), 120).items == 9
 
 
 def test_a_read_only_results_folder_fails_the_job_clearly_and_keeps_everything(server, connect, send_clip):
     client = connect(server)
     clip = send_clip(client)
     kept = client.submit(RenderGuides(clip=clip, trajectory=poses(3)), fetch=False)
-    client.wait_job(kept, 30)
+    client.wait_job(kept, 120)
     results = str(server.data_dir / "jobs")
     subprocess.run(["mount", "--bind", results, results], check=True)
     subprocess.run(["mount", "-o", "remount,bind,ro", results], check=True)
     try:
         with pytest.raises(JobFailed, match="the disk is read-only") as caught:
-            client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(4))), 30)
+            client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(4))), 120)
         assert results not in str(caught.value)
         client.fetch(kept)
-        client.wait_job(kept, 20)
+        client.wait_job(kept, 120)
         assert len(client.jobs[kept].received) == 7
     finally:
         subprocess.run(["umount", "--lazy", results], check=True)
-    assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(5))), 30).items == 11
+    assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(5))), 120).items == 11

@@ -11,10 +11,11 @@ import pytest
 import zmq
 
 from backend.conftest import poses, until
-from backend.peers import ping_times, resident
+from backend.peers import longest_at_work, ping_times, reset_while_unread, resident
 from ex4d_backend.client_sessions import IDLE_S, ClientSessions
 from ex4d_backend.connections import GREET_S, Connection, Connections, number_of
 from ex4d_backend.outbox import ALL_UNREAD_BYTES, LATER_BYTES, UNREAD_BYTES, Outbox
+from ex4d_backend.turns import ALL_WAITING_BYTES
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.events import LiveAnswer
@@ -46,7 +47,7 @@ def test_answers_that_nobody_reads_are_bounded_and_others_are_answered(make_back
     grown = resident(server.process.pid) - before
     print(f"300 answers of 1.7 MB each not read: the server grew by {grown >> 20} MiB")
     assert grown < ALL_UNREAD_BYTES + 3 * 16 * MEBI + 32 * MEBI
-    assert "stood still" not in server.output()
+    assert longest_at_work(server.output()) < 0.5
 
 
 def test_an_outbox_holds_back_what_is_large_and_gives_up_who_never_reads() -> None:
@@ -105,6 +106,28 @@ def test_what_had_to_wait_arrives_whole_and_in_order() -> None:
         assert came == list(range(5000))
 
 
+def test_what_was_being_sent_is_bounded_and_given_back(make_backend, make_peer) -> None:
+    """Messages that have arrived in part are ZeroMQ's: no more of them than connections, and gone with these."""
+    server = make_backend().start()
+    until(lambda: server.workers())
+    victim = make_peer(server)
+    until(lambda: victim.ask(m.GetHealth()).devices[0].worker == "idle")
+    before, peak, body = resident(server.process.pid), 0, bytes(8 * MEBI)
+    hostile = [make_peer(server, client_id="h" * 32) for _ in range(24)]
+    for _ in range(4):
+        for peer in hostile:
+            peer.send_raw("SubmitJob", body)
+        assert isinstance(victim.ask(m.Ping()), m.Pong)
+        peak = max(peak, resident(server.process.pid) - before)
+    for peer in hostile:
+        peer.close()
+    until(lambda: victim.ask(m.GetHealth()).clients == 1)
+    until(lambda: resident(server.process.pid) - before < 48 * MEBI)
+    left = resident(server.process.pid) - before
+    print(f"24 connections sent 96 messages of 8 MiB: the server grew by {peak >> 20} MiB, and {left >> 20} MiB stayed")
+    assert peak < 24 * 8 * MEBI + ALL_WAITING_BYTES + 48 * MEBI
+
+
 # --- places -----------------------------------------------------------------------------------------------
 
 
@@ -116,7 +139,7 @@ def test_clients_that_left_give_their_places_back_within_seconds(make_backend, m
         for _ in range(30):
             client = connect(server)
             client.close()
-        until(lambda: watcher.ask(m.GetHealth()).clients == 1, 10)
+        until(lambda: watcher.ask(m.GetHealth()).clients == 1, 120)
     print(f"120 clients came and left over 32 places within {time.monotonic() - began:.1f} s")
 
 
@@ -124,13 +147,13 @@ def test_what_a_client_sent_before_it_left_is_still_done(make_backend, make_peer
     server = make_backend().start()
     client = connect(server)
     job = client.submit(_guides(send_clip(client)), fetch=False)
-    client.wait_for(lambda e: getattr(e, "state", None) is not None and e.state.job_id == job, 20)
+    client.wait_for(lambda e: getattr(e, "state", None) is not None and e.state.job_id == job, 120)
     last = make_peer(server, client_id=client.client_id)
     last.control.setsockopt(zmq.LINGER, 2000)
     last.send(m.CancelJob(job_id=job))
     last.control.close()
     last.data.close()
-    assert client.wait_for(lambda e: getattr(e, "state", None) is not None and e.state.phase != "queued", 20)
+    assert client.wait_for(lambda e: getattr(e, "state", None) is not None and e.state.phase != "queued", 120)
 
 
 def _guides(clip):
@@ -141,7 +164,7 @@ def test_a_newcomer_takes_the_place_of_who_is_silent_and_not_of_who_works(make_b
     server = make_backend(environment={"EX4D_BACKEND_CLIENTS": "8", "EX4D_BACKEND_PING_INTERVAL_S": "0.3"}).start()
     silent = [make_peer(server) for _ in range(8)]  # connected, and never heard of again
     newcomer = make_peer(server, hello=False)
-    until(lambda: isinstance(newcomer.ask(newcomer.hello()), m.Welcome), 10)
+    until(lambda: isinstance(newcomer.ask(newcomer.hello()), m.Welcome), 120)
     assert newcomer.ask(m.GetHealth()).clients == 8
     answers = [peer.ask(m.Ping(), 2) for peer in silent]
     assert sum(not isinstance(answer, m.Pong) for answer in answers) == 1, answers
@@ -220,7 +243,7 @@ def test_who_connects_and_never_says_who_it_is_is_disconnected() -> None:
         now += GREET_S + 1
         connections.end_strangers()
         gone: set[Connection] = set()
-        until(lambda: gone.update(connections.ended()) or gone, 10)
+        until(lambda: gone.update(connections.ended()) or gone, 120)
         assert [each.number for each in gone] == [stranger] and known not in gone
 
 
@@ -231,6 +254,16 @@ def test_connections_that_say_nothing_keep_nobody_out_for_long(make_backend, con
         for _ in range(600):
             stack.enter_context(socket.create_connection((host, int(port)), 5))
         connect(server)
+
+
+def test_connections_that_are_reset_while_their_messages_wait_end_alone(make_backend, make_peer) -> None:
+    """ZeroMQ's own heartbeats would end the whole process when the next one falls due, within five seconds."""
+    server = make_backend().start()
+    peer = make_peer(server)
+    for _ in range(400):
+        reset_while_unread(server.address)
+    time.sleep(6)
+    assert isinstance(peer.ask(m.Ping(), 60), m.Pong) and server.process.poll() is None
 
 
 # --- live views -------------------------------------------------------------------------------------------
@@ -253,19 +286,21 @@ def test_views_under_ever_new_names_are_bounded_and_anothers_picture_comes(
             view=f"v{number}", sequence=number, clip=clip, trajectory=poses(10_000, step=1e-6), picture=number % 2 == 0
         )
         hostile.send(view)
+    codes: set[str] = set()
     for _ in range(5):
         assert _picture_of(client, clip) is not None
+        codes |= hostile.refusals()
     grown = resident(server.process.pid) - before
     print(f"400 views of 10,000 frames under 400 names: the server grew by {grown >> 20} MiB")
     assert grown < 200 * MEBI
-    codes = {a.message.code for a in hostile.answers(60) if isinstance(a.message, m.ErrorReply)}
-    assert codes == {"rate_limited"}
-    assert "stood still" not in server.output()
+    until(lambda: codes.update(hostile.refusals()) or "rate_limited" in codes)
+    assert codes <= {"rate_limited", "no_session"}, "the latter where it could not read for so long that it was let go"
+    assert longest_at_work(server.output()) < 0.5
 
 
 def _picture_of(client, clip):
     number = client.live(m.LiveView(view="mine", sequence=1, clip=clip, trajectory=poses(1)))
-    found = client.wait_for(lambda e: isinstance(e, LiveAnswer) and e.request_id == number and e.ended, 60)
+    found = client.wait_for(lambda e: isinstance(e, LiveAnswer) and e.request_id == number and e.ended, 120)
     return found.picture
 
 

@@ -41,7 +41,7 @@ def test_a_damaged_item_is_named_and_the_others_are_delivered(make_backend, conn
     server = make_backend().start()
     client = connect(server)
     job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)), fetch=False)
-    client.wait_job(job, 60)
+    client.wait_job(job, 120)
     server.kill()
     if damage in DAMAGE:
         _execute(server, DAMAGE[damage])
@@ -52,7 +52,7 @@ def test_a_damaged_item_is_named_and_the_others_are_delivered(make_backend, conn
     later = connect(server, client_id=client.client_id)
     later.follow(job)
     with pytest.raises(RequestRefused, match=r"Item 2 .*The other 6 items are here"):
-        later.wait_job(job, 60)
+        later.wait_job(job, 120)
     assert len(later.jobs[job].received) == 6
     assert "Traceback" not in server.output()
 
@@ -63,7 +63,7 @@ def test_a_job_table_that_is_no_table_is_set_aside_and_a_new_one_begun(
 ) -> None:
     server = make_backend().start()
     client = connect(server)
-    client.wait_job(client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(2))), 60)
+    client.wait_job(client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(2))), 120)
     client.close()
     assert server.stop() == 0
     table = server.data_dir / "jobs.sqlite"
@@ -74,7 +74,7 @@ def test_a_job_table_that_is_no_table_is_set_aside_and_a_new_one_begun(
     table.write_bytes(damaged)
     server.start()
     again = connect(server)
-    again.wait_job(again.submit(RenderGuides(clip=send_clip(again), trajectory=poses(2))), 60)
+    again.wait_job(again.submit(RenderGuides(clip=send_clip(again), trajectory=poses(2))), 120)
     aside = server.data_dir / "jobs.sqlite.damaged-1"
     if content == b"":  # an empty file is an empty table to SQLite
         assert not aside.exists()

@@ -84,8 +84,8 @@ def test_edits_reach_the_mesh(client, send_clip, local_mesh):
     moved = local_mesh.vertices(2) + np.float32(0.5)
     flags = np.zeros(len(local_mesh.faces), np.int8)
     flags[:] = 2
-    positions = client.wait_uploaded(client.upload(moved.tobytes()), 10).ref
-    hidden = client.wait_uploaded(client.upload(flags.tobytes()), 10).ref
+    positions = client.wait_uploaded(client.upload(moved.tobytes()), 120).ref
+    hidden = client.wait_uploaded(client.upload(flags.tobytes()), 120).ref
     edit = MeshEdit(frame=2, positions=positions, face_flags=hidden)
     items = run(client, BuildMesh(clip=send_clip(client), mesh=MeshSpec(edits=(edit,))))
     np.testing.assert_array_equal(items["vertices", 2].array(), moved)
@@ -97,8 +97,8 @@ def test_painted_thickness_reaches_the_solid_mesh(client, send_clip, clip_files)
     painted = np.full((FRAMES, HEIGHT, WIDTH), np.nan, np.float32)
     painted[:, 10:30] = 0.02
     painted[4, 10:30] = 1.5
-    everywhere = client.wait_uploaded(client.upload(painted[0].tobytes()), 10).ref
-    frame_4 = client.wait_uploaded(client.upload(painted[4].tobytes()), 10).ref
+    everywhere = client.wait_uploaded(client.upload(painted[0].tobytes()), 120).ref
+    frame_4 = client.wait_uploaded(client.upload(painted[4].tobytes()), 120).ref
     options = MeshOptions(mode="solid")
     spec = MeshSpec(options=options, thickness=everywhere, edits=(MeshEdit(frame=4, thickness=frame_4),))
     lens = Intrinsics.from_focal(WIDTH, HEIGHT, 50.0)
@@ -113,7 +113,7 @@ def test_painted_thickness_reaches_the_solid_mesh(client, send_clip, clip_files)
     for i in range(FRAMES):
         np.testing.assert_array_equal(picture(items["colour", i]), guides.colour[i])
     assert all((guides.colour[i] != unpainted.colour[i]).any() for i in (3, 4))
-    short = client.wait_uploaded(client.upload(bytes(8)), 10).ref
+    short = client.wait_uploaded(client.upload(bytes(8)), 120).ref
     with pytest.raises(JobFailed, match="painted thickness has 8 bytes"):
         run(client, RenderGuides(clip=clip, trajectory=camera, mesh=MeshSpec(options=options, thickness=short)))
     grid, bare = (run(client, BuildMesh(clip=clip, mesh=m)) for m in (spec, MeshSpec()))
@@ -154,10 +154,10 @@ def test_a_preset_is_answered_at_once_and_is_the_librarys(client):
 
 def test_bad_input_fails_the_job_with_the_librarys_sentence_and_no_server_path(client, send_clip, backend):
     clip = send_clip(client)
-    text = client.wait_uploaded(client.upload(b"this is no video", name="notes.txt"), 10).ref
+    text = client.wait_uploaded(client.upload(b"this is no video", name="notes.txt"), 120).ref
     holes = np.full((FRAMES, HEIGHT, WIDTH), np.nan, np.float32)
     np.savez(backend.data_dir.parent / "holes.npz", depth=holes)
-    bad_depth = client.wait_uploaded(client.upload(backend.data_dir.parent / "holes.npz"), 10).ref
+    bad_depth = client.wait_uploaded(client.upload(backend.data_dir.parent / "holes.npz"), 120).ref
     nan_pose = msgspec.structs.replace(poses(3), world_from_camera=np.full(48, np.nan).tobytes())
     replace = msgspec.structs.replace
     cases = [
@@ -180,33 +180,33 @@ def test_cancel_stops_the_named_job_and_no_other(client, send_clip):
     clip = send_clip(client)
     running = client.submit(long_job(clip))
     waiting = client.submit(RenderGuides(clip=clip, trajectory=poses(4)))
-    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == running, 20)
+    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == running, 120)
     asked = time.monotonic()
     client.cancel(running)
     with pytest.raises(JobCancelled):
-        client.wait_job(running, 20)
+        client.wait_job(running, 120)
     assert time.monotonic() - asked < 1.0  # the requirement: a cancel acts within a second
-    assert client.wait_job(waiting, 30).phase == "done"
+    assert client.wait_job(waiting, 120).phase == "done"
 
 
 def test_a_queued_job_is_cancelled_without_running(client, send_clip):
     clip = send_clip(client)
     running, waiting = client.submit(long_job(clip)), client.submit(long_job(clip, 3999))
-    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == running, 20)
+    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == running, 120)
     client.cancel(waiting)
     with pytest.raises(JobCancelled, match="before it ran"):
         client.wait_job(waiting, 5)
     assert client.jobs[running].state.phase == "running"
     client.cancel(running)
     with pytest.raises(JobCancelled):
-        client.wait_job(running, 20)
+        client.wait_job(running, 120)
     assert client.ask(m.CancelJob(job_id=running)).already_final
 
 
 def test_submitting_an_id_twice_runs_it_once(client, send_clip, connect, backend):
     request = RenderGuides(clip=send_clip(client), trajectory=poses(3))
     job = client.submit(request)
-    client.wait_job(job, 30)
+    client.wait_job(job, 120)
     accepted = client.ask(m.SubmitJob(job_id=job, request=request))
     assert accepted.resumed and accepted.state.phase == "done"
     with pytest.raises(RequestRefused, match="in use"):
@@ -215,7 +215,7 @@ def test_submitting_an_id_twice_runs_it_once(client, send_clip, connect, backend
 
 def test_jobs_of_one_client_are_hidden_from_another(client, send_clip, connect, backend):
     job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)))
-    client.wait_job(job, 30)
+    client.wait_job(job, 120)
     other = connect(backend)
     assert other.ask(m.ListJobs()).jobs == ()
     for message in (m.GetJob(job_id=job), m.CancelJob(job_id=job), m.AckResults(job_id=job), m.GetJobLog(job_id=job)):
@@ -225,12 +225,12 @@ def test_jobs_of_one_client_are_hidden_from_another(client, send_clip, connect, 
 
 def test_a_new_program_with_the_same_client_id_takes_up_its_jobs(client, send_clip, connect, backend):
     job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)), fetch=False)
-    client.wait_job(job, 30)
+    client.wait_job(job, 120)
     later = connect(backend, client_id=client.client_id)
     assert [state.job_id for state in later.ask(m.ListJobs()).jobs] == [job]
     later.follow(job, received=[("colour", 0)])
     got = []
-    later.wait_job(job, 20, on_event=lambda e: got.append(e) if isinstance(e, ItemReceived) else None)
+    later.wait_job(job, 120, on_event=lambda e: got.append(e) if isinstance(e, ItemReceived) else None)
     assert {(e.name, e.frame) for e in got} == {
         ("colour", 1), ("colour", 2), ("mask", 0), ("mask", 1), ("mask", 2), ("coverage", -1),
     }  # fmt: skip
@@ -239,19 +239,19 @@ def test_a_new_program_with_the_same_client_id_takes_up_its_jobs(client, send_cl
 def test_acknowledged_results_are_deleted_and_unfinished_ones_kept(client, send_clip, backend):
     clip = send_clip(client)
     job = client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
-    client.wait_job(job, 30)
+    client.wait_job(job, 120)
     before = client.ask(m.GetHealth()).result_bytes
     assert isinstance(client.ask(m.AckResults(job_id=job)), m.ResultsAcknowledged)
     assert client.ask(m.GetHealth()).result_bytes < before
     listed = [s.job_id for s in client.ask(m.ListJobs(unacknowledged_only=True)).jobs]
     assert job not in listed
     running = client.submit(long_job(clip))
-    client.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running", 20)
+    client.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running", 120)
     with pytest.raises(RequestRefused, match="not over yet"):
         client.ask(m.AckResults(job_id=running))
     client.cancel(running)
     with pytest.raises(JobCancelled):
-        client.wait_job(running, 20)
+        client.wait_job(running, 120)
 
 
 def test_a_job_with_a_file_nobody_uploaded_is_refused(client, send_clip):
@@ -259,7 +259,7 @@ def test_a_job_with_a_file_nobody_uploaded_is_refused(client, send_clip):
     clip = send_clip(client)
     request = BuildMesh(clip=msgspec.structs.replace(clip, depth=msgspec.structs.replace(clip.depth, blobs=(unknown,))))
     with pytest.raises(RequestRefused, match=r"lost\.npz"):
-        client.wait_job(client.submit(request), 20)
+        client.wait_job(client.submit(request), 120)
     with pytest.raises(RequestRefused, match=r"lost\.npz"):
         client.ask(m.SubmitJob(job_id="0123456789", request=request))
 
@@ -273,15 +273,15 @@ def test_code_and_remedy_of_a_failed_job_reach_the_client_also_after_a_restart(m
     write_video(tmp_path / "short.mkv", np.zeros((2, HEIGHT, WIDTH, 3), np.uint8), fps=12, lossless=True)
     sent = {}
     for kind, name in (("video", "short.mkv"), ("npz", "holes.npz")):
-        sent[kind] = Media(kind=kind, blobs=(client.wait_uploaded(client.upload(tmp_path / name), 20).ref,))
+        sent[kind] = Media(kind=kind, blobs=(client.wait_uploaded(client.upload(tmp_path / name), 120).ref,))
     clip = ClipSpec(video=sent["video"], depth=sent["npz"], focal_px=50.0)
     short = client.submit(BuildMesh(clip=msgspec.structs.replace(clip, num_frames=9)))
     with pytest.raises(JobFailed, match="2 frames, 9 were asked for") as caught:
-        client.wait_job(short, 60)
+        client.wait_job(short, 120)
     assert (caught.value.code, caught.value.remedy) == ("bad_clip", fewer_frames(2))
     job = client.submit(BuildMesh(clip=clip))
     with pytest.raises(JobFailed, match="no usable value in 1 of") as caught:
-        client.wait_job(job, 60)
+        client.wait_job(job, 120)
     assert (caught.value.code, caught.value.remedy) == ("bad_depth", fill_invalid())
     assert "--" not in str(caught.value) and caught.value.text("cli").count("--fill_invalid") == 1
     assert server.stop() == 0
@@ -297,7 +297,7 @@ def test_a_refused_question_carries_the_code(client):
 
 def test_the_log_of_a_job_tells_its_stages(client, send_clip):
     job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)))
-    client.wait_job(job, 30)
+    client.wait_job(job, 120)
     text = client.ask(m.GetJobLog(job_id=job)).text
     assert "attempt 1 starts" in text and "guides" in text and "done" in text
 

@@ -227,7 +227,7 @@ def test_it_starts_on_demand_and_ends_when_nobody_asks_or_the_server_is_killed(m
     write_video(tmp_path / "large.mkv", np.zeros((7, 100, 80, 3), np.uint8), fps=12, lossless=True)
     np.savez(tmp_path / "large.npz", depth=np.ones((7, 100, 80), np.float32))
     paths = tmp_path / "large.mkv", tmp_path / "large.npz"
-    video, depth = (client.wait_uploaded(client.upload(path), 20).ref for path in paths)
+    video, depth = (client.wait_uploaded(client.upload(path), 120).ref for path in paths)
     large = ClipSpec(video=Media(kind="video", blobs=(video,)), depth=Media(kind="npz", blobs=(depth,)))
     assert "use fewer frames or a smaller picture" in refusal(client, view(large, cameras([0.1]))).message
     until(lambda: not live_processes(backend))
@@ -286,7 +286,7 @@ def test_a_long_clip_is_drawn_from_disk_in_little_memory(make_backend, connect, 
         depth = np.ones((720, 1280), np.float32)
         frames = (depth for _ in range(count))
         write_array_frames(archive, "depth", frames, shape=(count, 720, 1280), dtype=np.float32)
-    video, depth = (client.wait_uploaded(client.upload(tmp_path / name), 60).ref for name in ("long.mp4", "long.npz"))
+    video, depth = (client.wait_uploaded(client.upload(tmp_path / name), 120).ref for name in ("long.mp4", "long.npz"))
     clip = ClipSpec(video=Media(kind="video", blobs=(video,)), depth=Media(kind="npz", blobs=(depth,)))
     picture = answer(client, view(clip, cameras([0.0], time=count - 1.0)))
     assert picture.message.coverage > 0.5

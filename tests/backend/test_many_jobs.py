@@ -23,8 +23,8 @@ def finished(make_module_backend, clip_files):
     server = make_module_backend()
     client = Client(server.address, client_name="submits", client_id=OWNER)
     client.connect()
-    client.wait_connected(10)
-    video, depth = (client.wait_uploaded(client.upload(path), 20).ref for path in clip_files)
+    client.wait_connected(120)
+    video, depth = (client.wait_uploaded(client.upload(path), 120).ref for path in clip_files)
     clip = ClipSpec(video=Media(kind="video", blobs=(video,)), depth=Media(kind="npz", blobs=(depth,)), focal_px=50.0)
     jobs = [client.submit(RenderGuides(clip=clip, trajectory=poses(1)), fetch=False) for _ in range(JOBS)]
     until(lambda: client.poll(0.01) is not None and all(client.jobs[job].final for job in jobs), 120)
@@ -47,7 +47,7 @@ def test_two_hundred_finished_jobs_all_deliver_after_a_reconnect(finished, conne
                 items[event.job_id].append(event.name)
         return all(client.jobs[job].results_complete for job in jobs)
 
-    until(all_there, 60)
+    until(all_there, 120)
     assert all(sorted(names) == ["colour", "coverage", "mask"] for names in items.values())
 
 
@@ -64,7 +64,7 @@ def test_never_more_streams_are_asked_for_than_the_server_takes(finished, connec
         most = max(most, len(client._jobs._fetching))
         return all(client.jobs[job].results_complete for job in jobs)
 
-    until(all_there, 60)
+    until(all_there, 120)
     assert 1 < most <= MAX_FETCHES < MAX_RESULT_STREAMS and MAX_WAITING_FETCHES < MAX_FETCHES
 
 
@@ -77,7 +77,7 @@ def test_a_stream_too_many_is_refused_with_its_job(finished, connect):
     # Nothing may be sent of them, so that none ends: the first parts of all are asked for without reading any.
     for job in jobs:
         client.connection.data.send(m.GetResults(job_id=job, credit=1), request_id=7)
-    until(lambda: client.poll(0.01) is not None and len(refused) >= JOBS - MAX_RESULT_STREAMS, 20)
+    until(lambda: client.poll(0.01) is not None and len(refused) >= JOBS - MAX_RESULT_STREAMS, 120)
     assert {error.code for error in refused} == {"rate_limited"}
     assert len({error.job_id for error in refused}) == len(refused) and {e.job_id for e in refused} <= set(jobs)
 
@@ -89,9 +89,9 @@ def test_a_job_that_waits_does_not_keep_what_is_done_from_being_delivered(finish
     clip = send_clip(client)
     for _ in range(MAX_RESULT_STREAMS + 10):
         client.submit(RenderGuides(clip=clip, trajectory=poses(4000, step=1e-5)), priority=-5)
-    until(lambda: client.poll(0.01) is not None and len(client._jobs._fetching) >= MAX_WAITING_FETCHES, 20)
+    until(lambda: client.poll(0.01) is not None and len(client._jobs._fetching) >= MAX_WAITING_FETCHES, 120)
     client.follow(jobs[-1])
-    client.wait_job(jobs[-1], 20)
+    client.wait_job(jobs[-1], 120)
     assert client.jobs[jobs[-1]].results_complete
     for job in client.jobs:
         client.cancel(job)

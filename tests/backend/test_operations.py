@@ -127,7 +127,7 @@ def test_metrics_are_served_on_loopback_only_and_count(make_backend, connect, se
     server = make_backend(environment={"EX4D_BACKEND_METRICS_PORT": str(port), "EX4D_BACKEND_LOG_FORMAT": "json"})
     server.start()
     client = connect(server)
-    client.wait_job(client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3))), 30)
+    client.wait_job(client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3))), 120)
 
     def page() -> dict[str, float]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as reply:
@@ -135,7 +135,7 @@ def test_metrics_are_served_on_loopback_only_and_count(make_backend, connect, se
             lines = [line for line in reply.read().decode().splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
-    until(lambda: page().get('ex4d_jobs_ended_total{phase="done"}') == 1, 10)
+    until(lambda: page().get('ex4d_jobs_ended_total{phase="done"}') == 1, 120)
     found = page()
     assert found["ex4d_clients"] == 1 and found["ex4d_jobs_running"] == 0 and found["ex4d_result_bytes"] > 0
     assert 10 << 20 < found["ex4d_resident_bytes"] < 1 << 30

@@ -17,7 +17,7 @@ H, W = 24, 32
 
 
 def sent(client: Client, kind, *paths: Path) -> Media:
-    return Media(kind=kind, blobs=tuple(client.wait_uploaded(client.upload(path), 20).ref for path in paths))
+    return Media(kind=kind, blobs=tuple(client.wait_uploaded(client.upload(path), 120).ref for path in paths))
 
 
 @pytest.mark.comes_in("Images", "JPEG, TIFF, EXR or DPX frames at the backend", "read as the library reads them")
@@ -33,10 +33,10 @@ def test_jpegs_with_an_exr_pass_become_a_mesh_and_the_sky_is_said(make_backend, 
     passes = sent(client, "exr_sequence", *(tmp_path / f"{i}.exr" for i in range(2)))
     unclear = client.submit(BuildMesh(clip=ClipSpec(video=video, depth=passes)))
     with pytest.raises(JobFailed, match=r"several depth channels \(Back\.Depth\.Z, Front\.Depth\.Z\)"):
-        client.wait_job(unclear, 30)
+        client.wait_job(unclear, 120)
     items = []
     clear = client.submit(BuildMesh(clip=ClipSpec(video=video, depth=passes, depth_channel="Back.Depth.Z")))
-    client.wait_job(clear, 30, on_event=items.append)
+    client.wait_job(clear, 120, on_event=items.append)
     info = next(e.json() for e in items if getattr(e, "name", "") == "clip_info")
     assert info["near_depth"] == 5
     assert [note for note in info["notes"] if "is sky (stored as infinity)" in note]
@@ -49,4 +49,4 @@ def test_millimetres_without_a_scale_are_refused(make_backend, connect, tmp_path
         cv2.imwrite(str(tmp_path / f"d{i}.png"), np.full((H, W), 4000, np.uint16))
     video, depth = (sent(client, "png_sequence", *(tmp_path / f"{c}{i}.png" for i in range(2))) for c in "cd")
     with pytest.raises(JobFailed, match=r"whole numbers .*whose unit is not known"):
-        client.wait_job(client.submit(BuildMesh(clip=ClipSpec(video=video, depth=depth))), 30)
+        client.wait_job(client.submit(BuildMesh(clip=ClipSpec(video=video, depth=depth))), 120)

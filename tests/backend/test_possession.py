@@ -45,21 +45,21 @@ def test_digest_and_size_do_not_get_another_clients_footage(client, connect, bac
         thief.ask(view)
     assert refused.value.code == "blob_missing"
     with pytest.raises(RequestRefused, match="again"):
-        thief.wait_job(thief.submit(BuildMesh(clip=clip)), 20)
+        thief.wait_job(thief.submit(BuildMesh(clip=clip)), 120)
 
 
 def test_who_has_the_bytes_proves_it_without_sending_them(client, connect, backend):
     for size in (0, 5, STRETCHES * STRETCH_BYTES, 3 << 20):
         data = os.urandom(size)
-        client.wait_uploaded(client.upload(data), 20)
+        client.wait_uploaded(client.upload(data), 120)
         other = connect(backend)
-        assert other.wait_uploaded(other.upload(data), 20).sent_bytes == 0
+        assert other.wait_uploaded(other.upload(data), 120).sent_bytes == 0
         assert other.ask(m.HaveBlobs(blobs=(about(data),))).missing == ()
 
 
 def test_a_wrong_proof_a_foreign_nonce_and_an_unknown_blob_give_nothing(client, connect, backend):
     data = os.urandom(300_000)
-    client.wait_uploaded(client.upload(data), 20)
+    client.wait_uploaded(client.upload(data), 120)
     ref, other, third = about(data), connect(backend), connect(backend)
 
     def nonce(of) -> str:
@@ -86,7 +86,7 @@ def test_a_wrong_proof_a_foreign_nonce_and_an_unknown_blob_give_nothing(client, 
 def test_a_client_that_knows_no_proofs_sends_the_bytes(client, connect, backend):
     """A client of 1.0 reads over what is new in the answer."""
     data = os.urandom(2 << 20)
-    client.wait_uploaded(client.upload(data), 20)
+    client.wait_uploaded(client.upload(data), 120)
     old = connect(backend)
     take = old._uploads.take_missing
 
@@ -95,7 +95,7 @@ def test_a_client_that_knows_no_proofs_sends_the_bytes(client, connect, backend)
         take(m.BlobsMissing(missing=without), reply_to)
 
     old._uploads.take_missing = as_1_0_reads_it
-    assert old.wait_uploaded(old.upload(data), 20).sent_bytes == len(data)
+    assert old.wait_uploaded(old.upload(data), 120).sent_bytes == len(data)
     assert old.ask(m.HaveBlobs(blobs=(about(data),))).missing == ()
     assert client.ask(m.HaveBlobs(blobs=(about(data),))).missing == ()
 
@@ -108,16 +108,16 @@ def test_a_client_that_comes_back_keeps_what_it_has_shown_also_over_a_killed_ser
     server.kill()
     server.start()
     again, stranger = connect(server, client_id="one-who-returns"), connect(server)
-    assert again.wait_job(again.submit(RenderGuides(clip=clip, trajectory=poses(1))), 60).phase == "done"
+    assert again.wait_job(again.submit(RenderGuides(clip=clip, trajectory=poses(1))), 120).phase == "done"
     with pytest.raises(RequestRefused):
-        stranger.wait_job(stranger.submit(RenderGuides(clip=clip, trajectory=poses(1))), 20)
+        stranger.wait_job(stranger.submit(RenderGuides(clip=clip, trajectory=poses(1))), 120)
 
 
 def test_an_objects_file_in_a_live_view_is_asked_for_each_time(client, connect, backend, send_clip):
     """A view of one's own clip does not open a file of another's that is named as an object of the scene."""
     positions = np.zeros((3, 3), "<f4").tobytes()
     faces = np.arange(3, dtype="<i4").tobytes()
-    theirs = [client.wait_uploaded(client.upload(data), 20).ref for data in (positions, faces)]
+    theirs = [client.wait_uploaded(client.upload(data), 120).ref for data in (positions, faces)]
     other = connect(backend)
     clip = send_clip(other)
     view = m.LiveView(view="shot", sequence=1, clip=clip, trajectory=poses(1), picture=False)
@@ -129,12 +129,12 @@ def test_an_objects_file_in_a_live_view_is_asked_for_each_time(client, connect, 
 
 
 def test_an_edit_of_another_client_is_not_used_either(client, connect, backend, send_clip):
-    painted = client.wait_uploaded(client.upload(os.urandom(64)), 20).ref
+    painted = client.wait_uploaded(client.upload(os.urandom(64)), 120).ref
     other = connect(backend)
     clip = send_clip(other)
     with pytest.raises(RequestRefused, match="again"):
         mesh = MeshSpec(options=MeshOptions(mode="solid"), thickness=painted)
-        other.wait_job(other.submit(BuildMesh(clip=clip, mesh=mesh)), 20)
+        other.wait_job(other.submit(BuildMesh(clip=clip, mesh=mesh)), 120)
 
 
 def test_stretches_lie_within_the_blob_and_depend_on_the_nonce():

@@ -56,7 +56,7 @@ def test_no_message_on_the_inner_socket_ends_the_server(make_backend, connect, c
     assert backend.process.poll() is None, backend.output()
     if not curve:
         client = connect(backend)
-        until(lambda: (client.poll(0.05), client.capabilities.engines)[1], 60)
+        until(lambda: (client.poll(0.05), client.capabilities.engines)[1], 120)
     assert "Traceback" not in backend.output()
 
 

@@ -40,7 +40,7 @@ def test_a_proxy_grid_is_sent_with_the_vertices_of_the_mesh(client, send_clip, l
 
 def test_edits_of_a_proxy_grid_reach_the_full_mesh_and_the_grid(client, send_clip, local_mesh):
     def sent(values):
-        return client.wait_uploaded(client.upload(np.ascontiguousarray(values).tobytes()), 10).ref
+        return client.wait_uploaded(client.upload(np.ascontiguousarray(values).tobytes()), 120).ref
 
     moved = local_mesh.vertices(2) * np.float32(1.25)
     flags = np.full(grid_of(WIDTH, HEIGHT, SIDE).num_faces, 2, np.int8)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backend.conftest import long_job, until
+from ex4d.frames import FrameStack
+from ex4d.frames.scratch import free_bytes
+from ex4d.frames.stack import IN_MEMORY_BYTES
+from ex4d_ground.errors import ClipError
 from ex4d_protocol.errors import JobFailed
 from ex4d_protocol.events import ItemReceived
 
@@ -28,7 +35,7 @@ def test_what_killed_workers_and_servers_leave_is_removed(make_backend, connect,
     server.workers()[0].kill()
     with pytest.raises(JobFailed):
         client.wait_job(job, 180)
-    until(lambda: not left(server) and not folder.exists(), 60)
+    until(lambda: not left(server) and not folder.exists(), 120)
     client.close()
     server.kill()
     job_folder = next((server.data_dir / "jobs").iterdir())
@@ -36,7 +43,7 @@ def test_what_killed_workers_and_servers_leave_is_removed(make_backend, connect,
         (server.data_dir / name).mkdir()
         (server.data_dir / name / "temporary").write_bytes(b"x")
     server.start()
-    until(lambda: not left(server), 60)
+    until(lambda: not left(server), 120)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of files")
@@ -52,3 +59,26 @@ def test_nothing_in_the_data_folder_is_open_to_others_whatever_the_umask(make_ba
     found = {path: stat.S_IMODE(path.lstat().st_mode) for path in server.data_dir.rglob("*")}
     assert len(found) > 10
     assert not {str(path): oct(mode) for path, mode in found.items() if mode & 0o077 and path.name != "lock"}
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks into other processes' environments")
+def test_workers_keep_decoded_clips_in_the_data_folder_and_leave_some_of_the_disk_free(make_backend, connect):
+    server = make_backend(environment={"EX4D_BACKEND_KEEP_FREE_BYTES": str(123 << 20)}).start()
+    connect(server)
+    until(server.workers, 60)
+    found = (Path("/proc") / str(server.workers()[0].pid) / "environ").read_bytes().split(b"\0")
+    environment = dict(entry.decode().partition("=")[::2] for entry in found)
+    assert Path(environment["EX4D_SCRATCH"]).parent == server.data_dir / "scratch"
+    assert environment["EX4D_SCRATCH_SPARE"] == str(123 << 20)
+
+
+def test_a_scratch_disk_keeps_free_what_it_is_told_to(tmp_path, monkeypatch):
+    free = shutil.disk_usage(tmp_path).free
+    monkeypatch.setenv("EX4D_SCRATCH_SPARE", str(free + (1 << 30)))
+    assert free_bytes(tmp_path) == 0
+    monkeypatch.setenv("EX4D_SCRATCH", str(tmp_path))
+    stack = FrameStack(expected=IN_MEMORY_BYTES // 3000 + 1, label="the video")
+    with pytest.raises(ClipError, match=r"needs 0\.\d GiB of disk .* has 0\.0 GiB free: .* or free some space there"):
+        stack.append(np.zeros((10, 100, 3), np.uint8))
+    monkeypatch.setenv("EX4D_SCRATCH_SPARE", "0")
+    assert free_bytes(tmp_path) > 0

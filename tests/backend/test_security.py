@@ -47,7 +47,7 @@ def test_an_allowed_key_may_work_and_owns_its_jobs(encrypted, connect, send_clip
     keys = new_key(encrypted, "alice")
     client = connect(encrypted, **keys)
     job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)))
-    assert client.wait_job(job, 60).items == 7
+    assert client.wait_job(job, 120).items == 7
     again = connect(encrypted, **keys)
     assert [s.job_id for s in again.ask(m.ListJobs()).jobs] == [job]
     other = connect(encrypted, **new_key(encrypted, "bob"), client_id=client.client_id)
@@ -85,7 +85,7 @@ def test_a_revoked_key_is_shut_out_while_it_is_connected(encrypted, connect):
     client = connect(encrypted, **new_key(encrypted, "carol"))
     assert isinstance(client.ask(m.GetHealth()), m.Health)
     KeyRing(encrypted.data_dir).revoke("carol")
-    lost = client.wait_for(lambda e: isinstance(e, Disconnected), 10)
+    lost = client.wait_for(lambda e: isinstance(e, Disconnected), 120)
     assert "revoked" in lost.reason
     until(lambda: client.poll() is not None and "refused this client's key" in client.connection.last_failure)
 
@@ -159,7 +159,7 @@ def test_requests_beyond_the_rate_are_turned_away_and_cancels_never(make_backend
     with pytest.raises(RequestRefused, match="no job"):
         client.ask(m.CancelJob(job_id="0123456789abcdef"))
     job = client.submit(RenderGuides(clip=clip, trajectory=poses(3)))  # the client waits and asks again by itself
-    assert client.wait_job(job, 30).phase == "done"
+    assert client.wait_job(job, 120).phase == "done"
     assert len(client.jobs[job].received) == 7
 
 
@@ -186,6 +186,6 @@ def test_a_clip_that_is_too_large_is_refused_before_it_is_read(make_backend, con
     client = connect(server)
     clip = send_clip(client)
     with pytest.raises(RequestRefused, match="more than this backend takes"):
-        client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(FRAMES))), 20)
+        client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(FRAMES))), 120)
     with pytest.raises(JobFailed, match=f"{FRAMES} frames of {WIDTH}x{HEIGHT} are more"):
-        client.wait_job(client.submit(BuildMesh(clip=clip)), 30)
+        client.wait_job(client.submit(BuildMesh(clip=clip)), 120)

@@ -162,4 +162,4 @@ def test_a_backend_on_ipv6_listens_and_is_reached_with_both_sockets(make_backend
     backend = make_backend(address=address).start()
     assert backend.address.startswith("tcp://[::1]:")
     client = connect(backend)
-    assert client.wait_uploaded(client.upload(clip_files[0]), 30).at_server
+    assert client.wait_uploaded(client.upload(clip_files[0]), 120).at_server

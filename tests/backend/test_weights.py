@@ -48,7 +48,9 @@ def place(make_backend: Callable[..., Backend], hub: Hub, tmp_path: Path) -> Bac
 def follow(client: Any, job_id: str, done: Callable[[Any], bool]) -> list[ev.JobChanged]:
     """The job's states, until one of them is what is waited for."""
     seen: list[ev.JobChanged] = []
-    until(lambda: seen.extend(e for e in client.poll(0.05) if isinstance(e, ev.JobChanged)) or any(map(done, seen)), 60)
+    until(
+        lambda: seen.extend(e for e in client.poll(0.05) if isinstance(e, ev.JobChanged)) or any(map(done, seen)), 120
+    )
     return seen
 
 

@@ -97,6 +97,21 @@ def test_folder_that_is_not_finished_goes(tmp_path: Path, in_place: bool):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("replaces", [False, True])
+def test_folder_that_was_put_in_place_and_then_given_up_goes_unless_it_replaced_one(tmp_path: Path, replaces: bool):
+    target = tmp_path / "shot"
+    if replaces:
+        target.mkdir()
+    with FolderWriter(target, replaces=replaces) as writer:
+        writer.write("1.png", b"x")
+        next(writer.finish())
+        end = time.monotonic() + 60
+        while writer.folder.exists() and time.monotonic() < end:
+            time.sleep(0.001)
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png")] == ["shot/1.png"] * replaces
+    assert list(tmp_path.iterdir()) == [target] * replaces
+
+
 def test_what_goes_wrong_on_the_thread_is_raised_on_the_next_call_and_nothing_more_is_written(tmp_path: Path):
     with FolderWriter(tmp_path / "shot") as writer:
         (writer.folder / "1.png").mkdir()  # in the way

@@ -72,21 +72,9 @@ def test_settings_are_restored_as_far_as_this_backend_has_them(blender, two_take
     assert engine_settings.values(scene, "preview") == {"softness": 1.0}, "limits are the backend's"
 
 
-@pytest.mark.parametrize(("kind", "name"), [("PNG", "take_001_PNG"), ("EXR", "take_001_EXR"), ("MP4", "take_001.mp4")])
-def test_export_writes_the_takes_frames(blender, two_takes, tmp_path, kind, name):
-    scenes = len(blender.data.scenes)
-    blender.ops.ex4d.export_take(index=0, kind=kind, directory=str(tmp_path / "export"))
-    made = tmp_path / "export" / name
-    if kind == "MP4":
-        assert made.stat().st_size > 500
-    else:
-        assert len(list(made.glob(f"frame_*.{kind.lower()}"))) == 5
-    if kind == "EXR":
-        image = blender.data.images.load(str(made / "frame_0003.exr"))
-        assert tuple(image.size) == (128, 96)
-        linear = ((80 / 255 + 0.055) / 1.055) ** 2.4
-        assert image.pixels[0] == pytest.approx(linear, abs=2e-3)
-    assert len(blender.data.scenes) == scenes, "the export's own scene is gone again"
+def test_export_copies_the_takes_frames_without_a_backend(blender, two_takes, tmp_path):
+    blender.ops.ex4d.export_take(index=0, kind="PNG", directory=str(tmp_path / "export"))
+    assert len(list((tmp_path / "export" / "take_001_PNG").glob("frame_*.png"))) == 5
 
 
 def test_removing_a_take_keeps_its_files_and_it_can_be_found_again(blender, two_takes, tmp_path):
@@ -103,7 +91,7 @@ def test_export_of_lost_frames_is_one_sentence(blender, two_takes, tmp_path):
     for path in (tmp_path / "scene_ex4d" / "clip" / "take_001").iterdir():
         path.unlink()
     with pytest.raises(RuntimeError, match=r"not in .*take_001 any more; generate it again\."):
-        blender.ops.ex4d.export_take(index=0, kind="MP4", directory=str(tmp_path))
+        blender.ops.ex4d.export_take(index=0, kind="mp4", directory=str(tmp_path))
 
 
 @pytest.mark.parametrize("layout", ["OURS", "NERFSTUDIO"])

@@ -9,9 +9,9 @@ pytest.importorskip("ex4d.export", reason="the library is not installed beside t
 import numpy as np
 
 from ex4d.clip.exr_writing import exr_header, write_exr
-from ex4d.export.kinds import get_kind
 from ex4d.export.movies import movie_writer
 from ex4d_ground.colour import KNOWN
+from ex4d_ground.exports import get_kind
 from ex4d_ground.footage import Footage
 
 FOOTAGE = Footage(start_frame=1001, rate="24000/1001", timecode="01:00:00:00", reel="A1")

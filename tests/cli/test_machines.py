@@ -103,3 +103,17 @@ def test_a_cache_that_somebody_else_could_write_to_is_not_used(tmp_path: Path, m
     assert chosen != trap and chosen.stat().st_mode & 0o077 == 0
     trap.chmod(0o700)
     assert compiled_cache._temporary() == trap
+
+
+@pytest.mark.parametrize("program", ["ex4d.cli.app", "ex4d_backend.__main__"])
+@pytest.mark.parametrize("given", ["", "3"])
+def test_small_matrices_wait_for_no_threads_unless_asked_to(program, given):
+    code = (
+        f"import os, sys, {program}; import numpy\n"
+        "names = list(sys.modules)\n"
+        "print(names.index('ex4d.blas') < names.index('numpy'), os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    environment |= {"OPENBLAS_NUM_THREADS": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", given or "1"]

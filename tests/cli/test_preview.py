@@ -107,3 +107,21 @@ def test_demo_needs_both_halves_of_a_clip_or_the_example(ex4d, shot: Shot, tmp_p
     assert outcome.code == 2
     assert "give --clip and --depth" in outcome.last
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_says_what_it_takes_and_one_that_the_disk_cannot_hold_is_refused_before_it_begins(
+    ex4d, shot: Shot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ex4d import needs
+    from ex4d.frames import scratch
+
+    command = ["preview", *shot.source, "--cam", "30", "--output_dir", tmp_path / "out"]
+    monkeypatch.setattr(needs, "IN_MEMORY_BYTES", 0)
+    outcome = ex4d(*command)
+    assert outcome.code == 0
+    assert "GiB of memory, and 0.0 GiB of scratch disk while they are worked on." in outcome.err
+    monkeypatch.setattr(scratch, "SPARE_BYTES", 1 << 62)
+    refused = ex4d(*command)
+    assert refused.code == 2
+    assert "The whole run needs 0.0 GiB of disk for" in refused.last and "GiB free: read fewer frames" in refused.last
+    assert "Reading video" not in refused.err

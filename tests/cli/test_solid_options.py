@@ -28,6 +28,8 @@ def test_mode_and_thickness_reach_the_mesh() -> None:
     assert (made.mode, made.thickness, made.thickness_unit, made.border_depth) == ("solid", 0.08, "share", 50.0)
     assert options().mesh_options().mode == "solid"
     assert options(other_frames=True).mesh_options().other_frames
+    memory = options(world_memory=True).mesh_options()
+    assert memory.other_frames and memory.world_memory
     assert options(thickness="auto").mesh_options().mode == "solid"
     assert options(mode="endless").mesh_options().mode == "endless"
     assert options(parity=True).mesh_options().mode == "endless"
@@ -41,6 +43,7 @@ def test_mode_and_thickness_reach_the_mesh() -> None:
         ({"thickness": "8%", "mode": "endless"}, "--mode endless"),
         ({"other_frames": True, "mode": "endless"}, "--other_frames"),
         ({"other_frames": True, "parity": True}, "--other_frames"),
+        ({"world_memory": True, "mode": "endless"}, "--world_memory"),
         ({"source_camera": Path("camera.npz")}, "--source_camera is for --other_frames"),
         ({"thickness_map": Path("map.npy"), "mode": "endless"}, "--thickness_map belongs to solid"),
         ({"thickness_map": Path("map.npy"), "parity": True}, "--thickness_map"),

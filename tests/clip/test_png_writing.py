@@ -24,7 +24,7 @@ def test_pixels_come_back_from_two_other_programs(
     monkeypatch: pytest.MonkeyPatch, deflate: str, shape: tuple[int, ...], content: str
 ) -> None:
     if deflate == "zlib":
-        monkeypatch.setattr(png_writing, "_deflate", zlib)
+        monkeypatch.setattr(png_writing, "deflate", zlib)
     pixels = RNG.integers(0, 256, shape, np.uint8)
     pixels = {"noise": pixels, "rows": np.sort(pixels, 0), "columns": np.sort(pixels, 1)}[content]
     data = encode_png(pixels, {"engine": "preview"})

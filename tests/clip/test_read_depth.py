@@ -167,3 +167,14 @@ def test_frames_of_two_sizes_are_refused_and_cancel_stops(tmp_path: Path, depth:
     token = CancelToken()
     with pytest.raises(Cancelled):
         read_depth(folder, on_progress=lambda p: token.cancel() if p.done == 2 else None, cancel=token)
+
+
+def test_a_damaged_byte_of_stored_depth_is_told(tmp_path: Path, depth: Float32) -> None:
+    path = tmp_path / "d.npz"
+    np.savez(path, depth=depth)
+    assert np.array_equal(read_depth(path), depth)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DepthError, match=r"is not a readable \.npz file \(Bad CRC-32 for file 'depth\.npy'\)"):
+        read_depth(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from PIL import Image
 from ex4d.clip import load_clip, read_video, write_video
 from ex4d.clip.orientation import from_exif, from_matrix
 from ex4d.clip.timing import to_constant_rate
-from ex4d.clip.video import open_video, read_frames
+from ex4d.clip.video import open_video, read_frames, read_pictures
 from ex4d_ground.arrays import UInt8
+from ex4d_ground.errors import ClipError
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg makes these inputs")
 
@@ -98,7 +100,7 @@ def test_metadata_that_is_no_utf8_does_not_matter(tmp_path: Path, frames: UInt8)
     assert np.array_equal(read_video(tmp_path / "b.mkv")[0], frames)
 
 
-@pytest.mark.comes_in("Video", "interlaced", "deinterlaced, a picture a frame; said")
+@pytest.mark.comes_in("Video", "interlaced", "deinterlaced, a picture a frame, and said; or refused, by choice")
 @needs_ffmpeg
 def test_interlaced_video_is_deinterlaced_and_said(tmp_path: Path) -> None:
     still = np.zeros((8, 64, 64, 3), np.uint8)
@@ -114,6 +116,9 @@ def test_interlaced_video_is_deinterlaced_and_said(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "i.mkv")) as container:
         woven = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert combing < 0.3 * np.abs(np.diff(np.stack(woven)[1:3, 8:-8, :, 0].astype(int), axis=1)).mean()
+    with pytest.raises(ClipError, match=r"i\.mkv is interlaced: each frame holds two moments\. Give a progressive"):
+        read_pictures(tmp_path / "i.mkv", fields="refuse")
+    assert len(read_pictures(tmp_path / "p.mkv", fields="refuse")[0]) == 8
 
 
 @pytest.mark.comes_in("Video", "variable frame rate (phones, screens)", "played by time stamps; said")
@@ -179,3 +184,32 @@ def test_exr_pictures_are_linear_and_become_srgb(tmp_path: Path) -> None:
     srgb = np.where(bright <= 0.0031308, 12.92 * bright, 1.055 * bright ** (1 / 2.4) - 0.055) * 255
     assert np.abs(frame[..., 0] - srgb).max() <= 0.51
     assert (frame[..., 2] == 0).all()
+
+
+NAMES_OTHERS = {
+    "m3u8": "#EXTM3U\n#EXT-X-VERSION:3\n#EXTINF:10,\n{address}/a.ts\n#EXT-X-ENDLIST\n",
+    "a list of files": "#EXTM3U\n#EXTINF:10,\n{other}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile '{other}'\n",
+    "mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period><AdaptationSet>'
+    '<Representation id="a">'
+    "<BaseURL>{address}/a.mp4</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+    "a=rtpmap:96 H264/90000\n",
+    "text": "\x1b[31mEX-4D\n" * 50,
+}
+
+
+@pytest.mark.parametrize("kind", NAMES_OTHERS)
+def test_a_file_that_names_others_is_not_followed(tmp_path: Path, kind: str) -> None:
+    """Whatever it is called: a playlist would have the machine ask an address, or read files that nobody gave."""
+    write_video(tmp_path / "other.mkv", np.zeros((2, 16, 16, 3), np.uint8), fps=24, lossless=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        text = NAMES_OTHERS[kind].format(address=address, other=tmp_path / "other.mkv")
+        for name in ("clip.m3u8", "clip.mp4"):
+            (tmp_path / name).write_text(text, encoding="utf-8")
+            with pytest.raises(ClipError):
+                read_video(tmp_path / name)
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody has asked
+            server.accept()

@@ -59,6 +59,16 @@ def test_a_bool_mask_becomes_black_and_white(tmp_path: Path) -> None:
     assert np.array_equal(read_video(tmp_path / "m.mp4")[0][..., 0] > 127, flat)
 
 
+@pytest.mark.parametrize("size", [(48, 64), (47, 63)])
+def test_a_mask_is_encoded_as_its_grey_picture_is(tmp_path: Path, size: tuple[int, int]) -> None:
+    mask = np.zeros((5, *size), bool)
+    for t in range(5):
+        mask[t, 10:30, 5 + 4 * t : 25 + 4 * t] = True
+    write_video(tmp_path / "mask.mp4", mask, fps=15)
+    write_video(tmp_path / "grey.mp4", mask * np.uint8(255), fps=15)
+    assert np.array_equal(read_video(tmp_path / "mask.mp4")[0], read_video(tmp_path / "grey.mp4")[0])
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_metadata_of_any_name_stays_in_the_file(tmp_path: Path, frames: UInt8, name: str) -> None:
     write_video(tmp_path / name, frames, fps=15, metadata={"engine": "preview", "comment": "Seed 7"})

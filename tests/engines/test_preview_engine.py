@@ -128,6 +128,15 @@ def test_temporal_blending_makes_the_fill_steadier():
     assert change(0.9) < change(0.0)
 
 
+@pytest.mark.parametrize("depth", [True, False])
+def test_the_number_of_threads_changes_no_byte(depth, monkeypatch):
+    outcomes = []
+    for threads in (1, 4):
+        monkeypatch.setattr("ex4d.engines.preview.thread_count", lambda n=threads: n)
+        outcomes.append(run(request(depth=depth)))
+    np.testing.assert_array_equal(*outcomes)
+
+
 def test_the_same_request_gives_the_same_bytes():
     np.testing.assert_array_equal(run(request()), run(request()))
 

@@ -233,6 +233,7 @@ MESSAGES_1_1 = [
     m.SubmitJob(job_id=JOB, request=r.BuildMesh(clip=CLIP, mesh=r.MeshSpec(grid_side=640, edits=MESH.edits))),
     m.SubmitJob(job_id=JOB, request=r.BuildMesh(clip=CLIP, footage="light", plays_frames=49)),
     m.Item(job_id=JOB, index=0, name="colour", frame=3, encoding="jpeg", dtype="|u1", shape=(4, 3, 3), size=3),
+    m.Credit(job_id=JOB, more=8, freed=24, attempt=2),
 ]
 
 # Live views and costs came with 1.1 whole.

@@ -182,12 +182,12 @@ OF_1_1 = {
     "background from other frames": {"mesh": MeshSpec(options=MeshOptions(mode="solid", other_frames=True))},
     "": {},
 }
+OF_1_2 = {"world memory": {"mesh": MeshSpec(options=MeshOptions(mode="solid", other_frames=True, world_memory=True))}}
 
 
-@pytest.mark.parametrize("minor", [0, 1])
-@pytest.mark.parametrize("what", OF_1_1)
+@pytest.mark.parametrize(("minor", "what"), [(n, what) for n in (0, 1) for what in OF_1_1] + [(1, *OF_1_2)])
 def test_what_an_older_server_would_leave_out_is_not_sent(serve, client_of, what, minor):
-    """A 1.0 server would ignore the field and give a wrong result; what it knows it is given as before."""
+    """An older server would ignore the field and give a wrong result; what it knows it is given as before."""
     data = serve(lambda r: raw(m.Attached(), r.header.id))
     sent: list[object] = []
 
@@ -206,14 +206,15 @@ def test_what_an_older_server_would_leave_out_is_not_sent(serve, client_of, what
 
     client = client_of(serve(answer))
     client.wait_connected(5)
-    request = BuildMesh(**{"clip": CLIP, **OF_1_1[what]})
+    request = BuildMesh(**{"clip": CLIP, **(OF_1_1 | OF_1_2)[what]})
     job = client.submit(request, fetch=False)
-    if minor or not what:
+    since = 2 if what in OF_1_2 else 1
+    if minor >= since or not what:
         assert client.wait_job(job, 10).phase == "done" and sent == [request]
         return
     rejected = client.wait_for(lambda e: isinstance(e, JobRejected), 10)
     assert (rejected.code, rejected.remedy) == ("backend_too_old", update_backend())
-    assert rejected.message == f"The backend speaks protocol 1.0 and would leave out {what}, new in 1.1."
+    assert rejected.message == f"The backend speaks protocol 1.{minor} and would leave out {what}, new in 1.{since}."
     with pytest.raises(RequestRefused) as caught:
         client.wait_job(job, 10)
     assert caught.value.code == "backend_too_old" and caught.value.text("panel").endswith("update the backend.")

@@ -10,8 +10,8 @@ import typer
 from ex4d.cli.console import say
 from ex4d.cli.options import spread
 from ex4d_backend.cli.link import OperatorConnection, connected
-from ex4d_backend.logs import one_line
 from ex4d_ground.errors import InputError
+from ex4d_ground.texts import one_line
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 

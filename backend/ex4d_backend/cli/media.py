@@ -34,6 +34,11 @@ class ShotFiles:
     note: str = ""
     """What people should know of them."""
 
+    @property
+    def start_frame(self) -> int:
+        """The number of the first frame."""
+        return self.video_source.first_number if isinstance(self.video_source, FrameFiles) else 1
+
 
 def shot_files(video: Path, depth: Path | None, *, num_frames: int | None = None) -> ShotFiles:
     """A video file or a sequence of PNGs, and its depth. Raises ClipError, DepthError."""

@@ -3,20 +3,26 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from ex4d.cli.console import note
 from ex4d.clip.images import read_rgb
 from ex4d.progress import Watch, check, report
 from ex4d.takes import save_take, take_of
+from ex4d.types import Sound
 from ex4d_ground.errors import Cancelled
 from ex4d_ground.files import frame_name, free_path, plain_name, staged_folder
-from ex4d_ground.takes import TAKE_FILE, decode_take
+from ex4d_ground.takes import TAKE_FILE, decode_take, sound_of_take
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.events import Event, ItemReceived, JobChanged, UploadProgress
+
+_ENDINGS = {"raw": "npy", "file": "exr"}
+"""Of items by their encoding, where it is not the ending itself; the only files that are asked for here are layers."""
 
 
 def follow(
@@ -50,11 +56,14 @@ def follow(
         raise
 
 
-def collect(client: Client, job_id: str, folder: Path, watch: Watch, *, cancel_job: bool) -> str:
+def collect(
+    client: Client, job_id: str, folder: Path, watch: Watch, *, cancel_job: bool, sound: Path | None = None
+) -> str:
     """Write a job's items into ``folder``, all or nothing; then the backend deletes them.
 
     A take becomes the next free one. Other results lie in the folder itself, or, if it holds some already, in the next
-    free folder in it: two results never mix. Returns what was written, for people. Raises what :func:`follow` raises,
+    free folder in it: two results never mix. ``sound`` is the clip's video, if it is here: what is heard with a
+    take. Returns what was written, for people. Raises what :func:`follow` raises,
     OutputError, ClipError.
     """
     with staged_folder(folder) as staging:
@@ -63,7 +72,7 @@ def collect(client: Client, job_id: str, folder: Path, watch: Watch, *, cancel_j
         files: list[Path] = []
         follow(client, job_id, lambda item: files.append(write_item(items, item)), watch, cancel_job=cancel_job)
         if (items / TAKE_FILE).exists():
-            take = write_received_take(folder, items, watch)
+            take = write_received_take(folder, items, watch, sound=sound)
             written = f"{take}\n{take.with_suffix('.mp4')}"
             shutil.rmtree(items)
         else:
@@ -93,7 +102,7 @@ def write_item(folder: Path, item: ItemReceived) -> Path:
     """
     name = plain_name(item.name)
     stem = name if item.frame < 0 else f"{name}_{item.frame + 1:04d}"
-    path = folder / f"{stem}.{'npy' if item.item.encoding == 'raw' else item.item.encoding}"
+    path = folder / f"{stem}.{_ENDINGS.get(item.item.encoding, item.item.encoding)}"
     if item.item.encoding == "raw":
         np.save(path, item.array(), allow_pickle=False)
     else:
@@ -101,11 +110,20 @@ def write_item(folder: Path, item: ItemReceived) -> Path:
     return path
 
 
-def write_received_take(folder: Path, items: Path, watch: Watch) -> Path:
-    """Write the take whose frames, description lie in ``items`` as the next free one of ``folder``.
+def write_received_take(folder: Path, items: Path, watch: Watch, *, sound: Path | None = None) -> Path:
+    """Write the take whose frames, layers, description lie in ``items`` as the next free one of ``folder``.
 
+    ``sound`` is the file that holds its sound; without it the take has none, and that is said.
     Raises OutputError, ClipError, Cancelled.
     """
     info = decode_take((items / TAKE_FILE).read_bytes(), "The backend's description of the take")
     frames = np.stack([read_rgb(items / frame_name(i)) for i in range(info.num_frames)])
-    return save_take(folder, take_of(frames, info), **watch)
+    heard = sound_of_take(info)
+    if heard is not None and sound is None:
+        note("The clip's sound is left out: the clip itself is not at hand.")
+        info = structs.replace(info, footage=structs.replace(info.footage, sound=False))
+    take = take_of(frames, info)
+    if heard is not None and sound is not None:
+        take = replace(take, sound=Sound(sound, heard))
+    layers = [items / f"layers_{i + 1:04d}.exr" for i in range(info.num_frames)] if info.layers else []
+    return save_take(folder, take, layer_files=layers, **watch)

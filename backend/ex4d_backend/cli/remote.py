@@ -20,6 +20,7 @@ from ex4d_backend.cli.link import Connection, bytes_for_people, check_writable, 
 from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
 from ex4d_ground.errors import SettingError, WeightsError, in_words
 from ex4d_ground.records import Scalar
+from ex4d_ground.texts import one_line
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import ConnectionFailed
@@ -49,18 +50,18 @@ def status(link: Connection, as_json: Annotated[bool, typer.Option("--json", hel
         say(json.dumps(parts, indent=1))
         return
     version = (welcome.versions if welcome else {}).get("ex4d", "?")
-    say(f"EX-4D backend {version} at {link.backend}, up {health.uptime_s / 3600:.1f} h")
+    say(f"EX-4D backend {one_line(version)} at {link.backend}, up {health.uptime_s / 3600:.1f} h")
     say(f"queue: {health.queued} waiting, {health.running} running{', shutting down' if health.draining else ''}")
     stored = f"{bytes_for_people(health.blob_bytes)} of clips, {bytes_for_people(health.result_bytes)} of results"
     say(f"disk: {stored}, {bytes_for_people(health.disk_free_bytes)} free")
     for device in health.devices:
         memory = f", {bytes_for_people(device.memory_bytes)}" if device.memory_bytes else ""
-        say(f"device: {device.name}{memory}: {device.worker}")
+        say(f"device: {one_line(device.name)}{memory}: {device.worker}")
     for kind, offered in (("engine", can.engines), ("depth", can.estimators)):
         for one in offered:
             licence = one.licence_text if isinstance(one, EstimatorInfo) else one.licence
             why = "" if one.available else f": {in_words(one.missing, one.remedy, 'cli')}"
-            say(f"{kind}: {one.name} ({licence}){why}")
+            say(one_line(f"{kind}: {one.name} ({licence}){why}"))
 
 
 @app.command("guides")
@@ -86,7 +87,7 @@ def generate(
 ) -> None:
     """Have the backend generate a take: the next free take_NNN/ and take_NNN.mp4, as 'ex4d run' writes them."""
     settings = dict(_setting(text) for text in setting or ())
-    make = partial(Generate, engine=engine, settings=settings, seed=seed)
+    make = partial(Generate, engine=engine, settings=settings, seed=seed, layers="plate")
     require = partial(_require, shot, engine=engine, settings=settings)
     _run(shot, output_dir, link, make, require=require, detach=detach)
 
@@ -159,7 +160,7 @@ def _run(
             say(job_id)
             return
         note(f"Job {job_id}")
-        say(collect(client, job_id, output_dir, watch, cancel_job=True))
+        say(collect(client, job_id, output_dir, watch, cancel_job=True, sound=shot.input_video))
 
 
 def _setting(text: str) -> tuple[str, Scalar]:

@@ -23,6 +23,7 @@ from ex4d_ground.files import COLOUR_SUFFIXES
 from ex4d_ground.options import MeshOptions
 from ex4d_ground.sequences import clip_name
 from ex4d_protocol import messages as m
+from ex4d_protocol import minors
 from ex4d_protocol.client import Client
 from ex4d_protocol.events import ItemReceived
 from ex4d_protocol.requests import (
@@ -35,6 +36,7 @@ from ex4d_protocol.requests import (
     MeshSpec,
     RenderGuides,
     TrajectorySpec,
+    VideoReading,
 )
 
 MakeRequest = Callable[..., RenderGuides | Generate]
@@ -71,6 +73,7 @@ def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Wat
         loaded = load(shot, watch)
         video, depth = upload_media(client, files.video, watch), upload_media(client, files.depth, watch)
     k = loaded.clip.intrinsics
+    old = minors.lacks(client.welcome, "Generate.layers")  # its takes are 8-bit views that count from 1, and serve
     clip = ClipSpec(
         video=video,
         depth=depth,
@@ -81,10 +84,19 @@ def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Wat
         intrinsics_source=k.source[:4096],
         fill_invalid=shot.fill_invalid,
         fps=loaded.clip.fps if stretched else shot.fps,
+        reading=VideoReading(
+            start_frame=1 if stretched or old else files.start_frame,
+            colour_space="" if stretched else shot.colour_space or "",
+            ocio=None if stretched or shot.ocio is None else upload_all(client, [shot.ocio], watch)[0],
+            fields="deinterlace" if stretched else shot.fields,
+        ),
         name=loaded.clip.name[:128],
     )
     trajectory = TrajectorySpec.pack(loaded.trajectory(warn_of))
-    return make(clip=clip, trajectory=trajectory, mesh=_mesh(client, loaded, watch), raster=Drawing.of(shot).options)
+    request = make(clip=clip, trajectory=trajectory, mesh=_mesh(client, loaded, watch), raster=Drawing.of(shot).options)
+    if old and isinstance(request, Generate):
+        return msgspec.structs.replace(request, layers="none")
+    return request
 
 
 def _estimated(

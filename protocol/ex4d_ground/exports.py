@@ -1,10 +1,14 @@
-"""What a take can be exported as."""
+"""What a take can be exported as, and how the files are called."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ex4d_ground.errors import SettingError
-from ex4d_ground.names import DEFAULT_MOVIE, DEFAULT_SEQUENCE
+from ex4d_ground.names import DEFAULT_MOVIE, DEFAULT_SEQUENCE, NameTemplate
+from ex4d_ground.takes import TakeInfo
 
 _PLAINLY_NAMED = ("exr", "png16", "prores", "mp4")
 """The first of each ending."""
@@ -66,6 +70,15 @@ _LISTED = (
     ExportKind("dnxhr", "DNxHR HQX, 10 bits", ".mov", "dnxhd", "yuv422p10le", (("profile", "dnxhr_hqx"),), "10"),
     ExportKind("mp4", "MP4, H.264, 8 bits, for viewing", ".mp4", "libx264", "yuv420p", (("crf", "16"),), "8"),
     ExportKind("mp4-10", "MP4, H.265, 10 bits", ".mp4", "libx265", "yuv420p10le", (("crf", "8"),), "10"),
+    ExportKind(
+        "mp4-10-lossless",
+        "MP4, H.265, 10 bits, every stored number kept",
+        ".mp4",
+        "libx265",
+        "yuv420p10le",
+        (("x265-params", "lossless=1"),),
+        "10",
+    ),
 )
 KINDS = {kind.name: kind for kind in _LISTED}
 
@@ -76,3 +89,20 @@ def get_kind(name: str) -> ExportKind:
         return KINDS[name]
     except KeyError:
         raise SettingError(f"There is no export {name!r}; choose one of {', '.join(KINDS)}.") from None
+
+
+def name_template(kind: ExportKind, name: str | None) -> NameTemplate:
+    """How the files of ``kind`` are called; ``name`` None is the kind's own. Raises SettingError if it cannot be so."""
+    return NameTemplate.of(name or kind.default_name, suffix=kind.suffix, numbered=kind.numbered)
+
+
+def export_paths(info: TakeInfo, kind: ExportKind, template: NameTemplate, *, shot: str, take: int) -> list[Path]:
+    """The files of a take's export, below the folder they go to, in order: one for each frame, or the movie alone.
+
+    ``shot`` is the clip's name, ``take`` the take's number. Frames count from the number of the source's first.
+    """
+    values = {"shot": shot, "take": take, "engine": info.engine, "seed": info.seed, "kind": kind.name}
+    if not kind.numbered:
+        return [Path(template.path(**values))]
+    first = info.footage.start_frame
+    return [Path(template.path(**values, frame=first + i)) for i in range(info.num_frames)]

@@ -1,0 +1,249 @@
+"""World memory: the static surfaces that a moving camera showed at any time, beside and behind what it shows now.
+
+Frames spread over the clip are gone through, coarse to fine. What of a frame is not in the memory yet is put to the
+vote: a pixel stays if at least two frames see its surface in place, alike in depth and colour, and hardly any looks
+through it; what lies within two pixels of a place that is looked through goes with it, for there something moved. Its
+depth and colour are the medians of those that agree. What stays becomes a sheet, cut where a depth edge crosses it.
+
+The sheets make one mesh in the world of the known poses. A frame takes from it what lies beside its picture or behind
+its own surface; what it shows itself or looks through it leaves. So the memory never covers what is seen now, and what
+blocks the view of a solid mesh, its hidden walls too, blocks the view of the memory.
+
+All of it works on pictures of at most ``MOST_BYTES`` together: those of large clips are taken at a fraction of their
+size.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ex4d.bands import Bands, Split
+from ex4d.compiled.arrays import plain
+from ex4d.dwmesh import memory_kernels as kernels
+from ex4d.dwmesh.backdrop import Sheet, crossed_quads
+from ex4d.dwmesh.moving_backdrop import LOOKED_THROUGH, SAME_COLOUR, SAME_DEPTH, check_motion, chosen_frames
+from ex4d.frames.ahead import thread_count
+from ex4d.types import Clip
+from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
+
+MOST_BYTES = 256 << 20
+"""What the frames that vote take at most; they are made smaller until they do."""
+BYTES_PER_PIXEL = 14
+"""Of one of them: depth, least depth around, colour, edge, and whether it is remembered."""
+MOST_FACES = 8_000_000
+"""Triangles after which no frame adds any more: a camera that sees ever new places fills no memory without end."""
+GROWN_PX = 2
+"""Pixels around a place that frames look through that go with it, and by which sheets overlap."""
+COARSER = 1.5
+"""Factor by which a surface may be farther from where it was remembered from than from a frame that shows it too."""
+WALL_STEPS = 8
+"""Places along a guessed wall at which other frames are asked whether they look through it."""
+WALL_DEPTH = 0.03
+"""Share of the depth by which what a frame shows must lie behind such a place to have been looked at through it."""
+WALL_MOVES = 0.5
+"""Frames that look through a wall's own pixel, as a share of those that see it in place, with which it stands still."""
+WALL_FRAMES = 2
+"""Frames that must look through a wall for it to end there."""
+SEAM_PX = 1.5
+"""Pixels beside a frame's picture that still join its surface."""
+
+
+_Limits = tuple[float, Float64]
+
+
+class Memory(NamedTuple):
+    """The remembered surfaces, in the world of the poses."""
+
+    vertices: Float32  # [V, 3]
+    colors: UInt8  # [V, 4]
+    faces: Int32  # [F, 3]
+
+
+class _Witnesses(NamedTuple):
+    """The frames that vote, as small as they have to be."""
+
+    depths: Float32  # [K, H, W]
+    crossed: Bool  # [K, H - 1, W - 1] quads with a depth edge
+    nearest: Float32  # [K, H, W] least depth around each pixel
+    colours: UInt8  # [K, H, W, 3]
+    poses: Float64  # [K, 4, 4]
+    lens: Float64  # [4] fx, fy and the principal point in pixel indices
+
+
+class WorldMemory:
+    """The memory of one clip with ``world_from_camera``. Safe to use from several threads.
+
+    Raises SettingError for a motion that the frames contradict: too few of their points meet.
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        depth_of: Callable[[int], Float32],  # frame -> [H, W]
+        rays: tuple[Float32, Float32],  # [W], [H] x and y of each pixel at depth 1
+        limits: _Limits,  # jump and steepness [2] that make an edge, as for the mesh
+    ) -> None:
+        assert clip.world_from_camera is not None
+        self._poses, self._depth_of, self._limits = clip.world_from_camera, depth_of, limits
+        k, (x, y) = clip.intrinsics, rays
+        self._lens = np.array([k.fx, k.fy, -x[0] * k.fx, -y[0] * k.fy], np.float64)
+        with Bands(thread_count(), parts_per_thread=8) as split:
+            of = self._witnesses = _witnesses(clip, depth_of, self._lens, limits)
+            check_motion(of.depths, of.colours, of.poses, of.lens)
+            self.memory = _remembered(of, split)
+        self._rays = rays
+
+    def behind(self, t: int) -> tuple[Bool, Sheet]:  # [H, W]
+        """Where frame ``t`` has something of the memory behind it, and all that it does not show itself as a sheet."""
+        own, world = self._depth_of(t), self.memory
+        farthest = cv2.dilate(own, np.ones((3, 3), np.uint8)).astype(np.float32, copy=False)
+        hidden, state = np.zeros(own.shape, np.uint8), np.empty(len(world.vertices), np.uint8)
+        placed = np.empty_like(world.vertices)
+        pose = np.linalg.inv(self._poses[t])
+        kernels.place_vertices(
+            world.vertices, pose, self._lens, own, farthest, crossed_quads(own, self._limits), SAME_DEPTH, SEAM_PX,
+            hidden, state, placed,
+        )  # fmt: skip
+        index, faces = np.full(len(state), -1, np.int32), np.empty_like(world.faces)
+        count, used = kernels.choose_faces(world.faces, state, index, faces)
+        vertices, colors = np.empty((used, 3), np.float32), np.empty((used, 4), np.uint8)
+        taken = index >= 0
+        vertices[index[taken]], colors[index[taken]] = placed[taken], world.colors[taken]
+        window = np.ones((3, 3), np.uint8)
+        return cv2.morphologyEx(hidden, cv2.MORPH_CLOSE, window) > 0, Sheet(vertices, colors, faces[:count].copy())
+
+    def limit_thickness(self, t: int, depth: Float32, rim: Bool, thickness: Float32, split: Split) -> None:
+        """Shorten the walls of frame ``t`` behind what stands still to where other frames look through them."""
+        of = self._witnesses
+        there = np.linalg.inv(of.poses) @ self._poses[t]
+        limits, (x, y) = np.array([SAME_DEPTH, WALL_MOVES, WALL_DEPTH, WALL_FRAMES]), self._rays
+
+        def work(first: int, last: int) -> None:
+            kernels.limit_thickness(
+                depth, rim, x, y, of.depths, of.crossed, there, of.lens, limits, WALL_STEPS,
+                first, last, thickness,
+            )  # fmt: skip
+
+        split(len(depth), work)
+
+
+def coarse_to_fine(count: int) -> list[int]:
+    """0..count-1: the middle one, the ends, then those between."""
+    order, ends = [count // 2], [0, count - 1]
+    gaps = [(0, count // 2), (count // 2, count - 1)]
+    while gaps:
+        order += [k for k in ends if k not in order]
+        halves = [(a, (a + b) // 2, b) for a, b in gaps if b - a > 1]
+        ends = [middle for _, middle, _ in halves]
+        gaps = [gap for a, middle, b in halves for gap in ((a, middle), (middle, b))]
+    return order
+
+
+def _witnesses(clip: Clip, depth_of: Callable[[int], Float32], lens: Float64, limits: _Limits) -> _Witnesses:
+    assert clip.world_from_camera is not None
+    chosen = chosen_frames(clip)
+    step = 1
+    while len(chosen) * (clip.height // step) * (clip.width // step) * BYTES_PER_PIXEL > MOST_BYTES:
+        step += 1
+    height, width = clip.height // step, clip.width // step
+    middle = slice(step // 2, None, step)
+    depths = np.empty((len(chosen), height, width), np.float32)
+    colours = np.empty((len(chosen), height, width, 3), np.uint8)
+    for n, t in enumerate(chosen):
+        depths[n] = depth_of(t)[middle, middle][:height, :width]
+        frame = clip.frames[t][: height * step, : width * step]
+        colours[n] = frame if step == 1 else cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    crossed = np.stack([crossed_quads(d, limits) for d in depths])
+    window = np.ones((3, 3), np.uint8)
+    nearest = np.stack([cv2.erode(d, window) for d in depths]).astype(np.float32, copy=False)
+    small = np.array([lens[0] / step, lens[1] / step, (lens[2] - step // 2) / step, (lens[3] - step // 2) / step])
+    return _Witnesses(depths, crossed, nearest, plain(colours), clip.world_from_camera[chosen], small)
+
+
+def _remembered(of: _Witnesses, split: Split) -> Memory:
+    """All sheets as one mesh."""
+    held, parts, start, total = np.zeros(of.depths.shape, np.uint8), [], 0, 0
+    for k in coarse_to_fine(len(of.depths)):
+        there = np.linalg.inv(of.poses) @ of.poses[k]
+        sheet, depth, colour = _confirmed(of, k, there, held, split)
+        part = _meshed(sheet, depth, colour, of.lens, of.crossed[k])
+        vertices = part.vertices @ of.poses[k, :3, :3].T + of.poses[k, :3, 3]
+        parts.append(Memory(vertices.astype(np.float32), part.colors, part.faces + np.int32(start)))
+        start += len(vertices)
+        total += len(part.faces)
+        if total > MOST_FACES:
+            break
+    return Memory(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _confirmed(
+    of: _Witnesses, k: int, there: Float64, held: UInt8, split: Split
+) -> tuple[Bool, Float32, UInt8]:  # [H, W], [H, W], [H, W, 3]
+    """What frame ``k`` adds: its pixels, their depth and colour; ``held[k]`` becomes what of it is remembered."""
+    shape, window = of.depths.shape[1:], np.ones((2 * GROWN_PX + 1,) * 2, np.uint8)
+    covered, votes = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    depth, colour = of.depths[k].copy(), of.colours[k].copy()
+
+    def look(first: int, last: int) -> None:
+        kernels.mark_covered(
+            of.depths[k], of.depths, of.crossed, held, there, of.lens, SAME_DEPTH, COARSER, first, last, covered
+        )
+
+    split(shape[0], look)
+    wanted = cv2.dilate(1 - covered, window) > 0
+    asked = np.array([SAME_DEPTH, SAME_COLOUR, LOOKED_THROUGH])
+
+    def ask(first: int, last: int) -> None:
+        kernels.vote(
+            of.depths[k], of.colours[k], wanted, of.depths, of.crossed, of.nearest, of.colours, there, of.lens, asked,
+            first, last, votes, depth, colour,
+        )  # fmt: skip
+
+    split(shape[0], ask)
+    moved = cv2.dilate((votes == kernels.CONTRADICTED).astype(np.uint8), window) > 0
+    kept = (votes == kernels.CONFIRMED) & ~moved
+    held[k] = kept | ((covered != 0) & ~moved)
+    return kept, depth, colour
+
+
+def _meshed(sheet: Bool, depth: Float32, colour: UInt8, lens: Float64, crossed: Bool) -> Memory:
+    """A sheet in its frame's axes: whole quads where no edge crosses, else each pixel's own part of them."""
+    height, width = sheet.shape
+    corner = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    square = np.stack([corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1]], axis=-1)  # clockwise
+    inside = sheet.reshape(-1)[square]
+    whole = inside.all(axis=-1) & ~crossed
+    used = np.full(height * width, -1, np.int32)
+    pixels = np.unique(square[whole])
+    used[pixels] = np.arange(len(pixels), dtype=np.int32)
+    quads = used[square[whole]]
+    flat, places = depth.reshape(-1), _rays(height, width, lens)
+    # A pixel's part of a quad that is not whole: the quarter next to it, at its own depth.
+    part = inside & ~whole[..., None]
+    centre = places[square].mean(axis=2)  # [H - 1, W - 1, 2]
+    vertices, colours, faces = [places[pixels]], [pixels], [quads[:, [3, 0, 1]], quads[:, [3, 1, 2]]]
+    depths, start = [flat[pixels]], len(pixels)
+    for n in range(4):
+        at = part[..., n]
+        own, middle = square[..., n][at], centre[at]
+        along, back = (places[square[..., (n + d) % 4][at]] for d in (1, 3))
+        here = places[own]
+        vertices.append(np.stack([here, (here + along) / 2, middle, (here + back) / 2], axis=1).reshape(-1, 2))
+        depths.append(np.repeat(flat[own], 4))
+        colours.append(np.repeat(own, 4))
+        first = start + 4 * np.arange(len(own), dtype=np.int32)[:, None]
+        faces += [first + np.array([3, 0, 1], np.int32), first + np.array([3, 1, 2], np.int32)]
+        start += 4 * len(own)
+    z, shown = np.concatenate(depths)[:, None], np.concatenate(colours)
+    colors = np.full((start, 4), 255, np.uint8)
+    colors[:, :3] = colour.reshape(-1, 3)[shown]
+    xy = np.concatenate(vertices) * z
+    return Memory(np.concatenate([xy, z], axis=1).astype(np.float32), colors, np.concatenate(faces).astype(np.int32))
+
+
+def _rays(height: int, width: int, lens: Float64) -> Float64:  # [H * W, 2]
+    """x and y of each pixel at depth 1."""
+    x, y = (np.arange(width) - lens[2]) / lens[0], (np.arange(height) - lens[3]) / lens[1]
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

@@ -1,0 +1,67 @@
+"""What a whole run takes of memory and scratch disk, reckoned before it begins."""
+
+from dataclasses import dataclass
+
+from ex4d.frames.ahead import thread_count, workers_within
+from ex4d.frames.scratch import VARIABLE, free_bytes, scratch_folder
+from ex4d.frames.stack import IN_MEMORY_BYTES
+from ex4d_ground.errors import ClipError
+from ex4d_ground.remedies import fewer_frames
+
+WORKING_BYTES_PER_PIXEL = 80
+"""Of the source, drawing on the CPU: a frame's depth and picture, its surface, and what is projected of it."""
+_PROGRAM_BYTES = 300 << 20
+"""The program itself with its loops, a decoder and an encoder; measured (``benchmarks/hd.py``)."""
+_COLOUR, _DEPTH, _MASK = 3, 4, 1
+"""Bytes of a pixel."""
+
+
+@dataclass(frozen=True)
+class RunNeeds:
+    """What it takes to load a clip, draw guides of as many frames and, where it is asked for, make a take of them.
+
+    Not in it: what a model takes, and what is written into the output folder.
+    """
+
+    frames: int
+    width: int
+    height: int
+    memory_bytes: int
+    """The largest part of this machine's memory that is in use at any moment, roughly."""
+    disk_bytes: int
+    """Of the scratch disk, while it runs."""
+
+    @classmethod
+    def of(cls, frames: int, width: int, height: int, *, plate_bytes: int = 0, takes: bool = True) -> "RunNeeds":
+        """Reckon for a clip of that size.
+
+        ``plate_bytes`` is what a pixel of its plate has, 0 for none; ``takes`` says whether an engine follows.
+        """
+        pixels = width * height
+        kinds = [_COLOUR, _DEPTH, plate_bytes, _COLOUR, _MASK, _COLOUR if takes else 0]
+        stacks = [frames * pixels * each for each in kinds]
+        held = sum(each for each in stacks if each <= IN_MEMORY_BYTES)
+        working = WORKING_BYTES_PER_PIXEL * pixels
+        memory = _PROGRAM_BYTES + held + workers_within(thread_count(), working) * working
+        return cls(frames, width, height, memory, sum(stacks) - held)
+
+    @property
+    def text(self) -> str:
+        """All of it in one line, for people."""
+        disk = f", and {self.disk_bytes / 2**30:.1f} GiB of scratch disk" if self.disk_bytes else ""
+        size = f"{self.frames} frames of {self.width}x{self.height}"
+        return f"{size} take about {self.memory_bytes / 2**30:.1f} GiB of memory{disk} while they are worked on"
+
+    def require_room(self) -> None:
+        """Raise ClipError where the scratch disk cannot hold it, before anything is read."""
+        folder = scratch_folder(self.disk_bytes)
+        free = free_bytes(folder)
+        if self.disk_bytes <= free:
+            return
+        fitting = free * self.frames // self.disk_bytes
+        raise ClipError(
+            f"The whole run needs {self.disk_bytes / 2**30:.1f} GiB of disk for {self.frames} frames of "
+            f"{self.width}x{self.height}, and {folder} has {free / 2**30:.1f} GiB free: read fewer frames, scale the "
+            f"video down, or set {VARIABLE} to a folder with more room.",
+            remedy=fewer_frames(fitting) if fitting > 1 else None,
+        )

@@ -1,0 +1,15 @@
+"""numpy's files, as far as their headers: what lies in them is known without reading it."""
+
+from typing import IO, Any
+
+import numpy as np
+
+
+def read_array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it lies in Fortran order, and type of the array in an open .npy; its values follow in the stream.
+
+    Raises ValueError, EOFError or SyntaxError for what is none.
+    """
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(stream)
