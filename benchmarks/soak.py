@@ -11,6 +11,7 @@ report's ``verdicts`` say whether what is promised held. Exits with 1 if a take 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import multiprocessing as mp
 import os
@@ -51,6 +52,7 @@ class Backend:
         self.folder, self.log = folder, folder.with_suffix(".log")
         self.address = "tcp://127.0.0.1:auto"
         self.start()
+        atexit.register(self.kill)  # after a run that failed; else it has ended by then
 
     def start(self) -> None:
         """Start it; again at the same address after it has ended."""
