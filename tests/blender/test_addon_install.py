@@ -16,6 +16,7 @@ from drawn_panels import Layout, draw_all
 
 from blender_addon.work import install
 from ex4d_ground import shells
+from ex4d_protocol.base import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
 LINUX, MACOS, WINDOWS = "linux", "darwin", "win32"
 FOLDERS = [
@@ -321,7 +322,7 @@ def test_a_backend_older_than_the_extension_is_said_to_be_with_the_command(
     monkeypatch.setenv("EX4D_BACKEND_COMMAND", shlex.join([*project_python, str(script)]))
     assert nothing_installed.ops.ex4d.start_backend() == {"FINISHED"}
     problem = connecting.outdated()
-    assert problem is not None and "protocol 1.0, older than this extension's 1.1" in str(problem)
+    assert f"protocol {PROTOCOL_MAJOR}.0, older than this extension's {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}" in str(problem)
     assert "ex4d.copy_install_command" in [name for name, _ in preferences_box(nothing_installed).buttons]
 
 
