@@ -3,7 +3,7 @@
 import numpy as np
 
 from ex4d.compiled.kernel import inlined, kernel
-from ex4d.dwmesh.moving_backdrop import colour_at, place
+from ex4d.dwmesh.moving_backdrop import colour_at, place, seen_from
 from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
 
 UNCONFIRMED, CONFIRMED, CONTRADICTED = 0, 1, 2
@@ -195,17 +195,6 @@ def choose_faces(faces: Int32, state: UInt8, index: Int32, out: Int32) -> tuple[
             out[count, corner] = index[at]
         count += 1
     return count, used
-
-
-@inlined
-def seen_from(pose: Float64, lens: Float64, x: float, y: float, z: float) -> tuple[float, float, float]:
-    """Pixel indices and depth of a point through ``pose``; depth 0 behind the camera."""
-    depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
-    if depth <= 0:
-        return 0.0, 0.0, 0.0
-    u = (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]) / depth * lens[0] + lens[2]
-    v = (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]) / depth * lens[1] + lens[3]
-    return u, v, depth
 
 
 @kernel

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ex4d.compiled.arrays import plain
-from ex4d.compiled.kernel import kernel
+from ex4d.compiled.kernel import inlined, kernel
 from ex4d.dwmesh.still import references
 from ex4d.types import Clip
 from ex4d_ground.arrays import Float32, Float64, UInt8
@@ -117,16 +117,21 @@ def moves(poses: Float64 | None) -> bool:  # [T, 4, 4]
     return poses is not None and bool(np.ptp(poses, axis=0).max() > 1e-9)
 
 
-@kernel
-def place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
-    """Pixel indices and depth, through ``pose``, of what pixel (i, j) shows at depth z; depth 0 behind the camera."""
-    x, y = (i - lens[2]) / lens[0] * z, (j - lens[3]) / lens[1] * z
+@inlined
+def seen_from(pose: Float64, lens: Float64, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Pixel indices and depth of a point through ``pose``; depth 0 behind the camera."""
     depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
     if depth <= 0:
         return 0.0, 0.0, 0.0
     u = (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]) / depth * lens[0] + lens[2]
     v = (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]) / depth * lens[1] + lens[3]
     return u, v, depth
+
+
+@kernel
+def place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
+    """Pixel indices and depth, through ``pose``, of what pixel (i, j) shows at depth z; depth 0 behind the camera."""
+    return seen_from(pose, lens, (i - lens[2]) / lens[0] * z, (j - lens[3]) / lens[1] * z, z)
 
 
 @kernel
