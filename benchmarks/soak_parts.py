@@ -89,6 +89,8 @@ class Artist:
         self._chance = random.Random(seed)
         self._client_id = uuid.UUID(int=self._chance.getrandbits(128)).hex
         self._got: dict[str, str] = {}
+        self._accepted = True
+        """Whether it had heard of its job when it died; the server need not know of one that never left."""
         self._move, self._job, self._next_at = 0, "", time.monotonic() + self._chance.random() * 5
         self._begin()
 
@@ -107,7 +109,8 @@ class Artist:
             elif isinstance(event, ResultsComplete) and event.job_id == self._job:
                 self._end(event.phase)
             elif isinstance(event, JobRejected) and event.job_id == self._job:
-                self._again(f"refused: {event.message}", lost=event.code not in ("queue_full", "rate_limited"))
+                lost = self._accepted and event.code not in ("queue_full", "rate_limited")
+                self._again(f"refused: {event.message}", lost=lost)
             elif isinstance(event, LiveAnswer) and event.picture is not None:
                 self.counts["pictures"] += 1
         now = time.monotonic()
@@ -115,12 +118,13 @@ class Artist:
             self._submit(think_s)
         elif self._job and self._chance.random() < 0.0005:
             self.counts["died"] += 1  # without a word, its job under way
+            self._accepted = self._client.jobs[self._job].state is not None
             self._client.close()
             self._begin()
 
     def _submit(self, think_s: float) -> None:
         self._move, self._got = self._chance.randrange(MOVES), {}
-        self._job = self._client.submit(request_of(self._move, self._clip))
+        self._accepted, self._job = True, self._client.submit(request_of(self._move, self._clip))
         if self._chance.random() < 0.3:
             view = m.LiveView(view="soak", sequence=1, clip=self._clip, trajectory=cameras(1, 0.01))
             self._client.live(view)
