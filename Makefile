@@ -55,7 +55,7 @@ demo: $(VENV)/.base ## Run the whole way through on the example clip, into out/d
 test: $(VENV)/.dev ## Run the tests, and those of the add-on in every Blender version
 ifeq ($(ARGS),)
 	@mkdir -p out/versions; $(BIN)/python scripts/run_versions.py --jobs 1 > out/versions/summary.txt 2>&1 & others=$$!; \
-	  EX4D_BLENDER_RESULTS=out/versions/$(OWN_BLENDER).json $(BIN)/python -m pytest -m "not slow and not ui and not gpu"; own=$$?; \
+	  EX4D_BLENDER_RESULTS=out/versions/$(OWN_BLENDER).json $(BIN)/python scripts/run_tests.py --kept out/tests -m "not slow and not ui and not gpu"; own=$$?; \
 	  wait $$others; other=$$?; cat out/versions/summary.txt; exit $$((own || other))
 else
 	@$(BIN)/python -m pytest -m "not slow and not ui and not gpu" $(ARGS)

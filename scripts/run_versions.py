@@ -5,9 +5,10 @@
 
 The newest runs the whole of tests/blender, the others what rests on Blender's own data. Each has an environment of its
 own below the checkout, made on the first run; a version whose Python this machine lacks is left out with a sentence.
-Besides the tests' own outcome a run fails on a Python error anywhere in what it printed. Logs and outcomes are left in
-out/versions/. ``--keep`` runs nothing: it copies the last outcomes, with those that 'make test' left of the project's
-own Blender, to benchmarks/results/blender_versions.json, from which the documentation's table is made.
+Besides the tests' own outcome a run fails on a Python error anywhere in what it printed. Files of few tests that failed
+are run once more (run_tests.py). Logs and outcomes are left in out/versions/. ``--keep`` runs nothing: it copies the
+last outcomes, with those that 'make test' left of the project's own Blender, to
+benchmarks/results/blender_versions.json, from which the documentation's table is made.
 
 The backend and the library run in the project's own environment (EX4D_VENV, by default .venv).
 """
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blender_versions import MAIN, ROOT, VERSIONS, Version, environment_of, find_python, install
+from run_tests import twice_at_most
 
 TESTS = ROOT / "tests" / "blender"
 OUT = ROOT / "out" / "versions"
@@ -105,30 +107,27 @@ def run(version: Version, whole: bool, more: list[str]) -> Outcome:
     """The tests of one version, in a process of its own; what it printed is in its log."""
     what = "the whole of tests/blender" if whole else "what rests on Blender"
     python = environment_of(version) / ("Scripts" if os.name == "nt" else "bin") / "python"
-    command = [
-        str(python),
-        "-m",
-        "pytest",
-        "-q",
-        "-rs",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        str(TESTS / "pytest-versions.ini"),
-    ]
-    command += [f"--rootdir={TESTS}", "-m", "not slow", *more, *(str(TESTS / name) for name in selected(whole))]
-    log, results = OUT / f"{version.blender}.log", OUT / f"{version.blender}.json"
-    results.unlink(missing_ok=True)
+    command = [str(python), "-m", "pytest", "-q", "-rs", "-c", str(TESTS / "pytest-versions.ini")]
+    command += [f"--rootdir={TESTS}", "-m", "not slow"]
+    logs = [OUT / f"{version.blender}.log", OUT / f"{version.blender}.again.log"]
+    results = OUT / f"{version.blender}.json"
+    for old in (*logs, results):
+        old.unlink(missing_ok=True)
+    left = iter(logs)
     started = time.monotonic()
-    with log.open("wb") as said:
-        process = subprocess.Popen(
-            command, env=environment(results), cwd=OUT, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            code = process.wait(LIMIT_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            code = process.wait()
+
+    def one(arguments: list[str]) -> int:
+        with next(left).open("wb") as said:
+            # The outcomes that are kept are those of the first run, which is of all tests.
+            kept = results if not results.exists() else results.with_suffix(".again")
+            return wait(subprocess.Popen(
+                [*command, *arguments], env=environment(kept), cwd=OUT, stdout=said, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            ))  # fmt: skip
+
+    chosen = [str(TESTS / name) for name in selected(whole)]
+    code = twice_at_most(one, more, chosen, OUT / f"{version.blender}.tests", root=TESTS)
+    log = [path for path in logs if path.exists()][-1]
     text = log.read_text(encoding="utf-8", errors="replace")
     problem = ""
     if code:
@@ -139,6 +138,15 @@ def run(version: Version, whole: bool, more: list[str]) -> Outcome:
     elif not results.exists():
         problem = f"FAILED: it left no outcomes, see {log}"
     return Outcome(version, what, problem, time.monotonic() - started)
+
+
+def wait(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of a run, which is killed with all it started when it takes too long."""
+    try:
+        return process.wait(LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
 
 
 def selected(whole: bool) -> list[str]:

@@ -49,20 +49,26 @@ def finish(blender, task) -> None:
 
 
 @pytest.fixture
-def shown(connected, sources, monkeypatch):
-    """An import that has shown its first frame and not ended, as the disk is slow at its end; Blender and its task."""
+def disk_goes_on(monkeypatch):
+    """The disk stands still before a folder takes its place, until this event is set."""
     from blender_addon.work.writer import FolderWriter
 
-    seen, put_in_place = threading.Event(), FolderWriter._put_in_place
+    goes_on, put_in_place = threading.Event(), FolderWriter._put_in_place
 
     def slowly(writer) -> None:
-        seen.wait(90)
+        goes_on.wait(90)
         put_in_place(writer)
 
     monkeypatch.setattr(FolderWriter, "_put_in_place", slowly)
+    yield goes_on
+    goes_on.set()
+
+
+@pytest.fixture
+def shown(connected, sources, disk_goes_on):
+    """An import that has shown its first frame and cannot end while the disk stands still; Blender and its task."""
     task = begin(connected, sources)
     until(connected, task, lambda: connected.context.scene.ex4d.shot is not None)
-    seen.set()
     assert not task.finished
     return connected, task
 
@@ -75,7 +81,7 @@ def images(blender) -> dict[str, Path]:
     return {image.name: Path(blender.path.abspath(image.filepath)) for image in blender.data.images}
 
 
-def test_the_first_frame_is_there_before_the_rest_and_the_rest_follows(shown, small_clip):
+def test_the_first_frame_is_there_before_the_rest_and_the_rest_follows(shown, disk_goes_on, small_clip):
     from blender_addon.scene import mesh
 
     blender, task = shown
@@ -85,6 +91,7 @@ def test_the_first_frame_is_there_before_the_rest_and_the_rest_follows(shown, sm
     assert "Only the first frame of 'clip' is here yet" in fails(blender.ops.ex4d.edit_frame)
     blender.ops.ex4d.add_camera_move(preset="30")
     camera = blender.context.scene.ex4d.shot.ex4d.camera
+    disk_goes_on.set()
     finish(blender, task)
     props = blender.context.scene.ex4d.shot.ex4d
     assert not props.arriving and props.camera == camera and folders(blender) == ["clip"]
@@ -98,8 +105,9 @@ def test_the_first_frame_is_there_before_the_rest_and_the_rest_follows(shown, sm
     assert blender.ops.ex4d.render_guides() == {"FINISHED"}
 
 
-def test_what_comes_of_it_is_what_an_import_at_once_makes(shown, sources, small_clip):
+def test_what_comes_of_it_is_what_an_import_at_once_makes(shown, disk_goes_on, sources):
     blender, task = shown
+    disk_goes_on.set()
     finish(blender, task)
     blender.ops.ex4d.import_clip(**sources)
     first, second = (blender.data.objects[name].ex4d for name in ("clip", "clip_001"))
@@ -118,12 +126,13 @@ def test_what_comes_of_it_is_what_an_import_at_once_makes(shown, sources, small_
     assert [m.type for m in first.mesh.modifiers] == [m.type for m in second.mesh.modifiers]
 
 
-def test_a_cancelled_import_leaves_nothing_but_what_the_artist_made(shown):
+def test_a_cancelled_import_leaves_nothing_but_what_the_artist_made(shown, disk_goes_on):
     from blender_addon.scene import shot
     from blender_addon.work import delivery, session
 
     blender, task = shown
     camera = shot.new_camera("Mine", blender.context.scene.ex4d.shot).name
+    disk_goes_on.set()
     session.get().cancel(task)
     delivery.put_orphans()
     assert folders(blender) == [] and blender.context.scene.ex4d.shot is None
@@ -131,11 +140,12 @@ def test_a_cancelled_import_leaves_nothing_but_what_the_artist_made(shown):
     assert not blender.data.meshes and not blender.data.materials and not images(blender)
 
 
-def test_a_shot_that_was_taken_away_meanwhile_is_made_anew(shown):
+def test_a_shot_that_was_taken_away_meanwhile_is_made_anew(shown, disk_goes_on):
     from blender_addon.scene import shot
 
     blender, task = shown
     shot.take_away(blender.context.scene.ex4d.shot)
+    disk_goes_on.set()
     finish(blender, task)
     assert blender.context.scene.ex4d.shot.ex4d.num_frames == 5 and current(blender).modifiers[0].type == "MESH_CACHE"
 
