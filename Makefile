@@ -10,7 +10,7 @@ OWN_BLENDER = $(shell $(BIN)/python scripts/blender_versions.py main)
 export EX4D_VENV := $(abspath $(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions test-slow test-ui check format bench bench-guides bench-backend bench-blender bench-live eval eval-ci eval-moving docs docs-pages versions-page pictures pictures-ui wheel addon clean
+.PHONY: help demo test test-versions test-slow test-ui check format bench bench-guides bench-backend bench-blender bench-live eval eval-ci eval-moving eval-fill docs docs-pages versions-page pictures pictures-ui wheel addon clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -108,6 +108,9 @@ eval: $(VENV)/.dev ## Score them against the full set of scenes, into out/eval/ 
 eval-moving: $(VENV)/.dev ## Judge the estimate of the filming camera on rooms whose truth is known, into out/eval_moving/ (some minutes)
 	@$(BIN)/python scripts/eval_moving.py out/eval_moving $(ARGS)
 
+eval-fill: $(VENV)/.dev ## Judge how previews fill holes, on held-out scenes whose other views are known, into out/eval_fill/ (some minutes)
+	@$(BIN)/python scripts/eval_fill.py out/eval_fill $(ARGS)
+
 # Not with --quiet, which hides the warnings from --strict, too.
 docs: $(VENV)/.docs ## Build the documentation into out/site/ and check its links and generated pages
 	@$(BIN)/python scripts/docs_cli.py --check
@@ -131,6 +134,7 @@ versions-page: $(VENV)/.docs ## Keep the outcomes of the last 'make test' for th
 pictures: $(VENV)/.base ## Make the docs' pictures from the example clip, and the gallery page (some minutes)
 	@$(BIN)/python scripts/make_diagram.py
 	@$(BIN)/python scripts/make_pictures.py
+	@$(BIN)/python scripts/make_fill_pictures.py
 	@$(BIN)/python scripts/make_gallery.py
 
 pictures-ui: test-ui ## Make the docs' pictures of the running extension

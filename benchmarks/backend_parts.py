@@ -64,7 +64,8 @@ def running_server(folder: Path, *, curve: bool = False, device: str = "cpu") ->
     """A server process with its data below ``folder``, and its address."""
     data, port_file = folder / "data", folder / "port"
     threads = str(os.cpu_count()) if device != "cpu" else "2"
-    environment = {**os.environ, "EX4D_BACKEND_CURVE": str(curve).lower(), "EX4D_BACKEND_THREADS": threads}
+    own = {"CURVE": str(curve).lower(), "THREADS": threads, "GUARDIAN": "false"}
+    environment = {**os.environ, **{f"EX4D_BACKEND_{name}": value for name, value in own.items()}}
     command = [sys.executable, "-m", "ex4d_backend", "--address", "tcp://127.0.0.1:auto", "--device", device]
     command += ["--data-dir", str(data), "--port-file", str(port_file), "--log-level", "warning"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)

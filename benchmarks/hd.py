@@ -1,15 +1,20 @@
 """What HD and 4K shots cost on this machine: processor time, memory, disk and wall time of whole commands.
 
-    python benchmarks/hd.py [--baseline PATH] [--rows preview coverage recon length 4k] [--frames 240]
+    python benchmarks/hd.py [--baseline PATH] [--rows preview filled coverage recon length 4k first]
+                            [--frames 240] [--kernels FOLDER]
                             [--output benchmarks/results/hd.json]
 
 Runs commands on made-up clips (a box that moves before a wall, seen from a camera that goes round it), each in a
 process of its own once compiled loops are there:
 
 - ``preview``, ``coverage``, ``recon`` (guides): 1920x1080, ``--frames`` frames.
+- ``filled``: ``preview`` whose holes are filled without what the clip shows there (``known_first=no``); in a baseline
+  it is the same as ``preview``.
 - ``length``: preview takes of ``--frames`` and of 1,000 frames at 960x540, a quarter of the pixels: whether memory
   grows with the clip shows at that size, too. Not run with the baseline.
 - ``4k``: a preview take of 100 frames of 3840x2160. Not run with the baseline.
+- ``first``: the first picture after an install, as ``benchmarks/first_use.py`` measures it on the example clip, with
+  the kernels of ``--kernels`` (``scripts/compile_kernels.py FOLDER``) where they are given.
 
 ``--baseline`` is a checkout of another commit, whose commands are run on the same clips in turn. Where both make a
 take, ``psnr_to_baseline`` says how far their pictures are apart. JSON is written after every row. The ``4k``
@@ -35,16 +40,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
-COMMANDS = ("preview", "coverage", "recon")
-ROWS = (*COMMANDS, "length", "4k")
+sys.path[:0] = [str(ROOT), str(ROOT / "protocol"), str(ROOT / "benchmarks")]
+from first_use import measured  # noqa: E402 - from its own folder
+
+COMMANDS = ("preview", "filled", "coverage", "recon")
+ROWS = (*COMMANDS, "length", "4k", "first")
 LONG, LARGE = (960, 540, 1000), (3840, 2160, 100)
 CHILD = """
 import resource, sys
 from ex4d.cli.app import main
 code = main(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_SELF)
-print("USED", used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr)
+print("USED", used.ru_utime, used.ru_stime, used.ru_maxrss, file=sys.stderr)
 sys.exit(code)
 """
 
@@ -72,10 +79,16 @@ def write_clip(folder: Path, width: int, height: int, count: int) -> None:
 
 
 def run(command: str, clip: Path, out: Path, root: Path) -> dict[str, Any]:
-    """One command of the checkout ``root``: CPU seconds, wall seconds, MiB of memory at most, MiB left on disk."""
+    """One command of the checkout ``root``: CPU seconds and those of the system among them, wall seconds, MiB of memory
+    at most, MiB left on disk.
+    """
     paths = [root, root / "protocol", *map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))]
     arguments = ["--input_video", clip / "clip.mp4", "--depth", clip / "depth.npz", "--cam", "orbit_left"]
     rest = ["--rasterizer", "cpu", "--output_dir", out]
+    if command == "filled":
+        command = "preview"
+        if root == ROOT:  # checkouts of before have neither the setting nor what it leaves out
+            rest += ["--set", "known_first=no"]
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", CHILD, command, *map(str, arguments + rest)],
@@ -83,14 +96,23 @@ def run(command: str, clip: Path, out: Path, root: Path) -> dict[str, Any]:
         cwd=root, capture_output=True, text=True, check=True,
     )  # fmt: skip
     seconds = time.perf_counter() - began
-    cpu, peak = done.stderr.rpartition("USED ")[2].split()[:2]
+    user, system, peak = map(float, done.stderr.rpartition("USED ")[2].split()[:3])
     left = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return {
-        "cpu_seconds": round(float(cpu), 1),
+        "cpu_seconds": round(user + system, 1),
+        "system_seconds": round(system, 1),
         "wall_seconds": round(seconds, 1),
-        "memory_mib": round(int(peak) / 1024),
+        "memory_mib": round(peak / 1024),
         "disk_mib": round(left / 2**20, 1),
     }
+
+
+def first_use(roots: dict[str, Path], kernels: Path | None) -> dict[str, Any]:
+    """The first picture after an install, of every checkout; kernels that come along belong to this one."""
+    out: dict[str, Any] = {"command": "first"}
+    for name, root in roots.items():
+        out[name] = measured(root, kernels if name == "now" else None)["first"]
+    return out
 
 
 def psnr_between(one: Path, other: Path) -> float:
@@ -106,8 +128,14 @@ def psnr_between(one: Path, other: Path) -> float:
     return round(10 * float(np.log10(255**2 / mean)), 1) if mean else float("inf")
 
 
-def measure(chosen: list[str], count: int, roots: dict[str, Path], work: Path) -> Iterator[dict[str, Any]]:
+def measure(
+    chosen: list[str], count: int, roots: dict[str, Path], work: Path, kernels: Path | None
+) -> Iterator[dict[str, Any]]:
     """The chosen rows, one after the other; a clip is written when it is needed and removed after its last use."""
+    if "first" in chosen:
+        yield first_use(roots, kernels)
+    if chosen == ["first"]:
+        return
     write_clip(work / "warm", 96, 64, 4)
     for command in COMMANDS:
         for name, root in roots.items():
@@ -133,8 +161,8 @@ def commands_on(
         row: dict[str, Any] = {"command": command, "width": width, "height": height, "frames": count}
         for name, root in roots.items():
             row[name] = run(command, clip, clip / f"{name}-{command}", root)
-        if command == "preview" and len(roots) > 1:
-            row["psnr_to_baseline"] = psnr_between(*(clip / f"{name}-preview" for name in roots))
+        if command in ("preview", "filled") and len(roots) > 1:
+            row["psnr_to_baseline"] = psnr_between(*(clip / f"{name}-{command}" for name in roots))
         yield row
     shutil.rmtree(clip)
 
@@ -145,13 +173,15 @@ def main() -> int:
     parser.add_argument("--baseline", type=Path, help="a checkout of another commit, measured beside this one")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="what to measure; by default all")
     parser.add_argument("--frames", type=int, default=240, help="of the clips of 1920x1080 and the shorter of 960x540")
+    parser.add_argument("--kernels", type=Path, help="a folder of kernels compiled from these sources, for 'first'")
     parser.add_argument("--output", type=Path, help="also write the JSON here")
     parser.add_argument("--work", type=Path, help="folder for clips and results; by default a temporary one")
     given = parser.parse_args()
     roots = {"now": ROOT} | ({} if given.baseline is None else {"baseline": given.baseline.resolve()})
+    kernels = None if given.kernels is None else given.kernels.resolve()
     load, rows, text = os.getloadavg()[0], [], ""
     with tempfile.TemporaryDirectory(prefix="ex4d-", dir=given.work) as folder:
-        for row in measure(list(given.rows), given.frames, roots, Path(folder)):
+        for row in measure(list(given.rows), given.frames, roots, Path(folder), kernels):
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)
             text = json.dumps({"cores": os.cpu_count(), "load_before": round(load, 1), "rows": rows}, indent=1)

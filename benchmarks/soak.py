@@ -2,10 +2,15 @@
 
     python benchmarks/soak.py --minutes 30 [--clients 50] [--hostile 1] [--output benchmarks/results/soak.json]
 
-Writes a JSON report and, beside it, a plot of memory and of the times of pings and pictures. The first part of the time
-(five minutes at most) is without the hostile client, with the same load of artists otherwise: in its first half they
-find how long they think, so that the cores are busy and not overrun, and keep to it; its second half is "alone". The
-report's ``verdicts`` say whether what is promised held. Exits with 1 if a take was lost or a byte of one wrong.
+Writes a JSON report and, beside it, a plot of memory and of the times of pings and pictures, whatever came out. In the
+first part of the time (two minutes at most) the artists find how long they think, so that the cores are busy and not
+overrun, and keep to it. Then the hostile client attacks and rests by turns, each attack of another kind. Times in its
+rests are "alone": the same artists, the same server, the same minutes, so that what else changes (the machine, the
+length of the job table) counts on both sides. What it left behind counts as its own for the first three seconds of a
+rest. It has the cores when nobody else wants them (:func:`soak_parts.come_last` says why).
+
+The report's ``verdicts`` say whether what is promised held. Exits with 1 if a take was lost or a byte of one wrong, or
+if it ended early.
 """
 
 from __future__ import annotations
@@ -15,33 +20,46 @@ import atexit
 import json
 import multiprocessing as mp
 import os
-import platform
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-from soak_parts import ATTACKS, MOVES, Artist, Hostile, connected, digest_of, measure, request_of, upload, write_clip
+from soak_parts import (
+    ATTACKS,
+    MOVES,
+    Artist,
+    Hostile,
+    come_last,
+    connected,
+    digest_of,
+    measure,
+    request_of,
+    upload,
+    write_clip,
+)
+from soak_report import plot, report_of
 
 from ex4d_protocol.events import ItemReceived
 
 SPAWN = mp.get_context("spawn")
+REST = 0.5
+"""The hostile client rests for so many times as long as an attack lasts."""
 BUSY = 60.0
 """Per cent of all cores that are to be at work; the clients think longer or shorter for it."""
-WARM_UP = 0.2
-"""The part of the time after which memory should no longer grow."""
-FLAT_MIB = {"server": 24.0, "worker": 64.0, "live": 64.0}
-"""Memory is flat if it grew by no more from the first third of the rest to the last: what differs between two moments.
-Workers and the process of live views are killed and begin anew, so that theirs varies more."""
-TIMES = 2.0
-"""Others' 99th percentile beside the hostile client may be so many times that of the same day without it."""
+FIRST_KILL_S, DISK_EVERY_S = 5.0, 60.0
+GIVEN_S = 600.0
+"""Beyond its minutes a run has so long to end, else it is stopped from outside."""
 
 
 class Backend:
@@ -59,9 +77,9 @@ class Backend:
         port = self.folder.with_suffix(".port")
         port.unlink(missing_ok=True)
         command = [sys.executable, "-m", "ex4d_backend", "--address", self.address, "--device", "cpu"]
-        command += ["--data-dir", str(self.folder), "--port-file", str(port)]
+        command += ["--data-dir", str(self.folder), "--port-file", str(port), "--exit-with-parent", str(os.getpid())]
         with self.log.open("ab") as log:
-            environment = {**os.environ, "EX4D_BACKEND_THREADS": "1"}
+            environment = {**os.environ, "EX4D_BACKEND_THREADS": "1", "EX4D_BACKEND_GUARDIAN": "false"}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         while not port.exists():
             assert self.process.poll() is None, self.log.read_text()
@@ -115,60 +133,115 @@ def expected_takes(folder: Path, files: tuple[Path, Path]) -> list[dict[str, str
         backend.stop()
 
 
-def _hostile(address: str, files: tuple[Path, Path], diary: Path, each_s: float, attacks: list[str]) -> None:
-    """What it sends is measured, not that it computes on the same cores: it comes behind who answers and who asks."""
-    if os.name == "posix":
-        os.nice(5)
-    Hostile(address, files, diary).run(each_s, attacks)
+def _hostile(
+    address: str, files: tuple[Path, Path], diary: Path, times: tuple[float, float], attacks: list[str]
+) -> None:
+    come_last()
+    Hostile(address, files, diary).run(*times, attacks)
 
 
-def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """The whole run; its report."""
-    files = write_clip(folder)
-    expected = expected_takes(folder / "reference", files)
-    backend = Backend(folder / "data")
-    whole_s, alone_s = args.minutes * 60.0, min(300.0, args.minutes * 60.0 / 4)
-    times, diary = folder / "times.jsonl", folder / "attacks.jsonl"
-    diary.touch()
-    helpers = [SPAWN.Process(target=measure, args=(backend.address, files, times), daemon=True)]
-    helpers[0].start()
-    artists = [Artist(backend.address, files, expected, args.seed + i) for i in range(args.clients)]
-    chance, samples, kills = random.Random(args.seed), [], {"worker": 0, "live": 0}
-    began, began_at, think_s = time.monotonic(), time.time(), 4.0
-    next_sample = next_kill = 0.0
-    psutil.cpu_percent()
-    while (now := time.monotonic() - began) < whole_s:
-        for artist in artists:
-            artist.step(think_s)
-        time.sleep(0.005)
-        if args.hostile and now > alone_s and len(helpers) == 1:
-            given = backend.address, files, diary, args.attack_s, args.attacks
-            helpers.append(SPAWN.Process(target=_hostile, args=given, daemon=True))
-            helpers[1].start()
-        if now >= next_sample:
-            next_sample = now + args.sample_s
-            samples.append(_sample(backend, now))
-            if now < alone_s / 2:  # from then on the load stays what it is
-                think_s = min(120.0, max(0.5, think_s * _pace(samples, now)))
-        if now >= next_kill:
-            next_kill = now + args.kill_s
-            what = "live" if next_kill > args.kill_s and chance.random() < 0.25 else "worker"
-            for child in backend.children(f"ex4d_backend.{what}")[:1] if now > 5 else []:
-                child.kill()
-                kills[what] += 1
-        assert backend.process.poll() is None, "the server ended: " + backend.log.read_text()[-2000:]
-    _finish(artists)
-    for helper in helpers:
-        helper.terminate()
-        helper.join()
-    for artist in artists:
-        artist.close()
-    log = backend.log.read_text(errors="replace")
-    backend.stop()
-    return _report(args, artists, samples, kills, _read(times, began_at), _read(diary, began_at), alone_s, think_s, log)
+class Run:
+    """One run: who takes part, and what is noted meanwhile."""
+
+    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
+        self.args, self.folder = args, folder
+        self.files = write_clip(folder)
+        self.expected = expected_takes(folder / "reference", self.files)
+        self.backend = Backend(folder / "data")
+        self.whole_s = args.minutes * 60.0
+        self.tuning_s = min(120.0, self.whole_s / 8)
+        self.times, self.diary = folder / "times.jsonl", folder / "attacks.jsonl"
+        for path in (self.times, self.diary):
+            path.touch()
+        self.artists = [
+            Artist(self.backend.address, self.files, self.expected, args.seed + i) for i in range(args.clients)
+        ]
+        self.helpers: list[Any] = []
+        self.samples: list[dict[str, Any]] = []
+        self.kills = {"worker": 0, "live": 0}
+        self.think_s, self.ended_early = 4.0, ""
+        self._chance, self._next_disk = random.Random(args.seed), 0.0
+        self.began, self.began_at = time.monotonic(), time.time()
+
+    def go(self) -> None:
+        """The time itself. Whatever goes wrong ends it early, and is part of the result."""
+        self._help(measure, self.backend.address, self.files, self.times)
+        psutil.cpu_percent()
+        try:
+            self._drive()
+            finish(self.artists)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it is part of the result
+            self.ended_early = f"{type(error).__name__}: {error}"
+        for helper in self.helpers:
+            helper.terminate()
+            helper.join(10)
+            helper.kill()
+            helper.join()
+        for artist in self.artists:
+            artist.close()
+
+    def _help(self, target: Callable[..., None], *given: Any) -> None:
+        helper = SPAWN.Process(target=target, args=given, daemon=True)
+        helper.start()
+        self.helpers.append(helper)
+
+    def _drive(self) -> None:
+        args, next_sample, next_kill = self.args, 0.0, FIRST_KILL_S
+        while (now := time.monotonic() - self.began) < self.whole_s:
+            for artist in self.artists:
+                artist.step(self.think_s)
+            time.sleep(0.005)
+            if args.hostile and now > self.tuning_s and len(self.helpers) == 1:
+                times = args.attack_s, args.attack_s * REST
+                self._help(_hostile, self.backend.address, self.files, self.diary, times, args.attacks)
+            if now >= next_sample:
+                next_sample = now + args.sample_s
+                self.samples.append(self._sample(now))
+                if now < self.tuning_s:  # from then on the load stays what it is
+                    self.think_s = min(120.0, max(0.5, self.think_s * _pace(self.samples, now)))
+            if now >= next_kill:
+                next_kill = now + args.kill_s
+                self._kill()
+            if (code := self.backend.process.poll()) is not None:
+                raise RuntimeError(f"the server ended with {code}")
+
+    def _kill(self) -> None:
+        what = "live" if self._chance.random() < 0.25 else "worker"
+        for child in self.backend.children(f"ex4d_backend.{what}")[:1]:
+            child.kill()
+            self.kills[what] += 1
+
+    def _sample(self, now: float) -> dict[str, Any]:
+        server = psutil.Process(self.backend.process.pid)
+        rss = {"worker": 0, "live": 0}
+        for what in rss:
+            for child in self.backend.children(f"ex4d_backend.{what}"):
+                with suppress(psutil.Error):
+                    rss[what] += child.memory_info().rss
+        if now >= self._next_disk:  # seldom: there are thousands of folders, and looking takes the artists' time
+            self._next_disk, self._disk = now + DISK_EVERY_S, disk_bytes(self.backend.folder)
+        return {
+            "at": round(now, 1),
+            "server": server.memory_info().rss,
+            **rss,
+            "threads": server.num_threads(),
+            "files": server.num_fds(),
+            "disk": self._disk,
+            "cpu": psutil.cpu_percent(),
+        }
 
 
-def _finish(artists: list[Artist]) -> None:
+def disk_bytes(folder: Path) -> int:
+    """Size of all files below ``folder``."""
+    found = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # files come and go meanwhile
+                found += Path(parent, name).stat().st_size
+    return found
+
+
+def finish(artists: list[Artist]) -> None:
     """Let what is under way arrive."""
     end = time.monotonic() + 120
     while any(a.busy for a in artists) and time.monotonic() < end:
@@ -186,167 +259,20 @@ def _pace(samples: list[dict[str, Any]], now: float) -> float:
     return 1.1 if float(np.mean([s["cpu"] for s in samples if s["at"] > now - 10])) > BUSY else 0.9
 
 
-def _sample(backend: Backend, now: float) -> dict[str, Any]:
-    server = psutil.Process(backend.process.pid)
-    rss = {"worker": 0, "live": 0}
-    for what in rss:
-        for child in backend.children(f"ex4d_backend.{what}"):
+def guard(folder: str, limit_s: float) -> None:
+    """End this process and all that it started if it has not ended by itself by then."""
+
+    def stop() -> None:
+        print(f"The run did not end within {limit_s:.0f} seconds and is stopped.", flush=True)
+        for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
-                rss[what] += child.memory_info().rss
-    disk = 0
-    for parent, _, names in os.walk(backend.folder):
-        for name in names:
-            with suppress(FileNotFoundError):  # files come and go meanwhile
-                disk += Path(parent, name).stat().st_size
-    return {
-        "at": round(now, 1),
-        "server": server.memory_info().rss,
-        **rss,
-        "threads": server.num_threads(),
-        "files": server.num_fds(),
-        "disk": disk,
-        "cpu": psutil.cpu_percent(),
-    }
+                child.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(3)
 
-
-def _read(path: Path, began_at: float) -> list[dict[str, Any]]:
-    found = []
-    for line in path.read_text().splitlines():
-        with suppress(json.JSONDecodeError):  # the last one may be cut
-            entry = json.loads(line)
-            found.append({**entry, "at": entry["at"] - began_at})
-    return found
-
-
-def _report(
-    args: argparse.Namespace,
-    artists: list[Artist],
-    samples: list[dict[str, Any]],
-    kills: dict[str, int],
-    times: list[dict[str, Any]],
-    attacks: list[dict[str, Any]],
-    alone_s: float,
-    think_s: float,
-    log: str,
-) -> dict[str, Any]:
-    counts = {name: sum(a.counts[name] for a in artists) for name in artists[0].counts}
-    report: dict[str, Any] = {
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-        "minutes": args.minutes,
-        "clients": args.clients,
-        "seed": args.seed,
-        "hostile": bool(args.hostile),
-        "takes": counts,
-        "kills": kills,
-        "problems": [p for a in artists for p in a.problems][:20],
-        "probe_errors": [t for t in times if "error" in t][:20],
-        "stood_still": log.count("stood still"),
-        "think_s": round(think_s, 2),
-        "tracebacks": log.count("Traceback"),
-        "cpu_percent": round(float(np.mean([s["cpu"] for s in samples])), 1),
-        "memory": {name: _slope(samples, name) for name in FLAT_MIB},
-        "disk_mib": round(max(s["disk"] for s in samples) / 2**20, 1),
-        "log_bytes": len(log),
-        "times_ms": {},
-    }
-    for what in ("ping", "picture"):
-        alone = [t["ms"] for t in times if t.get("what") == what and alone_s / 2 < t["at"] <= alone_s]
-        beside = [t["ms"] for t in times if t.get("what") == what and t["at"] > alone_s]
-        entry: dict[str, Any] = {"alone": _percentiles(alone), "beside": _percentiles(beside)}
-        if alone and beside:
-            entry["p99_ratio"] = round(entry["beside"]["p99"] / entry["alone"]["p99"], 2)
-        entry["by_attack"] = _by_attack([t for t in times if t.get("what") == what], attacks)
-        report["times_ms"][what] = entry
-    report["verdicts"] = _verdicts(report)
-    report["samples"], report["times"], report["alone_s"] = samples, _by_window(times), alone_s
-    return report
-
-
-def _verdicts(report: dict[str, Any]) -> dict[str, bool]:
-    """Whether each promise held; times are judged only where both parts have enough of them for a percentile."""
-    found = {"nothing lost": not report["takes"]["lost"] and not report["takes"]["mismatched"]}
-    for name, most in FLAT_MIB.items():
-        found[f"memory of {name} flat"] = report["memory"][name]["grown"] <= most
-    for what, entry in report["times_ms"].items():
-        if "p99_ratio" in entry and min(entry["alone"]["count"], entry["beside"]["count"]) >= 100:
-            found[f"p99 of {what} within {TIMES:g} times"] = entry["p99_ratio"] <= TIMES
-    return found
-
-
-def _percentiles(values: list[float]) -> dict[str, float]:
-    if not values:
-        return {"count": 0}
-    p50, p99 = np.percentile(values, (50, 99))
-    return {
-        "count": len(values),
-        "p50": round(float(p50), 2),
-        "p99": round(float(p99), 2),
-        "max": round(max(values), 1),
-    }
-
-
-def _by_attack(times: list[dict[str, Any]], attacks: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    found: dict[str, list[float]] = {}
-    ends = [a["at"] for a in attacks[1:]] + [float("inf")]
-    for attack, end in zip(attacks, ends, strict=True):
-        found.setdefault(attack["attack"], []).extend(t["ms"] for t in times if attack["at"] < t["at"] <= end)
-    return {name: _percentiles(values) for name, values in found.items()}
-
-
-def _slope(samples: list[dict[str, Any]], name: str) -> dict[str, float]:
-    """Memory in MiB after the warm-up: how it grows in MiB an hour, and from its first third to its last ("grown")."""
-    after = [s for s in samples[int(len(samples) * WARM_UP) :] if s[name]]  # a process that was just killed has none
-    if len(after) < 3:
-        return {"mean": 0.0, "highest": 0.0, "mib_per_hour": 0.0, "grown": 0.0}
-    at, rss = np.array([s["at"] for s in after]), np.array([s[name] for s in after]) / 2**20
-    third = len(rss) // 3
-    return {
-        "mean": round(float(rss.mean()), 1),
-        "highest": round(float(rss.max()), 1),
-        "mib_per_hour": round(float(np.polyfit(at, rss, 1)[0]) * 3600, 1),
-        "grown": round(float(np.median(rss[-third:]) - np.median(rss[:third])), 1),
-    }
-
-
-def _by_window(times: list[dict[str, Any]], window_s: float = 30.0) -> list[dict[str, Any]]:
-    """The 99th percentile of each half minute, for the plot."""
-    windows: dict[tuple[str, int], list[float]] = {}
-    for entry in times:
-        if "ms" in entry:
-            windows.setdefault((entry["what"], int(entry["at"] // window_s)), []).append(entry["ms"])
-    return [
-        {"what": what, "at": number * window_s, "p99": round(float(np.percentile(values, 99)), 2)}
-        for (what, number), values in sorted(windows.items())
-    ]
-
-
-def plot(report: dict[str, Any], path: Path) -> None:
-    """Memory of server and workers, and the times of pings and pictures, over the run."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (memory, times) = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True)
-    minutes = [s["at"] / 60 for s in report["samples"]]
-    for name, label in (("server", "server"), ("worker", "worker"), ("live", "live views")):
-        rss = [s[name] / 2**20 or np.nan for s in report["samples"]]  # a gap where it was killed
-        memory.plot(minutes, rss, label=f"{label}, {report['memory'][name]['mib_per_hour']:+.0f} MiB/h")
-    memory.set_ylabel("resident memory, MiB")
-    memory.set_ylim(bottom=0)
-    for what in ("ping", "picture"):
-        entries = [t for t in report["times"] if t["what"] == what]
-        times.plot([t["at"] / 60 for t in entries], [t["p99"] for t in entries], label=f"{what}, p99 of 30 s")
-    times.set_ylabel("milliseconds")
-    times.set_xlabel("minutes")
-    times.set_yscale("log")
-    for axes in (memory, times):
-        if report["hostile"]:
-            axes.axvspan(report["alone_s"] / 60, minutes[-1], color="tab:red", alpha=0.06, label="one hostile client")
-        axes.legend(fontsize="small")
-        axes.grid(alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    timer = threading.Timer(limit_s, stop)
+    timer.daemon = True
+    timer.start()
 
 
 def main() -> None:
@@ -362,19 +288,21 @@ def main() -> None:
     parser.add_argument("--sample-s", type=float, default=2.0)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "soak.json")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            report = run(args, Path(folder))
-        except BaseException:
-            log = Path(folder, "data.log")
-            print(log.read_text(errors="replace")[-8000:] if log.exists() else "The server wrote no log.", flush=True)
-            raise
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the report is written then, too
     args.output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        guard(folder, args.minutes * 60 + GIVEN_S)
+        run = Run(args, Path(folder))
+        run.go()
+        run.backend.stop()
+        report = report_of(run)
+        log = run.backend.log.read_text(errors="replace")
     args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     plot(report, args.output.with_suffix(".png"))
-    shown = {k: v for k, v in report.items() if k not in ("samples", "times", "alone_s")}
-    print(json.dumps(shown, indent=1))
-    raise SystemExit(1 if report["takes"]["lost"] or report["takes"]["mismatched"] else 0)
+    if run.ended_early:
+        print(log[-8000:], flush=True)
+    print(json.dumps({k: v for k, v in report.items() if k not in ("samples", "times", "attack_spans")}, indent=1))
+    raise SystemExit(1 if run.ended_early or report["takes"]["lost"] or report["takes"]["mismatched"] else 0)
 
 
 if __name__ == "__main__":

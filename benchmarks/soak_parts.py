@@ -83,7 +83,7 @@ class Artist:
     """One client's day: think, submit a take, compare every byte of it, acknowledge; sometimes the program dies."""
 
     def __init__(self, address: str, files: tuple[Path, Path], expected: list[dict[str, str]], seed: int) -> None:
-        self.counts = dict.fromkeys(("delivered", "mismatched", "lost", "resubmitted", "died", "pictures"), 0)
+        self.counts = dict.fromkeys(("delivered", "mismatched", "lost", "resubmitted", "died", "pictures", "errors"), 0)
         self.problems: list[str] = []
         self._address, self._files, self._expected = address, files, expected
         self._chance = random.Random(seed)
@@ -92,22 +92,33 @@ class Artist:
         self._accepted = True
         """Whether it had heard of its job when it died; the server need not know of one that never left."""
         self._move, self._job, self._next_at = 0, "", time.monotonic() + self._chance.random() * 5
+        self._client: Client | None = None
         self._begin()
 
-    def _begin(self) -> None:
-        self._client = connected(self._address, self._client_id)
-        self._clip = upload(self._client, self._files)
+    def _begin(self) -> Client:
+        self.close()
+        client = self._client = connected(self._address, self._client_id)
+        self._clip = upload(client, self._files)
         if self._job:
-            self._client.follow(self._job)
+            client.follow(self._job)
             self._got = {}
+        return client
 
     def step(self, think_s: float) -> None:
-        """Do what is to be done now."""
-        for event in self._client.poll(0.001):
+        """Do what is to be done now; who is not served begins anew, and that is part of the result."""
+        try:
+            self._step(self._client or self._begin(), think_s)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is part of the result
+            self.counts["errors"] += 1
+            self.problems.append(f"{type(error).__name__}: {error}")
+            self.close()
+
+    def _step(self, client: Client, think_s: float) -> None:
+        for event in client.poll(0.001):
             if isinstance(event, ItemReceived) and event.job_id == self._job:
                 self._got[f"{event.name} {event.frame}"] = digest_of(event)
             elif isinstance(event, ResultsComplete) and event.job_id == self._job:
-                self._end(event.phase)
+                self._end(client, event.phase)
             elif isinstance(event, JobRejected) and event.job_id == self._job:
                 lost = self._accepted and event.code not in ("queue_full", "rate_limited")
                 self._again(f"refused: {event.message}", lost=lost)
@@ -115,24 +126,22 @@ class Artist:
                 self.counts["pictures"] += 1
         now = time.monotonic()
         if not self._job and now >= self._next_at:
-            self._submit(think_s)
+            self._submit(client, think_s)
         elif self._job and self._chance.random() < 0.0005:
             self.counts["died"] += 1  # without a word, its job under way
-            self._accepted = self._client.jobs[self._job].state is not None
-            self._client.close()
             self._begin()
 
-    def _submit(self, think_s: float) -> None:
+    def _submit(self, client: Client, think_s: float) -> None:
         self._move, self._got = self._chance.randrange(MOVES), {}
-        self._accepted, self._job = True, self._client.submit(request_of(self._move, self._clip))
+        self._accepted, self._job = True, client.submit(request_of(self._move, self._clip))
         if self._chance.random() < 0.3:
             view = m.LiveView(view="soak", sequence=1, clip=self._clip, trajectory=cameras(1, 0.01))
-            self._client.live(view)
+            client.live(view)
         self._next_at = time.monotonic() + self._chance.expovariate(1.0 / think_s)
 
-    def _end(self, phase: str) -> None:
+    def _end(self, client: Client, phase: str) -> None:
         if phase != "done":
-            state = self._client.jobs[self._job].state
+            state = client.jobs[self._job].state
             message = state.message if state is not None else ""
             self._again(f"{phase}: {message}", lost="worker process" not in message)
             return
@@ -142,7 +151,7 @@ class Artist:
                      if self._got.get(k) != self._expected[self._move].get(k)}  # fmt: skip
             self.problems.append(f"job {self._job}: {sorted(wrong)[:5]}")
         self.counts["delivered"] += 1
-        self._client.ack(self._job)
+        client.ack(self._job)
         self._job = ""
 
     def _again(self, why: str, *, lost: bool) -> None:
@@ -153,7 +162,11 @@ class Artist:
 
     def close(self) -> None:
         """Leave."""
-        self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            if self._job:
+                self._accepted = self._accepted and client.jobs[self._job].state is not None
+            client.close()
 
     @property
     def busy(self) -> bool:
@@ -183,7 +196,7 @@ def measure(address: str, files: tuple[Path, Path], output: Path) -> None:
             kind = "picture" if isinstance(what, m.LiveView) else "ping"
             took_ms = (time.perf_counter() - began) * 1e3
             file.write(json.dumps({"at": time.time(), "what": kind, "ms": took_ms}) + "\n")
-            time.sleep(0.05)
+            time.sleep(0.03)
 
 
 def _picture(client: Client, view: m.LiveView) -> None:
@@ -194,31 +207,64 @@ def _picture(client: Client, view: m.LiveView) -> None:
         raise RuntimeError(ended.error.message)
 
 
+def come_last() -> None:
+    """Give this process only the time of the cores that nobody else wants.
+
+    An attacker computes on a machine of its own. Here it shares two cores with the server and everybody else, who would
+    wait for its turns, whatever the server does: that is no fault of the server's, and no other server could help it.
+    What it sends costs the server, and so the others, what it would cost over a network (``NETWORK_BYTES_PER_S``); how
+    much that was is counted.
+    """
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    elif os.name == "posix":
+        os.nice(19)
+
+
+NETWORK_BYTES_PER_S = 125e6
+"""The hostile client sends no faster than a gigabit network carries: within one machine it is ten times as much, which
+nothing but the machine's own cores would hold back."""
 ATTACKS = ("large", "greetings", "unread", "views", "ghosts", "uploads", "jobs", "small")
 """Methods of :class:`Hostile`."""
 
 
 class Hostile:
-    """A client without manners: each kind of attack for a while, then the next."""
+    """A client without manners: each kind of attack for a while, a rest, then the next.
+
+    Every attack leaves a line in the diary when it begins and one when it ends, with the messages and MiB it sent.
+    """
 
     def __init__(self, address: str, files: tuple[Path, Path], diary: Path) -> None:
         self._address, self._files, self._diary = address, files, diary
         self._context = zmq.Context()
         self._ids = itertools.count(1)
+        self._messages = self._bytes = 0
+        self._free_at = 0.0
+        """When the network has carried what was sent so far."""
         nothing = BlobRef(sha256="0" * 64, size=1)
         self._nothing = ClipSpec(video=Media(kind="video", blobs=(nothing,)), depth=Media(kind="npz", blobs=(nothing,)))
 
-    def run(self, each_s: float, attacks: Sequence[str]) -> None:
+    def run(self, each_s: float, rest_s: float, attacks: Sequence[str]) -> None:
         """Until killed."""
-        for attack in itertools.cycle([getattr(self, name) for name in attacks]):
-            with self._diary.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"at": time.time(), "attack": attack.__name__}) + "\n")
-            end = time.monotonic() + each_s
-            client = connected(self._address)
+        for name in itertools.cycle(attacks):
+            self._messages = self._bytes = 0
+            self._note(attack=name)
+            end, problem, client = time.monotonic() + each_s, "", None
             try:
-                attack(client, end)
+                client = connected(self._address)
+                getattr(self, name)(client, end)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is part of the result
+                problem = f"{type(error).__name__}: {error}"
             finally:
-                client.close()
+                if client is not None:
+                    client.close()
+            time.sleep(max(0.0, end - time.monotonic()))
+            self._note(ended=name, messages=self._messages, mib=round(self._bytes / 2**20, 1), problem=problem)
+            time.sleep(rest_s)
+
+    def _note(self, **what: Any) -> None:
+        with self._diary.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"at": time.time(), **what}) + "\n")
 
     def _socket(self, address: str, *, small: bool = False) -> zmq.Socket[Any]:
         socket = self._context.socket(zmq.DEALER)
@@ -231,10 +277,18 @@ class Hostile:
         return socket
 
     def _send(self, socket: zmq.Socket[Any], message: msgspec.Struct, blobs: tuple[bytes, ...] = ()) -> None:
+        frames = framing.encode(message, request_id=next(self._ids), blobs=blobs)
         try:
-            socket.send_multipart(framing.encode(message, request_id=next(self._ids), blobs=blobs))
+            socket.send_multipart(frames)
+            self._count(sum(memoryview(frame).nbytes for frame in frames))
         except zmq.Again:
             time.sleep(0.05)
+
+    def _count(self, size: int) -> None:
+        self._messages, self._bytes = self._messages + 1, self._bytes + size
+        now = time.monotonic()
+        self._free_at = max(now, self._free_at) + size / NETWORK_BYTES_PER_S
+        time.sleep(self._free_at - now)
 
     def _flood(self, messages: deque[msgspec.Struct], end: float, *, small: bool = False, pause_s: float = 0.0) -> None:
         socket = self._socket(self._address, small=small)
@@ -273,8 +327,13 @@ class Hostile:
         for number in itertools.count():
             if time.monotonic() > end:
                 return
+            if client.state != "connected":
+                client.poll(0.01)
+                time.sleep(0.01)
+                continue
             view = m.LiveView(view=f"v{number}", sequence=number, clip=clip, trajectory=move, picture=bool(number % 2))
             client.live(view)
+            self._count(len(move.world_from_camera) + len(move.intrinsics) + len(move.source_time))
             client.poll(0.001)
 
     def ghosts(self, client: Client, end: float) -> None:
@@ -313,6 +372,7 @@ class Hostile:
         while time.monotonic() < end:
             if len(made) < 400:
                 made.append(client.submit(request_of(0, clip), fetch=False))
+                self._count(0)
             client.poll(0.001)
             time.sleep(0.005)
         for job in made:

@@ -26,6 +26,7 @@ from ex4d.types import Clip
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.options import MeshOptions
 from ex4d_ground.poses import pose
+from ex4d_ground.source_camera import SourceCamera
 
 WAYS = {
     "solid": MeshOptions(mode="solid"),
@@ -103,15 +104,16 @@ def filmed(width: int, height: int, count: int) -> Clip:
             shade = 128 + 60 * np.stack([np.sin(2 * at[..., 0]), np.cos(1.7 * at[..., 1]), np.sin(at.sum(-1) + n)], -1)
             frames[t][hit], z = shade[hit].astype(np.uint8), np.where(hit, reach, z)
         depth[t] = z
-    return Clip(frames, depth, lens, world_from_camera=poses)
+    return Clip(frames, depth, lens, source_camera=SourceCamera.of(poses, lens))
 
 
 def turning(clip: Clip) -> Trajectory:
-    """Away from the source camera of the moment, up to ``TURN_DEG``."""
+    """Along with the source camera, and more and more away from it, up to ``TURN_DEG``."""
     k, count = clip.intrinsics, clip.num_frames
     poses = pose(np.stack([_turn(a) for a in np.linspace(0, TURN_DEG, count)]), np.zeros((count, 3)))
     rows = np.tile([k.fx, k.fy, k.cx, k.cy], (count, 1))
-    return Trajectory(poses, rows, np.arange(count, dtype=float), k.width, k.height)
+    relative = Trajectory(poses, rows, np.arange(count, dtype=float), k.width, k.height)
+    return relative if clip.source_camera is None else clip.source_camera.in_world(relative)
 
 
 def _turn(degrees: float) -> np.ndarray:

@@ -1,10 +1,15 @@
 """A picture of how much of each frame of a move the clip really shows."""
 
+import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
 from ex4d.pictures import checkered
 from ex4d.types import Guides
+from ex4d_ground.arrays import UInt8
+
+_SHOWN_PX = 384
+"""Longer side of a guide on the page, twice what its place there has: matplotlib takes long for large pictures."""
 
 
 def plot_coverage(guides: Guides, *, low: float = 0.4, title: str) -> Figure:
@@ -25,10 +30,24 @@ def plot_coverage(guides: Guides, *, low: float = 0.4, title: str) -> Figure:
         title=title, xlabel="Frame", ylabel="Covered by the clip (%)", ylim=(0, 104), xlim=(-0.5, len(values) - 0.5)
     )
     curve.grid(alpha=0.25)
-    shown = np.unique(np.linspace(0, len(values) - 1, 6).round().astype(int))
+    shown = shown_frames(len(values))
     row = grid[1].subgridspec(1, len(shown), wspace=0.03)
     for axes, i in zip((figure.add_subplot(cell) for cell in row), shown, strict=True):
-        axes.imshow(checkered(guides.colour[i], guides.mask[i]))
+        axes.imshow(_small(checkered(guides.colour[i], guides.mask[i])))
         axes.set_title(f"{i}: {values[i]:.0f} %", fontsize=9)
         axes.set_axis_off()
     return figure
+
+
+def shown_frames(count: int) -> list[int]:
+    """The frames whose guides the plot shows, of ``count``."""
+    return np.unique(np.linspace(0, count - 1, 6).round().astype(int)).tolist()
+
+
+def _small(picture: UInt8) -> UInt8:  # [H, W, 3]
+    height, width = picture.shape[:2]
+    share = _SHOWN_PX / max(height, width)
+    if share >= 1:
+        return picture
+    size = max(1, round(width * share)), max(1, round(height * share))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)

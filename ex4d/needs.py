@@ -14,6 +14,8 @@ _PROGRAM_BYTES = 300 << 20
 """The program itself with its loops, a decoder and an encoder; measured (``benchmarks/hd.py``)."""
 _COLOUR, _DEPTH, _MASK = 3, 4, 1
 """Bytes of a pixel."""
+_KNOWN = (_COLOUR, _MASK, _DEPTH)
+"""What else the clip shows, for a preview."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class RunNeeds:
         ``plate_bytes`` is what a pixel of its plate has, 0 for none; ``takes`` says whether an engine follows.
         """
         pixels = width * height
-        kinds = [_COLOUR, _DEPTH, plate_bytes, _COLOUR, _MASK, _COLOUR if takes else 0]
+        kinds = [_COLOUR, _DEPTH, plate_bytes, _COLOUR, _MASK]
+        kinds += [_COLOUR, *_KNOWN] if takes else []
         stacks = [frames * pixels * each for each in kinds]
         held = sum(each for each in stacks if each <= IN_MEMORY_BYTES)
         working = WORKING_BYTES_PER_PIXEL * pixels

@@ -27,7 +27,7 @@ from ex4d.colour.view import as_signals
 from ex4d.contact_sheet import contact_sheet
 from ex4d.frames import Frames
 from ex4d.frames.ahead import in_order, thread_count
-from ex4d.progress import Watch, reported
+from ex4d.progress import CancelToken, Watch, check, reported
 from ex4d.types import Clip, Layers, Take
 from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
@@ -97,8 +97,10 @@ def read_take(folder: Path | str) -> Take:
     return take_of(np.stack(frames), info)
 
 
-def take_metadata(clip: Clip | None = None, *, licences: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What a take should say of where it came from: clip, versions and licences of the parts used."""
+def take_metadata(
+    clip: Clip | None = None, *, licences: Mapping[str, str] | None = None, cancel: CancelToken | None = None
+) -> dict[str, Any]:
+    """What a take should say of where it came from: clip, versions and licences of the parts used. Raises Cancelled."""
     out: dict[str, Any] = {
         "versions": {"ex4d": ex4d.__version__, "python": platform.python_version(), "numpy": np.__version__},
         "licences": dict(licences or {}),
@@ -106,7 +108,7 @@ def take_metadata(clip: Clip | None = None, *, licences: Mapping[str, str] | Non
     if clip is not None:
         out["clip"] = {
             "name": clip.name,
-            "sha256": clip_sha256(clip),
+            "sha256": clip_sha256(clip, cancel),
             "num_frames": clip.num_frames,
             "width": clip.width,
             "height": clip.height,
@@ -119,12 +121,17 @@ def take_metadata(clip: Clip | None = None, *, licences: Mapping[str, str] | Non
     return out
 
 
-def clip_sha256(clip: Clip) -> str:
-    """SHA-256 of the clip's frames, depth and lens, for telling whether a take was made from this very clip."""
+def clip_sha256(clip: Clip, cancel: CancelToken | None = None) -> str:
+    """SHA-256 of the clip's frames, depth, lens and source camera, for telling whether a take was made from this very
+    clip. A camera that stands still changes nothing. Raises Cancelled.
+    """
     digest = hashlib.sha256()
-    for array in (clip.frames, clip.depth, clip.intrinsics.matrix):
+    moving = clip.moving_camera
+    motion = () if moving is None else (moving.world_from_camera, moving.intrinsics)
+    for array in (clip.frames, clip.depth, clip.intrinsics.matrix, *motion):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         for part in array:
+            check(cancel)
             digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
 

@@ -1,7 +1,8 @@
 """The library's nouns, as frozen dataclasses with their shapes; axes and pixels as in :mod:`ex4d_ground.cameras`."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,11 @@ from ex4d.colour import View
 from ex4d.frames.store import FrameStore
 from ex4d.sky import SKY_FROM
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
-from ex4d_ground.cameras import Intrinsics, Trajectory, check_rigid
+from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import DepthError, ShapeError, TrajectoryError
 from ex4d_ground.footage import Footage
+from ex4d_ground.poses import inverse
+from ex4d_ground.source_camera import SourceCamera
 from ex4d_ground.takes import TakeInfo
 
 
@@ -45,9 +48,9 @@ class Clip:
     depth_source: str = "file"
     """Where the depth came from: "file" or an estimator's name."""
     depth_licence: str = ""
-    world_from_camera: Float64 | None = None
-    """[T, 4, 4] rigid poses of the source camera, where its motion is known, in the depth's unit. Moves are relative to
-    the source camera of the same moment in any case; this is for what joins several frames."""
+    source_camera: SourceCamera | None = None
+    """How the camera that filmed it moved and zoomed, where that is known, in the depth's unit; None: it stood still.
+    Its lens at frame 0 is ``intrinsics``. :func:`ex4d.clip.with_source_camera` fits one to a clip."""
     sky_from: float = SKY_FROM
     """Depth from which on pixels are sky, which a mesh puts in front of its border (:mod:`ex4d.sky`)."""
     plate: Plate | None = None
@@ -77,13 +80,8 @@ class Clip:
 
         if self.plate is not None and self.plate.frames.shape != f.shape:
             raise ShapeError(f"A plate of {self.plate.frames.shape} does not fit frames of {f.shape}.")
-        if self.world_from_camera is not None:
-            if len(self.world_from_camera) != len(f):
-                raise TrajectoryError(
-                    f"The source camera has {len(self.world_from_camera)} poses but the clip {len(f)} frames; "
-                    "give the camera of exactly these frames."
-                )
-            check_rigid(self.world_from_camera)
+        if self.source_camera is not None:
+            _check_source_camera(self.source_camera, self.intrinsics, len(f))
 
     @property
     def num_frames(self) -> int:
@@ -100,6 +98,71 @@ class Clip:
         """W in pixels."""
         return self.frames.shape[2]
 
+    @cached_property
+    def moving_camera(self) -> SourceCamera | None:
+        """The source camera where it moves or zooms; None where it stands still, as far as is known."""
+        camera = self.source_camera
+        return None if camera is None or camera.is_still else camera
+
+    def lens(self, t: int) -> Intrinsics:
+        """The lens through which frame ``t`` was filmed."""
+        camera = self.moving_camera
+        if camera is None or np.array_equal(camera.intrinsics[t], camera.intrinsics[0]):
+            return self.intrinsics
+        return replace(camera.frame_intrinsics(t), source=self.intrinsics.source)
+
+    def camera_at(self, source_time: float) -> tuple[Intrinsics, Float64]:  # [4, 4]
+        """Lens and pose in the world of the camera that filmed the frame that a move shows at ``source_time``."""
+        if self.moving_camera is None:
+            return self.intrinsics, np.eye(4)
+        t = min(max(math.floor(source_time + 0.5), 0), self.num_frames - 1)
+        return self.lens(t), self.moving_camera.world_from_camera[t]
+
+    def seen_by_source(self, move: Trajectory) -> Trajectory:
+        """A move in the world as the meshes of the frames it shows see it: in the axes of the camera that filmed each.
+
+        Whoever looks at a frame's mesh, depth or picture with a camera of a move uses this. It is ``move`` itself where
+        the source camera stands still. Raises TrajectoryError for a source time outside the clip.
+        """
+        return move if self.moving_camera is None else self.moving_camera.seen_by_source(move)
+
+    def mesh_from_world(self, t: int) -> Float64 | None:  # [4, 4]
+        """Brings points of the world into the axes of frame ``t``'s mesh; None where they are the same."""
+        if self.moving_camera is None or np.array_equal(self.moving_camera.world_from_camera[t], np.eye(4)):
+            return None
+        return inverse(self.moving_camera.world_from_camera[t])
+
+
+def _check_source_camera(camera: SourceCamera, lens: Intrinsics, num_frames: int) -> None:
+    if len(camera) != num_frames:
+        raise TrajectoryError(
+            f"The source camera has {len(camera)} poses but the clip {num_frames} frames; give the camera of exactly "
+            "these frames."
+        )
+    first = camera.frame_intrinsics(0)
+    values = [(k.width, k.height, k.fx, k.fy, k.cx, k.cy) for k in (first, lens)]
+    if not np.allclose(*values, rtol=1e-6, atol=1e-6 * lens.width):
+        raise TrajectoryError(
+            f"The source camera's lens at frame 1 is {first.fx:.1f} px for {first.width}x{first.height} pixels, the "
+            f"clip's {lens.fx:.1f} px for {lens.width}x{lens.height}; with_source_camera fits one to the other."
+        )
+
+
+@dataclass(frozen=True)
+class Known:
+    """Everything that the clip itself can show of a move, other frames included (:mod:`ex4d.guides.known`).
+
+    For previews alone: it is no part of the guides that a model gets.
+    """
+
+    colour: UInt8 | FrameStore  # [N, H, W, 3] RGB, zero where the mask is false
+    mask: Bool | FrameStore  # [N, H, W] true where the clip shows this pixel at any time
+    depth: Float32 | FrameStore  # [N, H, W] z-depth of what it shows in each frame's own camera, 0 where hidden
+
+    def part(self, first: int) -> "Known":
+        """The layer from frame ``first`` on."""
+        return Known(self.colour[first:], self.mask[first:], self.depth[first:])
+
 
 @dataclass(frozen=True)
 class Guides:
@@ -111,6 +174,8 @@ class Guides:
     """[N, H, W] z-depth of the visible surface in each frame's own camera, 0 where hidden; only on request."""
     rasterizer: str = ""
     """Name of the rasterizer that drew them; empty where that is not known."""
+    known: Known | None = None
+    """What else the clip shows of the move; only on request. Mask and coverage know nothing of it."""
 
     @cached_property
     def coverage(self) -> Float64:  # [N]
@@ -122,10 +187,18 @@ class Guides:
         if not first:
             return self
         depth = None if self.depth is None else self.depth[first:]
-        part = Guides(self.colour[first:], self.mask[first:], depth, self.rasterizer)
+        known = None if self.known is None else self.known.part(first)
+        part = Guides(self.colour[first:], self.mask[first:], depth, self.rasterizer, known)
         if "coverage" in vars(self):
             part.know_coverage(self.coverage[first:])
         return part
+
+    def with_known(self, known: Known | None) -> "Guides":
+        """The same guides beside what else the clip shows."""
+        other = Guides(self.colour, self.mask, self.depth, self.rasterizer, known)
+        if "coverage" in vars(self):
+            other.know_coverage(self.coverage)
+        return other
 
     def know_coverage(self, coverage: Float64) -> None:
         """Spare looking through the masks, for whoever drew them."""
@@ -134,7 +207,7 @@ class Guides:
     def in_memory(self) -> "Guides":
         """The same as arrays, for who needs all frames at once."""
         depth = None if self.depth is None else np.asarray(self.depth)
-        return Guides(np.asarray(self.colour), np.asarray(self.mask), depth, self.rasterizer)
+        return Guides(np.asarray(self.colour), np.asarray(self.mask), depth, self.rasterizer, self.known)
 
     @property
     def rgba(self) -> UInt8:  # [N, H, W, 4]

@@ -287,11 +287,13 @@ def backgrounds(still: Any) -> None:
     """What other frames saw, of a still camera and of a moving one."""
     from ex4d.dwmesh import DWMesh
     from ex4d_ground.options import MeshOptions
+    from ex4d_ground.source_camera import SourceCamera
 
     options, memory = (MeshOptions(mode="solid", other_frames=True, world_memory=m) for m in (False, True))
     poses = np.tile(np.eye(4), (FRAMES, 1, 1))
     poses[:, 0, 3] = 1e-4 * np.arange(FRAMES)
-    for clip in (still, replace(still, world_from_camera=poses)):
+    camera = SourceCamera.of(poses, still.intrinsics)
+    for clip in (still, replace(still, source_camera=camera)):
         DWMesh(clip, options).surface(3)
         DWMesh(clip, memory).surface(3)
 
@@ -306,7 +308,7 @@ def previews(clip: Any) -> None:
     path = move(clip)
     guides = render_guides(DWMesh(clip, MeshOptions(mode="solid")), path, rasterizer="cpu")
     for source in (clip, None):
-        for settings in ({}, {"softness": 1.0, "fill": "nearest"}):
+        for settings in ({"fill": "world"}, {"softness": 1.0, "fill": "nearest"}):
             get_engine("preview").generate(GenerateRequest(guides, path, source, settings))
 
 

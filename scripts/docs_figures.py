@@ -229,7 +229,7 @@ def footage_costs() -> str:
     rows = [
         (
             f"{row['width']}x{row['height']}, {row['frames']} frames",
-            f"{names[row['command']]} (`ex4d {row['command']}`)",
+            names[row["command"]],
             f"{row['seconds']:.0f}",
             f"{row['memory_mib'] / 1024:.1f}",
             f"{row['disk_mib']:.0f}",
@@ -246,7 +246,10 @@ def footage_costs() -> str:
 def hd_costs() -> str:
     """Processor time, wall time and memory of HD and 4K shots; of the version before in brackets, where measured."""
     measured = results("hd")
-    names = {"recon": "guides", "preview": "guides and a preview take", "coverage": "coverage"}
+    names = {
+        "recon": "guides (`ex4d recon`)", "preview": "guides and a preview take (`ex4d preview`)",
+        "filled": "the same, `known_first=no`", "coverage": "coverage (`ex4d coverage`)",
+    }  # fmt: skip
 
     def said(row: dict[str, Any], name: str, scale: float, digits: int) -> str:
         before = f" ({row['baseline'][name] / scale:.{digits}f})" if "baseline" in row else ""
@@ -255,13 +258,14 @@ def hd_costs() -> str:
     rows = [
         (
             f"{row['width']}x{row['height']}, {row['frames']:,} frames",
-            f"{names[row['command']]} (`ex4d {row['command']}`)",
+            names[row["command"]],
             said(row, "cpu_seconds", 1, 0),
             said(row, "wall_seconds", 1, 0),
             said(row, "memory_mib", 1024, 2),
             said(row, "disk_mib", 1, 0),
         )
         for row in measured["rows"]
+        if "width" in row
     ]
     head = ("clip", "what", "processor seconds", "seconds", "memory at most, GiB", "left on disk, MiB")
     bracket = " In brackets: the version before." if any("baseline" in row for row in measured["rows"]) else ""

@@ -18,17 +18,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from blender_versions import MAIN, ROOT, VERSIONS, Version, environment_of, find_python, install
-from run_tests import twice_at_most
+from run_tests import PYTEST, twice_at_most
 
 TESTS = ROOT / "tests" / "blender"
 OUT = ROOT / "out" / "versions"
@@ -91,7 +96,7 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     for version in there:
         install(version, environment_of(version))
-    with ThreadPoolExecutor(options.jobs) as pool:  # the newest takes longest and goes first
+    with stoppable(), ThreadPoolExecutor(options.jobs) as pool:  # the newest takes longest and goes first
         runs = [pool.submit(run, version, version in newest, more) for version in reversed(there)]
         outcomes = [each.result() for each in runs]
     for each in outcomes:
@@ -107,8 +112,8 @@ def run(version: Version, whole: bool, more: list[str]) -> Outcome:
     """The tests of one version, in a process of its own; what it printed is in its log."""
     what = "the whole of tests/blender" if whole else "what rests on Blender"
     python = environment_of(version) / ("Scripts" if os.name == "nt" else "bin") / "python"
-    command = [str(python), "-m", "pytest", "-q", "-rs", "-c", str(TESTS / "pytest-versions.ini")]
-    command += [f"--rootdir={TESTS}", "-m", "not slow"]
+    options = ["-q", "-rs", "-p", "no:cacheprovider", "-c", str(TESTS / "pytest-versions.ini"), f"--rootdir={TESTS}"]
+    options += ["-m", "not slow", *more]
     logs = [OUT / f"{version.blender}.log", OUT / f"{version.blender}.again.log"]
     results = OUT / f"{version.blender}.json"
     for old in (*logs, results):
@@ -116,19 +121,19 @@ def run(version: Version, whole: bool, more: list[str]) -> Outcome:
     left = iter(logs)
     started = time.monotonic()
 
-    def one(arguments: list[str]) -> int:
+    def one(outcomes: Path, arguments: list[str]) -> int:
         with next(left).open("wb") as said:
             # The outcomes that are kept are those of the first run, which is of all tests.
             kept = results if not results.exists() else results.with_suffix(".again")
-            return wait(subprocess.Popen(
-                [*command, *arguments], env=environment(kept), cwd=OUT, stdout=said, stderr=subprocess.STDOUT,
-                start_new_session=True,
-            ))  # fmt: skip
+            command = [str(python), str(PYTEST), str(outcomes), *arguments]
+            return wait(command, env=environment(kept), cwd=OUT, stdout=said, stderr=subprocess.STDOUT)
 
     chosen = [str(TESTS / name) for name in selected(whole)]
-    code = twice_at_most(one, more, chosen, OUT / f"{version.blender}.tests", root=TESTS)
+    code = twice_at_most(one, options, chosen, OUT / f"{version.blender}.tests", root=TESTS)
     log = [path for path in logs if path.exists()][-1]
     text = log.read_text(encoding="utf-8", errors="replace")
+    if log != logs[0]:  # what failed in the first run was told of there; what was printed beside that counts
+        text += beside_failures(logs[0].read_text(encoding="utf-8", errors="replace"))
     problem = ""
     if code:
         tail = "\n".join(line for line in text.splitlines() if not line.startswith("Fra:"))[-3000:]
@@ -140,13 +145,52 @@ def run(version: Version, whole: bool, more: list[str]) -> Outcome:
     return Outcome(version, what, problem, time.monotonic() - started)
 
 
-def wait(process: subprocess.Popen[bytes]) -> int:
-    """The exit code of a run, which is killed with all it started when it takes too long."""
+def beside_failures(log: str) -> str:
+    """What a run of pytest printed, without what it tells of the tests that failed."""
+    parts = re.split(r"^=+ (ERRORS|FAILURES|short test summary info) =+$", log, flags=re.MULTILINE)
+    told = zip(parts[1::2], parts[2::2], strict=True)
+    return parts[0] + "".join(text for title, text in told if title.startswith("short"))
+
+
+def wait(command: list[str], **how: Any) -> int:
+    """The exit code of a program, which is killed with all it started when it takes too long or all is to end."""
+    with _lock:
+        if _stopped.is_set():
+            return -signal.SIGKILL
+        process = subprocess.Popen(command, start_new_session=True, **how)
+        _running.add(process)
     try:
         return process.wait(LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
+    finally:
+        with _lock:
+            _running.discard(process)
+
+
+_lock, _stopped = threading.RLock(), threading.Event()
+_running: set[subprocess.Popen[bytes]] = set()
+"""Programs in sessions of their own, which no Ctrl-C reaches."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """In the block, Ctrl-C and SIGTERM end every run, also where a shell has started this in the background."""
+
+    def stop(*_: object) -> None:
+        with _lock:
+            _stopped.set()
+            for process in _running:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def selected(whole: bool) -> list[str]:

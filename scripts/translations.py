@@ -27,14 +27,17 @@ SAID_FIRST = {
 """Calls whose first argument is for people."""
 SAID_SECOND = {"hint", "paragraph", "draw_problem"}
 MADE = {"Flag", "Whole", "Number", "Share", "Text", "File", "Folder", "Pointer", "Collection", "Choice", "Seconds",
-        "EdgeRatio", "Strength", "Painted", "CameraPointer", "Centre", "_shown_as"}  # fmt: skip
+        "EdgeRatio", "Strength", "Smoothing", "Matte", "FindFocal", "Painted", "CameraPointer", "Centre",
+        "_shown_as"}  # fmt: skip
 """Properties: a name, a description, and for a choice its items."""
 RETURNED_BY = {"run", "edit", "work", "text", "words", "lines", "_lacking", "warnings", "no_python", "show_footage",
-               "lens_words", "_silent", "licence_of", "worker_words", "why_gone", "refusal", "_only_solid"}  # fmt: skip
+               "lens_words", "camera_words", "estimate_words", "lost_words", "take_words", "file_words", "scale_words",
+               "still_words", "lens_notes", "stand_there", "_silent", "licence_of", "worker_words", "why_gone",
+               "refusal", "_only_solid"}  # fmt: skip
 """Functions that return what is said."""
 TABLES = {"KINDS", "CHOICES", "ROLES", "EASINGS", "FRAMES", "PAINTED_AS", "PAINTED", "AUTOMATIC", "CAMERA_CHOICES",
           "DEPTH_CHOICES", "FIELD_CHOICES", "FROM_FILE", "ESTIMATED", "LAYOUTS", "BRUSHES", "NAMES", "KEEPS", "RECEIVE",
-          "CONNECTED", "TERMINALS", "LABELS",
+          "CONNECTED", "TERMINALS", "LABELS", "FILMED_BY", "FOCAL_CHOICES",
           "WEIGHT_NOTES"}  # fmt: skip
 """Names of module constants with words for people."""
 

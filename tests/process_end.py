@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-_status = 0
+_status: int | None = None
+"""Of a session that came to its end; without one, the interpreter ends as it would, with a code of its own."""
 
 
 def register(config: pytest.Config, *plugins: object) -> None:
@@ -23,14 +24,16 @@ def register(config: pytest.Config, *plugins: object) -> None:
             config.pluginmanager.register(plugin)
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     global _status
-    _status = int(exitstatus)
+    yield  # what another plugin raises here ends the session without a status
+    _status = int(session.exitstatus)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if "bpy" in sys.modules:  # every fixture is torn down, and the summary is printed
+    if "bpy" in sys.modules and _status is not None:  # every fixture is torn down, and the summary is printed
         _end(_status)
 
 

@@ -1,6 +1,7 @@
 """``ex4d-backend``: the command line of the server."""
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -12,8 +13,8 @@ import typer
 
 from ex4d import __version__
 from ex4d.cli.console import forgiving_output
-from ex4d_backend.child_messages import UMASK_VARIABLE
 from ex4d_backend.cli import keys as keys_cli
+from ex4d_backend.guardian import UNEXPECTED, Guarded, Guardian
 from ex4d_backend.logs import start_logging
 from ex4d_backend.process_ids import is_alive
 from ex4d_backend.settings import ServerSettings, load_settings
@@ -30,7 +31,8 @@ app.add_typer(keys_cli.app, name="keys")
     help="Run the EX-4D backend: it takes jobs from Blender (or any client of the protocol) and runs them on this "
     "machine's devices. Settings come from --config (TOML), then EX4D_BACKEND_<NAME> variables, then these options; "
     "--check-config shows what results, backend.example.toml explains every setting. SIGTERM lets running jobs end, "
-    "a second one leaves at once. Exit codes: 0 ended as asked, 1 failed, 2 bad settings, 3 cannot write or listen."
+    "a second one leaves at once. A server that a crash has ended is started again on the same port. "
+    "Exit codes: 0 ended as asked, 1 failed, 2 bad settings, 3 cannot write or listen."
 )
 def serve(
     context: typer.Context,
@@ -66,20 +68,30 @@ def serve(
             typer.echo(f"{name} = {value!r}")
         typer.echo(f"Settings are valid; data folder: {settings.folder}")
         return
-    _serve(settings, port_file=port_file, parent=exit_with_parent)
+    start_logging(settings.log_level, settings.log_format)
+    guarded = Guarded()
+    if settings.guardian and not guarded.by_guardian:
+        raise SystemExit(Guardian().run())
+    try:
+        _serve(settings, guarded, port_file=port_file, parent=exit_with_parent)
+    except Exception as error:
+        if not guarded.by_guardian or isinstance(error, Ex4dError):
+            raise
+        logging.getLogger("ex4d_backend").exception("the server ends by a fault")
+        raise SystemExit(UNEXPECTED) from None
 
 
-def _serve(settings: ServerSettings, *, port_file: Path | None, parent: int | None) -> None:
+def _serve(settings: ServerSettings, guarded: Guarded, *, port_file: Path | None, parent: int | None) -> None:
     from ex4d.allocation import give_back_large_blocks
+    from ex4d_backend.child_messages import UMASK_VARIABLE
     from ex4d_backend.server import Server
     from ex4d_backend.server_process import LARGE_BYTES, SPARE_BYTES
 
     give_back_large_blocks(LARGE_BYTES, spare_bytes=SPARE_BYTES)
-    start_logging(settings.log_level, settings.log_format)
     # Whatever it and its processes write is for this user alone; weights are for whom they would have been.
     os.environ[UMASK_VARIABLE] = f"{os.umask(0o077):o}"
     sys.setswitchinterval(0.0005)  # the loop must not wait long for a thread that hashes or deletes
-    server = Server(settings, still_wanted=lambda: parent is None or is_alive(parent))
+    server = Server(settings, still_wanted=lambda: parent is None or is_alive(parent), guarded=guarded)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.ask_to_stop())
     if port_file is not None:

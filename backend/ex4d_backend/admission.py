@@ -16,6 +16,9 @@ SMALL_REQUEST_BYTES, OWN_REQUEST_BYTES, REQUEST_BYTES = 64 << 10, 64 << 20, 256 
 OWN_JOBS, JOBS = 2000, 20_000
 """Jobs that are kept, over or not: of one owner, and of all. Beyond, those are forgotten whose results were fetched."""
 
+FORGOTTEN_AT_ONCE = 100
+"""Of the jobs that are kept one in so many: rare enough to look for them, few enough for nobody to wait for it."""
+
 
 class Admission:
     """Says no to jobs, with a sentence; forgets old ones to make room for new."""
@@ -27,7 +30,7 @@ class Admission:
         blobs: BlobStore,
         *,
         check_room: Callable[[int, str], None],
-        forget: Callable[[Job], None],
+        forget: Callable[[Collection[Job]], None],
     ) -> None:
         self._settings, self._store, self._blobs = settings, store, blobs
         self._check_room, self._forget = check_room, forget
@@ -74,8 +77,7 @@ class Admission:
         if len(jobs) < most:
             return True
         unneeded = [job for job in jobs if job.final and (job.acknowledged or not job.items)]
-        for job in unneeded[: len(jobs) - most + 1 + most // 10]:
-            self._forget(job)
+        self._forget(unneeded[: len(jobs) - most + 1 + most // FORGOTTEN_AT_ONCE])
         return len(jobs) - len(unneeded) < most
 
     def _check_fetch(self, request: FetchWeights) -> None:

@@ -191,7 +191,7 @@ class BlobStore:
         if not self.has(digest, size):
             target = self.path(digest)
             try:
-                target.parent.mkdir(exist_ok=True)
+                folder_at(target.parent)
                 path.replace(target)
             except OSError as error:
                 raise output_error(self.folder, error) from None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
-import signal
-import sys
 import time
 from typing import Any
 
@@ -15,7 +14,7 @@ import zmq
 from ex4d_backend import child_messages
 from ex4d_backend.child_messages import TOKEN_VARIABLE, Beat, FromChild, ToChild
 from ex4d_backend.private_socket import connect_privately
-from ex4d_backend.process_ids import is_alive
+from ex4d_backend.process_ids import end_with_parent, is_alive
 
 log = logging.getLogger("ex4d_backend.child")
 
@@ -39,13 +38,7 @@ def connect_to_server(args: argparse.Namespace) -> ServerConnection:
     """The first thing a child does: tie its life to the server's, and let it go first."""
     if os.name == "posix":
         os.nice(YIELDING)
-    if sys.platform == "linux":
-        import ctypes
-
-        # PR_SET_PDEATHSIG: the kernel ends this process when the server ends, even by a kill.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.name == "posix" and os.getppid() != args.parent:
-        os._exit(3)  # the server was killed while this process was starting
+    end_with_parent(args.parent)
     return ServerConnection(args.server)
 
 
@@ -75,7 +68,7 @@ class ServerConnection:
             self._beat_at = time.monotonic()
             self.send(Beat())
         messages: list[ToChild] = []
-        while self.socket.poll(0 if messages else int(wait_s * 1000)):
+        while self.socket.poll(0 if messages else math.ceil(wait_s * 1000)):
             messages.append(child_messages.decode_to_child(self.socket.recv()))
         if os.getppid() != self._parent or (os.name == "nt" and not is_alive(self._parent)):
             log.warning("the server is gone")

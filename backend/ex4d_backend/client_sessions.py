@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -113,11 +113,15 @@ class ClientSessions:
     def __len__(self) -> int:
         return len(self._by_control)
 
-    def has_place(self, identity: bytes, owner: str, address: str, *, working: Collection[str]) -> bool:
+    def identities(self) -> list[bytes]:
+        """The control sockets of all sessions."""
+        return list(self._by_control)
+
+    def has_place(self, identity: bytes, owner: str, address: str, *, working: Callable[[], Collection[str]]) -> bool:
         """Whether a client may say Hello; if all places are taken, somebody else's is freed for it if it can be.
 
         First of a client that has left, then of the one that was silent longest, then of the one that has wanted
-        nothing for longest; never of an owner in ``working``, who has jobs. No owner and no other machine may have
+        nothing for longest; never of an owner in ``working()``, who has jobs. No owner and no other machine may have
         more than a quarter of the places.
         """
         if identity in self._by_control:
@@ -126,12 +130,12 @@ class ClientSessions:
         local = not address or address.startswith("127.") or address == "::1"
         there = list(self._by_control.values())
         here = [s for s in there if s.left_at is None and (s.owner == owner or (not local and s.address == address))]
-        if len(here) >= most and not self._give_up_one(here, ()):
+        if len(here) >= most and not self._give_up_one(here, tuple):
             return False
         return len(self._by_control) < self._limit or self._give_up_one(there, working)
 
-    def _give_up_one(self, sessions: Iterable[ClientSession], working: Collection[str]) -> bool:
-        now = time.monotonic()
+    def _give_up_one(self, sessions: Iterable[ClientSession], working: Callable[[], Collection[str]]) -> bool:
+        now, at_work = time.monotonic(), working()
 
         def worth(session: ClientSession) -> tuple[bool, bool, float]:
             silent = now - session.heard > self._silent_s
@@ -139,7 +143,7 @@ class ClientSessions:
 
         def dispensable(session: ClientSession) -> bool:
             silent, idle = now - session.heard > self._silent_s, now - session.asked > IDLE_S
-            return session.left_at is not None or (session.owner not in working and (silent or idle))
+            return session.left_at is not None or (session.owner not in at_work and (silent or idle))
 
         least = min((s for s in sessions if dispensable(s)), key=worth, default=None)
         self.drop(least)

@@ -68,10 +68,14 @@ class Connections:
 
         Call :meth:`ended` before, so that the number is that of the present one.
         """
-        connection = self._open.get(number_of(frame))
+        connection = self.of(frame)
         if connection is not None:
             connection.known = True
         return connection
+
+    def of(self, frame: zmq.Frame) -> Connection | None:
+        """The connection that ``frame`` came over; None if it has ended or is not known."""
+        return self._open.get(number_of(frame))
 
     def end_strangers(self) -> None:
         """End connections whose client never said who it is."""

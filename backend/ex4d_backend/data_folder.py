@@ -47,7 +47,7 @@ def folder_at(path: Path) -> Path:
 
 
 def file_at(path: Path) -> Path:
-    """The place of a file: a folder that lies there is set aside. Raises OutputError."""
-    if path.is_dir() and not path.is_symlink():
+    """The place of a file: what is none (a folder, a pipe, a device) is set aside. Raises OutputError."""
+    if os.path.lexists(path) and not path.is_file():
         set_aside(path)
     return path

@@ -157,6 +157,7 @@ def answer_preset(query: m.PresetQuery) -> m.PresetReply:
         amount=query.amount,
         easing=query.easing or None,  # pyright: ignore[reportArgumentType] - checked above
         overshoot=query.overshoot,
+        target=query.target,
     )
     return m.PresetReply(preset=query.preset, **packed(found))
 

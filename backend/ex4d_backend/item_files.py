@@ -22,7 +22,8 @@ def open_item(path: str, size: int, *, cached_only: bool = False) -> memoryview 
     What a slow client leaves in its queue is then no memory of this process. With ``cached_only`` None is returned for
     a file that would have to be read from disk. Raises OSError, also if the file has another size.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    # Not blocking: a pipe that lies there is found to have another size, instead of being waited for.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
         if os.fstat(descriptor).st_size != size:
             raise OSError(errno.EIO, "the file was cut short")

@@ -31,11 +31,18 @@ _WEIGHTS: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {
         ((stages.DEPTH_SAVE,), 0.03),
         ((stages.DEPTH_SEND,), 0.02),
     ),
+    "SolveCamera": (
+        (_CLIP, 0.1),
+        ((stages.FILLING,), 0.02),
+        ((stages.FOLLOWING,), 0.35),
+        ((stages.PLACING,), 0.3),
+        ((stages.LOOKING_AGAIN,), 0.2),
+    ),
     "ExportTake": (((stages.EXPORT,), 0.98),),
     "FetchWeights": (((stages.ASKING_HUB,), 0.01), ((stages.FETCHING,), 0.98)),
 }
-_WITHOUT_A_MODEL = 0.1, 0.9
-"""Of the preview engine's one stage: what lies before it, and its weight."""
+_WITHOUT_A_MODEL = {stages.KNOWN: (0.1, 0.35), stages.PLACE: (0.45, 0.1), stages.PREVIEW: (0.55, 0.45)}
+"""Of the stages of a preview: what lies before each, and its weight."""
 _LAST_BEFORE_END = 0.99
 
 
@@ -44,8 +51,8 @@ def share_of(job: Job) -> float:
     if job.phase == "done":
         return 1.0
     part = min(1.0, job.done / job.total) if job.total else 0.0
-    before, weight = _WITHOUT_A_MODEL
-    if job.stage == stages.PREVIEW:
+    if job.stage in _WITHOUT_A_MODEL:
+        before, weight = _WITHOUT_A_MODEL[job.stage]
         return min(_LAST_BEFORE_END, max(job.share, before + weight * part))
     before = 0.0
     for names, weight in _WEIGHTS.get(job.kind, ()):

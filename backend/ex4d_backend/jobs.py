@@ -19,7 +19,7 @@ from ex4d.frames.ahead import in_order, thread_count
 from ex4d.guides import OnGuide
 from ex4d.progress import reported
 from ex4d.shots.draw import Drawing, RenderedShot, draw_shot
-from ex4d.shots.take import run_engine
+from ex4d.shots.take import run_engine, source_camera_of
 from ex4d.takes import describe_take
 from ex4d.trajectory import near_depth_of
 from ex4d.types import Clip, Guides, Take
@@ -29,6 +29,7 @@ from ex4d_backend.estimating import estimate
 from ex4d_backend.exporting import export, record_layers
 from ex4d_backend.objects import read_objects
 from ex4d_backend.recording import JobContext
+from ex4d_backend.solving import solve
 from ex4d_backend.sources import LoadedSource, Sources, WarmCache, drawn_by, read_edits
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, UInt8
@@ -44,6 +45,7 @@ from ex4d_protocol.requests import (
     MeshSpec,
     RenderGuides,
     Request,
+    SolveCamera,
     blobs_of,
 )
 
@@ -75,6 +77,9 @@ class Runner:
                 estimate(request, context)
             case ExportTake():
                 export(request, context)
+            case SolveCamera():
+                source = self._source(request.clip, context)
+                solve(request, source.clip, context)
 
     def let_go(self) -> None:
         """Keep nothing warm any more."""
@@ -84,6 +89,10 @@ class Runner:
     def _mesh(
         self, clip: ClipSpec, mesh: MeshSpec, context: JobContext, *, keep_plate: bool = False
     ) -> tuple[LoadedSource, DWMesh]:
+        source = self._source(clip, context, keep_plate=keep_plate)
+        return source, self._sources.mesh(source, clip, mesh, context.blobs)
+
+    def _source(self, clip: ClipSpec, context: JobContext, *, keep_plate: bool = False) -> LoadedSource:
         source = self._sources.clip(
             clip,
             context.blobs,
@@ -93,7 +102,7 @@ class Runner:
             **context.watch,
         )
         context.log(f"clip: {source.clip.num_frames} frames of {source.clip.width}x{source.clip.height}")
-        return source, self._sources.mesh(source, clip, mesh, context.blobs)
+        return source
 
     def _build_mesh(self, request: BuildMesh, context: JobContext) -> None:
         # What is edited is the grid of the endless mesh, without thickness; solid ones are made when they are drawn.
@@ -276,10 +285,11 @@ def take_info(request: Generate, take: Take, clip: Clip) -> TakeInfo:
         note=request.note,
         clip={
             "name": clip.name,
-            "spec": msgspec.to_builtins(request.clip),
+            "spec": msgspec.to_builtins(msgspec.structs.replace(request.clip, source_camera=None)),
             "intrinsics": asdict(clip.intrinsics),
             "depth_source": clip.depth_source,
             "depth_licence": clip.depth_licence,
+            **source_camera_of(clip),
         },
         mesh=msgspec.to_builtins(request.mesh),
         objects=msgspec.to_builtins(request.objects),

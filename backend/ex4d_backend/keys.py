@@ -13,7 +13,7 @@ import zmq.utils.z85
 
 from ex4d_backend.data_folder import file_at
 from ex4d_ground.errors import InputError, SettingError
-from ex4d_ground.files import atomic_path, output_error
+from ex4d_ground.files import atomic_path, output_error, require_regular
 
 log = logging.getLogger("ex4d_backend.keys")
 
@@ -38,6 +38,7 @@ def read_operator_secret(data_folder: Path) -> str:
     """The secret of the server that runs on ``data_folder``. Raises InputError."""
     path = data_folder / OPERATOR_FILE
     try:
+        require_regular(path, _LARGEST_KEY_FILE, InputError)
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"
@@ -68,6 +69,7 @@ class KeyRing:
         if not path.exists():
             public, secret = zmq.curve_keypair()
             write_private(path, f"{public.decode()}\n{secret.decode()}\n")
+        require_regular(path, _LARGEST_KEY_FILE, SettingError)
         lines = path.read_text("ascii").split()
         if len(lines) != 2 or any(len(line) != 40 for line in lines):
             raise SettingError(f"{path} does not hold the server's two keys; restore it, or remove it for new ones.")

@@ -15,20 +15,21 @@ LIGHT_S, HEAVY = 0.002, 20
 class Bucket:
     """Keeps one client from filling the loop with small requests.
 
-    ``rate`` tokens a second flow in, up to ``BURST_S`` seconds' worth; every request takes one."""
+    ``rate`` tokens a second flow in, up to ``burst``, or ``BURST_S`` seconds' worth; every request takes one."""
 
-    def __init__(self, rate: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: float, *, burst: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._clock = rate, clock
-        self._tokens, self._filled = rate * BURST_S, clock()
+        self._burst = rate * BURST_S if burst is None else burst
+        self._tokens, self._filled = self._burst, clock()
 
-    def take(self) -> bool:
-        """Take a token; False if there is none."""
+    def take(self, tokens: float = 1.0) -> bool:
+        """Take a token, or as many as are said; False if there are not so many."""
         now = self._clock()
-        self._tokens = min(self._rate * BURST_S, self._tokens + max(0.0, now - self._filled) * self._rate)
+        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._filled) * self._rate)
         self._filled = now
-        if self._tokens < 1.0:
+        if self._tokens < tokens:
             return False
-        self._tokens -= 1.0
+        self._tokens -= tokens
         return True
 
 
@@ -39,15 +40,24 @@ class TimeAccount:
     the time at most.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._balance, self._filled = TIME_BURST_S, clock()
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        share: float = TIME_SHARE,
+        heavy: float = HEAVY,
+        saved_s: float = TIME_BURST_S,
+    ) -> None:
+        """``share`` of the time flows in, and ``saved_s`` is there at first; what one charge has beyond ``LIGHT_S``
+        counts ``heavy`` times more."""
+        self._clock, self._share, self._heavy = clock, share, heavy
+        self._balance, self._filled = saved_s, clock()
 
     @property
     def balance(self) -> float:
         """Seconds left; negative: owed."""
         now = self._clock()
-        self._balance = min(TIME_BURST_S, self._balance + max(0.0, now - self._filled) * TIME_SHARE)
+        self._balance = min(TIME_BURST_S, self._balance + max(0.0, now - self._filled) * self._share)
         self._filled = now
         return self._balance
 
@@ -56,9 +66,14 @@ class TimeAccount:
         """Whether there is time left."""
         return self.balance > 0.0
 
-    def charge(self, seconds: float) -> None:
-        """A message took so long."""
-        self._balance = self.balance - seconds - HEAVY * max(0.0, seconds - LIGHT_S)
+    @property
+    def opens_in(self) -> float:
+        """Seconds until there is time left."""
+        return max(0.0, -self.balance) / self._share
+
+    def charge(self, seconds: float, *, beside_s: float = 0.0) -> None:
+        """A message took so long, and another thread, which holds nobody up, ``beside_s``."""
+        self._balance = self.balance - seconds - beside_s - self._heavy * max(0.0, seconds - LIGHT_S)
 
 
 class TimeUsed:

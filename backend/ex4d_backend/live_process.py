@@ -31,7 +31,7 @@ from ex4d_backend import sources
 from ex4d_backend.child import BEAT_S, ServerConnection, child_arguments, connect_to_server
 from ex4d_backend.child_messages import LiveAnswer, LiveForget, LiveOrder, LivePause, Quit, Ready
 from ex4d_backend.client_errors import for_client, without_paths
-from ex4d_backend.limits import TimeUsed
+from ex4d_backend.live_turns import LiveTurns
 from ex4d_backend.objects import read_objects
 from ex4d_ground.arrays import Bool, Int32, UInt8
 from ex4d_ground.cameras import Intrinsics, Trajectory
@@ -40,6 +40,7 @@ from ex4d_ground.remedies import Remedy
 from ex4d_protocol.base import MAX_CHUNK_BYTES
 from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveReply, LiveSuperseded, LiveView
 from ex4d_protocol.messages import ErrorReply
+from ex4d_protocol.requests import ClipSpec
 
 log = logging.getLogger("ex4d_backend.live_process")
 
@@ -66,6 +67,8 @@ class LiveRequest:
     view: LiveView
     trajectory: Trajectory | None = None
     source: Int32 | None = None  # [N] source frame of each output frame
+    seen: Trajectory | None = None
+    """The cameras in the axes of the meshes they look at; None until the clip is there."""
     objects: tuple[GuideObject, ...] | None = None
     """What stands beside the mesh; None until it is read."""
     waiting: list[int] = field(default_factory=list)
@@ -123,7 +126,8 @@ class Scene:
     """One clip in memory, and the renderers of its meshes."""
 
     def __init__(self, source: sources.LoadedSource, loader: sources.Sources) -> None:
-        self.clip, self._source, self._loader = source.clip, source, loader
+        self.clip, self.source, self._loader = source.clip, source, loader
+        """Without a source camera: each view has its own."""
         self._renderers: OrderedDict[tuple[bytes, bool], tuple[FrameRenderer, int]] = OrderedDict()
 
     @property
@@ -137,11 +141,11 @@ class Scene:
 
     def renderer(self, view: LiveView, blobs: Path, bands: Bands, rasterizer: str) -> FrameRenderer:
         """The renderer of a request's mesh; pictures and coverage have their own, so that each keeps its frame."""
-        key = msgspec.msgpack.encode((view.mesh, view.raster)), view.picture
+        key = msgspec.msgpack.encode((view.clip.source_camera, view.mesh, view.raster)), view.picture
         if key not in self._renderers:
             while len(self._renderers) >= 2 * MESHES:
                 self._renderers.popitem(last=False)[1][0].close()
-            mesh = self._loader.mesh(self._source, view.clip, view.mesh, blobs)
+            mesh = self._loader.mesh(sources.filmed(self.source, view.clip), view.clip, view.mesh, blobs)
             edits = sum(part.size for edit in view.mesh.edits for part in (edit.positions, edit.face_flags) if part)
             if any(edit.thickness is not None for edit in view.mesh.edits):
                 edits += self.clip.depth.nbytes  # one map for all frames
@@ -176,8 +180,7 @@ class LiveRenderer:
         self._memory_bytes, self._rasterizer = memory_bytes, rasterizer
         self._lanes: dict[Lane, LiveRequest] = {}
         self._scenes: OrderedDict[bytes, Scene] = OrderedDict()
-        self._used = TimeUsed()
-        """By each client's frames."""
+        self._turns = LiveTurns()
         self._paused: set[int] = set()
         """Clients that have not read their last pictures."""
         self._quit = False
@@ -185,8 +188,7 @@ class LiveRenderer:
     def run(self) -> None:
         """Read, draw one frame, read again."""
         while not self._quit:
-            request = self._next()
-            self._listen(wait_s=0.0 if request is not None else BEAT_S)
+            self._listen(wait_s=self._turns.shortest_wait_s(self._able(), BEAT_S))
             request = self._next()
             if request is not None:
                 self._step(request)
@@ -199,19 +201,20 @@ class LiveRenderer:
             match message:
                 case LiveOrder():
                     request = LiveRequest(message.client, message.request_id, message.view)
+                    self._turns.ask(message.client)
                     if all(lane[0] != message.client for lane in self._lanes):
-                        self._used.join(message.client)
+                        self._turns.join(message.client)
                     older = self._lanes.pop(request.lane, None)
                     if older is not None:
                         self._answer(older, LiveSuperseded(**older.about), ended=True)
                     self._lanes[request.lane] = request
                 case LiveForget(client):
                     self._lanes = {lane: each for lane, each in self._lanes.items() if lane[0] != client}
-                    self._used.forget(client)
+                    self._turns.forget(client)
                     self._paused.discard(client)
                 case LivePause(client, paused):
                     (self._paused.add if paused else self._paused.discard)(client)
-                    self._used.join(client)
+                    self._turns.join(client)
                 case Quit():
                     self._quit = True
 
@@ -220,11 +223,16 @@ class LiveRenderer:
 
         ``besides`` leaves a client out, and with it all whose clip is not in memory.
         """
-        lanes = [lane for lane in self._lanes if lane[0] not in self._paused and lane[0] != besides]
+        clients = {client for client in self._able() if client != besides and not self._turns.wait_s(client)}
+        lanes = [lane for lane in self._lanes if lane[0] in clients]
         if besides is not None:
             lanes = [lane for lane in lanes if _clip_key(self._lanes[lane]) in self._scenes]
-        best = min(lanes, key=lambda lane: (not lane[2], self._used.of(lane[0])), default=None)
+        best = min(lanes, key=lambda lane: (not lane[2], self._turns.of(lane[0])), default=None)
         return None if best is None else self._lanes[best]
+
+    def _able(self) -> set[int]:
+        """The clients that wait for something and read what they get."""
+        return {lane[0] for lane in self._lanes} - self._paused
 
     # --- doing --------------------------------------------------------------------------------------------
 
@@ -236,15 +244,17 @@ class LiveRenderer:
             scene = self._scene(request)
             if self._lanes.get(request.lane) is not request:
                 return  # a newer one came while the clip was read
-            if request.source is None:
+            if request.source is None or request.seen is None:
                 request.source = source_frames(trajectory, scene.clip.num_frames)
+                filmed = sources.filmed(scene.source, request.view.clip)
+                request.seen = filmed.clip.seen_by_source(trajectory)
             if request.objects is None:
                 view, count = request.view, len(trajectory)
                 moves = {"held": view.object_frames, "start": view.object_start}
                 request.objects = read_objects(view.objects, self._blobs, num_frames=count, **moves)
             frame = request.waiting.pop()
             renderer = scene.renderer(request.view, self._blobs, self._bands, self._rasterizer)
-            camera = Camera.of(trajectory, frame)
+            camera = Camera.of(request.seen, frame)
             colour, mask = renderer.render(int(request.source[frame]), camera, request.objects, index=frame)
             ended = not request.waiting
             self._answer_frame(request, frame, colour, mask, ended=ended)
@@ -256,7 +266,7 @@ class LiveRenderer:
             log.exception("a live view failed")
             ended = self._fail(request, "internal", f"The live view hit a fault ({type(error).__name__}: {error}).")
         finally:
-            self._used.charge(request.client, time.monotonic() - began)
+            self._turns.charge(request.client, time.monotonic() - began, picture=request.view.picture)
         if self._lanes.get(request.lane) is request:
             del self._lanes[request.lane]
             if not ended:
@@ -291,7 +301,7 @@ class LiveRenderer:
 
         loader = sources.Sources(meshes=MESHES)
         folder, limit = Path(tempfile.mkdtemp(dir=self._scratch)), self._most_pixels
-        spec, steps = request.view.clip, {"on_progress": on_progress, "cancel": CancelToken()}
+        spec, steps = _plain_clip(request), {"on_progress": on_progress, "cancel": CancelToken()}
         try:
             return Scene(loader.clip(spec, self._blobs, folder, clip_pixels=limit, **steps), loader)
         finally:
@@ -340,8 +350,13 @@ class LiveRenderer:
         self._server.send(LiveAnswer(request.client, request.request_id, message, ended), blob)
 
 
+def _plain_clip(request: LiveRequest) -> ClipSpec:
+    """What is read: another source camera is no other clip."""
+    return msgspec.structs.replace(request.view.clip, source_camera=None)
+
+
 def _clip_key(request: LiveRequest) -> bytes:
-    return msgspec.msgpack.encode(request.view.clip)
+    return msgspec.msgpack.encode(_plain_clip(request))
 
 
 def warm_up(bands: Bands, rasterizer: str) -> None:

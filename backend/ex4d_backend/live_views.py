@@ -216,5 +216,8 @@ def weight_of(view: LiveView) -> int:
     """About how many bytes a request takes in memory."""
     move = view.trajectory
     arrays = len(move.world_from_camera) + len(move.intrinsics) + len(move.source_time)
+    filmed = view.clip.source_camera
+    if filmed is not None:
+        arrays += len(filmed.world_from_camera) + len(filmed.intrinsics)
     refs = len(view.clip.video.blobs) + len(view.clip.depth.blobs) + 3 * len(view.mesh.edits) + 3 * len(view.objects)
     return 1024 + arrays + 256 * refs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -51,7 +51,11 @@ class Outbox:
 
     def send(self, identity: bytes, message: msgspec.Struct, reply_to: int = 0, *blobs: framing.Buffer) -> None:
         """Send one message; what does not fit yet goes later. A client that has left gets none."""
-        frames: list[framing.Buffer] = [identity, *framing.encode(message, reply_to=reply_to, blobs=blobs)]
+        self.send_frames(identity, framing.encode(message, reply_to=reply_to, blobs=blobs))
+
+    def send_frames(self, identity: bytes, encoded: Sequence[framing.Buffer]) -> None:
+        """The same for a message that was encoded before, for several clients."""
+        frames: list[framing.Buffer] = [identity, *encoded]
         peer = self._peers.get(identity)
         if (peer is not None and peer.later) or not self._pass_on(identity, frames):
             peer = self._peers.setdefault(identity, _Peer())

@@ -1,6 +1,8 @@
-"""Whether a process is there, on every system."""
+"""Whether a process is there, how it ended, and ending with one, on every system."""
 
 import os
+import signal
+import sys
 from typing import Any
 
 
@@ -23,3 +25,29 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def end_with_parent(pid: int) -> None:
+    """Have the system end this process when the one that started it, ``pid``, ends, even by a kill, where it can.
+
+    Ends this process at once if that one has ended by now.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.name == "posix" and os.getppid() != pid:
+        os._exit(3)
+
+
+def describe_exit(code: int) -> str:
+    """What a process's exit code means, as a clause after its name."""
+    if code == -signal.SIGSEGV:
+        return "crashed (segmentation fault)"
+    if os.name == "posix" and code == -signal.SIGABRT:
+        return "crashed (a library ended it)"
+    if os.name == "posix" and code == -signal.SIGKILL:
+        return "was killed from outside (often because the system ran out of memory)"
+    if code < 0:
+        return f"was ended by signal {-code}"
+    return f"left with exit code {code}"

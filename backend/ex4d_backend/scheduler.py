@@ -15,6 +15,7 @@ from ex4d_backend.admission import Admission
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.child_messages import BlobMade, FromJob, JobEnded, JobProgress, RunJob
 from ex4d_backend.client_errors import Refusal, for_client, without_paths
+from ex4d_backend.data_folder import folder_at
 from ex4d_backend.item_files import item_file
 from ex4d_backend.job_progress import share_of
 from ex4d_backend.pool import FETCHES, Pool
@@ -50,13 +51,16 @@ class JobScheduler:
         *,
         push: Callable[[Job, m.JobState], None],
         check_room: Callable[[int, str], None],
+        after_fault: bool = False,
     ) -> None:
-        """Take up the store's jobs; ``push`` is called with every change worth telling."""
+        """Take up the store's jobs; ``push`` is called with every change worth telling.
+
+        ``after_fault``: the server before ended by a fault of its own process, which no job can cause.
+        """
         self._settings, self.store, self._blobs, self._pool = settings, store, blobs, pool
         self._push = push
         self._admission = Admission(settings, store, blobs, check_room=check_room, forget=self._forget)
-        self._folder = settings.folder / "jobs"
-        self._folder.mkdir(exist_ok=True)
+        self._folder = folder_at(settings.folder / "jobs")
         self._queued = {job.job_id: job for job in store.jobs(phase="queued")}
         self._served: dict[str, float] = {}
         self._failures: dict[str, int] = {}
@@ -72,10 +76,10 @@ class JobScheduler:
         self.draining = False
         self.ended: Counter[str] = Counter()
         """Jobs ended since the start, by phase."""
-        self._take_up_lost_jobs()
+        self._take_up_lost_jobs(after_fault)
         self._strays = Strays(self._folder, store)
 
-    def _take_up_lost_jobs(self) -> None:
+    def _take_up_lost_jobs(self, after_fault: bool) -> None:
         """Jobs that ran when the last server ended start over, unless they seem to be what ended it."""
         for job in [job for job in self.store.jobs() if not job.final]:
             try:
@@ -89,11 +93,11 @@ class JobScheduler:
             self._discard(self.items_folder(job))
             if job.cancelling:
                 self.store.set_phase(job, "cancelled", "Cancelled; the backend was restarted meanwhile.")
-            elif job.attempt >= self._settings.max_attempts:
-                reason = f"The backend ended {job.attempt} times while this job ran; it was not started again."
+            elif not after_fault and (ends := job.attempt - job.crashed) >= self._settings.max_attempts:
+                reason = f"The backend ended {ends} times while this job ran; it was not started again."
                 self.store.set_phase(job, "failed", reason, Failure(Ex4dError.code))
             else:
-                self.store.start_over(job)
+                self.store.start_over(job, crashed=after_fault)
                 self._queued[job.job_id] = job
                 log.info("job %s starts over (attempt %d)", job.job_id, job.attempt)
         self._queued = dict(sorted(self._queued.items(), key=lambda entry: entry[1].seq))
@@ -172,13 +176,11 @@ class JobScheduler:
 
     def log_tail(self, owner: str | None, job_id: str) -> m.JobLog:
         """The end of a job's log. Raises Refusal."""
-        path = self._job_folder(self.find(owner, job_id)) / "log.txt"
-        try:
-            with path.open("rb") as file:
+        path, text = self._job_folder(self.find(owner, job_id)) / "log.txt", ""
+        if path.is_file():  # a pipe would be waited for
+            with suppress(FileNotFoundError), path.open("rb") as file:
                 file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
                 text = file.read(LOG_TAIL_BYTES).decode("utf-8", "replace")
-        except FileNotFoundError:
-            text = ""
         return m.JobLog(job_id=job_id, text=text)
 
     def state(self, job: Job, *, with_owner: bool = False) -> m.JobState:
@@ -364,10 +366,7 @@ class JobScheduler:
         """Delete results nobody fetched in time; :meth:`poll` goes on with the uploads that no job needs."""
         self.store.save_clock()
         oldest = self.store.clock() - self._settings.results_ttl_hours * 3600
-        for job in self.store.jobs():
-            if job.final and job.ended_at is not None and job.ended_at < oldest:
-                self._discard(self._job_folder(job))
-                self.store.forget(job)
+        self._forget([j for j in self.store.jobs() if j.final and j.ended_at is not None and j.ended_at < oldest])
         for folder in self._strays.expired(oldest):
             self._discard(folder)
         self._sweeping = self._sweep_blobs()
@@ -384,10 +383,12 @@ class JobScheduler:
     def _request(self, job: Job) -> Request:
         return msgspec.msgpack.decode(self.store.request(job.job_id), type=Request)
 
-    def _forget(self, job: Job) -> None:
-        """Drop a job that nobody needs, with its folder."""
-        self._discard(self._job_folder(job))
-        self.store.forget(job)
+    def _forget(self, jobs: Collection[Job]) -> None:
+        """Drop jobs that nobody needs, with their folders."""
+        for job in jobs:
+            self._discard(self._job_folder(job))
+        if jobs:
+            self.store.forget(*jobs)
 
     def _discard(self, folder: Path) -> None:
         self._cleaner.submit(shutil.rmtree, folder, ignore_errors=True)

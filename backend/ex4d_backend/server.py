@@ -13,12 +13,14 @@ import zmq
 
 from ex4d.trajectory import PRESETS
 from ex4d_backend import devices
+from ex4d_backend.announcements import Announcements
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.client_errors import Refusal
 from ex4d_backend.client_sessions import ClientSession, ClientSessions
 from ex4d_backend.connections import Connections, address_of
 from ex4d_backend.data_folder import make_private
 from ex4d_backend.extensions import serve_extensions
+from ex4d_backend.guardian import Guarded
 from ex4d_backend.keys import Gatekeeper, KeyRing, key_of, new_operator_secret
 from ex4d_backend.limits import Bucket
 from ex4d_backend.live_views import LIVE_PIXELS, UNREAD_PICTURES, LiveViews
@@ -58,7 +60,13 @@ HOUSEKEEPING_S, METRICS_S, SWEEP_S = 0.1, 1.0, 60.0
 class Server:
     """See :meth:`run`. Making one binds the sockets and opens the store, or raises one clear sentence."""
 
-    def __init__(self, settings: ServerSettings, *, still_wanted: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        still_wanted: Callable[[], bool] = lambda: True,
+        guarded: Guarded | None = None,
+    ) -> None:
         """Raises OutputError for a data folder or port that cannot be used."""
         self.settings = settings
         self.server_id = secrets.token_hex(8)
@@ -75,17 +83,17 @@ class Server:
         # Bulk data keeps one I/O thread busy (BULK_IO_THREAD).
         self._context: zmq.Context[Any] = zmq.Context(io_threads=2)
         try:
-            self._open(settings)
+            self._open(settings, guarded or Guarded())
         except BaseException:
             self._context.destroy(linger=0)
             self._lock.release()
             raise
 
-    def _open(self, settings: ServerSettings) -> None:
+    def _open(self, settings: ServerSettings, guarded: Guarded) -> None:
         self._operator_secret = new_operator_secret(settings.folder)
         self._keys = KeyRing(settings.folder) if settings.curve else None
         self._gate = Gatekeeper(self._context, self._keys) if self._keys else None
-        host, port = split_address(settings.address)
+        host, port = split_address(guarded.address_for(settings.folder, settings.address))
         self._control, self.port = bind_router(
             self._context, host, port, io_thread=0, gate=self._gate, waiting=CONTROL_WAITING, taken_bytes=CONTROL_TAKEN
         )
@@ -96,6 +104,7 @@ class Server:
         self._to_control, self._to_data = Outbox(self._control), Outbox(self._data, unread_bytes=UNREAD_PICTURES)
         self._connections = Connections(self._control, "control"), Connections(self._data, "data")
         self.address = f"tcp://{host}:{self.port}"
+        guarded.keep_address(settings.folder, self.address)
         self._post = LoopCalls(self._context)
         self.sessions = ClientSessions(
             requests_per_s=settings.requests_per_s, limit=settings.clients, ping_s=settings.ping_interval_s
@@ -113,13 +122,19 @@ class Server:
         self._uploads = Uploads(
             self._blobs,
             blob_bytes=settings.blob_bytes,
-            check_room=self._check_room,
+            check_room=self._check_upload,
             post=self._post,
             on_settled=lambda upload: self._transfers.settled(upload),
         )
         self.pool = Pool()
         self.scheduler = JobScheduler(
-            settings, store, self._blobs, self.pool, push=self._push, check_room=self._check_room
+            settings,
+            store,
+            self._blobs,
+            self.pool,
+            push=self._push,
+            check_room=self._check_room,
+            after_fault=guarded.after_fault,
         )
         self._transfers = Transfers(
             self._data,
@@ -130,7 +145,6 @@ class Server:
             post=self._post,
             answer=lambda session, message, request_id: self._to_control.send(session.identity, message, request_id),
         )
-        self._sent_capabilities = m.Capabilities()
         self._children = Supervisor(settings, self._context)
         wanted = devices.wanted_devices(settings.devices)
         self.pool.employ(self._children, wanted, self.scheduler.take, self.scheduler.crashed)
@@ -142,8 +156,10 @@ class Server:
             refuse=lambda frames, refusal: refuse(self._to_control, frames, refusal),
             crowded=lambda: self.sessions.crowded,
             choked=self._to_control.choked,
+            cut_off=self._cut_off,
         )
         self._presets = tuple(PRESETS.values())
+        self._news = Announcements(self._to_control, self.sessions.identities, self._capabilities())
         self._metrics = MetricsPage(settings.metrics_port) if settings.metrics_port else None
         self._extensions = serve_extensions(settings.extensions)
         threading.Thread(target=devices.make_ready, name="make-ready").start()
@@ -174,7 +190,8 @@ class Server:
                 self._see_to_sending()
                 self._housekeeping()
                 self._poll_jobs()
-                more = self._transfers.pump() or self._turns.ready
+                told = self._news.pump()
+                more = self._transfers.pump() or told or self._turns.ready
         finally:
             self._close()
 
@@ -202,7 +219,7 @@ class Server:
         self._next_housekeeping = now + HOUSEKEEPING_S
         self._bulk_yields = self._bulk_yields or yield_io_thread(BULK_IO_THREAD)
         self._children.poll()
-        self._push_capabilities()
+        self._news.offer(self._capabilities())
         control, data = self._connections
         self.sessions.left(control.ended())
         data.ended()
@@ -246,6 +263,14 @@ class Server:
             if not self.sessions.owner_of(session.identity):  # it did not say Hello again on the same connection
                 control.end(session.connection)
             data.end(session.data_connection)
+
+    def _cut_off(self, frame: zmq.Frame) -> None:
+        session, control = self.sessions.control(frame.bytes), self._connections[0]
+        who = session.owner if session else "a peer that did not say Hello"
+        log.warning("%s goes on sending what is refused; its connection ends", who)
+        self._to_control.forget(frame.bytes)
+        self.sessions.drop(session)
+        control.end(control.of(frame))
 
     def _drop_revoked(self) -> None:
         """Results go out without being asked for each: a revoked client's session must end by itself."""
@@ -371,7 +396,7 @@ class Server:
             raise Refusal("not_allowed", "This is not the backend whose data folder that is; check --backend.")
         control, address = self._connections[0], address_of(frame)
         self.sessions.left(control.ended())  # before this connection takes the number of one that has ended
-        if not self.sessions.has_place(identity, owner, address, working=self.scheduler.working):
+        if not self.sessions.has_place(identity, owner, address, working=lambda: self.scheduler.working):
             text = f"The backend serves {self.settings.clients} connections already; try again later."
             raise Refusal("rate_limited", text)
         session = self.sessions.open(identity, owner, hello.client_name, key, operator=bool(hello.operator))
@@ -381,7 +406,7 @@ class Server:
             session=session.token,
             data_port=self.data_port,
             server_id=self.server_id,
-            capabilities=self._capabilities(),
+            capabilities=self._news.newest,
             ping_interval_s=self.settings.ping_interval_s,
             major=PROTOCOL_MAJOR,
             minor=PROTOCOL_MINOR,
@@ -389,6 +414,7 @@ class Server:
         )
 
     def _capabilities(self) -> m.Capabilities:
+        """All are told when a worker came, went, became busy or idle, or can do something else than before."""
         able = [w.abilities for w in self.pool.workers if w.abilities]
         near = self.settings.loopback_only
         engines = {e.name: devices.told(e, same_machine=near) for a in able for e in a.engines}
@@ -411,14 +437,6 @@ class Server:
             packages=able[0].packages if able else (),
         )
 
-    def _push_capabilities(self) -> None:
-        """Tell everyone if a worker came, went, became busy or idle, or can do something else than before."""
-        now = self._capabilities()
-        if now != self._sent_capabilities:
-            self._sent_capabilities = now
-            for session in self.sessions:
-                self._to_control.send(session.identity, now)
-
     def _push(self, job: Job, state: m.JobState) -> None:
         for session in self.sessions.of_owner(job.owner):
             self._to_control.send(session.identity, state)
@@ -438,15 +456,27 @@ class Server:
             devices=tuple(w.spec() for w in self.pool.workers),
         )
 
+    def _check_upload(self, size: int, detail: str, announced: int) -> None:
+        """Raise Refusal if no upload of ``size`` bytes may begin beside what its client has ``announced`` already."""
+        self._check_room(size + self._uploads.reserved_bytes, detail)
+        quota, stored = self.settings.storage_bytes, self._stored_bytes
+        room = shutil.disk_usage(self.settings.folder).free - self.settings.keep_free_bytes
+        room = min(room, quota - stored) if quota else room
+        if announced and announced + size > room // 2:
+            text = "Uploads that this client has begun take half of the room there is; go on with this one later."
+            raise Refusal("rate_limited", text, detail=detail)
+
+    @property
+    def _stored_bytes(self) -> int:
+        return self._blobs.total_bytes + self._uploads.received_bytes + self.scheduler.store.result_bytes()
+
     def _check_room(self, size: int, detail: str = "") -> None:
-        """Raise Refusal if ``size`` more bytes may not be stored."""
-        size += self._uploads.reserved_bytes
+        """Raise Refusal if ``size`` more bytes may not be stored. No job waits for what was only announced."""
         free, text = shutil.disk_usage(self.settings.folder).free, ""
         quota = self.settings.storage_bytes
-        used = self._blobs.total_bytes + self._uploads.received_bytes + self.scheduler.store.result_bytes()
         if free - size < self.settings.keep_free_bytes:
             text = f"The backend's disk has {free >> 20} MiB left, which it keeps free; remove old results or files."
-        elif quota and used + size > quota:
+        elif quota and self._stored_bytes + size > quota:
             text = f"The backend's storage quota of {quota >> 20} MiB is used up; acknowledge or expire old jobs."
         if text:
             raise Refusal("storage_full", text, detail=detail)

@@ -95,7 +95,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     drain_s: Positive = 30.0
     """After SIGTERM, how long running jobs may take to end; then they start over at the next start."""
     max_attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
-    """Starts of one job over server restarts before it is given up."""
+    """Starts of one job over server restarts before it is given up. Those after a crash of the server's own do not
+    count: jobs run in other processes."""
+    guardian: bool = True
+    """Whether a small process of its own starts the server again, on the same port, when it ends by a fault."""
 
     @property
     def loopback_only(self) -> bool:

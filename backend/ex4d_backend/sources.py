@@ -14,6 +14,7 @@ import numpy as np
 from ex4d.clip.colours import ColourChoice
 from ex4d.clip.container import count_frames
 from ex4d.clip.invalid import InvalidDepth
+from ex4d.clip.known import with_source_camera
 from ex4d.clip.load import load_clip
 from ex4d.clip.video import open_video
 from ex4d.dwmesh import DWMesh
@@ -91,8 +92,10 @@ class Sources:
     ) -> LoadedSource:
         """The clip of ``spec``, read from blobs through links with names of our own in ``scratch``.
 
-        With ``keep_plate`` it has its pictures in their own depth, too; one that has them serves who needs none.
+        Its source camera is put to what is kept: another one reads nothing anew. With ``keep_plate`` it has its
+        pictures in their own depth, too; one that has them serves who needs none.
         """
+        camera_of, spec = spec, msgspec.structs.replace(spec, source_camera=None)
         lens = Lens(spec.intrinsics, spec.fov_deg, spec.focal_px, source=spec.intrinsics_source or "given")
         reading, with_plate = _reading(spec), _key(spec) + b"plate"
         deep = with_plate in self._clips or (keep_plate and not self._is_known_plain(spec))
@@ -134,7 +137,7 @@ class Sources:
             except InputError as error:
                 raise in_client_words(error, names) from error
 
-        return self._clips.get(key, load)
+        return filmed(self._clips.get(key, load), camera_of)
 
     def _is_known_plain(self, spec: ClipSpec) -> bool:
         """Whether the clip is at hand, and of 8 bits that are shown as they are: then there is no plate to read."""
@@ -150,6 +153,14 @@ class Sources:
         """The mesh of a clip with its edits."""
         deep = b"plate" if source.clip.plate is not None else b""
         return self._meshes.get(_key(clip_spec) + deep + _key(spec), lambda: _build_mesh(source.clip, spec, blobs))
+
+
+def filmed(source: LoadedSource, spec: ClipSpec) -> LoadedSource:
+    """A clip with the source camera of ``spec``. Raises ShapeError, TrajectoryError for one that does not fit."""
+    if spec.source_camera is None:
+        return source
+    longer = spec.num_frames is not None
+    return replace(source, clip=with_source_camera(source.clip, spec.source_camera.unpack(), longer=longer))
 
 
 def _reading(spec: ClipSpec) -> VideoReading:

@@ -5,6 +5,7 @@ import json
 import logging
 import secrets
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from ex4d_backend.data_folder import folder_at
+from ex4d_backend.data_folder import file_at, folder_at
 from ex4d_ground.errors import OutputError
 from ex4d_ground.files import atomic_path, output_error
 from ex4d_ground.remedies import Failure
@@ -40,7 +41,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     ended_at REAL,
     cancelling INTEGER NOT NULL DEFAULT 0,
     failure BLOB,
-    freed INTEGER NOT NULL DEFAULT 0
+    freed INTEGER NOT NULL DEFAULT 0,
+    crashed INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_by_phase ON jobs (phase, seq);
@@ -53,7 +55,8 @@ CREATE TABLE IF NOT EXISTS items (
     PRIMARY KEY (job_id, idx)
 ) WITHOUT ROWID;
 """
-_LATER_COLUMNS = {"cancelling": "INTEGER NOT NULL DEFAULT 0", "failure": "BLOB", "freed": "INTEGER NOT NULL DEFAULT 0"}
+_NUMBER = "INTEGER NOT NULL DEFAULT 0"
+_LATER_COLUMNS = {"cancelling": _NUMBER, "failure": "BLOB", "freed": _NUMBER, "crashed": _NUMBER}
 """Columns of ``jobs`` that older tables lack; a backend that does not know one leaves it at its default."""
 SCHEMA_VERSION = 2
 CHECKPOINT_WRITES, CHECKPOINT_BYTES = 500, 4 << 20
@@ -66,7 +69,7 @@ _item_decoder = msgspec.msgpack.Decoder(Item)
 _failure_decoder = msgspec.msgpack.Decoder(Failure)
 
 
-@dataclass
+@dataclass(slots=True)
 class Job:
     """One row; fields with a default are no columns, they live in memory only."""
 
@@ -88,6 +91,8 @@ class Job:
     failure: Failure | None
     freed: int
     """Items before this one are with the client and were deleted."""
+    crashed: int
+    """How many of its attempts ended with a crash of the server's own."""
     items: int = 0
     result_bytes: int = 0
     stage: str = ""
@@ -130,7 +135,7 @@ _COLUMNS = ", ".join(field.name for field in fields(Job) if field.default is MIS
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("job_id", "owner", "title", "kind", "phase", "message"), str),
-    **dict.fromkeys(("seq", "priority", "attempt", "acknowledged", "cancelling", "freed"), int),
+    **dict.fromkeys(("seq", "priority", "attempt", "acknowledged", "cancelling", "freed", "crashed"), int),
     "submitted_at": (int, float),
     "ended_at": (int, float, type(None)),
     "failure": (bytes, type(None)),
@@ -161,6 +166,8 @@ class JobStore:
     def _open(self) -> None:
         """Open or make the database and read it. Raises OutputError, _Damaged."""
         path = self._path
+        for end in ("", "-wal", "-shm"):
+            file_at(path.with_name(path.name + end))
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.row_factory = sqlite3.Row
@@ -180,8 +187,10 @@ class JobStore:
             self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             self._jobs = self._read_jobs()
             self._owned: dict[str, dict[str, Job]] = {}
+            self._not_over: dict[str, Job] = {}
+            """A few of thousands, and all that is asked for many times a second."""
             for job in self._jobs.values():
-                self._owned.setdefault(job.owner, {})[job.job_id] = job
+                self._keep(job)
             self._result_bytes = 0
             for row in self._db.execute(
                 "SELECT job_id, MAX(idx) + 1 AS items, SUM(CASE WHEN idx >= freed THEN size ELSE 0 END) AS bytes "
@@ -290,6 +299,8 @@ class JobStore:
     def jobs(self, *, owner: str | None = None, phase: str | None = None) -> list[Job]:
         """Jobs, oldest first: every one, or those of an owner or in a phase."""
         jobs = self._jobs if owner is None else self._owned.get(owner, {})
+        if owner is None and phase not in (None, *FINAL_PHASES):
+            jobs = self._not_over
         return [job for job in jobs.values() if phase in (None, job.phase)]
 
     def add(self, job_id: str, *, owner: str, title: str, kind: str, priority: int, request: bytes) -> Job:
@@ -304,8 +315,14 @@ class JobStore:
             db.execute("DELETE FROM items WHERE job_id = ?", (job_id,))
             db.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({places})", values)
             row = db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        job = self._jobs[job_id] = self._owned.setdefault(owner, {})[job_id] = _job_of(row)
+        job = self._jobs[job_id] = _job_of(row)
+        self._keep(job)
         return job
+
+    def _keep(self, job: Job) -> None:
+        self._owned.setdefault(job.owner, {})[job.job_id] = job
+        if not job.final:
+            self._not_over[job.job_id] = job
 
     def request(self, job_id: str) -> bytes:
         """The request as it was accepted (msgpack); of a job that is over only its digest is kept."""
@@ -326,6 +343,7 @@ class JobStore:
         """Move a job on; the request of one that is over is not needed any more."""
         if phase in FINAL_PHASES:
             self._update(job, phase=phase, message=message, ended_at=self.clock(), failure=failure, request=b"")
+            self._not_over.pop(job.job_id, None)
         else:
             self._update(job, phase=phase, message=message, ended_at=None, failure=failure)
 
@@ -349,9 +367,10 @@ class JobStore:
             db.executemany("INSERT INTO meta VALUES (?, ?)", [(f"stray {name}", now) for name in new])
         return {name: seen_at.get(name, now) for name in names}
 
-    def start_over(self, job: Job) -> None:
-        """Put a job whose run was lost back in the queue; its items so far do not count."""
-        self._update(job, drop_items=True, phase="queued", message="", attempt=job.attempt + 1, freed=0)
+    def start_over(self, job: Job, *, crashed: bool = False) -> None:
+        """Put a job whose run was lost, in a crash of the server's own or not, back in the queue without its items."""
+        again = {"attempt": job.attempt + 1, "crashed": job.crashed + crashed}
+        self._update(job, drop_items=True, phase="queued", message="", freed=0, **again)
         job.stage, job.done, job.total, job.share = "", 0, 0, 0.0
 
     def add_item(self, job: Job, item: Item) -> None:
@@ -393,15 +412,17 @@ class JobStore:
         """The client has everything: its items may go."""
         self._update(job, drop_items=True, acknowledged=True)
 
-    def forget(self, job: Job) -> None:
-        """Remove a job altogether."""
+    def forget(self, *jobs: Job) -> None:
+        """Remove jobs altogether."""
         with self._writing() as db:
-            db.execute("DELETE FROM jobs WHERE job_id = ?", (job.job_id,))
-            db.execute("DELETE FROM items WHERE job_id = ?", (job.job_id,))
-        self._drop(job)
+            for table in ("jobs", "items"):
+                db.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job.job_id,) for job in jobs])
+        for job in jobs:
+            self._drop(job)
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.job_id]
+        self._not_over.pop(job.job_id, None)
         owned = self._owned.get(job.owner, {})
         owned.pop(job.job_id, None)
         if not owned:
@@ -457,4 +478,5 @@ def _job_of(row: sqlite3.Row) -> Job:
         raise ValueError(f"phase is {row['phase']!r:.40}")
     flags = {name: bool(row[name]) for name in ("acknowledged", "cancelling")}
     failure = _failure_decoder.decode(row["failure"]) if row["failure"] else None
-    return Job(**{**dict(row), **flags, "failure": failure})
+    shared = {name: sys.intern(row[name]) for name in ("owner", "kind", "phase")}  # thousands have the same
+    return Job(**{**dict(row), **flags, **shared, "failure": failure})

@@ -26,8 +26,9 @@ import zmq
 from ex4d.frames.scratch import SPARE_VARIABLE, VARIABLE
 from ex4d_backend import child_messages
 from ex4d_backend.child_messages import TOKEN_VARIABLE, Beat, FromChild, Quit, Ready, ToChild
-from ex4d_backend.data_folder import folder_at
+from ex4d_backend.data_folder import file_at, folder_at
 from ex4d_backend.private_socket import PrivateSocket
+from ex4d_backend.process_ids import describe_exit
 from ex4d_backend.settings import ServerSettings
 
 log = logging.getLogger("ex4d_backend.supervisor")
@@ -152,7 +153,7 @@ class ChildProcess:
             MARK_VARIABLE: mark,
         }
         try:
-            with self.log_path.open("ab") as output:
+            with file_at(self.log_path).open("ab") as output:
                 self._log_begins = output.tell()
                 self._process = subprocess.Popen(
                     self._command, env={**os.environ, **own}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -360,17 +361,6 @@ def _last_line(path: Path, begins: int) -> str:
     except OSError:  # a full or read-only disk, which is why it ended
         return ""
     return next((line.strip()[:LAST_CHARACTERS] for line in reversed(lines) if line.strip()), "")
-
-
-def describe_exit(code: int) -> str:
-    """What a process's exit code means, as a clause after its name."""
-    if code == -signal.SIGSEGV:
-        return "crashed (segmentation fault)"
-    if os.name == "posix" and code == -signal.SIGKILL:
-        return "was killed from outside (often because the system ran out of memory)"
-    if code < 0:
-        return f"was ended by signal {-code}"
-    return f"left with exit code {code}"
 
 
 def end_marked(mark: str) -> None:

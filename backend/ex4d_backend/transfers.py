@@ -160,7 +160,9 @@ class Transfers:
     def settled(self, upload: Settled) -> None:
         """Verification is over: tell its owner, in every session."""
         detail = f"blob {upload.digest}"
-        message: msgspec.Struct = m.ErrorReply(code="blob_corrupt", message=upload.error[:4096], detail=detail)
+        message: msgspec.Struct = m.ErrorReply(
+            code="blob_corrupt", message=without_paths(upload.error)[:4096], detail=detail
+        )
         if not upload.error:
             received = 0 if upload.again else upload.size
             message = m.ChunkAck(sha256=upload.digest, received=received, complete=not upload.again)

@@ -14,7 +14,7 @@ from typing import Any
 from ex4d_backend.blob_files import digest_of, flush_file, flush_folders, owner_mark, partial_name, partial_of, write_at
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.client_errors import Refusal, without_paths
-from ex4d_backend.data_folder import folder_at, set_aside
+from ex4d_backend.data_folder import file_at, folder_at, set_aside
 from ex4d_ground.errors import OutputError
 from ex4d_ground.files import output_error
 
@@ -91,11 +91,14 @@ class Uploads:
         blobs: BlobStore,
         *,
         blob_bytes: int,
-        check_room: Callable[[int, str], None],
+        check_room: Callable[[int, str, int], None],
         post: Callable[[Callable[[], None]], None],
         on_settled: Callable[[Settled], None],
     ) -> None:
-        """Go on with what an earlier server began. ``check_room(size, detail)`` raises Refusal if there is no room.
+        """Go on with what an earlier server began.
+
+        ``check_room(size, detail, announced)`` raises Refusal if there is no room beside what the client's other
+        uploads have ``announced`` and not sent.
 
         Raises OutputError.
         """
@@ -124,8 +127,12 @@ class Uploads:
     @property
     def reserved_bytes(self) -> int:
         """What is still to come of the uploads under way."""
+        return self._announced(self._partials.values())
+
+    @staticmethod
+    def _announced(partials: Iterable[_Partial]) -> int:
         since = time.monotonic() - RESERVED_S
-        return sum(p.size - p.received for p in self._partials.values() if p.touched >= since)
+        return sum(p.size - p.received for p in partials if p.touched >= since)
 
     def received(self, owner: str, digest: str, size: int) -> int:
         """How many of its first bytes came from ``owner``; starts the check if that is all of them."""
@@ -168,12 +175,13 @@ class Uploads:
         key = owner_mark(owner), digest, size
         partial = self._partials.get(key)
         if partial is None:
-            self._check_room(size, detail)
+            self._check_room(size, detail, self._announced(p for p in self._partials.values() if p.key[0] == key[0]))
             self._make_place(key[0], detail)
             path = self._folder / partial_name(*key)
             partial = self._partials[key] = _Partial(owner, key, path, 0, now, hasher=hashlib.sha256())
         elif now - partial.touched > RESERVED_S:
-            self._check_room(size - partial.received, detail)
+            beside = self._announced(p for p in self._partials.values() if p.key[0] == key[0])  # it counts no more
+            self._check_room(size - partial.received, detail, beside)
         partial.owner, partial.touched = owner, now
         return partial
 
@@ -241,10 +249,8 @@ class Uploads:
                 continue
             target = self._blobs.path(partial.digest)
             try:
-                target.parent.mkdir(exist_ok=True)
-                if target.is_dir():
-                    set_aside(target)
-                partial.path.replace(target)
+                folder_at(target.parent)
+                partial.path.replace(file_at(target))
                 moved.append(target.parent)
             except OSError as problem:
                 settled[i] = partial, str(output_error(self._folder, problem)), False
@@ -294,7 +300,10 @@ def _partials_in(folder: Path) -> Iterable[_Partial]:
     """Uploads that an earlier server began; those of no owner are of an older one, and are removed."""
     for path in folder.iterdir():
         key = partial_of(path.name)
-        if key is None or not path.is_file():
+        if key is None:
+            continue
+        if not path.is_file():
+            set_aside(path)  # else this upload could never go on
             continue
         with suppress(OSError):
             if key[0]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import zmq
 
-from ex4d.allocation import give_back_large_blocks
+from ex4d.allocation import give_back_kept, keep_blocks_of_frames
 from ex4d.compiled.notice import announced
 from ex4d.progress import CancelToken, Progress
 from ex4d_backend import child_messages
@@ -32,6 +32,7 @@ from ex4d_backend.child_messages import (
     StopJob,
     ToChild,
 )
+from ex4d_backend.data_folder import file_at
 from ex4d_ground.errors import Cancelled, Ex4dError
 from ex4d_ground.files import output_error
 
@@ -133,7 +134,7 @@ def run_job(runner: Any, server: ServerThread, order: RunJob) -> JobEnded:
     try:
         for each in (items, scratch):
             each.mkdir(parents=True, exist_ok=True)
-        log = JobLog(folder / "log.txt")
+        log = JobLog(file_at(folder / "log.txt"))
         log.line(f"attempt {order.attempt} starts")
         progress = ProgressSender(server, order.job_id, log.line)
         context = JobContext(
@@ -189,7 +190,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = child_arguments("ex4d_backend.worker")
     parser.add_argument("--device", required=True)
     args = parser.parse_args(argv)
-    give_back_large_blocks()
+    keep_blocks_of_frames()
     connection = connect_to_server(args)
     server = ServerThread(connection)
     server.start()
@@ -214,6 +215,7 @@ def main(argv: list[str] | None = None) -> None:
             abilities = _look_again(server, abilities)
             continue
         server.send(run_job(runner, server, order))
+        give_back_kept()
         server.current, worked_at = None, time.monotonic()
     time.sleep(0.05)  # let the server's thread pass the last message on
     os._exit(0)

@@ -1,17 +1,19 @@
 """Camera moves between Blender and the protocol: presets in, sampled trajectories out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import bpy
 import numpy as np
 
+from ex4d_ground.arrays import Float64
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import InputError
+from ex4d_ground.poses import inverse
 from ex4d_ground.takes import TakeInfo
 from ex4d_protocol.requests import TrajectorySpec
 
-from ..scene import axes, cameras, keyframes, linked, shot
+from ..scene import axes, cameras, keyframes, linked, rig, shot
 from ..scene.retime import SOURCE_TIME
 from ..work import files, pc2
 from ..work.errors import AddonError
@@ -31,7 +33,7 @@ def centre_depth(context: bpy.types.Context, target: bpy.types.Object, centre: s
     Raises AddonError if the 3D cursor is not in front of the source camera.
     """
     near = float(target.ex4d.near_depth)
-    if centre == "NEAREST":
+    if centre in ("NEAREST", "POINT"):
         return near
     if centre == "MEDIAN":
         first = pc2.read_pc2(shot.folder_of(target) / files.CACHE_FILE)[0]
@@ -40,12 +42,45 @@ def centre_depth(context: bpy.types.Context, target: bpy.types.Object, centre: s
         return max(float(np.median(inner)) - ORBIT_MARGIN, near * 0.1)
     if centre == "OWN":
         return max(float(context.scene.ex4d.own_depth) - ORBIT_MARGIN, near * 0.01)
-    cursor = target.matrix_world.inverted() @ context.scene.cursor.location
-    if cursor.z <= ORBIT_MARGIN:
+    return world_point(context, target)[2] - ORBIT_MARGIN
+
+
+def world_point(context: bpy.types.Context, target: bpy.types.Object) -> tuple[float, float, float]:
+    """The 3D cursor in the axes of the camera that filmed the first frame shown (OpenCV's, the shot's units).
+
+    Raises AddonError if it is not in front of that camera.
+    """
+    cursor = np.array(target.matrix_world.inverted() @ context.scene.cursor.location, np.float64)
+    x, y, z = (float(value) for value in (inverse(_start(target)) @ (*cursor, 1.0))[:3])
+    if z <= ORBIT_MARGIN:
         raise AddonError(
-            f"The 3D cursor lies {cursor.z:.2f} in front of the source camera; put it on what the move turns around."
+            f"The 3D cursor lies {z:.2f} in front of the source camera; put it on what the move turns around."
         )
-    return float(cursor.z) - ORBIT_MARGIN
+    return x, y, z
+
+
+def from_source(target: bpy.types.Object, preset: Trajectory) -> Trajectory:
+    """A preset's move, told from where it starts, from where the clip's first shown frame was filmed. AddonError."""
+    start = _start(target)
+    if (start == np.eye(4)).all():
+        return preset
+    return replace(preset, world_from_camera=start @ preset.world_from_camera)
+
+
+def _start(target: bpy.types.Object) -> Float64:  # [4, 4]
+    """Where the clip's first shown frame was filmed, in the world. Raises AddonError."""
+    filmed = rig.as_filmed(target)
+    return np.eye(4) if filmed is None else filmed.world_from_camera[_first_shown(target)]
+
+
+def _first_shown(target: bpy.types.Object) -> int:
+    """The source frame that the shot's first frame shows."""
+    props = target.ex4d
+    curve = next((each for each in keyframes.fcurves(target) if each.data_path == SOURCE_TIME), None)
+    if not props.use_source_time:
+        return 0
+    time = props.source_time if curve is None else curve.evaluate(props.frame_start)
+    return int(np.clip(np.floor(time + 0.5), 0, props.num_frames - 1))
 
 
 def of_take(info: TakeInfo, name: str) -> Trajectory:
@@ -104,14 +139,19 @@ def apply(
     keyframes.set_interpolation(cam, "LINEAR", paths=keyframes.POSE_PATHS)
     timing = "" if timed else _key_source_time(target, move.source_time)
     keyed.remember(cam, move)
-    if cam != before:
-        props.camera = cam
+    look_through(scene, target, cam)
+    new = "new " if cam != before else ""
+    return Applied(cam, f"{new}camera '{cam.name}', {len(move)} frames{stays}{timing}")
+
+
+def look_through(scene: bpy.types.Scene, target: bpy.types.Object, cam: bpy.types.Object) -> None:
+    """Make ``cam`` the shot's camera, which the scene looks through."""
+    if cam != target.ex4d.camera:
+        target.ex4d.camera = cam
         camera_made(scene, target, cam)
     scene.camera = cam
     scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
     _select(scene, cam)
-    new = "new " if cam != before else ""
-    return Applied(cam, f"{new}camera '{cam.name}', {len(move)} frames{stays}{timing}")
 
 
 def sampled(context: bpy.types.Context, target: bpy.types.Object) -> Trajectory:

@@ -5,12 +5,14 @@ from typing import Any
 
 import bpy
 
-from ex4d_ground.camera_files import CameraLayout, load_camera, save_camera
+from ex4d_ground import remedies
+from ex4d_ground.camera_files import CameraLayout, load_camera_file, save_camera
+from ex4d_protocol import minors
 from ex4d_protocol.messages import PresetQuery, PresetReply
 
 from ..jobs import offers
 from ..panels.base import split_column
-from ..scene import linked, shot
+from ..scene import linked, rig, shot
 from ..work import files, session
 from ..work.errors import AddonError
 from ..work.operators import LongOperator, QuickOperator
@@ -59,12 +61,17 @@ class _KeyMove(InItsUnit, LongOperator):
         shot_id, preset, replaces = target.ex4d.shot_id, self.preset, self.replaces
         current = session.get()
         link = current.require_link()
+        if self.centre == "POINT" and minors.lacks(link.client.welcome, "PresetQuery.target"):
+            raise AddonError(
+                "The backend is too old for moves around a point of the world.", remedy=remedies.update_backend()
+            )
         size = {name: getattr(target.ex4d, name) for name in ("num_frames", "width", "height")}
         query = PresetQuery(
             preset=preset,
             **size,
-            intrinsics=tuple(target.ex4d.intrinsics),
+            intrinsics=rig.lens_of(target),
             near_depth=move.centre_depth(context, target, self.centre),
+            target=move.world_point(context, target) if self.centre == "POINT" else None,
             amount=self.amount or None,
             easing=self.easing,
         )
@@ -74,7 +81,7 @@ class _KeyMove(InItsUnit, LongOperator):
             shot.require_object_mode(context)
             there = shot.still_there(shot_id)
             scene = shot.scene_of(there, context.scene)
-            applied = move.apply(scene, there, reply.unpack(), replaces=replaces)
+            applied = move.apply(scene, there, move.from_source(there, reply.unpack()), replaces=replaces)
             return Delivery(f"Keyed '{preset}' on {applied.done}.")
 
         return current.start("Add camera move", steps, panel="Camera", shot_id=shot_id, deliver=deliver)
@@ -162,7 +169,8 @@ class EX4D_OT_import_camera(QuickOperator, bpy.types.Operator):
         target = shot.active_shot(context)
         path = Path(bpy.path.abspath(self.filepath))
         size = (target.ex4d.width, target.ex4d.height)
-        loaded = load_camera(path, size=size, on_note=lambda note: self.report({"WARNING"}, f"{note}."))
+        file = load_camera_file(path, size=size, on_note=lambda note: self.report({"WARNING"}, f"{note}."))
+        loaded = file.in_world(rig.as_filmed(target))
         if len(loaded) != target.ex4d.num_frames:
             raise AddonError(
                 f"{path.name} has {len(loaded)} cameras, the shot has {target.ex4d.num_frames} frames; "

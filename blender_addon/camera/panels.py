@@ -8,6 +8,7 @@ from ..panels.base import OfShot, Part, split_column
 from ..panels.messages import draw_button, draw_news
 from ..work.hooks import Hook
 from . import presets
+from .filming_panels import draw_steady
 
 below_move = Hook()
 """Called with layout and context once there is a camera: for what it sees."""
@@ -22,6 +23,7 @@ class EX4D_PT_camera(OfShot, bpy.types.Panel):
         camera = props.shot.ex4d.camera
         _draw_move(layout, props)
         progress.draw_or(layout, context, "Camera", lambda: _draw_add(layout, context))
+        draw_steady(layout, props)
         if camera is not None:
             below_move(layout, context)
         draw_news(layout, context, "Camera")

@@ -19,7 +19,7 @@ from ..jobs.edit_uploads import EDITS_FOLDER, THICKNESS_FOLDER, FrameEdit, remov
 from ..scene import keyframes, layers, linked
 from ..scene import shot as shots
 from ..scene.mesh import values_of
-from ..work import files, pc2, session
+from ..work import pc2, session
 from ..work.errors import AddonError
 from ..work.tasks import Steps, TaskProgress, run_through
 from . import paint, sampling, state, thickness, thickness_weights
@@ -84,8 +84,8 @@ def signature(body: bpy.types.Object) -> str | None:
 
 
 def imported_cache(shot: bpy.types.Object) -> Path:
-    """The mesh as it was imported. A restored take may play another cache."""
-    return shots.folder_of(shot) / files.CACHE_FILE
+    """The mesh without edits. A restored take may play another cache."""
+    return shots.cache_of(shot)
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

@@ -100,7 +100,11 @@ class EX4D_OT_finish_edit(EditOperator, bpy.types.Operator):
     mode: Choice(
         "Mode",
         "How the fix moves to other frames",
-        ("OFFSET", "Offset", "The fix moves every vertex by the same way on each frame"),
+        (
+            "OFFSET",
+            "Offset",
+            "The fix moves every vertex by the same way on each frame, in the axes of the camera that filmed it",
+        ),
         ("RAY", "Along Ray", "The fix slides along the viewing rays by a share of the depth: for wrong depth"),
     )
     before: Whole("Frames Before", "So many frames before the edited one get the whole fix", min=0)

@@ -51,7 +51,7 @@ class EX4D_PT_repair_depth(OfShot, bpy.types.Panel):
             row.scale_y = 1.3
             row.operator("ex4d.edit_frame", icon="SCULPTMODE_HLT").tools = "SCULPT"
             row.operator("ex4d.edit_frame", text="", icon="EDITMODE_HLT").tools = "EDIT"
-            _draw_layers(layout, body)
+            _draw_layers(layout, context.scene.ex4d.shot, body)
         draw_news(layout, context, "Repair Depth")
 
 
@@ -82,7 +82,7 @@ def _draw_open_edit(layout: bpy.types.UILayout, context: bpy.types.Context, body
 MODE_ICONS = {"EDIT": "EDITMODE_HLT", "SCULPT": "SCULPTMODE_HLT", "OBJECT": "OBJECT_DATAMODE"}
 
 
-def _draw_layers(layout: bpy.types.UILayout, body: bpy.types.Object) -> None:
+def _draw_layers(layout: bpy.types.UILayout, shot: bpy.types.Object, body: bpy.types.Object) -> None:
     if not layers.stack(body):
         return
     row = layout.row()
@@ -104,6 +104,8 @@ def _draw_layers(layout: bpy.types.UILayout, body: bpy.types.Object) -> None:
     limited.active = not layers.frames_of(chosen).every_frame
     for name in ("First", "Last", "Falloff"):
         limited.prop(*layers.shown_input(chosen, name), text=name)
+    if layers.mode_of(chosen) == "OFFSET" and shot.ex4d.rig is not None:
+        hint(layout, "This offset is in the filming camera's axes: it goes where that camera goes.")
 
 
 class EX4D_PT_behind_objects(OfShot, bpy.types.Panel):

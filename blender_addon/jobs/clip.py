@@ -21,7 +21,16 @@ from ex4d_protocol import events as ev
 from ex4d_protocol import minors
 from ex4d_protocol.client import Client, Upload
 from ex4d_protocol.errors import UploadFailed
-from ex4d_protocol.requests import BuildMesh, ClipSpec, EstimateDepth, Media, MeshSpec, RenderGuides, VideoReading
+from ex4d_protocol.requests import (
+    BuildMesh,
+    ClipSpec,
+    EstimateDepth,
+    Media,
+    MeshSpec,
+    RenderGuides,
+    SolveCamera,
+    VideoReading,
+)
 
 from ..scene.clip import StoredClip, clip_numbers
 from ..work import files
@@ -301,21 +310,28 @@ def render_guides(
 
 
 def run_with_clip(
-    link: BackendLink, clip: EditedClip, make: Callable[[ClipSpec], MeshRequest], **how: Any
+    link: BackendLink,
+    clip: EditedClip,
+    make: Callable[[ClipSpec], MeshRequest | SolveCamera],
+    *,
+    more: tuple[Upload, ...] = (),
+    **how: Any,
 ) -> Steps[str]:
     """Run a job on a clip with its edits; upload the clip's files only if this backend does not have them.
 
-    ``how`` is for :meth:`BackendLink.run_job`.
+    ``more`` is what else the request names, ``how`` is for :meth:`BackendLink.run_job`.
     """
     stored, spec = clip.stored, clip.stored.spec
     edits = EditUploads(link.client, clip.edits, grid_side=stored.grid_side)
     objects = ObjectUploads(link.client, clip.objects)
 
-    def edited(spec: ClipSpec) -> MeshRequest:
-        return objects.apply(edits.apply(make(spec)))
+    def edited(spec: ClipSpec) -> MeshRequest | SolveCamera:
+        request = make(spec)
+        return request if isinstance(request, SolveCamera) else objects.apply(edits.apply(request))
 
+    after = (*edits.all, *objects.all, *more)
     try:
-        return (yield from link.run_job(lambda: edited(spec), after=(*edits.all, *objects.all), **how))
+        return (yield from link.run_job(lambda: edited(spec), after=after, **how))
     except JobRefused as refused:
         if refused.code != "blob_missing":
             raise
@@ -323,17 +339,16 @@ def run_with_clip(
     found = find_clip(stored.video, stored.depth, spec.num_frames)
     uploads = _ClipUploads(link.client, found.video, found.depth, stored.ocio)
 
-    def request() -> MeshRequest:
+    def request() -> MeshRequest | SolveCamera:
         video, depth = uploads.media()
         if stored.lens is not None and video == spec.video:
-            return edited(
-                msgspec.structs.replace(spec, depth=depth, intrinsics=stored.lens, fov_deg=None, focal_px=None)
-            )
+            plain = msgspec.structs.replace(spec, depth=depth, intrinsics=stored.lens, fov_deg=None, focal_px=None)
+            return edited(stored.filmed(plain))
         if (video, depth) != (spec.video, spec.depth):
             raise UploadFailed("The clip's video or depth has changed since the import; import it again.")
         return edited(spec)
 
-    return (yield from link.run_job(request, after=(*uploads.all, *edits.all, *objects.all), **how))
+    return (yield from link.run_job(request, after=(*uploads.all, *after), **how))
 
 
 def depth_reading(source: ClipSource) -> dict[str, Any]:

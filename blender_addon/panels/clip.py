@@ -8,14 +8,19 @@ import bpy
 from ex4d_ground.remedies import Remedy
 
 from ..jobs import engine_settings, estimators, footage, offers
-from ..scene import colours, shot
-from ..work import connecting, files, session
+from ..scene import colours, rig, shot
+from ..scene.clip import FILMING_LENS
+from ..work import connecting, session
+from ..work.hooks import Hook
 from ..work.languages import say
 from ..work.operators import QuickOperator
 from ..work.properties import Choice, Text
 from . import progress, status
 from .base import BOXED, OfShot, Part, Step, hint, paragraph, short_title, shown_shot, split_column
 from .messages import draw_button, draw_news, draw_problem, fill_import
+
+below_shot = Hook()
+"""Called with layout and context below the facts of a shot: for what is still to be asked of it."""
 
 
 class EX4D_OT_use_footage(QuickOperator, bpy.types.Operator):
@@ -83,6 +88,7 @@ class EX4D_PT_clip(Step, bpy.types.Panel):
             progress.draw_or(layout, context, "Clip", lambda: _draw_beginning(layout, context))
         else:
             _draw_shot(layout, context, target)
+            below_shot(layout, context)
             progress.draw_or(layout, context, "Clip", lambda: None)
         draw_news(layout, context, "Clip")
 
@@ -116,7 +122,7 @@ def _draw_shot(layout: bpy.types.UILayout, context: bpy.types.Context, target: b
     if facts.mesh is None:
         paragraph(layout, "The shot's mesh was deleted; import it again.", icon="ERROR", alert=True)
         return
-    cache = shot.folder_of(target) / files.CACHE_FILE
+    cache = shot.cache_of(target)
     if not os.path.exists(cache):  # noqa: PTH110 - called on every redraw; no Path needs making
         paragraph(layout, f"The mesh cache {cache} is missing; import the clip again.", icon="ERROR", alert=True)
 
@@ -196,9 +202,10 @@ class EX4D_PT_lens(Part, OfShot, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout, target = self.layout, context.scene.ex4d.shot
         facts = target.ex4d
-        degrees = math.degrees(2 * math.atan(facts.width / (2 * facts.intrinsics[0])))
-        words = estimators.lens_words(facts.intrinsics_source, degrees)
-        paragraph(layout, f"Focal length {facts.intrinsics[0]:.0f} px, {words}", icon="CAMERA_DATA")
+        focal = rig.lens_of(target)[0]
+        degrees = math.degrees(2 * math.atan(facts.width / (2 * focal)))
+        words = estimators.lens_words(FILMING_LENS if facts.lens_cache else facts.intrinsics_source, degrees)
+        paragraph(layout, f"Focal length {focal:.0f} px, {words}", icon="CAMERA_DATA")
         if facts.depth_estimator:
             terms = facts.depth_licence or "licence unknown"
             warns = estimators.RESEARCH_ONLY in terms

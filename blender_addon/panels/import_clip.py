@@ -13,7 +13,7 @@ from ex4d_ground.colour import KNOWN
 from ex4d_ground.files import COLOUR_SUFFIXES
 
 from ..jobs import clip, depth, engine_settings, estimators, media
-from ..scene import colours, materials, orbit, shot, viewing
+from ..scene import colours, materials, orbit, seen_motion, shot, viewing
 from ..scene.clip import ClipFacts, carried, clip_numbers
 from ..work import files, preferences, session, unsaved
 from ..work.errors import AddonError
@@ -157,6 +157,7 @@ class ImportPlan:
             made = shot.build(context, facts, result.faces, result.folder, **how)
         else:
             shot.complete(made, facts, result.folder, lay_in=lay_in)
+        made.ex4d.seems_to_move = seen_motion.picture_moves(made)
         message = f"Imported {facts.num_frames} frames of {facts.width}x{facts.height} as '{made.name}'."
         notes = (f"{result.note}.",) if result.note else ()
         warnings = [*notes, *map(str, result.info.get("notes", ())), *map(str, depth_info.get("warnings", ()))]

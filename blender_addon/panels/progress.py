@@ -15,6 +15,8 @@ from .messages import home
 
 NAMES = {
     stages.PREVIEW: "Frame",
+    stages.KNOWN: "Known Pixels",
+    stages.PLACE: "Finding Floor and Walls",
     stages.DEPTH_ESTIMATE: "Estimating Depth",
     stages.DEPTH_ENCODE: "Encoding Depth",
     stages.DEPTH_DENOISE: "Estimating Depth",

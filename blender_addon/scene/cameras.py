@@ -113,7 +113,7 @@ def at(
         what=f"Camera '{camera.name}' at frame {frame}",
     )
     time = np.clip(shown.ex4d.source_time, 0, shown.ex4d.num_frames - 1) if shown.ex4d.use_source_time else index
-    return View(pose, _intrinsics(depsgraph, scene, camera, frame), float(time))
+    return View(pose, lens_at(depsgraph, Picture.of(scene), camera, frame), float(time))
 
 
 def require_perspective(camera: bpy.types.Object) -> None:
@@ -124,12 +124,28 @@ def require_perspective(camera: bpy.types.Object) -> None:
         )
 
 
-def _intrinsics(
-    depsgraph: bpy.types.Depsgraph, scene: bpy.types.Scene, camera: bpy.types.Object, frame: int
+@dataclass(frozen=True)
+class Picture:
+    """What a camera's lens fills: pixels, and how wide and high each is."""
+
+    width: int
+    height: int
+    pixel_width: float = 1.0
+    pixel_height: float = 1.0
+
+    @classmethod
+    def of(cls, scene: bpy.types.Scene) -> "Picture":
+        """A render of ``scene``."""
+        return cls(*render_size(scene), scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
+
+
+def lens_at(
+    depsgraph: bpy.types.Depsgraph, picture: Picture, camera: bpy.types.Object, frame: int
 ) -> tuple[float, float, float, float]:
-    width, height = render_size(scene)
+    """fx, fy, cx, cy in pixels of ``picture``. Raises AddonError, naming ``frame``, for a lens that is not finite."""
+    width, height = picture.width, picture.height
     projection = camera.evaluated_get(depsgraph).calc_matrix_camera(
-        depsgraph, x=width, y=height, scale_x=scene.render.pixel_aspect_x, scale_y=scene.render.pixel_aspect_y
+        depsgraph, x=width, y=height, scale_x=picture.pixel_width, scale_y=picture.pixel_height
     )
     intrinsics = axes.intrinsics_from_projection(np.array(projection, np.float64), width=width, height=height)
     if not np.isfinite(intrinsics).all():

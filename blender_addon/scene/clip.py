@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from ex4d_protocol.requests import ClipSpec
+from ex4d_ground.source_camera import SourceCamera
+from ex4d_protocol.requests import ClipSpec, SourceCameraSpec
 
 from ..work.errors import AddonError
 
@@ -46,6 +47,8 @@ class ClipFacts:
     ocio_path: str = ""
     """The OpenColorIO configuration it was imported with; "" if none was given."""
 
+
+FILMING_LENS = "given by the filming camera"
 
 _MOST_FRAMES = 1_048_574
 """Blender's timeline ends here."""
@@ -88,11 +91,27 @@ class StoredClip:
     """Of the mesh that is edited here, see :class:`ClipFacts`."""
     ocio: Path | None = None
     """The OpenColorIO configuration that it was imported with."""
+    filmed_by: SourceCamera | None = None
+    """How the camera moved that filmed it; None if it stood still or nobody knows."""
+    has_own_lens: bool = False
+    """Whether that camera's lens is another than the import's."""
 
     @property
     def spec(self) -> ClipSpec:
         """The clip as the protocol's structure. Raises AddonError if the .blend's copy is damaged."""
         try:
-            return msgspec.json.decode(self.clip_json, type=ClipSpec)
+            spec = msgspec.json.decode(self.clip_json, type=ClipSpec)
         except msgspec.MsgspecError as error:
             raise AddonError("This shot's clip data cannot be read; import the clip again.", str(error)) from error
+        return self.filmed(spec)
+
+    def filmed(self, spec: ClipSpec) -> ClipSpec:
+        """``spec`` with how it was filmed."""
+        if self.filmed_by is None:
+            return spec
+        spec = msgspec.structs.replace(spec, source_camera=SourceCameraSpec.pack(self.filmed_by))
+        if not self.has_own_lens:
+            return spec
+        fx, fy, cx, cy = (float(value) for value in self.filmed_by.intrinsics[0])
+        said = {"intrinsics": (fx, fy, cx, cy), "intrinsics_source": FILMING_LENS, "fov_deg": None, "focal_px": None}
+        return msgspec.structs.replace(spec, **said)

@@ -8,6 +8,7 @@ import numpy as np
 from mathutils import Matrix
 
 from ex4d_ground.arrays import Float64
+from ex4d_ground.poses import quaternion_from_rotation
 
 POSE_PATHS = ("location", "rotation_euler")
 
@@ -28,6 +29,28 @@ def key_poses(
         obj.location, obj.rotation_euler = matrix.translation, euler
         for path in POSE_PATHS:
             obj.keyframe_insert(path, frame=frame_start + index)
+
+
+def key_quaternions(
+    obj: bpy.types.Object,
+    matrices: Float64,  # [N, 4, 4] local, rigid
+    *,
+    frame_start: int,
+) -> None:
+    """Key location and rotation (quaternions, without jumps of their sign) on N frames from ``frame_start``."""
+    obj.rotation_mode = "QUATERNION"
+    for index, (matrix, turn) in enumerate(zip(matrices, continuous_quaternions(matrices), strict=True)):
+        obj.location, obj.rotation_quaternion = matrix[:3, 3], turn
+        for path in ("location", "rotation_quaternion"):
+            obj.keyframe_insert(path, frame=frame_start + index)
+
+
+def continuous_quaternions(poses: Float64) -> Float64:  # [N, 4, 4] -> [N, 4] (w, x, y, z)
+    """The poses' rotations, each with that of its two signs which is nearer to the one before."""
+    turns = np.stack([quaternion_from_rotation(pose[:3, :3]) for pose in poses])
+    flips = np.where((turns[1:] * turns[:-1]).sum(axis=1) < 0, -1.0, 1.0)
+    turns[1:] *= np.cumprod(flips)[:, None]
+    return turns
 
 
 def key_values(

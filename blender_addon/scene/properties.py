@@ -73,6 +73,11 @@ class ShotProperties:
     near_depth: Number("Nearest Depth", "Nearest point of the first frame, in the clip's own unit", min=0.0)
     mesh: Pointer("Mesh", "The shot's DW-mesh", type=bpy.types.Object)
     source_camera: CameraPointer("Source Camera", "Matches the camera that filmed the clip")
+    rig: Pointer("Source Rig", "Goes where the camera went that filmed the clip", type=bpy.types.Object)
+    filmed_by: Text("Filmed By", "Pose and lens of the camera that filmed the clip, to the last bit, and who says so")
+    filmed_note: Text("Filming Camera", "Where it comes from and how far it can be relied on, in a sentence")
+    seems_to_move: Flag("Seems to Move", "The clip's picture moves as one does whose camera moved", options={"HIDDEN"})
+    lens_cache: Text("Lens Cache", "The mesh as the filming camera's own lens makes it; empty is the import's")
     camera: CameraPointer(
         "Shot Camera", "The camera whose move is sent to the backend; any Blender camera will do", override=OWN
     )

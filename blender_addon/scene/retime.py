@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import layers
+from . import layers, rig
 from .drivers import Variable, drive
 from .mesh import CACHE_NAME
 
@@ -33,6 +33,7 @@ def follow(shot: bpy.types.Object) -> None:
         _drive(body, layers.object_path(layer, "Shown Frame"), shot, f" + {props.frame_start}")
     for tree, node in _nodes_of(body.data.materials):
         _shift(tree, node, shot)
+    rig.follow(shot)
 
 
 def _drive(owner: Any, path: str, shot: bpy.types.Object, more: str = "") -> None:

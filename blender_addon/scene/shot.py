@@ -1,6 +1,6 @@
 """A shot in the scene: the Empty, the mesh with its cache and footage, and the camera that matches the source."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ex4d_ground.remedies import object_mode
 
 from ..work import files, pc2, unsaved
 from ..work.errors import AddonError
-from . import axes, cameras, linked, materials, mesh, retime
+from . import axes, cameras, linked, materials, mesh, retime, rig
 from .clip import ClipFacts, StoredClip
 
 HANDLE_SIZE = 1e-4
@@ -85,6 +85,11 @@ def folder_of(shot: bpy.types.Object) -> Path:
     return linked.absolute(shot.ex4d.folder, shot)
 
 
+def cache_of(shot: bpy.types.Object) -> Path:
+    """The mesh cache that the shot plays without edits: the import's, or what another lens makes of it."""
+    return folder_of(shot) / (shot.ex4d.lens_cache or files.CACHE_FILE)
+
+
 def output_folder(shot: bpy.types.Object) -> Path:
     """Where guides and takes of the shot go: its own folder, or one beside this .blend if it comes from another.
 
@@ -96,7 +101,12 @@ def output_folder(shot: bpy.types.Object) -> Path:
 
 
 def stored_clip(shot: bpy.types.Object) -> StoredClip:
-    """The shot's clip, and where its files were."""
+    """The shot's clip, how it was filmed and where its files were. Raises AddonError if its rig shows another path."""
+    return replace(unfilmed_clip(shot), filmed_by=rig.as_filmed(shot), has_own_lens=bool(shot.ex4d.lens_cache))
+
+
+def unfilmed_clip(shot: bpy.types.Object) -> StoredClip:
+    """The shot's clip without a word of how it was filmed, and where its files were."""
     props = shot.ex4d
     video, depth = (linked.absolute(path, shot) for path in (props.video_path, props.depth_path))
     lens = tuple(props.intrinsics) if props.depth_estimator else None
@@ -172,14 +182,14 @@ def complete(shot: bpy.types.Object, facts: ClipFacts, folder: Path, *, lay_in: 
 def take_away(shot: bpy.types.Object) -> None:
     """Remove a shot with what was made for it; what artists hung on it, or use elsewhere, stays."""
     props, collections = shot.ex4d, list(shot.users_collection)
-    body, source = props.mesh, props.source_camera
+    body, source, rigged = props.mesh, props.source_camera, props.rig
     used = [] if body is None else [material for material in body.data.materials if material is not None]
     images = [image for material in used for image, _ in materials.images_of(material)]
     data = [obj.data for obj in (body, source) if obj is not None]
     for scene in bpy.data.scenes:
         if scene.ex4d.shot == shot:
             scene.ex4d.shot = None
-    for obj in (body, source, shot):
+    for obj in (body, source, rigged, shot):
         if obj is not None:
             bpy.data.objects.remove(obj)
     for things in (data, used, images):

@@ -83,7 +83,7 @@ def _take_image(take: Any, name: str) -> bpy.types.Image:
 
 def _source_image(target: bpy.types.Object, name: str) -> bpy.types.Image:
     folder = shot.folder_of(target) / files.COLOUR_FOLDER
-    video = shot.stored_clip(target).video
+    video = shot.unfilmed_clip(target).video
     if not (materials.has_frames(folder) or video.is_file()):
         raise _gone("the source", folder)
     return materials.load_footage(folder, video, name=name)

@@ -80,7 +80,7 @@ def planned(take: Any, kind: str, name: str, folder: Path) -> TakeExport:
     if there is not None:
         raise AddonError(f"{folder / there} is there already; choose another name or folder.")
     target = shot.by_id(take.shot_id)
-    clip = None if target is None else shot.stored_clip(target)
+    clip = None if target is None else shot.unfilmed_clip(target)
     sound, note = None, ""
     if not chosen.numbered and sound_of_take(info) is not None:
         sound = None if clip is None or not clip.video.is_file() else clip.video

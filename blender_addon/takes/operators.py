@@ -98,7 +98,7 @@ class EX4D_OT_take_to_sequencer(_OnTake, bpy.types.Operator):
         if target is None:
             return f"{take.name} is in the sequencer, channel {strip.channel}."
         try:
-            sound = listing.add_sound(context.scene, take, shot.stored_clip(target).video)
+            sound = listing.add_sound(context.scene, take, shot.unfilmed_clip(target).video)
         except AddonError as error:
             return f"{take.name} is in the sequencer, channel {strip.channel}; the clip's sound is left out: {error}."
         heard = "" if sound is None else f", its sound in channel {sound.channel}"
@@ -138,6 +138,8 @@ class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
             moved = restoring.camera(context, there, info, take.name, onto=self.camera)
         restoring.settings(context.scene, info, report)
         if target is not None and shot_in(context.scene, target):
+            # First, as its lens decides what edits are made on.
+            restoring.filming_camera(context, target, info, report, name=take.name)
             restoring.mesh(target, info, report)
             restoring.surroundings(context, target, info, report)
         done = "".join(f"; {each}" for each in report.done)

@@ -8,16 +8,19 @@ import bpy
 import msgspec
 import numpy as np
 
+from ex4d_ground.errors import InputError
 from ex4d_ground.options import RasterOptions
+from ex4d_ground.source_camera import SourceCamera
 from ex4d_ground.takes import TakeInfo
 from ex4d_protocol.requests import ClipSpec, MeshSpec, ObjectSpec, blobs_of
 
-from ..camera import move
+from ..camera import filming, move
 from ..edit import occluders
 from ..edit import restoring as edits
 from ..guides import objects
 from ..jobs import engine_settings, offers
-from ..scene import keyframes, shot
+from ..scene import keyframes, rig, shot
+from ..scene.filming import Filming
 from ..scene.retime import SOURCE_TIME
 from ..work import session
 from ..work.errors import AddonError
@@ -89,6 +92,36 @@ def _shows_as(value: Any, shown: Any) -> bool:
     if isinstance(value, float) and isinstance(shown, float):
         return bool(np.float32(value) == np.float32(shown))
     return type(value) is type(shown) and value == shown
+
+
+def filming_camera(
+    context: bpy.types.Context, target: bpy.types.Object, info: TakeInfo, report: Report, *, name: str
+) -> None:
+    """How the clip was filmed, as the take has it: it decides what the take's camera and guides mean."""
+
+    def bring_back() -> None:
+        wanted, now = info.source_camera, rig.filmed_by(target)
+        if wanted is None and now is not None:
+            filming.forget(context, filming.require_whole(context))
+            report.done.append("its filming camera stood still, so the source rig is gone")
+        elif wanted is not None and (now is None or not _is_same(wanted, now)):
+            found = Filming(wanted, take_words(name))
+            filming.use(context, filming.require_whole(context), found, moves_shot=False)
+            report.done.append("the shot has its filming camera")
+
+    try:
+        report.attempt("its filming camera", bring_back)
+    except InputError:
+        report.lost.append("its filming camera (the take's description of it cannot be read)")
+
+
+def take_words(name: str) -> str:
+    """Where a filming camera comes from."""
+    return f"From the take {name}."
+
+
+def _is_same(one: SourceCamera, other: SourceCamera) -> bool:
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("world_from_camera", "intrinsics"))
 
 
 def mesh(target: bpy.types.Object, info: TakeInfo, report: Report) -> None:

@@ -53,7 +53,7 @@ class BackendLink:
     """The client plus the inboxes of the steps that wait for its events.
 
     ``why_gone`` says in a sentence why a backend that was started here has ended, ``why_no_worker`` what its worker
-    last said; both None if there is nothing to say.
+    last said; both None if there is nothing to say. ``on_restarted`` is called when it was ended and started again.
     """
 
     def __init__(
@@ -63,9 +63,11 @@ class BackendLink:
         grace_s: float,
         why_gone: Callable[[], str | None],
         why_no_worker: Callable[[], str | None] = lambda: None,
+        on_restarted: Callable[[], None] = lambda: None,
     ):
         self.client = client
         self._why_no_worker = why_no_worker
+        self._on_restarted, self._server_id = on_restarted, ""
         self._deaths = 0
         self.silent_since: float | None = None
         self._grace_s = grace_s
@@ -89,6 +91,9 @@ class BackendLink:
                 self.silent_since = self.silent_since or time.monotonic()
             elif isinstance(event, ev.Connected):
                 self.silent_since = None
+                before, self._server_id = self._server_id, event.welcome.server_id
+                if before not in ("", self._server_id):
+                    self._on_restarted()
             elif isinstance(event, ev.CapabilitiesChanged):
                 self._deaths += any(device.worker == "restarting" for device in event.capabilities.devices)
             for inbox in self._inboxes:

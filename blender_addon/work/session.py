@@ -86,6 +86,10 @@ class AddonSession:
         self.message, self.message_is_error = message, is_error
         self.message_panel, self.message_job, self.message_remedy = panel, job_id, remedy
 
+    def _tell_restarted(self) -> None:
+        panel = self.tasks[0].panel if self.tasks else "Clip"
+        self.tell("The backend ended and was started again; what was under way goes on by itself.", panel=panel)
+
     def settle(self, panel: str) -> None:
         """Something of that panel went well: what went wrong there before is of no interest any more."""
         if self.message_is_error and self.message_panel == panel:
@@ -126,6 +130,7 @@ class AddonSession:
             grace_s=grace_s,
             why_gone=lambda: self.backend.why_gone() if self.backend else None,
             why_no_worker=lambda: self.backend.worker_words() if self.backend else None,
+            on_restarted=self._tell_restarted,
         )
         try:
             client.connect()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ex4d.allocation import give_back_large_blocks
+from ex4d.allocation import keep_blocks_of_frames
 from ex4d.cli import coverage, demo, depth, doctor, export, generate, preview, recon, run, solve, train, weights
 from ex4d.cli import eval as evaluate
 from ex4d.cli.console import forgiving_output, note, say
@@ -68,7 +68,7 @@ def _root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; ``argv`` is without the program's name."""
     forgiving_output()
-    give_back_large_blocks()
+    keep_blocks_of_frames()
     given = list(sys.argv[1:] if argv is None else argv)
     # Taken out here so that it works in any position and also covers errors of the parser's own making.
     debug = "--debug" in given

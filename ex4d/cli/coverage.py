@@ -34,14 +34,14 @@ def coverage(
 
       ex4d coverage --input_video shot.mp4 --depth d.npz --cam orbit_up --output_dir out --json | jq .low_frames
     """
-    from ex4d.coverage_plot import plot_coverage
+    from ex4d.coverage_plot import plot_coverage, shown_frames
     from ex4d_ground.files import staged_folder
 
     if not 0 <= low <= 1:
         raise SettingError(f"--low is a share between 0 and 1, got {low:g}.")
     plot_name = f"coverage_{options.cam_name}.png"
     with watched() as watch, staged_folder(output_dir) as staging:
-        guides = render_shot(options, watch).guides
+        guides = render_shot(options, watch, pictures=shown_frames).guides
         plot_coverage(guides, low=low, title=f"Coverage of camera {options.cam_name}").savefig(staging / plot_name)
         check(watch.get("cancel"))
     summary = summarise(guides.coverage, low=low, cam=options.cam_name)

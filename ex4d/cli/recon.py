@@ -13,6 +13,7 @@ from ex4d.shots.options import ShotOptions
 from ex4d_ground.errors import SettingError
 
 if TYPE_CHECKING:
+    from ex4d.types import Clip
     from ex4d_ground.cameras import Trajectory
 
 _output = panel("Output")
@@ -91,7 +92,9 @@ def recon(
         if save_mesh:
             export_ply(shot.mesh, 0, staging / "DW-Mesh.ply")
         if save_camera:
-            write_camera(staging / f"camera_{name}.npz", shot.trajectory, layout=camera_layout(shot.trajectory))
+            write_camera(
+                staging / f"camera_{name}.npz", shot.trajectory, layout=camera_layout(shot.trajectory, shot.clip)
+            )
         if lossless:
             write_guides_file(staging / f"guides_{name}.npz", shot.guides, **watch)
         check(watch.get("cancel"))
@@ -102,11 +105,14 @@ def recon(
         say(str(output_dir / file))
 
 
-def camera_layout(trajectory: Trajectory) -> Literal["ex4d", "ex4d-blender"]:
-    """EX-4D's layout for a move that it can hold (one centred lens, no retiming), else ours."""
+def camera_layout(trajectory: Trajectory, clip: Clip) -> Literal["ex4d", "ex4d-blender"]:
+    """EX-4D's layout for a move that it can hold (one centred lens, no retiming, a clip whose camera stood still), else
+    ours.
+    """
     import numpy as np
 
     lens = trajectory.intrinsics
     centred = np.allclose(lens[:, 2:], (trajectory.width / 2, trajectory.height / 2))
     plays = np.array_equal(trajectory.source_time, np.arange(len(trajectory)))
-    return "ex4d" if centred and plays and np.ptp(lens, axis=0).max() == 0 else "ex4d-blender"
+    fits = centred and plays and np.ptp(lens, axis=0).max() == 0 and clip.moving_camera is None
+    return "ex4d" if fits else "ex4d-blender"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 
 
 def render_shot(
-    options: ShotOptions, watch: Watch, *, still: bool = False, by_slope: bool = False, takes: bool = False
+    options: ShotOptions,
+    watch: Watch,
+    *,
+    still: bool = False,
+    by_slope: bool = False,
+    takes: bool = False,
+    pictures: Callable[[int], Collection[int]] | None = None,
 ) -> RenderedShot:
     """Load, build and draw a shot for no engine in particular; warn about frames that show nothing.
 
     ``still`` shows frame 0 in every frame. ``by_slope`` hides the faces of an endless mesh that EX-4D's filter
-    "boundary" does. ``takes`` says that an engine follows.
+    "boundary" does. ``takes`` says that an engine follows, ``pictures`` which of so many frames' pictures are needed.
     """
-    return render_eyes(options, watch, still=still, by_slope=by_slope, takes=takes)[0]
+    return render_eyes(options, watch, still=still, by_slope=by_slope, takes=takes, pictures=pictures)[0]
 
 
 def render_eyes(
@@ -40,6 +46,7 @@ def render_eyes(
     still: bool = False,
     by_slope: bool = False,
     takes: bool = True,
+    pictures: Callable[[int], Collection[int]] | None = None,
 ) -> list[RenderedShot]:
     """The shot for an engine with these ``settings``, and the right eye's if there is one.
 
@@ -68,7 +75,9 @@ def render_eyes(
     for eye, trajectory in enumerate([move] if stereo is None else stereo.moves(move)):
         path = None if kept is None else Path(f"{kept}-{eye}.npz")
         keep = path and kept_in_file(path, lambda path: note(f"Going on with the guides in {path}."))
-        shot = draw_shot(mesh, trajectory, Drawing.of(options), settings=settings, keep=keep, **watch)
+        shot = draw_shot(
+            mesh, trajectory, Drawing.of(options), settings=settings, keep=keep, pictures=pictures, **watch
+        )
         tell_drawn(shot)
         shots.append(shot)
     return shots
@@ -78,6 +87,7 @@ def load(options: ShotOptions, watch: Watch, *, takes: bool = False) -> LoadedSh
     """Load the shot; say what the run takes and where depth and lens come from; warn of depth behind the border."""
     from ex4d.clip.depth_hints import border_hint
     from ex4d.depth import get_estimator
+    from ex4d.dwmesh.still import camera_moves
     from ex4d.shots.load import load_shot
 
     if options.depth is None:
@@ -97,6 +107,11 @@ def load(options: ShotOptions, watch: Watch, *, takes: bool = False) -> LoadedSh
     if clip.view is not None:
         said = " (assumed: the file does not say)" if clip.view.space.assumed else ""
         note(f"Colours: {clip.view.space}{said}.")
+    if options.source_camera is None and not options.parity and camera_moves(clip.frames):
+        note(
+            "The camera that filmed seems to move, and the new one goes along with it; with --source_camera estimate "
+            "it goes its own way."
+        )
     if clip.depth_licence:
         note(f"Depth: {clip.depth_source}; licence: {clip.depth_licence}.")
     behind = border_hint(clip.depth, options.mesh_options().border_depth, clip.sky_from)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ex4d.clip.colours import AS_STORED, ColourChoice, FrameReader, Picture
 from ex4d.clip.container import capital
-from ex4d.clip.orientation import of_frame
+from ex4d.clip.orientation import OrientationReader
 from ex4d.colour import View
 from ex4d_ground.errors import ClipError
 from ex4d_ground.footage import Fields
@@ -29,7 +29,7 @@ class Decoder:
     ) -> None:
         self._container, self._stream, self._label, self._note = container, stream, label, note
         self._fields = fields
-        self._read = FrameReader(colour, note)
+        self._read, self._orientation_of = FrameReader(colour, note), OrientationReader()
         self.turned = False
         """Whether rows and columns are exchanged; known once a frame was read."""
 
@@ -45,7 +45,7 @@ class Decoder:
         count = 0
         try:
             for frame in _progressive(self._container.decode(self._stream), self._stream, self._interlaced):
-                orientation = of_frame(frame)
+                orientation = self._orientation_of(frame)
                 self.turned = orientation.transposed
                 yield self._read(frame, orientation)
                 count += 1

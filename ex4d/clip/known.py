@@ -10,41 +10,40 @@ from ex4d.types import Clip
 from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import InputError, ShapeError, TrajectoryError
+from ex4d_ground.source_camera import SourceCamera
 
 SAME_LENS = 0.02
 """Share by which focal lengths may differ and be one lens."""
 
 
-def with_source_camera(clip: Clip, camera: Trajectory, *, longer: bool = False) -> Clip:
-    """The clip with the motion of the camera that filmed it: one pose per frame, in any world, in the depth's unit.
+def with_source_camera(clip: Clip, camera: Trajectory | SourceCamera, *, longer: bool = False) -> Clip:
+    """The clip with the motion of the camera that filmed it: a pose and a lens per frame, in any world, in its depth's
+    unit.
 
     A camera ``longer`` than the clip is cut where that is expected, because the clip is the beginning of what it
-    filmed. Moves of new cameras stay relative to the source camera of the same moment. A clip whose lens was assumed
-    takes the camera's. Raises TrajectoryError for another number of poses, a retimed move or another lens than the
-    clip's.
+    filmed. The clip keeps its lens, unless that was assumed; the camera's says how it changes from there. Moves are in
+    the world of the camera's first frame. Raises TrajectoryError for another number of poses, a retimed move or a lens
+    that begins otherwise than the clip's.
     """
-    count = clip.num_frames
+    count, name = clip.num_frames, camera.name if isinstance(camera, Trajectory) else camera.origin
     if len(camera) < count or (len(camera) > count and not longer):
         raise TrajectoryError(
             f"The source camera has {len(camera)} poses but the clip {count} frames; give the camera of exactly these "
             "frames."
         )
-    if np.abs(camera.source_time - np.arange(len(camera))).max() > 1e-6:
-        raise TrajectoryError(
-            f"The source camera '{camera.name}' is retimed; give one with a pose for each frame of the clip, in order."
-        )
-    ours = clip.intrinsics
-    focal = camera.intrinsics[:count, 0] * ours.width / camera.width
-    if ours.is_assumed and abs(focal[0] / ours.fx - 1) > SAME_LENS:  # else the camera's may be the clip's own
-        ours = replace(camera.frame_intrinsics(0).resized(ours.width, ours.height), source=f"given: {camera.name}")
-    worst = int(np.argmax(np.abs(focal / ours.fx - 1)))
-    if abs(focal[worst] / ours.fx - 1) > SAME_LENS:
-        raise TrajectoryError(
-            f"The source camera has a focal length of {focal[worst]:.1f} px in frame {worst + 1}, the clip "
-            f"{ours.fx:.1f} px; give the clip its lens, or another camera file."
-        )
-    poses = np.ascontiguousarray(camera.world_from_camera[:count], np.float64)
-    return replace(clip, intrinsics=ours, world_from_camera=poses)
+    source = camera if isinstance(camera, SourceCamera) else SourceCamera.of_trajectory(camera)
+    source = source.first(count).resized(clip.width, clip.height)
+    ours, first = clip.intrinsics, source.intrinsics[0]
+    if abs(first[0] / ours.fx - 1) > SAME_LENS:  # else the camera's may be the clip's own
+        if not ours.is_assumed:
+            raise TrajectoryError(
+                f"The source camera has a focal length of {first[0]:.1f} px in frame 1, the clip {ours.fx:.1f} px; "
+                "give the clip its lens, or another camera file."
+            )
+        ours = replace(source.frame_intrinsics(0), source=f"given: {name}")
+    start = np.array([ours.fx, ours.fy, ours.cx, ours.cy])
+    focal, centre = source.intrinsics[:, :2] / first[:2] * start[:2], source.intrinsics[:, 2:] - first[2:] + start[2:]
+    return replace(clip, intrinsics=ours, source_camera=replace(source, intrinsics=np.hstack([focal, centre])))
 
 
 def read_thickness_map(path: Path) -> Float32:  # [H, W] or [T, H, W]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Unpack
 import numpy as np
 from msgspec import structs
 
+from ex4d.allocation import give_back_kept
 from ex4d.clip import invalid
 from ex4d.clip.colours import AS_STORED, ColourChoice
 from ex4d.clip.depth import OpenedDepth, find_depth_pictures, open_depth
@@ -23,6 +25,7 @@ from ex4d.clip.resample import require_same_view, resized
 from ex4d.clip.timing import retimed
 from ex4d.clip.video import VideoInfo, open_video, read_pictures
 from ex4d.frames import DepthStack, Frames, LinkedDepth, bounds_of, frames_in
+from ex4d.frames.ahead import read_ahead
 from ex4d.lens import Lens
 from ex4d.progress import Watch, reported
 from ex4d.sky import SKY_FROM, Sky, take_sky
@@ -99,6 +102,7 @@ def load_clip(
     size = frames.shape[1], frames.shape[2]
     path = None if keep_in is None else keep_in / DEPTH_FILE
     stack = _read_depth(opened, info, len(frames), size, path, tell, watch)
+    give_back_kept()  # too small for what meshes are built in
     check_depth_fits(stack.frames(), frames, label=opened.label)
     sky = _mended(stack, opened, fill_invalid, on_filled, tell, watch)
     if sky.note:
@@ -211,8 +215,9 @@ def _read_depth(
         if linked is not None:
             return linked
     stack = DepthStack(expected=count, label=opened.label, path=path)
-    for frame in reported(_at_size(islice(frames, count), size), stages.READING_DEPTH, count, **watch):
-        stack.append(frame)
+    with closing(read_ahead(_at_size(islice(frames, count), size))) as coming:
+        for frame in reported(coming, stages.READING_DEPTH, count, **watch):
+            stack.append(frame)
     return stack
 
 

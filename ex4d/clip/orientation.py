@@ -63,3 +63,23 @@ def of_frame(frame: Any) -> Orientation:
 
     data = frame.side_data.get(Type.DISPLAYMATRIX)
     return AS_STORED if data is None else from_matrix(bytes(data))
+
+
+class OrientationReader:
+    """The orientation of one frame after the other of a stream.
+
+    Side data is asked for only where the angle that a frame is turned by is not that of the frame before: PyAV's side
+    data and its frame refer to each other, so that every frame asked for it would stay in memory until Python looks for
+    such circles, which may be hundreds of frames later.
+    """
+
+    def __init__(self) -> None:
+        self._angle: float | None = None
+        self._last = AS_STORED
+
+    def __call__(self, frame: Any) -> Orientation:
+        """The orientation of the next frame."""
+        angle = frame.rotation
+        if angle != self._angle:
+            self._angle, self._last = angle, of_frame(frame)
+        return self._last

@@ -1,10 +1,10 @@
 """Reading video: a file, a sequence of images, or the bytes of a video file."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,6 +19,7 @@ from ex4d.clip.images import SequenceReader
 from ex4d.clip.timing import Resampled, retimed, to_constant_rate
 from ex4d.colour import View
 from ex4d.frames import Frames, FrameStack
+from ex4d.frames.ahead import read_ahead
 from ex4d.progress import Watch, check, report
 from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
@@ -115,14 +116,13 @@ def read_pictures(
         stack, plates = (
             FrameStack(**room, path=None if keep_in is None else keep_in / name) for name in (FRAMES_FILE, PLATE_FILE)
         )
-        for picture in pictures:
-            check(watch.get("cancel"))
-            stack.append(picture.view)
-            if keep_plate and picture.plate is not None:
-                plates.append(picture.plate)
-            report(watch.get("on_progress"), stages.READING, len(stack), max(expected, len(stack)))
-            if len(stack) == num_frames:
-                break
+        with closing(read_ahead(islice(pictures, num_frames))) as coming:
+            for picture in coming:
+                check(watch.get("cancel"))
+                stack.append(picture.view)
+                if keep_plate and picture.plate is not None:
+                    plates.append(picture.plate)
+                report(watch.get("on_progress"), stages.READING, len(stack), max(expected, len(stack)))
     _check_length(info, len(stack), num_frames)
     plate = plates.frames() if len(plates) else None
     return stack.frames(), plate, replace(info, cut=num_frames is not None)

@@ -8,7 +8,6 @@ truth: shadows and reflections of what stands before it are those of other momen
 not seen.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -17,15 +16,13 @@ import numpy as np
 from ex4d.compiled.arrays import plain
 from ex4d.compiled.kernel import kernel
 from ex4d.dwmesh.edges import cut_rows, quad_cuts
-from ex4d.dwmesh.moving_backdrop import SAME_COLOUR, SAME_DEPTH, Layer, MovingBackdrop, chosen_frames, moves
-from ex4d.dwmesh.still import unchanged_share
+from ex4d.dwmesh.frame_views import EdgeLimits, FrameViews
+from ex4d.dwmesh.moving_backdrop import SAME_COLOUR, SAME_DEPTH, Layer, MovingBackdrop, chosen_frames
+from ex4d.dwmesh.still import LEAST_STILL, unchanged_share
 from ex4d.types import Clip
 from ex4d_ground import remedies
-from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
+from ex4d_ground.arrays import Bool, Float32, Int32, UInt8
 from ex4d_ground.errors import SettingError
-
-LEAST_STILL = 0.06
-"""Share of textured pixels that must keep their colour; less says that the camera moves."""
 
 
 class Sheet(NamedTuple):
@@ -39,19 +36,13 @@ class Sheet(NamedTuple):
 class Backdrop:
     """The background layer of one clip. Safe to use from several threads.
 
-    Raises SettingError for a single frame, for a camera that moves unless the clip says how
-    (``Clip.world_from_camera``), and for a motion that the frames contradict.
+    Raises SettingError for a single frame, for a camera that moves unless the clip says how (``Clip.source_camera``),
+    and for a motion that the frames contradict.
     """
 
-    def __init__(
-        self,
-        clip: Clip,
-        depth_of: Callable[[int], Float32],  # frame -> [H, W]
-        rays: tuple[Float32, Float32],  # [W], [H] x and y of each pixel at depth 1
-        limits: tuple[float, Float64],  # jump and steepness [2] that make an edge, as for the mesh
-    ) -> None:
-        self._clip, self._depth_of, self._rays, self._limits = clip, depth_of, rays, limits
-        self._moving = MovingBackdrop(clip, depth_of, rays) if moves(clip.world_from_camera) else None
+    def __init__(self, clip: Clip, views: FrameViews) -> None:
+        self._clip, self._views = clip, views
+        self._moving = None if clip.moving_camera is None else MovingBackdrop(clip, views)
         if self._moving is None:
             self._still = self._seen_all_the_time()
 
@@ -68,7 +59,7 @@ class Backdrop:
         chosen = chosen_frames(clip)
         shape = clip.depth.shape[1:]
         layer = Layer(np.zeros(shape, np.float32), np.zeros((*shape, 3), np.uint8))
-        depths = np.stack([self._depth_of(k) for k in chosen])
+        depths = np.stack([self._views.depth(k) for k in chosen])
         _accumulate(plain(clip.frames[chosen]), depths, SAME_DEPTH, SAME_COLOUR, layer.depth, layer.colour)
         return layer
 
@@ -78,7 +69,7 @@ class Backdrop:
 
     def behind(self, t: int) -> tuple[Bool, Sheet]:  # [H, W]
         """Where frame ``t`` hides its layer, and the layer there as a sheet."""
-        layer, own = self.layer(t), self._depth_of(t)
+        layer, own = self.layer(t), self._views.depth(t)
         hidden = _hidden(layer, own)
         return hidden, self._sheet(t, layer, own, hidden)
 
@@ -89,14 +80,14 @@ class Backdrop:
         known = hidden | shown
         whole = known[:-1, :-1] & known[:-1, 1:] & known[1:, :-1] & known[1:, 1:]
         some = hidden[:-1, :-1] | hidden[:-1, 1:] | hidden[1:, :-1] | hidden[1:, 1:]
-        quads = np.flatnonzero(whole & some & ~crossed_quads(depth, self._limits))
+        quads = np.flatnonzero(whole & some & ~crossed_quads(depth, self._views.limits(t)))
         width = depth.shape[1]
         corner = (quads // (width - 1) * width + quads % (width - 1)).astype(np.int32)
         # Upper left and lower right triangle, wound as in the grid: the front shows, the back only blocks.
         corners = np.stack([corner + width, corner, corner + 1, corner + width, corner + 1, corner + width + 1], axis=1)
         used, faces = np.unique(corners, return_inverse=True)
         z = depth.reshape(-1)[used]
-        x, y = self._rays
+        x, y = self._views.rays(t)
         vertices = np.stack([x[used % width] * z, y[used // width] * z, z], axis=1).astype(np.float32)
         colors = np.full((len(used), 4), 255, np.uint8)
         frame = self._clip.frames[t].reshape(-1, 3)
@@ -104,8 +95,8 @@ class Backdrop:
         return Sheet(vertices, colors, faces.reshape(-1, 3).astype(np.int32))
 
 
-def crossed_quads(depth: Float32, limits: tuple[float, Float64]) -> Bool:  # [H, W] -> [H - 1, W - 1]
-    """Quads of ``depth`` that an edge crosses; ``limits`` as :class:`Backdrop` takes them."""
+def crossed_quads(depth: Float32, limits: EdgeLimits) -> Bool:  # [H, W] -> [H - 1, W - 1]
+    """Quads of ``depth`` that an edge crosses."""
     height, width = depth.shape
     inverse = np.full((height + 2, width + 2), 1.0, np.float32)
     inverse[1:-1, 1:-1] = np.float32(1) / depth

@@ -13,7 +13,6 @@ All of it works on pictures of at most ``MOST_BYTES`` together: those of large c
 size.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -23,6 +22,7 @@ from ex4d.bands import Bands, Split
 from ex4d.compiled.arrays import plain
 from ex4d.dwmesh import memory_kernels as kernels
 from ex4d.dwmesh.backdrop import Sheet, crossed_quads
+from ex4d.dwmesh.frame_views import FrameViews
 from ex4d.dwmesh.moving_backdrop import LOOKED_THROUGH, SAME_COLOUR, SAME_DEPTH, check_motion, chosen_frames
 from ex4d.frames.ahead import thread_count
 from ex4d.types import Clip
@@ -50,9 +50,6 @@ SEAM_PX = 1.5
 """Pixels beside a frame's picture that still join its surface."""
 
 
-_Limits = tuple[float, Float64]
-
-
 class Memory(NamedTuple):
     """The remembered surfaces, in the world of the poses."""
 
@@ -69,41 +66,32 @@ class _Witnesses(NamedTuple):
     nearest: Float32  # [K, H, W] least depth around each pixel
     colours: UInt8  # [K, H, W, 3]
     poses: Float64  # [K, 4, 4]
-    lens: Float64  # [4] fx, fy and the principal point in pixel indices
+    lenses: Float64  # [K, 4] fx, fy and the principal point in pixel indices
 
 
 class WorldMemory:
-    """The memory of one clip with ``world_from_camera``. Safe to use from several threads.
+    """The memory of one clip whose source camera moves. Safe to use from several threads.
 
     Raises SettingError for a motion that the frames contradict: too few of their points meet.
     """
 
-    def __init__(
-        self,
-        clip: Clip,
-        depth_of: Callable[[int], Float32],  # frame -> [H, W]
-        rays: tuple[Float32, Float32],  # [W], [H] x and y of each pixel at depth 1
-        limits: _Limits,  # jump and steepness [2] that make an edge, as for the mesh
-    ) -> None:
-        assert clip.world_from_camera is not None
-        self._poses, self._depth_of, self._limits = clip.world_from_camera, depth_of, limits
-        k, (x, y) = clip.intrinsics, rays
-        self._lens = np.array([k.fx, k.fy, -x[0] * k.fx, -y[0] * k.fy], np.float64)
+    def __init__(self, clip: Clip, views: FrameViews) -> None:
+        assert clip.moving_camera is not None
+        self._clip, self._views, self._poses = clip, views, clip.moving_camera.world_from_camera
         with Bands(thread_count(), parts_per_thread=8) as split:
-            of = self._witnesses = _witnesses(clip, depth_of, self._lens, limits)
-            check_motion(of.depths, of.colours, of.poses, of.lens)
+            of = self._witnesses = _witnesses(clip, views)
+            check_motion(of.depths, of.colours, of.poses, of.lenses)
             self.memory = _remembered(of, split)
-        self._rays = rays
 
     def behind(self, t: int) -> tuple[Bool, Sheet]:  # [H, W]
         """Where frame ``t`` has something of the memory behind it, and all that it does not show itself as a sheet."""
-        own, world = self._depth_of(t), self.memory
+        own, world, lens = self._views.depth(t), self.memory, self._views.lenses(self._clip, [t])[0]
         farthest = cv2.dilate(own, np.ones((3, 3), np.uint8)).astype(np.float32, copy=False)
         hidden, state = np.zeros(own.shape, np.uint8), np.empty(len(world.vertices), np.uint8)
         placed = np.empty_like(world.vertices)
         pose = np.linalg.inv(self._poses[t])
         kernels.place_vertices(
-            world.vertices, pose, self._lens, own, farthest, crossed_quads(own, self._limits), SAME_DEPTH, SEAM_PX,
+            world.vertices, pose, lens, own, farthest, crossed_quads(own, self._views.limits(t)), SAME_DEPTH, SEAM_PX,
             hidden, state, placed,
         )  # fmt: skip
         index, faces = np.full(len(state), -1, np.int32), np.empty_like(world.faces)
@@ -118,11 +106,11 @@ class WorldMemory:
         """Shorten the walls of frame ``t`` behind what stands still to where other frames look through them."""
         of = self._witnesses
         there = np.linalg.inv(of.poses) @ self._poses[t]
-        limits, (x, y) = np.array([SAME_DEPTH, WALL_MOVES, WALL_DEPTH, WALL_FRAMES]), self._rays
+        limits, (x, y) = np.array([SAME_DEPTH, WALL_MOVES, WALL_DEPTH, WALL_FRAMES]), self._views.rays(t)
 
         def work(first: int, last: int) -> None:
             kernels.limit_thickness(
-                depth, rim, x, y, of.depths, of.crossed, there, of.lens, limits, WALL_STEPS,
+                depth, rim, x, y, of.depths, of.crossed, there, of.lenses, limits, WALL_STEPS,
                 first, last, thickness,
             )  # fmt: skip
 
@@ -141,8 +129,8 @@ def coarse_to_fine(count: int) -> list[int]:
     return order
 
 
-def _witnesses(clip: Clip, depth_of: Callable[[int], Float32], lens: Float64, limits: _Limits) -> _Witnesses:
-    assert clip.world_from_camera is not None
+def _witnesses(clip: Clip, views: FrameViews) -> _Witnesses:
+    assert clip.moving_camera is not None
     chosen = chosen_frames(clip)
     step = 1
     while len(chosen) * (clip.height // step) * (clip.width // step) * BYTES_PER_PIXEL > MOST_BYTES:
@@ -152,14 +140,15 @@ def _witnesses(clip: Clip, depth_of: Callable[[int], Float32], lens: Float64, li
     depths = np.empty((len(chosen), height, width), np.float32)
     colours = np.empty((len(chosen), height, width, 3), np.uint8)
     for n, t in enumerate(chosen):
-        depths[n] = depth_of(t)[middle, middle][:height, :width]
+        depths[n] = views.depth(t)[middle, middle][:height, :width]
         frame = clip.frames[t][: height * step, : width * step]
         colours[n] = frame if step == 1 else cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-    crossed = np.stack([crossed_quads(d, limits) for d in depths])
+    crossed = np.stack([crossed_quads(d, views.limits(t)) for t, d in zip(chosen, depths, strict=True)])
     window = np.ones((3, 3), np.uint8)
     nearest = np.stack([cv2.erode(d, window) for d in depths]).astype(np.float32, copy=False)
-    small = np.array([lens[0] / step, lens[1] / step, (lens[2] - step // 2) / step, (lens[3] - step // 2) / step])
-    return _Witnesses(depths, crossed, nearest, plain(colours), clip.world_from_camera[chosen], small)
+    small = (views.lenses(clip, chosen) - np.array([0, 0, step // 2, step // 2])) / step
+    poses = clip.moving_camera.world_from_camera[chosen]
+    return _Witnesses(depths, crossed, nearest, plain(colours), poses, small)
 
 
 def _remembered(of: _Witnesses, split: Split) -> Memory:
@@ -168,7 +157,7 @@ def _remembered(of: _Witnesses, split: Split) -> Memory:
     for k in coarse_to_fine(len(of.depths)):
         there = np.linalg.inv(of.poses) @ of.poses[k]
         sheet, depth, colour = _confirmed(of, k, there, held, split)
-        part = _meshed(sheet, depth, colour, of.lens, of.crossed[k])
+        part = _meshed(sheet, depth, colour, of.lenses[k], of.crossed[k])
         vertices = part.vertices @ of.poses[k, :3, :3].T + of.poses[k, :3, 3]
         parts.append(Memory(vertices.astype(np.float32), part.colors, part.faces + np.int32(start)))
         start += len(vertices)
@@ -188,7 +177,18 @@ def _confirmed(
 
     def look(first: int, last: int) -> None:
         kernels.mark_covered(
-            of.depths[k], of.depths, of.crossed, held, there, of.lens, SAME_DEPTH, COARSER, first, last, covered
+            of.depths[k],
+            of.depths,
+            of.crossed,
+            held,
+            there,
+            of.lenses,
+            of.lenses[k],
+            SAME_DEPTH,
+            COARSER,
+            first,
+            last,
+            covered,
         )
 
     split(shape[0], look)
@@ -197,8 +197,8 @@ def _confirmed(
 
     def ask(first: int, last: int) -> None:
         kernels.vote(
-            of.depths[k], of.colours[k], wanted, of.depths, of.crossed, of.nearest, of.colours, there, of.lens, asked,
-            first, last, votes, depth, colour,
+            of.depths[k], of.colours[k], wanted, of.depths, of.crossed, of.nearest, of.colours, there,
+            of.lenses, of.lenses[k], asked, first, last, votes, depth, colour,
         )  # fmt: skip
 
     split(shape[0], ask)

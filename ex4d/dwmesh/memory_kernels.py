@@ -35,7 +35,8 @@ def mark_covered(
     crossed: Bool,  # [K, H - 1, W - 1] quads with a depth edge
     held: UInt8,  # [K, H, W] pixels whose surface is remembered already
     poses: Float64,  # [K, 4, 4] axes of each from the frame's
-    lens: Float64,
+    lenses: Float64,  # [K, 4]
+    lens: Float64,  # [4] the frame's
     same_depth: float,
     coarser: float,  # factor by which a surface may be farther from where it was remembered from
     first: int,
@@ -48,7 +49,7 @@ def mark_covered(
         for i in range(width):
             z, found = depth[j, i], 0
             for k in range(count):
-                u, v, there = place(poses[k], lens, i, j, z)
+                u, v, there = place(poses[k], lens, lenses[k], i, j, z)
                 if there <= 0 or there > coarser * z or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
                     continue
                 row, column = int(v + 0.5), int(u + 0.5)
@@ -68,7 +69,8 @@ def vote(
     nearest: Float32,  # [K, H, W] least depth around each pixel
     colours: UInt8,  # [K, H, W, 3]
     poses: Float64,  # [K, 4, 4] axes of each from the frame's
-    lens: Float64,
+    lenses: Float64,  # [K, 4]
+    lens: Float64,  # [4] the frame's
     limits: Float64,  # [3] share of depth, levels of colour, share of frames that look through
     first: int,
     last: int,
@@ -87,7 +89,7 @@ def vote(
                 continue
             z, n, through, asked = depth[j, i], 0, 0, 0
             for k in range(count):
-                u, v, there = place(poses[k], lens, i, j, z)
+                u, v, there = place(poses[k], lens, lenses[k], i, j, z)
                 if there <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
                     continue
                 row, column = int(v + 0.5), int(u + 0.5)
@@ -206,7 +208,7 @@ def limit_thickness(
     depths: Float32,  # [K, h, w]
     crossed: Bool,  # [K, h - 1, w - 1]
     poses: Float64,  # [K, 4, 4] axes of each from the frame's
-    lens: Float64,
+    lenses: Float64,  # [K, 4]
     limits: Float64,  # [4] of the rim: shares of depth, of frames; of walls: share of depth, and frames
     steps: int,
     first: int,
@@ -224,7 +226,7 @@ def limit_thickness(
                 z = depth[j, i] + full * step / steps
                 there, through = 0, 0
                 for k in range(count):
-                    u, v, c = seen_from(poses[k], lens, ray_x[i] * z, ray_y[j] * z, z)
+                    u, v, c = seen_from(poses[k], lenses[k], ray_x[i] * z, ray_y[j] * z, z)
                     if c <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
                         continue
                     ratio = shown_at(depths[k], crossed[k], u, v) / c

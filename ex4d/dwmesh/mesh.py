@@ -19,6 +19,7 @@ from ex4d.surface import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface, cap_faces, g
 from ex4d.types import Clip
 from ex4d_ground import remedies
 from ex4d_ground.arrays import Bool, Float32, Int8, Int32, UInt8
+from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import DepthError, SettingError, ShapeError
 from ex4d_ground.options import MeshOptions
 
@@ -30,7 +31,8 @@ class DWMesh:
     """Depth Watertight Mesh (EX-4D, section 3.1), built frame by frame when asked; nothing per frame is kept.
 
     Vertex ``row * width + column`` is the pixel's centre (or corner, see ``MeshOptions.pixel_anchor``) lifted to its
-    depth, in the source camera's axes (x right, y down, z forward). The outermost rows and columns lie at
+    depth, in the axes of the camera that filmed the frame (x right, y down, z forward), through its lens; where that
+    camera moves, :meth:`ex4d.types.Clip.seen_by_source` brings a move into them. The outermost rows and columns lie at
     ``options.border_depth`` and two caps close the surface there.
 
     This grid is what people see and edit, and the same in both modes; :meth:`surface` is what cameras see. "endless":
@@ -64,11 +66,18 @@ class DWMesh:
             t: self._checked_override(t, v) for t, v in vertex_overrides.items()
         }
         self.face_flags = {t: self._checked_flags(t, f) for t, f in face_flags.items()}
-        anchor = 0.5 if options.pixel_anchor == "center" else 0.0
-        k = clip.intrinsics
-        self.ray_x = ((np.arange(self.width) + anchor - k.cx) / k.fx).astype(np.float32)
-        self.ray_y = ((np.arange(self.height) + anchor - k.cy) / k.fy).astype(np.float32)
+        self.ray_x, self.ray_y = self._rays(clip.intrinsics)
         self.tan_sq = math.tan(math.radians(options.min_angle_deg)) ** 2
+
+    def _rays(self, k: Intrinsics) -> tuple[Float32, Float32]:  # [W], [H]
+        anchor = 0.5 if self.options.pixel_anchor == "center" else 0.0
+        x, y = np.arange(self.width) + anchor - k.cx, np.arange(self.height) + anchor - k.cy
+        return (x / k.fx).astype(np.float32), (y / k.fy).astype(np.float32)
+
+    def rays(self, t: int) -> tuple[Float32, Float32]:  # [W], [H]
+        """x and y at depth 1 of the vertices of frame ``t``, by column and row."""
+        lens = self.clip.lens(t)
+        return (self.ray_x, self.ray_y) if lens is self.clip.intrinsics else self._rays(lens)
 
     def with_frames(self, frames: UInt8) -> "DWMesh":  # [T, H, W, 3]
         """The same mesh with the colours of other frames, edits and all; background of other moments keeps its own."""
@@ -115,8 +124,8 @@ class DWMesh:
         """Vertices of frame ``t`` without edits."""
         self.check_frame(t)
         out = np.empty((self.height * self.width, 3), np.float32)
-        depth, border = plain(self.clip.depth[t]), float(self.options.border_depth)
-        split(self.height, lambda a, b: lift_rows(depth, self.ray_x, self.ray_y, border, a, b, out))
+        (x, y), depth, border = self.rays(t), plain(self.clip.depth[t]), float(self.options.border_depth)
+        split(self.height, lambda a, b: lift_rows(depth, x, y, border, a, b, out))
         return out
 
     def face_occluded(self, t: int) -> Bool:  # [F]

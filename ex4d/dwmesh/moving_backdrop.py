@@ -6,7 +6,6 @@ two see it at its depth with one colour, and hardly any looks through the place 
 are not taken for background, nor what only one frame's depth claims.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -14,6 +13,7 @@ import numpy as np
 
 from ex4d.compiled.arrays import plain
 from ex4d.compiled.kernel import inlined, kernel
+from ex4d.dwmesh.frame_views import FrameViews
 from ex4d.dwmesh.still import references
 from ex4d.types import Clip
 from ex4d_ground.arrays import Float32, Float64, UInt8
@@ -45,46 +45,44 @@ class Layer(NamedTuple):
 
 
 class MovingBackdrop:
-    """Background layers of one clip with ``world_from_camera``. Safe to use from several threads.
+    """Background layers of one clip whose source camera moves. Safe to use from several threads.
 
     Raises SettingError for a motion that the frames contradict: too few of their points meet.
     """
 
-    def __init__(
-        self,
-        clip: Clip,
-        depth_of: Callable[[int], Float32],  # frame -> [H, W]
-        rays: tuple[Float32, Float32],  # [W], [H] x and y of each pixel at depth 1
-    ) -> None:
-        assert clip.world_from_camera is not None
+    def __init__(self, clip: Clip, views: FrameViews) -> None:
+        assert clip.moving_camera is not None
         chosen = chosen_frames(clip)
-        self._clip, self._depth_of, self._poses = clip, depth_of, clip.world_from_camera
+        self._clip, self._views, self._poses = clip, views, clip.moving_camera.world_from_camera
         self._chosen = np.array(chosen)
-        self._depths = np.stack([depth_of(k) for k in chosen])
+        self._depths = np.stack([views.depth(k) for k in chosen])
         self._colours = plain(clip.frames[chosen])
         # A place is looked through only if everything beside it is farther too: outlines shift by parts of a pixel.
         beside = np.ones((3, 3), np.uint8)
         self._nearest = np.stack([cv2.erode(d, beside) for d in self._depths]).astype(np.float32, copy=False)
-        k, (x, y) = clip.intrinsics, rays
-        self._lens = np.array([k.fx, k.fy, -x[0] * k.fx, -y[0] * k.fy], np.float64)
-        check_motion(self._depths, self._colours, self._poses[self._chosen], self._lens)
+        self._lenses = views.lenses(clip, chosen)
+        check_motion(self._depths, self._colours, self._poses[self._chosen], self._lenses)
 
     def layer(self, t: int) -> Layer:
         """What other frames know behind the surface of frame ``t``."""
-        own = self._depth_of(t)
+        own, lens = self._views.depth(t), self._views.lenses(self._clip, [t])[0]
         here = np.linalg.inv(self._poses[t]) @ self._poses[self._chosen]  # [K, 4, 4] axes of t from those of k
         candidates = np.full(self._depths.shape, np.inf, np.float32)
-        _gather(self._depths, here, self._lens, own, 1 + SAME_DEPTH, candidates)
+        _gather(self._depths, here, self._lenses, lens, own, 1 + SAME_DEPTH, candidates)
         candidates.sort(axis=0)
         depth, colour = own.copy(), self._clip.frames[t].copy()
         limits = np.array([SAME_DEPTH, SAME_COLOUR, LOOKED_THROUGH])
         there = np.linalg.inv(here)
-        _choose(candidates, self._depths, self._nearest, self._colours, there, self._lens, limits, depth, colour)
+        known = self._depths, self._nearest, self._colours
+        _choose(candidates, *known, there, self._lenses, lens, limits, depth, colour)
         return Layer(depth, colour)
 
 
-def check_motion(depths: Float32, colours: UInt8, poses: Float64, lens: Float64) -> None:
-    """Raise SettingError for poses [K, 4, 4] that frames [K, H, W] contradict: too few of their points meet."""
+def check_motion(depths: Float32, colours: UInt8, poses: Float64, lenses: Float64) -> None:
+    """Raise SettingError for poses [K, 4, 4] that frames [K, H, W] contradict: too few of their points meet.
+
+    ``lenses`` [K, 4] are those of :meth:`ex4d.dwmesh.frame_views.FrameViews.lenses`.
+    """
     steps = np.linalg.inv(poses[1:]) @ poses[:-1]  # axes of each frame from those of the one before
     still = np.tile(np.eye(4), (len(steps), 1, 1))
 
@@ -93,7 +91,7 @@ def check_motion(depths: Float32, colours: UInt8, poses: Float64, lens: Float64)
         shares = []
         for a, step in enumerate(steps):
             pair = depths[a : a + 2], colours[a : a + 2]
-            met, common = _meeting(*pair, step, lens, SAME_DEPTH, same_colour, EVERY)
+            met, common = _meeting(*pair, step, lenses[a : a + 2], SAME_DEPTH, same_colour, EVERY)
             shares += [met / common] if common else []
         return float(np.median(shares)) if shares else 0.0
 
@@ -112,11 +110,6 @@ def chosen_frames(clip: Clip) -> list[int]:
     return references(clip.num_frames, MOST_FRAMES)
 
 
-def moves(poses: Float64 | None) -> bool:  # [T, 4, 4]
-    """Whether known poses differ at all."""
-    return poses is not None and bool(np.ptp(poses, axis=0).max() > 1e-9)
-
-
 @inlined
 def seen_from(pose: Float64, lens: Float64, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Pixel indices and depth of a point through ``pose``; depth 0 behind the camera."""
@@ -129,16 +122,20 @@ def seen_from(pose: Float64, lens: Float64, x: float, y: float, z: float) -> tup
 
 
 @kernel
-def place(pose: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
-    """Pixel indices and depth, through ``pose``, of what pixel (i, j) shows at depth z; depth 0 behind the camera."""
-    return seen_from(pose, lens, (i - lens[2]) / lens[0] * z, (j - lens[3]) / lens[1] * z, z)
+def place(pose: Float64, own: Float64, lens: Float64, i: float, j: float, z: float) -> tuple[float, float, float]:
+    """Pixel indices and depth, through ``pose`` and ``lens``, of what pixel (i, j) of a lens ``own`` shows at depth z.
+
+    Depth 0 behind the camera.
+    """
+    return seen_from(pose, lens, (i - own[2]) / own[0] * z, (j - own[3]) / own[1] * z, z)
 
 
 @kernel
 def _gather(
     depths: Float32,  # [K, H, W]
     poses: Float64,  # [K, 4, 4] the frame's axes from those of each
-    lens: Float64,  # [4] fx, fy and the principal point in pixel indices
+    lenses: Float64,  # [K, 4] fx, fy and the principal point in pixel indices
+    lens: Float64,  # [4] the frame's
     own: Float32,  # [H, W]
     behind: float,  # factor on the own depth from which on something lies behind it
     out: Float32,  # [K, H, W] nearest depth behind the own surface, in the frame's axes
@@ -148,7 +145,7 @@ def _gather(
     for k in range(count):
         for j in range(height):
             for i in range(width):
-                u, v, zt = place(poses[k], lens, i, j, depths[k, j, i])
+                u, v, zt = place(poses[k], lenses[k], lens, i, j, depths[k, j, i])
                 if zt <= 0 or not (-1 < u < width and -1 < v < height):
                     continue
                 left, top = int(np.floor(u)), int(np.floor(v))
@@ -176,7 +173,8 @@ def _choose(
     nearest: Float32,  # [K, H, W] least depth around each pixel
     colours: UInt8,  # [K, H, W, 3]
     poses: Float64,  # [K, 4, 4] axes of each from the frame's
-    lens: Float64,
+    lenses: Float64,  # [K, 4]
+    lens: Float64,  # [4] the frame's
     limits: Float64,  # [3] SAME_DEPTH, SAME_COLOUR, LOOKED_THROUGH
     depth: Float32,  # [H, W] the own, replaced where something is known behind it
     colour: UInt8,  # [H, W, 3]
@@ -196,7 +194,7 @@ def _choose(
                 tried = z
                 n, through = 0, 0
                 for k in range(count):
-                    u, v, there = place(poses[k], lens, i, j, z)
+                    u, v, there = place(poses[k], lens, lenses[k], i, j, z)
                     if there <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
                         continue
                     row, column = int(v + 0.5), int(u + 0.5)
@@ -230,7 +228,7 @@ def _meeting(
     depths: Float32,  # [2, H, W]
     colours: UInt8,  # [2, H, W, 3]
     pose: Float64,  # [4, 4] axes of the second from those of the first
-    lens: Float64,
+    lenses: Float64,  # [2, 4]
     same_depth: float,
     same_colour: float,
     every: int,
@@ -240,7 +238,7 @@ def _meeting(
     met, common = 0, 0
     for j in range(0, height, every):
         for i in range(0, width, every):
-            u, v, there = place(pose, lens, i, j, depths[0, j, i])
+            u, v, there = place(pose, lenses[0], lenses[1], i, j, depths[0, j, i])
             if there <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
                 continue
             common += 1

@@ -57,7 +57,8 @@ class ProxyGrid:
         )
         overrides = {} if edited is None else {0: edited}
         made = DWMesh(small, mesh.options, vertex_overrides=overrides, face_flags={} if flags is None else {0: flags})
-        made.ray_x, made.ray_y = mesh.ray_x[columns], mesh.ray_y[rows]
+        x, y = mesh.rays(t)
+        made.ray_x, made.ray_y = x[columns], y[rows]
         vars(made)["faces"] = self.faces  # those of every frame
         return made
 
@@ -93,7 +94,7 @@ class ProxyGrid:
         moved = (edited != before).any(axis=1)
         if not moved.any():
             return out
-        k = self.mesh.clip.intrinsics
+        k = self.mesh.clip.lens(t)
         motion = _motion(before.astype(np.float64), edited.astype(np.float64), k.fx, k.fy)
         inverse = 1 / out[:, 2].astype(np.float64).reshape(self.mesh.height, self.mesh.width)
         move_pixels(inverse, *self._pixels, motion, moved, out)

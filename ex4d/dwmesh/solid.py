@@ -13,6 +13,7 @@ enters an object between its walls from behind is stopped by the front; no copy 
 
 import copy
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,15 +23,16 @@ from ex4d.compiled.arrays import plain
 from ex4d.dwmesh import edges
 from ex4d.dwmesh.backdrop import Backdrop
 from ex4d.dwmesh.bridges import STRIP_FACES, STRIP_VERTICES, bridge_rows, count_row_cuts
+from ex4d.dwmesh.frame_views import FrameViews
 from ex4d.dwmesh.kernels import fill_ringed_colors, lift_rows
 from ex4d.dwmesh.memory import WorldMemory
-from ex4d.dwmesh.moving_backdrop import moves
 from ex4d.dwmesh.sharpen import is_smeared, roughness, sharpened, smear_px
 from ex4d.dwmesh.still import SteadyDepth, wavers
 from ex4d.dwmesh.walls import QUAD_FACES, SIDE_FACES, SIDE_VERTICES, build_pieces, count_cuts
 from ex4d.surface import QUAD_DROP, Surface, cap_faces
 from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float32, Float64, Int8, Int32, Int64, UInt8
+from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import SettingError, ShapeError
 from ex4d_ground.options import MeshOptions
 
@@ -67,6 +69,31 @@ SAME_SURFACE = 0.085
 _Vertices = tuple[Float32, UInt8]  # [V, 3], and their colours [V, 4]
 
 
+class Optics(NamedTuple):
+    """What a lens makes of the ringed grid."""
+
+    ray_x: Float32  # [W + 2] x at depth 1
+    ray_y: Float32  # [H + 2] y at depth 1
+    pitch: Float64  # [2] width and height of a pixel at depth 1
+    steep: Float64  # [2] steps of the inverse depth, as a share, from which on a slope is an edge
+
+    @classmethod
+    def of(cls, k: Intrinsics, options: MeshOptions) -> "Optics":
+        """Those of the lens ``k``."""
+        pitch = np.array([1 / k.fx, 1 / k.fy])
+        anchor = 0.5 if options.pixel_anchor == "center" else 0.0
+        x = ((np.arange(k.width + 2) - 1 + anchor - k.cx) / k.fx).astype(np.float32)
+        y = ((np.arange(k.height + 2) - 1 + anchor - k.cy) / k.fy).astype(np.float32)
+        tan = math.tan(math.radians(options.min_angle_deg))
+        # A step dz over a pixel of width z * pitch is steep where pitch * z / dz < tan; the same in inverse depth.
+        return cls(x, y, pitch, pitch / (tan + pitch))
+
+    @property
+    def inner(self) -> tuple[Float32, Float32]:  # [W], [H]
+        """The rays without the ring's."""
+        return self.ray_x[1:-1], self.ray_y[1:-1]
+
+
 class SolidBuilder:
     """Builds the solid surfaces of one clip. Safe to use from several threads.
 
@@ -84,22 +111,23 @@ class SolidBuilder:
         self.depth_at = SteadyDepth(clip, self._sharp).at if steady else self._sharp
         self.prepares_depth = steady or self._smeared
         self.jump = max(options.edge_jump, SMEARED_JUMP if self._smeared else 0.0, ROUGH_JUMP * roughness(clip.depth))
-        k = clip.intrinsics
-        self.pitch = np.array([1 / k.fx, 1 / k.fy])
-        anchor = 0.5 if options.pixel_anchor == "center" else 0.0
-        self.ray_x = ((np.arange(clip.width + 2) - 1 + anchor - k.cx) / k.fx).astype(np.float32)
-        self.ray_y = ((np.arange(clip.height + 2) - 1 + anchor - k.cy) / k.fy).astype(np.float32)
-        tan = math.tan(math.radians(options.min_angle_deg))
-        # A step dz over a pixel of width z * pitch is steep where pitch * z / dz < tan; the same in inverse depth.
-        self.steep = self.pitch / (tan + self.pitch)
+        self.first_optics = Optics.of(clip.intrinsics, options)
+        """Those of frame 0, and of every frame where the camera does not zoom."""
         self.memory: WorldMemory | None = None
         self.backdrop: Backdrop | WorldMemory | None = None
         if options.other_frames:
-            rays = self.ray_x[1:-1], self.ray_y[1:-1]
-            if options.world_memory and moves(clip.world_from_camera):
-                self.memory = WorldMemory(clip, self.depth_at, rays, (self.jump, self.steep))
-            self.backdrop = self.memory or Backdrop(clip, self.depth_at, rays, (self.jump, self.steep))
+            views = FrameViews(
+                self.depth_at, lambda t: self.optics(t).inner, lambda t: (self.jump, self.optics(t).steep)
+            )
+            if options.world_memory and clip.moving_camera is not None:
+                self.memory = WorldMemory(clip, views)
+            self.backdrop = self.memory or Backdrop(clip, views)
         self._caps = cap_faces(clip.height + 2, clip.width + 2)
+
+    def optics(self, t: int) -> "Optics":
+        """What the lens makes of the grid of frame ``t``."""
+        lens = self._clip.lens(t)
+        return self.first_optics if lens is self._clip.intrinsics else Optics.of(lens, self._options)
 
     def with_clip(self, clip: Clip) -> "SolidBuilder":
         """The same with the colours of another clip of the same depth."""
@@ -109,12 +137,12 @@ class SolidBuilder:
 
     def cuts(self, t: int, edited: Float32 | None, flags: Int8 | None, split: Split) -> UInt8:  # [H + 2, W + 2]
         """Depth edges of frame ``t`` as :func:`ex4d.dwmesh.edges.cut_rows` marks them."""
-        return self._cuts(np.float32(1) / self._depth(t, edited), flags, split)
+        return self._cuts(t, np.float32(1) / self._depth(t, edited), flags, split)
 
     def thickness(self, t: int, edited: Float32 | None, flags: Int8 | None, split: Split) -> Float32:  # [H, W]
         """How far each pixel at a depth edge reaches back, in the depth's unit; NaN at all others."""
         inverse = np.float32(1) / self._depth(t, edited)
-        cuts = self._cuts(inverse, flags, split)
+        cuts = self._cuts(t, inverse, flags, split)
         thickness = self._thickness(t, inverse, cuts, split)
         return np.where(edges.at_cuts(cuts), thickness, np.float32(np.nan))[1:-1, 1:-1]
 
@@ -127,10 +155,10 @@ class SolidBuilder:
         split: Split,
     ) -> Surface:
         """Frame ``t`` as a rasterizer takes it; ``split`` shares the rows among threads, the result is the same."""
-        height, width = len(self.ray_y), len(self.ray_x)
         depth = self._depth(t, edited)
+        height, width = depth.shape
         inverse = np.float32(1) / depth
-        cuts = self._cuts(inverse, flags, split)
+        cuts = self._cuts(t, inverse, flags, split)
         quads = np.empty((height - 1, width - 1), np.uint8)
         counts = np.empty((height - 1, 2), np.int64)
 
@@ -153,21 +181,22 @@ class SolidBuilder:
         self._fill_grid(t, depth, edited, hidden, (vertices, colors), split)
         faces[: len(self._caps)], faces[face_end:] = self._caps, 0
         thickness = self._thickness(t, inverse, cuts, split)
-        rim = 1.0 + RIM_PX * float(self.pitch.mean())
+        rim = 1.0 + RIM_PX * float(self.optics(t).pitch.mean())
         out = vertex_at, face_at, vertices, colors, faces
         split(height - 1, lambda a, b: build_pieces(quads, cuts, thickness, rim, a, b, *out))
-        self._bridge(inverse, cuts, (strip_vertex_at, strip_face_at), vertices, faces, split)
+        self._bridge(t, inverse, cuts, (strip_vertex_at, strip_face_at), vertices, faces, split)
         dropped = (quads != 0).astype(np.uint8).ravel() * np.uint8(QUAD_DROP)
         if self.backdrop is not None:
             hidden_there, sheet = self.backdrop.behind(t)
-            self._push_bridges(vertices[vertex_end:], hidden_there)
+            self._push_bridges(t, vertices[vertex_end:], hidden_there)
             faces = np.concatenate([faces, sheet.faces + np.int32(len(vertices))])
             vertices, colors = np.concatenate([vertices, sheet.vertices]), np.concatenate([colors, sheet.colors])
         return Surface(vertices, colors, faces, height, width, dropped, one_sided=True)
 
     def _depth(self, t: int, edited: Float32 | None) -> Float32:  # [H + 2, W + 2]
         """Depth of every vertex of the grid, the ring's included."""
-        depth = np.full((len(self.ray_y), len(self.ray_x)), self._options.border_depth, np.float32)
+        size = self._clip.height + 2, self._clip.width + 2
+        depth = np.full(size, self._options.border_depth, np.float32)
         depth[1:-1, 1:-1] = self.depth_at(t)
         if edited is not None:
             changed = self.changed(t, edited)
@@ -183,7 +212,8 @@ class SolidBuilder:
         """Which vertices were edited: those not where the editable grid, with its ring at the border, has them."""
         z = self._clip.depth[t].copy()
         z[[0, -1]], z[:, [0, -1]] = self._options.border_depth, self._options.border_depth
-        given = np.stack([self.ray_x[1:-1] * z, self.ray_y[1:-1, None] * z, z], axis=-1)
+        x, y = self.optics(t).inner
+        given = np.stack([x * z, y[:, None] * z, z], axis=-1)
         return (np.abs(edited.reshape(given.shape) - given) > 1e-6 * z[..., None]).any(axis=-1)
 
     def _fill_grid(
@@ -192,10 +222,10 @@ class SolidBuilder:
         """Vertices and colours of the ringed grid."""
         (height, width), (vertices, colors) = depth.shape, built
         frame, none = plain(self._clip.frames[t]), np.empty(0, np.bool_)
-        border = float(self._options.border_depth)
+        border, of = float(self._options.border_depth), self.optics(t)
 
         def work(first: int, last: int) -> None:
-            lift_rows(depth, self.ray_x, self.ray_y, border, first, last, vertices)
+            lift_rows(depth, of.ray_x, of.ray_y, border, first, last, vertices)
             fill_ringed_colors(frame, none if hidden is None else hidden, first, last, colors)
 
         split(height, work)
@@ -204,9 +234,9 @@ class SolidBuilder:
             inner = vertices[: height * width].reshape(height, width, 3)[1:-1, 1:-1]
             inner[changed] = edited.reshape(*changed.shape, 3)[changed]
 
-    def _cuts(self, inverse: Float32, flags: Int8 | None, split: Split) -> UInt8:
+    def _cuts(self, t: int, inverse: Float32, flags: Int8 | None, split: Split) -> UInt8:
         cuts = np.empty(inverse.shape, np.uint8)
-        jump, steep_x, steep_y = float(self.jump), float(self.steep[0]), float(self.steep[1])
+        jump, (steep_x, steep_y) = float(self.jump), (float(s) for s in self.optics(t).steep)
         split(len(inverse), lambda a, b: edges.cut_rows(inverse, jump, steep_x, steep_y, a, b, cuts))
         if flags is not None:
             edges.apply_flags(flags, self._clip.height, self._clip.width, cuts)
@@ -215,7 +245,7 @@ class SolidBuilder:
     def _thickness(self, t: int, inverse: Float32, cuts: UInt8, split: Split) -> Float32:  # [H + 2, W + 2]
         given = self._options.thickness
         if isinstance(given, str):
-            thickness = self._estimate(inverse, cuts, split)
+            thickness = self._estimate(t, inverse, cuts, split)
             if self.memory is not None:
                 self._limit(self.memory, t, inverse, cuts, thickness, split)
         elif self._options.thickness_unit == "share":
@@ -228,9 +258,9 @@ class SolidBuilder:
             inner[...] = np.where(np.isnan(painted), inner, painted)
         return thickness
 
-    def _estimate(self, inverse: Float32, cuts: UInt8, split: Split) -> Float32:
-        height, width = inverse.shape
-        pitch_x, pitch_down = float(self.pitch[0]), COLUMN_RATIO * float(self.pitch[1])
+    def _estimate(self, t: int, inverse: Float32, cuts: UInt8, split: Split) -> Float32:
+        (height, width), pitch = inverse.shape, self.optics(t).pitch
+        pitch_x, pitch_down = float(pitch[0]), COLUMN_RATIO * float(pitch[1])
         thickness = np.empty(inverse.shape, np.float32)
         extent = np.empty(inverse.shape, np.float32)
         shape: Float64 = np.array([DEPTH_PER_WIDTH, LEAST_PER_WIDTH, PER_COVERED_END], np.float64)
@@ -253,21 +283,29 @@ class SolidBuilder:
         thickness[1:-1, 1:-1] = inner
 
     def _bridge(
-        self, inverse: Float32, cuts: UInt8, at: tuple[Int64, Int64], vertices: Float32, faces: Int32, split: Split
+        self,
+        t: int,
+        inverse: Float32,
+        cuts: UInt8,
+        at: tuple[Int64, Int64],
+        vertices: Float32,
+        faces: Int32,
+        split: Split,
     ) -> None:
-        x, y = self.ray_x, self.ray_y
-        rays: Float64 = np.array([x[0], self.pitch[0], y[0], self.pitch[1]], np.float64)
+        x, y, pitch, _ = self.optics(t)
+        rays: Float64 = np.array([x[0], pitch[0], y[0], pitch[1]], np.float64)
 
         def work(first: int, last: int) -> None:
             bridge_rows(inverse, cuts, SAME_SURFACE, rays, first + 1, last + 1, *at, vertices, faces)
 
         split(len(y) - 2, work)
 
-    def _push_bridges(self, strips: Float32, hidden: Bool) -> None:  # [4 * N, 3], [H, W]
+    def _push_bridges(self, t: int, strips: Float32, hidden: Bool) -> None:  # [4 * N, 3], [H, W]
         """Guesses give way to what was seen: strips under the middle of which the backdrop shows move behind it."""
         x, y = (strips[:, :2] / strips[:, 2:]).reshape(-1, 4, 2).mean(axis=1).T
-        row = np.rint((y - self.ray_y[1]) / self.pitch[1]).astype(int).clip(0, hidden.shape[0] - 1)
-        column = np.rint((x - self.ray_x[1]) / self.pitch[0]).astype(int).clip(0, hidden.shape[1] - 1)
+        ray_x, ray_y, pitch, _ = self.optics(t)
+        row = np.rint((y - ray_y[1]) / pitch[1]).astype(int).clip(0, hidden.shape[0] - 1)
+        column = np.rint((x - ray_x[1]) / pitch[0]).astype(int).clip(0, hidden.shape[1] - 1)
         strips[np.repeat(hidden[row, column], 4)] *= BEHIND_BACKDROP
 
 

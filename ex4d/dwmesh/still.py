@@ -24,8 +24,9 @@ SAME_THING = 0.15
 TEXTURE = 12
 """Difference to a neighbour, in levels, that makes a pixel tell whether the camera moved."""
 STILL = 0.2
-"""Share of such pixels that must keep their colour for the camera to stand still; things may move before it. Moving
-cameras leave less than 0.06."""
+"""Share of such pixels that must keep their colour for the camera to stand still; things may move before it."""
+LEAST_STILL = 0.06
+"""Share of textured pixels that keep their colour, below which the camera moves."""
 WAVERS = 0.005
 """Median spread over time, as a share of the depth, above which unchanged pixels' depth wavers."""
 EVERY = 3
@@ -56,9 +57,14 @@ def is_still(frames: Frames) -> bool:  # [T, H, W, 3]
     return unchanged_share(frames) >= STILL
 
 
+def camera_moves(frames: Frames) -> bool:  # [T, H, W, 3]
+    """Whether the camera surely moves: next to nothing of what is textured keeps its colour."""
+    return len(frames) > 1 and unchanged_share(frames) < LEAST_STILL
+
+
 def wavers(clip: Clip) -> bool:
     """Whether the camera stands still and the depth of what does not change does not."""
-    if not is_still(clip.frames):
+    if clip.moving_camera is not None or not is_still(clip.frames):
         return False
     chosen = references(clip.num_frames)
     unchanged = _unchanged(_thinned(clip.frames, chosen))

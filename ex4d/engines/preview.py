@@ -17,9 +17,10 @@ from ex4d.engines.gpu import Gpu
 from ex4d.engines.guide_depth import GuideDepth
 from ex4d.engines.paint_kernels import finish
 from ex4d.engines.steady import SteadyFill
+from ex4d.engines.world_fill import WorldFill
 from ex4d.frames import Frames, FrameStack
 from ex4d.frames.ahead import in_order, thread_count, workers_within
-from ex4d.progress import check, report
+from ex4d.progress import CancelToken, check, report
 from ex4d.settings import About, settings_of
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float32, UInt8
@@ -33,8 +34,8 @@ HOLE_TINT = np.array([255.0, 0.0, 128.0], np.float32)
 
 _SECONDS = 0.1  # per frame of a million pixels, two cores of a small server
 
-_WORKING_BYTES_PER_PIXEL = 50
-"""A frame's guide, its fill in floats, and a quarter as many pixels of the working grid."""
+_WORKING_BYTES_PER_PIXEL = 110
+"""A frame's guide, its fill in floats, what the place shows, and a quarter as many pixels of the working grid."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,20 @@ class PreviewSettings:
     """What the preview engine lets people choose."""
 
     fill: Annotated[
-        Literal["background", "nearest", "none"],
-        About("What fills the holes: the background's colours, the nearest visible colour, or nothing (black)."),
+        Literal["background", "world", "nearest", "none"],
+        About(
+            "What fills the holes: the background's colours; the place, its floor and walls carried on where the "
+            "source does not show them (of a camera that stands still, else as 'background'); the nearest visible "
+            "colour; or nothing (black)."
+        ),
     ] = "background"
+    known_first: Annotated[
+        bool,
+        About(
+            "Show in holes what the clip itself shows there, at other times or behind the guides' edges, before "
+            "anything is filled. Coverage does not count it."
+        ),
+    ] = True
     softness: Annotated[
         float,
         About("How soft the background fill is: 0 continues its fine texture, 1 keeps only smooth colour.", 0.0, 1.0),
@@ -86,7 +98,9 @@ class PreviewEngine:
         on_frame, on_progress = hooks.get("on_frame"), hooks.get("on_progress")
         count = len(request.guides.colour)
         out = FrameStack(expected=count, label="The preview")
-        painter = _Painter(request, settings)
+        if settings.fill == "world":
+            report(on_progress, stages.PLACE, 0, 1)
+        painter = _Painter(request, settings, hooks.get("cancel"))
         report(on_progress, stages.PREVIEW, 0, count)
         ready = in_order(painter.prepare, range(count), painter.workers, hooks.get("cancel"), ahead=painter.workers)
         for i, prepared in enumerate(ready):
@@ -126,18 +140,23 @@ class _Prepared:
     mask: Bool  # [H, W]
     fill: Filled | Float32  # or [H, W, 3]
     depth: Float32 | None = None  # [h, w] on the working grid
+    place: Float32 | None = None  # [H, W, 4] what the world paints into holes, and its share
 
 
 class _Painter:
     """Paints frames in order, keeping what the next frame needs of this one; they may be prepared side by side."""
 
-    def __init__(self, request: GenerateRequest, settings: PreviewSettings) -> None:
+    def __init__(self, request: GenerateRequest, settings: PreviewSettings, cancel: CancelToken | None) -> None:
         self._request = request
         self._settings = settings
-        self._camera_from_world = inverse(request.trajectory.world_from_camera)
+        move, clip = request.trajectory, request.clip
+        seen = move if clip is None else clip.seen_by_source(move)
+        self._camera_from_world = inverse(move.world_from_camera)
+        self._camera_from_source = self._camera_from_world if seen is move else inverse(seen.world_from_camera)
         self._depth = GuideDepth(request)
         self._steady = SteadyFill(settings.temporal)
         self._memory = ColourVotes()
+        self._world = WorldFill(request, cancel) if settings.fill == "world" else None
         self._last_painted: UInt8 | None = None
         self._tint: Float32 = np.array([*HOLE_TINT, settings.mark_holes], np.float32)
 
@@ -152,7 +171,7 @@ class _Painter:
         """Fill frame ``i``; None where it is the one before once more."""
         if self._same_as_last(i):
             return None
-        colour, mask = self._request.guides.colour[i], self._request.guides.mask[i]
+        colour, mask = self._shown(i)
         if self._settings.fill == "none":
             return _Prepared(colour, mask, np.zeros(colour.shape, np.float32))
         if self._settings.fill == "nearest":
@@ -160,12 +179,13 @@ class _Painter:
         height, width = mask.shape
         h, w = half_size(height, width)
         lens = self._request.trajectory.intrinsics[i] * np.array([w / width, h / height, w / width, h / height])
-        view = self._camera_from_world[i]
+        view = self._camera_from_source[i]
         away = away_from_source((h, w), lens.astype(np.float32), view[:3, 3].astype(np.float32))
         depth = self._depth.half(i, lens, view)
         colour, mask = plain(colour), plain(mask)
         filled = fill_from_background(colour, mask, depth, away, softness=self._settings.softness, memory=self._memory)
-        return _Prepared(colour, mask, filled, depth)
+        place = None if self._world is None else self._world.place(i, mask, filled, depth)
+        return _Prepared(colour, mask, filled, depth, place)
 
     def paint(self, i: int, prepared: _Prepared | None) -> UInt8:  # [H, W, 3]
         """The finished frame ``i``."""
@@ -178,19 +198,32 @@ class _Painter:
             lens = self._request.trajectory.intrinsics[i]
             self._steady.follow(mask, fill, self._camera_from_world[i], lens, prepared.depth)
             fill = fill.painted
+            if prepared.place is not None:
+                fill = fill + prepared.place[..., 3:] * (prepared.place[..., :3] - fill)
         out = np.empty(colour.shape, np.uint8)
         finish(plain(colour), plain(mask), fill, self._tint, out)
         self._last_painted = out
         return out
+
+    def _shown(self, i: int) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
+        """What needs no filling in frame ``i``: the guide, and what else the clip shows where there is that layer."""
+        guides = self._request.guides
+        colour, mask = guides.colour[i], guides.mask[i]
+        if guides.known is None or not self._settings.known_first:
+            return colour, mask
+        more = guides.known.mask[i] & ~mask
+        return np.where(more[..., None], guides.known.colour[i], colour), mask | more
 
     def _same_as_last(self, i: int) -> bool:
         guides, move = self._request.guides, self._request.trajectory
         return (
             i > 0
             and np.array_equal(move.world_from_camera[i], move.world_from_camera[i - 1])
+            and np.array_equal(self._camera_from_source[i], self._camera_from_source[i - 1])
             and np.array_equal(move.intrinsics[i], move.intrinsics[i - 1])
             and np.array_equal(guides.mask[i], guides.mask[i - 1])
             and np.array_equal(guides.colour[i], guides.colour[i - 1])
+            and (guides.known is None or np.array_equal(guides.known.colour[i], guides.known.colour[i - 1]))
         )
 
 

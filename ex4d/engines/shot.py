@@ -21,6 +21,8 @@ from ex4d_ground.cameras import Trajectory
 
 LEAD_IN = "lead_in"
 """The setting of engines whose model expects its first frame to be a real, complete picture."""
+KNOWN_FIRST = "known_first"
+"""The setting of engines that take from the clip what guides do not show of it (:mod:`ex4d.guides.known`)."""
 KEEP_LOADED = "keep_loaded"
 """The setting of engines whose model can stay loaded between takes."""
 
@@ -61,12 +63,12 @@ def plan_shot(
     """
     if LEAD_IN not in settings:
         return ShotPlan(trajectory)
-    near = near_depth_of(clip, border_depth)
-    trim = 0
+    near, trim = near_depth_of(clip, border_depth), 0
+    lens, pose = clip.camera_at(trajectory.source_time[0])
     if settings[LEAD_IN]:
-        led = with_lead_in(trajectory, clip.intrinsics, reference_depth=near)
+        led = with_lead_in(trajectory, lens, reference_depth=near, pose=pose)
         trajectory, trim = led.trajectory, led.trim
-    at_source = starts_at_source(trajectory, clip.intrinsics, reference_depth=near)
+    at_source = starts_at_source(trajectory, lens, reference_depth=near, pose=pose)
     # At another size than the clip's, the mesh seen from the source camera is as near as one can come to its picture.
     same_size = (trajectory.width, trajectory.height) == (clip.width, clip.height)
     return ShotPlan(trajectory, trim, at_source and same_size)

@@ -15,8 +15,8 @@ One folder per scene, made by the scene generator or by hand from anyone's multi
         truth.npz           optional: bool arrays "visible" and "unknowable" [N, H, W]; computed from depth if missing
 
 All cameras of a scene share one world (OpenCV axes) and one unit with the depth. A target's ``source_time`` says
-which source frame each of its frames was taken at the same time as. The source camera may move but must keep its lens;
-what fills in from other frames is told how it moves.
+which source frame each of its frames was taken at the same time as. The source camera may move and zoom; the clip
+holds how.
 Targets written as plain strings are of kind "other"; "orbit" marks those that the tables by angle are made from.
 """
 
@@ -40,6 +40,7 @@ from ex4d_ground.camera_files import load_camera, save_camera
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import ClipError, DepthError, InputError, TrajectoryError
 from ex4d_ground.files import atomic_path, staged_folder
+from ex4d_ground.source_camera import SourceCamera
 
 SCENE_FILE = "scene.json"
 ANGLES_DEG = (15, 30, 60, 90)
@@ -56,7 +57,7 @@ class Target:
     kind: str
     frames: UInt8  # [N, H, W, 3] RGB
     trajectory: Trajectory
-    """Poses relative to the source camera of the same moment, as ``render_guides`` takes them."""
+    """Poses relative to the source camera of the same moment, as the source's meshes see them."""
     depth: Float32 | None = None  # [N, H, W]
     truth: Truth | None = None
 
@@ -109,17 +110,12 @@ def load_scene(folder: Path, *, cancel: CancelToken | None = None) -> Scene:
     frames, depth, cameras = _read_view(source, cancel)
     if depth is None:
         raise DepthError(f"The source of {folder} has no depth; put depth.npz (key 'depth') into {source}.")
-    if np.ptp(cameras.intrinsics, axis=0).max() > 1e-6:
-        raise TrajectoryError(
-            f"The source camera of {folder} changes its lens, which a clip cannot hold; use another source."
-        )
     if len(cameras) != len(frames):
         raise TrajectoryError(f"{source} has {len(frames)} frames and {len(cameras)} cameras; they must be as many.")
     fps = float(info.get("fps", DEFAULT_FPS))
     name = str(info.get("name", folder.name))
-    poses = cameras.world_from_camera
-    motion = poses if np.ptp(poses, axis=0).max() > 1e-9 else None  # one that stands still is found in the pictures
-    clip = Clip(frames, depth, cameras.frame_intrinsics(0), fps=fps, name=name, world_from_camera=motion)
+    camera = SourceCamera.of_trajectory(replace(cameras, source_time=np.arange(len(cameras), dtype=np.float64)))
+    clip = Clip(frames, depth, cameras.frame_intrinsics(0), fps=fps, name=name, source_camera=camera)
     targets = []
     for entry in info.get("targets", []):
         check(cancel)

@@ -127,10 +127,10 @@ class GuideDrawer:
         shown = np.zeros_like(colour)
         for i in range(len(target.trajectory)):
             check(cancel)
-            surface = surface_of(math.floor(target.trajectory.source_time[i] + 0.5))
-            camera = Camera.of(target.trajectory, i)
+            t, camera = math.floor(target.trajectory.source_time[i] + 0.5), Camera.of(target.trajectory, i)
+            surface = surface_of(t)
             colour[i], mask[i] = self._rasterizer.draw(surface, camera, self._options)
-            coordinates = with_source_coordinates(surface, clip, vertex_is_pixel=variant.build != "points")
+            coordinates = with_source_coordinates(surface, clip, t, vertex_is_pixel=variant.build != "points")
             shown[i], _ = self._rasterizer.draw(coordinates, camera, self._options)
         return colour, mask, shown
 
@@ -208,6 +208,6 @@ def reprojection_error(clip: Clip, target: Target, i: int, shown: UInt8, where: 
     points = source_points(
         target.depth[i], target.trajectory.frame_intrinsics(i), target.trajectory.world_from_camera[i]
     )
-    u, v, _ = project(points, clip.intrinsics)
+    u, v, _ = project(points, clip.lens(math.floor(target.trajectory.source_time[i] + 0.5)))
     x, y = shown[..., 0] / 255.0 * clip.width, shown[..., 1] / 255.0 * clip.height
     return float(np.median(np.hypot(x - u, y - v)[where]))

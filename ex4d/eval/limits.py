@@ -98,7 +98,7 @@ def best_thickness(clip: Clip, t: int, views: Sequence[View]) -> Float32:  # [H,
 def _owners(clip: Clip, t: int, target: Target, i: int, depth: Float64, where: Bool) -> tuple[Int64, Bool]:
     """The source pixels whose walls are drawn at ``where``: the nearest of the four around. And which of them exist."""
     pose, lens = target.trajectory.world_from_camera[i], target.trajectory.frame_intrinsics(i)
-    u, v, _ = project(source_points(depth.astype(np.float32), lens, pose)[where], clip.intrinsics)
+    u, v, _ = project(source_points(depth.astype(np.float32), lens, pose)[where], clip.lens(t))
     known = (u > 0) & (v > 0) & (u < clip.width) & (v < clip.height)
     x, y = np.floor(u[known] - 0.5).astype(int), np.floor(v[known] - 0.5).astype(int)
     corners = []
@@ -142,8 +142,9 @@ def resampled(clip: Clip, target: Target, i: int) -> tuple[UInt8, Bool]:
         raise SettingError(f"Target {target.name} has no depth, which the limits are found by; give it depth.npz.")
     one = target.frames_only([i])
     pose, lens = one.trajectory.world_from_camera[0], one.trajectory.frame_intrinsics(0)
-    u, v, _ = project(source_points(target.depth[i], lens, pose), clip.intrinsics)
-    frame = clip.frames[math.floor(one.trajectory.source_time[0] + 0.5)]
+    t = math.floor(one.trajectory.source_time[0] + 0.5)
+    u, v, _ = project(source_points(target.depth[i], lens, pose), clip.lens(t))
+    frame = clip.frames[t]
     x, y = ((c - 0.5).clip(-1, max(clip.width, clip.height)).astype(np.float32) for c in (u, v))
     sampled = cv2.remap(frame, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, np.uint8), true_visibility(clip, one.trajectory, target.depth[i : i + 1]).visible[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ex4d.clip import with_source_camera
 from ex4d.eval.filmed import Filmed
 from ex4d.eval.metrics import psnr
 from ex4d.guides import render_guides
@@ -20,12 +21,9 @@ def locked_off_psnr(filmed: Filmed, clip: Clip, estimate: SourceCamera) -> dict[
     """Mean PSNR of the guides of a camera that stays at frame 0's against the true picture, where guides show anything.
 
     ``psnr_today`` places every frame's mesh as if the camera had stood still, ``psnr_true`` by the true poses,
-    ``psnr_estimated`` by the estimate's. ``clip`` is what was filmed with the depth to use. A lens that changes is not
-    drawn, as a clip holds one: then the answer is empty.
+    ``psnr_estimated`` by the estimate's. ``clip`` is what was filmed with the depth to use.
     """
     truth = filmed.camera
-    if np.ptp(truth.intrinsics, axis=0).max() > 0:
-        return {}
     still = SourceCamera.still(len(truth), truth.frame_intrinsics(0))
     cameras = {"today": still, "true": truth, "estimated": estimate}
     times = np.array(sorted({round(i) for i in np.linspace(1, len(truth) - 1, FRAMES)}), np.float64)
@@ -37,6 +35,6 @@ def _mean(clip: Clip, camera: SourceCamera, times: Float64, pictures: list[np.nd
     count = len(times)
     poses, lens = np.tile(np.eye(4), (count, 1, 1)), np.tile(camera.intrinsics[0], (count, 1))
     stay = Trajectory(poses, lens, times, clip.width, clip.height, "locked off")
-    guides = render_guides(clip, camera.seen_by_source(stay), rasterizer="cpu")
+    guides = render_guides(with_source_camera(clip, camera), stay, rasterizer="cpu")
     shown = zip(guides.colour, pictures, guides.mask, strict=True)
     return float(np.mean([psnr(np.asarray(a), b, np.asarray(mask)) for a, b, mask in shown if mask.any()]))

@@ -24,6 +24,7 @@ from ex4d.raster import Camera
 from ex4d.raster.cpu import CpuRasterizer
 from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float32, UInt8
+from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import SettingError
 
 SAME_PLACE = 0.02
@@ -84,23 +85,24 @@ def known_over_time(clip: Clip, target: Target, i: int) -> Truth:  # [1, H, W]
     """What the source knows of frame ``i`` of a target. Raises SettingError for one without depth or truth."""
     if target.depth is None or target.truth is None:
         raise SettingError(f"Target {target.name} has no depth, which memory is judged by; give it depth.npz.")
-    poses, move = clip.world_from_camera, target.trajectory
+    camera, move = clip.moving_camera, target.trajectory
     known, outside = target.truth.visible[i].copy(), target.truth.unknowable[i].copy()
-    if poses is None:
+    if camera is None:
         return Truth(known[None], outside[None])
+    poses = camera.world_from_camera
     pose = poses[math.floor(move.source_time[i] + 0.5)] @ move.world_from_camera[i]
     for j, there in enumerate(poses):
         points = source_points(target.depth[i], move.frame_intrinsics(i), np.linalg.inv(there) @ pose)
-        inside, seen = seen_in_place(np.asarray(clip.depth[j]), clip, points)
+        inside, seen = seen_in_place(np.asarray(clip.depth[j]), clip.lens(j), points)
         known |= seen & np.isfinite(target.depth[i])
         outside &= ~inside
     return Truth(known[None], outside[None])
 
 
-def seen_in_place(depth: Float32, clip: Clip, points: np.ndarray) -> tuple[Bool, Bool]:  # [H, W, 3] in its axes
+def seen_in_place(depth: Float32, lens: Intrinsics, points: np.ndarray) -> tuple[Bool, Bool]:  # [H, W, 3] in its axes
     """Whether points lie in a frame's picture, and whether it shows a surface just there."""
-    u, v, z = project(points, clip.intrinsics)
-    inside = (z > 0) & (u >= 0) & (u < clip.width) & (v >= 0) & (v < clip.height)
+    u, v, z = project(points, lens)
+    inside = (z > 0) & (u >= 0) & (u < lens.width) & (v >= 0) & (v < lens.height)
     column, row = (np.where(inside, c, 0).astype(int) for c in (u, v))
     nearest = cv2.erode(depth, np.ones((3, 3), np.uint8))[row, column]
     close = np.where(inside, z, 0) > (1 - SAME_PLACE) * nearest

@@ -15,7 +15,7 @@ from ex4d.eval.summary import FULL_RANGE, RANGES, angle_table, extra_table, know
 from ex4d.eval.tables import Table, number
 from ex4d_ground.arrays import UInt8
 
-_STYLE = """
+STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#20242c;background:#fbfbfa;max-width:1240px;margin:2.2rem auto;
 padding:0 1.4rem}
 h1{font-size:1.7rem;margin:0 0 .2rem}
@@ -36,6 +36,7 @@ figcaption{font-size:.85rem;color:#444b57}
 .key span{display:inline-block;margin-right:1.1rem;font-size:.85rem}
 .key i{display:inline-block;width:.8rem;height:.8rem;margin-right:.35rem;vertical-align:-.1rem}
 """
+"""How the reports look."""
 
 
 def html_report(
@@ -65,7 +66,7 @@ def html_report(
     ]
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
-        f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>"
+        f"<meta name=viewport content='width=device-width'><style>{STYLE}</style>"
         f"<body>{''.join(parts)}</body></html>\n"
     )
 
@@ -148,12 +149,13 @@ def _picture_section(pictures: Sequence[Picture]) -> str:
             scene = p.scene
             parts.append(f"<h3>{escape(scene)}</h3>")
         parts.append(
-            f"<figure><img alt='{escape(p.caption, quote=True)}' src='data:image/jpeg;base64,{_jpeg(p.image)}'>"
+            f"<figure><img alt='{escape(p.caption, quote=True)}' src='data:image/jpeg;base64,{jpeg(p.image)}'>"
             f"<figcaption>{escape(p.caption)}</figcaption></figure>"
         )
     return "".join(parts)
 
 
-def _jpeg(image: UInt8) -> str:
+def jpeg(image: UInt8) -> str:  # [H, W, 3]
+    """The picture as a page holds it: a JPEG in base64."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     return base64.b64encode(data.tobytes()).decode()

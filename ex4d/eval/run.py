@@ -47,13 +47,13 @@ class Evaluation:
             parts = ("by_angle",) if s.variant.angles_only else ("by_angle", "by_scene_and_angle")
             variants[s.variant.name] = {"unavailable": s.unavailable, **{k: means[k] for k in parts if means}}
         extras = [asdict(e) for e in self.extras]
-        return _finite(
+        return finite(
             {"format": FORMAT, "version": VERSION, "title": self.title, "extras": extras, "variants": variants}
         )
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the pictures: a summary per variant and every single row. NaN becomes null."""
-        return _finite(
+        return finite(
             {
                 "format": FORMAT,
                 "version": VERSION,
@@ -144,7 +144,7 @@ def _read_scores(path: Path, key: str, variants: Sequence[Variant]) -> tuple[lis
 def _write_scores(path: Path, key: str, scores: Sequence[VariantScores], extra: Extras | None) -> None:
     rows = [_rows(s) for s in scores]
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_finite({"key": key, "scores": rows, "extras": extra and asdict(extra)})))
+        temporary.write_text(json.dumps(finite({"key": key, "scores": rows, "extras": extra and asdict(extra)})))
 
 
 def _rows(s: VariantScores) -> dict[str, Any]:
@@ -174,9 +174,10 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> tuple[Path, Path]:
     return json_path, html_path
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """What JSON can hold: NaN and infinity become null."""
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

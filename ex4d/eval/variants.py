@@ -12,6 +12,7 @@ from ex4d.eval.perturb import PERTURBATIONS, perturbed
 from ex4d.surface import Surface
 from ex4d.types import Clip
 from ex4d_ground.arrays import Float32
+from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import SettingError
 from ex4d_ground.options import MeshOptions
 
@@ -61,7 +62,7 @@ def without_occluded(mesh: DWMesh, t: int) -> Surface:
 def point_squares(clip: Clip, t: int) -> Surface:
     """Every pixel as two triangles that face the source camera and fill the pixel exactly there."""
     height, width = clip.height, clip.width
-    k = clip.intrinsics
+    k = clip.lens(t)
     row, column = np.mgrid[0:height, 0:width].reshape(2, -1).astype(np.float32)
     depth = clip.depth[t].reshape(-1)
     corners = [(0, 0), (1, 0), (0, 1), (1, 1)]
@@ -77,14 +78,14 @@ def point_squares(clip: Clip, t: int) -> Surface:
     return Surface(vertices.reshape(-1, 3), colors.reshape(-1, 4), np.ascontiguousarray(faces.reshape(-1, 3)))
 
 
-def with_source_coordinates(surface: Surface, clip: Clip, *, vertex_is_pixel: bool) -> Surface:
-    """The same surface, its red and green being the x and y of the source point whose colour it shows.
+def with_source_coordinates(surface: Surface, clip: Clip, t: int, *, vertex_is_pixel: bool) -> Surface:
+    """The same surface of frame ``t``, its red and green being the x and y of the source point whose colour it shows.
 
     Both are shares of the picture's width and height. ``vertex_is_pixel``: the first vertices carry the colours of
     the clip's pixels in order, wherever their anchor lies; any further ones lie on the ray of what they show, and so
     do all of a solid mesh, whose grid has a ring around the picture.
     """
-    shares = _projected_shares(surface.vertices, clip)
+    shares = _projected_shares(surface.vertices, clip.lens(t))
     ringed = surface.grid_height == clip.height + 2
     if vertex_is_pixel and not ringed:
         row, column = np.mgrid[0 : clip.height, 0 : clip.width].reshape(2, -1) + 0.5
@@ -94,8 +95,7 @@ def with_source_coordinates(surface: Surface, clip: Clip, *, vertex_is_pixel: bo
     return replace(surface, colors=colors)
 
 
-def _projected_shares(vertices: Float32, clip: Clip) -> Float32:  # [V, 2]
-    k = clip.intrinsics
+def _projected_shares(vertices: Float32, k: Intrinsics) -> Float32:  # [V, 2]
     z = np.maximum(vertices[:, 2], 1e-6)
     x = (vertices[:, 0] / z * k.fx + k.cx) / k.width
     y = (vertices[:, 1] / z * k.fy + k.cy) / k.height

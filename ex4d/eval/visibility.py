@@ -52,7 +52,7 @@ def true_visibility(
     times = np.floor(trajectory.source_time + 0.5).astype(int)
     for i, t in enumerate(times):
         points = source_points(target_depth[i], trajectory.frame_intrinsics(i), trajectory.world_from_camera[i])
-        u, v, z = project(points, clip.intrinsics)
+        u, v, z = project(points, clip.lens(int(t)))
         inside = (z > 0) & (u >= 0) & (u < clip.width) & (v >= 0) & (v < clip.height) & np.isfinite(target_depth[i])
         unknowable[i] = ~inside
         visible[i] = inside & not_behind(clip.depth[t], u, v, z, inside, tolerance)

@@ -2,10 +2,11 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ex4d.frames.stack import physical_memory
 from ex4d.progress import CancelToken, check
@@ -13,6 +14,7 @@ from ex4d_ground.errors import SettingError
 
 T = TypeVar("T")
 R = TypeVar("R")
+_ASK_AGAIN_S = 0.2
 _WORKING_BYTES = 1280 << 20
 """What frames being worked on may take in any machine..."""
 _SHARE_OF_MEMORY = 8
@@ -41,6 +43,48 @@ def in_order(
             yield done
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_ahead(items: Iterator[T], most: int = 2) -> Generator[T, None, None]:
+    """The items, read by a thread of its own, up to ``most`` of them before they are asked for.
+
+    An error is raised in its turn. Close it (``contextlib.closing``) before what the items are read from: no thread
+    reads any more then.
+    """
+    pool, end = ThreadPoolExecutor(1, thread_name_prefix="ex4d-ahead"), object()
+    waiting = deque[Future[Any]]()
+    try:
+        while True:
+            waiting.extend(pool.submit(next, items, end) for _ in range(most - len(waiting)))
+            item = waiting.popleft().result()
+            if item is end:
+                return
+            yield item
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def aside(work: Callable[[CancelToken], R], cancel: CancelToken | None) -> Iterator[Callable[[], R]]:
+    """Begin ``work`` on a thread of its own, beside the block; the function that is given waits for what it makes.
+
+    The wait asks ``cancel``. Where the block ends by an error, the token that ``work`` has asks it to stop. Raises
+    Cancelled and what ``work`` raises, both from the wait.
+    """
+    stop = CancelToken()
+    with ThreadPoolExecutor(1, thread_name_prefix="ex4d-aside") as pool:
+        coming = pool.submit(work, stop)
+
+        def result() -> R:
+            while not wait([coming], _ASK_AGAIN_S).done:
+                check(cancel)
+            return coming.result()
+
+        try:
+            yield result
+        except BaseException:
+            stop.cancel()
+            raise
 
 
 def workers_within(threads: int, frame_bytes: int) -> int:

@@ -8,7 +8,7 @@ one frame as an array, ``[a:b]`` is a part that is not read yet, ``[[3, 5]]`` an
 import operator
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias, overload
 
 import numpy as np
@@ -165,6 +165,20 @@ class PickedFrames(FrameStore):
 
     def _load(self, index: int) -> NDArray[Any]:
         return self._source[int(self._indices[index])]
+
+
+class SomeFrames(FrameStore):
+    """Frames of which only some were kept; asking for another raises IndexError."""
+
+    def __init__(self, source: Frames, kept: Collection[int], count: int) -> None:
+        """``source`` has the kept ones at their indices, of ``count`` that there were."""
+        super().__init__((count, *source.shape[1:]), source.dtype)
+        self._source, self._kept = source, frozenset(kept)
+
+    def _load(self, index: int) -> NDArray[Any]:
+        if index not in self._kept:
+            raise IndexError(f"frame {index} was not kept")
+        return self._source[index]
 
 
 class MappedFrames(KeepingFrames):

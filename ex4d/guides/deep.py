@@ -42,7 +42,8 @@ class DeepGuides:
             raise ShapeError(f"The guides are {guides.mask.shape}, the move has {len(trajectory)} frames.")
         self.plate: Plate | None = mesh.clip.plate
         """None where the clip's 8-bit frames are all there is: then there is only depth to ask for."""
-        self._mesh, self._move, self._guides, self._objects = mesh, trajectory, guides, objects
+        self._mesh, self._guides, self._objects = mesh, guides, objects
+        self._seen_move = mesh.clip.seen_by_source(trajectory)
         self._options, self._first = options, source_first_frame or options.source_first_frame
         self._times = source_frames(trajectory, mesh.num_frames).tolist()
         self._numbered = None if self.plate is None else _numbered(mesh)
@@ -100,8 +101,9 @@ class DeepGuides:
         """The surface and the camera of frame ``i``, and 1 / z of what the CPU's rasterizer shows; the last is kept."""
         if getattr(self._own, "index", None) != i:
             self._own.index = None
-            camera = Camera.of(self._move, i)
-            surface = with_objects(self._mesh.surface(self._times[i]), self._objects, i, camera)
+            camera, t = Camera.of(self._seen_move, i), self._times[i]
+            place = self._mesh.clip.mesh_from_world(t)
+            surface = with_objects(self._mesh.surface(t), self._objects, i, camera, place)
             if not hasattr(self._own, "rasterizer"):
                 self._own.rasterizer = CpuRasterizer()
             self._own.rasterizer.draw(surface, camera, self._options)

@@ -92,7 +92,7 @@ class GpuGuideRenderer(AbstractContextManager["GpuGuideRenderer"]):
     def batches(self, request: GuideRequest, cancel: CancelToken | None) -> Iterator[tuple[int, int, DrawnBatch]]:
         """Frames ``first..last-1`` after one another, queued on the device as they are asked for."""
         times, (_, height, width) = request.times, request.shape
-        cameras = CameraBatch.along(request.trajectory, request.options, self.device)
+        cameras = CameraBatch.along(request.seen, request.options, self.device)
         objects = DeviceObjects(request.objects, self.device) if request.objects else None
         step = request.frames_per_batch or self.frames_per_batch(height * width, objects)
         for first in range(0, len(times), step):
@@ -102,7 +102,8 @@ class GpuGuideRenderer(AbstractContextManager["GpuGuideRenderer"]):
             with _room_for(f"{last - first} frames of {width}x{height} at once"):
                 surfaces = self.surfaces.surfaces(times[first:last])
                 if objects is not None:
-                    surfaces = objects.join(surfaces, views, range(first, last))
+                    places = [self.mesh.clip.mesh_from_world(t) for t in times[first:last]]
+                    surfaces = objects.join(surfaces, views, range(first, last), places)
                 drawn = self.rasterizer.draw_batch(surfaces, views, request.options, depth=request.depth)
             if request.source_first_frame and first == 0:
                 drawn.colour[0] = self.surfaces.frames[times[0]].reshape(drawn.colour.shape[1:])
@@ -149,7 +150,8 @@ class GpuFrames:
                 self._held = t, self._renderer.surfaces.surfaces([t])
             surfaces = self._held[1]
             if objects:
-                surfaces = self._uploaded(objects).join(surfaces, cameras, [index])
+                place = self._renderer.mesh.clip.mesh_from_world(t)
+                surfaces = self._uploaded(objects).join(surfaces, cameras, [index], [place])
             drawn = self._renderer.rasterizer.draw_batch(surfaces, cameras, self._options)
         guides = drawn.to_host()
         return guides.colour[0], guides.mask[0]

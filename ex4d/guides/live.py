@@ -49,7 +49,8 @@ class FrameRenderer(AbstractContextManager["FrameRenderer"]):
     ) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
         """Colour and mask of source frame ``t`` as ``camera`` sees it, with ``objects`` as in output frame ``index``.
 
-        Raises SettingError for a frame not there.
+        The camera is in the axes of the frame's mesh: one of :meth:`ex4d.types.Clip.seen_by_source`. Objects are in the
+        world. Raises SettingError for a frame not there.
         """
         return self._frames.draw(t, camera, objects, index)
 
@@ -75,7 +76,9 @@ class _CpuFrames:
     def draw(self, t: int, camera: Camera, objects: Sequence[GuideObject], index: int) -> tuple[UInt8, Bool]:
         if self._held is None or self._held[0] != t:
             self._held = t, self._mesh.surface(t, self._bands)
-        return self._rasterizer.draw(with_objects(self._held[1], objects, index, camera), camera, self._options)
+        place = self._mesh.clip.mesh_from_world(t)
+        surface = with_objects(self._held[1], objects, index, camera, place)
+        return self._rasterizer.draw(surface, camera, self._options)
 
     def close(self) -> None:
         if self._is_own:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ex4d.raster import Camera
 from ex4d.surface import Surface
-from ex4d_ground.arrays import Float32, Int32, UInt8
+from ex4d_ground.arrays import Float32, Float64, Int32, UInt8
 from ex4d_ground.errors import ShapeError
 
 
@@ -80,14 +80,24 @@ def check_objects(objects: Sequence[GuideObject], num_frames: int) -> None:
             )
 
 
-def with_objects(surface: Surface, objects: Sequence[GuideObject], i: int, camera: Camera) -> Surface:
-    """``surface`` with the objects as they are in output frame ``i``; each is seen from both sides."""
+def with_objects(
+    surface: Surface,
+    objects: Sequence[GuideObject],
+    i: int,
+    camera: Camera,
+    mesh_from_world: Float64 | None = None,  # [4, 4]
+) -> Surface:
+    """``surface`` with the objects as they are in output frame ``i``; each is seen from both sides.
+
+    Surface and camera are in the axes of a frame's mesh, into which ``mesh_from_world`` brings the objects
+    (:meth:`ex4d.types.Clip.mesh_from_world`).
+    """
     if not objects:
         return surface
     vertices, colors, faces = [surface.vertices], [surface.colors], [surface.faces]
     first = len(surface.vertices)
     for each in objects:
-        positions = each.at(i)
+        positions = each.at(i) if mesh_from_world is None else _moved(each.at(i), mesh_from_world)
         triangles = _facing(positions, each.faces, camera) if surface.one_sided else each.faces
         vertices.append(positions)
         colors.append(each.rgba)
@@ -96,6 +106,12 @@ def with_objects(surface: Surface, objects: Sequence[GuideObject], i: int, camer
     return replace(
         surface, vertices=np.concatenate(vertices), colors=np.concatenate(colors), faces=np.concatenate(faces)
     )
+
+
+def _moved(points: Float32, pose: Float64) -> Float32:  # [V, 3]
+    x, y, z = points.astype(np.float64).T
+    rows = [x * a + y * b + z * c + d for a, b, c, d in pose[:3]]  # as on a device, to the bit
+    return np.stack(rows, axis=1).astype(np.float32)
 
 
 def _facing(vertices: Float32, faces: Int32, camera: Camera) -> Int32:  # [F, 3]

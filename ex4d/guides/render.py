@@ -1,12 +1,13 @@
 """Guides of a whole move, on the CPU or on a GPU, as arrays."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from ex4d.allocation import give_back_kept
 from ex4d.dwmesh import DWMesh
-from ex4d.frames import FrameStack
+from ex4d.frames import Frames, FrameStack, SomeFrames
 from ex4d.frames.ahead import in_order, thread_count, workers_within
 from ex4d.guides.objects import GuideObject, with_objects
 from ex4d.guides.request import GuideRequest, OnGuide, device_bytes
@@ -32,14 +33,15 @@ def render_guides(
     on_progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
     threads: int | None = None,
+    kept: Collection[int] | None = None,
 ) -> Guides:
     """Render the clip along ``trajectory``; each output frame shows the source frame nearest its ``source_time``.
 
-    A clip gets a mesh with solid occluders. ``rasterizer`` and ``source_first_frame`` stand in
-    for those of ``options``. The latter is the published rule: output frame 0 is the source
-    picture itself with a full mask, wherever its camera stands. ``objects`` stand in the scene beside the mesh.
-    ``threads`` defaults to the cores at hand; the result does not depend on it. A camera that sees nothing gives an
-    empty frame, not an error: see ``Guides.empty_frames``.
+    The move is in the world, also where the source camera moves (``Clip.source_camera``). A clip gets a mesh with solid
+    occluders. ``rasterizer`` and ``source_first_frame`` stand in for those of ``options``. The latter is the published
+    rule: output frame 0 is the source picture itself with a full mask, wherever its camera stands. ``objects`` stand in
+    the scene beside the mesh. ``threads`` defaults to the cores at hand; the result does not depend on it. A camera
+    that sees nothing gives an empty frame, not an error: see ``Guides.empty_frames``.
 
     "auto" draws on a CUDA device with Triton where there is one, else on the CPU (see
     :func:`ex4d.raster.choose_rasterizer`); ``Guides.rasterizer`` says which it was. To keep the guides on the device
@@ -70,18 +72,24 @@ def render_guides(
         if not hasattr(own, "rasterizer"):
             own.rasterizer = get_rasterizer(choice.name, lambda: check(cancel))
         drawn: Rasterizer = own.rasterizer
-        camera = Camera.of(trajectory, i)
-        surface = with_objects(mesh.surface(request.times[i]), objects, i, camera)
+        camera, t = Camera.of(request.seen, i), request.times[i]
+        surface = with_objects(mesh.surface(t), objects, i, camera, mesh.clip.mesh_from_world(t))
         return drawn.draw(surface, camera, options)
 
     report(on_progress, stages.GUIDES, 0, len(trajectory))
     for i, (colour, mask) in enumerate(in_order(render, range(len(trajectory)), workers, cancel)):
-        colours.append(colour)
-        masks.append(mask)
-        coverage[i] = mask.mean()
+        if kept is None or i in kept:
+            colours.put(i, colour)
+            masks.put(i, mask)
+        coverage[i] = np.count_nonzero(mask) / mask.size  # the mean, in a twentieth of its time
         if on_frame is not None:
             on_frame(i, colour, mask)
         report(on_progress, stages.GUIDES, i + 1, len(trajectory))
-    guides = Guides(colours.frames(), masks.frames(), rasterizer=choice.name)
+    give_back_kept()  # larger than what comes next needs, and in its way
+    guides = Guides(*(_stored(stack, kept, len(trajectory)) for stack in (colours, masks)), rasterizer=choice.name)
     guides.know_coverage(coverage)
     return guides
+
+
+def _stored(stack: FrameStack, kept: Collection[int] | None, count: int) -> Frames:
+    return stack.frames() if kept is None else SomeFrames(stack.frames(), kept, count)

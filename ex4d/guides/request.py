@@ -52,6 +52,11 @@ class GuideRequest:
         """The source frame that each output frame shows."""
         return source_frames(self.trajectory, self.mesh.num_frames).tolist()
 
+    @cached_property
+    def seen(self) -> Trajectory:
+        """The move's cameras in the axes of the meshes they look at (:meth:`ex4d.types.Clip.seen_by_source`)."""
+        return self.mesh.clip.seen_by_source(self.trajectory)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Output frames, height and width."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,10 +13,10 @@ import numpy as np
 from msgspec import structs
 
 from ex4d.dwmesh import DWMesh
-from ex4d.engines.shot import ShotPlan, plan_shot
+from ex4d.engines.shot import KNOWN_FIRST, ShotPlan, plan_shot
 from ex4d.frames import FrameStack
 from ex4d.frames.archive import open_array_frames, write_array_frames
-from ex4d.guides import GuideObject, OnGuide, render_guides
+from ex4d.guides import GuideObject, OnGuide, render_guides, render_known
 from ex4d.progress import Watch, check, report, reported
 from ex4d.shots.options import ShotOptions
 from ex4d.types import Clip, Guides
@@ -82,11 +82,13 @@ def draw_shot(
     settings: Mapping[str, Any] | None = None,
     keep: Keep | None = None,
     on_frame: OnGuide | None = None,
+    pictures: Callable[[int], Collection[int]] | None = None,
     **watch: Unpack[Watch],
 ) -> RenderedShot:
     """Draw the guides of a move for an engine with these ``settings`` (all of them; None: for no engine).
 
-    ``on_frame`` is called for every guide in order, also where ``keep`` had them already; it counts the lead-in's.
+    They get the second layer if the engine's settings ask for it. ``on_frame`` is called for every guide in order,
+    also where ``keep`` had them already; it counts the lead-in's.
     Raises what :func:`ex4d.guides.render_guides` raises.
     """
     plan = plan_shot(trajectory, mesh.clip, settings or {}, border_depth=mesh.options.border_depth)
@@ -103,6 +105,7 @@ def draw_shot(
             objects=[each.after(plan.trim) for each in drawing.objects],
             on_frame=on_frame,
             threads=drawing.threads,
+            kept=None if pictures is None else pictures(len(plan.trajectory)),
             **watch,
         )
 
@@ -112,6 +115,12 @@ def draw_shot(
             check(watch.get("cancel"))
             on_frame(i, colour, mask)
             report(watch.get("on_progress"), stages.GUIDES, i + 1, len(guides.mask))
+    if (settings or {}).get(KNOWN_FIRST):
+        objects = [each.after(plan.trim) for each in drawing.objects]
+        known = render_known(
+            mesh, plan.trajectory, options=drawing.options, objects=objects, threads=drawing.threads, **watch
+        )
+        guides = guides.with_known(known)
     return RenderedShot(mesh, trajectory, plan, guides, drawing)
 
 

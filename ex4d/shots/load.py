@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
-from ex4d.clip import InvalidDepth, load_clip, read_thickness_map, with_source_camera
+from ex4d.clip import InvalidDepth, load_clip, read_thickness_map
 from ex4d.clip.depth import read_depth
 from ex4d.clip.depth_facts import read_depth_facts
 from ex4d.clip.invalid import fill_invalid, require_valid
@@ -19,12 +19,12 @@ from ex4d.lens import Lens
 from ex4d.needs import RunNeeds
 from ex4d.option_text import OptionText
 from ex4d.progress import Watch
+from ex4d.shots.filming import file_move, filmed, preset_move
 from ex4d.shots.options import ShotOptions
 from ex4d.shots.parity import FOCAL_PX, read_published
-from ex4d.trajectory import PRESETS, far_from_source, near_depth_of, preset, within
+from ex4d.trajectory import far_from_source
 from ex4d.types import Clip
 from ex4d_ground.arrays import Float32
-from ex4d_ground.camera_files import load_camera
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import Ex4dError, ShapeError
 from ex4d_ground.files import COLOUR_SUFFIXES
@@ -63,17 +63,8 @@ class LoadedShot:
         """
         options, clip = self.options, self.clip
         if options.camera_file is None:
-            return preset(
-                options.cam,
-                clip,
-                near_depth=near_depth_of(clip, options.mesh_options().border_depth),
-                amount=options.amount,
-                overshoot=options.parity and PRESETS[options.cam].published,
-            )
-        size = (clip.width, clip.height)
-        move = load_camera(options.camera_file, size=size, lens=clip.intrinsics, on_note=on_note)
-        if options.num_frames is not None or options.parity:
-            move = within(move, clip.num_frames)
+            return preset_move(options, clip)
+        move = file_move(options, clip, on_note)
         far = far_from_source(move, clip)
         if far and on_note is not None:
             on_note(f"{options.camera_file} {far}")
@@ -136,11 +127,8 @@ def load_shot(
             **watch,
         )
         shot = LoadedShot(options, clip, filled[0] if filled else None, notes=tuple(notes))
-    if options.source_camera is None:
-        return shot
-    clip = shot.clip
-    camera = load_camera(options.source_camera, size=(clip.width, clip.height), lens=clip.intrinsics)
-    return replace(shot, clip=with_source_camera(shot.clip, camera, longer=options.num_frames is not None))
+    clip, more = filmed(options, shot.clip, **watch)
+    return replace(shot, clip=clip, notes=(*shot.notes, *more))
 
 
 def _published(options: ShotOptions, path: Path, watch: Watch) -> LoadedShot:

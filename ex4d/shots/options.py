@@ -25,6 +25,12 @@ _ANY_SIZE = (512, 512)
 DEFAULT_MODE = "solid"
 """Occluders of a shot unless it says otherwise: docs/decisions/0009."""
 
+ESTIMATE = "estimate"
+"""In place of a source camera's file."""
+STABILISE = "stabilise"
+"""In place of a preset: the source camera's own move without its shake."""
+LONGEST_SHAKE_S = 600.0
+CamAxes = Literal["auto", "world", "source"]
 Rasterizer = Literal["auto", "cpu", "triton", "nvdiffrast"]
 
 
@@ -51,8 +57,9 @@ depth_scale: Length of one step of whole-number depth, e.g. 0.001 for millimetre
 depth_channel: Channel, pass or part of an EXR to use where its name does not say that it is depth, or several do.
 """,
     "Camera": """
-cam: Camera move: a preset (30, 60, 90, 180, zoom_in, zoom_out, orbit_left, ...; a wrong name lists all), or a camera
-    file: .npz, transforms.json, COLMAP's model, or poses as text (TUM, KITTI, 7-Scenes).
+cam: Camera move: a preset (30, 60, 90, 180, zoom_in, zoom_out, orbit_left, ...; a wrong name lists all), a camera
+    file (.npz, transforms.json, COLMAP's model, or poses as text: TUM, KITTI, 7-Scenes), or 'stabilise': the move of
+    {source_camera} without what shakes faster than {amount} seconds (1 if not given).
 parity: Exactly what EX-4D's published program does: 49 frames, stretched to multiples of 64 pixels and at most 1024,
     focal length 500 px, mesh corners on pixel corners, border at 100, vertices on 1/16 pixel, over-long moves at
     lengths other than 49, frame 0 is the source frame.
@@ -76,8 +83,12 @@ other_frames: Show behind things the background that other frames saw, where the
     {source_camera} says how it moves. Shadows there are those of other moments. Off by default.
 world_memory: {other_frames}, and beside the picture what the camera saw at any other time, where {source_camera} says
     how it moves. Of things that stand still it takes what at least two frames agree on. Off by default.
-source_camera: How the camera that filmed the clip moved, for {other_frames} and {world_memory}: a camera file as {cam}
-    takes it, with one pose per frame in the depth's unit. The new camera's move stays relative to it.
+source_camera: How the camera that filmed the clip moved: a camera file as {cam} takes it, with one pose per frame in
+    the depth's unit, such as 'ex4d solve' writes, or 'estimate', to do that here. Then the new camera and what is added
+    stand in one world, that of the clip's first frame. Default: the clip's camera is taken to stand still.
+source_matte: With {source_camera} estimate: a video or a folder of images, white where something moves by itself.
+cam_axes: Where the camera that filmed moves: whether {cam} goes its way in the 'world', or relative to the 'source'
+    camera of the same moment, shake and all. Default: as the camera file says; presets in the world.
 rasterizer: What draws the guides: cpu, or on a CUDA device triton or nvdiffrast (for research only). Default: auto,
     which is triton where it runs, else cpu.
 """,
@@ -119,6 +130,8 @@ class ShotOptions:
     other_frames: bool = False
     world_memory: bool = False
     source_camera: Path | None = None
+    source_matte: Path | None = None
+    cam_axes: CamAxes = "auto"
     rasterizer: Rasterizer = "auto"
 
     @property
@@ -127,9 +140,14 @@ class ShotOptions:
         from ex4d.trajectory import PRESETS
 
         path = Path(self.cam)
-        if self.cam in PRESETS:  # also where a folder of that name lies about
+        if self.cam in PRESETS or self.cam == STABILISE:  # also where a folder of that name lies about
             return None
         return path if path.suffix.lower() in (".npz", ".json") or len(path.parts) > 1 or path.exists() else None
+
+    @property
+    def estimates_camera(self) -> bool:
+        """Whether the camera that filmed is to be estimated."""
+        return self.source_camera == Path(ESTIMATE)
 
     @property
     def cam_name(self) -> str:
@@ -166,16 +184,14 @@ class ShotOptions:
         self._check_colour()
         self._check_camera()
         self.mesh_options()
-        if self.source_camera is not None:
-            from ex4d_ground.camera_files import load_camera
-
-            load_camera(self.source_camera, size=_ANY_SIZE)
+        self._check_source_camera()
         self._check_depth()
         for path, error, what in (
             (self.input_video, ClipError, "video"),
             (self.depth, DepthError, "depth"),
             (self.lens_from, ClipError, "lens"),
             (self.thickness_map, ClipError, "thickness map"),
+            (self.source_matte, ClipError, "matte"),
         ):
             if path is not None and not is_named(path):
                 raise error(f"There is no file or folder {path}; check the path of the {what}.")
@@ -231,16 +247,41 @@ class ShotOptions:
                 raise _refused("{amount} belongs to presets; a camera file goes as far as it goes: drop {amount}.")
             load_camera(self.camera_file, size=_ANY_SIZE)
             return
+        if self.cam == STABILISE:
+            self._check_stabilise()
+            return
         info = PRESETS.get(self.cam)
         if info is None:
-            raise SettingError(
-                f"There is no camera {self.cam!r}; choose one of {', '.join(PRESETS)}, or give a camera file."
-            )
+            names = ", ".join((*PRESETS, STABILISE))
+            raise SettingError(f"There is no camera {self.cam!r}; choose one of {names}, or give a camera file.")
         if self.amount is not None and not info.minimum <= self.amount <= info.maximum:
             raise _refused(
                 f"{{amount}} of {self.cam} must be between {info.minimum:g} and {info.maximum:g} ({info.unit}), "
                 f"got {self.amount:g}."
             )
+
+    def _check_stabilise(self) -> None:
+        if self.source_camera is None:
+            raise _refused(
+                f"{{cam}} {STABILISE} smooths the filming camera's own move; say with {{source_camera}} how it moved."
+            )
+        if self.amount is not None and not 0 <= self.amount <= LONGEST_SHAKE_S:
+            raise _refused(
+                f"{{amount}} of {STABILISE} must be between 0 and {LONGEST_SHAKE_S:g} (seconds), got {self.amount:g}."
+            )
+
+    def _check_source_camera(self) -> None:
+        if self.source_matte is not None and not self.estimates_camera:
+            raise _refused("{source_matte} is for {source_camera} estimate; give both, or drop {source_matte}.")
+        if self.source_camera is None:
+            if self.cam_axes != "auto":
+                raise _refused(
+                    "{cam_axes} counts where {source_camera} says how the clip's camera moved; give that too."
+                )
+        elif not self.estimates_camera:
+            from ex4d_ground.camera_files import load_camera
+
+            load_camera(self.source_camera, size=_ANY_SIZE)
 
     def _check_depth(self) -> None:
         from ex4d.depth import get_estimator
@@ -267,8 +308,6 @@ class ShotOptions:
             return MeshOptions.ex4d_parity()
         given: dict[str, Any] = {"mode": self.mode or DEFAULT_MODE, "world_memory": self.world_memory}
         given["other_frames"] = self.other_frames or self.world_memory
-        if self.source_camera is not None and not given["other_frames"]:
-            raise _refused("{source_camera} is for {other_frames} and {world_memory}; give one of them, or drop it.")
         for name in ("world_memory", "other_frames", "thickness_map", "thickness"):
             if getattr(self, name) and given["mode"] == "endless":
                 raise _refused(f"{{{name}}} belongs to solid occluders; drop {{mode}} endless or {{{name}}}.")

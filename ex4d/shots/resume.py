@@ -10,14 +10,16 @@ from typing import Any
 
 import ex4d
 from ex4d.engines.shot import LEAD_IN
-from ex4d.shots.options import ShotOptions
+from ex4d.shots.options import ESTIMATE, ShotOptions
 from ex4d.shots.take import Stereo
 from ex4d_ground.errors import ClipError
 from ex4d_ground.files import COLOUR_SUFFIXES, DEPTH_SUFFIXES
 from ex4d_ground.sequences import find_sequence, ranges
 from ex4d_ground.takes import missing_frames, read_take_info, take_folders
 
-_READ = ("input_video", "depth", "lens_from", "thickness_map", "source_camera", "ocio")
+_READ = ("input_video", "depth", "lens_from", "thickness_map", "source_camera", "source_matte", "ocio")
+_LATER = {"cam_axes": "auto"}
+"""Options that came later, by their default, at which they change no fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,12 @@ def _fingerprint(options: ShotOptions, rest: list[Any]) -> str:
     """A digest of the content of the input files, the options, ``rest`` and this version."""
     digest = hashlib.sha256()
     stated = {k: v for k, v in asdict(options).items() if k not in (*_READ, "save_depth")}
+    stated = {k: v for k, v in stated.items() if k not in _LATER or v != _LATER[k]}
+    if options.estimates_camera:
+        stated["source_camera"] = ESTIMATE
     digest.update(json.dumps([ex4d.__version__, stated, rest], sort_keys=True, default=str).encode())
-    for path in (options.camera_file, *(getattr(options, name) for name in _READ)):
+    files = [getattr(options, name) for name in _READ if name != "source_camera" or not options.estimates_camera]
+    for path in (options.camera_file, *files):
         for file in _files(path):
             digest.update(f"{file.name}:{file.stat().st_size}".encode())
             with file.open("rb") as opened:

@@ -12,8 +12,9 @@ from ex4d.dwmesh import DWMesh
 from ex4d.engines import Engine, OnFrame, get_engine
 from ex4d.engines.shot import KEEP_LOADED, generate_shot
 from ex4d.engines.stereo import right_eye, side_by_side
+from ex4d.frames.ahead import aside
 from ex4d.option_text import OptionText
-from ex4d.progress import Watch
+from ex4d.progress import CancelToken, Watch
 from ex4d.shots.draw import Drawing, RenderedShot, draw_shot
 from ex4d.shots.layers import layers_of
 from ex4d.takes import take_metadata
@@ -23,7 +24,7 @@ from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import SettingError, WeightsError
 from ex4d_ground.footage import Footage, exact_rate, rate_text, timecode_after
 from ex4d_ground.options import MeshOptions
-from ex4d_ground.takes import TakeInfo
+from ex4d_ground.takes import TakeInfo, source_camera_record
 
 
 @dataclass(frozen=True)
@@ -90,18 +91,25 @@ def run_engine(
     of any other. Raises what the engine raises.
     """
     fps = shot.clip.fps if fps is None else fps
-    frames = generate_shot(
-        engine,
-        shot.plan,
-        shot.guides_with_lead_in,
-        shot.clip,
-        settings={**settings, KEEP_LOADED: True} if keep_loaded else settings,
-        seed=seed,
-        fps=fps,
-        on_frame=on_frame,
-        **watch,
-    )
     info = engine.info()
+    licences = {f"engine {info.name}": info.licence}
+
+    def describe(stop: CancelToken) -> dict[str, Any]:
+        return take_metadata(shot.clip, licences=licences, cancel=stop)
+
+    with aside(describe, watch.get("cancel")) as described:  # reads the whole clip, for its checksum
+        frames = generate_shot(
+            engine,
+            shot.plan,
+            shot.guides_with_lead_in,
+            shot.clip,
+            settings={**settings, KEEP_LOADED: True} if keep_loaded else settings,
+            seed=seed,
+            fps=fps,
+            on_frame=on_frame,
+            **watch,
+        )
+        metadata = described()
     details = TakeInfo(
         engine=info.name,
         engine_licence=info.licence,
@@ -112,13 +120,19 @@ def run_engine(
         footage=_footage(shot, fps),
         colour=None if shot.clip.view is None else shot.clip.view.space,
         tone_mapped=shot.clip.view is not None and shot.clip.view.tone,
+        clip=source_camera_of(shot.clip),
     )
-    metadata = take_metadata(shot.clip, licences={f"engine {info.name}": info.licence})
     take = Take(frames, fps, info.name, dict(settings), seed, shot.trajectory, shot.guides.coverage, metadata, details)
     take = replace(take, sound=sound_of(shot, fps)[0])
     if not layers and shot.clip.plate is None:
         return take
     return replace(take, layers=layers_of(shot, frames, info, settings))
+
+
+def source_camera_of(clip: Clip) -> dict[str, Any]:
+    """What a take's ``clip`` says of the camera that filmed it: nothing of one that stood still."""
+    moving = clip.moving_camera
+    return {} if moving is None else {"source_camera": source_camera_record(moving)}
 
 
 def _footage(shot: RenderedShot, fps: float) -> Footage:

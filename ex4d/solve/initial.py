@@ -11,10 +11,10 @@ import numpy as np
 from ex4d.progress import Watch, reported
 from ex4d.solve.bundle import FocalFreedom, Observations, Solution, Trust, adjusted
 from ex4d.solve.tracks import frames_in, lifted
+from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float64
 from ex4d_ground.poses import inverse
 
-STAGE = "place cameras"
 FEWEST = 12
 """Points that a frame needs."""
 MISFIT = 0.012
@@ -45,7 +45,7 @@ def placed(
     fits = np.ones(len(seen), np.bool_)
     rows_of = dict(frames_in(seen))
     done: list[int] = []
-    for t in reported(range(count), STAGE, count, **watch):
+    for t in reported(range(count), stages.PLACING, count, **watch):
         rows = rows_of.get(t, np.zeros(0, np.int64))
         if t:
             state.log_focal[t] = state.log_focal[t - 1]

@@ -24,9 +24,15 @@ TRAIL = 8
 
 
 def residual_picture(clip: Clip, solved: Solved, path: Path | str) -> None:
-    """Write a PNG of a few frames with the followed points: green where the camera explains them, red where not.
+    """Write :func:`residual_page` as a PNG. Raises OutputError."""
+    with atomic_path(Path(path).with_suffix(".png")) as temporary:
+        Image.fromarray(residual_page(clip, solved)).save(temporary)
 
-    Each has the way it came in the frames before. Raises OutputError.
+
+def residual_page(clip: Clip, solved: Solved) -> UInt8:  # [H, W, 3]
+    """A few frames with the followed points: green where the camera explains them, red where not.
+
+    Each point has the way it came in the frames before.
     """
     chosen = sorted({round(i) for i in np.linspace(0, clip.num_frames - 1, COLUMNS * ROWS)})
     tile_height = round(TILE * clip.height / clip.width)
@@ -41,8 +47,7 @@ def residual_picture(clip: Clip, solved: Solved, path: Path | str) -> None:
         corner = (i % columns) * TILE, _HEAD + (i // columns) * tile_height
         page.paste(Image.fromarray(tile), corner)
         draw.text((corner[0] + 8, corner[1] + 8), f"Frame {t + 1}", _TEXT, ImageFont.load_default(15), "la")
-    with atomic_path(Path(path).with_suffix(".png")) as temporary:
-        page.save(temporary)
+    return np.asarray(page, np.uint8)
 
 
 def _tile(frame: UInt8, seen: Observations, fits: np.ndarray, t: int, height: int) -> UInt8:  # [height, TILE, 3]

@@ -15,9 +15,9 @@ import numpy as np
 from ex4d.progress import Watch, reported
 from ex4d.solve.bundle import Observations, Solution
 from ex4d.solve.tracks import Views, followed
+from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 
-STAGE = "look again"
 SAME_THING = 0.08
 """Logarithm by which the depth may differ and a point still be seen rather than hidden."""
 MOST_TURN_PX = 3.0
@@ -58,7 +58,7 @@ def looked_again(
     row_of = np.full((count, int(seen.point.max()) + 1), -1, np.int64)
     row_of[seen.frame, seen.point] = np.arange(len(seen))
     xy, extra = seen.xy.copy(), []
-    for t in reported(range(count), STAGE, count, **watch):
+    for t in reported(range(count), stages.LOOKING_AGAIN, count, **watch):
         depth, usable = views.usable(t)
         expected, inside = _expected(solution, first, t, depth, usable)
         known = row_of[t, first.point]

@@ -17,6 +17,7 @@ import numpy as np
 from ex4d.frames import Frames
 from ex4d.progress import Watch, reported
 from ex4d.solve.bundle import Observations
+from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 
 LONG_SIDE = 960
@@ -29,7 +30,6 @@ CELLS = 14
 PER_CELL = 4
 EDGE = 1.12
 """Depth that differs by this factor within two pixels is an edge."""
-STAGE = "follow points"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class _Follower:
         count = len(self._views.frames)
         places, names = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
         before: UInt8 | None = None
-        for t in reported(range(count), STAGE, count, **watch):
+        for t in reported(range(count), stages.FOLLOWING, count, **watch):
             grey = self._views.grey(t)
             depth, good = self._views.usable(t)
             if before is not None and len(places):

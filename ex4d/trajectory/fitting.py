@@ -6,6 +6,7 @@ import numpy as np
 
 from ex4d.types import Clip
 from ex4d_ground.cameras import Trajectory
+from ex4d_ground.poses import inverse
 
 FAR_ANGLE_DEG = 60.0
 
@@ -30,9 +31,9 @@ def within(move: Trajectory, num_frames: int) -> Trajectory:
 def far_from_source(move: Trajectory, clip: Clip) -> str:
     """What is odd about a move whose first camera is far from the one that filmed the clip; "" if it starts near it.
 
-    A new move is relative to the source camera of frame 0, so a path solved in a world of its own sees nothing.
+    The world of a move is the source camera of frame 0, so a path solved in a world of its own sees nothing.
     """
-    start = move.world_from_camera[0]
+    start = inverse(clip.camera_at(float(move.source_time[0]))[1]) @ move.world_from_camera[0]
     distance = float(np.linalg.norm(start[:3, 3]))
     angle = float(np.degrees(np.arccos(np.clip((np.trace(start[:3, :3]) - 1) / 2, -1, 1))))
     valid = clip.depth[0][np.isfinite(clip.depth[0]) & (clip.depth[0] > 0)]

@@ -99,6 +99,9 @@ def preset(
 ) -> Trajectory:
     """The named move of ``PRESETS`` through ``clip``, from which come length, lens and ``near_depth`` not given.
 
+    It goes its way in the world, from where the camera stood that filmed the first frame it shows, or from ``start``
+    (world_from_camera); ``SourceCamera.in_world`` makes a move of it that goes along with that camera.
+
     ``near_depth`` is :func:`near_depth_of` the clip; the target is 0.15 behind it on the view axis unless ``target``
     (a point in the start camera's axes) is given, for which EX-4D's own curves take the distance. ``amount`` is in the
     preset's unit. ``overshoot`` (published curves only) repeats EX-4D's over-long angle at lengths other than 49.
@@ -107,7 +110,9 @@ def preset(
     """
     if clip is not None:
         num_frames = clip.num_frames if num_frames is None else num_frames
-        intrinsics = clip.intrinsics if intrinsics is None else intrinsics
+        lens, pose = clip.camera_at(0.0 if source_time is None or not len(source_time) else float(source_time[0]))
+        intrinsics = lens if intrinsics is None else intrinsics
+        start = pose if start is None and clip.moving_camera is not None else start
         near_depth = near_depth_of(clip, MeshOptions().border_depth) if near_depth is None else near_depth
     if num_frames is None or intrinsics is None or near_depth is None:
         raise SettingError(f"The move {name!r} needs a clip, or all of num_frames, intrinsics and near_depth.")

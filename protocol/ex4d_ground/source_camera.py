@@ -173,6 +173,15 @@ class SourceCamera:
         poses[moved] = inverse(self.world_from_camera[shown[moved]]) @ poses[moved]
         return replace(move, world_from_camera=poses)
 
+    def in_world(self, relative: Trajectory) -> Trajectory:
+        """A move that is given relative to the source camera of the same moment, in the world.
+
+        :meth:`seen_by_source` leads back. Raises TrajectoryError for a source time outside the clip.
+        """
+        return replace(
+            relative, world_from_camera=self.world_from_camera[self.shown_frames(relative)] @ relative.world_from_camera
+        )
+
     def shown_frames(self, move: Trajectory) -> Int64:  # [N]
         """The source frame that each frame of a move shows. Raises TrajectoryError for one outside the clip."""
         shown = np.floor(move.source_time + 0.5).astype(np.int64)

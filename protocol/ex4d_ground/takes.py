@@ -26,6 +26,7 @@ from ex4d_ground.errors import ClipError, InputError, TrajectoryError
 from ex4d_ground.files import frame_name
 from ex4d_ground.footage import Footage
 from ex4d_ground.records import Record
+from ex4d_ground.source_camera import SourceCamera
 
 FORMAT = "ex4d-blender-take"
 VERSION = 2
@@ -72,6 +73,28 @@ class TakeCamera(Record, frozen=True, kw_only=True, omit_defaults=False):
         return Trajectory(poses, lenses, np.array(self.source_time, np.float64), self.width, self.height, self.name)
 
 
+def source_camera_record(camera: SourceCamera) -> dict[str, Any]:
+    """A source camera as JSON numbers, which keep every bit: what a take's ``clip`` holds as ``source_camera``."""
+    return {
+        "origin": camera.origin,
+        "width": camera.width,
+        "height": camera.height,
+        "world_from_camera": camera.world_from_camera.tolist(),
+        "intrinsics": camera.intrinsics.tolist(),
+    }
+
+
+def source_camera_from(record: Mapping[str, Any]) -> SourceCamera:
+    """The camera of :func:`source_camera_record`. Raises TrajectoryError or ShapeError for what is none."""
+    try:
+        poses, rows = (np.array(record[name], np.float64) for name in ("world_from_camera", "intrinsics"))
+        return SourceCamera(poses, rows, int(record["width"]), int(record["height"]), record.get("origin", "given"))
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise TrajectoryError(f"The record of a source camera is damaged: {error}.") from error
+
+
 class TakeInfo(Record, frozen=True, kw_only=True, omit_defaults=False):
     """What ``take.json`` says: everything needed to list a take and to make it again."""
 
@@ -106,7 +129,8 @@ class TakeInfo(Record, frozen=True, kw_only=True, omit_defaults=False):
     camera: TakeCamera | None = None
     """None only in takes that were written by hand or are not whole."""
     clip: dict[str, Any] = {}
-    """Name, lens and depth of the source; of a take that a backend made also ``spec``, the clip by content."""
+    """Name, lens and depth of the source; of a take that a backend made also ``spec``, the clip by content. Where the
+    source camera moves or zooms, ``source_camera`` says how (:func:`source_camera_record`)."""
     mesh: dict[str, Any] | None = None
     """Options and edits of the DW-mesh (the protocol's MeshSpec, defaults left out); None: not said."""
     raster: dict[str, Any] = {}
@@ -127,6 +151,12 @@ class TakeInfo(Record, frozen=True, kw_only=True, omit_defaults=False):
     """What else the shot carries. ``sound`` says that the movie has sound."""
     metadata: dict[str, Any] = {}
     """Versions, licences, hash of the clip, and what else its maker noted."""
+
+    @property
+    def source_camera(self) -> SourceCamera | None:
+        """How the camera moved that filmed the source; None: it stood still. Raises TrajectoryError, ShapeError."""
+        record = self.clip.get("source_camera")
+        return source_camera_from(record) if isinstance(record, Mapping) else None
 
     @property
     def mean_coverage(self) -> float:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 PROTOCOL_MAJOR = 1
-PROTOCOL_MINOR = 2
+PROTOCOL_MINOR = 3
 """A new optional field or message raises the minor; anything an older peer would misread raises the major."""
 
 MAX_CHUNK_BYTES = 4 << 20

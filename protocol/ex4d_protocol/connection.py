@@ -5,6 +5,7 @@ is the business of the other parts of :class:`~ex4d_protocol.client.Client`.
 """
 
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,6 +27,37 @@ ConnectionState = Literal["disconnected", "connecting", "connected", "incompatib
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 4.0
 WELCOME_TIMEOUT_S = 5.0
 SILENT_INTERVALS = 3
+
+
+class _Lines:
+    """The context of a connection and its open channels, which must end before it does."""
+
+    def __init__(self) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._channels: list[Channel] = []
+
+    def open(self) -> None:
+        """Also again, after :meth:`close`."""
+        if self._context.closed:
+            self._context = zmq.Context()
+
+    def add(self, make: Callable[[zmq.Context[zmq.Socket[bytes]], str], Channel], address: str) -> Channel:
+        """A new channel to ``address``."""
+        channel = make(self._context, address)
+        self._channels.append(channel)
+        return channel
+
+    def drop(self, *channels: Channel) -> None:
+        """Close these channels."""
+        for channel in channels:
+            self._channels.remove(channel)
+            channel.close()
+
+    def close(self) -> None:
+        """Close everything."""
+        self.drop(*self._channels)
+        if not self._context.closed:
+            self._context.destroy(linger=0)
 
 
 class Connection:
@@ -60,7 +92,9 @@ class Connection:
         self._take, self._attached, self._lost = take, attached, lost
         self._encrypted = server_key is not None
         self._open_channel = partial(Channel, server_key=server_key, keypair=keypair)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._lines = _Lines()
+        # A client that nobody closed: pyzmq's own end of a context waits forever for sockets that are freed with it.
+        weakref.finalize(self, self._lines.close).atexit = False
         self._wanted = False
         self._retry_at = self._state_since = self._last_tick = time.monotonic()
         self._retry_s = FIRST_RETRY_S
@@ -74,18 +108,16 @@ class Connection:
         """Start connecting; :meth:`tick` does the rest, and reconnects until :meth:`close`."""
         self._wanted = True
         self._retry_s = FIRST_RETRY_S
-        if self._context.closed:
-            self._context = zmq.Context()
+        self._lines.open()
         if self.state in ("disconnected", "incompatible"):
             self._open()
 
     def close(self) -> None:
         """Leave at once. Jobs go on on the server; what was not sent yet is dropped."""
         self._wanted = False
-        self._drop_channels()
+        self.control = self.data = None
+        self._lines.close()
         self.state = "disconnected"
-        if not self._context.closed:
-            self._context.destroy(linger=0)
 
     def wait_readable(self, timeout_s: float) -> None:
         """Sleep until there may be something to do; for callers that may block."""
@@ -118,13 +150,11 @@ class Connection:
     def _open(self) -> None:
         self._drop_channels()
         self.state, self._state_since = "connecting", time.monotonic()
-        self.control = self._open_channel(self._context, self.address)
+        self.control = self._lines.add(self._open_channel, self.address)
         self.control.send(self._hello, request_id=next(self.ids))
 
     def _drop_channels(self) -> None:
-        for channel in (self.control, self.data):
-            if channel is not None:
-                channel.close()
+        self._lines.drop(*filter(None, (self.control, self.data)))
         self.control = self.data = None
 
     def take_welcome(self, welcome: m.Welcome) -> None:
@@ -132,9 +162,9 @@ class Connection:
         self._check_major(welcome.major)
         self.welcome, self.capabilities = welcome, welcome.capabilities
         if self.data is not None:
-            self.data.close()
+            self._lines.drop(self.data)
         host = self.address.rpartition(":")[0]
-        self.data = self._open_channel(self._context, f"{host}:{welcome.data_port}")
+        self.data = self._lines.add(self._open_channel, f"{host}:{welcome.data_port}")
         self.data.send(m.Attach(session=welcome.session), request_id=next(self.ids))
 
     def take_attached(self) -> None:

@@ -30,7 +30,7 @@ KEEP_ALIVE: dict[int, int] = {
 }
 """Socket options with which the system ends a connection whose other side has gone without a word, after 35 s. Not
 ZeroMQ's own heartbeats: the one that falls due on a connection that was reset while what it had sent still waited to be
-read ends the whole process (libzmq 4.3.5, issue 4841)."""
+read ends the whole process (libzmq 4.3.5, issue 4841). A peer can send such a heartbeat: see the backend's guardian."""
 
 Buffer = bytes | bytearray | memoryview
 Blob = zmq.Frame | Buffer

@@ -51,6 +51,8 @@ class TrackedJob(JobView):
     blobs: tuple[BlobRef, ...] = ()
     fits: m.Welcome | None = None
     """The server that was found new enough for the request."""
+    adapted: Request | None = None
+    """The request as that server understands it."""
     priority: int = 0
     title: str = ""
     fetch: bool = True
@@ -238,14 +240,17 @@ class JobBook:
             job.blobs = tuple(blobs_of(job.request).values())
         welcome = self._connection.welcome
         if job.request and welcome is not None and self._connection.state == "connected" and job.fits is not welcome:
-            minors.require(job.request, welcome)
+            job.adapted = minors.adapted(job.request, welcome)
+            minors.require(job.adapted, welcome)
             job.fits = welcome
         uploads = [self._uploads.need(blob) for blob in job.blobs]
         _check(uploads)
-        if job.request and self._connection.state == "connected" and all(upload.at_server for upload in uploads):
+        if self._connection.state != "connected" or not all(upload.at_server for upload in uploads):
+            return
+        if job.adapted is not None:
             job.stage = "submitting"
             title = job.title[:128]
-            self._ask(m.SubmitJob(job_id=job.job_id, request=job.request, priority=job.priority, title=title))
+            self._ask(m.SubmitJob(job_id=job.job_id, request=job.adapted, priority=job.priority, title=title))
 
     # --- what the server says -----------------------------------------------------------------------------
 

@@ -141,7 +141,7 @@ class JobState(AboutJob, frozen=True, kw_only=True):
     queue_position: Count = 0
     """Jobs ahead of it while queued."""
     kind: Name = ""
-    """The request's type: "BuildMesh", "RenderGuides", "Generate", "EstimateDepth", "ExportTake"."""
+    """The request's type: "BuildMesh", "RenderGuides", "Generate", "EstimateDepth", "ExportTake", "SolveCamera"."""
     title: Name = ""
     share: float = 0.0
     """New in 1.1. How much of the whole job is done, 0 to 1, its stages weighted; 1 only when the phase is "done"."""
@@ -341,6 +341,9 @@ class PresetQuery(Tagged, frozen=True, kw_only=True):
     """"" means the preset's own."""
     overshoot: bool = False
     """Published curves only: repeat EX-4D's over-long angle at lengths other than 49."""
+    target: tuple[float, float, float] | None = None
+    """New in 1.3. The point that the move is about, in the axes of its first camera and before it; None: 0.15 behind
+    ``near_depth`` on that camera's axis. EX-4D's own curves take its distance."""
 
 
 class PresetReply(Tagged, frozen=True, kw_only=True):

@@ -1,15 +1,20 @@
 """What a server of an older minor would leave out without a word, and so must not be sent."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
+from ex4d_ground.errors import InputError
 from ex4d_ground.remedies import update_backend
 from ex4d_protocol.base import PROTOCOL_MAJOR
 from ex4d_protocol.errors import RequestRefused
+from ex4d_protocol.live import LiveView
 from ex4d_protocol.messages import Welcome
-from ex4d_protocol.requests import BlobRef
+from ex4d_protocol.requests import BlobRef, BuildMesh, RenderGuides, TrajectorySpec
+
+Adaptable = TypeVar("Adaptable", bound=msgspec.Struct)
 
 NEW: dict[str, tuple[int, str]] = {
     "ClipSpec.depth_channel": (1, "a depth channel"),
@@ -33,9 +38,12 @@ NEW: dict[str, tuple[int, str]] = {
     "RenderGuides.objects": (1, "guide objects"),
     "Generate.objects": (1, "guide objects"),
     "Generate.layers": (1, "layers of takes"),
+    "PresetQuery.target": (3, "moves around a point of the world"),
     "ExportTake": (1, "exporting takes"),
     "EstimateDepth": (1, "estimating depth"),
     "FetchWeights": (1, "downloading weights"),
+    "ClipSpec.source_camera": (3, "how the filming camera moved"),
+    "SolveCamera": (3, "estimating how the filming camera moved"),
 }
 """Request, field, or field=value: the minor that brought it, and what people call it. A field counts where it is set to
 something else than its default. What only helps display or speed is not here: leaving that out does no harm."""
@@ -56,6 +64,33 @@ def require(request: msgspec.Struct, welcome: Welcome) -> None:
             code="backend_too_old",
             remedy=update_backend(),
         )
+
+
+def adapted(request: Adaptable, welcome: Welcome | None) -> Adaptable:
+    """``request`` in the words of an older server, where it can be said so without a difference to the result.
+
+    A server that knows no source camera draws every frame's mesh as if that had stood still: guides and live views are
+    the same if each camera is told relative to the one that filmed the frame it shows, and vertices are in that one's
+    axes in any case. What joins frames, a lens that changes, objects, and takes (whose description would be another)
+    cannot be said so: such a request stays as it is, for :func:`require` to refuse. Raises RequestRefused for a move
+    that shows frames which the source camera does not have.
+    """
+    clip = getattr(request, "clip", None)
+    if clip is None or clip.source_camera is None or not lacks(welcome, "ClipSpec.source_camera"):
+        return request
+    camera = clip.source_camera.unpack()
+    if np.ptp(camera.intrinsics, axis=0).max() > 0:
+        return request
+    bare = msgspec.structs.replace(clip, source_camera=None)
+    if isinstance(request, BuildMesh):
+        return msgspec.structs.replace(request, clip=bare)
+    if not isinstance(request, RenderGuides | LiveView) or request.objects or request.mesh.options.other_frames:
+        return request
+    try:
+        seen = TrajectorySpec.pack(camera.seen_by_source(request.trajectory.unpack()))
+    except InputError as error:
+        raise RequestRefused(str(error), code="bad_request") from error
+    return msgspec.structs.replace(request, clip=bare, trajectory=seen)
 
 
 def _used(value: Any) -> Iterator[str]:

@@ -7,11 +7,13 @@ import msgspec
 import numpy as np
 
 from ex4d_protocol import messages as m
+from ex4d_protocol import minors
 from ex4d_protocol.arrays import view_array
 from ex4d_protocol.connection import Connection
+from ex4d_protocol.errors import RequestRefused
 from ex4d_protocol.events import Event, LiveAnswer, Reply, RequestFailed
 from ex4d_protocol.framing import Received, bytes_of
-from ex4d_protocol.live import LiveReply
+from ex4d_protocol.live import LiveReply, LiveView
 
 
 class Questions:
@@ -56,6 +58,23 @@ class Questions:
 
 class LiveRequests(Questions):
     """Every live view that was asked for and has not ended: questions with several answers each."""
+
+    def ask(self, message: msgspec.Struct) -> int:
+        """Ask as :meth:`Questions.ask` does, in the words of an older server where its clip has a source camera.
+
+        What cannot be said so is reported as RequestFailed at once.
+        """
+        welcome = self._connection.welcome
+        try:
+            fitted = minors.adapted(message, welcome)
+            if isinstance(fitted, LiveView) and fitted.clip.source_camera is not None and welcome is not None:
+                minors.require(fitted.clip, welcome)
+        except RequestRefused as error:
+            request_id = next(self._connection.ids)
+            refused = m.ErrorReply(code=error.code, message=str(error), remedy=error.remedy)
+            self._events.append(RequestFailed(request_id, refused))
+            return request_id
+        return super().ask(fitted)
 
     def take(self, message: LiveReply, received: Received) -> None:
         """Report an answer. Raises FrameError for a picture whose bytes do not fit its size."""

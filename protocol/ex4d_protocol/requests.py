@@ -19,6 +19,7 @@ from ex4d_ground.footage import Fields
 from ex4d_ground.media_kinds import MediaKind
 from ex4d_ground.options import MeshOptions, RasterOptions
 from ex4d_ground.records import Count, Name, Record, Text
+from ex4d_ground.source_camera import CameraOrigin, SourceCamera
 from ex4d_protocol.base import Sha256, Tagged
 from ex4d_protocol.maxima import MAX_FRAMES, LensBytes, PoseBytes, Settings, TimeBytes
 
@@ -57,6 +58,39 @@ class VideoReading(Record, frozen=True, kw_only=True):
     """What becomes of interlaced video."""
 
 
+class SourceCameraSpec(Record, frozen=True, kw_only=True):
+    """New in 1.3. How the camera moved and zoomed that filmed a clip, as little-endian float64 in C order.
+
+    Build it with :meth:`pack`. A camera that stands still is not sent.
+    """
+
+    num_frames: Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAMES)]
+    width: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
+    height: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
+    world_from_camera: PoseBytes
+    """[T, 4, 4]: rigid pose per frame of the clip; OpenCV axes, world = this camera at frame 0, the depth's unit."""
+    intrinsics: LensBytes
+    """[T, 4]: fx, fy, cx, cy in pixels of the clip's pictures."""
+    origin: CameraOrigin = "given"
+
+    @classmethod
+    def pack(cls, camera: SourceCamera) -> SourceCameraSpec:
+        """The camera as it travels."""
+        fields = packed(camera.as_trajectory())
+        del fields["source_time"]
+        return cls(**fields, origin=camera.origin)
+
+    @classmethod
+    def of(cls, camera: SourceCamera | None) -> SourceCameraSpec | None:
+        """What is sent of a clip's camera: nothing of one that stands still."""
+        return None if camera is None or camera.is_still else cls.pack(camera)
+
+    def unpack(self) -> SourceCamera:
+        """The camera again. Raises ShapeError or TrajectoryError, naming the frame."""
+        poses, rows = (_array(self, what) for what in ("world_from_camera", "intrinsics"))
+        return SourceCamera(poses, rows, self.width, self.height, self.origin)
+
+
 class ClipSpec(Record, frozen=True, kw_only=True):
     """A source clip. At most one of ``fov_deg``, ``focal_px``, ``intrinsics``; none: the default angle."""
 
@@ -83,6 +117,9 @@ class ClipSpec(Record, frozen=True, kw_only=True):
     """New in 1.1. The channel, pass or part of an EXR that is depth; None: the one whose name says so."""
     reading: VideoReading | None = None
     """New in 1.1. What the video's bytes do not say; None: nothing."""
+    source_camera: SourceCameraSpec | None = None
+    """New in 1.3. The camera that filmed the clip, where it moved or zoomed: moves and objects are in its world. It
+    has a pose for every frame; one that is longer is cut where ``num_frames`` cuts the clip. None: it stood still."""
 
 
 class MeshEdit(Record, frozen=True, kw_only=True):
@@ -145,16 +182,17 @@ def unpacked(fields: Any, name: str) -> Trajectory:
 
     Raises ShapeError for bytes that do not fit, TrajectoryError naming the frame.
     """
-    arrays: dict[str, Float64] = {}
-    for what, row in _ARRAYS.items():
-        data, shape = getattr(fields, what), (fields.num_frames, *row)
-        need = math.prod(shape) * 8
-        if len(data) != need:
-            raise ShapeError(
-                f"The trajectory's {what} has {len(data)} bytes, {list(shape)} float64 values need {need}."
-            )
-        arrays[what] = np.frombuffer(data, "<f8").reshape(shape)
+    arrays = {what: _array(fields, what) for what in _ARRAYS}
     return Trajectory(**arrays, width=fields.width, height=fields.height, name=name)
+
+
+def _array(fields: Any, what: str) -> Float64:
+    """One of the arrays of :func:`packed` fields. Raises ShapeError."""
+    data, shape = getattr(fields, what), (fields.num_frames, *_ARRAYS[what])
+    need = math.prod(shape) * 8
+    if len(data) != need:
+        raise ShapeError(f"The trajectory's {what} has {len(data)} bytes, {list(shape)} float64 values need {need}.")
+    return np.frombuffer(data, "<f8").reshape(shape)
 
 
 _ARRAYS: dict[str, tuple[int, ...]] = {"world_from_camera": (4, 4), "intrinsics": (4,), "source_time": ()}
@@ -285,6 +323,21 @@ class EstimateDepth(Tagged, frozen=True, kw_only=True):
     name: Name = "clip"
 
 
+class SolveCamera(Tagged, frozen=True, kw_only=True):
+    """New in 1.3. Estimate how the camera moved that filmed a clip.
+
+    Items: ``residuals`` (PNG: some frames, with the points that the camera explains in green and others in red), then
+    ``camera_info`` (JSON, see SPEC.md). A camera that cannot be relied on is no failure of the job: it says why.
+    """
+
+    clip: ClipSpec
+    """Its ``source_camera`` does not count."""
+    matte: Media | None = None
+    """What moves by itself, white in a video or in pictures, one per frame of the clip; None: nobody says."""
+    find_focal: Literal["fixed", "shared", "changing"] = "fixed"
+    """Whether the focal length is looked for: not, one of all frames, or one per frame from the clip's own on."""
+
+
 class FetchWeights(Tagged, frozen=True, kw_only=True):
     """New in 1.1. Download a package of model weights to the server's machine; no items.
 
@@ -295,7 +348,7 @@ class FetchWeights(Tagged, frozen=True, kw_only=True):
     """One of ``Capabilities.packages``."""
 
 
-Request = BuildMesh | RenderGuides | Generate | EstimateDepth | FetchWeights | ExportTake
+Request = BuildMesh | RenderGuides | Generate | EstimateDepth | FetchWeights | ExportTake | SolveCamera
 
 
 def blobs_of(request: msgspec.Struct) -> dict[str, BlobRef]:

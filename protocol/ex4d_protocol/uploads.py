@@ -166,8 +166,9 @@ class UploadQueue:
     def _finish_hash(self, upload: Upload) -> None:
         ref = BlobRef(sha256=upload._hasher.hexdigest(), size=upload.size, name=upload.name[:128])
         upload._ref = ref
-        known = self._by_digest.setdefault(ref.sha256, upload)
-        if known is upload:
+        known = self._by_digest.get(ref.sha256)
+        if known is None or (known.error and known._source is not None):  # that one failed
+            self._by_digest[ref.sha256] = upload
             self._unasked.append(upload)
             return
         known._same.append(upload)
@@ -310,5 +311,6 @@ class UploadQueue:
     def _fail(self, upload: Upload, message: str) -> None:
         if upload in self._sending:
             self._sending.remove(upload)
-        upload.error = message
-        self._events.append(UploadError(upload.upload_id, message))
+        for each in (upload, *upload._same):
+            each.error = message
+            self._events.append(UploadError(each.upload_id, message))

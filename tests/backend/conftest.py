@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,10 @@ class Backend:
         port_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "ex4d_backend", "--address", self.address]
         command += ["--data-dir", str(self.data_dir), "--port-file", str(port_file), "--device", "cpu"]
-        environment = {**os.environ, "EX4D_BACKEND_THREADS": "2", **self.environment}
+        # A busy machine, or a test that holds a worker still, must not make a worker count as one that hangs.
+        own = {"EX4D_BACKEND_THREADS": "2", "EX4D_BACKEND_WORKER_SILENT_S": "600"}
+        own["EX4D_BACKEND_GUARDIAN"] = "false"  # the process that is started is the server
+        environment = {**os.environ, **own, **self.environment}
         self.log = self.data_dir.parent / f"{self.data_dir.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*command, *self.arguments], stdout=log, stderr=log, env=environment)
@@ -61,6 +65,20 @@ class Backend:
                     found.append(child)
         return found
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Its worker stands still in the block: what it runs cannot end meanwhile, however slow the test is."""
+        workers = self.workers()
+        assert workers, "there is no worker to hold"
+        for worker in workers:
+            worker.suspend()
+        try:
+            yield
+        finally:
+            for worker in workers:
+                with suppress(psutil.NoSuchProcess):  # it was killed meanwhile
+                    worker.resume()
+
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(60)
@@ -77,6 +95,21 @@ def until(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether it has ended, reaped or not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """What matches below ``folder`` while others remove files and folders there, over which glob() stumbles."""
+    while True:
+        with suppress(FileNotFoundError):
+            return list(folder.glob(pattern))
 
 
 @pytest.fixture
@@ -122,6 +155,7 @@ def connect() -> Iterator[Callable[..., Client]]:
     def connect(backend: Backend | str, **kwargs) -> Client:
         address = backend if isinstance(backend, str) else backend.address
         client = Client(address, client_name="test", **kwargs)
+        client.ask = partial(client.ask, timeout_s=120.0)
         made.append(client)
         client.connect()
         client.wait_connected(120)
@@ -175,11 +209,13 @@ def clip_files(tmp_path_factory) -> tuple[Path, Path]:
     return folder / "clip.mkv", folder / "depth.npz"
 
 
-def poses(n: int, *, step: float = 0.01) -> TrajectorySpec:
+def poses(n: int, *, step: float = 0.01, scale: int = 1) -> TrajectorySpec:
+    """A move to the side, of pictures so many times as large as the clip's."""
+    width, height = WIDTH * scale, HEIGHT * scale
     world_from_camera = np.repeat(np.eye(4)[None], n, axis=0)
     world_from_camera[:, 0, 3] = step * np.arange(n)
-    k = np.repeat([[50.0, 50.0, WIDTH / 2, HEIGHT / 2]], n, axis=0)
-    return TrajectorySpec.pack(Trajectory(world_from_camera, k, np.zeros(n), WIDTH, HEIGHT))
+    k = np.repeat([[50.0 * scale, 50.0 * scale, width / 2, height / 2]], n, axis=0)
+    return TrajectorySpec.pack(Trajectory(world_from_camera, k, np.zeros(n), width, height))
 
 
 @pytest.fixture(scope="package")
@@ -201,6 +237,6 @@ def send_clip(clip_files) -> Callable[[Client], ClipSpec]:
     return send
 
 
-def long_job(clip: ClipSpec, frames: int = 4000) -> RenderGuides:
-    """A real job that runs for several seconds."""
-    return RenderGuides(clip=clip, trajectory=poses(frames, step=1e-5))
+def long_job(clip: ClipSpec, frames: int = 9000) -> RenderGuides:
+    """A real job of a millisecond or two a frame; that of 9,000 ends in no test that does not wait for it."""
+    return RenderGuides(clip=clip, trajectory=poses(frames, step=1e-5, scale=8))

@@ -25,8 +25,10 @@ ITEMS = 2 * FRAMES + 1
 class Submitter:
     """One client's programme: submit its jobs, receive every item once, survive the loss of the program itself."""
 
-    def __init__(self, backend: Backend, files: tuple[Path, Path], jobs: list[str], seed: int):
+    def __init__(self, backend: Backend, files: tuple[Path, Path], jobs: list[str], seed: int, *, hold_last: bool):
+        """``hold_last``: the last job is not sent before :meth:`release`."""
         self.backend, self.files, self.jobs = backend, files, jobs
+        self.held = jobs[-1] if hold_last else ""
         self.client_id = f"load-client-{seed:05d}"
         self.items: dict[str, Counter[tuple[str, int]]] = {job: Counter() for job in jobs}
         self.complete: set[str] = set()
@@ -34,6 +36,12 @@ class Submitter:
         self.rejected: dict[str, str] = {}
         self.client: Client | None = None
         self.start()
+
+    def release(self) -> None:
+        """Send the job that was held back."""
+        self.held, held = "", self.held
+        if held:
+            self.kill()
 
     def start(self) -> None:
         """Begin, or begin again as a new process would: same client id, same job ids, what was received is safe."""
@@ -46,7 +54,7 @@ class Submitter:
             return ClipSpec(video=video, depth=depth, focal_px=50.0)
 
         for i, job in enumerate(self.jobs):
-            if self.open(job):
+            if self.open(job) and job != self.held:
                 if self.items[job]:
                     self.client.follow(job, received=list(self.items[job]))
                 else:
@@ -94,7 +102,9 @@ def run_load(
     """All clients to their end, with kills at random moments; returns them and the server's highest memory in bytes."""
     chance = random.Random(seed)
     share = jobs // clients
-    submitters = [Submitter(backend, files, [f"job-{c:04d}-{j:04d}" for j in range(share)], c) for c in range(clients)]
+    names = [[f"job-{c:04d}-{j:04d}" for j in range(share)] for c in range(clients)]
+    # One job is sent when every kill has happened: however much is done between two looks, all fall into the run.
+    submitters = [Submitter(backend, files, own, c, hold_last=c == 0) for c, own in enumerate(names)]
     # Kills fall evenly over the work that is done, whatever the machine's speed.
     kills = sorted(
         (chance.random(), what) for what, n in (("client", client_kills), ("worker", worker_kills)) for _ in range(n)
@@ -108,7 +118,9 @@ def run_load(
             submitter.poll()
         highest = max(highest, server.memory_info().rss)
         served = sum(not s.open(job) for s in submitters for job in s.jobs) / jobs
-        if kills and served >= 0.9 * kills[0][0]:
+        if not kills:
+            submitters[0].release()
+        elif served >= 0.9 * kills[0][0]:
             kills_at, what = kills.pop(0)
             if what == "client":
                 chance.choice(submitters).kill()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-import socket
-import struct
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import psutil
 import zmq
 
+from ex4d.engines import engine_names
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.requests import BlobRef, ClipSpec, Media
@@ -112,6 +112,18 @@ class Peer:
                 own.close(0)
 
 
+def ask_what_loads(ask: Callable[[msgspec.Struct], Any]) -> None:
+    """Ask all for which a server loads something when it is first asked: from then on what it grows by is its own.
+
+    It loads the same beside its loop from its start on, and more than half of what it is in memory at rest.
+    """
+    lens = (500.0, 500.0, 256.0, 256.0)
+    preset = m.PresetQuery(preset="30", num_frames=10, width=512, height=512, intrinsics=lens, near_depth=1.0)
+    assert isinstance(ask(preset), m.PresetReply)
+    for engine in engine_names():
+        assert ask(m.CostQuery(engine=engine, num_frames=10, width=512, height=512)) is not None
+
+
 def ping_times(peer: Peer, *, count: int = 100, gap_s: float = 0.01) -> np.ndarray:
     """Round trips of so many pings, in seconds."""
     times = []
@@ -142,18 +154,3 @@ def resident(pid: int) -> int:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).memory_info().rss
     return 0
-
-
-def reset_while_unread(address: str, messages: int = 4000) -> None:
-    """Greet as a DEALER does (ZMTP 3.1, no key), send more small messages than may wait, and reset the connection."""
-    host, port = address.removeprefix("tcp://").rsplit(":", 1)
-    ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
-    with socket.create_connection((host, int(port)), 10) as peer:
-        peer.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(16 + 1 + 31))
-        greeting = b""
-        while len(greeting) < 64:
-            greeting += peer.recv(64 - len(greeting))
-        peer.sendall(b"\x04" + bytes([len(ready)]) + ready)
-        assert peer.recv(256)
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.sendall(b"\x00\x01x" * messages)

@@ -126,7 +126,7 @@ def test_a_waiting_job_whose_file_was_damaged_fails_with_a_sentence_and_the_rest
     client = connect(server)
     clip = send_clip(client)
     faces = client.wait_uploaded(client.upload(bytes(64), name="edits.bin"), 120).ref
-    first = client.submit(long_job(clip, 300), fetch=False)
+    first = client.submit(long_job(clip), fetch=False)
     mesh = MeshSpec(edits=(MeshEdit(frame=0, face_flags=faces),))
     broken = client.submit(RenderGuides(clip=clip, trajectory=poses(1), mesh=mesh), fetch=False)
     sound = client.submit(RenderGuides(clip=clip, trajectory=poses(2)), fetch=False)
@@ -138,6 +138,7 @@ def test_a_waiting_job_whose_file_was_damaged_fails_with_a_sentence_and_the_rest
     later = connect(server, client_id=client.client_id)
     for job in (broken, sound):
         later.follow(job, fetch=False)
+    later.ask(m.CancelJob(job_id=first))
     assert later.wait_job(sound, 120).phase == "done"
     with pytest.raises(JobFailed, match=r"edits\.bin was lost or damaged"):
         later.wait_job(broken, 120)
@@ -224,7 +225,8 @@ def test_files_of_strange_names_among_the_parts_change_nothing(make_backend, con
 
 
 def test_what_is_announced_is_reserved(make_backend, connect):
-    """Uploads that have only begun count whole towards the quota, so that together they cannot exceed it."""
+    """Uploads that have only begun count whole towards the quota, so that together they cannot exceed it, and those of
+    one client, beyond the first, leave half of it to others."""
     server = make_backend(environment={"EX4D_BACKEND_STORAGE_BYTES": "2000000"}).start()
     greedy, client = connect(server), connect(server)
     acks: list[m.ChunkAck] = []
@@ -232,11 +234,28 @@ def test_what_is_announced_is_reserved(make_backend, connect):
     refused: list[m.ErrorReply] = []
     greedy._uploads.refused = lambda error, _: bool(refused.append(error)) or True
     for k in range(10):
-        greedy.connection.data.send(m.PutChunk(sha256=about(bytes([k])).sha256, size=900_000, offset=0), blobs=[b"x"])
+        greedy.connection.data.send(m.PutChunk(sha256=about(bytes([k])).sha256, size=300_000, offset=0), blobs=[b"x"])
     until(lambda: greedy.poll() is not None and len(acks) + len(refused) >= 10)
-    assert len(acks) == 2 and {error.code for error in refused} == {"storage_full"}
+    assert len(acks) == 3 and {error.code for error in refused} == {"rate_limited"}
     with pytest.raises(RequestRefused, match="quota"):
-        client.wait_uploaded(client.upload(os.urandom(300_000)), 120)
+        client.wait_uploaded(client.upload(os.urandom(1_300_000)), 120)
+    assert client.wait_uploaded(client.upload(os.urandom(900_000)), 120).sent_bytes == 900_000
+
+
+def test_no_job_waits_for_what_another_client_only_announced(make_backend, connect, send_clip):
+    server = make_backend(environment={"EX4D_BACKEND_STORAGE_BYTES": "2000000"}).start()
+    greedy, client = connect(server), connect(server)
+    clip = send_clip(client)
+    left = 2_000_000 - client.ask(m.GetHealth()).blob_bytes
+    acks: list[m.ChunkAck] = []
+    greedy._uploads.take_ack = acks.append
+    greedy.connection.data.send(m.PutChunk(sha256=about(b"all").sha256, size=left, offset=0), blobs=[b"x"])
+    until(lambda: greedy.poll() is not None and acks)
+    for _ in range(2):  # what the first leaves would have been announced twice
+        job = client.submit(RenderGuides(clip=clip, trajectory=poses(3)), fetch=False)
+        assert client.wait_job(job, 120).phase == "done"
+    with pytest.raises(RequestRefused, match="quota"):
+        client.wait_uploaded(client.upload(os.urandom(1000)), 120)
 
 
 def test_uploads_under_way_are_bounded_for_each_client(make_backend, connect):

@@ -43,7 +43,7 @@ def scheduler_on(folder, clock):
     store = JobStore(folder / "jobs.sqlite", monotonic=clock)
     blobs = BlobStore(folder / "blobs", post=calls.put, clock=store.clock)
     uploads = Uploads(
-        blobs, blob_bytes=1 << 20, check_room=lambda size, detail: None, post=calls.put, on_settled=lambda upload: None
+        blobs, blob_bytes=1 << 20, check_room=lambda *_: None, post=calls.put, on_settled=lambda upload: None
     )
     scheduler = JobScheduler(
         settings, store, blobs, Pool(), push=lambda job, state: None, check_room=lambda size, detail: None
@@ -51,11 +51,11 @@ def scheduler_on(folder, clock):
     checked: list[bool] = []
     blobs.check([REF.sha256], lambda: checked.append(True))
     while not checked:
-        calls.get(timeout=20)()
+        calls.get(timeout=120)()
     if not blobs.has(REF.sha256, REF.size):
         uploads.put("owner", REF.sha256, REF.size, 0, memoryview(DATA), lambda have, error: None)
         while not blobs.has(REF.sha256, REF.size):
-            calls.get(timeout=20)()
+            calls.get(timeout=120)()
     try:
         yield scheduler, store, blobs
     finally:

@@ -16,13 +16,10 @@ import numpy as np
 import pytest
 import zmq
 
-from backend.conftest import FRAMES, HEIGHT, WIDTH, long_job
+from backend.conftest import FRAMES, HEIGHT, WIDTH, long_job, until
 from backend.test_depth import CONFIG, TOOL
 from ex4d.cli.app import main
 from ex4d.takes import read_take
-from ex4d.trajectory import static
-from ex4d_ground.camera_files import save_camera
-from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.remedies import Remedy
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
@@ -140,7 +137,7 @@ def test_the_backends_guides_are_those_of_this_machine_whatever_is_asked(ex4d, c
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--depth", "DEPTH", "--source_camera", "CAMERA", "--other_frames"), "--source_camera CAMERA cannot be sent"),
+        (("--depth", "DEPTH", "--source_matte", "CAMERA"), "--source_matte is for --source_camera estimate"),
         (("--parity",), "--parity does not reach depth that a backend estimates; estimate it first"),
         (("--border_depth", 20), "--border_depth 20 does not reach depth"),
         (("--depth", "DEPTH", "--mode", "hollow"), "Occluder mode must be 'endless' or 'solid'"),
@@ -148,12 +145,10 @@ def test_the_backends_guides_are_those_of_this_machine_whatever_is_asked(ex4d, c
 )
 def test_what_cannot_be_sent_is_refused_by_name_before_anything_is(ex4d, clip_files, tmp_path, options, sentence):
     video, depth = clip_files
-    camera = tmp_path / "camera.npz"
-    save_camera(camera, static(num_frames=FRAMES, intrinsics=Intrinsics.from_fov(WIDTH, HEIGHT)))
-    named = {"DEPTH": depth, "CAMERA": camera}
+    named = {"DEPTH": depth, "CAMERA": video}
     shot = ("--input_video", video, "--cam", "60", *(named.get(str(o), o) for o in options))
     code, _, err = ex4d("remote", "guides", *shot, "--output_dir", tmp_path / "out", "--backend", "tcp://127.0.0.1:1")
-    assert code == 2 and sentence.replace("CAMERA", str(camera)) in err
+    assert code == 2 and sentence in err
     assert not (tmp_path / "out").exists()
 
 
@@ -177,14 +172,15 @@ def test_depth_that_is_not_given_is_estimated_on_the_backend(
         np.testing.assert_array_equal(guides_of(tmp_path / "there"), here["rgba"])
 
 
-def test_jobs_are_listed_shown_and_cancelled(ex4d, owner, send_clip):
+def test_jobs_are_listed_shown_and_cancelled(ex4d, backend, owner, send_clip):
     job = owner.submit(long_job(send_clip(owner)), fetch=False, title="a long one")
     owner.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running" and e.state.share > 0, 120)
-    code, out, _ = ex4d("jobs", "list")
-    line = next(line for line in out.splitlines() if line.startswith(job[:12]))
-    assert code == 0 and "running" in line and line.endswith("a long one")
-    code, out, _ = ex4d("jobs", "show", job[:8], "--json")
-    assert code == 0 and json.loads(out)["job_id"] == job
+    with backend.held():
+        code, out, _ = ex4d("jobs", "list")
+        line = next(line for line in out.splitlines() if line.startswith(job[:12]))
+        assert code == 0 and "running" in line and line.endswith("a long one")
+        code, out, _ = ex4d("jobs", "show", job[:8], "--json")
+        assert code == 0 and json.loads(out)["job_id"] == job
     code, out, _ = ex4d("jobs", "cancel", job)
     assert code == 0 and out == f"Job {job} is cancelled.\n"
     code, out, _ = ex4d("jobs", "cancel", job)
@@ -251,15 +247,16 @@ def test_who_runs_the_backend_sees_and_cancels_everyones_jobs(ex4d, backend, con
     artist = connect(backend, client_id="artist-somewhere")
     job = artist.submit(long_job(send_clip(artist)), fetch=False, title="the artist's")
     artist.wait_for(lambda e: isinstance(e, JobChanged) and e.state.phase == "running", 120)
-    assert job[:12] not in ex4d("jobs", "list")[1]
-    assert ex4d("jobs", "cancel", job)[0] == 2, "another client may not"
     everyone = ("--all", "--data-dir", backend.data_dir)
-    code, out, _ = ex4d("jobs", "list", *everyone)
-    line = next(line for line in out.splitlines() if line.startswith(job[:12]))
-    assert code == 0 and "artist-somew" in line and line.endswith("the artist's")
-    code, out, _ = ex4d("jobs", "show", job[:12], "--json", *everyone)
-    assert code == 0 and json.loads(out)["owner"] == "artist-somewhere"
-    assert ex4d("jobs", "logs", job, *everyone)[0] == 0
+    with backend.held():
+        assert job[:12] not in ex4d("jobs", "list")[1]
+        assert ex4d("jobs", "cancel", job)[0] == 2, "another client may not"
+        code, out, _ = ex4d("jobs", "list", *everyone)
+        line = next(line for line in out.splitlines() if line.startswith(job[:12]))
+        assert code == 0 and "artist-somew" in line and line.endswith("the artist's")
+        code, out, _ = ex4d("jobs", "show", job[:12], "--json", *everyone)
+        assert code == 0 and json.loads(out)["owner"] == "artist-somewhere"
+        assert ex4d("jobs", "logs", job, *everyone)[0] == 0
     code, out, _ = ex4d("jobs", "cancel", job, *everyone)
     assert code == 0 and out == f"Job {job} is cancelled.\n"
     assert artist.ask(m.GetJob(job_id=job)).owner == "", "only operators are told"
@@ -275,6 +272,7 @@ def test_only_the_data_folders_secret_makes_an_operator(ex4d, backend, tmp_path)
 
 
 def test_status_says_what_the_backend_can_do(ex4d):
+    until(lambda: "queue: 0 waiting" in ex4d("remote", "status")[1])  # another test's cancelled job may still be there
     code, out, _ = ex4d("remote", "status")
     assert code == 0 and "EX-4D backend" in out and "device:" in out and "queue: 0 waiting" in out
     code, out, _ = ex4d("remote", "status", "--json")

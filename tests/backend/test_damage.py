@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from backend.conftest import long_job, poses, until
 from ex4d_backend.keys import KeyRing
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
+from ex4d_protocol.errors import RequestRefused
 from ex4d_protocol.events import ItemReceived
 from ex4d_protocol.requests import RenderGuides
 
@@ -84,13 +86,14 @@ def test_a_job_whose_row_was_set_aside_runs_anew_under_its_id(make_backend, conn
     """Its client sends it again; the items that it had are in the table and in its folder still."""
     server = make_backend().start()
     client = connect(server)
-    job = client.submit(long_job(send_clip(client), 300))
+    job = client.submit(long_job(send_clip(client), 1500))
     client.wait_for(lambda e: isinstance(e, ItemReceived) and e.frame > 5, 120)
-    server.kill()
+    with server.held():
+        server.kill()
     _execute(server.data_dir, "UPDATE jobs SET request = x'81a178'")
     server.start()
     client.wait_job(job, 120)
-    assert len(client.jobs[job].received) == 601
+    assert len(client.jobs[job].received) == 3001
     assert "was set aside" in server.output()
 
 
@@ -104,7 +107,7 @@ def _listed(address: str) -> dict[str, str]:
         for number, message in enumerate((hello, m.ListJobs()), start=1):
             socket.send_multipart(framing.encode(message, request_id=number))
             while True:
-                assert socket.poll(10_000)
+                assert socket.poll(60_000)
                 answer = framing.decode(socket.recv_multipart(), framing.SERVER_DECODERS)
                 if answer.header.reply_to == number:
                     answers.append(answer.message)
@@ -122,7 +125,34 @@ def _secret_is_a_folder(folder: Path) -> None:
     (folder / "operator.secret").mkdir()
 
 
-@pytest.mark.parametrize(("change", "name"), [(_logs_is_a_file, "logs"), (_secret_is_a_folder, "operator.secret")])
+def _pipe_at(name: str) -> Callable[[Path], None]:
+    """In place of what a server keeps there: who opens it waits for good."""
+
+    def lay(folder: Path) -> None:
+        place = folder / name
+        if place.is_dir():
+            shutil.rmtree(place)
+        place.unlink(missing_ok=True)
+        os.mkfifo(place)
+
+    return lay
+
+
+def _link_to_nowhere(folder: Path) -> None:
+    shutil.rmtree(folder / "jobs")
+    (folder / "jobs").symlink_to("nowhere")
+
+
+PIPES = ("blobs/owners", "jobs", "jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "logs/worker-cpu.log", "scratch")
+PLACES = [
+    (_logs_is_a_file, "logs"),
+    (_secret_is_a_folder, "operator.secret"),
+    (_link_to_nowhere, "jobs"),
+    *((_pipe_at(name), name) for name in PIPES if os.name == "posix"),
+]
+
+
+@pytest.mark.parametrize(("change", "name"), PLACES, ids=lambda value: value if isinstance(value, str) else "")
 def test_what_lies_in_a_place_of_the_servers_is_set_aside(
     used: Path, make_backend, connect, tmp_path, change: Callable[[Path], None], name: str
 ) -> None:
@@ -130,8 +160,43 @@ def test_what_lies_in_a_place_of_the_servers_is_set_aside(
     change(tmp_path / "data")
     backend = make_backend().start()
     connect(backend)
-    assert (tmp_path / "data" / f"{name}.aside-1").exists()
-    assert f"it was set aside as {name}.aside-1" in backend.output()
+    assert os.path.lexists(tmp_path / "data" / f"{name}.aside-1")
+    assert f"it was set aside as {Path(name).name}.aside-1" in backend.output()
+    until(backend.workers)
+    assert "Traceback" not in backend.output()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
+@pytest.mark.parametrize("lay", [os.mkfifo, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_what_lies_where_uploads_of_one_kind_belong_is_set_aside(
+    used: Path, make_backend, connect, send_clip, clip_files, tmp_path, lay: Callable[[Path], None]
+) -> None:
+    """Else no clip with that beginning of its digest could be used with this backend any more."""
+    shutil.copytree(used, tmp_path / "data", ignore=shutil.ignore_patterns("lock"))
+    place = tmp_path / "data" / "blobs" / hashlib.sha256(clip_files[0].read_bytes()).hexdigest()[:2]
+    shutil.rmtree(place)
+    lay(place)
+    backend = make_backend().start()
+    client = connect(backend)
+    assert client.wait_job(client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(2))), 240).items == 5
+    assert os.path.lexists(place.with_name(f"{place.name}.aside-1")) and place.is_dir()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes pipes")
+def test_a_pipe_in_place_of_a_result_or_a_log_holds_up_nobody(used: Path, make_backend, connect, tmp_path) -> None:
+    """The loop opens both; one job's result is then named as damaged, and the rest is served."""
+    shutil.copytree(used, tmp_path / "data", ignore=shutil.ignore_patterns("lock"))
+    for path in [*(tmp_path / "data" / "jobs").rglob("000001.bin"), *(tmp_path / "data" / "jobs").rglob("log.txt")]:
+        path.unlink()
+        os.mkfifo(path)
+    backend = make_backend().start()
+    client = connect(backend, client_id=OWNER)
+    done = next(job for job, phase in _listed(backend.address).items() if phase == "done")
+    assert client.ask(m.GetJobLog(job_id=done)).text == ""
+    client.follow(done)
+    with pytest.raises(RequestRefused, match="Item 1 of job"):
+        client.wait_job(done, 120)
+    assert isinstance(client.ask(m.GetHealth()), m.Health)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of files")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.conftest import Backend, long_job, poses
+from backend.conftest import Backend, poses
 from ex4d_protocol import messages as m
 from ex4d_protocol.errors import JobFailed, RequestRefused
 from ex4d_protocol.events import ItemReceived
@@ -43,10 +44,10 @@ def test_a_full_disk_fails_what_cannot_be_written_and_keeps_the_rest(server, sma
     clip = send_clip(client)
     kept = client.submit(RenderGuides(clip=clip, trajectory=poses(3)), fetch=False)
     client.wait_job(kept, 120)
-    doomed = client.submit(long_job(clip), fetch=True)
+    doomed = client.submit(RenderGuides(clip=clip, trajectory=poses(4000, step=1e-5)), fetch=True)
     client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == doomed, 120)
     filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file:
+    with server.held(), filler.open("wb", buffering=0) as file:
         try:
             while True:
                 file.write(bytes(1 << 16))
@@ -64,6 +65,21 @@ def test_a_full_disk_fails_what_cannot_be_written_and_keeps_the_rest(server, sma
     client.wait_job(kept, 120)
     assert len(client.jobs[kept].received) == 7
     assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(4))), 120).items == 9
+
+
+def test_where_an_upload_cannot_come_to_its_place_the_sentence_names_no_folder(server, connect, clip_files):
+    client, digest = connect(server), hashlib.sha256(clip_files[0].read_bytes()).hexdigest()
+    place = server.data_dir / "blobs" / digest[:2]
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)], check=True)
+    try:
+        for upload in (client.upload(clip_files[0]), client.upload(clip_files[0].read_bytes())):
+            with pytest.raises(RequestRefused, match="Cannot write partial") as refused:
+                client.wait_uploaded(upload, 120)
+            assert str(server.data_dir) not in str(refused.value)
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+    assert client.wait_uploaded(client.upload(clip_files[0]), 120).ref.sha256 == digest
 
 
 def test_a_read_only_results_folder_fails_the_job_clearly_and_keeps_everything(server, connect, send_clip):

@@ -66,18 +66,18 @@ def test_a_program_and_all_it_started_end(tool, what):
         command = [sys.executable, "-c", HOLDER, *command]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as started:
         try:
-            until(lambda: whole(tool[-1]), 60)
+            until(lambda: whole(tool[-1]))
             [program] = whole(tool[-1])
             if what == "the guard is killed":
                 # The program itself ends with its guard; what it started has lost everybody who knew of it.
                 next(p for p in alive(tool[-1]) if guard.__file__ in p.cmdline() and HOLDER not in p.cmdline()).kill()
-                until(lambda: program not in alive(tool[-1]), 60)
+                until(lambda: program not in alive(tool[-1]))
                 return
             if what == "who wants it is killed":
                 started.kill()
             else:
                 started.stdin.close()
-            until(lambda: not alive(tool[-1]), 60)
+            until(lambda: not alive(tool[-1]))
         finally:
             started.kill()
 
@@ -132,8 +132,8 @@ def test_nothing_of_an_estimate_outlives_its_end(make_backend, connect, send_cli
         server.process.terminate()
         time.sleep(0.5)
         server.process.kill()
-        server.process.wait(10)
-    until(lambda: not alive(tool[2]), 20)
+        server.process.wait(60)
+    until(lambda: not alive(tool[2]))
 
 
 def test_the_guard_needs_no_package(tmp_path):

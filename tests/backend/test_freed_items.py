@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.conftest import long_job, poses, until
+from backend.conftest import found, long_job, poses, until
 from ex4d_protocol import messages as m
 from ex4d_protocol.events import ItemReceived, JobRejected
 from ex4d_protocol.requests import RenderGuides
@@ -11,7 +11,7 @@ FRAMES = 40
 
 
 def on_disk(server) -> int:
-    return len(list((server.data_dir / "jobs").glob("*/items-*/*.bin")))
+    return len(found(server.data_dir / "jobs", "*/items-*/*.bin"))
 
 
 def test_items_go_as_they_arrive_and_no_reader_misses_one(make_backend, connect, send_clip):
@@ -55,14 +55,16 @@ def test_items_go_as_they_arrive_and_no_reader_misses_one(make_backend, connect,
 def test_a_kill_in_between_loses_none(make_backend, connect, send_clip):
     server = make_backend().start()
     client = connect(server)
-    job = client.submit(long_job(send_clip(client), 200), frees=True)
+    frames = 1500
+    job = client.submit(long_job(send_clip(client), frames), frees=True)
     taken: dict[tuple[str, int], bytes] = {}
     client.wait_for(lambda e: _keep(e, taken) and len(taken) >= 40, 120)
-    until(lambda: on_disk(server) < len(taken) + 400, 60)
-    server.kill()
+    with server.held():
+        until(lambda: not found(server.data_dir / "jobs", "*/items-1/00000000.bin"), 60)  # some have left the disk
+        server.kill()
     server.start()
     client.wait_job(job, 180, on_event=lambda e: _keep(e, taken))
-    assert len(taken) == 2 * 200 + 1
+    assert len(taken) == 2 * frames + 1
     assert client.ask(m.GetJob(job_id=job)).attempt == 2
 
 

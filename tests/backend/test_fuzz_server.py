@@ -7,6 +7,7 @@ import pytest
 import zmq
 from protocol.mutations import stream
 
+from backend.peers import ask_what_loads
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 
@@ -67,16 +68,10 @@ def own_memory(pid: int) -> int:
     return memory.rss - memory.shared
 
 
-def _load_what_is_loaded_when_asked(client) -> None:
-    lens = (500.0, 500.0, 256.0, 256.0)
-    preset = m.PresetQuery(preset="30", num_frames=10, width=512, height=512, intrinsics=lens, near_depth=1.0)
-    assert isinstance(client.ask(preset), m.PresetReply)
-
-
 def fuzz(make_backend, connect, seed: int, count: int) -> None:
     print(f"seed {seed}")
     server = make_backend(environment=ENVIRONMENT).start()
-    _load_what_is_loaded_when_asked(connect(server))
+    ask_what_loads(connect(server).ask)
     attack(server, seed, 2 * BATCH)
     before = own_memory(server.process.pid)
     attack(server, seed + 1, count)

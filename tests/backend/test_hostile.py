@@ -9,9 +9,10 @@ from contextlib import ExitStack
 import msgspec
 import pytest
 import zmq
+from zmtp_reset import reset_while_unread
 
 from backend.conftest import poses, until
-from backend.peers import longest_at_work, ping_times, reset_while_unread, resident
+from backend.peers import ask_what_loads, longest_at_work, ping_times, resident
 from ex4d_backend.client_sessions import IDLE_S, ClientSessions
 from ex4d_backend.connections import GREET_S, Connection, Connections, number_of
 from ex4d_backend.outbox import ALL_UNREAD_BYTES, LATER_BYTES, UNREAD_BYTES, Outbox
@@ -35,7 +36,7 @@ def _preset(frames: int = 10_000) -> m.PresetQuery:
 def test_answers_that_nobody_reads_are_bounded_and_others_are_answered(make_backend, make_peer) -> None:
     server = make_backend().start()
     victim, hostile = make_peer(server), [make_peer(server, reads=False) for _ in range(3)]
-    assert isinstance(victim.ask(_preset(10)), m.PresetReply)
+    ask_what_loads(victim.ask)
     before = resident(server.process.pid)
     for _ in range(100):
         for peer in hostile:
@@ -79,8 +80,13 @@ def test_an_outbox_holds_back_what_is_large_and_gives_up_who_never_reads() -> No
         for number in range(40):
             outbox.send(identity, m.ChunkAck(sha256="0" * 64, received=number))
         assert outbox.pump() == []
-        now += 60
-        assert outbox.pump() == [identity], "it has not read anything for a minute"
+
+        def a_minute_later() -> bool:
+            nonlocal now
+            now += 60
+            return outbox.pump() == [identity]
+
+        until(a_minute_later)  # it has not read anything for a minute, once ZeroMQ's own buffers are full
     assert LATER_BYTES < UNREAD_BYTES
 
 
@@ -112,6 +118,7 @@ def test_what_was_being_sent_is_bounded_and_given_back(make_backend, make_peer) 
     until(lambda: server.workers())
     victim = make_peer(server)
     until(lambda: victim.ask(m.GetHealth()).devices[0].worker == "idle")
+    ask_what_loads(victim.ask)
     before, peak, body = resident(server.process.pid), 0, bytes(8 * MEBI)
     hostile = [make_peer(server, client_id="h" * 32) for _ in range(24)]
     for _ in range(4):
@@ -126,6 +133,23 @@ def test_what_was_being_sent_is_bounded_and_given_back(make_backend, make_peer) 
     left = resident(server.process.pid) - before
     print(f"24 connections sent 96 messages of 8 MiB: the server grew by {peak >> 20} MiB, and {left >> 20} MiB stayed")
     assert peak < 24 * 8 * MEBI + ALL_WAITING_BYTES + 48 * MEBI
+
+
+def test_who_sends_what_is_refused_without_end_is_disconnected_and_may_come_again(make_backend, make_peer) -> None:
+    """Somebody unknown: what a known client sends so slowly, on a busy machine, is taken."""
+    server = make_backend().start()
+    victim, hostile, body = make_peer(server), make_peer(server, hello=False), bytes(8 * MEBI)
+
+    def cut_off() -> bool:
+        for _ in range(3):
+            hostile.send_raw("SubmitJob", body)
+        assert isinstance(victim.ask(m.Ping()), m.Pong)
+        return "goes on sending what is refused" in server.output()
+
+    until(cut_off)
+    until(lambda: victim.ask(m.GetHealth()).clients == 1)
+    again = make_peer(server, client_id=hostile.client_id)
+    assert isinstance(again.ask(m.Ping()), m.Pong) and isinstance(victim.ask(m.Ping()), m.Pong)
 
 
 # --- places -----------------------------------------------------------------------------------------------
@@ -166,7 +190,7 @@ def test_a_newcomer_takes_the_place_of_who_is_silent_and_not_of_who_works(make_b
     newcomer = make_peer(server, hello=False)
     until(lambda: isinstance(newcomer.ask(newcomer.hello()), m.Welcome), 120)
     assert newcomer.ask(m.GetHealth()).clients == 8
-    answers = [peer.ask(m.Ping(), 2) for peer in silent]
+    answers = [peer.ask(m.Ping()) for peer in silent]
     assert sum(not isinstance(answer, m.Pong) for answer in answers) == 1, answers
 
 
@@ -194,12 +218,12 @@ def test_places_are_freed_in_order_and_never_of_who_has_jobs() -> None:
     fresh = _add(sessions, "fresh", address="10.0.0.5")
     for number, expected in enumerate((left, silent, idle)):
         name = f"new-{number}"
-        assert sessions.has_place(name.encode(), name, "10.0.0.9", working={"worker"})
+        assert sessions.has_place(name.encode(), name, "10.0.0.9", working=lambda: {"worker"})
         assert sessions.take_ended() == [expected]
         _add(sessions, name, address="10.0.0.9")
-    assert not sessions.has_place(b"more", "more", "10.0.0.9", working={"worker"})
+    assert not sessions.has_place(b"more", "more", "10.0.0.9", working=lambda: {"worker"})
     assert sessions.holds(worker) and sessions.holds(fresh)
-    assert sessions.has_place(fresh.identity, "fresh", "10.0.0.5", working={"worker"}), "it has one"
+    assert sessions.has_place(fresh.identity, "fresh", "10.0.0.5", working=lambda: {"worker"}), "it has one"
 
 
 @pytest.mark.parametrize(("owner", "address"), [("same", ""), ("", "10.0.0.1")], ids=["one owner", "one machine"])
@@ -208,15 +232,15 @@ def test_nobody_has_more_than_a_quarter_of_the_places(owner: str, address: str) 
     for number in range(16):
         session = sessions.open(b"%d" % number, owner or f"o{number}", "", "", operator=False)
         session.address = address or f"10.0.1.{number}"
-    assert not sessions.has_place(b"more", owner or "o99", address or "10.0.2.1", working=())
-    assert sessions.has_place(b"else", "another", "10.9.9.9", working=())
+    assert not sessions.has_place(b"more", owner or "o99", address or "10.0.2.1", working=tuple)
+    assert sessions.has_place(b"else", "another", "10.9.9.9", working=tuple)
 
 
 def test_programs_of_this_machine_are_not_counted_as_one() -> None:
     sessions = _sessions(64)
     for number in range(40):
         _add(sessions, f"o{number}", address="127.0.0.1")
-    assert sessions.has_place(b"more", "more", "127.0.0.1", working=())
+    assert sessions.has_place(b"more", "more", "127.0.0.1", working=tuple)
 
 
 def test_who_connects_and_never_says_who_it_is_is_disconnected() -> None:
@@ -252,7 +276,7 @@ def test_connections_that_say_nothing_keep_nobody_out_for_long(make_backend, con
     host, port = server.address.removeprefix("tcp://").split(":")
     with ExitStack() as stack:
         for _ in range(600):
-            stack.enter_context(socket.create_connection((host, int(port)), 5))
+            stack.enter_context(socket.create_connection((host, int(port)), 60))
         connect(server)
 
 
@@ -293,8 +317,8 @@ def test_views_under_ever_new_names_are_bounded_and_anothers_picture_comes(
     grown = resident(server.process.pid) - before
     print(f"400 views of 10,000 frames under 400 names: the server grew by {grown >> 20} MiB")
     assert grown < 200 * MEBI
-    until(lambda: codes.update(hostile.refusals()) or "rate_limited" in codes)
-    assert codes <= {"rate_limited", "no_session"}, "the latter where it could not read for so long that it was let go"
+    until(lambda: codes.update(hostile.refusals()) or codes)
+    assert codes <= {"rate_limited", "no_session"}, "the latter once it was cut off, or let go because it did not read"
     assert longest_at_work(server.output()) < 0.5
 
 
@@ -336,3 +360,20 @@ def test_the_end_of_a_connection_is_not_the_end_of_the_next_one_with_its_number(
         newcomers = [make_peer(server) for _ in range(10)]  # the system gives them the same numbers
         time.sleep(1.5)  # by now the sessions of those who left have ended
         assert all(isinstance(peer.ask(m.Ping()), m.Pong) for peer in newcomers)
+
+
+@pytest.mark.parametrize("job_id", ["the job's", "f" * 32])
+def test_a_flood_of_credit_is_no_more_than_messages(backend, connect, make_peer, send_clip, job_id):
+    """Credit is not counted by the rate; it is capped, and for no stream it is nothing."""
+    client = connect(backend)
+    job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)), fetch=False)
+    client.wait_job(job, 120)
+    flooding = make_peer(backend, client_id=client.client_id)
+    flooding.send(m.GetResults(job_id=job, credit=1), bulk=True)
+    before = resident(backend.process.pid)
+    for _ in range(20_000):
+        credit = m.Credit(job_id=job if job_id == "the job's" else job_id, more=64, freed=2**53 - 1)
+        flooding.data.send_multipart(framing.encode(credit))
+    assert isinstance(flooding.ask(m.Ping(), 240, bulk=True), m.Pong)  # after all of them
+    assert isinstance(make_peer(backend).ask(m.Ping(), 120), m.Pong)
+    assert resident(backend.process.pid) - before < 48 * MEBI

@@ -140,6 +140,21 @@ def test_jobs_that_are_over_and_fetched_are_forgotten_beyond_a_number(tmp_path: 
         assert store.get("job-000000") is None and store.get(f"job-{OWN_JOBS - 1:06d}") is not None
 
 
+def test_what_is_not_over_is_known_without_looking_at_all_that_is(tmp_path: Path) -> None:
+    """The loop asks for it many times a second, beside thousands of jobs that are over."""
+    with scheduler_on(tmp_path, Time()) as (_, store, _):
+        first, second, third = (_add(store, number) for number in range(3))
+        store.set_phase(second, "running")
+        assert store.jobs(phase="queued") == [first, third] and store.jobs(phase="running") == [second]
+        store.start_over(second)
+        assert store.jobs(phase="queued") == [first, second, third]
+        store.set_phase(second, "running")
+        store.set_phase(second, "done")
+        store.forget(first, third)
+        assert store.jobs(phase="queued") == store.jobs(phase="running") == [] and store.jobs(phase="done") == [second]
+        assert not store._not_over and store.jobs() == [second]
+
+
 # --- logs -------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from backend.conftest import FRAMES, HEIGHT, WIDTH, Backend, long_job, poses, until
+from backend.conftest import FRAMES, HEIGHT, WIDTH, Backend, ended, long_job, poses, until
 from ex4d.clip import load_clip, video_writer, write_video
 from ex4d.dwmesh import DWMesh
 from ex4d.frames.archive import write_array_frames
@@ -134,12 +134,18 @@ def test_a_large_picture_comes_whole(client, send_clip, mesh):
     np.testing.assert_array_equal(picture, as_rgba(render_guides(mesh(), moved.unpack())))
 
 
-def test_the_newest_of_many_wins_and_the_others_are_told_so(client, send_clip, mesh):
+def test_the_newest_of_many_wins_and_the_others_are_told_so(backend, client, send_clip, mesh):
     clip = send_clip(client)
     answer(client, view(clip, cameras([0.0])))  # the clip is in memory from here on
     shifts = [0.02 * k for k in range(20)]
-    large = {"width": 1200, "height": 1000}  # takes a while, so that the others come meanwhile
-    asked = [client.live(view(clip, cameras([shift], **large), k)) for k, shift in enumerate(shifts)]
+    large = {"width": 1200, "height": 1000}
+    [process] = live_processes(backend)
+    process.suspend()  # the first is being drawn while the others come
+    try:
+        asked = [client.live(view(clip, cameras([shift], **large), k)) for k, shift in enumerate(shifts)]
+        client.ask(m.GetHealth())  # the server has all of them
+    finally:
+        process.resume()
     found = answers(client, *asked)
     kinds = [type(found[request_id][-1].message).__name__ for request_id in asked]
     assert all(len(events) == 1 for events in found.values())
@@ -174,6 +180,7 @@ def test_views_and_clients_do_not_take_each_others_place(backend, connect, send_
 
 def test_it_answers_while_a_long_job_runs(client, send_clip):
     clip = send_clip(client)
+    answer(client, view(clip, cameras([0.0])))  # the process is there and has the clip
     job = client.submit(long_job(clip), fetch=False)
     until(lambda: client.poll() is not None and client.jobs[job].state and client.jobs[job].state.phase == "running")
     for k in range(5):
@@ -232,10 +239,10 @@ def test_it_starts_on_demand_and_ends_when_nobody_asks_or_the_server_is_killed(m
     assert "use fewer frames or a smaller picture" in refusal(client, view(large, cameras([0.1]))).message
     until(lambda: not live_processes(backend))
     asked = client.live(view(large, cameras([0.1])))
-    until(lambda: client.poll() is not None and live_processes(backend))
-    [last] = live_processes(backend)
+    started: list[psutil.Process] = []
+    until(lambda: started.extend(live_processes(backend)) or started)
     backend.kill()
-    until(lambda: not last.is_running() or last.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: ended(started[0]))
     assert isinstance(answers(client, asked)[asked][-1], RequestFailed)  # the connection is gone
 
 

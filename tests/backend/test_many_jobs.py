@@ -27,7 +27,7 @@ def finished(make_module_backend, clip_files):
     video, depth = (client.wait_uploaded(client.upload(path), 120).ref for path in clip_files)
     clip = ClipSpec(video=Media(kind="video", blobs=(video,)), depth=Media(kind="npz", blobs=(depth,)), focal_px=50.0)
     jobs = [client.submit(RenderGuides(clip=clip, trajectory=poses(1)), fetch=False) for _ in range(JOBS)]
-    until(lambda: client.poll(0.01) is not None and all(client.jobs[job].final for job in jobs), 120)
+    until(lambda: client.poll(0.01) is not None and all(client.jobs[job].final for job in jobs), 270)
     client.close()
     return server, jobs
 
@@ -47,7 +47,7 @@ def test_two_hundred_finished_jobs_all_deliver_after_a_reconnect(finished, conne
                 items[event.job_id].append(event.name)
         return all(client.jobs[job].results_complete for job in jobs)
 
-    until(all_there, 120)
+    until(all_there, 270)
     assert all(sorted(names) == ["colour", "coverage", "mask"] for names in items.values())
 
 
@@ -64,7 +64,7 @@ def test_never_more_streams_are_asked_for_than_the_server_takes(finished, connec
         most = max(most, len(client._jobs._fetching))
         return all(client.jobs[job].results_complete for job in jobs)
 
-    until(all_there, 120)
+    until(all_there, 270)
     assert 1 < most <= MAX_FETCHES < MAX_RESULT_STREAMS and MAX_WAITING_FETCHES < MAX_FETCHES
 
 

@@ -20,6 +20,7 @@ def test_a_minute_of_everything_at_once_loses_nothing(tmp_path) -> None:
     report = json.loads(output.read_text())
     assert report["takes"]["delivered"] > 0 and report["takes"]["pictures"] > 0
     assert report["takes"]["lost"] == report["takes"]["mismatched"] == report["tracebacks"] == 0
-    assert report["kills"]["worker"] >= 2 and not report["probe_errors"]
+    assert report["kills"]["worker"] >= 2 and report["verdicts"]["nobody shut out"], report["probe_errors"]
+    assert any(attack["messages"] for attack in report["attacks"].values()), report["attacks"]
     assert report["memory"]["server"]["highest"] < 256
     assert output.with_suffix(".png").stat().st_size > 10_000

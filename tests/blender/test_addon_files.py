@@ -115,8 +115,11 @@ def test_folder_that_was_put_in_place_and_then_given_up_goes_unless_it_replaced_
 def test_what_goes_wrong_on_the_thread_is_raised_on_the_next_call_and_nothing_more_is_written(tmp_path: Path):
     with FolderWriter(tmp_path / "shot") as writer:
         (writer.folder / "1.png").mkdir()  # in the way
+        all_handed = threading.Event()
+        writer.hand(lambda: all_handed.wait(60))
         writer.write("1.png", b"x")
         writer.write("2.png", b"x")
+        all_handed.set()
         with pytest.raises(StorageError, match=r"Cannot write .*1\.png"):
             finish(writer)
         with pytest.raises(StorageError, match=r"Cannot write .*1\.png"):

@@ -34,7 +34,7 @@ def step(blender, task) -> None:
 
 
 def until(blender, task, done) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not done():
         assert time.monotonic() < end and task.error is None, task.error
         step(blender, task)
@@ -56,7 +56,7 @@ def disk_goes_on(monkeypatch):
     goes_on, put_in_place = threading.Event(), FolderWriter._put_in_place
 
     def slowly(writer) -> None:
-        goes_on.wait(90)
+        goes_on.wait(240)
         put_in_place(writer)
 
     monkeypatch.setattr(FolderWriter, "_put_in_place", slowly)

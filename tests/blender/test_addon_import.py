@@ -192,7 +192,7 @@ def estimating(backend_command, project_python, tmp_path_factory):
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    steps = running.wait_address(60)
+    steps = running.wait_address(240)
     while True:
         try:
             next(steps)
@@ -245,7 +245,7 @@ def test_cancelling_an_estimate_leaves_nothing(blender, estimating, sources, tmp
     source = jobs.ClipSource(Path(sources["video_path"]), None, estimator="slow", name="clip")
     folder = tmp_path / "scene_ex4d" / "clip"
     task = current.start("Import clip", jobs.import_clip(current.require_link(), source, folder))
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not task.progress.stage.startswith("depth"):
         assert time.monotonic() < end and not task.finished, task.error
         current.tick()

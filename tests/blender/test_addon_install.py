@@ -61,7 +61,7 @@ def test_a_posix_shell_reads_each_word_as_it_is_meant(name, shell, tmp_path):
         program.chmod(0o755)
     wheel = home / "ex4d-0.1.0-py3-none-any.whl"
     line = install.command(LINUX, [str(python)], wheel, folder)
-    done = subprocess.run([shell, "-c", line], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    done = subprocess.run([shell, "-c", line], capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     called = [json.loads(words) for words in done.stdout.splitlines()]
     own = str(folder / "bin" / "python")
@@ -70,7 +70,7 @@ def test_a_posix_shell_reads_each_word_as_it_is_meant(name, shell, tmp_path):
 
 def test_what_fails_first_keeps_the_rest_from_running(tmp_path):
     line = install.command(LINUX, ["false"], PurePosixPath("/x.whl"), tmp_path / "backend")
-    assert subprocess.run(["sh", "-c", line], timeout=30).returncode == 1 and not (tmp_path / "backend").exists()
+    assert subprocess.run(["sh", "-c", line], timeout=240).returncode == 1 and not (tmp_path / "backend").exists()
 
 
 def test_macos_has_its_own_folder_and_the_same_words():
@@ -192,7 +192,7 @@ def nothing_installed(blender, monkeypatch, tmp_path):
 def make_environment(script: str = "#!/bin/sh\n") -> Path:
     """A real virtual environment where the command makes it, with a backend of that name in it."""
     folder = install.here()
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=240)
     program = Path(install.program(sys.platform, folder))
     program.write_text(script, encoding="utf-8")
     program.chmod(0o755)

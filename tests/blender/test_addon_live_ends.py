@@ -93,7 +93,7 @@ def test_it_goes_on_with_a_backend_that_was_killed_and_started_again(blender, ba
     from blender_addon.work.local_backend import LocalBackend
 
     def address_of(running: LocalBackend) -> str:
-        steps = running.wait_address(60)
+        steps = running.wait_address(240)
         while True:
             try:
                 next(steps)

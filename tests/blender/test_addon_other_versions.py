@@ -22,7 +22,7 @@ def other(project_python, tmp_path):
     def run(what: str, path: Path) -> dict[str, np.ndarray]:
         target = tmp_path / f"other_{what}.npz"
         command = [*project_python, other_blender.__file__, what, str(path), str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=280)
         assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
         with np.load(target) as found:
             return dict(found)

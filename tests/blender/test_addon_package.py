@@ -123,7 +123,7 @@ def install_twice(linux_zip: Path, small_clip, tmp_path: Path, address: str) -> 
     environment["EX4D_BACKEND_DATA_DIR"] = str(tmp_path / "data")
     arguments = (linux_zip, video, depth, small_clip.focal_px, tmp_path, address)
     command = [sys.executable, str(Path(__file__).with_name("install_zip.py")), *(str(a) for a in arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
     said = f"{done.stdout[-2500:]}\n{done.stderr[-2500:]}"
     assert done.returncode == 0 and "INSTALLED TWICE" in done.stdout, said
     assert "Traceback" not in said

@@ -99,14 +99,16 @@ def test_an_older_backend_is_not_asked_what_it_cannot_answer(blender, online, sh
     monkeypatch.setattr(online, "link", None)
 
 
-def test_progress_stands_in_the_place_of_the_button_that_started_it(blender, online, shot, moving_camera):
+def test_progress_stands_in_the_place_of_the_button_that_started_it(blender, online, shot, moving_camera, monkeypatch):
     import time
 
     from blender_addon.work import tasks
 
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)  # drawing takes its time, which is not the task's
     task = tasks.Task("Generate", (None for _ in range(0)), panel="Takes")
     task.progress = tasks.TaskProgress("preview", 10, 40)
-    task.stage_at = time.monotonic() - 20
+    task.stage_at = now - 20
 
     class Arrival:
         count = 3
@@ -117,7 +119,7 @@ def test_progress_stands_in_the_place_of_the_button_that_started_it(blender, onl
         takes = draw_all(blender.context)["Takes"]
         assert "Frame 10/40  1:00 left" in takes.words and "ex4d.generate" not in takes.operators()
         task.progress = tasks.TaskProgress("preview", 10, 40, whole=0.6)
-        task.whole_from = time.monotonic() - 40, 0.2
+        task.whole_from = now - 40, 0.2
         takes = draw_all(blender.context)["Takes"]
         assert "0:40 left" in takes.words, "of the whole job, where that is known"
         assert [given["keep"] for name, given in takes.layout.buttons if name == "ex4d.cancel"] == [True, False]
@@ -212,7 +214,7 @@ def test_the_cost_comes_from_the_backend(connected, shot, moving_camera):
 
     scene = connected.context.scene
     assert cost_watch.of(scene, shot) is None
-    end = time.monotonic() + 110
+    end = time.monotonic() + 240
     while cost_watch.of(scene, shot) is None:
         assert time.monotonic() < end
         session.get().tick()

@@ -149,7 +149,7 @@ def test_a_worker_that_keeps_dying_is_told_with_its_cause(blender, backend_comma
     )
     paths = (str(customize.parent), os.environ.get("PYTHONPATH"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path))
-    blender.context.preferences.addons["blender_addon"].preferences.timeout_s = 60
+    blender.context.preferences.addons["blender_addon"].preferences.timeout_s = 240
     with pytest.raises(RuntimeError) as caught:
         blender.ops.ex4d.connect()
     sentence = str(caught.value)
@@ -163,6 +163,6 @@ def test_connecting_twice_at_once_leaves_no_backend_behind(blender, backend_comm
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
     current = session.get()
     abandoned = local_backend.LocalBackend(shlex.split(backend_command), base=tmp_path / "data")
-    current.start("Connect", current.connect_local(abandoned, timeout_s=60))
+    current.start("Connect", current.connect_local(abandoned, timeout_s=240))
     current.disconnect()
     assert abandoned.why_gone() is not None

@@ -83,7 +83,7 @@ def test_the_console_script_and_the_module_are_one(shot: Shot) -> None:
         pytest.skip("the package is not installed with its console script")
     by_script = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     by_module = start("--version")
-    assert by_module.communicate(timeout=60)[0] == by_script.stdout
+    assert by_module.communicate(timeout=240)[0] == by_script.stdout
 
 
 def test_frames_are_named_in_ranges() -> None:

@@ -74,6 +74,7 @@ def most_tensor_bytes(golden, num_frames):
 
     def look(step):
         if step.stage == "depth: denoise":
+            gc.collect()  # what only waits to be collected, of an earlier test too, is not needed
             tensors = [o for o in gc.get_objects() if type(o) is torch.Tensor and not o.requires_grad]
             seen.append(sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values()))
 

@@ -95,14 +95,17 @@ def alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{pid}/stat") as stat:  # a zombie is dead too
-        return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    try:
+        with open(f"/proc/{pid}/stat") as stat:  # a zombie is dead too
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:  # it was reaped meanwhile
+        return False
 
 
 CHILD = """
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 pathlib.Path(sys.argv[0]).with_name("pids").write_text(f"{__import__('os').getpid()} {child.pid}")
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -119,7 +122,7 @@ def test_cancel_ends_the_tool_and_its_children(tmp_path):
     import threading
 
     def watch():
-        for _ in range(600):
+        for _ in range(5000):
             stop(None)
             time.sleep(0.05)
             if token.cancelled:
@@ -129,7 +132,7 @@ def test_cancel_ends_the_tool_and_its_children(tmp_path):
     with pytest.raises(Cancelled):
         run(tmp_path, CHILD, cancel=token)
     for pid in map(int, pids.read_text().split()):
-        for _ in range(100):
+        for _ in range(1200):
             if not alive(pid):
                 break
             time.sleep(0.05)

@@ -22,7 +22,7 @@ CLIP = {"frames": 49, "width": 512, "height": 512}
 def test_it_needs_no_torch() -> None:
     code = "import sys\nfrom ex4d.engines import cost\ncost('wan', frames=9, width=512, height=512)\n"
     code += "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=280)
 
 
 def test_without_a_gpu_it_says_so_and_still_counts() -> None:

@@ -12,6 +12,7 @@ from ex4d.engines import GenerateRequest, engine_names, get_engine, list_engines
 from ex4d.guides import render_guides
 from ex4d.progress import CancelToken
 from ex4d.trajectory import preset, source_times
+from ex4d_ground import stages
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import Cancelled, MissingExtraError, SettingError, ShapeError
 
@@ -53,7 +54,7 @@ def run(wanted: GenerateRequest, **options) -> np.ndarray:
     return get_engine("preview").generate(wanted, **options)
 
 
-@pytest.mark.parametrize("fill", ["background", "nearest", "none"])
+@pytest.mark.parametrize("fill", ["world", "background", "nearest", "none"])
 @pytest.mark.parametrize("depth", [True, False])
 def test_visible_pixels_are_kept_exactly(fill, depth):
     wanted = request(depth=depth, fill=fill)
@@ -120,7 +121,7 @@ def test_background_seen_earlier_comes_back_where_the_subject_now_hides_it():
 
 def test_temporal_blending_makes_the_fill_steadier():
     def change(temporal: float) -> float:
-        wanted = request("orbit_right", amount=30, temporal=temporal)
+        wanted = request("orbit_right", amount=30, temporal=temporal, fill="background")
         out, hole = run(wanted).astype(float), ~wanted.guides.mask
         both = hole[3:] & hole[2:-1]
         return float(np.abs(np.diff(out[2:], axis=0))[both].mean())
@@ -147,7 +148,8 @@ def test_frames_arrive_in_order_each_once_and_are_final():
     out = run(request(), on_frame=lambda i, f: arrived.append((i, f.copy())), on_progress=steps.append)
     assert [i for i, _ in arrived] == list(range(FRAMES))
     np.testing.assert_array_equal(np.stack([f for _, f in arrived]), out)
-    assert [s.done for s in steps] == list(range(FRAMES + 1)) and {s.total for s in steps} == {FRAMES}
+    painting = [s for s in steps if s.stage == stages.PREVIEW]
+    assert [s.done for s in painting] == list(range(FRAMES + 1)) and {s.total for s in painting} == {FRAMES}
 
 
 def test_cancel_stops_before_the_next_frame():
@@ -175,7 +177,7 @@ def test_no_fill_leaves_holes_black():
     assert (run(wanted)[~wanted.guides.mask] == 0).all()
 
 
-@pytest.mark.parametrize("fill", ["background", "nearest", "none"])
+@pytest.mark.parametrize("fill", ["world", "background", "nearest", "none"])
 @pytest.mark.parametrize("shape", [(2, 1, 1), (1, 2, 33), (2, 31, 17)])
 @pytest.mark.parametrize("seen", [0.0, 0.5, 1.0])
 def test_any_size_and_any_coverage_is_filled(fill, shape, seen):
@@ -204,7 +206,7 @@ def test_bad_settings_and_shapes_are_refused_with_the_value():
 def test_the_engine_says_that_it_is_a_preview():
     info = get_engine("preview").info()
     assert info.is_preview and info.available and info.licence == "Apache-2.0"
-    assert {s.name for s in info.settings} == {"fill", "softness", "temporal", "mark_holes"}
+    assert {s.name for s in info.settings} == {"fill", "known_first", "softness", "temporal", "mark_holes"}
     assert all(s.help.endswith(".") and s.validated(s.default) == s.default for s in info.settings)
 
 

@@ -48,12 +48,12 @@ def test_other_frames_of_a_source_that_moves_fill_in_by_its_known_motion(tmp_pat
     beside = [(x + 2.0, y, z + 0.3) for x, y, z in path]
     folder = write_scene(tmp_path / "moving", look(path), {"orbit": look(beside, yaws_deg=[-15.0] * 10)}, kind="orbit")
     scene = load_scene(folder)
-    assert scene.clip.world_from_camera is not None
+    assert scene.clip.moving_camera is not None
     extras = scene_extras(scene)
     assert not extras.unavailable
     assert extras.filled > 0.01 and extras.filled_right > 0.95
     still = load_scene(write_scene(tmp_path / "still", look(path[:1] * 3), {"along": look(path[:3])}))
-    assert still.clip.world_from_camera is None
+    assert still.clip.moving_camera is None
 
 
 def test_a_wall_alone_is_reproduced_where_the_source_saw_it(tmp_path):

@@ -33,7 +33,7 @@ def figures(tmp_path_factory) -> Path:
         "1",
     ]
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(out), *options, "--seed", "3"], capture_output=True, text=True, timeout=120
+        [sys.executable, str(SCRIPT), str(out), *options, "--seed", "3"], capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return out / "figures_3"

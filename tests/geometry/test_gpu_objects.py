@@ -14,10 +14,12 @@ from ex4d.dwmesh import DWMesh
 from ex4d.guides import FrameRenderer, GuideObject, render_guides
 from ex4d.guides.objects import with_objects
 from ex4d.raster import Camera, choose_rasterizer
+from ex4d.types import Guides
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.options import MeshOptions
 
 from .conftest import INTERPRETED, ON_DEVICE, make_clip, make_trajectory, usable_rasterizer
+from .source_cameras import travelling, zooming
 from .test_objects import BOX_FACES, RED, box, front_square, red
 
 pytestmark = ON_DEVICE
@@ -129,3 +131,36 @@ def test_auto_is_triton_here() -> None:
     assert render_guides(mesh, trajectory, objects=objects).rasterizer == "triton"
     with FrameRenderer(mesh) as live:
         assert live.choice.name == "triton"
+
+
+def assert_drawn_alike(device: Guides, cpu: Guides, name: str) -> None:
+    one, other = (np.asarray(guides.mask) for guides in (device, cpu))
+    assert other.any()
+    assert (one != other).mean() <= (2e-3 if name == "triton" else 0.03)
+    both = one & other
+    error = np.abs(np.asarray(device.colour)[both].astype(int) - np.asarray(cpu.colour)[both])
+    assert error.mean() <= (0.05 if name == "triton" else 4.0)
+
+
+@every_mode
+def test_before_a_source_camera_that_moved_they_and_the_mesh_are_drawn_as_on_the_cpu(
+    options: MeshOptions, name: str
+) -> None:
+    mesh, trajectory, objects = shot(options)
+    moving = DWMesh(travelling(mesh.clip), options)
+    device, cpu = (render_guides(moving, trajectory, rasterizer=r, objects=objects) for r in (name, "cpu"))
+    still = render_guides(mesh, trajectory, rasterizer=name, objects=objects)
+    assert_drawn_alike(device, cpu, name)
+    assert (np.asarray(device.colour) != still.colour).any()
+    with FrameRenderer(moving, rasterizer=name) as live:
+        camera = Camera.of(moving.clip.seen_by_source(trajectory), 1)
+        colour, _ = live.render(1, camera, objects, index=1)
+    np.testing.assert_array_equal(colour, device.colour[1])
+
+
+def test_a_zoom_is_drawn_as_on_the_cpu(name: str) -> None:
+    clip = zooming(height=SIZE[0], width=SIZE[1])
+    move = make_trajectory(clip)
+    for options in (MeshOptions(), SOLID):
+        device, cpu = (render_guides(DWMesh(clip, options), move, rasterizer=r) for r in (name, "cpu"))
+        assert_drawn_alike(device, cpu, name)

@@ -23,6 +23,7 @@ from ex4d_ground.camera_files import save_camera
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import InputError, SettingError, ShapeError, TrajectoryError
 from ex4d_ground.options import MeshOptions
+from ex4d_ground.source_camera import SourceCamera
 
 from .conftest import make_clip
 from .test_solid import turned
@@ -133,7 +134,12 @@ def box_at(t: int) -> float:
 
 def moving_clip(poses: Float64) -> Clip:
     views = [cast(pose, box_at(t)) for t, pose in enumerate(poses)]
-    return Clip(np.stack([v[0] for v in views]), np.stack([v[1] for v in views]), LENS, world_from_camera=poses)
+    return Clip(
+        np.stack([v[0] for v in views]),
+        np.stack([v[1] for v in views]),
+        LENS,
+        source_camera=SourceCamera.of(poses, LENS),
+    )
 
 
 def filled_and_right(clip: Clip, poses: Float64) -> tuple[float, float]:
@@ -166,7 +172,7 @@ def test_the_world_the_poses_are_told_in_does_not_matter() -> None:
     elsewhere = turned(40.0, 3.0)
     clip = moving_clip(poses)
     here = DWMesh(clip, FILLED).surface(4)
-    there = DWMesh(replace(clip, world_from_camera=elsewhere @ poses), FILLED).surface(4)
+    there = DWMesh(replace(clip, source_camera=SourceCamera.of(elsewhere @ poses, LENS)), FILLED).surface(4)
     np.testing.assert_allclose(there.vertices, here.vertices, rtol=1e-4, atol=1e-4)
 
 
@@ -184,13 +190,13 @@ def test_motion_that_the_frames_contradict_or_that_is_not_theirs_is_refused_in_a
     larger[:, :3, 3] *= 8  # another unit than the depth's
     for wrong in (backwards, larger):
         with pytest.raises(SettingError, match="does not fit the clip"):
-            DWMesh(replace(clip, world_from_camera=wrong), FILLED)
+            DWMesh(replace(clip, source_camera=SourceCamera.of(wrong, LENS)), FILLED)
     with pytest.raises(TrajectoryError, match="11 poses but the clip 12 frames"):
-        replace(clip, world_from_camera=motion(11))
-    with pytest.raises(TrajectoryError, match="frame 4 is not rigid"):
-        replace(clip, world_from_camera=motion() * np.where(np.arange(12) == 3, 2.0, 1.0)[:, None, None])
+        replace(clip, source_camera=SourceCamera.of(motion(11), LENS))
+    with pytest.raises(TrajectoryError, match=r"lens at frame 1 is 61\.0 px"):
+        replace(clip, source_camera=SourceCamera.of(motion(), replace(LENS, fx=61.0)))
     with pytest.raises(SettingError, match="camera that stands still") as caught:
-        DWMesh(replace(clip, world_from_camera=None), FILLED)
+        DWMesh(replace(clip, source_camera=None), FILLED)
     assert "--source_camera" in caught.value.text("cli")
 
 
@@ -201,9 +207,9 @@ def camera_of(poses: Float64, *, focal: float = LENS.fx, size: int = SIZE) -> Tr
 
 def test_a_camera_file_must_be_that_of_the_clip() -> None:
     poses = motion()
-    bare = replace(moving_clip(poses), world_from_camera=None)
-    known = with_source_camera(bare, camera_of(poses, size=128)).world_from_camera
-    assert known is not None and np.array_equal(known, poses)
+    bare = replace(moving_clip(poses), source_camera=None)
+    known = with_source_camera(bare, camera_of(poses, size=128)).source_camera
+    assert known is not None and np.array_equal(known.world_from_camera, poses)
     for camera, longer, what in (
         (camera_of(motion(11)), True, "11 poses but the clip 12 frames"),
         (camera_of(motion(13)), False, "13 poses but the clip 12 frames"),
@@ -212,23 +218,24 @@ def test_a_camera_file_must_be_that_of_the_clip() -> None:
     ):
         with pytest.raises(TrajectoryError, match=what):
             with_source_camera(bare, camera, longer=longer)
-    assert with_source_camera(bare, camera_of(motion(13)), longer=True).world_from_camera is not None
+    assert with_source_camera(bare, camera_of(motion(13)), longer=True).source_camera is not None
 
 
 def test_a_clip_whose_lens_nobody_said_takes_the_source_cameras() -> None:
     """A solved camera knows the lens: it would be no help to refuse it for another that was only assumed."""
     poses = motion()
     clip = moving_clip(poses)
-    bare = replace(clip, world_from_camera=None, intrinsics=Intrinsics.from_fov(SIZE, SIZE))
+    bare = replace(clip, source_camera=None, intrinsics=Intrinsics.from_fov(SIZE, SIZE))
     known = with_source_camera(bare, camera_of(poses, focal=80.0, size=128))
     assert known.intrinsics == Intrinsics(80.0, 80.0, SIZE / 2, SIZE / 2, SIZE, SIZE, "given: custom")
     assert not known.intrinsics.is_assumed
     same = with_source_camera(bare, camera_of(poses, focal=bare.intrinsics.fx))  # poses alone have the clip's own lens
     assert same.intrinsics == bare.intrinsics
-    zooming = camera_of(poses, focal=80.0)
-    zooming.intrinsics[5, :2] = 100
-    with pytest.raises(TrajectoryError, match=r"focal length of 100\.0 px in frame 6, the clip 80\.0 px"):
-        with_source_camera(bare, zooming)
+    zooming = camera_of(poses, focal=80.0, size=128)
+    zooming.intrinsics[5, :2] *= 1.25
+    clip = with_source_camera(bare, zooming)
+    assert [clip.lens(t).fx for t in (0, 4, 5, 6)] == [80.0, 80.0, 100.0, 80.0]
+    assert clip.lens(5).source == "given: custom"
 
 
 def test_the_command_line_takes_the_cameras_motion_and_a_thickness_map(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float64, UInt8
 from ex4d_ground.errors import SettingError
 from ex4d_ground.options import MeshOptions
+from ex4d_ground.source_camera import SourceCamera
 
 from .test_solid import turned
 from .test_solid_other_frames import FILLED, LENS, SOLID, box_at, cast, motion, moving_box, moving_clip
@@ -35,8 +36,8 @@ def guide(mesh: DWMesh, t: int, pose: Float64) -> tuple[UInt8, Bool, Bool]:
     """Colour, mask, and where what is shown is the true surface of that moment in its true colour."""
     rasterizer = CpuRasterizer()
     colour, mask = rasterizer.draw(mesh.surface(t), Camera(pose, LENS))
-    poses = mesh.clip.world_from_camera
-    assert poses is not None
+    assert mesh.clip.source_camera is not None
+    poses = mesh.clip.source_camera.world_from_camera
     true_colour, true_depth = cast(poses[t] @ np.linalg.inv(pose), box_at(t))
     right = np.abs(1 - rasterizer.inverse_depth * true_depth) < 0.03
     right &= np.abs(colour.astype(int) - true_colour).max(axis=2) < 24
@@ -91,7 +92,7 @@ def test_the_source_view_stays_the_source_where_depth_drifts_from_frame_to_frame
 
 def test_before_a_camera_that_stands_still_it_is_what_other_frames_are() -> None:
     clip, _ = moving_box()
-    for given in (clip, replace(clip, world_from_camera=np.tile(np.eye(4), (len(clip.frames), 1, 1)))):
+    for given in (clip, replace(clip, source_camera=SourceCamera.still(len(clip.frames), clip.intrinsics))):
         one, two = (DWMesh(given, options).surface(2) for options in (FILLED, REMEMBERS))
         np.testing.assert_array_equal(one.vertices, two.vertices)
         np.testing.assert_array_equal(one.faces, two.faces)
@@ -101,7 +102,7 @@ def test_a_motion_that_the_frames_contradict_is_refused_and_so_is_memory_without
     backwards = motion()
     backwards[:, :3, 3] *= -1
     with pytest.raises(SettingError, match="does not fit the clip"):
-        DWMesh(replace(moving_clip(motion()), world_from_camera=backwards), REMEMBERS)
+        DWMesh(replace(moving_clip(motion()), source_camera=SourceCamera.of(backwards, LENS)), REMEMBERS)
     with pytest.raises(SettingError, match="World memory is made of other frames"):
         MeshOptions(mode="solid", world_memory=True)
 
@@ -109,7 +110,7 @@ def test_a_motion_that_the_frames_contradict_is_refused_and_so_is_memory_without
 def test_the_world_the_poses_are_told_in_does_not_matter() -> None:
     poses, elsewhere = motion(), turned(40.0, 3.0)
     clip = moving_clip(poses)
-    there = replace(clip, world_from_camera=elsewhere @ poses)
+    there = replace(clip, source_camera=SourceCamera.of(elsewhere @ poses, LENS))
     (one, mask, _), (two, other, _) = (guide_of(c) for c in (clip, there))
     assert (mask != other).mean() < 0.002
     assert (np.abs(one.astype(int) - two).max(axis=2)[mask & other] > 8).mean() < 0.005

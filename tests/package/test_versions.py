@@ -130,7 +130,7 @@ def test_a_python_error_in_the_console_fails_the_test_and_outcomes_are_counted(t
         os.devnull,
         "test_loud.py",
     ]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "test_loud.py::test_loud printed a Python error:" in done.stdout
     assert "a callback's error" in done.stdout

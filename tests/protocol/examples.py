@@ -279,3 +279,17 @@ LIVE_SERVER_MESSAGES = [
         )
     ),
 ]
+
+FILMED = r.ClipSpec(
+    video=CLIP.video,
+    depth=CLIP.depth,
+    source_camera=r.SourceCameraSpec(
+        num_frames=1, width=64, height=48, world_from_camera=b"\0" * 128, intrinsics=b"\1" * 32, origin="estimated"
+    ),
+)
+SOLVE = r.SolveCamera(clip=CLIP, matte=r.Media(kind="image_sequence", blobs=(BLOB, BLOB)), find_focal="changing")
+MESSAGES_1_3: list[m.ClientMessage] = [
+    m.SubmitJob(job_id=JOB, request=r.RenderGuides(clip=FILMED, trajectory=TRAJECTORY)),
+    m.SubmitJob(job_id=JOB, request=SOLVE),
+    m.LiveView(view="shot", sequence=1, clip=FILMED, trajectory=TRAJECTORY),
+]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -9,13 +11,14 @@ from msgspec.structs import replace
 
 from ex4d_ground.options import MeshOptions
 from ex4d_ground.remedies import update_backend
-from ex4d_protocol import framing
+from ex4d_protocol import framing, minors
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import ConnectionFailed, IncompatibleError, RequestRefused
-from ex4d_protocol.events import CapabilitiesChanged, Disconnected, JobRejected
-from ex4d_protocol.requests import BlobRef, BuildMesh, ClipSpec, Media, MeshSpec
+from ex4d_protocol.events import CapabilitiesChanged, Disconnected, JobRejected, LiveAnswer, RequestFailed
+from ex4d_protocol.requests import BlobRef, BuildMesh, ClipSpec, Media, MeshSpec, RenderGuides
 from protocol.examples import CAPABILITIES
+from protocol.filmed_clips import FILMED, MOVE, OLD, ZOOMED
 
 Answer = Callable[[framing.Received], list[bytes] | None]
 
@@ -75,7 +78,7 @@ def test_a_server_of_another_major_is_refused_and_the_side_to_upgrade_named(serv
     address = serve(lambda r: raw(m.ErrorReply(code="incompatible", message="?"), r.header.id, major))
     client = client_of(address)
     with pytest.raises(IncompatibleError, match=side):
-        client.wait_connected(5)
+        client.wait_connected(60)
     assert client.state == "incompatible"
     client.poll()
     assert client.state == "incompatible"  # it does not go on trying
@@ -85,26 +88,31 @@ def test_a_server_that_refuses_this_major_is_believed(serve, client_of):
     text = "The backend speaks protocol 2.x: upgrade the add-on."
     client = client_of(serve(lambda r: raw(m.ErrorReply(code="incompatible", message=text), r.header.id)))
     with pytest.raises(IncompatibleError, match=r"upgrade the add-on\."):
-        client.wait_connected(5)
+        client.wait_connected(60)
 
 
 @pytest.mark.parametrize("reply", [[b"HTTP/1.1 400"], [b"EX4D\x01", b"\xff", b""], [b"EX4D\x01"]])
 def test_a_server_that_is_not_ours_is_a_clear_error(serve, client_of, reply):
     client = client_of(serve(lambda r: reply))
+    client.wait_for(lambda e: isinstance(e, Disconnected), 60)
     with pytest.raises(ConnectionFailed, match="unreadable"):
-        client.wait_connected(0.3)
+        client.wait_connected(0.1)
 
 
 def test_messages_of_a_newer_minor_are_ignored(serve, client_of):
     """Unknown types and fields, sent unasked, do not disturb the session."""
 
+    answered = threading.Event()
+
     def answer(received):
         if isinstance(received.message, m.Hello):
+            answered.set()
             header = framing._encoder.encode(framing.Header(type="WeatherReport"))
             return [b"EX4D\x01", header, b"\x80"]
         return None
 
     client = client_of(serve(answer))
+    assert answered.wait(60)
     with pytest.raises(ConnectionFailed):
         client.wait_connected(0.3)
     assert client.state == "connecting"
@@ -123,12 +131,12 @@ def test_questions_in_flight_fail_when_the_connection_is_lost(serve, client_of):
         return raw(CAPABILITIES)
 
     client = client_of(serve(answer))
-    client.wait_connected(5)
+    client.wait_connected(60)
     client.question(m.Ping())
-    client.wait_for(lambda e: isinstance(e, CapabilitiesChanged), 5)
+    client.wait_for(lambda e: isinstance(e, CapabilitiesChanged), 60)
     assert client.capabilities == CAPABILITIES
     with pytest.raises(RequestRefused, match="No backend"):
-        client.ask(m.GetHealth(), 5)
+        client.ask(m.GetHealth(), 60)
     client.wait_for(lambda e: isinstance(e, Disconnected), 0.1) if client.state == "connected" else None
     assert client.state != "connected"
 
@@ -168,8 +176,8 @@ def test_blobs_that_were_asked_for_too_fast_are_asked_for_again(serve, client_of
         return raw(m.Pong(), received.header.id)
 
     client = client_of(serve(answer))
-    client.wait_connected(5)
-    assert client.wait_uploaded(client.upload(b"bytes"), 5).sent_bytes == 0
+    client.wait_connected(60)
+    assert client.wait_uploaded(client.upload(b"bytes"), 60).sent_bytes == 0
     assert asked == [1, 1]
 
 
@@ -205,27 +213,81 @@ def test_what_an_older_server_would_leave_out_is_not_sent(serve, client_of, what
         return raw(m.Pong(), received.header.id)
 
     client = client_of(serve(answer))
-    client.wait_connected(5)
+    client.wait_connected(60)
     request = BuildMesh(**{"clip": CLIP, **(OF_1_1 | OF_1_2)[what]})
     job = client.submit(request, fetch=False)
     since = 2 if what in OF_1_2 else 1
     if minor >= since or not what:
-        assert client.wait_job(job, 10).phase == "done" and sent == [request]
+        assert client.wait_job(job, 60).phase == "done" and sent == [request]
         return
-    rejected = client.wait_for(lambda e: isinstance(e, JobRejected), 10)
+    rejected = client.wait_for(lambda e: isinstance(e, JobRejected), 60)
     assert (rejected.code, rejected.remedy) == ("backend_too_old", update_backend())
     assert rejected.message == f"The backend speaks protocol 1.{minor} and would leave out {what}, new in 1.{since}."
     with pytest.raises(RequestRefused) as caught:
-        client.wait_job(job, 10)
+        client.wait_job(job, 60)
     assert caught.value.code == "backend_too_old" and caught.value.text("panel").endswith("update the backend.")
     assert not sent
 
 
 def test_every_name_of_what_is_new_is_a_field_there_is():
     from ex4d_ground import options
-    from ex4d_protocol import minors, requests
+    from ex4d_protocol import messages, minors, requests
 
     for what in minors.NEW:
         owner, _, field = what.partition("=")[0].partition(".")
-        struct = getattr(requests, owner, None) or getattr(options, owner)
+        struct = getattr(requests, owner, None) or getattr(messages, owner, None) or getattr(options, owner)
         assert not field or field in struct.__struct_fields__, what
+
+
+DROPPED = """
+import gc, sys
+from ex4d_protocol.client import Client
+for _ in range(3):
+    client = Client(sys.argv[1], client_name="test")
+    client.connect()
+    client.poll(0.1)
+    del client
+    gc.collect()
+"""
+
+
+def test_a_client_that_nobody_closed_holds_up_nobody():
+    """Its sockets are freed in any order with its context, which waits for them."""
+    command = [sys.executable, "-W", "ignore", "-c", DROPPED, "tcp://127.0.0.1:9"]
+    assert subprocess.run(command, timeout=120, check=False).returncode == 0
+
+
+def test_an_older_server_gets_guides_and_live_views_of_a_moving_camera_in_its_own_words(serve, client_of):
+    """What it draws is the same; what it could not draw the same is reported, and not sent."""
+    data = serve(lambda r: raw(m.Attached(), r.header.id))
+    sent: list[object] = []
+
+    def answer(received):
+        message = received.message
+        if isinstance(message, m.Hello):
+            port = int(data.rpartition(":")[2])
+            return raw(m.Welcome(session="s", data_port=port, server_id="x", minor=2), received.header.id)
+        if isinstance(message, m.HaveBlobs):
+            return raw(m.BlobsMissing(), received.header.id)
+        if isinstance(message, m.SubmitJob):
+            sent.append(message.request)
+            return raw(m.JobAccepted(state=m.JobState(job_id=message.job_id, phase="done")), received.header.id)
+        if isinstance(message, m.LiveView):
+            sent.append(message)
+            return raw(m.LiveCoverage(view="v", sequence=1, done=True), received.header.id)
+        return raw(m.Pong(), received.header.id)
+
+    client = client_of(serve(answer))
+    client.wait_connected(60)
+    guides = RenderGuides(clip=FILMED, trajectory=MOVE)
+    client.wait_job(client.submit(guides, fetch=False), 60)
+    asked = client.live(m.LiveView(view="v", sequence=1, clip=FILMED, trajectory=MOVE))
+    client.wait_for(lambda e: isinstance(e, LiveAnswer) and e.request_id == asked, 60)
+    job, live = sent
+    assert isinstance(job, RenderGuides) and isinstance(live, m.LiveView)
+    assert job == minors.adapted(guides, OLD) and job.clip.source_camera is None
+    assert live.trajectory == job.trajectory and live.clip == job.clip
+    asked = client.live(m.LiveView(view="v", sequence=2, clip=ZOOMED, trajectory=MOVE))
+    failed = client.wait_for(lambda e: isinstance(e, RequestFailed) and e.request_id == asked, 60)
+    assert failed.error.code == "backend_too_old" and "how the filming camera moved" in failed.error.message
+    assert len(sent) == 2

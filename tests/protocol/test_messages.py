@@ -24,12 +24,13 @@ from protocol.examples import (
     LIVE_SERVER_MESSAGES,
     MESSAGES,
     MESSAGES_1_1,
+    MESSAGES_1_3,
     TRAJECTORY,
 )
 
 FOLDER = Path(__file__).parent
 LIVE_MESSAGES = LIVE_CLIENT_MESSAGES + LIVE_SERVER_MESSAGES
-VERSIONS = {"1_0": MESSAGES, "1_1": MESSAGES_1_1 + LIVE_MESSAGES}
+VERSIONS = {"1_0": MESSAGES, "1_1": MESSAGES_1_1 + LIVE_MESSAGES, "1_3": MESSAGES_1_3}
 
 
 def labelled(messages) -> dict[str, m.ClientMessage | m.ServerMessage]:

@@ -1,12 +1,14 @@
 """``ex4d keys`` and ``ex4d-backend keys``: who may connect to an encrypted backend."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ex4d_backend.keys import KeyRing
 from ex4d_backend.settings import load_settings
+
+if TYPE_CHECKING:  # else whoever starts a server has ZeroMQ and numpy in memory before it needs them
+    from ex4d_backend.keys import KeyRing
 
 app = typer.Typer(
     help="Allow and shut out clients of an encrypted backend (curve = true). Run it where the backend runs.",
@@ -17,7 +19,9 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The backend's 
 Config = Annotated[Path | None, typer.Option("--config", help="The backend's TOML file of settings.")]
 
 
-def _ring(data_dir: Path | None, config: Path | None) -> KeyRing:
+def _ring(data_dir: Path | None, config: Path | None) -> "KeyRing":
+    from ex4d_backend.keys import KeyRing
+
     overrides = {"data_dir": str(data_dir) if data_dir else None}
     return KeyRing(load_settings(config, overrides=overrides).folder)
 

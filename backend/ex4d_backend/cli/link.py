@@ -20,7 +20,7 @@ from ex4d_ground.addresses import DEFAULT_ADDRESS
 from ex4d_ground.errors import Cancelled, Ex4dError, InputError, SettingError
 from ex4d_ground.files import atomic_path, read_text
 from ex4d_protocol.client import Client
-from ex4d_protocol.errors import JobCancelled, JobFailed, ProtocolError
+from ex4d_protocol.errors import ConnectionFailed, JobCancelled, JobFailed, ProtocolError
 
 _option = panel(None)
 
@@ -103,6 +103,10 @@ def read_keys(path: Path) -> dict[str, object]:
     return {"server_key": server, "keypair": (public, secret)}
 
 
+BUSY_S = 15.0
+"""What a backend that is there may take longer to answer, on a busy machine; one that is not there is told of early."""
+
+
 @contextmanager
 def connected(connection: Connection, *, timeout_s: float = 3.0) -> Iterator[Client]:
     """A connected client; leaving the block leaves the backend. Protocol errors inside become Ex4dErrors."""
@@ -120,7 +124,12 @@ def connected(connection: Connection, *, timeout_s: float = 3.0) -> Iterator[Cli
     with translated():
         try:
             client.connect()
-            client.wait_connected(timeout_s)
+            try:
+                client.wait_connected(timeout_s)
+            except ConnectionFailed:
+                if client.state != "connecting":
+                    raise
+                client.wait_connected(BUSY_S)
             yield client
         finally:
             client.close()

@@ -12,6 +12,7 @@ from ex4d.clip import read_video
 from ex4d.depth import DepthFile, save_depth
 from ex4d.progress import Watch
 from ex4d.shots.draw import Drawing
+from ex4d.shots.filming import filmed
 from ex4d.shots.load import LoadedShot, given_lens
 from ex4d.shots.options import ShotOptions
 from ex4d.types import Clip
@@ -35,6 +36,7 @@ from ex4d_protocol.requests import (
     MeshEdit,
     MeshSpec,
     RenderGuides,
+    SourceCameraSpec,
     TrajectorySpec,
     VideoReading,
 )
@@ -45,11 +47,6 @@ MakeRequest = Callable[..., RenderGuides | Generate]
 
 def check_sendable(shot: ShotOptions) -> None:
     """Refuse what the wire cannot carry, before anything is sent. Raises SettingError."""
-    if shot.source_camera is not None:
-        raise SettingError(
-            f"--source_camera {shot.source_camera} cannot be sent to a backend; leave it and --other_frames out, or "
-            "make the shot on this machine with 'ex4d run'."
-        )
     if shot.depth is None and (shot.parity or shot.border_depth is not None):
         what = "--parity" if shot.parity else f"--border_depth {shot.border_depth:g}"
         raise SettingError(
@@ -91,6 +88,7 @@ def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Wat
             fields="deinterlace" if stretched else shot.fields,
         ),
         name=loaded.clip.name[:128],
+        source_camera=SourceCameraSpec.of(loaded.clip.source_camera),
     )
     trajectory = TrajectorySpec.pack(loaded.trajectory(warn_of))
     request = make(clip=clip, trajectory=trajectory, mesh=_mesh(client, loaded, watch), raster=Drawing.of(shot).options)
@@ -141,6 +139,9 @@ def _estimated(
         save_depth(shot.save_depth, file, **watch)
         note(f"Kept the depth: {shot.save_depth}")
     clip = Clip(frames, depth, used, shot.fps or fps, name, info["estimator"], info["licence"])
+    clip, notes = filmed(shot, clip, **watch)
+    for line in notes:
+        note(f"{line.rstrip('.')}.")
     blob = BlobRef(**{name: info["depth"][name] for name in ("sha256", "size", "name")})
     return LoadedShot(shot, clip), Media(kind="npz", blobs=(blob,))
 

@@ -27,8 +27,9 @@ class DeviceMesh:
 
     Upload once, then build as often as a camera moves: building takes well under a millisecond a frame. Vertices,
     occlusion and colours equal the CPU's, each made in one fused pass; solid meshes are built by
-    :class:`ex4d.dwmesh.gpu.solid.DeviceSolid`. Without ``kernels``, where Triton cannot run, and with a backdrop from
-    other frames (``MeshOptions.other_frames``) the CPU builds them instead; they are then kept on the device.
+    :class:`ex4d.dwmesh.gpu.solid.DeviceSolid`. Without ``kernels``, where Triton cannot run, for a source camera that
+    zooms, and with a backdrop from other frames (``MeshOptions.other_frames``) the CPU builds them instead; they are
+    then kept on the device.
     """
 
     def __init__(self, mesh: DWMesh, device: torch.device, *, kernels: bool) -> None:
@@ -50,7 +51,8 @@ class DeviceMesh:
         self._held: dict[tuple[int, ...], SurfaceBatch] = {}
         self._flags = {t: torch.from_numpy(f).to(device) for t, f in mesh.face_flags.items()}
         self.solid: DeviceSolid | None = None
-        self._on_host = not kernels or (mesh.solid is not None and mesh.solid.backdrop is not None)
+        zooms = any(clip.lens(t) is not clip.intrinsics for t in range(mesh.num_frames))
+        self._on_host = not kernels or zooms or (mesh.solid is not None and mesh.solid.backdrop is not None)
         if mesh.solid is not None and not self._on_host:
             from ex4d.dwmesh.gpu.solid import DeviceSolid
 

@@ -60,7 +60,7 @@ class DeviceSolid:
         builder = self._builder = mesh.solid
         self._mesh, self._device, self._frames = mesh, device, frames
         self.height, self.width = mesh.height + 2, mesh.width + 2
-        self._ray_x, self._ray_y = self._upload(builder.ray_x), self._upload(builder.ray_y)
+        self._ray_x, self._ray_y = (self._upload(ray) for ray in builder.first_optics[:2])
         self._numbers = self._upload(numbers(mesh))
         self._times = torch.arange(mesh.num_frames, dtype=torch.int32, device=device)
         slots = np.full((2, mesh.num_frames), -1, np.int32)
@@ -239,12 +239,13 @@ def numbers(mesh: DWMesh) -> Float64:
     builder, options = mesh.solid, mesh.options
     assert builder is not None
     area = solid.CROWD_PX**2
-    x, y = (float(ray[0]) for ray in (builder.ray_x, builder.ray_y))
-    pitch_x, pitch_y = (float(p) for p in builder.pitch)
-    grid = [options.border_depth, builder.jump, *builder.steep, x, pitch_x, y, pitch_y]
+    optics = builder.first_optics  # a clip that zooms is built on the host
+    x, y = (float(ray[0]) for ray in optics[:2])
+    pitch_x, pitch_y = (float(p) for p in optics.pitch)
+    grid = [options.border_depth, builder.jump, *optics.steep, x, pitch_x, y, pitch_y]
     runs = [solid.DEPTH_PER_WIDTH, solid.LEAST_PER_WIDTH, solid.PER_COVERED_END, solid.PARTLY_COVERED_PX]
     crowd = [solid.LARGEST_SHARE, solid.CROWD_SHARES[0] * area, solid.CROWD_SHARES[1] * area, solid.BUSH_PX]
-    rim = [1.0 + solid.RIM_PX * float(builder.pitch.mean()), walls.LEAST_END, walls.HALF]
+    rim = [1.0 + solid.RIM_PX * float(optics.pitch.mean()), walls.LEAST_END, walls.HALF]
     turn = [*walls.ROUND, walls.ROUND_START, walls.ROUND_GAIN, *walls.ROUND_LIMITS]
     given = 0.0 if isinstance(options.thickness, str) else options.thickness
     down = solid.COLUMN_RATIO * pitch_y

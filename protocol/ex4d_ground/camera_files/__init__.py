@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ex4d_ground.camera_files import colmap, nerfstudio, npz, poses_text
+from ex4d_ground.camera_files.axes import SOURCE, WORLD, CameraAxes, CameraFile
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import InputError, TrajectoryError
 from ex4d_ground.files import require_regular
@@ -26,11 +27,23 @@ MAX_SIDE, MAX_PIXELS = 16384, 1 << 27
 _FAR = 1e9
 """Positions, focal lengths and source times beyond this are damage: single precision would not hold a picture there."""
 
-__all__ = ["CameraLayout", "OnNote", "holds_model", "load_camera", "save_camera"]
+__all__ = [
+    "SOURCE",
+    "WORLD",
+    "CameraAxes",
+    "CameraFile",
+    "CameraLayout",
+    "OnNote",
+    "holds_model",
+    "load_camera",
+    "load_camera_file",
+    "save_camera",
+]
 
 
 def save_camera(path: Path | str, trajectory: Trajectory, *, layout: CameraLayout | None = None) -> None:
-    """Write a move. Without ``layout`` the name decides: ``.npz`` ours, ``.json`` nerfstudio, no suffix COLMAP.
+    """Write a move in the world. Without ``layout`` the name decides: ``.npz`` ours, ``.json`` nerfstudio, no suffix
+    COLMAP. Of a source camera that moves, EX-4D's layout cannot say that the poses are not relative to it.
 
     Raises OutputError if it cannot be written, TrajectoryError if the layout cannot hold this move.
     """
@@ -55,6 +68,17 @@ def load_camera(
     lens: Intrinsics | None = None,
     on_note: OnNote | None = None,
 ) -> Trajectory:
+    """The cameras of a file or folder as they are there: :func:`load_camera_file` without what they are relative to."""
+    return load_camera_file(path, size=size, lens=lens, on_note=on_note).move
+
+
+def load_camera_file(
+    path: Path | str,
+    *,
+    size: tuple[int, int] | None = None,
+    lens: Intrinsics | None = None,
+    on_note: OnNote | None = None,
+) -> CameraFile:
     """Read the cameras of a file or folder; names and contents tell the layout.
 
     ``size`` (width, height) is for files that hold none, ``lens`` for those that hold poses alone; without it a lens is
@@ -69,9 +93,9 @@ def load_camera(
     note = on_note or (lambda _: None)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused below, in a sentence
-            move = _read(path, size, lens, note)
-        _check_reasonable(move)
-        return move
+            file = _read(path, size, lens, note)
+        _check_reasonable(file.move)
+        return file
     except InputError as error:
         if str(path) in str(error):
             raise
@@ -90,7 +114,7 @@ def holds_model(folder: Path) -> bool:
     return colmap.find_model(folder) is not None or (folder / "transforms.json").is_file()
 
 
-def _read(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote) -> Trajectory:
+def _read(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote) -> CameraFile:
     if path.is_dir():
         return _read_folder(path, size, lens, note)
     require_regular(path, MAX_BYTES, TrajectoryError)
@@ -100,20 +124,20 @@ def _read(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, not
     if suffix == ".json":
         return nerfstudio.load(path, size, note)
     if suffix in poses_text.SUFFIXES:
-        return poses_text.load(path, size, lens, note)
+        return CameraFile(poses_text.load(path, size, lens, note), WORLD)
     raise TrajectoryError(
         "A camera file is an .npz, a transforms .json, a .txt with poses, or a folder with COLMAP's model or a pose a "
         f"frame, got {path.name!r}."
     )
 
 
-def _read_folder(folder: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote) -> Trajectory:
+def _read_folder(folder: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote) -> CameraFile:
     model = colmap.find_model(folder)
     if model is not None:
-        return colmap.load(model, note)
+        return CameraFile(colmap.load(model, note), WORLD)
     if (folder / "transforms.json").is_file():
         return nerfstudio.load(folder / "transforms.json", size, note)
-    return poses_text.load_folder(folder, size, lens, note)
+    return CameraFile(poses_text.load_folder(folder, size, lens, note), WORLD)
 
 
 def _check_reasonable(move: Trajectory) -> None:

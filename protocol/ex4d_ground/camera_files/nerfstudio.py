@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ex4d_ground.camera_files.axes import SOURCE, WORLD, CameraFile, named_axes
 from ex4d_ground.cameras import Trajectory, from_matrices
 from ex4d_ground.errors import TrajectoryError
 from ex4d_ground.files import atomic_path, frame_name, read_text
@@ -37,12 +38,13 @@ def save(path: Path, trajectory: Trajectory) -> None:
         }
         for i, w in enumerate(trajectory.world_from_camera)
     ]
-    document["ex4d"] = {"name": trajectory.name, "source_time": trajectory.source_time.tolist()}
+    times = trajectory.source_time.tolist()
+    document["ex4d"] = {"name": trajectory.name, "source_time": times, "axes": WORLD}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
-def load(path: Path, size: tuple[int, int] | None, note: Callable[[str], None]) -> Trajectory:
+def load(path: Path, size: tuple[int, int] | None, note: Callable[[str], None]) -> CameraFile:
     """Read a transforms.json, frames in the order of the numbers in their ``file_path``, where all have one.
 
     ``size`` (width, height) is for files that say none. Raises TrajectoryError naming the frame or key.
@@ -64,7 +66,7 @@ def load(path: Path, size: tuple[int, int] | None, note: Callable[[str], None]) 
 
 def _from_document(
     path: Path, document: dict[str, Any], frames: list[dict[str, Any]], note: Callable[[str], None]
-) -> Trajectory:
+) -> CameraFile:
     order = _order(frames)
     frames = [frames[i] for i in order]
     bent = {_distortion({**document, **frame}) for frame in frames} - {""}
@@ -82,13 +84,14 @@ def _from_document(
         raise TrajectoryError(f"{path} mixes picture sizes {sorted(sizes)}; all frames must have one size.")
     extra = document.get("ex4d", {})
     times = extra.get("source_time")
-    return from_matrices(
+    move = from_matrices(
         matrices[:, :4] * _OPENGL_AXES,
         intrinsics=np.array([row[:4] for row in rows]),
         size=rows[0][4:],
         source_time=None if times is None else [times[i] for i in order],
         name=str(extra.get("name", path.stem)),
     )
+    return CameraFile(move, named_axes(extra.get("axes", SOURCE)) if extra else WORLD)
 
 
 def _order(frames: list[dict[str, Any]]) -> list[int]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ex4d_ground.camera_files.axes import SOURCE, WORLD, CameraFile, named_axes
 from ex4d_ground.cameras import Trajectory, from_matrices
 from ex4d_ground.errors import TrajectoryError
 from ex4d_ground.files import atomic_path
@@ -22,6 +23,7 @@ def save(path: Path, trajectory: Trajectory) -> None:
             temporary,
             format=np.array(_FORMAT),
             version=np.array(_VERSION),
+            axes=np.array(WORLD),
             name=np.array(trajectory.name),
             world_from_camera=trajectory.world_from_camera,
             intrinsics=trajectory.intrinsics,
@@ -45,7 +47,7 @@ def save_ex4d(path: Path, trajectory: Trajectory) -> None:
         )
 
 
-def load(path: Path, size: tuple[int, int] | None) -> Trajectory:
+def load(path: Path, size: tuple[int, int] | None) -> CameraFile:
     """Read our file or EX-4D's, told apart by their arrays. Raises TrajectoryError."""
     try:
         _require_small(path)
@@ -56,9 +58,9 @@ def load(path: Path, size: tuple[int, int] | None) -> Trajectory:
             raise
         raise TrajectoryError(f"{path} is not a readable .npz camera file; save the camera again.") from error
     if "world_from_camera" in arrays:
-        return _read_ours(path, arrays)
+        return CameraFile(_read_ours(path, arrays), named_axes(arrays.get("axes", SOURCE)))
     if {"extrinsics", "intrinsics"} <= set(arrays):
-        return _read_ex4d(path, arrays, size)
+        return CameraFile(_read_ex4d(path, arrays, size), SOURCE)
     raise TrajectoryError(
         f"{path} holds neither our cameras (world_from_camera) nor EX-4D's (extrinsics, intrinsics); "
         f"it has: {', '.join(sorted(arrays)) or 'nothing'}."

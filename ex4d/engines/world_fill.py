@@ -1,0 +1,79 @@
+"""Where the preview engine fills holes with the place itself (:mod:`ex4d.fill`), and where with what is beside them.
+
+A narrow hole continues what is beside it, whatever that is; a wide one shows the place. So does one whose background
+stands far before every plane of the place: a hedge, a crowd. There the place would be seen through what hides it.
+"""
+
+import cv2
+import numpy as np
+
+from ex4d.engines.base import GenerateRequest
+from ex4d.engines.fill import Filled
+from ex4d.fill import world_of
+from ex4d.progress import CancelToken
+from ex4d_ground.arrays import Bool, Float32
+
+NARROW = 10 / 512
+"""Of the picture's longer side: holes less wide than this continue what is beside them."""
+BLEND = 6 / 512
+"""Of it: width of the passage from one to the other."""
+NEARER = (1.3, 1.8)
+"""Factor by which the background beside a hole is nearer than the place: from the first the place fades, to none."""
+
+BEFORE = 1.1
+"""Factor by which what is seen is nearer than the place where it stands before it."""
+APART = 24 / 512
+"""Of the picture's longer side: so far from it the place is painted in full."""
+
+
+class WorldFill:
+    """Paints the holes of one request from the world of its clip."""
+
+    def __init__(self, request: GenerateRequest, cancel: CancelToken | None = None) -> None:
+        self._move = request.trajectory
+        self._world = None if request.clip is None else world_of(request.clip, cancel)
+
+    def place(self, i: int, mask: Bool, filled: Filled, depth: Float32 | None) -> Float32 | None:  # [H, W, 4]
+        """What the world shows in the holes of frame ``i``, and its share; None where nothing is known of it.
+
+        ``depth`` [h, w] is that of what is seen, on the working grid, 0 where that is not known.
+        """
+        if self._world is None or mask.all():
+            return None
+        share = _wide(mask)
+        if not share.any():
+            return None
+        painted = self._world.paint(
+            np.ones(mask.shape, np.bool_), self._move.intrinsics[i], self._move.world_from_camera[i]
+        )
+        height, width = mask.shape
+        beside = cv2.resize(filled.values[..., 3], (width, height), interpolation=cv2.INTER_LINEAR)
+        nearer = beside / np.maximum(painted.inverse, 1e-9)
+        share *= np.clip((NEARER[1] - nearer) / (NEARER[1] - NEARER[0]), 0, 1)
+        share[painted.trust == 0] = 0
+        if depth is not None:
+            share *= _apart(mask, depth, painted.inverse)
+        return np.dstack([painted.colour, share])
+
+
+def _wide(mask: Bool) -> Float32:  # [H, W]
+    """How much of each hole pixel the place paints: 0 in narrow holes and at rims, 1 inside wide ones."""
+    side = max(mask.shape)
+    radius, blend = max(1, round(NARROW * side / 2)), max(1, round(BLEND * side))
+    distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3)
+    inside = (distance > radius).astype(np.uint8)
+    reach = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3) if inside.any() else np.full(mask.shape, side, np.float32)
+    share = np.clip(1 - (reach - radius) / blend, 0, 1).astype(np.float32)
+    share[mask] = 0
+    return share
+
+
+def _apart(mask: Bool, depth: Float32, place: Float32) -> Float32:  # [H, W], [h, w], [H, W]
+    """1 apart from what stands before the place, less beside it: what is hidden there is as often its own side."""
+    height, width = mask.shape
+    seen = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST)
+    before = mask & (seen > 0) & (seen * place * BEFORE < 1)
+    if not before.any():
+        return np.ones(mask.shape, np.float32)
+    distance = cv2.distanceTransform((~before).view(np.uint8), cv2.DIST_L2, 3)
+    return np.clip(distance / (APART * max(mask.shape)), 0, 1).astype(np.float32)

@@ -1,0 +1,5 @@
+"""Filling holes in the world: the place that a clip shows as a few large surfaces, textured once for the whole clip."""
+
+from ex4d.fill.world import World, world_of
+
+__all__ = ["World", "world_of"]

@@ -1,0 +1,128 @@
+"""Compiled loops of the world fill. They import nothing of the project, so that they are rarely compiled anew."""
+
+from typing import Any
+
+import numpy as np
+
+from ex4d.compiled.kernel import inlined, kernel
+from ex4d_ground.arrays import Bool, Float32, UInt8
+
+Number = Any  # what compiled code sees as a scalar
+PLANE, ROUND = 0, 1
+"""Kinds of surfaces: row 15 of a surface's numbers."""
+_FAR = np.float32(1e9)
+
+
+@inlined
+def _meet(
+    s: Float32, ox: Number, oy: Number, oz: Number, dx: Number, dy: Number, dz: Number
+) -> tuple[Number, Number, Number]:
+    """Distance along the ray in terms of (dx, dy, dz), and the place on a surface, -1..1 each where it is textured.
+
+    ``s`` [16]: three axes, each over rows of three; origin 9..11 of them (of a plane: its distance along the third
+    axis in 11); half the extent 12, 13; the radius 14; the kind 15.
+    """
+    # In the surface's own axes.
+    px = s[0] * ox + s[1] * oy + s[2] * oz - s[9]
+    py = s[3] * ox + s[4] * oy + s[5] * oz - s[10]
+    pz = s[6] * ox + s[7] * oy + s[8] * oz - s[11]
+    ex = s[0] * dx + s[1] * dy + s[2] * dz
+    ey = s[3] * dx + s[4] * dy + s[5] * dz
+    ez = s[6] * dx + s[7] * dy + s[8] * dz
+    if s[15] == PLANE:
+        t = -pz / ez
+        if not (t > 0 and t < _FAR):
+            return _FAR, np.float32(0.0), np.float32(0.0)
+        return t, (px + t * ex) / s[12], (py + t * ey) / s[13]
+    # A cylinder round the second axis, from inside.
+    a = ex * ex + ez * ez
+    b = px * ex + pz * ez
+    c = px * px + pz * pz - s[14] * s[14]
+    root = b * b - a * c
+    if not (root >= 0 and a > 1e-12):
+        return _FAR, np.float32(0.0), np.float32(0.0)
+    t = (np.sqrt(root) - b) / a
+    if not t > 0:
+        return _FAR, np.float32(0.0), np.float32(0.0)
+    return t, np.arctan2(px + t * ex, pz + t * ez) / s[12], (py + t * ey) / s[14] / s[13]
+
+
+@inlined
+def _folded(place: Number, size: Number) -> Number:
+    """-1..1 as pixel index 0..size-1; beyond, the texture goes back the way it came."""
+    at = (place + np.float32(1.0)) * np.float32(0.5)
+    at = at - np.float32(2.0) * np.floor(at * np.float32(0.5))
+    if at > 1:
+        at = np.float32(2.0) - at
+    return min(max(at * size - np.float32(0.5), np.float32(0.0)), np.float32(size - 1))
+
+
+@kernel
+def paint_world(
+    surfaces: Float32,  # [S, 16] as _meet takes them
+    textures: UInt8,  # [S, T, 2 * T, 4] RGB and trust; level 0 left, the smaller ones in a column beside it
+    openings: Bool,  # [S, T, T] where a surface is seen through
+    lens: Float32,  # [4] fx, fy, cx, cy of the picture
+    pose: Float32,  # [3, 4] world from camera
+    wanted: Bool,  # [H, W] pixels to paint
+    colour: Float32,  # [H, W, 3] out, where wanted
+    inverse: Float32,  # [H, W] out: 1 / z of the surface painted, 0 where none is met
+    trust: Float32,  # [H, W] out: 0..1, how much of the colour stands on something that is seen
+) -> None:
+    """Paint pixels with the nearest surface that is not open there."""
+    height, width = wanted.shape
+    count, size = textures.shape[0], textures.shape[1]
+    ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
+    for i in range(height):
+        y = (np.float32(i) + np.float32(0.5) - lens[3]) / lens[1]
+        for j in range(width):
+            if not wanted[i, j]:
+                continue
+            inverse[i, j], trust[i, j] = 0, 0
+            x = (np.float32(j) + np.float32(0.5) - lens[2]) / lens[0]
+            dx = pose[0, 0] * x + pose[0, 1] * y + pose[0, 2]
+            dy = pose[1, 0] * x + pose[1, 1] * y + pose[1, 2]
+            dz = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]
+            best, chosen, u, v = _FAR, -1, np.float32(0.0), np.float32(0.0)
+            for n in range(count):
+                t, p, q = _meet(surfaces[n], ox, oy, oz, dx, dy, dz)
+                if t >= best:
+                    continue
+                if surfaces[n, 15] == PLANE and abs(p) < 1 and abs(q) < 1:
+                    row, column = int(_folded(q, size) + 0.5), int(_folded(p, size) + 0.5)
+                    if openings[n, row, column]:
+                        continue
+                best, chosen, u, v = t, n, p, q
+            if chosen < 0:
+                continue
+            inverse[i, j] = 1 / best
+            # A pixel's size on the surface, in texels: of the neighbours to the right and below.
+            _, p, q = _meet(
+                surfaces[chosen], ox, oy, oz,
+                dx + pose[0, 0] / lens[0], dy + pose[1, 0] / lens[0], dz + pose[2, 0] / lens[0],
+            )  # fmt: skip
+            across = ((p - u) ** 2 + (q - v) ** 2) ** 0.5
+            _, p, q = _meet(
+                surfaces[chosen], ox, oy, oz,
+                dx + pose[0, 1] / lens[1], dy + pose[1, 1] / lens[1], dz + pose[2, 1] / lens[1],
+            )  # fmt: skip
+            along = ((p - u) ** 2 + (q - v) ** 2) ** 0.5
+            texels = (across * along) ** 0.5 * np.float32(0.5) * size
+            level, side, top, left = 0, size, 0, 0
+            while texels > 1.5 and side > 8:
+                top, left = (0 if level == 0 else top + side), size
+                level, side, texels = level + 1, side // 2, texels * np.float32(0.5)
+            r, c = _folded(v, side), _folded(u, side)
+            r0, c0 = int(r), int(c)
+            r1, c1 = min(r0 + 1, side - 1), min(c0 + 1, side - 1)
+            a, b = r - r0, c - c0
+            for channel in range(4):
+                upper = (1 - b) * textures[chosen, top + r0, left + c0, channel]
+                upper += b * textures[chosen, top + r0, left + c1, channel]
+                lower = (1 - b) * textures[chosen, top + r1, left + c0, channel]
+                lower += b * textures[chosen, top + r1, left + c1, channel]
+                value = (1 - a) * upper + a * lower
+                if channel < 3:
+                    colour[i, j, channel] = value
+                else:
+                    trust[i, j] = value / np.float32(255.0)

@@ -1,0 +1,124 @@
+"""``--source_camera``: new cameras stand in the world of a clip whose own camera moved, by a file or an estimate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ex4d.clip import write_video
+from ex4d.eval.filmed import Filmed, film
+from ex4d.shots.options import ShotOptions
+from ex4d.shots.resume import TakeRequest
+from ex4d_ground.camera_files import load_camera_file, save_camera
+from ex4d_ground.takes import read_take_info
+
+from .conftest import write_pngs
+
+pytestmark = pytest.mark.timeout(1200)
+FRAMES = 8
+
+
+@pytest.fixture(scope="module")
+def room() -> Filmed:
+    return film("handheld", seed=6, width=256, height=192, frames=FRAMES)
+
+
+@pytest.fixture
+def source(room: Filmed, tmp_path: Path) -> tuple[object, ...]:
+    np.savez(tmp_path / "depth.npz", depth=room.clip.depth)
+    plate = write_pngs(tmp_path / "plate", np.asarray(room.clip.frames))
+    save_camera(tmp_path / "filmed.npz", room.camera.as_trajectory())
+    return ("--input_video", plate, "--depth", tmp_path / "depth.npz", "--focal", room.clip.intrinsics.fx)
+
+
+def rgba(folder: Path) -> np.ndarray:
+    [path] = folder.glob("guides_*.npz")
+    with np.load(path) as archive:
+        return archive["rgba"]
+
+
+def test_a_new_camera_stands_still_in_the_world_whether_the_filming_one_is_given_or_estimated(
+    ex4d, room: Filmed, source, tmp_path: Path
+) -> None:
+    """A camera that stays where the first frame's was sees what it would have seen."""
+    error = {}
+    for name, more in (
+        ("along", ()),
+        ("given", ("--source_camera", tmp_path / "filmed.npz")),
+        ("estimated", ("--source_camera", "estimate")),
+    ):
+        out = tmp_path / name
+        outcome = ex4d("recon", *source, "--cam", "static", *more, "--output_dir", out, "--lossless")
+        assert outcome.code == 0, outcome.err
+        last = rgba(out)[-1]
+        true, seen = room.locked_off(FRAMES - 1), last[..., 3] > 0
+        error[name] = np.abs(last[..., :3].astype(int) - true)[seen].mean()
+        assert ("seems to move" in outcome.err) == (name == "along")
+        assert ("The filming camera was estimated" in outcome.err) == (name == "estimated")
+    assert error["given"] < 0.5 * error["along"] and error["estimated"] < 0.5 * error["along"]
+
+
+def test_a_preset_or_a_file_can_go_along_with_the_filming_camera(ex4d, source, room: Filmed, tmp_path: Path) -> None:
+    options = (*source, "--lossless", "--amount", 20)
+    assert ex4d("recon", *options, "--cam", "orbit_left", "--output_dir", tmp_path / "still").code == 0
+    filmed = ("--source_camera", tmp_path / "filmed.npz")
+    along = (*filmed, "--cam_axes", "source", "--output_dir", tmp_path / "along", "--save_camera")
+    assert ex4d("recon", *options, "--cam", "orbit_left", *along).code == 0
+    still, beside = rgba(tmp_path / "still"), rgba(tmp_path / "along")
+    assert (np.abs(still.astype(int) - beside).max(axis=-1) > 2).mean() < 0.002
+    camera = tmp_path / "along" / "camera_orbit_left.npz"
+    assert load_camera_file(camera).axes == "world"
+    for name, axes in (("again", "auto"), ("other", "source")):
+        given = ("--cam", camera, "--cam_axes", axes, "--output_dir", tmp_path / name, "--lossless")
+        assert ex4d("recon", *source, *filmed, *given).code == 0
+    assert np.array_equal(rgba(tmp_path / "again"), beside) and not np.array_equal(rgba(tmp_path / "other"), beside)
+
+
+def test_an_estimate_that_failed_makes_nothing_and_says_what_to_do_and_works_with_a_matte(ex4d, tmp_path: Path) -> None:
+    follow = film("follow", seed=6, width=256, height=192, frames=FRAMES)
+    np.savez(tmp_path / "depth.npz", depth=follow.clip.depth)
+    plate = write_pngs(tmp_path / "plate", np.asarray(follow.clip.frames))
+    shot = ("--input_video", plate, "--depth", tmp_path / "depth.npz", "--focal", follow.clip.intrinsics.fx)
+    shot = (*shot, "--cam", "orbit_left", "--source_camera", "estimate", "--output_dir", tmp_path / "out")
+    outcome = ex4d("preview", *shot)
+    assert outcome.code == 2 and "% of the frame moves by itself" in outcome.last
+    assert not (tmp_path / "out").exists()
+    write_video(tmp_path / "matte.mp4", np.repeat(follow.matte[..., None] * np.uint8(255), 3, axis=3), fps=24)
+    outcome = ex4d("preview", *shot, "--source_matte", tmp_path / "matte.mp4")
+    assert outcome.code == 0, outcome.err
+    camera = read_take_info(tmp_path / "out" / "take_001").source_camera
+    assert camera is not None and camera.origin == "estimated"
+    off = camera.world_from_camera[:, :3, 3] - follow.camera.world_from_camera[:, :3, 3]
+    assert np.linalg.norm(off, axis=1).max() < 0.05
+
+
+def test_a_take_of_a_camera_that_stood_still_is_known_by_the_name_it_had(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("ex4d.__version__", "1.0")
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "d.npz").write_bytes(b"y")
+    shot = ShotOptions(tmp_path / "a.mp4", "orbit_left", depth=tmp_path / "d.npz", other_frames=True)
+    known = "6c530bd90d69a775b45444e24e6e5287644d6b3391c9cf8746111f67ee4b327b"
+    assert TakeRequest(shot, "preview", {"lead_in": True}).fingerprint == known
+    others = [
+        replace(shot, source_camera=Path("estimate")),
+        replace(shot, source_camera=Path("estimate"), cam_axes="source"),
+        replace(shot, source_camera=tmp_path / "d.npz"),
+    ]
+    assert len({known, *(TakeRequest(s, "preview", {"lead_in": True}).fingerprint for s in others)}) == 4
+
+
+def test_the_filming_cameras_own_move_can_be_stabilised(ex4d, source, tmp_path: Path) -> None:
+    filmed = load_camera_file(tmp_path / "filmed.npz").move.world_from_camera
+    given = ("--source_camera", tmp_path / "filmed.npz", "--output_dir", tmp_path / "calm", "--save_camera")
+    outcome = ex4d("recon", *source, *given, "--cam", "stabilise", "--amount", 0.5)
+    assert outcome.code == 0, outcome.err
+    calm = load_camera_file(tmp_path / "calm" / "camera_stabilise.npz").move.world_from_camera
+    shake = [np.abs(np.diff(path[:, :3, 3], 2, axis=0)).mean() for path in (calm, filmed)]
+    assert shake[0] < 0.5 * shake[1]
+    outcome = ex4d("recon", *source, "--cam", "stabilise", "--output_dir", tmp_path / "out")
+    assert outcome.code == 2 and "say with --source_camera how it moved" in outcome.err
+    outcome = ex4d("recon", *source, *given, "--cam", "stabilise", "--amount", -1)
+    assert outcome.code == 2 and "between 0 and 600 (seconds)" in outcome.err

@@ -1,0 +1,134 @@
+"""The world fill: a room's floor and walls are found, and painted where the source does not show them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ex4d import Clip
+from ex4d.dwmesh import DWMesh
+from ex4d.engines import GenerateRequest, get_engine
+from ex4d.fill import world_of
+from ex4d.guides import render_guides
+from ex4d.progress import CancelToken
+from ex4d.trajectory import preset
+from ex4d_ground.cameras import Intrinsics, Trajectory
+from ex4d_ground.errors import Cancelled
+from ex4d_ground.options import MeshOptions
+
+SIZE, FRAMES = 128, 3
+LENS = Intrinsics.from_fov(SIZE, SIZE)
+FLOOR, BACK = 1.5, 9.0
+RED, BLUE = np.array([180, 70, 60]), np.array([60, 80, 170])
+
+
+def seen(pose: np.ndarray, *, box: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Colour [H, W, 3] and z-depth [H, W] of a room: a red floor with tiles, a blue wall with stripes, a box."""
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    rays = np.stack([(x - LENS.cx) / LENS.fx, (y - LENS.cy) / LENS.fy, np.ones_like(x)], axis=-1) @ pose[:3, :3].T
+    eye = pose[:3, 3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_floor, to_back = (FLOOR - eye[1]) / rays[..., 1], (BACK - eye[2]) / rays[..., 2]
+    to_floor[to_floor <= 0], to_back[to_back <= 0] = np.inf, np.inf
+    depth = np.minimum(to_floor, to_back)
+    point = eye + rays * depth[..., None]
+    tiles = 20 * ((np.floor(point[..., 0] / 0.5) + np.floor(point[..., 2] / 0.5)) % 2)
+    stripes = 25 * (np.floor(point[..., 0] / 0.7) % 2)
+    floor = to_floor < to_back
+    colour = np.where(floor[..., None], RED + tiles[..., None], BLUE + stripes[..., None])
+    if box:
+        to_front = (4.0 - eye[2]) / rays[..., 2]
+        place = eye + rays * to_front[..., None]
+        front = (to_front > 0) & (abs(place[..., 0]) < 0.6) & (place[..., 1] > 0.2) & (place[..., 1] < FLOOR)
+        depth, colour = np.where(front, to_front, depth), np.where(front[..., None], (240, 220, 40), colour)
+    return colour.astype(np.uint8), depth.astype(np.float32)
+
+
+def room() -> Clip:
+    colour, depth = seen(np.eye(4))
+    return Clip(np.stack([colour] * FRAMES), np.stack([depth] * FRAMES), LENS)
+
+
+def move(amount: float) -> Trajectory:
+    times = np.arange(FRAMES, dtype=np.float64)
+    return preset("orbit_right", num_frames=FRAMES, intrinsics=LENS, near_depth=5.0, amount=amount, source_time=times)
+
+
+def request(clip: Clip, amount: float = 30.0, **settings: object) -> GenerateRequest:
+    mesh = DWMesh(clip, MeshOptions(mode="solid"))
+    return GenerateRequest(render_guides(mesh, move(amount), rasterizer="cpu"), move(amount), clip, settings)
+
+
+def test_floor_and_wall_are_found_where_they_are() -> None:
+    world = world_of(room())
+    assert world is not None and len(world.planes) == 2
+    by_height = sorted(world.planes, key=lambda plane: abs(plane.normal[1]))
+    np.testing.assert_allclose(by_height[1].normal, [0, 1, 0], atol=0.01)
+    np.testing.assert_allclose(by_height[0].normal, [0, 0, 1], atol=0.01)
+    assert by_height[1].distance == pytest.approx(FLOOR, rel=0.01)
+    assert by_height[0].distance == pytest.approx(BACK, rel=0.01)
+
+
+def test_a_box_is_no_plane_that_bounds_the_room() -> None:
+    world = world_of(room())
+    assert world is not None and all(abs(plane.distance - 4.0) > 1 for plane in world.planes)
+
+
+def test_holes_show_the_room_itself_nearer_to_the_truth_than_the_background_fill() -> None:
+    def error(fill: str) -> float:
+        wanted = request(room(), fill=fill)
+        out, holes = np.asarray(get_engine("preview").generate(wanted)), ~np.asarray(wanted.guides.mask)
+        truth = [seen(pose, box=False)[0] for pose in wanted.trajectory.world_from_camera]
+        return float(np.abs(out.astype(float) - np.stack(truth))[holes].mean())
+
+    assert error("world") < 0.8 * error("background")
+
+
+def test_visible_pixels_are_kept_exactly() -> None:
+    wanted = request(room(), fill="world")
+    out, mask = np.asarray(get_engine("preview").generate(wanted)), np.asarray(wanted.guides.mask)
+    np.testing.assert_array_equal(out[mask], np.asarray(wanted.guides.colour)[mask])
+
+
+def test_another_move_of_the_clip_finds_its_world_and_another_clip_has_its_own() -> None:
+    clip = room()
+    first = world_of(clip)
+    assert world_of(replace(clip, name="the same frames")) is first
+    assert world_of(room()) is not first
+
+
+def test_a_camera_that_moves_is_filled_as_background_is() -> None:
+    rng = np.random.default_rng(0)
+    clip = replace(room(), frames=rng.integers(0, 255, room().frames.shape, np.uint8))
+    assert world_of(clip) is None
+    world, background = (
+        np.asarray(get_engine("preview").generate(request(clip, fill=fill))) for fill in ("world", "background")
+    )
+    np.testing.assert_array_equal(world, background)
+
+
+def test_one_frame_has_a_world_too() -> None:
+    clip = room()
+    assert world_of(Clip(clip.frames[:1], clip.depth[:1], LENS)) is not None
+
+
+def test_it_stops_when_it_is_cancelled() -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        world_of(room(), token)
+
+
+@pytest.mark.parametrize("depth", ["all alike", "noise", "steep"])
+def test_depth_without_any_floor_or_wall_is_filled_all_the_same(depth: str) -> None:
+    rng, clip = np.random.default_rng(1), room()
+    made = {
+        "all alike": np.full(clip.depth.shape, 3.0),
+        "noise": rng.uniform(1, 20, clip.depth.shape),
+        "steep": np.broadcast_to(np.geomspace(0.5, 5000, SIZE), clip.depth.shape),
+    }[depth]
+    wanted = request(replace(clip, depth=made.astype(np.float32)), fill="world")
+    out = np.asarray(get_engine("preview").generate(wanted))
+    assert out.shape == wanted.guides.colour.shape
