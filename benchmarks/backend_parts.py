@@ -64,7 +64,7 @@ def running_server(folder: Path, *, curve: bool = False, device: str = "cpu") ->
     """A server process with its data below ``folder``, and its address."""
     data, port_file = folder / "data", folder / "port"
     threads = str(os.cpu_count()) if device != "cpu" else "2"
-    own = {"CURVE": str(curve).lower(), "THREADS": threads, "GUARDIAN": "false"}
+    own = {"CURVE": str(curve).lower(), "THREADS": threads, "GUARDIAN": "off"}
     environment = {**os.environ, **{f"EX4D_BACKEND_{name}": value for name, value in own.items()}}
     command = [sys.executable, "-m", "ex4d_backend", "--address", "tcp://127.0.0.1:auto", "--device", device]
     command += ["--data-dir", str(data), "--port-file", str(port_file), "--log-level", "warning"]

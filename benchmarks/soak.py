@@ -79,7 +79,7 @@ class Backend:
         command = [sys.executable, "-m", "ex4d_backend", "--address", self.address, "--device", "cpu"]
         command += ["--data-dir", str(self.folder), "--port-file", str(port), "--exit-with-parent", str(os.getpid())]
         with self.log.open("ab") as log:
-            environment = {**os.environ, "EX4D_BACKEND_THREADS": "1", "EX4D_BACKEND_GUARDIAN": "false"}
+            environment = {**os.environ, "EX4D_BACKEND_THREADS": "1", "EX4D_BACKEND_GUARDIAN": "off"}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         while not port.exists():
             assert self.process.poll() is None, self.log.read_text()

@@ -229,7 +229,7 @@ def footage_costs() -> str:
     rows = [
         (
             f"{row['width']}x{row['height']}, {row['frames']} frames",
-            names[row["command"]],
+            f"{names[row['command']]} (`ex4d {row['command']}`)",
             f"{row['seconds']:.0f}",
             f"{row['memory_mib'] / 1024:.1f}",
             f"{row['disk_mib']:.0f}",
@@ -238,8 +238,7 @@ def footage_costs() -> str:
     ]
     return table(("clip", "what", "seconds", "memory at most, GiB", "left on disk, MiB"), rows) + (
         f"\n\nOne run of each on a machine of {measured['cores']} processor cores, without a GPU, reading the clip and "
-        f"writing the results included. Other programs were running too (load {measured['load_before']:.0f}): an idle "
-        "machine is faster."
+        f"writing the results included.{_beside(measured)}"
     )
 
 
@@ -269,12 +268,16 @@ def hd_costs() -> str:
     ]
     head = ("clip", "what", "processor seconds", "seconds", "memory at most, GiB", "left on disk, MiB")
     bracket = " In brackets: the version before." if any("baseline" in row for row in measured["rows"]) else ""
-    busy = measured["load_before"] > 1
-    other = f" Other programs were running too (load {measured['load_before']:.0f})." if busy else ""
     return table(head, rows) + (
         f"\n\nOne run of each on a machine of {measured['cores']} processor cores, without a GPU, reading the clip and "
-        f"writing the results included.{bracket}{other}"
+        f"writing the results included.{bracket}{_beside(measured)}"
     )
+
+
+def _beside(measured: dict[str, Any]) -> str:
+    """What else ran, by the average load of the minute before."""
+    load = measured["load_before"]
+    return "" if load < 2 else f" Other programs were running too (load {load:.0f}): an idle machine is faster."
 
 
 def train_steps() -> str:

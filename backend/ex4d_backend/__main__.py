@@ -14,7 +14,7 @@ import typer
 from ex4d import __version__
 from ex4d.cli.console import forgiving_output
 from ex4d_backend.cli import keys as keys_cli
-from ex4d_backend.guardian import UNEXPECTED, Guarded, Guardian
+from ex4d_backend.guardian import UNEXPECTED, Guarded, Guardian, is_wanted
 from ex4d_backend.logs import start_logging
 from ex4d_backend.process_ids import is_alive
 from ex4d_backend.settings import ServerSettings, load_settings
@@ -70,7 +70,7 @@ def serve(
         return
     start_logging(settings.log_level, settings.log_format)
     guarded = Guarded()
-    if settings.guardian and not guarded.by_guardian:
+    if not guarded.by_guardian and is_wanted(settings.guardian, parent=exit_with_parent):
         raise SystemExit(Guardian().run())
     try:
         _serve(settings, guarded, port_file=port_file, parent=exit_with_parent)

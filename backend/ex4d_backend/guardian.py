@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ex4d_backend.data_folder import file_at
 from ex4d_backend.process_ids import describe_exit, end_with_parent
@@ -100,6 +100,13 @@ class Guardian:
         server = self._server
         if server is not None and server.poll() is None and os.name != "nt":  # there the console tells both
             server.send_signal(number)
+
+
+def is_wanted(choice: Literal["auto", "on", "off"], *, parent: int | None) -> bool:
+    """Whether this process is to be a guardian, by the setting; ``parent`` is the process that the server ends with."""
+    if choice == "auto":
+        return parent is not None or (sys.stdin is not None and sys.stdin.isatty())
+    return choice == "on"
 
 
 def is_fault(code: int) -> bool:

@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 import platformdirs
@@ -97,8 +97,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
     """Starts of one job over server restarts before it is given up. Those after a crash of the server's own do not
     count: jobs run in other processes."""
-    guardian: bool = True
-    """Whether a small process of its own starts the server again, on the same port, when it ends by a fault."""
+    guardian: Literal["auto", "on", "off"] = "auto"
+    """Whether the process that is started is a small one that starts the server, and again on the same port when a
+    fault has ended it. "auto": where a person starts it in a terminal, or a program that it ends with (as the add-on
+    does); whatever else starts services starts them again itself."""
 
     @property
     def loopback_only(self) -> bool:

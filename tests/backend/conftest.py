@@ -44,7 +44,7 @@ class Backend:
         command += ["--data-dir", str(self.data_dir), "--port-file", str(port_file), "--device", "cpu"]
         # A busy machine, or a test that holds a worker still, must not make a worker count as one that hangs.
         own = {"EX4D_BACKEND_THREADS": "2", "EX4D_BACKEND_WORKER_SILENT_S": "600"}
-        own["EX4D_BACKEND_GUARDIAN"] = "false"  # the process that is started is the server
+        own["EX4D_BACKEND_GUARDIAN"] = "off"  # the process that is started is the server
         environment = {**os.environ, **own, **self.environment}
         self.log = self.data_dir.parent / f"{self.data_dir.name}.log"
         with self.log.open("ab") as log:

@@ -15,13 +15,13 @@ import pytest
 from zmtp_reset import PINGS_UNREAD, reset_while_unread
 
 from backend.conftest import Backend, long_job, poses, until
-from ex4d_backend.guardian import ENDS_IN_A_ROW, UNEXPECTED, is_fault, is_own_fault
+from ex4d_backend.guardian import ENDS_IN_A_ROW, UNEXPECTED, is_fault, is_own_fault, is_wanted
 from ex4d_protocol.errors import JobFailed
 from ex4d_protocol.events import Connected, ItemReceived, JobChanged, UploadProgress
 from ex4d_protocol.requests import RenderGuides
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills by signal")
-GUARDED = {"EX4D_BACKEND_GUARDIAN": "true"}
+GUARDED = {"EX4D_BACKEND_GUARDIAN": "on"}
 
 
 def server_of(backend: Backend) -> psutil.Process:
@@ -168,3 +168,25 @@ def test_faults_are_told_from_orders():
     assert all(map(is_fault, (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL, UNEXPECTED)))
     assert not any(map(is_fault, (0, 1, 2, 3, -signal.SIGTERM, -signal.SIGINT)))
     assert all(map(is_own_fault, (-signal.SIGABRT, -signal.SIGSEGV, UNEXPECTED))) and not is_own_fault(-signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("choice", "parent", "terminal", "wanted"),
+    [
+        ("auto", None, True, True),
+        ("auto", 1234, False, True),
+        ("auto", None, False, False),
+        ("on", None, False, True),
+        ("off", 1234, True, False),
+    ],
+)
+def test_who_gets_a_guardian(monkeypatch, choice, parent, terminal, wanted):
+    ours, theirs = os.openpty() if terminal else os.pipe()
+    with open(ours, "rb", buffering=0) as one, open(theirs, "rb", buffering=0) as other:
+        monkeypatch.setattr(sys, "stdin", other if terminal else one)
+        assert is_wanted(choice, parent=parent) is wanted
+
+
+def test_a_program_that_starts_it_gets_the_server_itself(make_backend):
+    server = make_backend(environment={"EX4D_BACKEND_GUARDIAN": "auto"}).start()
+    until(lambda: any("ex4d_backend.worker" in p.cmdline() for p in psutil.Process(server.process.pid).children()))
