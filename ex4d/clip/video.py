@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,7 +19,7 @@ from ex4d.clip.images import SequenceReader
 from ex4d.clip.timing import Resampled, retimed, to_constant_rate
 from ex4d.colour import View
 from ex4d.frames import Frames, FrameStack
-from ex4d.frames.ahead import read_ahead
+from ex4d.frames.ahead import first, read_ahead
 from ex4d.progress import Watch, check, report
 from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
@@ -116,7 +116,7 @@ def read_pictures(
         stack, plates = (
             FrameStack(**room, path=None if keep_in is None else keep_in / name) for name in (FRAMES_FILE, PLATE_FILE)
         )
-        with closing(read_ahead(islice(pictures, num_frames))) as coming:
+        with closing(read_ahead(first(pictures, num_frames))) as coming:
             for picture in coming:
                 check(watch.get("cancel"))
                 stack.append(picture.view)

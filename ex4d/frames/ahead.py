@@ -1,6 +1,7 @@
 """Work on frames side by side, a few ahead of whoever takes them, in order."""
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -19,6 +20,11 @@ _WORKING_BYTES = 1280 << 20
 """What frames being worked on may take in any machine..."""
 _SHARE_OF_MEMORY = 8
 """...and where one part of its memory in so many is more, that."""
+
+
+def first(items: Iterable[T], count: int | None) -> Iterator[T]:
+    """The first ``count`` items, however large that number is; all for None."""
+    return islice(items, count if count is None else min(count, sys.maxsize))
 
 
 def in_order(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Unpack
 
@@ -20,6 +19,7 @@ from ex4d.clip.colours import AS_PUBLISHED
 from ex4d.clip.video import open_video, read_video
 from ex4d.dwmesh.mesh import FACE_OCCLUDED, FACE_VISIBLE
 from ex4d.frames import FrameStack
+from ex4d.frames.ahead import first
 from ex4d.progress import Watch, reported
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32, Int8, Int32, UInt8
@@ -78,7 +78,7 @@ def read_published(
 
         def stretched() -> Iterator[UInt8]:
             nonlocal filmed
-            for frame in islice(frames, limit):
+            for frame in first(frames, limit):
                 filmed = frame.shape[1], frame.shape[0]
                 size = filmed if keep_size else published_size(*filmed)
                 yield frame if size == filmed else np.asarray(cv2.resize(frame, size), np.uint8)

@@ -118,6 +118,7 @@ MISTAKES = [
     Mistake("a lens of a file that says none",
             lambda p: clip(p, "--lens_from", p.shot.video), "says nothing about its lens"),
     Mistake("more frames than there are", lambda p: clip(p, "--num_frames", 60), "use --num_frames 6"),
+    Mistake("more frames than numbers", lambda p: clip(p, "--num_frames", 2**63), "use --num_frames 6"),
     Mistake("one frame", lambda p: clip(p, "--num_frames", 1), "--num_frames must be at least 2"),
     Mistake("a number that is a word", lambda p: clip(p, "--num_frames", "all"), "Invalid value for '--num_frames'"),
     Mistake("an option that is misspelled", lambda p: clip(p, "--num_frame", 3), "No such option"),
