@@ -5,6 +5,7 @@ No Blender in here: results go to files (whole or not at all) and into plain val
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -109,12 +110,18 @@ class FirstFrame:
     vertices: Float32  # [V, 3]
     clip_json: str
     depth_info: dict[str, Any] | None
+    staying: Callable[[], AbstractContextManager[bool]]
+    """Whether the files lie in ``folder``, where they then stay during the block."""
 
     @property
     def size(self) -> tuple[int, int, int]:
         """The clip's width and height, and the side of its grid."""
         numbers = clip_numbers(self.info)
         return numbers["width"], numbers["height"], numbers["grid_side"]
+
+
+def _first_frame(writer: FolderWriter, *described: Any) -> FirstFrame:
+    return FirstFrame(writer.folder, *described, staying=writer.staying)
 
 
 def import_clip(
@@ -152,7 +159,7 @@ def import_clip(
         def first_came(info: dict[str, Any], vertices: Float32) -> None:
             if on_first is not None:
                 spec = msgspec.json.encode(uploads.clip(source, made)).decode()
-                writer.hand(partial(on_first, FirstFrame(writer.folder, info, vertices, spec, depth_info)))
+                writer.hand(partial(on_first, _first_frame(writer, info, vertices, spec, depth_info)))
 
         items = _ClipItems(writer, first_came)
         job_id = yield from link.run_job(
@@ -199,7 +206,7 @@ def _show_opening(
         if on_first is not None:
             whole = info | {"num_frames": source.num_frames or opening.num_frames}
             text = msgspec.json.encode(spec()).decode()
-            writer.hand(partial(on_first, FirstFrame(writer.folder, whole, vertices, text, None)))
+            writer.hand(partial(on_first, _first_frame(writer, whole, vertices, text, None)))
 
     items = _ClipItems(writer, first_came, keeps_mesh=False)
     try:

@@ -59,23 +59,30 @@ class FirstFrameArrival:
         if data is None or data.users:
             self._mesh = mesh.grid_mesh("EX-4D Arriving", self.first.vertices, self._joined).name
             return True
-        try:
-            self.shot_id = self._show(context, self.first, data)
-        except AddonError:
-            self._ended = True  # the end of the import says so
+        with self.first.staying() as there:
+            try:
+                self.shot_id = self._show(context, self.first, data) if there else ""
+            except AddonError:
+                self._ended = True  # the end of the import says so
+        if not there:  # the whole clip comes now
+            self._ended = True
+            self._remove_mesh()
         self._joining = self._joined = None
         return True
 
     def end(self, _context: bpy.types.Context) -> None:
         """The import has failed or was stopped: take the shot away again, but nothing that hangs on it."""
         made = shot.by_id(self.shot_id) if self.shot_id else None
-        data = bpy.data.meshes.get(self._mesh) if self._mesh and not self.shot_id else None
-        if data is not None and not data.users:
-            bpy.data.meshes.remove(data)
+        self._remove_mesh()
         self._ended = True
         if made is None or not made.ex4d.arriving or not unsaved.is_open(self._blend_path):
             return
         shot.take_away(made)
+
+    def _remove_mesh(self) -> None:
+        data = bpy.data.meshes.get(self._mesh) if self._mesh and not self.shot_id else None
+        if data is not None and not data.users:
+            bpy.data.meshes.remove(data)
 
 
 def found(arrival: FirstFrameArrival | None) -> tuple[bpy.types.Object | None, str]:

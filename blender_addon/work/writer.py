@@ -8,7 +8,7 @@ import contextlib
 import queue
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
@@ -47,6 +47,7 @@ class FolderWriter:
         self._handed = self._handed_bytes = 0
         self._done = self._done_bytes = 0
         self._dropped = self._finished = self._placed = False
+        self._placing = threading.Lock()
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -139,14 +140,21 @@ class FolderWriter:
                 f"Cannot make the folder {self.folder}: {error.strerror or error}; choose a folder you can write to."
             ) from error
 
+    @contextlib.contextmanager
+    def staying(self) -> Iterator[bool]:
+        """Whether what was written lies in :attr:`folder`; if so, it stays there during the block."""
+        with self._placing:
+            yield not self._placed
+
     def _put_in_place(self) -> None:
         self._open.close()
         if self._replaces:
             shutil.rmtree(self._target, ignore_errors=True)
-        try:
-            self.folder.replace(self._target)
-        except OSError as error:
-            raise StorageError(
-                f"Cannot put the folder {self._target} in place: {error.strerror or error}; close what uses it."
-            ) from error
-        self._placed = True
+        with self._placing:
+            try:
+                self.folder.replace(self._target)
+            except OSError as error:
+                raise StorageError(
+                    f"Cannot put the folder {self._target} in place: {error.strerror or error}; close what uses it."
+                ) from error
+            self._placed = True

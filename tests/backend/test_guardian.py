@@ -17,7 +17,7 @@ from zmtp_reset import PINGS_UNREAD, reset_while_unread
 from backend.conftest import Backend, long_job, poses, until
 from ex4d_backend.guardian import ENDS_IN_A_ROW, UNEXPECTED, is_fault, is_own_fault, is_wanted
 from ex4d_protocol.errors import JobFailed
-from ex4d_protocol.events import Connected, ItemReceived, JobChanged, UploadProgress
+from ex4d_protocol.events import Connected, JobChanged, UploadProgress
 from ex4d_protocol.requests import RenderGuides
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills by signal")
@@ -80,8 +80,8 @@ def test_an_abort_of_the_server_costs_nobody_anything(make_backend, connect, sen
 def test_a_kill_of_the_server_alone_counts_against_its_running_job(make_backend, connect, send_clip):
     server = make_backend(environment={**GUARDED, "EX4D_BACKEND_MAX_ATTEMPTS": "1"}).start()
     client = connect(server)
-    job = client.submit(long_job(send_clip(client)))
-    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.job_id == job, 120)
+    job = client.submit(long_job(send_clip(client)), fetch=False)
+    client.wait_for(lambda e: isinstance(e, JobChanged) and e.job_id == job and e.state.phase == "running", 120)
     server_of(server).kill()
     with pytest.raises(JobFailed, match="ended 1 times while this job ran"):
         client.wait_job(job, 240)

@@ -54,8 +54,10 @@ def disk_goes_on(monkeypatch):
     from blender_addon.work.writer import FolderWriter
 
     goes_on, put_in_place = threading.Event(), FolderWriter._put_in_place
+    goes_on.awaited = threading.Event()  # all else is written
 
     def slowly(writer) -> None:
+        goes_on.awaited.set()
         goes_on.wait(240)
         put_in_place(writer)
 
@@ -164,3 +166,25 @@ def test_a_mode_that_is_in_use_is_not_disturbed(connected, sources):
     blender.ops.object.mode_set(mode="OBJECT")
     finish(blender, task)
     assert blender.context.scene.ex4d.shot is not None
+
+
+def test_files_that_have_left_are_not_shown_any_more(connected, sources, disk_goes_on):
+    """Another mode was on until the folder of the whole clip took its place."""
+    blender = connected
+    blender.ops.mesh.primitive_cube_add()
+    task = begin(blender, sources)
+    blender.ops.object.mode_set(mode="EDIT")
+    until(blender, task, disk_goes_on.awaited.is_set)
+    disk_goes_on.set()
+    end = time.monotonic() + 60
+    while folders(blender) != ["clip"]:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    blender.ops.object.mode_set(mode="OBJECT")
+    for _ in range(20):
+        task.arrival.update(blender.context)
+    assert blender.context.scene.ex4d.shot is None
+    finish(blender, task)
+    assert blender.context.scene.ex4d.shot is not None and folders(blender) == ["clip"]
+    assert all(path.exists() for path in images(blender).values())
+    assert not [data.name for data in blender.data.meshes if data.name.startswith("EX-4D Arriving")]
