@@ -56,18 +56,19 @@ def demo(
     options = ShotOptions(source[0], cam, source[1], amount=amount, fov=fov, rasterizer=rasterizer)
     options.check()
     name = options.cam_name
+    engine = get_engine("preview")
+    chosen = engine.info().validated({})
     timings: dict[str, float] = {}
     with watched() as watch, staged_folder(output_dir) as staging:
         with _timed(timings, "clip, mesh and guides"):
-            shot = render_shot(options, watch)
+            shot = render_shot(options, watch, settings=chosen, takes=True)
             seen = shot.guides
         with _timed(timings, "guide videos"):
             write_guides(staging, seen, name, fps=shot.clip.fps, **watch)
         with _timed(timings, "coverage plot"):
             plot_coverage(seen, title=f"Coverage of camera {name}").savefig(staging / f"coverage_{name}.png")
         with _timed(timings, "preview engine"):
-            engine = get_engine("preview")
-            take = run_engine(engine, shot, settings=engine.info().validated({}), seed=seed, **watch)
+            take = run_engine(engine, shot, settings=chosen, seed=seed, **watch)
         with _timed(timings, "contact sheet"):
             frames = PickedFrames(shot.clip.frames, source_frames(shot.trajectory, shot.clip.num_frames).tolist())
             sheet = staging / "contact_sheet.png"

@@ -3,7 +3,7 @@
 from ex4d.cli.console import say, watched
 from ex4d.cli.options import EngineSettings, OutputDir, Seed
 from ex4d.cli.settings import ready_settings
-from ex4d.cli.shot import render_eyes
+from ex4d.cli.shot import render_shot
 from ex4d.shots.options import ShotOptions
 
 
@@ -27,7 +27,7 @@ def preview(options: ShotOptions, output_dir: OutputDir, seed: Seed = 0, setting
     engine = get_engine("preview")
     chosen = ready_settings(engine.info(), settings)
     with watched() as watch, made_folder(output_dir):
-        shot = render_eyes(options, watch, settings=chosen)[0]
+        shot = render_shot(options, watch, settings=chosen, takes=True)
         take = run_engine(engine, shot, settings=chosen, seed=seed, **watch)
         folder = save_take(output_dir, take, **watch)
     say(f"{folder}\n{folder.with_suffix('.mp4')}")

@@ -23,17 +23,20 @@ def render_shot(
     options: ShotOptions,
     watch: Watch,
     *,
+    settings: Mapping[str, Any] | None = None,
     still: bool = False,
     by_slope: bool = False,
     takes: bool = False,
     pictures: Callable[[int], Collection[int]] | None = None,
 ) -> RenderedShot:
-    """Load, build and draw a shot for no engine in particular; warn about frames that show nothing.
+    """Load, build and draw a shot; warn about frames that show nothing.
 
+    ``settings`` are those of the engine that it is for, all of them; None is for no engine in particular.
     ``still`` shows frame 0 in every frame. ``by_slope`` hides the faces of an endless mesh that EX-4D's filter
     "boundary" does. ``takes`` says that an engine follows, ``pictures`` which of so many frames' pictures are needed.
     """
-    return render_eyes(options, watch, still=still, by_slope=by_slope, takes=takes, pictures=pictures)[0]
+    how: dict[str, Any] = {"still": still, "by_slope": by_slope, "takes": takes, "pictures": pictures}
+    return render_eyes(options, watch, settings=settings, **how)[0]
 
 
 def render_eyes(

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from filmed_room import FLOOR_Y, project, room
+from live_parts import read_png
 from small_clip import write_source_files
 
 from ex4d_ground.camera_files import save_camera
@@ -38,16 +39,8 @@ def guides(blender, shot):
     folder = shots.output_folder(shot) / "guides"
     found = []
     for part in ("colour", "mask"):
-        pictures = []
-        for path in sorted((folder / part).glob("*.png")):
-            image = blender.data.images.load(str(path), check_existing=False)
-            image.colorspace_settings.name = "Non-Color"
-            width, height = image.size
-            values = np.empty(width * height * 4, np.float32)
-            image.pixels.foreach_get(values)
-            blender.data.images.remove(image)
-            pictures.append(np.round(values.reshape(height, width, 4)[::-1, :, :3] * 255))
-        found.append(np.stack(pictures))
+        pictures = [read_png(blender, path) for path in sorted((folder / part).glob("*.png"))]
+        found.append(np.stack(pictures)[..., :3].astype(np.float32))
     return found[0], found[1][..., 0] > 127
 
 
