@@ -94,6 +94,9 @@ def test_demo_does_the_main_job_on_a_clip_of_ones_own(ex4d, shot: Shot, tmp_path
     ]  # fmt: skip
     assert "preview engine" in outcome.out
     assert cv2.imread(str(out / "contact_sheet.png")).shape[1] > 600
+    assert ex4d("preview", *shot.source, "--cam", "orbit_up", "--output_dir", tmp_path / "same").code == 0
+    for frame in (tmp_path / "same" / "take_001").glob("*.png"):
+        assert (cv2.imread(str(frame)) == cv2.imread(str(out / "take_001" / frame.name))).all(), frame.name
 
 
 def test_demo_needs_both_halves_of_a_clip_or_the_example(ex4d, shot: Shot, tmp_path: Path, monkeypatch) -> None:
