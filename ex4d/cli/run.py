@@ -8,6 +8,7 @@ from ex4d.cli.export import KIND_HELP, ExportName, write_exports
 from ex4d.cli.options import EngineSettings, OutputDir, Seed, panel
 from ex4d.cli.settings import ready_settings
 from ex4d.cli.shot import render_eyes, warn_of
+from ex4d.cli.shot_file import ShotArgument
 from ex4d.shots.options import ShotOptions
 from ex4d_ground.errors import SettingError
 
@@ -17,6 +18,7 @@ _option = panel(None)
 def run(
     options: ShotOptions,
     output_dir: OutputDir,
+    shot: ShotArgument = None,
     engine: Annotated[str, _option("--engine", "wan (the model) or preview (no model).")] = "wan",
     seed: Seed = 0,
     settings: EngineSettings = None,
@@ -32,9 +34,14 @@ def run(
 
     Without --depth it is estimated on the way. Writes the next free take_NNN/ and take_NNN.mp4. Run again with the same
     inputs it finds that take and stops; after an interruption it goes on with the depth and guides it had. Made for
-    render farms: one call per shot and seed.
+    render farms: one call per shot and seed, and SHOT for all options in one file (docs/farms.md).
+
+    Exit codes: 0 the take is there; 1 failed or 130 cancelled: worth another try; 2 wrong input, 3 cannot write,
+    4 part not installed, 5 weights missing: as it is it fails again.
 
     Examples:
+
+      ex4d run shots/010
 
       ex4d run --input_video shot.mp4 --depth d.npz --cam layout/camera_v3.npz --output_dir shots/010
 
@@ -85,8 +92,10 @@ def run(
             ]
         take = takes[0] if eyes is None else eyes.joined(*takes)
         take = replace(take, metadata={**take.metadata, "fingerprint": request.fingerprint})
-        folder = save_take(output_dir, take, **watch)
+        # A farm that had lost sight of this machine may have had the shot made elsewhere meanwhile.
+        meanwhile = None if again else request.find(output_dir)
+        folder = meanwhile or save_take(output_dir, take, **watch)
         for path in output_dir.glob(f"{kept.name}*"):
-            path.unlink()  # depth that was estimated for this alone goes too; --save_depth keeps it
+            path.unlink(missing_ok=True)  # depth that was estimated for this alone goes too; --save_depth keeps it
         say(f"{folder}\n{folder.with_suffix('.mp4')}")
         write_exports(folder, [each.name for each in kinds], output_dir, name, watch)

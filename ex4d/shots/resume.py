@@ -77,6 +77,8 @@ def _fingerprint(options: ShotOptions, rest: list[Any]) -> str:
     digest = hashlib.sha256()
     stated = {k: v for k, v in asdict(options).items() if k not in (*_READ, "save_depth")}
     stated = {k: v for k, v in stated.items() if k not in _LATER or v != _LATER[k]}
+    if options.camera_file is not None:  # its content counts, not where a machine has mounted it
+        stated["cam"] = options.camera_file.name
     if options.estimates_camera:
         stated["source_camera"] = ESTIMATE
     digest.update(json.dumps([ex4d.__version__, stated, rest], sort_keys=True, default=str).encode())
