@@ -90,13 +90,13 @@ class JobScheduler:
         for scratch in self._folder.glob("*/scratch-*"):  # of workers that were killed
             self._discard(scratch)
         for job in self.store.jobs(phase="running"):
-            self._discard(self.items_folder(job))
             if job.cancelling:
                 self.store.set_phase(job, "cancelled", "Cancelled; the backend was restarted meanwhile.")
             elif not after_fault and (ends := job.attempt - job.crashed) >= self._settings.max_attempts:
                 reason = f"The backend ended {ends} times while this job ran; it was not started again."
                 self.store.set_phase(job, "failed", reason, Failure(Ex4dError.code))
             else:
+                self._discard(self.items_folder(job))
                 self.store.start_over(job, crashed=after_fault)
                 self._queued[job.job_id] = job
                 log.info("job %s starts over (attempt %d)", job.job_id, job.attempt)

@@ -22,6 +22,12 @@ def licence_of(spec: EstimatorInfo) -> str:
     return f"{RESEARCH_ONLY}: {licence}" if spec.research_only else licence
 
 
+def entry_words(spec: EstimatorInfo) -> str:
+    """An estimator in a list to choose from: its name, its terms, and whether the backend has it."""
+    title, terms = spec.title or spec.name, RESEARCH_ONLY if spec.research_only else spec.licence
+    return f"{title}  ({terms})" if spec.available else f"{title}  ({terms}, not installed)"
+
+
 def lens_words(source: str, fov_deg: float) -> str:
     """Where a focal length came from, from the backend's ``intrinsics_source``."""
     if is_assumed(source):

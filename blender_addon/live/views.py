@@ -378,6 +378,9 @@ class Live:
         elif error.code == "no_session":
             self._tell(SILENT)
         else:
+            if error.code == "backend_too_old":  # what is shown is of another request, and no better will come
+                overlay.current.clear()
+                hooks.redraw(hooks.VIEWS)
             self._tell(in_words(error.message, error.remedy, "panel"), is_error=True)
 
     def _check_speed(self) -> None:

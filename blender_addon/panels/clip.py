@@ -68,11 +68,9 @@ class EX4D_MT_estimators(bpy.types.Menu):
         for spec in session.get().capabilities.estimators:
             row = self.layout.row()
             row.active = spec.available
-            terms = estimators.RESEARCH_ONLY if spec.research_only else spec.licence
-            state = "" if spec.available else ", not installed"
             icon = "ERROR" if spec.research_only else ("CHECKMARK" if spec.available else "BLANK1")
-            text = f"{spec.title or spec.name}  ({terms}{state})"
-            row.operator("ex4d.choose_estimator", text=text, icon=icon).estimator = spec.name
+            text = say(estimators.entry_words(spec))
+            row.operator("ex4d.choose_estimator", text=text, icon=icon, translate=False).estimator = spec.name
 
 
 class EX4D_PT_clip(Step, bpy.types.Panel):

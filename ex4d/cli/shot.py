@@ -86,8 +86,11 @@ def render_eyes(
     return shots
 
 
-def load(options: ShotOptions, watch: Watch, *, takes: bool = False) -> LoadedShot:
-    """Load the shot; say what the run takes and where depth and lens come from; warn of depth behind the border."""
+def load(options: ShotOptions, watch: Watch, *, takes: bool = False, solves: bool = True) -> LoadedShot:
+    """Load the shot; say what the run takes and where depth and lens come from; warn of depth behind the border.
+
+    Without ``solves`` a filming camera that is to be estimated is left to the caller.
+    """
     from ex4d.clip.depth_hints import border_hint
     from ex4d.depth import get_estimator
     from ex4d.dwmesh.still import camera_moves
@@ -95,7 +98,7 @@ def load(options: ShotOptions, watch: Watch, *, takes: bool = False) -> LoadedSh
 
     if options.depth is None:
         announce(get_estimator(options.estimator_name).info())
-    loaded = load_shot(options, takes=takes, on_needs=lambda needs: note(f"{needs.text}."), **watch)
+    loaded = load_shot(options, takes=takes, solves=solves, on_needs=lambda needs: note(f"{needs.text}."), **watch)
     for line in loaded.estimated.details() if loaded.estimated else ():
         note(line)
     for line in loaded.notes:

@@ -1,5 +1,6 @@
 """The camera that filmed a shot's clip: read from a file, or estimated from the clip."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
 
@@ -46,13 +47,19 @@ def _estimated(options: ShotOptions, clip: Clip, watch: Watch) -> tuple[Clip, tu
     verdict = solved.verdict
     if verdict.failure:
         raise TrajectoryError(verdict.failure, code="camera_not_solved")
-    notes = [f"The filming camera was estimated: {line}" for line in verdict.lines()]
-    if verdict.lost:
-        lost = ranges([t + 1 for t in verdict.lost])
-        notes.append(f"Frames {lost} show too little and keep the filming camera's pose of the one before")
-    if clip.intrinsics.is_assumed and not verdict.still:
+    notes = estimate_notes(clip, verdict.lines(), verdict.lost, still=verdict.still)
+    return with_source_camera(clip, solved.camera), notes
+
+
+def estimate_notes(clip: Clip, lines: Sequence[str], lost: Sequence[int], *, still: bool) -> tuple[str, ...]:
+    """What people should know of an estimated camera: ``lines`` of its quality, and frames ``lost``, 0-based."""
+    notes = [f"The filming camera was estimated: {line}" for line in lines]
+    if lost:
+        frames = ranges([t + 1 for t in lost])
+        notes.append(f"Frames {frames} show too little and keep the filming camera's pose of the one before")
+    if clip.intrinsics.is_assumed and not still:
         notes.append("Nothing says the lens, and the estimated camera is only as right as the one that is assumed")
-    return with_source_camera(clip, solved.camera), tuple(notes)
+    return tuple(notes)
 
 
 def preset_move(options: ShotOptions, clip: Clip) -> Trajectory:

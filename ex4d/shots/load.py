@@ -81,11 +81,13 @@ def load_shot(
     options: ShotOptions,
     *,
     takes: bool = False,
+    solves: bool = True,
     on_needs: Callable[[RunNeeds], None] | None = None,
     **watch: Unpack[Watch],
 ) -> LoadedShot:
     """Read the clip, estimating its depth if there is none.
 
+    Without ``solves`` a filming camera that is to be estimated is left to the caller.
     ``on_needs`` is told what the whole run takes, with an engine's frames where ``takes`` says that some follow, before
     anything long is done; a run that the scratch disk cannot hold is refused there.
 
@@ -127,6 +129,8 @@ def load_shot(
             **watch,
         )
         shot = LoadedShot(options, clip, filled[0] if filled else None, notes=tuple(notes))
+    if options.estimates_camera and not solves:
+        return shot
     clip, more = filmed(options, shot.clip, **watch)
     return replace(shot, clip=clip, notes=(*shot.notes, *more))
 

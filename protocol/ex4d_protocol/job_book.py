@@ -316,7 +316,7 @@ class JobBook:
         job = self.tracked.get(end.job_id)
         if job is not None and reply_to in (0, job.fetch_request):
             self._fetching.discard(job.job_id)
-            if job.lost and not job.rejected:
+            if job.lost and not job.rejected and end.phase == "done":  # of one that failed, the reason is what counts
                 first = next(iter(job.lost.values()))
                 more = f" So are {len(job.lost) - 1} more." if len(job.lost) > 1 else ""
                 self._reject(job, "item_damaged", f"{first}{more} The other {len(job.received)} items are here.")

@@ -69,13 +69,16 @@ def require(request: msgspec.Struct, welcome: Welcome) -> None:
 def adapted(request: Adaptable, welcome: Welcome | None) -> Adaptable:
     """``request`` in the words of an older server, where it can be said so without a difference to the result.
 
-    A server that knows no source camera draws every frame's mesh as if that had stood still: guides and live views are
-    the same if each camera is told relative to the one that filmed the frame it shows, and vertices are in that one's
-    axes in any case. What joins frames, a lens that changes, objects, and takes (whose description would be another)
-    cannot be said so: such a request stays as it is, for :func:`require` to refuse. Raises RequestRefused for a move
-    that shows frames which the source camera does not have.
+    World memory of a clip without a source camera shows no more than other frames do, so it is left out. A server that
+    knows no source camera draws every frame's mesh as if that had stood still: guides and live views are the same if
+    each camera is told relative to the one that filmed the frame it shows, and vertices are in that one's axes in any
+    case. What joins frames, a lens that changes, objects, and takes (whose description would be another) cannot be said
+    so: such a request stays as it is, for :func:`require` to refuse. Raises RequestRefused for a move that shows frames
+    which the source camera does not have.
     """
     clip = getattr(request, "clip", None)
+    if clip is not None and clip.source_camera is None and lacks(welcome, "MeshOptions.world_memory"):
+        return _without_memory(request)
     if clip is None or clip.source_camera is None or not lacks(welcome, "ClipSpec.source_camera"):
         return request
     camera = clip.source_camera.unpack()
@@ -91,6 +94,13 @@ def adapted(request: Adaptable, welcome: Welcome | None) -> Adaptable:
     except InputError as error:
         raise RequestRefused(str(error), code="bad_request") from error
     return msgspec.structs.replace(request, clip=bare, trajectory=seen)
+
+
+def _without_memory(request: Adaptable) -> Adaptable:
+    if not isinstance(request, BuildMesh | RenderGuides | LiveView) or not request.mesh.options.world_memory:
+        return request
+    options = msgspec.structs.replace(request.mesh.options, world_memory=False)
+    return msgspec.structs.replace(request, mesh=msgspec.structs.replace(request.mesh, options=options))
 
 
 def _used(value: Any) -> Iterator[str]:

@@ -60,15 +60,15 @@ class LiveRequests(Questions):
     """Every live view that was asked for and has not ended: questions with several answers each."""
 
     def ask(self, message: msgspec.Struct) -> int:
-        """Ask as :meth:`Questions.ask` does, in the words of an older server where its clip has a source camera.
+        """Ask as :meth:`Questions.ask` does, in the words of an older server.
 
-        What cannot be said so is reported as RequestFailed at once.
+        What cannot be said so, and would give another picture, is reported as RequestFailed at once.
         """
         welcome = self._connection.welcome
         try:
             fitted = minors.adapted(message, welcome)
-            if isinstance(fitted, LiveView) and fitted.clip.source_camera is not None and welcome is not None:
-                minors.require(fitted.clip, welcome)
+            if isinstance(fitted, LiveView) and welcome is not None:
+                minors.require(fitted, welcome)
         except RequestRefused as error:
             request_id = next(self._connection.ids)
             refused = m.ErrorReply(code=error.code, message=str(error), remedy=error.remedy)

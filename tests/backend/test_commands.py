@@ -19,6 +19,7 @@ import zmq
 from backend.conftest import FRAMES, HEIGHT, WIDTH, long_job, until
 from backend.test_depth import CONFIG, TOOL
 from ex4d.cli.app import main
+from ex4d.eval.filmed import film
 from ex4d.takes import read_take
 from ex4d_ground.remedies import Remedy
 from ex4d_protocol import framing
@@ -170,6 +171,35 @@ def test_depth_that_is_not_given_is_estimated_on_the_backend(
     assert ex4d("recon", *shot, "--output_dir", tmp_path / "here", "--lossless")[0] == 0
     with np.load(tmp_path / "here" / "guides_orbit_left.npz") as here:
         np.testing.assert_array_equal(guides_of(tmp_path / "there"), here["rgba"])
+
+
+def room_on_disk(folder, move: str) -> tuple[object, ...]:
+    """A filmed room's pictures and depth as files, as options."""
+    room = film(move, seed=6, width=256, height=192, frames=8).clip
+    (folder / move).mkdir()
+    for i, frame in enumerate(np.asarray(room.frames)):
+        cv2.imwrite(str(folder / move / f"f_{i:03d}.png"), frame[..., ::-1])
+    np.save(folder / f"{move}.npy", np.asarray(room.depth))
+    where = ("--input_video", folder / move, "--depth", folder / f"{move}.npy")
+    return (*where, "--focal", room.intrinsics.fx, "--cam", "static", "--source_camera", "estimate")
+
+
+def test_the_filming_camera_is_estimated_by_the_backend_as_it_would_be_here(ex4d, tmp_path, monkeypatch):
+    shot = room_on_disk(tmp_path, "handheld")
+    assert ex4d("recon", *shot, "--output_dir", tmp_path / "here", "--lossless")[0] == 0
+    moving = room_on_disk(tmp_path, "follow")
+    with monkeypatch.context() as away:
+        away.setattr("ex4d.shots.filming.solve_camera", None)  # nothing is solved on this machine
+        code, _, err = ex4d("remote", "guides", *shot, "--output_dir", tmp_path / "there")
+        assert code == 0, err
+        assert "The filming camera was estimated: " in err and "points were followed" in err
+        code, _, err = ex4d("remote", "guides", *moving, "--output_dir", tmp_path / "none")
+        assert code == 2 and "% of the frame moves by itself" in err and "give a camera" in err
+        assert not (tmp_path / "none").exists()
+    with np.load(tmp_path / "here" / "guides_static.npz") as here:
+        np.testing.assert_array_equal(guides_of(tmp_path / "there"), here["rgba"])
+    listed = json.loads(ex4d("jobs", "list", "--json")[1])
+    assert [job["kind"] for job in listed if job["title"] == "Camera of handheld"] == ["SolveCamera"]
 
 
 def test_jobs_are_listed_shown_and_cancelled(ex4d, backend, owner, send_clip):

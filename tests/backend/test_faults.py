@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -41,6 +42,22 @@ def test_a_job_that_keeps_ending_the_server_is_given_up(make_backend, connect, s
         server.start()
     with pytest.raises(JobFailed, match="ended 2 times"):
         client.wait_job(job, 120)
+
+
+def test_a_job_that_ended_the_server_while_it_was_fetched_fails_with_that_reason(make_backend, connect, send_clip):
+    """What it had made until then comes all the same, as of any job that fails."""
+    server = make_backend(environment={"EX4D_BACKEND_MAX_ATTEMPTS": "1"}).start()
+    client = connect(server)
+    job = client.submit(long_job(send_clip(client)))
+    client.wait_for(lambda e: isinstance(e, ItemReceived) and e.frame > 5, 120)
+    with server.held():
+        server.kill()
+    with closing(sqlite3.connect(server.data_dir / "jobs.sqlite")) as table:
+        made = table.execute("SELECT MAX(idx) + 1 FROM items").fetchone()[0]
+    server.start()
+    with pytest.raises(JobFailed, match="ended 1 times while this job ran"):
+        client.wait_job(job, 120)
+    assert len(client.jobs[job].received) == made > 12
 
 
 def test_a_killed_worker_fails_its_job_alone_and_is_replaced(make_backend, connect, send_clip):

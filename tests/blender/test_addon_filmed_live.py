@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from filmed_room import handheld
@@ -34,3 +35,21 @@ def test_the_picture_of_a_filmed_shot_is_what_a_guides_job_renders(filmed, live,
     filmed.ops.ex4d.film_from_nowhere()
     filmed.context.view_layer.update()
     spin(lambda: np.array_equal(overlay.current.picture, still))
+
+
+def test_what_an_older_backend_would_draw_otherwise_is_told_and_no_picture_stays(filmed, live, camera_file):
+    """Other frames of a filming camera that moved are in its world, which a backend of 1.2 does not know."""
+    from blender_addon.live import overlay
+    from blender_addon.work import session
+
+    settle(live)
+    assert overlay.current.picture is not None
+    connection = session.get().require_link().client.connection
+    connection.welcome = msgspec.structs.replace(connection.welcome, minor=2)
+    shot = filmed.context.scene.ex4d.shot
+    shot.ex4d.occluders, shot.ex4d.other_frames = "SOLID", True
+    assert filmed.ops.ex4d.film_from_file(filepath=str(camera_file)) == {"FINISHED"}
+    filmed.context.view_layer.update()
+    spin(lambda: live.note_is_error)
+    assert "would leave out how the filming camera moved" in live.note and live.note.endswith("update the backend.")
+    assert overlay.current.picture is None

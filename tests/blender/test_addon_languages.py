@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 import pytest
-from drawn_panels import draw_all
+from drawn_panels import Drawn, draw_all
 
 from ex4d_ground.costs import Cost
 
@@ -96,7 +96,8 @@ def test_every_drawn_label_is_translated(blender, online, shot, moving_camera, l
 
     def look() -> None:
         """Sentences with values are put together before they are drawn, and Blender leaves them alone."""
-        for drawn in draw_all(blender.context).values():
+        menus = [Drawn(each, blender.context) for each in (bpy.types.EX4D_MT_estimators, bpy.types.EX4D_MT_footage)]
+        for drawn in (*draw_all(blender.context).values(), *menus):
             texts = [leaf for leaf in drawn.leaves if leaf.kind in ("label", "operator", "menu") and leaf.translate]
             lacking.update(leaf.text for leaf in texts if leaf.text not in known)
 
@@ -137,7 +138,9 @@ def test_a_translation_takes_the_values_of_its_text_and_no_others(blender, local
 
 
 def test_sentences_keep_their_values_and_are_put_together(blender):
+    from blender_addon.jobs.estimators import entry_words
     from blender_addon.work.languages import in_language
+    from ex4d_ground.descriptions import EstimatorInfo
 
     def thai(text: str) -> str:
         return in_language(text, "th_TH")
@@ -149,6 +152,8 @@ def test_sentences_keep_their_values_and_are_put_together(blender):
     mode = thai("Blender is in Edit Mesh Mode; switch to Object Mode (Tab).")
     assert mode.startswith("Blender อยู่ในโหมด Edit Mesh") and "(Tab)" in mode, "an error with what mends it"
     assert thai("3 problems marked on the timeline.") == "ทำเครื่องหมายปัญหา 3 จุดบนไทม์ไลน์แล้ว"
+    spec = EstimatorInfo(name="da3", title="Depth Anything 3", licence="Apache-2.0", available=False)
+    assert thai(entry_words(spec)) == "Depth Anything 3  (Apache-2.0, ยังไม่ได้ติดตั้ง)"
     assert thai("Words that nobody has written.") == "Words that nobody has written."
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -14,13 +15,14 @@ from ex4d_ground.remedies import update_backend
 from ex4d_protocol import framing, minors
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
-from ex4d_protocol.errors import ConnectionFailed, IncompatibleError, RequestRefused
+from ex4d_protocol.errors import ConnectionFailed, IncompatibleError, JobFailed, RequestRefused
 from ex4d_protocol.events import CapabilitiesChanged, Disconnected, JobRejected, LiveAnswer, RequestFailed
-from ex4d_protocol.requests import BlobRef, BuildMesh, ClipSpec, Media, MeshSpec, RenderGuides
+from ex4d_protocol.requests import BlobRef, BuildMesh, ClipSpec, Generate, Media, MeshSpec, RenderGuides
 from protocol.examples import CAPABILITIES
 from protocol.filmed_clips import FILMED, MOVE, OLD, ZOOMED
 
-Answer = Callable[[framing.Received], list[bytes] | None]
+Answer = Callable[[framing.Received], Any]
+"""The frames of an answer, a list of several such, or None."""
 
 
 @pytest.fixture
@@ -39,8 +41,8 @@ def serve() -> Iterator[Callable[[Answer], str]]:
                 if socket.poll(20):
                     identity, *frames = socket.recv_multipart()
                     reply = answer(framing.decode(frames, framing.CLIENT_DECODERS))
-                    if reply is not None:
-                        socket.send_multipart([identity, *reply])
+                    for one in () if reply is None else reply if isinstance(reply[0], list) else [reply]:
+                        socket.send_multipart([identity, *one])
             socket.close(0)
 
         threads.append(threading.Thread(target=loop))
@@ -190,7 +192,8 @@ OF_1_1 = {
     "background from other frames": {"mesh": MeshSpec(options=MeshOptions(mode="solid", other_frames=True))},
     "": {},
 }
-OF_1_2 = {"world memory": {"mesh": MeshSpec(options=MeshOptions(mode="solid", other_frames=True, world_memory=True))}}
+MEMORY = MeshSpec(options=MeshOptions(mode="solid", other_frames=True, world_memory=True))
+OF_1_2 = {"world memory": Generate(clip=CLIP, trajectory=MOVE, engine="preview", mesh=MEMORY)}
 
 
 @pytest.mark.parametrize(("minor", "what"), [(n, what) for n in (0, 1) for what in OF_1_1] + [(1, *OF_1_2)])
@@ -214,7 +217,7 @@ def test_what_an_older_server_would_leave_out_is_not_sent(serve, client_of, what
 
     client = client_of(serve(answer))
     client.wait_connected(60)
-    request = BuildMesh(**{"clip": CLIP, **(OF_1_1 | OF_1_2)[what]})
+    request = OF_1_2[what] if what in OF_1_2 else BuildMesh(**{"clip": CLIP, **OF_1_1[what]})
     job = client.submit(request, fetch=False)
     since = 2 if what in OF_1_2 else 1
     if minor >= since or not what:
@@ -291,3 +294,59 @@ def test_an_older_server_gets_guides_and_live_views_of_a_moving_camera_in_its_ow
     failed = client.wait_for(lambda e: isinstance(e, RequestFailed) and e.request_id == asked, 60)
     assert failed.error.code == "backend_too_old" and "how the filming camera moved" in failed.error.message
     assert len(sent) == 2
+
+
+def test_a_live_view_of_what_an_older_server_would_leave_out_is_reported_and_not_sent(serve, client_of):
+    data = serve(lambda r: raw(m.Attached(), r.header.id))
+    asked: list[m.LiveView] = []
+
+    def answer(received):
+        message = received.message
+        if isinstance(message, m.Hello):
+            port = int(data.rpartition(":")[2])
+            return raw(m.Welcome(session="s", data_port=port, server_id="x", minor=1), received.header.id)
+        if isinstance(message, m.LiveView):
+            asked.append(message)
+            return raw(m.LiveCoverage(view="v", sequence=1, done=True), received.header.id)
+        return raw(m.Pong(), received.header.id)
+
+    client = client_of(serve(answer))
+    client.wait_connected(60)
+    number = client.live(m.LiveView(view="v", sequence=1, clip=FILMED, trajectory=MOVE, mesh=MEMORY))
+    failed = client.wait_for(lambda e: isinstance(e, RequestFailed) and e.request_id == number, 60)
+    assert failed.error.code == "backend_too_old"
+    for what in ("world memory", "how the filming camera moved"):
+        assert what in failed.error.message
+    number = client.live(m.LiveView(view="v", sequence=2, clip=CLIP, trajectory=MOVE, mesh=MEMORY))
+    client.wait_for(lambda e: isinstance(e, LiveAnswer) and e.request_id == number, 60)
+    assert [view.mesh.options.world_memory for view in asked] == [False]
+
+
+def test_the_reason_of_a_failed_job_counts_and_not_that_an_item_of_it_is_lost(serve, client_of):
+    job_id, reason = "a" * 32, "The backend ended 2 times while this job ran; it was not started again."
+
+    def deliver(received):
+        message = received.message
+        if isinstance(message, m.GetResults):
+            text = f"Item 0 of job {job_id} cannot be read (No such file or directory)."
+            lost = m.ErrorReply(code="item_damaged", message=text, detail="item 0", job_id=job_id)
+            end = m.ResultsEnd(job_id=job_id, items=1, phase="failed")
+            return [raw(lost, received.header.id), raw(end, received.header.id)]
+        return raw(m.Attached(), received.header.id)
+
+    data = serve(deliver)
+
+    def answer(received):
+        message = received.message
+        if isinstance(message, m.Hello):
+            port = int(data.rpartition(":")[2])
+            return raw(m.Welcome(session="s", data_port=port, server_id="x", minor=3), received.header.id)
+        if isinstance(message, m.GetJob):
+            return raw(m.JobState(job_id=job_id, phase="failed", items=1, message=reason), received.header.id)
+        return raw(m.Pong(), received.header.id)
+
+    client = client_of(serve(answer))
+    client.wait_connected(60)
+    client.follow(job_id)
+    with pytest.raises(JobFailed, match="ended 2 times"):
+        client.wait_job(job_id, 120)

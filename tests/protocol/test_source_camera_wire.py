@@ -69,6 +69,23 @@ def test_an_older_server_is_told_each_camera_relative_to_the_one_that_filmed_its
     assert minors.adapted(bare, OLD) is bare
 
 
+def test_memory_of_a_camera_that_stood_still_is_left_out_for_a_server_that_knows_none():
+    """It shows no more than other frames do. A take says what it was made with, so it is refused."""
+    first = replace(OLD, minor=1)
+    with_it, without = (
+        MeshSpec(options=MeshOptions(mode="solid", other_frames=True, world_memory=memory)) for memory in (True, False)
+    )
+    view = LiveView(view="v", sequence=1, clip=CLIP, trajectory=move(), mesh=with_it)
+    guides = RenderGuides(clip=CLIP, trajectory=move(), mesh=with_it)
+    for request in (view, guides):
+        assert minors.adapted(request, first) == replace(request, mesh=without)
+        minors.require(minors.adapted(request, first), first)
+        assert minors.adapted(request, OLD) is request
+    take = Generate(clip=CLIP, trajectory=move(), engine="preview", mesh=with_it)
+    with pytest.raises(RequestRefused, match="world memory"):
+        minors.require(minors.adapted(take, first), first)
+
+
 @pytest.mark.parametrize(
     "request_",
     [

@@ -58,6 +58,14 @@ def shot_files(video: Path, depth: Path | None, *, num_frames: int | None = None
     return ShotFiles(_video(video_source), _depth(depth_source), video_source, depth_source, note)
 
 
+def video_files(path: Path) -> Files:
+    """A video file, or a sequence of pictures. Raises ClipError for a sequence that lacks one."""
+    pictures = find_pictures(path)
+    if pictures is not None:
+        pictures.require_whole(ClipError)
+    return _video(pictures or path)
+
+
 def _video(source: Source) -> Files:
     if isinstance(source, Path):
         return "video", [source]

@@ -1,6 +1,7 @@
 """A shot as a request to a backend: its files uploaded, its camera and mesh in the protocol's words."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from ex4d.shots.options import ShotOptions
 from ex4d.types import Clip
 from ex4d_backend.cli.media import ShotFiles, clip_files, shot_files, upload_all, upload_media
 from ex4d_backend.cli.received import follow
+from ex4d_backend.cli.solve_job import filmed_there, solves_there
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import SettingError
 from ex4d_ground.files import COLOUR_SUFFIXES
@@ -58,16 +60,17 @@ def check_sendable(shot: ShotOptions) -> None:
 def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Watch) -> RenderGuides | Generate:
     """Upload the shot and make its request. Raises the library's errors, and the protocol's."""
     stretched = shot.parity and not shot.keep_size  # frames of another size than those in the file
+    there = solves_there(client, shot)
     files = shot_files(shot.input_video, shot.depth, num_frames=shot.num_frames or None)
     # The camera is made here, from the clip's own size, length and nearest depth; the bytes go to the backend.
     if files.depth is None:
         video = upload_media(client, files.video, watch)
-        loaded, depth = _estimated(client, shot, files, video, watch)
+        loaded, depth = _estimated(client, shot, files, video, watch, solves=not there)
     elif stretched:
-        loaded = load(shot, watch)
+        loaded = load(shot, watch, solves=not there)
         video, depth = (upload_media(client, each, watch) for each in clip_files(loaded.clip))
     else:
-        loaded = load(shot, watch)
+        loaded = load(shot, watch, solves=not there)
         video, depth = upload_media(client, files.video, watch), upload_media(client, files.depth, watch)
     k = loaded.clip.intrinsics
     old = minors.lacks(client.welcome, "Generate.layers")  # its takes are 8-bit views that count from 1, and serve
@@ -90,6 +93,12 @@ def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Wat
         name=loaded.clip.name[:128],
         source_camera=SourceCameraSpec.of(loaded.clip.source_camera),
     )
+    if there:
+        found, notes = filmed_there(client, shot, loaded.clip, clip, watch)
+        for line in notes:
+            note(f"{line.rstrip('.')}.")
+        loaded = replace(loaded, clip=found)
+        clip = msgspec.structs.replace(clip, source_camera=SourceCameraSpec.of(found.source_camera))
     trajectory = TrajectorySpec.pack(loaded.trajectory(warn_of))
     request = make(clip=clip, trajectory=trajectory, mesh=_mesh(client, loaded, watch), raster=Drawing.of(shot).options)
     if old and isinstance(request, Generate):
@@ -98,10 +107,11 @@ def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Wat
 
 
 def _estimated(
-    client: Client, shot: ShotOptions, files: ShotFiles, video: Media, watch: Watch
+    client: Client, shot: ShotOptions, files: ShotFiles, video: Media, watch: Watch, *, solves: bool
 ) -> tuple[LoadedShot, Media]:
     """The shot with depth that the backend estimates, and that depth as the backend keeps it for the next job.
 
+    Without ``solves`` a filming camera that is to be estimated is left to the caller.
     Raises ClipError, SettingError, the protocol's errors, OutputError, Cancelled.
     """
     name = clip_name(shot.input_video, COLOUR_SUFFIXES)
@@ -139,7 +149,7 @@ def _estimated(
         save_depth(shot.save_depth, file, **watch)
         note(f"Kept the depth: {shot.save_depth}")
     clip = Clip(frames, depth, used, shot.fps or fps, name, info["estimator"], info["licence"])
-    clip, notes = filmed(shot, clip, **watch)
+    clip, notes = filmed(shot, clip, **watch) if solves or not shot.estimates_camera else (clip, ())
     for line in notes:
         note(f"{line.rstrip('.')}.")
     blob = BlobRef(**{name: info["depth"][name] for name in ("sha256", "size", "name")})
