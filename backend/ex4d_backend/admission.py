@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Sequence
 from ex4d.weights.catalogue import find_package
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.client_errors import Refusal
+from ex4d_backend.job_rows import Job
 from ex4d_backend.limits import too_many_pixels
 from ex4d_backend.settings import ServerSettings
-from ex4d_backend.store import Job, JobStore
+from ex4d_backend.store import JobStore
 from ex4d_ground.remedies import fetch_by_hand
 from ex4d_protocol.requests import FetchWeights, Generate, RenderGuides, Request, blobs_of
 

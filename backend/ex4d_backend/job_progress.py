@@ -1,6 +1,6 @@
 """How much of a whole job is done: its stages weighted by what they cost, never going back, never 1 before the end."""
 
-from ex4d_backend.store import Job
+from ex4d_backend.job_rows import Job
 from ex4d_ground import stages
 
 # The stages in the order they come, and roughly what share of the job's time each takes. A model's denoising is nearly

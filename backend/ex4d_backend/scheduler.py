@@ -18,9 +18,10 @@ from ex4d_backend.client_errors import Refusal, for_client, without_paths
 from ex4d_backend.data_folder import folder_at
 from ex4d_backend.item_files import item_file
 from ex4d_backend.job_progress import share_of
+from ex4d_backend.job_rows import Job
 from ex4d_backend.pool import FETCHES, Pool
 from ex4d_backend.settings import ServerSettings
-from ex4d_backend.store import Job, JobStore
+from ex4d_backend.store import JobStore
 from ex4d_backend.strays import Strays
 from ex4d_ground.errors import Ex4dError, OutputError
 from ex4d_ground.remedies import Failure

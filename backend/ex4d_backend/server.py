@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -11,19 +10,20 @@ from typing import Any
 import msgspec
 import zmq
 
-from ex4d.trajectory import PRESETS
 from ex4d_backend import devices
 from ex4d_backend.announcements import Announcements
 from ex4d_backend.blobs import BlobStore
+from ex4d_backend.capabilities import capabilities
 from ex4d_backend.client_errors import Refusal
 from ex4d_backend.client_sessions import ClientSession, ClientSessions
 from ex4d_backend.connections import Connections, address_of
 from ex4d_backend.data_folder import make_private
 from ex4d_backend.extensions import serve_extensions
 from ex4d_backend.guardian import Guarded
+from ex4d_backend.job_rows import Job
 from ex4d_backend.keys import Gatekeeper, KeyRing, key_of, new_operator_secret
 from ex4d_backend.limits import Bucket
-from ex4d_backend.live_views import LIVE_PIXELS, UNREAD_PICTURES, LiveViews
+from ex4d_backend.live_views import UNREAD_PICTURES, LiveViews
 from ex4d_backend.metrics import MetricsPage, metrics_text
 from ex4d_backend.outbox import Outbox
 from ex4d_backend.pool import Pool
@@ -31,7 +31,8 @@ from ex4d_backend.scheduler import JobScheduler
 from ex4d_backend.server_process import LoopCalls, lock_folder, package_version, resident_bytes, yield_io_thread
 from ex4d_backend.settings import ServerSettings, split_address
 from ex4d_backend.sockets import bind_router, handle_message, not_allowed, poller_of, read_messages, refuse
-from ex4d_backend.store import Job, JobStore
+from ex4d_backend.storage_room import StorageRoom
+from ex4d_backend.store import JobStore
 from ex4d_backend.supervisor import Supervisor
 from ex4d_backend.transfers import Transfers, is_small
 from ex4d_backend.turns import Turns
@@ -122,10 +123,11 @@ class Server:
         self._uploads = Uploads(
             self._blobs,
             blob_bytes=settings.blob_bytes,
-            check_room=self._check_upload,
+            check_room=lambda *what: self._room.check_upload(*what),
             post=self._post,
             on_settled=lambda upload: self._transfers.settled(upload),
         )
+        self._room = StorageRoom(settings, self._blobs, self._uploads, store)
         self.pool = Pool()
         self.scheduler = JobScheduler(
             settings,
@@ -133,7 +135,7 @@ class Server:
             self._blobs,
             self.pool,
             push=self._push,
-            check_room=self._check_room,
+            check_room=self._room.check,
             after_fault=guarded.after_fault,
         )
         self._transfers = Transfers(
@@ -158,8 +160,7 @@ class Server:
             choked=self._to_control.choked,
             cut_off=self._cut_off,
         )
-        self._presets = tuple(PRESETS.values())
-        self._news = Announcements(self._to_control, self.sessions.identities, self._capabilities())
+        self._news = Announcements(self._to_control, self.sessions.identities, capabilities(self.pool, self.settings))
         self._metrics = MetricsPage(settings.metrics_port) if settings.metrics_port else None
         self._extensions = serve_extensions(settings.extensions)
         threading.Thread(target=devices.make_ready, name="make-ready").start()
@@ -219,7 +220,7 @@ class Server:
         self._next_housekeeping = now + HOUSEKEEPING_S
         self._bulk_yields = self._bulk_yields or yield_io_thread(BULK_IO_THREAD)
         self._children.poll()
-        self._news.offer(self._capabilities())
+        self._news.offer(capabilities(self.pool, self.settings))
         control, data = self._connections
         self.sessions.left(control.ended())
         data.ended()
@@ -413,30 +414,6 @@ class Server:
             versions=self._versions,
         )
 
-    def _capabilities(self) -> m.Capabilities:
-        """All are told when a worker came, went, became busy or idle, or can do something else than before."""
-        able = [w.abilities for w in self.pool.workers if w.abilities]
-        near = self.settings.loopback_only
-        engines = {e.name: devices.told(e, same_machine=near) for a in able for e in a.engines}
-        estimators = {e.name: devices.told(e, same_machine=near) for a in able for e in a.estimators}
-        limits = m.Limits(
-            blob_bytes=self.settings.blob_bytes,
-            queued_jobs=self.settings.queued_jobs,
-            storage_bytes=self.settings.storage_bytes,
-            live_pixels=LIVE_PIXELS if self.settings.live else 0,
-            weights_downloads=self.settings.weights_downloads,
-        )
-        return m.Capabilities(
-            engines=tuple(engines.values()),
-            presets=self._presets,
-            devices=tuple(w.spec() for w in self.pool.workers),
-            limits=limits,
-            licences={part: licence for a in able for part, licence in a.licences.items()},
-            estimators=tuple(estimators.values()),
-            rasterizers=able[0].rasterizers if able else (),
-            packages=able[0].packages if able else (),
-        )
-
     def _push(self, job: Job, state: m.JobState) -> None:
         for session in self.sessions.of_owner(job.owner):
             self._to_control.send(session.identity, state)
@@ -448,35 +425,10 @@ class Server:
             queued=queued,
             running=running,
             clients=len(self.sessions),
-            blob_bytes=self._blobs.total_bytes + self._uploads.received_bytes,
+            blob_bytes=self._room.blob_bytes,
             result_bytes=self.scheduler.store.result_bytes(),
-            disk_free_bytes=shutil.disk_usage(self.settings.folder).free,
+            disk_free_bytes=self._room.disk_free_bytes,
             memory_bytes=resident_bytes(),
             draining=self.scheduler.draining,
             devices=tuple(w.spec() for w in self.pool.workers),
         )
-
-    def _check_upload(self, size: int, detail: str, announced: int) -> None:
-        """Raise Refusal if no upload of ``size`` bytes may begin beside what its client has ``announced`` already."""
-        self._check_room(size + self._uploads.reserved_bytes, detail)
-        quota, stored = self.settings.storage_bytes, self._stored_bytes
-        room = shutil.disk_usage(self.settings.folder).free - self.settings.keep_free_bytes
-        room = min(room, quota - stored) if quota else room
-        if announced and announced + size > room // 2:
-            text = "Uploads that this client has begun take half of the room there is; go on with this one later."
-            raise Refusal("rate_limited", text, detail=detail)
-
-    @property
-    def _stored_bytes(self) -> int:
-        return self._blobs.total_bytes + self._uploads.received_bytes + self.scheduler.store.result_bytes()
-
-    def _check_room(self, size: int, detail: str = "") -> None:
-        """Raise Refusal if ``size`` more bytes may not be stored. No job waits for what was only announced."""
-        free, text = shutil.disk_usage(self.settings.folder).free, ""
-        quota = self.settings.storage_bytes
-        if free - size < self.settings.keep_free_bytes:
-            text = f"The backend's disk has {free >> 20} MiB left, which it keeps free; remove old results or files."
-        elif quota and self._stored_bytes + size > quota:
-            text = f"The backend's storage quota of {quota >> 20} MiB is used up; acknowledge or expire old jobs."
-        if text:
-            raise Refusal("storage_full", text, detail=detail)

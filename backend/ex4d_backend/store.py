@@ -5,23 +5,22 @@ import json
 import logging
 import secrets
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
 from ex4d_backend.data_folder import file_at, folder_at
+from ex4d_backend.job_rows import COLUMNS, Job, job_of
 from ex4d_ground.errors import OutputError
 from ex4d_ground.files import atomic_path, output_error
 from ex4d_ground.remedies import Failure
-from ex4d_protocol.base import FINAL_PHASES, JobPhase
-from ex4d_protocol.messages import Item, JobState
+from ex4d_protocol.base import FINAL_PHASES
+from ex4d_protocol.messages import Item
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -66,81 +65,6 @@ LOG_BYTES = 32 << 20
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 log = logging.getLogger("ex4d_backend.store")
 _item_decoder = msgspec.msgpack.Decoder(Item)
-_failure_decoder = msgspec.msgpack.Decoder(Failure)
-
-
-@dataclass(slots=True)
-class Job:
-    """One row; fields with a default are no columns, they live in memory only."""
-
-    seq: int
-    job_id: str
-    owner: str
-    title: str
-    kind: str
-    priority: int
-    phase: str
-    message: str
-    attempt: int
-    acknowledged: bool
-    submitted_at: float
-    ended_at: float | None
-    """In served seconds (see :meth:`JobStore.clock`); ``submitted_at`` is the time of day."""
-    cancelling: bool
-    """A cancel was accepted; the job must not start again."""
-    failure: Failure | None
-    freed: int
-    """Items before this one are with the client and were deleted."""
-    crashed: int
-    """How many of its attempts ended with a crash of the server's own."""
-    items: int = 0
-    result_bytes: int = 0
-    stage: str = ""
-    done: int = 0
-    total: int = 0
-    share: float = 0.0
-
-    @property
-    def final(self) -> bool:
-        """Whether it has ended."""
-        return self.phase in FINAL_PHASES
-
-    @property
-    def folder_name(self) -> str:
-        """Its folder below ``jobs``: made from the id's digest, so that nothing from the wire is a path."""
-        return hashlib.sha256(self.job_id.encode()).hexdigest()[:32]
-
-    def state(self, queue_position: int = 0) -> JobState:
-        """As the wire has it."""
-        return JobState(
-            job_id=self.job_id,
-            phase=self.phase,  # pyright: ignore[reportArgumentType] - the column only ever holds phases
-            stage=self.stage,
-            done=self.done,
-            total=self.total,
-            message=self.message[:4096],
-            items=self.items,
-            attempt=self.attempt,
-            queue_position=queue_position,
-            kind=self.kind,
-            title=self.title,
-            share=1.0 if self.phase == "done" else self.share,
-            failure=self.failure,
-        )
-
-
-_COLUMNS = ", ".join(field.name for field in fields(Job) if field.default is MISSING)
-"""The columns that are fields of a :class:`Job`; requests stay on disk."""
-
-
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("job_id", "owner", "title", "kind", "phase", "message"), str),
-    **dict.fromkeys(("seq", "priority", "attempt", "acknowledged", "cancelling", "freed", "crashed"), int),
-    "submitted_at": (int, float),
-    "ended_at": (int, float, type(None)),
-    "failure": (bytes, type(None)),
-}
-"""What the columns hold; SQLite itself would take anything."""
 
 
 class JobStore:
@@ -212,8 +136,8 @@ class JobStore:
         found: dict[str, Job] = {}
         for (seq,) in self._db.execute("SELECT seq FROM jobs ORDER BY seq").fetchall():
             try:
-                row = self._db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE seq = ?", (seq,)).fetchone()
-                job = _job_of(row)
+                row = self._db.execute(f"SELECT {COLUMNS} FROM jobs WHERE seq = ?", (seq,)).fetchone()
+                job = job_of(row)
             except (sqlite3.Error, msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
                 if isinstance(error, sqlite3.Error) and is_corrupt(error):
                     raise
@@ -314,8 +238,8 @@ class JobStore:
             # Items of the same id are left of a row that was set aside; its client sends the job again under that id.
             db.execute("DELETE FROM items WHERE job_id = ?", (job_id,))
             db.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({places})", values)
-            row = db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        job = self._jobs[job_id] = _job_of(row)
+            row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        job = self._jobs[job_id] = job_of(row)
         self._keep(job)
         return job
 
@@ -467,16 +391,3 @@ def _set_table_aside(path: Path) -> str:
     except OSError as error:
         raise output_error(path, error) from None
     return target.name
-
-
-def _job_of(row: sqlite3.Row) -> Job:
-    """Raises TypeError, ValueError or MsgspecError for a row that holds what no server writes."""
-    for name, kinds in _KINDS.items():
-        if not isinstance(row[name], kinds):
-            raise TypeError(f"{name} is {row[name]!r:.40}")
-    if row["phase"] not in get_args(JobPhase):
-        raise ValueError(f"phase is {row['phase']!r:.40}")
-    flags = {name: bool(row[name]) for name in ("acknowledged", "cancelling")}
-    failure = _failure_decoder.decode(row["failure"]) if row["failure"] else None
-    shared = {name: sys.intern(row[name]) for name in ("owner", "kind", "phase")}  # thousands have the same
-    return Job(**{**dict(row), **flags, **shared, "failure": failure})

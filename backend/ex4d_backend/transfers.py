@@ -14,9 +14,9 @@ from ex4d_backend.blobs import BlobStore
 from ex4d_backend.client_errors import Refusal, without_paths
 from ex4d_backend.client_sessions import ClientSession, ClientSessions, ResultStream
 from ex4d_backend.item_files import item_file, open_item, read_through
+from ex4d_backend.job_rows import Job
 from ex4d_backend.scheduler import JobScheduler
 from ex4d_backend.sockets import send
-from ex4d_backend.store import Job
 from ex4d_backend.uploads import Settled, Uploads
 from ex4d_ground.errors import OutputError
 from ex4d_protocol import framing

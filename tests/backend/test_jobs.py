@@ -15,7 +15,7 @@ from ex4d.guides import render_guides
 from ex4d.trajectory import near_depth_of, preset
 from ex4d_backend.devices import answer_cost
 from ex4d_backend.job_progress import share_of
-from ex4d_backend.store import Job
+from ex4d_backend.job_rows import Job
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.options import MeshOptions
 from ex4d_ground.remedies import Failure, fewer_frames, fill_invalid
