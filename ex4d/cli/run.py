@@ -1,7 +1,10 @@
 """``ex4d run``: video, depth and camera to a finished take in one command that can be repeated after anything."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ex4d.cli.console import note, say, watched
 from ex4d.cli.export import KIND_HELP, ExportName, write_exports
@@ -9,8 +12,15 @@ from ex4d.cli.options import EngineSettings, OutputDir, Seed, panel
 from ex4d.cli.settings import ready_settings
 from ex4d.cli.shot import render_eyes, warn_of
 from ex4d.cli.shot_file import ShotArgument
+from ex4d.progress import Watch
 from ex4d.shots.options import ShotOptions
 from ex4d_ground.errors import SettingError
+
+if TYPE_CHECKING:
+    from ex4d.engines.base import Engine
+    from ex4d.engines.kept_windows import KeptWindows
+    from ex4d.shots.draw import RenderedShot
+    from ex4d.types import Take
 
 _option = panel(None)
 
@@ -29,6 +39,14 @@ def run(
     export: Annotated[list[str] | None, _option("--export", f"Export the take at once: {KIND_HELP}")] = None,
     name: ExportName = None,
     again: Annotated[bool, _option("--again", "Make the take even if it is there already.")] = False,
+    windows: Annotated[
+        int | None,
+        _option(
+            "--windows",
+            "Stop when the first so many windows of a long clip are done; they are kept, and the next run goes on.",
+            min=1,
+        ),
+    ] = None,
 ) -> None:
     """From video, depth and camera to a finished take in one command.
 
@@ -54,9 +72,9 @@ def run(
       ex4d run --input_video shot.mp4 --estimator depth-anything-v2 --cam orbit_left --output_dir shots/010
     """
     from ex4d.engines import get_engine
-    from ex4d.engines.shot import loaded_once
+    from ex4d.engines.kept_windows import KeptWindows
     from ex4d.shots.resume import TakeRequest
-    from ex4d.shots.take import Stereo, run_engine
+    from ex4d.shots.take import Stereo
     from ex4d.takes import save_take
     from ex4d_ground.files import made_folder
 
@@ -85,11 +103,10 @@ def run(
         kept = output_dir / request.kept_name
         layers = any(each.suffix == ".exr" for each in kinds)
         shots = render_eyes(options, watch, settings=chosen, stereo=eyes, kept=kept)
-        with loaded_once(maker, chosen) as keep:
-            takes = [
-                run_engine(maker, s, settings=chosen, seed=seed, keep_loaded=keep, layers=layers, **watch)
-                for s in shots
-            ]
+        parts = [KeptWindows(output_dir / f"{request.windows_name}-{eye}", windows) for eye in range(len(shots))]
+        takes = _made(maker, shots, parts, {"settings": chosen, "seed": seed, "layers": layers}, watch)
+        if len(takes) < len(shots):
+            return
         take = takes[0] if eyes is None else eyes.joined(*takes)
         take = replace(take, metadata={**take.metadata, "fingerprint": request.fingerprint})
         # A farm that had lost sight of this machine may have had the shot made elsewhere meanwhile.
@@ -97,5 +114,25 @@ def run(
         folder = meanwhile or save_take(output_dir, take, **watch)
         for path in output_dir.glob(f"{kept.name}*"):
             path.unlink(missing_ok=True)  # depth that was estimated for this alone goes too; --save_depth keeps it
+        for part in parts:
+            part.remove()
         say(f"{folder}\n{folder.with_suffix('.mp4')}")
         write_exports(folder, [each.name for each in kinds], output_dir, name, watch)
+
+
+def _made(
+    maker: Engine, shots: list[RenderedShot], parts: list[KeptWindows], how: Mapping[str, Any], watch: Watch
+) -> list[Take]:
+    """Each shot's take; fewer where the first windows alone are wanted now."""
+    from ex4d.engines.kept_windows import Paused
+    from ex4d.engines.shot import loaded_once
+    from ex4d.shots.take import run_engine
+
+    takes: list[Take] = []
+    with loaded_once(maker, how["settings"]) as keep:
+        for shot, part in zip(shots, parts, strict=True):
+            try:
+                takes.append(run_engine(maker, shot, kept=part, keep_loaded=keep, **how, **watch))
+            except Paused as paused:
+                note(str(paused))
+    return takes

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Unpack
 
 from ex4d.engines.gpu import Gpu
+from ex4d.engines.kept_windows import KeptWindows
 from ex4d.frames import Frames
 from ex4d.progress import Watch
 from ex4d.types import Clip, Guides
@@ -25,6 +26,8 @@ class GenerateRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     fps: float = 15.0
+    kept: KeptWindows | None = None
+    """Where an engine that makes long clips in windows keeps those that are done, and takes them up again."""
 
 
 OnFrame = Callable[[int, UInt8], None]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Unpack, runtime_checkable
 
 from ex4d.engines.base import Engine, GenerateRequest, OnFrame
+from ex4d.engines.kept_windows import KeptWindows
 from ex4d.engines.leadin import starts_at_source, with_lead_in
 from ex4d.frames import Frames
 from ex4d.progress import Watch, report
@@ -83,16 +84,17 @@ def generate_shot(
     settings: Mapping[str, Any],
     seed: int,
     fps: float,
+    kept: KeptWindows | None = None,
     on_frame: OnFrame | None = None,
     **watch: Unpack[Watch],
 ) -> Frames:  # [N, H, W, 3]
     """The engine's frames of the move, without the lead-in; ``on_frame`` counts from the move's first frame.
 
-    Raises what the engine raises.
+    ``kept`` is where an engine with windows keeps those that are done. Raises what the engine raises.
     """
     if plan.message:
         report(watch.get("on_progress"), "planning", 1, 1, plan.message)
-    request = GenerateRequest(guides, plan.trajectory, clip, settings=settings, seed=seed, fps=fps)
+    request = GenerateRequest(guides, plan.trajectory, clip, settings=settings, seed=seed, fps=fps, kept=kept)
 
     def trimmed(index: int, frame: UInt8) -> None:
         if on_frame is not None and index >= plan.trim:

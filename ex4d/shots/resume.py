@@ -43,6 +43,11 @@ class TakeRequest:
         """How the names begin of files with guides and depth that are kept until the take is made."""
         return f".guides-{_fingerprint(self.shot, [self.settings.get(LEAD_IN), self.stereo])[:16]}"
 
+    @property
+    def windows_name(self) -> str:
+        """How the names begin of files with finished windows of the take; each eye's goes on with its number."""
+        return f".windows-{self.fingerprint[:16]}"
+
     def find(self, folder: Path, on_note: Callable[[str], None] | None = None) -> Path | None:
         """The whole take in ``folder`` that was made of the same, or None.
 

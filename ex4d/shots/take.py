@@ -10,6 +10,7 @@ from msgspec import structs, to_builtins
 
 from ex4d.dwmesh import DWMesh
 from ex4d.engines import Engine, OnFrame, get_engine
+from ex4d.engines.kept_windows import KeptWindows
 from ex4d.engines.shot import KEEP_LOADED, generate_shot
 from ex4d.engines.stereo import right_eye, side_by_side
 from ex4d.frames.ahead import aside
@@ -81,14 +82,15 @@ def run_engine(
     fps: float | None = None,
     keep_loaded: bool = False,
     layers: bool = False,
+    kept: KeptWindows | None = None,
     on_frame: OnFrame | None = None,
     **watch: Unpack[Watch],
 ) -> Take:
     """Run an engine on a rendered shot and keep everything needed to make the result again.
 
     ``settings`` are all of the engine's; ``keep_loaded`` leaves its model loaded for the next shot, whatever they say.
-    ``fps`` of None is the clip's. A take of a plate has layers in the plate's depth; ``layers`` asks for mask and depth
-    of any other. Raises what the engine raises.
+    ``kept`` is where an engine with windows keeps those that are done. ``fps`` of None is the clip's. A take of a plate
+    has layers in the plate's depth; ``layers`` asks for mask and depth of any other. Raises what the engine raises.
     """
     fps = shot.clip.fps if fps is None else fps
     info = engine.info()
@@ -106,6 +108,7 @@ def run_engine(
             settings={**settings, KEEP_LOADED: True} if keep_loaded else settings,
             seed=seed,
             fps=fps,
+            kept=kept,
             on_frame=on_frame,
             **watch,
         )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ex4d.engines.base import GenerateRequest, OnFrame
 from ex4d.engines.composite import Compositor
+from ex4d.engines.kept_windows import PassWindows
 from ex4d.engines.wan.cost_model import workload
 from ex4d.engines.wan.passes import Pass, enlarged, smaller_guides
 from ex4d.engines.wan.pipeline import WanPipeline
@@ -32,7 +33,7 @@ class ClipRun:
         contexts: Sequence[Tensor],
         on_frame: OnFrame | None = None,
     ):
-        self._on_frame = on_frame
+        self._on_frame, self._keep = on_frame, request.kept
         self._settings, self._guides = settings, request.guides.in_memory()
         colour, mask = pad_sides(np.asarray(self._guides.colour)), pad_sides(np.asarray(self._guides.mask))
         count, self._height, self._width = request.guides.mask.shape
@@ -59,7 +60,7 @@ class ClipRun:
         return f"{max(w.padded for w in self._windows)} frames of {self._width}x{self._height}{in_tiles}"
 
     def __call__(self, pipe: WanPipeline, **watch: Unpack[Watch]) -> UInt8:  # [N, H, W, 3]
-        """All frames. Raises Cancelled, and whatever the device raises."""
+        """All frames. Raises Cancelled, Paused, OutputError, and whatever the device raises."""
         # Windows build on the model's own frames; what people get may have the source's pixels in it.
         final = np.zeros_like(self._guides.colour)
         compositor = self._compositor()
@@ -72,12 +73,16 @@ class ClipRun:
                 self._sent.add(position)
                 self._on_frame(position, done.copy())
 
-        start = None
+        start, count = None, len(self._windows)
         if self._first is not None:
-            small = self._first(pipe, **watch)
+            small = self._first(pipe, kept=self._kept("first", 0, 2 * count), **watch)
             start = enlarged(small, (self._way.width, self._way.height))
-        self._last(pipe, start, on_final=finish, **watch)
+        kept = self._kept("last", count if self._first else 0, 2 * count if self._first else count)
+        self._last(pipe, start, kept=kept, on_final=finish, **watch)
         return final
+
+    def _kept(self, name: str, before: int, total: int) -> PassWindows | None:
+        return None if self._keep is None else self._keep.of_pass(name, before=before, total=total)
 
     def _compositor(self) -> Compositor | None:
         if not self._settings.composite:

@@ -72,10 +72,12 @@ class WanEngine:
     def generate(self, request: GenerateRequest, **hooks: Unpack[Hooks]) -> UInt8:  # [N, H, W, 3]
         """Frames for the request's guides.
 
-        Raises SettingError, WeightsError, DeviceMemoryError, EngineError (which names the step), Cancelled. After any
-        of them the device's memory is free again.
+        Raises SettingError, WeightsError, DeviceMemoryError, EngineError (which names the step), Cancelled, and Paused
+        and OutputError where windows are kept. After any of them the device's memory is free again.
         """
         settings = checked(request.settings)
+        if request.kept is not None:
+            request.kept.require_more()
         _require_packages()
         self._weights_of(settings).require(turbo=settings.mode == "turbo", text_encoder=False)
         stage = _Stage(hooks.get("on_progress"))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ex4d.engines.kept_windows import PassWindows
 from ex4d.engines.wan.conditioning import GuideVideos, latent_shape
 from ex4d.engines.wan.erosion import erode, erosion_kernels
 from ex4d.engines.wan.pipeline import WanPipeline
@@ -51,12 +52,18 @@ class Pass:
         pipe: WanPipeline,
         start: UInt8 | None = None,  # [N, H, W, 3] to refine in the pass's tiles; None begins with noise alone
         *,
+        kept: PassWindows | None = None,
         on_final: OnFinal | None = None,
         **watch: Unpack[Watch],
     ) -> UInt8:  # [N, H, W, 3]
-        """All frames. Raises Cancelled, and whatever the device raises."""
-        frames = np.zeros_like(self._colour)
+        """All frames. Raises Cancelled, Paused, OutputError, and whatever the device raises."""
+        frames, done = (np.zeros_like(self._colour), 0) if kept is None else kept.begun(self._colour)
+        if on_final is not None and done:
+            for position in range(self._following(done - 1)):
+                on_final(position, frames[position])
         for index, window in enumerate(self._windows):
+            if index < done:
+                continue
             named = _named(watch.get("on_progress"), self._name, index, len(self._windows))
             told: Watch = {"on_progress": named, "cancel": watch.get("cancel")}
             colour, mask = window_guides(window, self._colour, self._mask, frames)
@@ -70,9 +77,14 @@ class Pass:
                 begun[: window.given] = frames[window.start : window.start + window.given]
                 begun = pad_frames(begun, window.padded)
                 latents = self._refined(pipe, colour, mask, begun, noise, told)
-            following = self._windows[index + 1].start if index + 1 < len(self._windows) else len(frames)
-            self._decode(pipe, latents, window, frames, following, on_final, told)
+            self._decode(pipe, latents, window, frames, self._following(index), on_final, told)
+            if kept is not None:
+                kept.keep(frames, index + 1)
         return frames
+
+    def _following(self, index: int) -> int:
+        """Where the window after this one starts: frames before it are final."""
+        return self._windows[index + 1].start if index + 1 < len(self._windows) else len(self._colour)
 
     def _made(self, pipe: WanPipeline, colour: UInt8, mask: Bool, noise: Tensor, watch: Watch) -> Tensor:
         encoded = pipe.encode(GuideVideos.from_guides(colour, mask), **watch)
