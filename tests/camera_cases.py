@@ -205,6 +205,72 @@ def _turned(matrix: np.ndarray):
     return _ours(world_from_camera=np.concatenate([poses()[:2], matrix[None], poses()[3:]]))
 
 
+def _matrix_k(focal: float = 40.0) -> np.ndarray:
+    return np.array([[focal, 0, WIDTH / 2], [0, focal, HEIGHT / 2], [0, 0, 1]])
+
+
+def _vipe(kind: str = "PINHOLE", *, lost: int | None = None, lens: bool = True, folder_named: bool = False):
+    """Results of ``vipe infer``: frames in any order, float32."""
+
+    def make(folder: Path) -> Path:
+        order = np.array([i for i in (2, 0, 1, 4, 3) if i != lost])
+        for name in ("pose", "intrinsics", "rgb"):
+            (folder / "vipe_results" / name).mkdir(parents=True)
+        results = folder / "vipe_results"
+        np.savez(results / "pose" / "shot.npz", data=poses()[order].astype(np.float32), inds=order)
+        if lens:
+            rows = np.tile(np.float32(CENTRED), (FRAMES, 1))
+            rows[:, :2] += 10 * np.arange(FRAMES)[:, None]
+            np.savez(results / "intrinsics" / "shot.npz", data=rows, inds=np.arange(FRAMES))
+            (results / "intrinsics" / "shot_camera.txt").write_text("".join(f"{i}: {kind}\n" for i in range(FRAMES)))
+        return results if folder_named else results / "pose" / "shot.npz"
+
+    return make
+
+
+def _megasam(folder: Path) -> Path:
+    """Its pictures are cut to whole blocks of 8 pixels behind the scaling; the middle is still that of the whole."""
+    images = np.zeros((FRAMES, HEIGHT - 8, WIDTH, 3), np.uint8)
+    path = folder / "shot_sgd_cvd_hr.npz"
+    more = {"images": images, "depths": np.ones(images.shape[:3], np.float16)}
+    np.savez(path, intrinsic=_matrix_k().astype(np.float32), cam_c2w=poses().astype(np.float32), **more)
+    return path
+
+
+def _megasam_folder(folder: Path) -> Path:
+    made = folder / "reconstructions" / "shot"
+    made.mkdir(parents=True)
+    rows = []
+    for camera_from_world in np.linalg.inv(poses()):
+        turn, angle = (
+            camera_from_world[:3, :3],
+            np.arccos(np.clip((np.trace(camera_from_world[:3, :3]) - 1) / 2, -1, 1)),
+        )
+        axis = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
+        axis /= max(float(np.linalg.norm(axis)), 1e-12)
+        rows.append([*camera_from_world[:3, 3], *(axis * np.sin(angle / 2)), np.cos(angle / 2)])
+    np.save(made / "poses.npy", np.array(rows, np.float32))
+    np.save(made / "intrinsics.npy", np.tile(np.float32(CENTRED), (FRAMES, 1)))
+    return made / "poses.npy"
+
+
+def _depth_anything(folder: Path) -> Path:
+    path = folder / "exports" / "mini_npz" / "results.npz"
+    path.parent.mkdir(parents=True)
+    lenses = np.stack([_matrix_k(40.0 + 10 * i) for i in range(FRAMES)]).astype(np.float32)
+    extrinsics = np.linalg.inv(poses())[:, :3].astype(np.float32)
+    depth = np.ones((FRAMES, HEIGHT, WIDTH), np.float32)
+    np.savez_compressed(path, depth=depth, conf=depth, extrinsics=extrinsics, intrinsics=lenses)
+    return path
+
+
+def _depth_anything_streaming(folder: Path) -> Path:
+    lines = [" ".join(map(str, pose.reshape(-1))) for pose in poses()]
+    (folder / "camera_poses.txt").write_text("\n".join(lines) + "\n")
+    (folder / "intrinsic.txt").write_text("\n".join(["40.0 40.0 32.0 24.0"] * FRAMES) + "\n")
+    return folder / "camera_poses.txt"
+
+
 _LENS = {"fl_x": 40.0, "fl_y": 41.0, "cx": 30.0, "cy": 25.0}
 _UNCENTRED = (40.0, 41.0, 30.0, 25.0)
 CASES = (
@@ -249,6 +315,15 @@ CASES = (
     CameraCase("KITTI", _kitti, ASSUMED, said="no lens"),
     CameraCase("7-Scenes", _seven_scenes, ASSUMED, said="no lens"),
     CameraCase("a folder of numbered matrices", _scannet, ASSUMED, said="no lens"),
+    CameraCase("ViPE", _vipe(), last_lens=(80.0, 80.0, 32.0, 24.0)),
+    CameraCase("ViPE's results", _vipe(folder_named=True), last_lens=(80.0, 80.0, 32.0, 24.0)),
+    CameraCase("MegaSaM", _megasam),
+    CameraCase("MegaSaM's reconstruction", _megasam_folder),
+    CameraCase("Depth Anything 3", _depth_anything, last_lens=(80.0, 80.0, 32.0, 24.0)),
+    CameraCase("Depth Anything 3, streaming", _depth_anything_streaming),
+    CameraCase("ViPE of a panorama", _vipe("PANORAMA"), None, "PANORAMA"),
+    CameraCase("ViPE that lost a frame", _vipe(lost=1), None, "lacks frame 2"),
+    CameraCase("ViPE without its lens", _vipe(lens=False), None, "lens is missing"),
     CameraCase("nerfstudio without a lens", _nerf(), None, "no focal length"),
     CameraCase("nerfstudio with a lens of NaN", _nerf(fl_x=float("nan")), None, "NaN"),
     CameraCase("nerfstudio with a size of text", _nerf(w="wide", **_LENS), None, "wrong kind"),

@@ -94,7 +94,9 @@ class EX4D_OT_film_from_file(QuickOperator, bpy.types.Operator):
     requires = (filming.require_whole,)
 
     filepath: File("File", "The cameras: .npz, .json, COLMAP's images.txt or images.bin, or poses as text")
-    filter_glob: Text("Filter", "What the file browser shows", default="*.npz;*.json;*.txt;*.bin", options={"HIDDEN"})
+    filter_glob: Text(
+        "Filter", "What the file browser shows", default="*.npz;*.json;*.txt;*.bin;poses.npy", options={"HIDDEN"}
+    )
     scale: Number("Scale", "Units of the clip's depth in one of the file's; 0 takes them as the same", min=0.0)
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:

@@ -1,4 +1,5 @@
-"""Camera files: our .npz, EX-4D's, nerfstudio's transforms.json, COLMAP's models, poses of TUM, KITTI and 7-Scenes.
+"""Camera files: our .npz, EX-4D's, nerfstudio's transforms.json, COLMAP's models, poses of TUM, KITTI and 7-Scenes, and
+what ViPE, MegaSaM and Depth Anything 3 write.
 
 Only our own file holds everything (lens per frame, source time); what another layout cannot hold is said in its
 writer's docstring, and refused where losing it would make the file wrong. FORMATS.md describes each.
@@ -10,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from ex4d_ground.camera_files import colmap, nerfstudio, npz, poses_text
+from ex4d_ground.camera_files import colmap, nerfstudio, npz, poses_text, solvers
 from ex4d_ground.camera_files.axes import SOURCE, WORLD, CameraAxes, CameraFile
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import InputError, TrajectoryError
@@ -88,6 +89,8 @@ def load_camera_file(
     path = Path(path)
     if path.suffix.lower() in (".txt", ".bin", ".ply") and path.stem in ("cameras", "images", "points3D"):
         path = path.parent  # a file browser picks files, not folders
+    if path.name == solvers.RECONSTRUCTION and path.is_file():
+        path = path.parent
     if not path.exists():
         raise TrajectoryError(f"There is no camera file {path}; check the name.")
     note = on_note or (lambda _: None)
@@ -117,17 +120,24 @@ def holds_model(folder: Path) -> bool:
 def _read(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote) -> CameraFile:
     if path.is_dir():
         return _read_folder(path, size, lens, note)
-    require_regular(path, MAX_BYTES, TrajectoryError)
+    require_regular(path, None, TrajectoryError)
     suffix = path.suffix.lower()
+    if suffix == ".npz":  # pictures and depth may lie beside the cameras: only those are read
+        found = solvers.load_archive(path, solvers.members(path), size)
+        if found is not None:
+            return CameraFile(found, WORLD)
+    require_regular(path, MAX_BYTES, TrajectoryError)
     if suffix == ".npz":
         return npz.load(path, size)
     if suffix == ".json":
         return nerfstudio.load(path, size, note)
+    if path.name == solvers.STREAMED and (streamed := solvers.load_streamed(path, size)) is not None:
+        return CameraFile(streamed, WORLD)
     if suffix in poses_text.SUFFIXES:
         return CameraFile(poses_text.load(path, size, lens, note), WORLD)
     raise TrajectoryError(
-        "A camera file is an .npz, a transforms .json, a .txt with poses, or a folder with COLMAP's model or a pose a "
-        f"frame, got {path.name!r}."
+        "A camera file is an .npz, a transforms .json, a .txt with poses, or a folder with COLMAP's model, a solver's "
+        f"results or a pose a frame, got {path.name!r}."
     )
 
 
@@ -137,6 +147,9 @@ def _read_folder(folder: Path, size: tuple[int, int] | None, lens: Intrinsics | 
         return CameraFile(colmap.load(model, note), WORLD)
     if (folder / "transforms.json").is_file():
         return nerfstudio.load(folder / "transforms.json", size, note)
+    solved = solvers.load_folder(folder, size)
+    if solved is not None:
+        return CameraFile(solved, WORLD)
     return CameraFile(poses_text.load_folder(folder, size, lens, note), WORLD)
 
 

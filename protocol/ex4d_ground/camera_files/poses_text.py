@@ -23,7 +23,7 @@ _MAX_POSE_BYTES = 1 << 16
 
 def load(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: Callable[[str], None]) -> Trajectory:
     """Read a file with a pose per line, in the order of its times (TUM) or lines (KITTI). Raises TrajectoryError."""
-    rows = _numbers(path)
+    rows = read_rows(path)
     widths = {len(row) for row in rows}
     if len(widths) != 1 or widths.isdisjoint(_COLUMNS):
         found = "nothing" if not rows else f"lines of {', '.join(map(str, sorted(widths)))} numbers"
@@ -57,7 +57,7 @@ def load_folder(
     matrices = []
     for file in files:
         require_regular(file, _MAX_POSE_BYTES, TrajectoryError)
-        numbers = [value for row in _numbers(file) for value in row]
+        numbers = [value for row in read_rows(file) for value in row]
         if len(numbers) not in (12, 16):
             raise TrajectoryError(f"{file} holds {len(numbers)} numbers; a pose is a matrix of 4x4.")
         matrices.append(np.array(numbers).reshape(-1, 4)[:3])
@@ -76,7 +76,7 @@ def _pose_files(folder: Path) -> list[Path]:
     return list(found.paths) if found.stamps is not None else []
 
 
-def _numbers(path: Path) -> list[list[float]]:
+def read_rows(path: Path) -> list[list[float]]:
     """The numbers of every line; lines that start with # are comments, commas may part numbers."""
     try:
         lines = read_text(path).replace(",", " ").splitlines()
