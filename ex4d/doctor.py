@@ -21,6 +21,8 @@ EXTRA_PURPOSES = {
     "train8bit": "training with an 8-bit optimizer",
     "depth": "estimating depth from video",
     "colour": "colour spaces by name: log curves of cameras, a studio's configuration",
+    "ray": "a backend whose workers are spread over machines by Ray",
+    "slurm": "shots given to a Slurm cluster by submitit",
     "compiled": "the numba that a wheel's compiled parts were made with",
     "blender": "Blender as a Python module, for headless scripts",
     "dev": "tests and checks",

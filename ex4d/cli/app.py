@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ex4d.allocation import keep_blocks_of_frames
-from ex4d.cli import coverage, demo, depth, doctor, export, generate, preview, recon, run, solve, train, weights
+from ex4d.cli import coverage, demo, depth, doctor, export, farm, generate, preview, recon, run, solve, train, weights
 from ex4d.cli import eval as evaluate
 from ex4d.cli.console import forgiving_output, note, say
 from ex4d.cli.options import flag_of, spread
@@ -43,7 +43,7 @@ app = typer.Typer(
 _COMMANDS = (recon.recon, preview.preview, coverage.coverage, generate.generate, run.run, export.export)
 for _command in (*_COMMANDS, solve.solve, doctor.doctor, demo.demo):
     app.command()(spread(_command))
-for _group in (depth.depth_app, weights.app, evaluate.app, train.app):
+for _group in (depth.depth_app, farm.app, weights.app, evaluate.app, train.app):
     app.add_typer(_group)
 
 

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from ex4d.types import Take
 
 _option = panel(None)
+DEFAULT_ENGINE = "wan"
 
 
 def run(
     options: ShotOptions,
     output_dir: OutputDir,
     shot: ShotArgument = None,
-    engine: Annotated[str, _option("--engine", "wan (the model) or preview (no model).")] = "wan",
+    engine: Annotated[str, _option("--engine", "wan (the model) or preview (no model).")] = DEFAULT_ENGINE,
     seed: Seed = 0,
     settings: EngineSettings = None,
     stereo: Annotated[

@@ -60,11 +60,17 @@ def _paths() -> frozenset[str]:
     return frozenset((*named, "output_dir"))
 
 
+def pairs_of(shot: ShotFile, name: str) -> list[str]:
+    """The settings that a shot's file gives under ``name``, as name=value. Raises SettingError."""
+    value = shot.options.get(name, {})
+    if not isinstance(value, Mapping) or not all(_is_plain(each) for each in value.values()):
+        raise SettingError(f'{shot.path}: {name} is an object such as {{"steps": 4}}, got {value!r}.')
+    return [f"{key}={_text(each)}" for key, each in value.items()]
+
+
 def _value(shot: ShotFile, name: str, value: Any) -> Any:
     if name in _PAIRS:
-        if not isinstance(value, Mapping) or not all(_is_plain(each) for each in value.values()):
-            raise SettingError(f'{shot.path}: {name} is an object such as {{"steps": 4}}, got {value!r}.')
-        return [f"{key}={_text(each)}" for key, each in value.items()]
+        return pairs_of(shot, name)
     if isinstance(value, list) and all(_is_plain(each) for each in value):
         return [_text(each) for each in value]
     if not _is_plain(value):
