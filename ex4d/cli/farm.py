@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ HELP = """Hand a folder of shots to a render farm: one task a shot, each 'ex4d r
 Who gives the tasks out, watches them and tries again is the farm; see docs/farms.md.
 """
 app = typer.Typer(name="farm", help=HELP, no_args_is_help=True)
+WATCH_EVERY_S = 2.0
 WINDOW_FRAMES = 49
 """Longer clips take no more of a GPU."""
 _option, _needs = panel(None), panel("What a task needs")
@@ -98,3 +100,79 @@ def openjd(
     from ex4d_ground.openjd import write_bundle
 
     say(str(write_bundle(tasks.of(shots), output)))
+
+
+ManagerAddress = Annotated[
+    str, _option("--manager", "Address of the Flamenco Manager.", envvar="EX4D_FLAMENCO", show_default=False)
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, as it was printed.", show_default=False)]
+
+
+@app.command("flamenco")
+@spread
+def flamenco(
+    shots: Shots,
+    tasks: Tasks,
+    manager: ManagerAddress,
+    *,
+    task_type: Annotated[str, _option("--task_type", "Type of the tasks, by which workers are chosen.")] = "blender",
+    priority: Annotated[int, _option("--priority", "Higher goes first.")] = 50,
+) -> None:
+    """Submit the shots to a Flamenco Manager and print the job's id.
+
+    The Manager needs the job type once: see 'ex4d farm job_type'. What a task needs of a GPU Flamenco does not ask;
+    choose workers by --task_type.
+
+    Examples:
+
+      ex4d farm flamenco /show/shots --manager http://farm:8080
+    """
+    from ex4d_ground.flamenco import Manager, submission
+
+    job, there = tasks.of(shots), Manager(manager)
+    news = there.submit(submission(job, etag=there.etag(), task_type=task_type, priority=priority))
+    note(f"{news.name}: {news.total} tasks, {news.status}.")
+    say(news.job_id)
+
+
+@app.command("watch")
+def watch(job: JobId, manager: ManagerAddress) -> None:
+    """Follow a Flamenco job until it ends: exit code 0 if it was completed, else 1. Ctrl-C leaves the job alone."""
+    from ex4d_ground.errors import FarmError
+    from ex4d_ground.flamenco import Manager
+
+    there, told = Manager(manager), ""
+    while True:
+        news = there.news(job)
+        line = f"{news.name}: {news.done} of {news.total} tasks, {news.status}"
+        if line != told:
+            note(line)
+            told = line
+        if news.ended:
+            break
+        time.sleep(WATCH_EVERY_S)
+    if news.status != "completed":
+        raise FarmError(f"The job {job} is {news.status}: {news.activity or 'see the Manager for its tasks'}.")
+
+
+@app.command("cancel")
+def cancel(job: JobId, manager: ManagerAddress) -> None:
+    """Cancel a Flamenco job and no other; shots that are made stay."""
+    from ex4d_ground.flamenco import Manager
+
+    Manager(manager).cancel(job)
+    say(f"Job {job} is being cancelled.")
+
+
+@app.command("job_type")
+def job_type(
+    output: Annotated[Path, typer.Argument(help="The Manager's folder 'scripts', or a file.", show_default=False)],
+) -> None:
+    """Write Flamenco's job type, one JavaScript file, for the Manager's folder 'scripts'."""
+    from ex4d_ground.files import atomic_path
+    from ex4d_ground.flamenco import JOB_TYPE, job_type_source
+
+    path = output / f"{JOB_TYPE}.js" if output.is_dir() else output
+    with atomic_path(path) as staged:
+        staged.write_text(job_type_source(), encoding="utf-8")
+    say(str(path))

@@ -114,6 +114,12 @@ class WeightsError(Ex4dError):
     code = "weights"
 
 
+class FarmError(Ex4dError):
+    """A render farm's Manager cannot be reached, or refuses what it is asked."""
+
+    code = "farm"
+
+
 class RasterError(Ex4dError):
     """A rasterizer cannot run here or was given something it cannot draw."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ex4d_ground.errors import InputError, OutputError
-from ex4d_ground.files import atomic_path, output_error, read_text, require_regular
+from ex4d_ground.files import atomic_path, read_text, require_regular
 from ex4d_ground.sequences import natural_key
 
 FORMAT, VERSION = "ex4d-shot", 1
@@ -66,12 +66,8 @@ def write_shot(folder: Path, options: Mapping[str, Any]) -> Path:
     if path.exists():
         raise OutputError(f"{path} is there already; choose another folder, or remove it.")
     text = json.dumps({"format": FORMAT, "version": VERSION, "options": dict(options)}, indent=1, ensure_ascii=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as staged:
-            staged.write_text(f"{text}\n", encoding="utf-8")
-    except OSError as error:
-        raise error if isinstance(error, OutputError) else output_error(path, error) from error
+    with atomic_path(path) as staged:
+        staged.write_text(f"{text}\n", encoding="utf-8")
     return path
 
 
