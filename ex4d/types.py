@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ex4d.colour import View
 from ex4d.frames.store import FrameStore
 from ex4d.sky import SKY_FROM
-from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
+from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import DepthError, ShapeError, TrajectoryError
 from ex4d_ground.footage import Footage
@@ -148,20 +148,41 @@ def _check_source_camera(camera: SourceCamera, lens: Intrinsics, num_frames: int
         )
 
 
+class KnownFrame(NamedTuple):
+    """What the clip itself shows of one frame of a move where its guide shows nothing."""
+
+    where: Int32  # [n] indices of these pixels in the picture read row by row, ascending
+    colour: UInt8  # [n, 3] RGB
+    depth: Float32  # [h, w] of :func:`working_size`: z-depth in the frame's camera of all that is seen, 0 where hidden
+
+
 @dataclass(frozen=True)
 class Known:
-    """Everything that the clip itself can show of a move, other frames included (:mod:`ex4d.guides.known`).
+    """Everything that the clip itself can show of a move beside its guides (:mod:`ex4d.guides.known`).
 
     For previews alone: it is no part of the guides that a model gets.
     """
 
-    colour: UInt8 | FrameStore  # [N, H, W, 3] RGB, zero where the mask is false
-    mask: Bool | FrameStore  # [N, H, W] true where the clip shows this pixel at any time
-    depth: Float32 | FrameStore  # [N, H, W] z-depth of what it shows in each frame's own camera, 0 where hidden
+    count: int
+    of: Callable[[int], KnownFrame]
+    """The layer of a frame, 0-based; drawn or read when it is asked for, from any thread."""
+
+    def __len__(self) -> int:
+        return self.count
 
     def part(self, first: int) -> "Known":
         """The layer from frame ``first`` on."""
-        return Known(self.colour[first:], self.mask[first:], self.depth[first:])
+        return Known(self.count - first, lambda i: self.of(i + first))
+
+    def in_memory(self) -> "Known":
+        """The same, drawn once, for who asks several times."""
+        frames = [self.of(i) for i in range(self.count)]
+        return Known(self.count, frames.__getitem__)
+
+
+def working_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the grid that holes are filled on: half each way, at least one pixel."""
+    return max(1, (height + 1) // 2), max(1, (width + 1) // 2)
 
 
 @dataclass(frozen=True)

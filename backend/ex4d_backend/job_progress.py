@@ -41,7 +41,7 @@ _WEIGHTS: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {
     "ExportTake": (((stages.EXPORT,), 0.98),),
     "FetchWeights": (((stages.ASKING_HUB,), 0.01), ((stages.FETCHING,), 0.98)),
 }
-_WITHOUT_A_MODEL = {stages.KNOWN: (0.1, 0.35), stages.PLACE: (0.45, 0.1), stages.PREVIEW: (0.55, 0.45)}
+_WITHOUT_A_MODEL = {stages.KNOWN: (0.1, 0.05), stages.PLACE: (0.15, 0.1), stages.PREVIEW: (0.25, 0.75)}
 """Of the stages of a preview: what lies before each, and its weight."""
 _LAST_BEFORE_END = 0.99
 

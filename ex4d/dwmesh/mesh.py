@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+from msgspec import structs
 
 from ex4d.bands import Split, serial
 from ex4d.compiled.arrays import plain
@@ -15,7 +16,7 @@ from ex4d.dwmesh.kernels import fill_colors, lift_rows, thin_grid_faces, visible
 from ex4d.dwmesh.solid import SolidBuilder
 from ex4d.frames import Frames, FrameStore, MappedFrames, bounds_of
 from ex4d.sky import before_border, has_sky
-from ex4d.surface import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface, cap_faces, grid_faces
+from ex4d.surface import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface, SurfacePair, cap_faces, grid_faces
 from ex4d.types import Clip
 from ex4d_ground import remedies
 from ex4d_ground.arrays import Bool, Float32, Int8, Int32, UInt8
@@ -84,6 +85,18 @@ class DWMesh:
         other = copy.copy(self)
         other.clip = replace(self.clip, frames=frames, plate=None)
         other.solid = None if self.solid is None else self.solid.with_clip(other.clip)
+        return other
+
+    def with_other_frames(self) -> "DWMesh":
+        """The same solid mesh with the background that other frames saw, of a camera that stands still.
+
+        Raises SettingError for an endless mesh, and for a camera that moves.
+        """
+        if self.solid is None or self.clip.moving_camera is not None:
+            raise SettingError("Other frames join a solid mesh as it is only where the camera stands still.")
+        other = copy.copy(self)
+        other.options = structs.replace(self.options, other_frames=True, world_memory=True)
+        other.solid = self.solid.with_other_frames()
         return other
 
     @property
@@ -175,6 +188,14 @@ class DWMesh:
             upper, lower = occluded[:half].view(np.uint8), occluded[half : 2 * half].view(np.uint8)
             hidden = upper * np.uint8(QUAD_HIDE_UPPER) | lower * np.uint8(QUAD_HIDE_LOWER)
         return Surface(vertices, colors, self.faces[-2:], self.height, self.width, hidden)
+
+    def surface_beside(self, other: "DWMesh", t: int, split: Split = serial) -> SurfacePair:
+        """Frame ``t`` of this mesh and of ``other``, which is :meth:`with_other_frames` of it, built once."""
+        if self.solid is None or other.solid is None:
+            raise SettingError("Two surfaces are built at once of solid meshes alone.")
+        self.check_frame(t)
+        hidden, edited = self.hidden_by_flags(t, split), self.vertex_overrides.get(t)
+        return self.solid.surface_beside(other.solid, t, hidden, edited, self.face_flags.get(t), split)
 
     def _face_occluded(self, t: int, vertices: Float32, split: Split) -> Bool:
         occluded = np.empty(self.num_grid_faces + 2, np.bool_)

@@ -13,6 +13,7 @@ enters an object between its walls from behind is stopped by the front; no copy 
 
 import copy
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -29,7 +30,7 @@ from ex4d.dwmesh.memory import WorldMemory
 from ex4d.dwmesh.sharpen import is_smeared, roughness, sharpened, smear_px
 from ex4d.dwmesh.still import SteadyDepth, wavers
 from ex4d.dwmesh.walls import QUAD_FACES, SIDE_FACES, SIDE_VERTICES, build_pieces, count_cuts
-from ex4d.surface import QUAD_DROP, Surface, cap_faces
+from ex4d.surface import QUAD_DROP, Surface, SurfacePair, cap_faces
 from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float32, Float64, Int8, Int32, Int64, UInt8
 from ex4d_ground.cameras import Intrinsics
@@ -94,6 +95,14 @@ class Optics(NamedTuple):
         return self.ray_x[1:-1], self.ray_y[1:-1]
 
 
+class _Built(NamedTuple):
+    """A surface, and how much of it no backdrop changes: all but the bridges, which come last."""
+
+    surface: Surface
+    own_vertices: int
+    own_faces: int
+
+
 class SolidBuilder:
     """Builds the solid surfaces of one clip. Safe to use from several threads.
 
@@ -116,9 +125,7 @@ class SolidBuilder:
         self.memory: WorldMemory | None = None
         self.backdrop: Backdrop | WorldMemory | None = None
         if options.other_frames:
-            views = FrameViews(
-                self.depth_at, lambda t: self.optics(t).inner, lambda t: (self.jump, self.optics(t).steep)
-            )
+            views = self._views()
             if options.world_memory and clip.moving_camera is not None:
                 self.memory = WorldMemory(clip, views)
             self.backdrop = self.memory or Backdrop(clip, views)
@@ -128,6 +135,15 @@ class SolidBuilder:
         """What the lens makes of the grid of frame ``t``."""
         lens = self._clip.lens(t)
         return self.first_optics if lens is self._clip.intrinsics else Optics.of(lens, self._options)
+
+    def with_other_frames(self) -> "SolidBuilder":
+        """The same with the background that other frames saw, of a camera that stands still. Raises SettingError."""
+        other = copy.copy(self)
+        other.backdrop = Backdrop(self._clip, self._views())
+        return other
+
+    def _views(self) -> FrameViews:
+        return FrameViews(self.depth_at, lambda t: self.optics(t).inner, lambda t: (self.jump, self.optics(t).steep))
 
     def with_clip(self, clip: Clip) -> "SolidBuilder":
         """The same with the colours of another clip of the same depth."""
@@ -155,6 +171,23 @@ class SolidBuilder:
         split: Split,
     ) -> Surface:
         """Frame ``t`` as a rasterizer takes it; ``split`` shares the rows among threads, the result is the same."""
+        return self._finished(t, self._built(t, hidden, edited, flags, split), self.backdrop)
+
+    def surface_beside(
+        self,
+        other: "SolidBuilder",
+        t: int,
+        hidden: Bool | None,  # [H * W]
+        edited: Float32 | None,  # [H * W, 3]
+        flags: Int8 | None,  # [F]
+        split: Split,
+    ) -> SurfacePair:
+        """The surface, and that of ``other``, which is :meth:`with_other_frames` of this one."""
+        built = self._built(t, hidden, edited, flags, split)
+        one, two = (self._finished(t, built, each.backdrop) for each in (self, other))
+        return SurfacePair(one, two, built.own_vertices, built.own_faces)
+
+    def _built(self, t: int, hidden: Bool | None, edited: Float32 | None, flags: Int8 | None, split: Split) -> "_Built":
         depth = self._depth(t, edited)
         height, width = depth.shape
         inverse = np.float32(1) / depth
@@ -186,12 +219,23 @@ class SolidBuilder:
         split(height - 1, lambda a, b: build_pieces(quads, cuts, thickness, rim, a, b, *out))
         self._bridge(t, inverse, cuts, (strip_vertex_at, strip_face_at), vertices, faces, split)
         dropped = (quads != 0).astype(np.uint8).ravel() * np.uint8(QUAD_DROP)
-        if self.backdrop is not None:
-            hidden_there, sheet = self.backdrop.behind(t)
-            self._push_bridges(t, vertices[vertex_end:], hidden_there)
-            faces = np.concatenate([faces, sheet.faces + np.int32(len(vertices))])
-            vertices, colors = np.concatenate([vertices, sheet.vertices]), np.concatenate([colors, sheet.colors])
-        return Surface(vertices, colors, faces, height, width, dropped, one_sided=True)
+        return _Built(Surface(vertices, colors, faces, height, width, dropped, one_sided=True), vertex_end, face_end)
+
+    def _finished(self, t: int, built: "_Built", backdrop: Backdrop | WorldMemory | None) -> Surface:
+        """The surface with what ``backdrop`` shows behind it; the one without stays as it is."""
+        surface = built.surface
+        if backdrop is None:
+            return surface
+        hidden, sheet = backdrop.behind(t)
+        own, strips = np.split(surface.vertices, [built.own_vertices])
+        strips = strips.copy()
+        self._push_bridges(t, strips, hidden)
+        return replace(
+            surface,
+            vertices=np.concatenate([own, strips, sheet.vertices]),
+            colors=np.concatenate([surface.colors, sheet.colors]),
+            faces=np.concatenate([surface.faces, sheet.faces + np.int32(len(surface.vertices))]),
+        )
 
     def _depth(self, t: int, edited: Float32 | None) -> Float32:  # [H + 2, W + 2]
         """Depth of every vertex of the grid, the ring's included."""

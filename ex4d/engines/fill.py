@@ -15,6 +15,7 @@ import numpy as np
 from ex4d.engines.blur_kernels import add_level, begin_levels, pull, push
 from ex4d.engines.fill_kernels import SIDES, farthest_met, gather, gather_colours, march, sum_visible, vote, weigh_sides
 from ex4d.engines.paint_kernels import fill_holes
+from ex4d.types import working_size
 from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
 
 NEARER_SHARE = 0.8
@@ -83,11 +84,6 @@ def away_from_source(
     out /= np.where(still, 1, length)[..., None]
     out[still] = (1.0, 0.0)
     return out
-
-
-def half_size(height: int, width: int) -> tuple[int, int]:
-    """The working grid: half each way, at least one pixel."""
-    return max(1, (height + 1) // 2), max(1, (width + 1) // 2)
 
 
 def fill_from_background(
@@ -213,7 +209,7 @@ def push_pull(values: Float32, weight: Float32, *, empty: float = 0.0) -> None: 
         mean = (values * weight[..., None]).sum((0, 1)) / total if total > 0 else np.full(4, empty)
         values += (1 - weight[..., None]) * (mean.astype(np.float32) - values)
         return
-    size = half_size(h, w)
+    size = working_size(h, w)
     small, small_weight = np.empty((*size, 4), np.float32), np.empty(size, np.float32)
     pull(values, weight, small, small_weight)
     push_pull(small, small_weight, empty=empty)

@@ -5,8 +5,8 @@ import numpy as np
 
 from ex4d.compiled.arrays import plain
 from ex4d.engines.base import GenerateRequest
-from ex4d.engines.fill import half_size
 from ex4d.engines.splat_kernels import splat_depth
+from ex4d.types import KnownFrame, working_size
 from ex4d_ground.arrays import Float32, Float64
 from ex4d_ground.cameras import Intrinsics
 
@@ -28,15 +28,19 @@ class GuideDepth:
         guides = self._guides
         return guides.depth is not None or guides.known is not None or self._clip is not None
 
-    def half(self, i: int, lens: Float64, camera_from_source: Float64) -> Float32 | None:  # [h, w], 0 = unknown
+    def half(
+        self, i: int, lens: Float64, camera_from_source: Float64, known: KnownFrame | None = None
+    ) -> Float32 | None:  # [h, w], 0 = unknown
         """Depth of frame ``i`` for a camera with ``lens`` (fx, fy, cx, cy on the working grid).
 
-        ``camera_from_source`` [4, 4] leads from the axes of the camera that filmed the frame it shows.
+        ``camera_from_source`` [4, 4] leads from the axes of the camera that filmed the frame it shows; ``known`` is
+        what the clip shows beside the guide, where that is known.
         """
+        if known is not None:
+            return known.depth
         mask = self._guides.mask[i]
-        h, w = half_size(*mask.shape)
-        known = self._guides.known
-        drawn = self._guides.depth if known is None else known.depth
+        h, w = working_size(*mask.shape)
+        drawn = self._guides.depth
         if drawn is not None:
             return np.asarray(cv2.resize(drawn[i], (w, h), interpolation=cv2.INTER_NEAREST), np.float32)
         if self._clip is None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ex4d.compiled.arrays import plain
 from ex4d.engines.base import GenerateRequest, Hooks
-from ex4d.engines.fill import ColourVotes, Filled, away_from_source, fill_from_background, half_size
+from ex4d.engines.fill import ColourVotes, Filled, away_from_source, fill_from_background
 from ex4d.engines.gpu import Gpu
 from ex4d.engines.guide_depth import GuideDepth
 from ex4d.engines.paint_kernels import finish
@@ -22,6 +22,7 @@ from ex4d.frames import Frames, FrameStack
 from ex4d.frames.ahead import in_order, thread_count, workers_within
 from ex4d.progress import CancelToken, check, report
 from ex4d.settings import About, settings_of
+from ex4d.types import KnownFrame, working_size
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float32, UInt8
 from ex4d_ground.costs import Cost
@@ -171,17 +172,19 @@ class _Painter:
         """Fill frame ``i``; None where it is the one before once more."""
         if self._same_as_last(i):
             return None
-        colour, mask = self._shown(i)
+        layer = self._request.guides.known
+        known = None if layer is None else layer.of(i)
+        colour, mask = self._shown(i, known)
         if self._settings.fill == "none":
             return _Prepared(colour, mask, np.zeros(colour.shape, np.float32))
         if self._settings.fill == "nearest":
             return _Prepared(colour, mask, _fill_nearest(colour, mask))
         height, width = mask.shape
-        h, w = half_size(height, width)
+        h, w = working_size(height, width)
         lens = self._request.trajectory.intrinsics[i] * np.array([w / width, h / height, w / width, h / height])
         view = self._camera_from_source[i]
         away = away_from_source((h, w), lens.astype(np.float32), view[:3, 3].astype(np.float32))
-        depth = self._depth.half(i, lens, view)
+        depth = self._depth.half(i, lens, view, known)
         colour, mask = plain(colour), plain(mask)
         filled = fill_from_background(colour, mask, depth, away, softness=self._settings.softness, memory=self._memory)
         place = None if self._world is None else self._world.place(i, mask, filled, depth)
@@ -205,14 +208,15 @@ class _Painter:
         self._last_painted = out
         return out
 
-    def _shown(self, i: int) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
+    def _shown(self, i: int, known: KnownFrame | None) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
         """What needs no filling in frame ``i``: the guide, and what else the clip shows where there is that layer."""
         guides = self._request.guides
         colour, mask = guides.colour[i], guides.mask[i]
-        if guides.known is None or not self._settings.known_first:
+        if known is None or not self._settings.known_first or not known.where.size:
             return colour, mask
-        more = guides.known.mask[i] & ~mask
-        return np.where(more[..., None], guides.known.colour[i], colour), mask | more
+        colour, mask = colour.copy(), mask.copy()
+        colour.reshape(-1, 3)[known.where], mask.reshape(-1)[known.where] = known.colour, True
+        return colour, mask
 
     def _same_as_last(self, i: int) -> bool:
         guides, move = self._request.guides, self._request.trajectory
@@ -223,8 +227,12 @@ class _Painter:
             and np.array_equal(move.intrinsics[i], move.intrinsics[i - 1])
             and np.array_equal(guides.mask[i], guides.mask[i - 1])
             and np.array_equal(guides.colour[i], guides.colour[i - 1])
-            and (guides.known is None or np.array_equal(guides.known.colour[i], guides.known.colour[i - 1]))
+            and (guides.known is None or _same(guides.known.of(i), guides.known.of(i - 1)))
         )
+
+
+def _same(one: KnownFrame, other: KnownFrame) -> bool:
+    return np.array_equal(one.where, other.where) and np.array_equal(one.colour, other.colour)
 
 
 def _fill_nearest(colour: UInt8, mask: Bool) -> Float32:  # [H, W, 3]

@@ -85,14 +85,15 @@ def fill_scores(
     for target in scene.targets:
         if target.kind != "orbit":
             continue
-        flows, known = backward_flows(target.frames), None
+        flows = backward_flows(target.frames)
         camera, move = clip.moving_camera, target.trajectory
         target = replace(target, trajectory=move if camera is None else camera.in_world(move))
         for mode in modes:
             mesh = DWMesh(clip, MeshOptions(mode=mode))
             guides = render_guides(mesh, target.trajectory, rasterizer="cpu", cancel=cancel)
-            if known is None and any(f.known for f in fillings):
-                known = render_known(mesh, target.trajectory, cancel=cancel)
+            known = None
+            if any(f.known for f in fillings):
+                known = render_known(mesh, target.trajectory, guides, cancel=cancel).in_memory()
             for filling in fillings:
                 check(cancel)
                 yield _judged(scene.name, mode, clip, target, guides, known, filling, flows)

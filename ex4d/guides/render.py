@@ -9,6 +9,7 @@ from ex4d.allocation import give_back_kept
 from ex4d.dwmesh import DWMesh
 from ex4d.frames import Frames, FrameStack, SomeFrames
 from ex4d.frames.ahead import in_order, thread_count, workers_within
+from ex4d.guides.known import KnownBeside
 from ex4d.guides.objects import GuideObject, with_objects
 from ex4d.guides.request import GuideRequest, OnGuide, device_bytes
 from ex4d.needs import WORKING_BYTES_PER_PIXEL
@@ -34,6 +35,7 @@ def render_guides(
     cancel: CancelToken | None = None,
     threads: int | None = None,
     kept: Collection[int] | None = None,
+    known: bool = False,
 ) -> Guides:
     """Render the clip along ``trajectory``; each output frame shows the source frame nearest its ``source_time``.
 
@@ -41,7 +43,8 @@ def render_guides(
     occluders. ``rasterizer`` and ``source_first_frame`` stand in for those of ``options``. The latter is the published
     rule: output frame 0 is the source picture itself with a full mask, wherever its camera stands. ``objects`` stand in
     the scene beside the mesh. ``threads`` defaults to the cores at hand; the result does not depend on it. A camera
-    that sees nothing gives an empty frame, not an error: see ``Guides.empty_frames``.
+    that sees nothing gives an empty frame, not an error: see ``Guides.empty_frames``. ``known`` asks for what else the
+    clip shows (``Guides.known``), if that is to be had in passing; else :func:`ex4d.guides.render_known` draws it.
 
     "auto" draws on a CUDA device with Triton where there is one, else on the CPU (see
     :func:`ex4d.raster.choose_rasterizer`); ``Guides.rasterizer`` says which it was. To keep the guides on the device
@@ -64,19 +67,22 @@ def render_guides(
     colours, masks = (FrameStack(expected=len(trajectory), label="The guides") for _ in range(2))
     coverage = np.empty(len(trajectory), np.float64)
     own = threading.local()
+    report(on_progress, stages.GUIDES, 0, len(trajectory))
+    beside = KnownBeside(request, cancel) if known and KnownBeside.fits(request, choice.name) else None
 
     def render(i: int) -> tuple[UInt8, Bool]:
         check(cancel)
-        if first and i == 0:
+        if first and i == 0 and beside is None:
             return mesh.clip.frames[request.times[0]], np.ones(request.shape[1:], np.bool_)
         if not hasattr(own, "rasterizer"):
             own.rasterizer = get_rasterizer(choice.name, lambda: check(cancel))
+        if beside is not None:
+            return beside.draw(own.rasterizer, i)
         drawn: Rasterizer = own.rasterizer
         camera, t = Camera.of(request.seen, i), request.times[i]
         surface = with_objects(mesh.surface(t), objects, i, camera, mesh.clip.mesh_from_world(t))
         return drawn.draw(surface, camera, options)
 
-    report(on_progress, stages.GUIDES, 0, len(trajectory))
     for i, (colour, mask) in enumerate(in_order(render, range(len(trajectory)), workers, cancel)):
         if kept is None or i in kept:
             colours.put(i, colour)
@@ -88,7 +94,7 @@ def render_guides(
     give_back_kept()  # larger than what comes next needs, and in its way
     guides = Guides(*(_stored(stack, kept, len(trajectory)) for stack in (colours, masks)), rasterizer=choice.name)
     guides.know_coverage(coverage)
-    return guides
+    return guides if beside is None else guides.with_known(beside.known())
 
 
 def _stored(stack: FrameStack, kept: Collection[int] | None, count: int) -> Frames:

@@ -1,6 +1,7 @@
 """The CPU rasterizer: an integer-exact z-buffer in numba, built around the grid's structure."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,11 +9,11 @@ from ex4d.bands import Pause, Split, no_pause
 from ex4d.compiled.arrays import plain
 from ex4d.raster.antialias import draw_antialiased
 from ex4d.raster.base import Camera, check_planes
-from ex4d.raster.faces import draw_faces, num_runs, run_rows
+from ex4d.raster.faces import RUN, draw_faces, num_runs, run_rows
 from ex4d.raster.grid import draw_grid
 from ex4d.raster.kernels import DARKER, Projected, Target, View, project, row_bounds, unpack_rows
-from ex4d.surface import Surface
-from ex4d_ground.arrays import Bool, Int32, UInt8
+from ex4d.surface import Surface, SurfacePair
+from ex4d_ground.arrays import Bool, Float32, Int32, UInt8
 from ex4d_ground.options import RasterOptions
 
 _NO_FLAGS = np.empty((0, 0), np.uint8)
@@ -66,12 +67,41 @@ class CpuRasterizer:
         nearest = self._scratch["nearest"]
         return draw_antialiased(surface, camera, options, drawing.points, drawing.view, nearest, self._pause)
 
+    def draw_pair(
+        self, pair: SurfacePair, camera: Camera, options: RasterOptions = RasterOptions()
+    ) -> tuple["Drawn", "Drawn"]:
+        """What each of two surfaces would be drawn as alone; what they share is drawn once.
+
+        In this thread, and never antialiased. Raises RasterError for planes that cannot be used.
+        """
+        check_planes(options)
+        k = camera.intrinsics
+        room = max(len(pair.one.vertices), len(pair.two.vertices))
+        one = _Drawing(pair.one, camera, options, self._buffer, room=room)
+        target = one.clear(0, k.height)
+        self._draw_grid(one, target)
+        one.project_others()
+        shared = pair.same_faces // RUN  # in whole runs, because what is drawn last in one may be drawn first alone
+        self._draw_runs(one, target, 0, shared)
+        two = _Drawing(pair.two, camera, options, self._buffer, room=room)
+        twice = two.copied(target)
+        self._draw_runs(one, target, shared, num_runs(one.faces))
+        two.project_others(pair.same_vertices)
+        self._draw_runs(two, twice, shared, num_runs(two.faces))
+        return _drawn(target), _drawn(twice)
+
     def _draw_whole(self, surface: Surface, camera: Camera, options: RasterOptions, colour: UInt8, mask: UInt8) -> None:
-        """In this thread; rows of the grid are drawn while what was projected is still at hand."""
+        """In this thread."""
         drawing = _Drawing(surface, camera, options, self._buffer)
-        height, rows = surface.grid_height, mask.shape[0]
-        target = drawing.clear(0, rows)
-        projected = 0
+        target = drawing.clear(0, len(mask))
+        self._draw_grid(drawing, target)
+        drawing.project_others()
+        self._draw_runs(drawing, target, 0, num_runs(surface.faces))
+        unpack_rows(target.picture, 0, len(mask), colour, mask)
+
+    def _draw_grid(self, drawing: "_Drawing", target: Target) -> None:
+        """Rows are projected and drawn while what was projected is still at hand."""
+        height, projected = drawing.grid_height, 0
         for top in range(0, max(height - 1, 0), ROWS_PER_PART):
             self._pause()
             bottom = min(top + ROWS_PER_PART, height - 1)
@@ -79,12 +109,11 @@ class CpuRasterizer:
             projected = bottom + 1
             drawing.draw_grid(target, top, bottom)
         drawing.project_rows(projected, height)
-        drawing.project_others()
-        runs = num_runs(surface.faces)
-        for first in range(0, runs, RUNS_PER_PART):
+
+    def _draw_runs(self, drawing: "_Drawing", target: Target, begin: int, end: int) -> None:
+        for first in range(begin, end, RUNS_PER_PART):
             self._pause()
-            drawing.draw_faces(target, NO_ROWS, first, min(first + RUNS_PER_PART, runs))
-        unpack_rows(target.picture, 0, rows, colour, mask)
+            drawing.draw_faces(target, NO_ROWS, first, min(first + RUNS_PER_PART, end))
 
     def _draw_split(
         self, surface: Surface, camera: Camera, options: RasterOptions, colour: UInt8, mask: UInt8, split: Split
@@ -112,6 +141,21 @@ class CpuRasterizer:
         return held
 
 
+class Drawn(NamedTuple):
+    """A picture, and what its pixels show or are hidden by; the latter is valid until the next one is drawn."""
+
+    colour: UInt8  # [H, W, 3]
+    mask: Bool  # [H, W]
+    inverse_depth: Float32  # [H, W] 1 / z, 0 where there is nothing
+
+
+def _drawn(target: Target) -> Drawn:
+    rows, columns = target.picture.shape
+    colour, mask = np.empty((rows, columns, 3), np.uint8), np.empty((rows, columns), np.uint8)
+    unpack_rows(target.picture, 0, rows, colour, mask)
+    return Drawn(colour, mask.view(np.bool_), target.nearest)
+
+
 class _Drawing:
     """One picture: the steps, with what they all need in the form that compiled code takes."""
 
@@ -121,15 +165,21 @@ class _Drawing:
         camera: Camera,
         options: RasterOptions,
         buffer: Callable[[str, tuple[int, ...], type], np.ndarray],
+        *,
+        room: int = 0,
     ) -> None:
+        """With ``room`` for so many vertices in what is kept of them, another with the same finds them there."""
         n, k = len(surface.vertices), camera.intrinsics
+        room, self._buffer = max(room, n), buffer
         pose = plain(np.asarray(camera.camera_from_world[:3], np.float64))
         lens = np.array([k.fx, k.fy, k.cx, k.cy, options.near], np.float64)
-        state = buffer("state", (n,), np.uint8)
+        state = buffer("state", (room,), np.uint8)[:n]
         self.view = View(plain(surface.vertices), state, pose, lens)
-        sx, sy, inv_z = buffer("sx", (n,), np.int32), buffer("sy", (n,), np.int32), buffer("inv_z", (n,), np.float32)
+        kinds = (("sx", np.int32), ("sy", np.int32), ("inv_z", np.float32))
+        sx, sy, inv_z = (buffer(name, (room,), kind)[:n] for name, kind in kinds)
         self.points = Projected(sx, sy, inv_z, plain(surface.colors))
         self.faces = plain(surface.faces)
+        self.grid_height = surface.grid_height
         self._surface, self._all_in_front = surface, False
         self._rgba = self.points.colors.view(np.int32).reshape(-1)
         self._bounds: Int32 = buffer("bounds", (surface.grid_height, 6), np.int32)
@@ -147,9 +197,10 @@ class _Drawing:
         self._project(first * width, last * width)
         row_bounds(p.sx, p.sy, self.view.state, width, first, last, self._bounds)
 
-    def project_others(self) -> None:
-        """Project the vertices behind the grid's, as the last."""
-        self._project(self._surface.grid_height * self._surface.grid_width, len(self._surface.vertices))
+    def project_others(self, first: int | None = None) -> None:
+        """Project the vertices behind the grid's, as the last; or those from ``first`` on, where others are there."""
+        grid = self.grid_height * self._surface.grid_width
+        self._project(grid if first is None else first, len(self._surface.vertices))
         self._all_in_front = not self.view.state.any()
 
     def _project(self, first: int, last: int) -> None:
@@ -160,6 +211,13 @@ class _Drawing:
         """Rows ``first..last-1`` of the picture, empty."""
         self._nearest[first:last], self._picture[first:last] = 0, 0
         return Target(first, last, self._nearest, self._picture, self._limits, self._surface.one_sided)
+
+    def copied(self, target: Target) -> Target:
+        """What is drawn so far, to go on with beside it."""
+        nearest = self._buffer("nearest, twice", target.nearest.shape, np.float32)
+        picture = self._buffer("picture, twice", target.picture.shape, np.int32)
+        nearest[...], picture[...] = target.nearest, target.picture
+        return target._replace(nearest=nearest, picture=picture)
 
     def draw_grid(self, target: Target, top: int, bottom: int) -> None:
         """Draw rows of the grid's quads."""

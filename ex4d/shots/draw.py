@@ -92,7 +92,8 @@ def draw_shot(
     Raises what :func:`ex4d.guides.render_guides` raises.
     """
     plan = plan_shot(trajectory, mesh.clip, settings or {}, border_depth=mesh.options.border_depth)
-    is_new = False
+    is_new, known = False, bool((settings or {}).get(KNOWN_FIRST))
+    objects = [each.after(plan.trim) for each in drawing.objects]
 
     def draw() -> Guides:
         nonlocal is_new
@@ -102,9 +103,10 @@ def draw_shot(
             plan.trajectory,
             options=drawing.options,
             source_first_frame=plan.source_first_frame,
-            objects=[each.after(plan.trim) for each in drawing.objects],
+            objects=objects,
             on_frame=on_frame,
             threads=drawing.threads,
+            known=known,
             kept=None if pictures is None else pictures(len(plan.trajectory)),
             **watch,
         )
@@ -115,12 +117,11 @@ def draw_shot(
             check(watch.get("cancel"))
             on_frame(i, colour, mask)
             report(watch.get("on_progress"), stages.GUIDES, i + 1, len(guides.mask))
-    if (settings or {}).get(KNOWN_FIRST):
-        objects = [each.after(plan.trim) for each in drawing.objects]
-        known = render_known(
-            mesh, plan.trajectory, options=drawing.options, objects=objects, threads=drawing.threads, **watch
-        )
-        guides = guides.with_known(known)
+    if known and guides.known is None:
+        layer = render_known(mesh, plan.trajectory, guides, options=drawing.options, objects=objects, **watch)
+        guides = guides.with_known(layer)
+    elif not known:
+        guides = guides.with_known(None)
     return RenderedShot(mesh, trajectory, plan, guides, drawing)
 
 

@@ -1,6 +1,7 @@
 """A surface as meshes give it and rasterizers take it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,6 +46,17 @@ class Surface:
         q = self.quad_flags
         if q is not None and (q.shape != (quads,) or q.dtype != np.uint8):
             raise ShapeError(f"Surface quad flags must be [{quads}] uint8, got {q.shape} {q.dtype}.")
+
+
+class SurfacePair(NamedTuple):
+    """Two surfaces with the same grid, flags and sides, that are the same up to a vertex and a face."""
+
+    one: Surface
+    two: Surface
+    same_vertices: int
+    """So many of the first vertices..."""
+    same_faces: int
+    """...and of the first faces are the same in both."""
 
 
 def grid_faces(height: int, width: int) -> Int32:  # [2 * (H - 1) * (W - 1), 3]

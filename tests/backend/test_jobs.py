@@ -338,11 +338,11 @@ def test_a_preview_counts_as_nearly_all_of_its_job():
         return share_of(cast(Job, SimpleNamespace(**{"share": 0.05, **vars(job)})))
 
     assert share(stage="guides", done=49, total=49) == pytest.approx(0.1)
-    assert share(stage="what the clip shows", done=0, total=49) == pytest.approx(0.1)
-    assert share(stage="what the clip shows", done=49, total=49) == pytest.approx(0.45)
-    assert share(stage="finding floor and walls", done=0, total=1) == pytest.approx(0.45)
-    assert share(stage="preview", done=0, total=49) == pytest.approx(0.55)
-    assert share(stage="preview", done=49, total=98) == pytest.approx(0.775)
+    assert share(stage="what the clip shows", done=0, total=1) == pytest.approx(0.1)
+    assert share(stage="what the clip shows", done=1, total=1) == pytest.approx(0.15)
+    assert share(stage="finding floor and walls", done=0, total=1) == pytest.approx(0.15)
+    assert share(stage="preview", done=0, total=49) == pytest.approx(0.25)
+    assert share(stage="preview", done=49, total=98) == pytest.approx(0.625)
     assert share(stage="preview", done=98, total=98) == 0.99
     assert share(stage="denoising", done=1, total=2) == pytest.approx(0.25 + 0.325)
     assert share(stage="something new", done=1, total=2) == 0.05

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from ex4d import Clip, Guides
 from ex4d.dwmesh import DWMesh
@@ -12,8 +13,9 @@ from ex4d.engines import GenerateRequest, get_engine
 from ex4d.guides import GuideObject, known_mesh, render_guides, render_known
 from ex4d.shots.draw import draw_shot
 from ex4d.trajectory import preset, source_times
+from ex4d.types import Known
 from ex4d_ground.cameras import Intrinsics, Trajectory
-from ex4d_ground.options import MeshOptions
+from ex4d_ground.options import MeshOptions, RasterOptions
 
 SIZE, FRAMES = 96, 7
 LENS = Intrinsics.from_fov(SIZE, SIZE)
@@ -38,15 +40,68 @@ def move(amount: float = 20.0) -> Trajectory:
     return preset("orbit_right", num_frames=FRAMES, intrinsics=LENS, near_depth=5.0, amount=amount, source_time=times)
 
 
+def whole(known: Known | None, guides: Guides) -> tuple[np.ndarray, np.ndarray]:
+    """Colour and mask [N, H, W, ...] of what the layer shows beside ``guides``."""
+    assert known is not None
+    colour, mask = np.zeros(guides.colour.shape, np.uint8), np.zeros(guides.mask.shape, np.bool_)
+    for i in range(len(known)):
+        frame = known.of(i)
+        mask[i].reshape(-1)[frame.where] = True
+        colour[i].reshape(-1, 3)[frame.where] = frame.colour
+    return colour, mask
+
+
 def test_it_shows_what_an_endless_mesh_and_one_frame_hide() -> None:
     endless = DWMesh(CLIP)
-    guides, known = render_guides(endless, move(), rasterizer="cpu"), render_known(endless, move())
-    more = np.asarray(known.mask) & ~np.asarray(guides.mask)
-    assert more[2:].mean() > 0.05
-    bluish = np.asarray(known.colour)[more].astype(int)
+    guides = render_guides(endless, move(), rasterizer="cpu")
+    known = render_known(endless, move(), guides)
+    colour, more = whole(known, guides)
+    assert more[2:].mean() > 0.05 and not (more & guides.mask).any()
+    bluish = colour[more].astype(int)
     assert (bluish[:, 2] > bluish[:, 0]).mean() > 0.8, "the wall, not the box"
-    depth = np.asarray(known.depth)
-    assert (depth[np.asarray(known.mask)] > 1).all() and (depth[~np.asarray(known.mask)] == 0).all()
+    for i in range(FRAMES):
+        depth, seen = known.of(i).depth, (more | guides.mask)[i]
+        assert depth.shape == (SIZE // 2, SIZE // 2)
+        assert ((depth > 1) | (depth == 0)).all() and (depth[more[i, ::2, ::2]] > 1).all()
+        assert not depth[~seen[::2, ::2]].any()
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_drawn_beside_guides_it_is_what_it_is_alone(first: bool) -> None:
+    """Also behind a holdout, with an edited frame, and where the first guide is the source picture itself."""
+    corners = np.array([[-1, -1, 2.5], [0, -1, 2.5], [0, 1, 2.5], [-1, 1, 2.5]], np.float32)
+    holdout = GuideObject(corners, np.array([[0, 1, 2], [0, 2, 3]], np.int32))
+    lifted = DWMesh(CLIP).vertices(3) * np.float32(1.5)
+    solid = DWMesh(CLIP, MeshOptions(mode="solid"), vertex_overrides={3: lifted})
+    settings = {"rasterizer": "cpu", "objects": [holdout], "source_first_frame": first}
+    plain = render_guides(solid, move(), **settings)
+    both = render_guides(solid, move(), known=True, **settings)
+    np.testing.assert_array_equal(both.colour, plain.colour)
+    np.testing.assert_array_equal(both.mask, plain.mask)
+    assert plain.known is None and both.known is not None
+    apart = DWMesh(CLIP, known_mesh(solid).options, vertex_overrides={3: lifted})
+    alone = render_known(apart, move(), plain, objects=[holdout])
+    assert sum(len(alone.of(i).where) for i in range(FRAMES)) > 100
+    for i in range(FRAMES):
+        for one, other in zip(both.known.of(i), alone.of(i), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_mesh_that_shows_other_frames_already_has_nothing_to_add_but_depth() -> None:
+    mesh = DWMesh(CLIP, MeshOptions(mode="solid", other_frames=True))
+    guides = render_guides(mesh, move(), rasterizer="cpu", known=True)
+    assert guides.known is not None
+    for i in range(FRAMES):
+        frame = guides.known.of(i)
+        assert not len(frame.where)
+        np.testing.assert_array_equal(frame.depth > 0, guides.mask[i, ::2, ::2])
+
+
+def test_an_endless_mesh_and_antialiasing_leave_it_to_be_drawn_alone() -> None:
+    assert render_guides(DWMesh(CLIP), move(), rasterizer="cpu", known=True).known is None
+    antialiased = RasterOptions(antialias=True)
+    solid = DWMesh(CLIP, MeshOptions(mode="solid"))
+    assert render_guides(solid, move(), rasterizer="cpu", options=antialiased, known=True).known is None
 
 
 def test_mask_and_coverage_of_the_guides_know_nothing_of_it() -> None:
@@ -59,23 +114,25 @@ def test_mask_and_coverage_of_the_guides_know_nothing_of_it() -> None:
     np.testing.assert_array_equal(both.colour, plain.colour)
     np.testing.assert_array_equal(shot.guides.coverage, plain.coverage)
     later = both.part(2).known
-    assert later is not None and len(later.mask) == FRAMES - 2
+    assert later is not None and len(later) == FRAMES - 2
+    np.testing.assert_array_equal(later.of(1).where, both.known.of(3).where)
 
 
 def test_objects_stand_in_it_as_in_the_guides() -> None:
     corners = np.array([[-3, -3, 2.5], [3, -3, 2.5], [3, 3, 2.5], [-3, 3, 2.5]], np.float32)
     holdout = GuideObject(corners, np.array([[0, 1, 2], [0, 2, 3]], np.int32))
-    assert not np.asarray(render_known(DWMesh(CLIP), move(), objects=[holdout]).mask)[0].any()
+    nothing = Guides(np.zeros((FRAMES, SIZE, SIZE, 3), np.uint8), np.zeros((FRAMES, SIZE, SIZE), np.bool_))
+    assert not render_known(DWMesh(CLIP), move(), nothing, objects=[holdout]).of(0).where.size
 
 
 def test_edits_of_the_mesh_are_in_it() -> None:
     lifted = DWMesh(CLIP).vertices(3) * np.float32(2)
-    edited = render_known(DWMesh(CLIP, vertex_overrides={3: lifted}), move())
-    plain = render_known(DWMesh(CLIP), move())
-    middle = SIZE // 2
-    ratio = np.asarray(edited.depth)[3, middle, -8] / np.asarray(plain.depth)[3, middle, -8]
+    guides = render_guides(DWMesh(CLIP), move(), rasterizer="cpu")
+    edited = render_known(DWMesh(CLIP, vertex_overrides={3: lifted}), move(), guides)
+    plain = render_known(DWMesh(CLIP), move(), guides)
+    ratio = edited.of(3).depth[SIZE // 4, -4] / plain.of(3).depth[SIZE // 4, -4]
     assert 1.8 < ratio < 2.2
-    np.testing.assert_array_equal(np.asarray(edited.depth)[1], np.asarray(plain.depth)[1])
+    np.testing.assert_array_equal(edited.of(1).depth, plain.of(1).depth)
 
 
 def test_a_camera_that_moves_unknown_goes_without_other_frames() -> None:
@@ -89,18 +146,17 @@ def test_a_camera_that_moves_unknown_goes_without_other_frames() -> None:
 
 def test_a_preview_shows_it_as_it_is_and_fills_the_rest() -> None:
     mesh = DWMesh(CLIP)
-    guides, known = render_guides(mesh, move(), rasterizer="cpu"), render_known(mesh, move())
+    guides = render_guides(mesh, move(), rasterizer="cpu")
+    known = render_known(mesh, move(), guides).in_memory()
 
     def filled(given: Guides, **settings: object) -> np.ndarray:
         wanted = GenerateRequest(given, move(), CLIP, {"mark_holes": 1.0, **settings})
         return np.asarray(get_engine("preview").generate(wanted))
 
-    more = np.asarray(known.mask) & ~np.asarray(guides.mask)
+    colour, more = whole(known, guides)
     out = filled(guides.with_known(known))
-    np.testing.assert_array_equal(
-        out[more], np.asarray(known.colour)[more], "real pixels are neither tinted nor filled"
-    )
+    np.testing.assert_array_equal(out[more], colour[more], "real pixels are neither tinted nor filled")
     tinted = (out == (255, 0, 128)).all(axis=-1)
-    np.testing.assert_array_equal(tinted, ~(np.asarray(known.mask) | np.asarray(guides.mask)))
+    np.testing.assert_array_equal(tinted, ~(more | np.asarray(guides.mask)))
     off = filled(guides.with_known(known), known_first=False)
     assert (off[~np.asarray(guides.mask)] == (255, 0, 128)).all()
