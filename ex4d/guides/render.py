@@ -15,6 +15,7 @@ from ex4d.guides.request import GuideRequest, OnGuide, device_bytes
 from ex4d.needs import WORKING_BYTES_PER_PIXEL
 from ex4d.progress import CancelToken, OnProgress, check, report
 from ex4d.raster import Camera, Rasterizer, choose_rasterizer, get_rasterizer
+from ex4d.raster.cpu import CpuRasterizer
 from ex4d.types import Clip, Guides
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, UInt8
@@ -76,9 +77,9 @@ def render_guides(
             return mesh.clip.frames[request.times[0]], np.ones(request.shape[1:], np.bool_)
         if not hasattr(own, "rasterizer"):
             own.rasterizer = get_rasterizer(choice.name, lambda: check(cancel))
-        if beside is not None:
-            return beside.draw(own.rasterizer, i)
         drawn: Rasterizer = own.rasterizer
+        if beside is not None and isinstance(drawn, CpuRasterizer):
+            return beside.draw(drawn, i)
         camera, t = Camera.of(request.seen, i), request.times[i]
         surface = with_objects(mesh.surface(t), objects, i, camera, mesh.clip.mesh_from_world(t))
         return drawn.draw(surface, camera, options)
