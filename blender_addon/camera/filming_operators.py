@@ -7,7 +7,7 @@ import bpy
 from ..jobs import solving
 from ..scene import filming as sources
 from ..scene import shot
-from ..work import session
+from ..work import files, session
 from ..work.errors import AddonError
 from ..work.operators import LongOperator, QuickOperator
 from ..work.properties import File, Flag, Number, Text
@@ -110,6 +110,23 @@ class EX4D_OT_film_from_file(QuickOperator, bpy.types.Operator):
         found = sources.of_file(target, Path(bpy.path.abspath(self.filepath)), scale=self.scale)
         for warning in found.warnings:
             self.report({"WARNING"}, warning)
+        return filming.use(context, target, found, moves_shot=False)
+
+
+class EX4D_OT_film_from_depth(QuickOperator, bpy.types.Operator):
+    """Have the shot's mesh go where the camera went by what estimated the depth, in that depth's own unit"""
+
+    bl_label = "Use the Estimator's Camera"
+    panel = "Clip"
+    bl_options = {"REGISTER", "UNDO"}
+    requires = (filming.require_whole,)
+
+    def run(self, context: bpy.types.Context) -> str:
+        target = filming.require_whole(context)
+        if not target.ex4d.knows_camera:
+            raise AddonError("What estimated this clip's depth says nothing of its camera; estimate the camera.")
+        found = sources.of_depth(target, shot.folder_of(target) / files.DEPTH_CAMERA_FILE)
+        target.ex4d.seems_to_move = False  # it was asked for
         return filming.use(context, target, found, moves_shot=False)
 
 

@@ -25,6 +25,8 @@ class EX4D_PT_filming(Part, OfShot, bpy.types.Panel):
                 column.prop(props, "filming_focal", text="Lens")
                 button = draw_button(layout, context, "ex4d.estimate_filming", icon="TRACKER")
                 button.matte, button.find_focal = props.filming_matte, props.filming_focal
+                if props.shot.ex4d.knows_camera:
+                    draw_button(layout, context, "ex4d.film_from_depth", icon="IMPORT")
             case "CAMERA":
                 column.prop(props, "filming_camera")
                 column.prop(props, "filming_scale")
@@ -55,6 +57,8 @@ def draw_offer(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         return
     box = layout.box()
     paragraph(box, "The picture moves as if the filming camera did.", icon="QUESTION", narrower=BOXED)
+    if target.knows_camera:
+        box.operator("ex4d.film_from_depth", icon="IMPORT")
     row = box.row(align=True)
     row.operator("ex4d.estimate_filming", icon="TRACKER")
     row.operator("ex4d.keep_standing", text="", icon="X")

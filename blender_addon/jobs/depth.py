@@ -12,11 +12,14 @@ from typing import Any
 import msgspec
 
 from ex4d_ground.arrays import Float32
+from ex4d_ground.camera_files import save_camera
 from ex4d_ground.descriptions import EstimatorInfo
+from ex4d_ground.takes import source_camera_from
 from ex4d_protocol import events as ev
 from ex4d_protocol.messages import Capabilities
 from ex4d_protocol.requests import BlobRef, Media
 
+from ..work import files
 from ..work.errors import AddonError
 from ..work.frame_files import FrameFile
 from ..work.writer import FolderWriter
@@ -42,9 +45,12 @@ class DepthItems:
         """The backend's ``depth_info``."""
 
     def take(self, item: ev.ItemReceived) -> None:
-        """Store one item. Raises StorageError if an earlier one could not be written."""
+        """Store one item. Raises StorageError if an earlier one could not be written, TrajectoryError for no camera."""
         if item.name == "depth_info":
             self.info = item.json()
+            if self.info.get("camera") is not None:
+                camera = source_camera_from(self.info["camera"]).as_trajectory("depth")
+                self._writer.hand(partial(save_camera, self._target.with_name(files.DEPTH_CAMERA_FILE), camera))
         elif item.name == "depth":
             if self._file is None:
                 self._file = self._writer.keep_open(NpyFile(self._target))

@@ -158,6 +158,7 @@ class ImportPlan:
         else:
             shot.complete(made, facts, result.folder, lay_in=lay_in)
         made.ex4d.seems_to_move = seen_motion.picture_moves(made)
+        made.ex4d.knows_camera = depth_info.get("camera") is not None
         message = f"Imported {facts.num_frames} frames of {facts.width}x{facts.height} as '{made.name}'."
         notes = (f"{result.note}.",) if result.note else ()
         warnings = [*notes, *map(str, result.info.get("notes", ())), *map(str, depth_info.get("warnings", ()))]

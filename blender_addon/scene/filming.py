@@ -90,6 +90,20 @@ def of_file(shot: bpy.types.Object, path: Path, *, scale: float = 0.0) -> Filmin
     return Filming(camera, note, tuple(f"{each}." for each in notes))
 
 
+def of_depth(shot: bpy.types.Object, path: Path) -> Filming:
+    """What estimated the shot's depth says of the camera, kept at ``path``: at the depth's size, with the clip's lens.
+
+    Raises TrajectoryError if the file is gone, AddonError for one of another length.
+    """
+    props = shot.ex4d
+    found = SourceCamera.of_trajectory(load_camera(path), origin="estimated")
+    if len(found) != props.num_frames:
+        raise AddonError(
+            f"{path.name} has {len(found)} cameras for a clip of {props.num_frames} frames; import the clip again."
+        )
+    return Filming(found.resized(props.width, props.height), depth_words(props.depth_estimator))
+
+
 def of_estimate(shot: bpy.types.Object, info: dict[str, Any]) -> Filming:
     """What the backend's ``camera_info`` says of the camera. Raises AddonError, with its reason, if it found none."""
     record = info.get("camera")
@@ -115,6 +129,11 @@ def lost_words(frames: list[int]) -> str:
 def estimate_words() -> str:
     """Where a filming camera comes from."""
     return "Estimated from pictures and depth."
+
+
+def depth_words(estimator: str) -> str:
+    """Where a filming camera comes from."""
+    return f"From the depth's estimator, {estimator}."
 
 
 def camera_words(camera: bpy.types.Object) -> str:

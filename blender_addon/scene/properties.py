@@ -77,6 +77,9 @@ class ShotProperties:
     filmed_by: Text("Filmed By", "Pose and lens of the camera that filmed the clip, to the last bit, and who says so")
     filmed_note: Text("Filming Camera", "Where it comes from and how far it can be relied on, in a sentence")
     seems_to_move: Flag("Seems to Move", "The clip's picture moves as one does whose camera moved", options={"HIDDEN"})
+    knows_camera: Flag(
+        "Estimator's Camera", "What estimated the depth also says how the camera moved", options={"HIDDEN"}
+    )
     lens_cache: Text("Lens Cache", "The mesh as the filming camera's own lens makes it; empty is the import's")
     camera: CameraPointer(
         "Shot Camera", "The camera whose move is sent to the backend; any Blender camera will do", override=OWN

@@ -21,6 +21,8 @@ from .errors import AddonError, StorageError
 
 CACHE_FILE = "mesh.pc2"
 DEPTH_FILE = "depth.npy"
+DEPTH_CAMERA_FILE = "depth_camera.npz"
+"""How the camera moved by what estimated the depth, if it says so."""
 """Depth that the backend has estimated."""
 # Folders of pictures are called what the backend calls their items.
 COLOUR_FOLDER = "colour"

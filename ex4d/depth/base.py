@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from ex4d_ground.arrays import Float32, UInt8
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import Meaning
+from ex4d_ground.source_camera import SourceCamera
 
 
 class FrameSource(Protocol):
@@ -71,3 +72,5 @@ class DepthEstimate:
     """What was not done as it was asked for, because memory ran out: one sentence for each step back."""
     details: dict[str, Any] = field(default_factory=dict)
     """JSON-serialisable facts for the record: model folder, sizes, seed."""
+    source_camera: SourceCamera | None = None
+    """How the camera moved, if the estimator knows it: for the clip's frame size, in the unit of ``values``."""

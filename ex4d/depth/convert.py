@@ -92,6 +92,16 @@ def values_to_depth(
     return values
 
 
+def length_factor(values: Float32, meaning: Meaning, options: ConvertOptions = ConvertOptions()) -> float | None:
+    """What :func:`values_to_depth` multiplies lengths with; None for disparity, whose unit and shift are unknown.
+
+    To be asked before it, as it overwrites ``values`` [T, H, W].
+    """
+    if meaning == "disparity":
+        return None
+    return options.unit_scale if meaning == "metric" else options.near_depth / _near_quantile(values)
+
+
 def file_to_depth(
     values: Float32,  # [T, H, W] as read, overwritten
     kind: FileKind = "depth",

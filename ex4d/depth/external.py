@@ -9,6 +9,8 @@ A plugged-in tool is any program that can be started from a command line. It get
                ``depth``      [T, h, w] (or [T, 1, h, w]) numbers, any size; it is scaled to the frames' size
                ``meaning``    optional: "metric", "scale-free" or "disparity" (default: as configured)
                ``intrinsics`` optional: [3, 3], [T, 3, 3] or fx, fy, cx, cy, in pixels of ``depth``'s own size
+               ``world_from_camera`` optional, with ``intrinsics``: [T, 4, 4], where the camera stood at each frame, in
+                              any world with the unit of ``depth``, OpenCV axes; for metric or scale-free depth
 
 A line "progress DONE TOTAL" on standard output moves the progress bar; everything else it prints goes into the error
 message if it fails. It must exit with 0. If it fails and has said "out of memory", or was killed, it is started again
@@ -48,8 +50,9 @@ from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import MEANINGS, EstimatorInfo, Meaning, Setting
-from ex4d_ground.errors import DepthError, DeviceMemoryError, EngineError, SettingError, WeightsError
+from ex4d_ground.errors import DepthError, DeviceMemoryError, EngineError, InputError, SettingError, WeightsError
 from ex4d_ground.remedies import fetch_weights, run_command
+from ex4d_ground.source_camera import SourceCamera
 
 POLL_SECONDS = 0.1
 _OUT_OF_MEMORY = re.compile(r"out of ?memory|can't allocate memory|MemoryError", re.IGNORECASE)
@@ -263,11 +266,40 @@ class ExternalEstimator(DepthEstimator[dict[str, Any]]):
                 same = frame.shape == (height, width)
                 out[index] = frame if same else cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
         meaning = self._meaning(read_npz_small(path, "meaning"))
-        lens = self._lens(read_npz_small(path, "intrinsics"), shape[1:])
-        resized = lens.resized(width, height) if lens else None
+        stored = read_npz_small(path, "intrinsics")
+        lens = self._lens(stored, shape[1:])
+        camera = self._camera(read_npz_small(path, "world_from_camera"), stored, lens, num_frames)
         return DepthEstimate(
-            out, meaning, resized, self.tool.zero_is_infinity, details={"command": Path(self.tool.command[0]).name}
+            out,
+            meaning,
+            lens.resized(width, height) if lens else None,
+            self.tool.zero_is_infinity,
+            details={"command": Path(self.tool.command[0]).name},
+            source_camera=camera.resized(width, height) if camera else None,
         )
+
+    def _camera(
+        self, poses: np.ndarray | None, lenses: np.ndarray | None, lens: Intrinsics | None, num_frames: int
+    ) -> SourceCamera | None:
+        """The camera that filmed, with a lens per frame where the tool gives one. Raises DepthError."""
+        if poses is None or lens is None:
+            return None
+        k = np.asarray(lenses, np.float64)
+        rows: Any = lens
+        if k.shape == (num_frames, 3, 3):
+            rows = np.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], axis=1)
+        try:
+            camera = SourceCamera.of(poses, rows, size=(lens.width, lens.height), origin="estimated")
+        except InputError as error:
+            raise DepthError(
+                f"The estimator {self.tool.name!r} wrote cameras that are none: {error} It must write [T, 4, 4]."
+            ) from error
+        if len(camera) != num_frames:
+            raise DepthError(
+                f"The estimator {self.tool.name!r} wrote {len(camera)} cameras for {num_frames} frames of video; it "
+                "must write one for each."
+            )
+        return camera
 
     def _meaning(self, stored: np.ndarray | None) -> Meaning:
         if stored is None:

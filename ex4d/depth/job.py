@@ -12,6 +12,7 @@ from ex4d.depth.temporal import mean_flicker
 from ex4d.lens import Lens
 from ex4d.progress import Watch
 from ex4d_ground.descriptions import MEANINGS, EstimatorInfo, Meaning
+from ex4d_ground.takes import source_camera_record
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class DepthSummary:
     flicker_before: float | None
     """Mean over the clip, per cent; None if it was not measured."""
     flicker_after: float | None
+    camera: dict[str, Any] | None
+    """How the camera moved, as :func:`ex4d_ground.takes.source_camera_record` has it; None if it is not known."""
     notes: tuple[str, ...]
     """Sentences a user should read: memory that ran out and what was done, licence, assumed lens, cuts."""
 
@@ -107,5 +110,6 @@ def summarise(result: EstimatedDepth, info: EstimatorInfo, *, unit_scale: float 
         clamped=report.clamped,
         flicker_before=mean_flicker(report.flicker_before),
         flicker_after=mean_flicker(report.flicker_after),
+        camera=None if file.source_camera is None else source_camera_record(file.source_camera),
         notes=(*report.warnings, *report.notes),
     )

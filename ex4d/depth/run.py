@@ -17,7 +17,7 @@ from ex4d.clip.pairing import paired_sources
 from ex4d.clip.resample import require_same_view, resized
 from ex4d.depth.align import Alignment, align
 from ex4d.depth.base import DepthEstimate, FrameSource
-from ex4d.depth.convert import ConvertOptions, FileKind, file_to_depth, values_to_depth
+from ex4d.depth.convert import ConvertOptions, FileKind, file_to_depth, length_factor, values_to_depth
 from ex4d.depth.edge_steps import edge_steps
 from ex4d.depth.edges import EdgeOptions
 from ex4d.depth.estimator import recorded
@@ -37,6 +37,10 @@ from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import EstimatorInfo
 from ex4d_ground.errors import DepthError
 from ex4d_ground.remedies import fewer_frames
+from ex4d_ground.source_camera import SourceCamera
+
+ZOOM = 0.1
+"""Share by which an estimated focal length has to change over a clip to be a zoom and not the estimate's own unrest."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +147,19 @@ def estimate_depth(
     )
     steps = _Steps(frames, used, options, info, watch)
     depth, report_ = steps.run(raw)
+    camera, said = steps.camera, steps.camera_note
     licence = licence_of(info, raw)
     read = frames.info.notes if isinstance(frames, StreamedFrames) else []
-    warnings = (*read, *raw.notes, *((f"{info.title}: {licence}.",) if info.research_only else ()), lens_warning(used))
+    warnings = (
+        *read,
+        *raw.notes,
+        said,
+        *((f"{info.title}: {licence}.",) if info.research_only else ()),
+        lens_warning(used),
+    )
     details = raw.details | {"settings": recorded(values), "lens_source": used.source}
     details |= {"out_of_memory": list(raw.warnings)} if raw.warnings else {}
-    file = DepthFile(depth, info.name, licence, raw.meaning, frames.fps, used, details)
+    file = DepthFile(depth, info.name, licence, raw.meaning, frames.fps, used, details, camera)
     notes = (*report_.notes, *(w for w in warnings if w))
     return EstimatedDepth(file, replace(report_, notes=notes, warnings=raw.warnings))
 
@@ -232,6 +243,9 @@ class _Steps:
     watch: Watch
     estimated: bool = True
     """False for depth from a file."""
+    camera: SourceCamera | None = None
+    """What :meth:`run` found of the estimator's camera: in the finished depth's unit."""
+    camera_note: str = ""
     _notes: list[str] = field(default_factory=list)
 
     def run(self, raw: DepthEstimate) -> tuple[Float32, DepthReport]:
@@ -249,12 +263,29 @@ class _Steps:
             values = steady(values, self.frames, meaning, target, options=options.temporal, **self.watch)
         if values is not raw.values or alignment is not None:
             after = self._flicker(raw, values)
+        self._hand_on(raw, values, aligned=alignment is not None)
         depth = values_to_depth(
             values, meaning, zero_is_infinity=raw.zero_is_infinity, options=options.convert, cancel=cancel
         )
         counts = self._edges(depth)
         mended = (counts.get("fill", 0), counts.get("sharpen", 0), counts.get("clamp", 0))
         return depth, DepthReport(self.lens, tuple(self._notes), (), *mended, alignment, before, after)
+
+    def _hand_on(self, raw: DepthEstimate, values: Float32, *, aligned: bool) -> None:
+        """Keep the estimator's camera, with the clip's lens; a lens that wavers by less than a zoom does is one."""
+        if raw.source_camera is None:
+            return
+        factor = None if aligned else length_factor(values, raw.meaning, self.options.convert)
+        if factor is None:
+            why = "each frame was brought to a scale of its own" if aligned else "its depth has no unit"
+            self.camera_note = f"How the estimator says that the camera moved is left out, as {why}."
+            return
+        own, k = raw.source_camera.intrinsics, self.lens
+        zooms = float(np.ptp(own[:, 0]) / np.median(own[:, 0])) > ZOOM
+        focal = own[:, :2] / own[0, :2] if zooms else np.ones((len(own), 2))
+        rows = np.concatenate([focal * (k.fx, k.fy), np.tile((k.cx, k.cy), (len(own), 1))], axis=1)
+        self.camera = replace(raw.source_camera, intrinsics=rows, width=k.width, height=k.height).scaled(factor)
+        self.camera_note = "The estimator also says how the camera moved; that is kept with the depth."
 
     def _flicker(self, raw: DepthEstimate, values: Float32) -> Float64 | None:
         if not self.options.measure_flicker or len(values) < 3:

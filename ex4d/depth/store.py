@@ -1,7 +1,8 @@
 """Depth on disk: working arrays for long clips, and ``depth.npz`` files with what their values mean.
 
-A depth file holds ``depth`` [T, H, W] float32 and, as small entries beside it, meaning, estimator, licence, fps and the
-intrinsics with their source. Nothing is pickled. Files are written under a temporary name and renamed when complete.
+A depth file holds ``depth`` [T, H, W] float32 and, as small entries beside it, meaning, estimator, licence, fps, the
+intrinsics with their source, and how the camera moved if the estimator knew that. Nothing is pickled. Files are written
+under a temporary name and renamed when complete.
 """
 
 import json
@@ -19,10 +20,13 @@ from ex4d.frames.archive import write_array_frames
 from ex4d.progress import Watch, reported
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
+from ex4d_ground.camera_files import DEPTH_CAMERA
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import Meaning
 from ex4d_ground.errors import DepthError, OutputError
 from ex4d_ground.files import atomic_path
+from ex4d_ground.source_camera import SourceCamera
+from ex4d_ground.takes import source_camera_from, source_camera_record
 
 IN_MEMORY_BYTES = 512 * 2**20
 """Working arrays above this size live in a temporary file."""
@@ -59,13 +63,15 @@ class DepthFile:
     fps: float = 15.0
     intrinsics: Intrinsics | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    source_camera: SourceCamera | None = None
+    """How the camera moved, in the depth's unit, if the estimator knew it."""
 
 
 def save_depth(path: Path, file: DepthFile, **watch: Unpack[Watch]) -> None:
     """Write ``file`` as .npz, one frame at a time. Raises OutputError, DepthError (suffix), Cancelled."""
     if path.suffix.lower() != ".npz":
         raise DepthError(f"Depth is saved as .npz, got the name {path.name}; end it in .npz.")
-    facts = {key: value for key, value in asdict(file).items() if key != "depth"}
+    facts = {key: value for key, value in asdict(file).items() if key not in ("depth", "source_camera")}
     with (
         atomic_path(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
@@ -76,6 +82,8 @@ def save_depth(path: Path, file: DepthFile, **watch: Unpack[Watch]) -> None:
         if file.intrinsics is not None:
             k = file.intrinsics
             _write_array(archive, "intrinsics", np.array([k.fx, k.fy, k.cx, k.cy, k.width, k.height], np.float64))
+        if file.source_camera is not None:
+            _write_array(archive, DEPTH_CAMERA, np.array(json.dumps(source_camera_record(file.source_camera))))
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
@@ -90,12 +98,16 @@ def load_depth(path: Path) -> DepthFile:
             raise DepthError(f"{path} was not written by 'ex4d depth'; read it as plain depth values instead.")
         with archive.open("facts.npy") as stream:
             facts = json.loads(str(np.lib.format.read_array(stream, allow_pickle=False)))
+        camera = None
+        if f"{DEPTH_CAMERA}.npy" in archive.namelist():
+            with archive.open(f"{DEPTH_CAMERA}.npy") as stream:
+                camera = source_camera_from(json.loads(str(np.lib.format.read_array(stream, allow_pickle=False))))
         shape, frames = _stream_member(archive, "depth.npy", path)
         depth = new_values(shape)
         for index, frame in enumerate(frames()):
             depth[index] = frame
     k = facts.pop("intrinsics", None)
-    return DepthFile(depth=depth, intrinsics=Intrinsics(**k) if k else None, **facts)
+    return DepthFile(depth=depth, intrinsics=Intrinsics(**k) if k else None, source_camera=camera, **facts)
 
 
 @contextmanager

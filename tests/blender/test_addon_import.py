@@ -183,7 +183,7 @@ def estimating(backend_command, project_python, tmp_path_factory):
     from blender_addon.work.local_backend import LocalBackend
 
     folder = tmp_path_factory.mktemp("estimating")
-    config = write_depth_tool(folder, project_python, ramp=0, slow=600)
+    config = write_depth_tool(folder, project_python, ramp=0, walk=0, slow=600)
     changed = {"EX4D_DEPTH_CONFIG": str(config), "EX4D_WEIGHTS": str(folder / "weights")}
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
@@ -202,6 +202,31 @@ def estimating(backend_command, project_python, tmp_path_factory):
             break
     yield address
     running.stop()
+
+
+def test_a_camera_that_the_depths_estimator_knows_is_offered_and_used(blender, estimating, sources, small_clip):
+    from drawn_panels import draw_all
+
+    from blender_addon.scene import cameras, rig
+
+    blender.ops.ex4d.connect(address=estimating)
+    arguments = {"video_path": sources["video_path"], "depth_source": "ESTIMATE"}
+    blender.ops.ex4d.import_clip(**arguments, estimator="ramp")
+    assert not blender.context.scene.ex4d.shot.ex4d.knows_camera, "frames that were brought to one scale have no path"
+    assert "ex4d.film_from_depth" not in draw_all(blender.context)["Filming Camera"].operators()
+    with pytest.raises(RuntimeError, match="says nothing of its camera"):
+        blender.ops.ex4d.film_from_depth()
+    blender.ops.ex4d.import_clip(**arguments, estimator="walk")
+    shot = blender.context.scene.ex4d.shot
+    assert shot.ex4d.knows_camera and "ex4d.film_from_depth" in draw_all(blender.context)["Filming Camera"].operators()
+    assert blender.ops.ex4d.film_from_depth() == {"FINISHED"}
+    found = rig.as_filmed(shot)
+    assert found.origin == "estimated" and shot.ex4d.filmed_note.startswith("From the depth's estimator, walk")
+    expected = 0.25 * np.arange(small_clip.size[0])
+    np.testing.assert_allclose(found.world_from_camera[:, 0, 3], expected, rtol=1e-6)
+    move = cameras.sample(blender.context, shot, shot.ex4d.source_camera)
+    np.testing.assert_allclose(move.world_from_camera[:, 0, 3], expected, atol=1e-5)
+    assert not shot.ex4d.lens_cache, "its lens is the clip's"
 
 
 def test_depth_is_estimated_and_its_terms_are_kept(blender, estimating, address, sources, small_clip, tmp_path):

@@ -3,14 +3,27 @@
 import os
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ex4d.depth import ArrayFrames, ExternalEstimator, ExternalTool, get_estimator, list_estimators
+from ex4d.depth import (
+    ArrayFrames,
+    ConvertOptions,
+    DepthOptions,
+    ExternalEstimator,
+    ExternalTool,
+    estimate_depth,
+    get_estimator,
+    list_estimators,
+    save_depth,
+)
+from ex4d.depth.store import load_depth
 from ex4d.depth.tools import run_depth_anything_3
 from ex4d.progress import CancelToken
-from ex4d_ground.errors import Cancelled, DepthError, EngineError, SettingError
+from ex4d_ground.camera_files import load_camera
+from ex4d_ground.errors import Cancelled, DepthError, EngineError, SettingError, TrajectoryError
 
 from .conftest import ROOT
 
@@ -209,7 +222,19 @@ class DepthAnything3:
         # every call has a scale of its own, as the real model's calls do
         p.depth = np.stack([np.full((6, 8), 2.0 + int(q[-9:-4])) for q in paths]) * (1 + 0.1 * first)
         p.intrinsics = np.tile(np.array([[5.0, 0, 4], [0, 5.0, 3], [0, 0, 1]]), (len(paths), 1, 1))
+        # and a world of its own: that of its first frame, in which it tells camera_from_world
+        poses = np.stack([pose(int(q[-9:-4])) for q in paths])
+        poses = np.linalg.inv(poses[0]) @ poses
+        poses[:, :3, 3] *= 1 + 0.1 * first
+        p.extrinsics = np.linalg.inv(poses)[:, :3].astype(np.float32)
         return p
+"""
+POSE = """
+def pose(frame):
+    turned, (c, s) = np.eye(4), (np.cos(0.02 * frame), np.sin(0.02 * frame))
+    turned[:3, :3] = [[c, 0, s], [0, 1, 0], [-s, 0, c]]
+    turned[:3, 3] = 0.3 * frame, -0.01 * frame, 0.02 * frame * frame
+    return turned
 """
 
 
@@ -218,7 +243,7 @@ def test_depth_anything_3s_script_joins_chunks_of_different_scale(tmp_path, monk
     package = tmp_path / "depth_anything_3"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "api.py").write_text(PACKAGE)
+    (package / "api.py").write_text(PACKAGE + POSE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("EX4D_DA3_PYTHON", sys.executable)
     frames = np.zeros((30, 12, 16, 3), np.uint8)
@@ -226,11 +251,61 @@ def test_depth_anything_3s_script_joins_chunks_of_different_scale(tmp_path, monk
     expected = (2.0 + np.arange(1, 31)) * 1.1
     np.testing.assert_allclose(got.values.mean(axis=(1, 2)), expected, rtol=1e-5)
     assert got.intrinsics.fx == 10  # for the frames' size
+    known: dict[str, Any] = {"np": np}
+    exec(POSE, known)
+    truth = np.stack([known["pose"](i) for i in range(1, 31)])
+    truth = np.linalg.inv(truth[0]) @ truth
+    truth[:, :3, 3] *= 1.1  # as large as the depth
+    assert got.source_camera is not None and got.source_camera.origin == "estimated"
+    np.testing.assert_allclose(got.source_camera.world_from_camera, truth, atol=2e-4)
+    assert (got.source_camera.width, got.source_camera.intrinsics[0].tolist()) == (16, [10, 10, 8, 6])
+
+
+CAMERA = """
+poses = np.tile(np.eye(4), (count, 1, 1))
+poses[:, 0, 3] = 0.5 * np.arange(count)
+depth = np.full((count, h, w), 4.0)
+k = np.array([[40.0, 0, w / 2], [0, 40.0, h / 2], [0, 0, 1]])
+"""
+
+
+@pytest.mark.parametrize(("meaning", "factor"), [("metric", 2.0), ("scale-free", 0.75 / 4), ("disparity", None)])
+def test_a_camera_that_an_estimator_knows_is_kept_in_the_depths_unit(tmp_path, monkeypatch, meaning, factor):
+    """And can be read as a camera file from the depth's; where the depth has no unit it is left out, and said."""
+    facts = f'meaning="{meaning}", intrinsics=k, world_from_camera=poses'
+    done = CAMERA + f"np.savez(output, depth=depth + np.arange(w), {facts})"
+    monkeypatch.setattr("ex4d.depth.run.get_estimator", lambda _: ExternalEstimator(tool(tmp_path, done)))
+    convert = ConvertOptions(0.75, unit_scale=2.0)
+    options = DepthOptions(align=False, steady=False, convert=convert, measure_flicker=False)
+    found = estimate_depth(FRAMES, estimator="mine", options=options)
+    save_depth(tmp_path / "d.npz", found.file)
+    if factor is None:
+        assert found.file.source_camera is None and load_depth(tmp_path / "d.npz").source_camera is None
+        assert any("has no unit" in note for note in found.report.notes)
+        with pytest.raises(TrajectoryError, match="depth file whose estimator knew no camera; give a camera file"):
+            load_camera(tmp_path / "d.npz")
+        return
+    assert any("says how the camera moved" in note for note in found.report.notes)
+    move = load_camera(tmp_path / "d.npz")
+    np.testing.assert_allclose(move.world_from_camera[:, 0, 3], 0.5 * factor * np.arange(4), rtol=1e-4)
+    k = found.report.lens
+    assert move.intrinsics[3].tolist() == [k.fx, k.fy, k.cx, k.cy] and (move.width, move.height) == (32, 24)
+    kept = load_depth(tmp_path / "d.npz").source_camera
+    np.testing.assert_array_equal(kept.world_from_camera, found.file.source_camera.world_from_camera)
+
+
+@pytest.mark.parametrize(
+    ("poses", "said"), [("poses[:2]", "wrote 2 cameras for 4 frames"), ("2 * poses", "wrote cameras that are none")]
+)
+def test_cameras_that_do_not_fit_are_refused(tmp_path, poses, said):
+    with pytest.raises(DepthError, match=said):
+        run(tmp_path, CAMERA + f"np.savez(output, depth=depth, intrinsics=k, world_from_camera={poses})")
 
 
 def test_joined_chunks_agree_where_they_overlap():
     truth = np.random.default_rng(1).uniform(1, 5, (10, 3, 4)).astype(np.float32)
-    np.testing.assert_allclose(run_depth_anything_3.joined(truth[:6], truth[3:] * 2.5, 3), truth, rtol=1e-6)
+    factor = run_depth_anything_3.scale_between(truth[:6], truth[3:] * 2.5, 3)
+    np.testing.assert_allclose(run_depth_anything_3.joined(truth[:6], truth[3:] * 2.5, 3, factor), truth, rtol=1e-6)
 
 
 def test_the_runner_of_the_guide_works_as_it_stands(tmp_path, monkeypatch):

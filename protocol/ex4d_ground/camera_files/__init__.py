@@ -13,6 +13,7 @@ import numpy as np
 
 from ex4d_ground.camera_files import colmap, nerfstudio, npz, poses_text, solvers
 from ex4d_ground.camera_files.axes import SOURCE, WORLD, CameraAxes, CameraFile
+from ex4d_ground.camera_files.npz import DEPTH_CAMERA
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import InputError, TrajectoryError
 from ex4d_ground.files import require_regular
@@ -29,6 +30,7 @@ _FAR = 1e9
 """Positions, focal lengths and source times beyond this are damage: single precision would not hold a picture there."""
 
 __all__ = [
+    "DEPTH_CAMERA",
     "SOURCE",
     "WORLD",
     "CameraAxes",
@@ -123,7 +125,12 @@ def _read(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, not
     require_regular(path, None, TrajectoryError)
     suffix = path.suffix.lower()
     if suffix == ".npz":  # pictures and depth may lie beside the cameras: only those are read
-        found = solvers.load_archive(path, solvers.members(path), size)
+        held = solvers.members(path)
+        if {"depth", "facts"} <= held.keys():
+            if npz.DEPTH_CAMERA not in held:
+                raise TrajectoryError(f"{path} is a depth file whose estimator knew no camera; give a camera file.")
+            return CameraFile(npz.load_of_depth(path), WORLD)
+        found = solvers.load_archive(path, held, size)
         if found is not None:
             return CameraFile(found, WORLD)
     require_regular(path, MAX_BYTES, TrajectoryError)

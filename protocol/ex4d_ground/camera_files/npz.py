@@ -1,5 +1,7 @@
 """Cameras as .npz: the project's own file and EX-4D's ``camera_*.npz``."""
 
+import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -10,7 +12,10 @@ from ex4d_ground.cameras import Trajectory, from_matrices
 from ex4d_ground.errors import TrajectoryError
 from ex4d_ground.files import atomic_path
 from ex4d_ground.poses import poses_from_saved, saved_extrinsics
+from ex4d_ground.takes import source_camera_from
 
+DEPTH_CAMERA = "camera"
+"""Name of the entry of a depth file that says how the camera moved, as the JSON of a take's source camera."""
 _FORMAT = "ex4d-blender-camera"
 _VERSION = 1
 _MAX_UNPACKED = 64 << 20
@@ -65,6 +70,21 @@ def load(path: Path, size: tuple[int, int] | None) -> CameraFile:
         f"{path} holds neither our cameras (world_from_camera) nor EX-4D's (extrinsics, intrinsics); "
         f"it has: {', '.join(sorted(arrays)) or 'nothing'}."
     )
+
+
+def load_of_depth(path: Path) -> Trajectory:
+    """The camera that a depth file's estimator found. Raises TrajectoryError."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{DEPTH_CAMERA}.npy") as stream:
+            text = stream.read(_MAX_UNPACKED + 1)
+            if len(text) > _MAX_UNPACKED:
+                raise TrajectoryError(f"The camera in {path} is larger than cameras are.")
+        record = json.loads(str(np.load(io.BytesIO(text), allow_pickle=False)))
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        if isinstance(error, TrajectoryError):
+            raise
+        raise TrajectoryError(f"The camera in {path} cannot be read; estimate the depth again.") from error
+    return source_camera_from(record).as_trajectory(path.stem)
 
 
 def _require_small(path: Path) -> None:
