@@ -4,6 +4,7 @@ from pathlib import Path
 
 import bpy
 
+from ..edit import moving
 from ..jobs import solving
 from ..scene import filming as sources
 from ..scene import shot
@@ -32,21 +33,26 @@ class EX4D_OT_estimate_filming(LongOperator, bpy.types.Operator):
         target = filming.require_whole(context)
         shot_id, link = target.ex4d.shot_id, session.get().require_link()
         target.ex4d.seems_to_move = False  # it was asked for
+        painted = moving.is_painted(target)
+        ignored = matte_words() if self.matte and painted else ""
+        matte = Path(bpy.path.abspath(self.matte)) if self.matte else (list(moving.mattes(target)) if painted else None)
         steps = solving.solve(
-            link,
-            shot.unfilmed_clip(target),
-            shot.output_folder(target),
-            matte=Path(bpy.path.abspath(self.matte)) if self.matte else None,
-            find_focal=self.find_focal,
+            link, shot.unfilmed_clip(target), shot.output_folder(target), matte=matte, find_focal=self.find_focal
         )
 
         def deliver(context: bpy.types.Context, solved: solving.Solved) -> Delivery:
             filming.require_whole(context)
             there = shot.still_there(shot_id)
             found = sources.of_estimate(there, solved.info)
-            return Delivery(filming.use(context, there, found, moves_shot=False), found.warnings)
+            warnings = (*found.warnings, *((ignored,) if ignored else ()))
+            return Delivery(filming.use(context, there, found, moves_shot=False), warnings)
 
         return session.get().start("Estimate the filming camera", steps, shot_id=shot_id, deliver=deliver)
+
+
+def matte_words() -> str:
+    """What is left out where both are there."""
+    return "The matte's file counts, and not what was painted to move; clear the file to use that."
 
 
 class EX4D_OT_keep_standing(QuickOperator, bpy.types.Operator):

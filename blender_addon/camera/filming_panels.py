@@ -2,13 +2,15 @@
 
 import bpy
 
+from ..edit import moving, thickness_weights
 from ..jobs import solving
 from ..panels import previews
 from ..panels.base import BOXED, OfShot, Part, hint, paragraph, split_column
 from ..panels.clip import below_shot
 from ..panels.messages import draw_button
-from ..scene import shot
+from ..scene import retime, shot
 from ..work.hooks import Listeners
+from ..work.languages import say
 
 
 class EX4D_PT_filming(Part, OfShot, bpy.types.Panel):
@@ -22,7 +24,8 @@ class EX4D_PT_filming(Part, OfShot, bpy.types.Panel):
         match props.filmed_from:
             case "ESTIMATE":
                 column.prop(props, "filming_matte")
-                column.prop(props, "filming_focal", text="Lens")
+                _draw_moving(layout, context, props.shot)
+                split_column(layout).prop(props, "filming_focal", text="Lens")
                 button = draw_button(layout, context, "ex4d.estimate_filming", icon="TRACKER")
                 button.matte, button.find_focal = props.filming_matte, props.filming_focal
                 if props.shot.ex4d.knows_camera:
@@ -48,6 +51,35 @@ class EX4D_PT_filming(Part, OfShot, bpy.types.Panel):
             icon = previews.thumbnail(shot.output_folder(props.shot) / solving.PICTURE)
             if icon:
                 layout.template_icon(icon_value=icon, scale=10.0)
+
+
+def _draw_moving(layout: bpy.types.UILayout, context: bpy.types.Context, target: bpy.types.Object) -> None:
+    """What moves by itself: painted with brushes, or selected in Edit Mode."""
+    body, shot_ = target.ex4d.mesh, target.ex4d
+    if body is None:
+        return
+    if thickness_weights.is_painting_moving(body):
+        row = layout.row(align=True)
+        row.operator("ex4d.finish_painting", text="Finish", icon="CHECKMARK")
+        row.operator("ex4d.discard_painting", text="Discard", icon="X")
+        return
+    row = layout.row(align=True)
+    row.operator("ex4d.paint_moving", icon="BRUSH_DATA")
+    painted = moving.is_painted(target)
+    if painted:
+        row.prop(shot_, "show_moving", text="", icon="HIDE_OFF" if shot_.show_moving else "HIDE_ON")
+    if context.mode == "EDIT_MESH":
+        column = layout.column(align=True)
+        column.label(text="Selected Vertices")
+        column.operator("ex4d.select_object", icon="SELECT_EXTEND")
+        row = column.row(align=True)
+        row.operator("ex4d.mark_moving", text="Moves")
+        row.operator("ex4d.clear_moving", text="Stands Still")
+        column.operator("ex4d.select_moving", text="Select Moving", icon="RESTRICT_SELECT_OFF")
+    elif painted:
+        frame = retime.shown_frame(context, target) - shot_.frame_start
+        share = moving.share_at(body.data, frame)
+        layout.label(text=say(f"{share:.0%} of this frame moves by itself"), translate=False)
 
 
 def draw_offer(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -4,6 +4,7 @@ from ..work.hooks import Feature, classes_of
 from . import (
     brushes,
     depth_operators,
+    moving_operators,
     operators,
     paint_operators,
     panels,
@@ -13,7 +14,9 @@ from . import (
     visible,
 )
 
-CLASSES = classes_of(properties, operators, brushes, depth_operators, paint_operators, thickness_operators, panels)
+CLASSES = classes_of(
+    properties, operators, brushes, depth_operators, paint_operators, thickness_operators, moving_operators, panels
+)
 FEATURES = (
     visible.listeners,
     Feature(stop=visible.forget),

@@ -126,7 +126,7 @@ class EX4D_PT_thickness(Part, OfShot, bpy.types.Panel):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return super().poll(context) and (
-            context.scene.ex4d.shot.ex4d.occluders == "SOLID" or thickness_weights.is_painting(shown_body(context))
+            context.scene.ex4d.shot.ex4d.occluders == "SOLID" or _paints_thickness(shown_body(context))
         )
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
@@ -136,10 +136,14 @@ class EX4D_PT_thickness(Part, OfShot, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, body = self.layout, shown_body(context)
-        if thickness_weights.is_painting(body):
+        if _paints_thickness(body):
             _draw_painting(layout, body)
         else:
             _draw_thickness(layout, context, context.scene.ex4d.shot, body)
+
+
+def _paints_thickness(body: bpy.types.Object) -> bool:
+    return thickness_weights.is_painting(body) and not thickness_weights.is_painting_moving(body)
 
 
 def _draw_thickness(

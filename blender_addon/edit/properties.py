@@ -64,6 +64,13 @@ class ShotProperties:
         update=lambda _self, _context: hooks.redraw(hooks.VIEWS),
         override=OWN,
     )
+    show_moving: Flag(
+        "Show What Moves",
+        "Tint red in the 3D view what is said to move by itself",
+        default=True,
+        update=lambda _self, _context: hooks.redraw(hooks.VIEWS),
+        override=OWN,
+    )
     other_frames: Flag(
         "Other Frames", "Show, behind what is nearer, the background that other frames of a still camera saw", **DRAWN
     )
@@ -81,6 +88,7 @@ class EX4D_PG_edit(bpy.types.PropertyGroup):
     locks_json: Text("Locks Before the Edit", "The artist's own locks of axes, which come back", options={"HIDDEN"})
     view_json: Text("View Before the Edit", "The view's own overlays, which come back", options={"HIDDEN"})
     active_layer: Whole("Active Layer", "The layer that the buttons beside the list act on", default=-1)
-    painting: Flag("Being Painted", "Whether thickness is being painted", options={"HIDDEN"})
+    painting: Flag("Being Painted", "Whether thickness, or what moves, is being painted", options={"HIDDEN"})
+    paints_moving: Flag("Paints What Moves", "Whether it is what moves by itself that is painted", options={"HIDDEN"})
     paint_frame: Whole("Painted Frame", "Source frame whose thickness was taken up")
     paint_full: Number("Full Weight", "Length that a weight of 1 stands for")

@@ -109,20 +109,22 @@ class EX4D_OT_paint_thickness(EditOperator, bpy.types.Operator):
 
 
 class EX4D_OT_finish_painting(OnFrames, EditOperator, bpy.types.Operator):
-    """Keep the thickness that was painted"""
+    """Keep what was painted"""
 
     bl_label = "Finish Painting"
 
     def edit(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
-        span = self.span(context, body)
+        span, moves = self.span(context, body), thickness_weights.is_painting_moving(body)
         with object_mode(context, body, stay=True):
             count = thickness_weights.finish(body, span)
         view.end(context, body)
+        if moves:
+            return f"What moves is painted; {count} vertices changed."
         return f"The thickness of {count} vertices was painted.{_only_solid(context)}"
 
 
 class EX4D_OT_discard_painting(EditOperator, bpy.types.Operator):
-    """Forget the thickness that was painted since Paint Thickness was pressed"""
+    """Forget what was painted since the painting was begun"""
 
     bl_label = "Discard Painting"
     panel = "Behind Objects"

@@ -1,10 +1,16 @@
 """Having the backend estimate how the camera moved that filmed a clip, and keeping its picture of what fits."""
 
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from ex4d_ground.arrays import Bool
+from ex4d_ground.media_kinds import MediaKind
 from ex4d_ground.remedies import update_backend
 from ex4d_protocol import events as ev
 from ex4d_protocol import minors
@@ -17,7 +23,7 @@ from ..work.errors import AddonError
 from ..work.link import BackendLink
 from ..work.tasks import Steps
 from .clip import EditedClip, run_with_clip
-from .media import MediaFiles, find_video
+from .media import find_video
 
 PICTURE = "filming_residuals.png"
 """In the shot's folder: followed points, green where the estimated camera explains them, red where not."""
@@ -34,7 +40,12 @@ class Solved:
 
 
 def solve(
-    link: BackendLink, clip: StoredClip, folder: Path, *, matte: Path | None, find_focal: FindFocal
+    link: BackendLink,
+    clip: StoredClip,
+    folder: Path,
+    *,
+    matte: Path | Sequence[Bool] | None,  # a file or folder, or [H, W] for each frame, of any size of the clip's shape
+    find_focal: FindFocal,
 ) -> Steps[Solved]:
     """Have the camera of ``clip`` estimated without what is white in ``matte``; the picture goes to ``folder``.
 
@@ -43,8 +54,15 @@ def solve(
     """
     if minors.lacks(link.client.welcome, "SolveCamera"):
         raise AddonError("The backend is too old to estimate the filming camera.", remedy=update_backend())
-    masks = None if matte is None else find_video(matte)
-    uploads = () if masks is None else tuple(link.client.upload(path) for path in masks.paths)
+    kind: MediaKind = "png_sequence"
+    parts: Sequence[Path | bytes] = ()
+    if isinstance(matte, Path):
+        found = find_video(matte)
+        kind, parts = found.kind, found.paths
+    elif matte is not None:
+        parts = [png_of(mask) for mask in matte]
+    sent = {part: link.client.upload(part) for part in dict.fromkeys(parts)}  # frames may be painted alike
+    uploads = tuple(sent[part] for part in parts)
     info: dict[str, Any] = {}
 
     def on_item(item: ev.ItemReceived) -> None:
@@ -54,7 +72,7 @@ def solve(
             files.write_whole(folder / PICTURE, bytes(item.data))
 
     job_id = yield from run_with_clip(
-        link, EditedClip(clip), _request(masks, uploads, find_focal), more=uploads,
+        link, EditedClip(clip), _request(kind, uploads, find_focal), more=tuple(sent.values()),
         title="Estimate the filming camera", on_item=on_item,
     )  # fmt: skip
     link.client.ack(job_id)
@@ -63,11 +81,21 @@ def solve(
     return Solved(info)
 
 
-def _request(
-    masks: MediaFiles | None, uploads: tuple[Upload, ...], find_focal: FindFocal
-) -> Callable[[ClipSpec], SolveCamera]:
+def _request(kind: MediaKind, uploads: tuple[Upload, ...], find_focal: FindFocal) -> Callable[[ClipSpec], SolveCamera]:
     def make(clip: ClipSpec) -> SolveCamera:
-        matte = None if masks is None else Media(kind=masks.kind, blobs=tuple(upload.ref for upload in uploads))
+        matte = Media(kind=kind, blobs=tuple(upload.ref for upload in uploads)) if uploads else None
         return SolveCamera(clip=clip, matte=matte, find_focal=find_focal)
 
     return make
+
+
+def png_of(mask: Bool) -> bytes:  # [H, W]
+    """A grey picture, white where ``mask`` is true."""
+    height, width = mask.shape
+    rows = np.zeros((height, width + 1), np.uint8)  # each begins with its filter, 0
+    rows[:, 1:] = mask * np.uint8(255)
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b""))
+    written = (struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+               for kind, data in chunks)  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
