@@ -1,10 +1,13 @@
-"""World memory on the CPU: time and memory of guides with it, beside other frames and the solid mesh alone.
+"""World memory: time and memory of guides with it, beside other frames and the solid mesh alone.
 
-    python benchmarks/world_memory.py [--output FILE] [--size 512x512] [--frames 49] [--threads 2]
+    python benchmarks/world_memory.py [--output FILE] [--size 512x512] [--frames 49] [--threads 2] [--triton]
 
 Boxes before a wall, filmed by a camera that trucks, pans and dollies; the new camera turns away by 30 degrees. Each way
 runs in a process of its own after a small clip has compiled or loaded everything. ``peak_mib`` is what the process took
-at most beyond the clip itself.
+at most beyond the clip itself. ``--triton`` adds a row for the solid mesh and one for world memory on a CUDA device,
+each beside the CPU's guides of the same process: ``upload_s`` is the clip's way there with all that is made once (the
+vote of the memory, and how large each frame's part of it is), ``clip_ms`` the median of drawing all of it anew from
+what lies there, ``iou`` the overlap of the two masks over all frames.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -33,6 +37,8 @@ WAYS = {
     "other frames": MeshOptions(mode="solid", other_frames=True),
     "world memory": MeshOptions(mode="solid", other_frames=True, world_memory=True),
 }
+ON_DEVICE = ("solid", "world memory")
+REPEATS = 7
 WALL, BOXES, TURN_DEG = 12.0, 14, 30.0
 
 
@@ -42,18 +48,25 @@ def main() -> None:
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--frames", type=int, default=49)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--triton", action="store_true", help="also on a CUDA device")
+    parser.add_argument("--on_device", action="store_true", help="with --way: on a CUDA device")
     parser.add_argument("--way", choices=list(WAYS), help="one of them, in this process")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
     if args.way:
-        print(json.dumps(measured(WAYS[args.way], width, height, args.frames, args.threads)))
+        measure = measured_on_device if args.on_device else measured
+        print(json.dumps(measure(WAYS[args.way], width, height, args.frames, args.threads)))
         return
     rows = {}
-    for way in args.ways:
+    on_device = [(way, True) for way in args.ways if args.triton and way in ON_DEVICE]
+    for way, device in [(way, False) for way in args.ways] + on_device:
         given = ["--size", args.size, "--frames", str(args.frames), "--threads", str(args.threads), "--way", way]
-        run = subprocess.run([sys.executable, __file__, *given], check=True, stdout=subprocess.PIPE, text=True)
-        rows[way] = json.loads(run.stdout.splitlines()[-1])
+        command = [sys.executable, __file__, *given, *(["--on_device"] if device else [])]
+        run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        name = f"{way}, triton" if device else way
+        rows[name] = json.loads(run.stdout.splitlines()[-1])
+        print(name, json.dumps(rows[name]), file=sys.stderr, flush=True)
     head = {"size": args.size, "frames": args.frames, "threads": args.threads, "cores": os.cpu_count()}
     result = {**head, "load_before": round(os.getloadavg()[0], 1), "ways": rows}
     text = json.dumps(result, indent=1)
@@ -81,6 +94,60 @@ def measured(options: MeshOptions, width: int, height: int, frames: int, threads
         "peak_mib": round(_peak_mib() - before),
         "coverage": round(float(guides.coverage.mean()), 4),
         "remembered_triangles": 0 if memory is None else len(memory.faces),
+    }
+
+
+def measured_on_device(options: MeshOptions, width: int, height: int, frames: int, threads: int) -> dict[str, object]:
+    """The same on a CUDA device, and how far its guides are the CPU's."""
+    import torch
+
+    from ex4d.guides.gpu import GpuGuideRenderer
+    from ex4d.guides.request import GuideRequest
+
+    def wait() -> float:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    small = filmed(64, 48, 9)
+    render_guides(DWMesh(small, options), turning(small), rasterizer="triton")
+    clip = filmed(width, height, frames)
+    move = turning(clip)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    started = wait()
+    mesh = DWMesh(clip, options)
+    built = wait()
+    with GpuGuideRenderer(mesh) as renderer:
+        uploaded = wait()
+        request, clips = GuideRequest(mesh, move), []
+        drawn = renderer.render(request)
+        first = wait()
+        for _ in range(REPEATS):
+            before = wait()
+            drawn = renderer.render(request)
+            clips.append(1000 * (wait() - before))
+        guides = drawn.to_host()
+        held = renderer.surfaces.solid
+        batch = renderer.frames_per_batch(width * height)
+        peak = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0
+        assert held is not None, "the surfaces were built on the host"
+    wanted = render_guides(mesh, move, rasterizer="cpu", threads=threads)
+    one, other = (np.asarray(each.mask) for each in (guides, wanted))
+    both = one & other
+    error = np.abs(np.asarray(guides.colour)[both].astype(int) - np.asarray(wanted.colour)[both])
+    return {
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "interpreter",
+        "build_s": round(built - started, 3),
+        "upload_s": round(uploaded - built, 3),
+        "first_clip_s": round(first - uploaded, 3),
+        "clip_ms": round(statistics.median(clips), 2),
+        "seconds": round(uploaded - started + statistics.median(clips) / 1000, 2),
+        "frames_per_batch": batch,
+        "device_mib": round(peak),
+        "coverage": round(float(one.mean()), 4),
+        "iou": round(float(both.sum() / max((one | other).sum(), 1)), 6),
+        "colour_error": round(float(error.mean()), 4),
     }
 
 

@@ -1,9 +1,10 @@
 """World memory: the static surfaces that a moving camera showed at any time, beside and behind what it shows now.
 
-Frames spread over the clip are gone through, coarse to fine. What of a frame is not in the memory yet is put to the
-vote: a pixel stays if at least two frames see its surface in place, alike in depth and colour, and hardly any looks
-through it; what lies within two pixels of a place that is looked through goes with it, for there something moved. Its
-depth and colour are the medians of those that agree. What stays becomes a sheet, cut where a depth edge crosses it.
+Frames spread over the clip are gone through in rounds, coarse to fine. What of a frame is not in the memory yet is put
+to the vote: a pixel stays if at least two frames see its surface in place, alike in depth and colour, and hardly any
+looks through it; what lies within two pixels of a place that is looked through goes with it, for there something moved.
+Its depth and colour are the medians of those that agree. Of what several frames of a round have found only the first
+keeps it. What stays becomes a sheet, cut where a depth edge crosses it.
 
 The sheets make one mesh in the world of the known poses. A frame takes from it what lies beside its picture or behind
 its own surface; what it shows itself or looks through it leaves. So the memory never covers what is seen now, and what
@@ -13,6 +14,7 @@ All of it works on pictures of at most ``MOST_BYTES`` together: those of large c
 size.
 """
 
+from threading import Lock
 from typing import NamedTuple
 
 import cv2
@@ -42,8 +44,9 @@ WALL_STEPS = 8
 """Places along a guessed wall at which other frames are asked whether they look through it."""
 WALL_DEPTH = 0.03
 """Share of the depth by which what a frame shows must lie behind such a place to have been looked at through it."""
-WALL_MOVES = 0.5
-"""Frames that look through a wall's own pixel, as a share of those that see it in place, with which it stands still."""
+WALL_MOVES = 1.0
+"""Frames that look through a wall's own pixel, as a share of those that see it in place, with which it stands still:
+leaves sway."""
 WALL_FRAMES = 2
 """Frames that must look through a wall for it to end there."""
 SEAM_PX = 1.5
@@ -58,7 +61,7 @@ class Memory(NamedTuple):
     faces: Int32  # [F, 3]
 
 
-class _Witnesses(NamedTuple):
+class Witnesses(NamedTuple):
     """The frames that vote, as small as they have to be."""
 
     depths: Float32  # [K, H, W]
@@ -67,6 +70,19 @@ class _Witnesses(NamedTuple):
     colours: UInt8  # [K, H, W, 3]
     poses: Float64  # [K, 4, 4]
     lenses: Float64  # [K, 4] fx, fy and the principal point in pixel indices
+
+    def seen_from(self, k: int) -> Float64:  # [K, 4, 4]
+        """The axes of each frame from those of frame ``k``."""
+        return np.linalg.inv(self.poses) @ self.poses[k]
+
+
+class _Found(NamedTuple):
+    """What one frame of a round has to add."""
+
+    covered: Bool  # [H, W] what earlier rounds put into the memory
+    kept: Bool  # [H, W] what the vote leaves
+    depth: Float32  # [N] of the kept pixels
+    colour: UInt8  # [N, 3]
 
 
 class WorldMemory:
@@ -78,10 +94,21 @@ class WorldMemory:
     def __init__(self, clip: Clip, views: FrameViews) -> None:
         assert clip.moving_camera is not None
         self._clip, self._views, self._poses = clip, views, clip.moving_camera.world_from_camera
-        with Bands(thread_count(), parts_per_thread=8) as split:
-            of = self._witnesses = _witnesses(clip, views)
-            check_motion(of.depths, of.colours, of.poses, of.lenses)
-            self.memory = _remembered(of, split)
+        self.lens = views.lenses(clip, [0])[0]
+        """[4] of frame 0, and of all where the camera does not zoom, as those of the witnesses."""
+        of = self.witnesses = _witnesses(clip, views)
+        check_motion(of.depths, of.colours, of.poses, of.lenses)
+        self._lock = Lock()
+        self._memory: Memory | None = None
+
+    @property
+    def memory(self) -> Memory:
+        """All that is remembered; voted on when it is first asked for."""
+        with self._lock:
+            if self._memory is None:
+                with Bands(thread_count(), parts_per_thread=8) as split:
+                    self._memory = _remembered(self.witnesses, split)
+            return self._memory
 
     def behind(self, t: int) -> tuple[Bool, Sheet]:  # [H, W]
         """Where frame ``t`` has something of the memory behind it, and all that it does not show itself as a sheet."""
@@ -104,32 +131,31 @@ class WorldMemory:
 
     def limit_thickness(self, t: int, depth: Float32, rim: Bool, thickness: Float32, split: Split) -> None:
         """Shorten the walls of frame ``t`` behind what stands still to where other frames look through them."""
-        of = self._witnesses
+        of = self.witnesses
         there = np.linalg.inv(of.poses) @ self._poses[t]
         limits, (x, y) = np.array([SAME_DEPTH, WALL_MOVES, WALL_DEPTH, WALL_FRAMES]), self._views.rays(t)
 
         def work(first: int, last: int) -> None:
             kernels.limit_thickness(
-                depth, rim, x, y, of.depths, of.crossed, there, of.lenses, limits, WALL_STEPS,
+                depth, rim, x, y, of.depths, of.crossed, of.nearest, there, of.lenses, limits, WALL_STEPS,
                 first, last, thickness,
             )  # fmt: skip
 
         split(len(depth), work)
 
 
-def coarse_to_fine(count: int) -> list[int]:
-    """0..count-1: the middle one, the ends, then those between."""
-    order, ends = [count // 2], [0, count - 1]
-    gaps = [(0, count // 2), (count // 2, count - 1)]
-    while gaps:
-        order += [k for k in ends if k not in order]
-        halves = [(a, (a + b) // 2, b) for a, b in gaps if b - a > 1]
-        ends = [middle for _, middle, _ in halves]
-        gaps = [gap for a, middle, b in halves for gap in ((a, middle), (middle, b))]
-    return order
+def rounds(count: int) -> list[list[int]]:
+    """0..count-1 coarse to fine: the middle one, the ends, then those between, as many at once as there are gaps."""
+    found, gaps = [[count // 2]], [(0, count // 2), (count // 2, count - 1)]
+    ends = sorted({0, count - 1} - {count // 2})
+    found += [ends] if ends else []
+    while gaps := [(a, b) for a, b in gaps if b - a > 1]:
+        found.append([(a + b) // 2 for a, b in gaps])
+        gaps = [gap for a, b in gaps for gap in ((a, (a + b) // 2), ((a + b) // 2, b))]
+    return found
 
 
-def _witnesses(clip: Clip, views: FrameViews) -> _Witnesses:
+def _witnesses(clip: Clip, views: FrameViews) -> Witnesses:
     assert clip.moving_camera is not None
     chosen = chosen_frames(clip)
     step = 1
@@ -148,51 +174,50 @@ def _witnesses(clip: Clip, views: FrameViews) -> _Witnesses:
     nearest = np.stack([cv2.erode(d, window) for d in depths]).astype(np.float32, copy=False)
     small = (views.lenses(clip, chosen) - np.array([0, 0, step // 2, step // 2])) / step
     poses = clip.moving_camera.world_from_camera[chosen]
-    return _Witnesses(depths, crossed, nearest, plain(colours), poses, small)
+    return Witnesses(depths, crossed, nearest, plain(colours), poses, small)
 
 
-def _remembered(of: _Witnesses, split: Split) -> Memory:
+def _remembered(of: Witnesses, split: Split) -> Memory:
     """All sheets as one mesh."""
     held, parts, start, total = np.zeros(of.depths.shape, np.uint8), [], 0, 0
-    for k in coarse_to_fine(len(of.depths)):
-        there = np.linalg.inv(of.poses) @ of.poses[k]
-        sheet, depth, colour = _confirmed(of, k, there, held, split)
-        part = _meshed(sheet, depth, colour, of.lenses[k], of.crossed[k])
-        vertices = part.vertices @ of.poses[k, :3, :3].T + of.poses[k, :3, 3]
-        parts.append(Memory(vertices.astype(np.float32), part.colors, part.faces + np.int32(start)))
-        start += len(vertices)
-        total += len(part.faces)
-        if total > MOST_FACES:
-            break
+    done = np.zeros(len(of.depths), np.bool_)
+    for together in rounds(len(of.depths)):
+        found = [_found(of, k, held, done, split) for k in together]
+        for n, k in enumerate(together):
+            sheet, depth, colour = _sheet(of, together[: n + 1], found[n], held, split)
+            part = _meshed(sheet, depth, colour, of.lenses[k], of.crossed[k])
+            vertices = part.vertices @ of.poses[k, :3, :3].T + of.poses[k, :3, 3]
+            parts.append(Memory(vertices.astype(np.float32), part.colors, part.faces + np.int32(start)))
+            start, total = start + len(vertices), total + len(part.faces)
+            if total > MOST_FACES:
+                return _joined(parts)
+        done[together] = True
+    return _joined(parts)
+
+
+def _joined(parts: list[Memory]) -> Memory:
     return Memory(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def _confirmed(
-    of: _Witnesses, k: int, there: Float64, held: UInt8, split: Split
-) -> tuple[Bool, Float32, UInt8]:  # [H, W], [H, W], [H, W, 3]
-    """What frame ``k`` adds: its pixels, their depth and colour; ``held[k]`` becomes what of it is remembered."""
-    shape, window = of.depths.shape[1:], np.ones((2 * GROWN_PX + 1,) * 2, np.uint8)
-    covered, votes = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-    depth, colour = of.depths[k].copy(), of.colours[k].copy()
+def _covered(of: Witnesses, k: int, held: UInt8, by: Bool, split: Split) -> UInt8:  # [H, W]
+    """Pixels of frame ``k`` whose surface the frames ``by`` [K] put into the memory."""
+    covered, there = np.empty(of.depths.shape[1:], np.uint8), of.seen_from(k)
 
     def look(first: int, last: int) -> None:
         kernels.mark_covered(
-            of.depths[k],
-            of.depths,
-            of.crossed,
-            held,
-            there,
-            of.lenses,
-            of.lenses[k],
-            SAME_DEPTH,
-            COARSER,
-            first,
-            last,
-            covered,
-        )
+            of.depths[k], of.depths, of.crossed, held, by, there, of.lenses, of.lenses[k], SAME_DEPTH, COARSER,
+            first, last, covered,
+        )  # fmt: skip
 
-    split(shape[0], look)
-    wanted = cv2.dilate(1 - covered, window) > 0
+    split(len(covered), look)
+    return covered
+
+
+def _found(of: Witnesses, k: int, held: UInt8, done: Bool, split: Split) -> _Found:
+    """What frame ``k`` has beyond the rounds that are ``done``; ``held[k]`` becomes what of it is remembered."""
+    covered, there = _covered(of, k, held, done, split), of.seen_from(k)
+    wanted, votes = _grown(1 - covered), np.empty(covered.shape, np.uint8)
+    depth, colour = of.depths[k].copy(), of.colours[k].copy()
     asked = np.array([SAME_DEPTH, SAME_COLOUR, LOOKED_THROUGH])
 
     def ask(first: int, last: int) -> None:
@@ -201,11 +226,30 @@ def _confirmed(
             of.lenses, of.lenses[k], asked, first, last, votes, depth, colour,
         )  # fmt: skip
 
-    split(shape[0], ask)
-    moved = cv2.dilate((votes == kernels.CONTRADICTED).astype(np.uint8), window) > 0
+    split(len(covered), ask)
+    moved = _grown(votes == kernels.CONTRADICTED)
     kept = (votes == kernels.CONFIRMED) & ~moved
     held[k] = kept | ((covered != 0) & ~moved)
-    return kept, depth, colour
+    return _Found(covered != 0, kept, depth[kept], colour[kept])
+
+
+def _sheet(
+    of: Witnesses, together: list[int], found: _Found, held: UInt8, split: Split
+) -> tuple[Bool, Float32, UInt8]:  # [H, W], [H, W], [H, W, 3]
+    """What the last frame of ``together`` adds beside the others, with its depth and colour."""
+    *others, k = together
+    covered = found.covered
+    if others:
+        by = np.zeros(len(of.depths), np.bool_)
+        by[others] = True
+        covered = covered | (_covered(of, k, held, by, split) != 0)
+    depth, colour = np.ones(covered.shape, np.float32), np.zeros((*covered.shape, 3), np.uint8)
+    depth[found.kept], colour[found.kept] = found.depth, found.colour
+    return found.kept & _grown(~covered), depth, colour
+
+
+def _grown(mask: Bool | UInt8) -> Bool:  # [H, W]
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * GROWN_PX + 1,) * 2, np.uint8)) > 0
 
 
 def _meshed(sheet: Bool, depth: Float32, colour: UInt8, lens: Float64, crossed: Bool) -> Memory:

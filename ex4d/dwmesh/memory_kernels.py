@@ -10,6 +10,8 @@ UNCONFIRMED, CONFIRMED, CONTRADICTED = 0, 1, 2
 """What the frames say of a pixel."""
 BEHIND = 1.003
 """Factor on the depth of what a frame shows with which the memory lies behind it."""
+LEAST_INVERSE = 1e-9
+"""The inverse depth of a plane between four pixels is no less: it may pass through the horizon."""
 GONE, SAME, KEPT = 0, 1, 2
 """What a frame says of a remembered vertex: looked through, shown already, or behind or beside what it shows."""
 
@@ -25,7 +27,7 @@ def shown_at(depth: Float32, crossed: Bool, u: float, v: float) -> float:  # [H,
     a, b = u - i, v - j
     top = (1 - a) / depth[j, i] + a / depth[j, i + 1]
     bottom = (1 - a) / depth[j + 1, i] + a / depth[j + 1, i + 1]
-    return 1 / max((1 - b) * top + b * bottom, 1e-9)
+    return 1 / max((1 - b) * top + b * bottom, LEAST_INVERSE)
 
 
 @kernel
@@ -34,6 +36,7 @@ def mark_covered(
     depths: Float32,  # [K, H, W]
     crossed: Bool,  # [K, H - 1, W - 1] quads with a depth edge
     held: UInt8,  # [K, H, W] pixels whose surface is remembered already
+    by: Bool,  # [K] the frames that are asked
     poses: Float64,  # [K, 4, 4] axes of each from the frame's
     lenses: Float64,  # [K, 4]
     lens: Float64,  # [4] the frame's
@@ -49,6 +52,8 @@ def mark_covered(
         for i in range(width):
             z, found = depth[j, i], 0
             for k in range(count):
+                if not by[k]:
+                    continue
                 u, v, there = place(poses[k], lens, lenses[k], i, j, z)
                 if there <= 0 or there > coarser * z or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
                     continue
@@ -182,7 +187,8 @@ def place_vertices(
 def choose_faces(faces: Int32, state: UInt8, index: Int32, out: Int32) -> tuple[int, int]:  # [F, 3], [V], [V], [F, 3]
     """Faces of which nothing is gone and something is new, with the places of their vertices in ``index``.
 
-    ``index`` starts as -1; returns how many faces and vertices there are.
+    ``index`` starts as -1, and numbers what is used in the order of the vertices; returns how many faces and vertices
+    there are.
     """
     count, used = 0, 0
     for n in range(len(faces)):
@@ -190,12 +196,16 @@ def choose_faces(faces: Int32, state: UInt8, index: Int32, out: Int32) -> tuple[
         if min(a, b, c) == GONE or max(a, b, c) != KEPT:
             continue
         for corner in range(3):
-            at = faces[n, corner]
-            if index[at] < 0:
-                index[at] = used
-                used += 1
-            out[count, corner] = index[at]
+            out[count, corner] = faces[n, corner]
+            index[faces[n, corner]] = 0
         count += 1
+    for n in range(len(index)):
+        if index[n] == 0:
+            index[n] = used
+            used += 1
+    for n in range(count):
+        for corner in range(3):
+            out[n, corner] = index[out[n, corner]]
     return count, used
 
 
@@ -207,6 +217,7 @@ def limit_thickness(
     ray_y: Float32,  # [H]
     depths: Float32,  # [K, h, w]
     crossed: Bool,  # [K, h - 1, w - 1]
+    nearest: Float32,  # [K, h, w] least depth around each pixel
     poses: Float64,  # [K, 4, 4] axes of each from the frame's
     lenses: Float64,  # [K, 4]
     limits: Float64,  # [4] of the rim: shares of depth, of frames; of walls: share of depth, and frames
@@ -230,10 +241,11 @@ def limit_thickness(
                     if c <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
                         continue
                     ratio = shown_at(depths[k], crossed[k], u, v) / c
-                    if step == 0:
-                        if abs(ratio - 1) <= limits[0]:
+                    if step == 0:  # leaves are hardly larger than a pixel: one beside it will do
+                        around = nearest[k, int(v + 0.5), int(u + 0.5)] / c
+                        if abs(ratio - 1) <= limits[0] or abs(around - 1) <= limits[0]:
                             there += 1
-                        elif ratio > 1:
+                        elif around > 1:
                             through += 1
                     elif ratio > 1 + limits[2]:
                         through += 1

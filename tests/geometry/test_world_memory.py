@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from msgspec import structs
 
 from ex4d.dwmesh import DWMesh, memory
-from ex4d.dwmesh.memory import coarse_to_fine
+from ex4d.dwmesh.memory import rounds
 from ex4d.frames import FrameStack
 from ex4d.raster import Camera
 from ex4d.raster.cpu import CpuRasterizer
@@ -150,6 +151,8 @@ def test_a_memory_that_is_full_takes_no_more(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 25])
-def test_coarse_to_fine_names_every_frame_once_the_middle_first(count: int) -> None:
-    order = coarse_to_fine(count)
-    assert sorted(order) == list(range(count)) and order[0] == count // 2
+def test_rounds_name_every_frame_once_the_middle_first_and_double(count: int) -> None:
+    found = rounds(count)
+    assert sorted(k for together in found for k in together) == list(range(count)) and found[0] == [count // 2]
+    assert all(len(b) <= 2 * len(a) for a, b in pairwise(found))
+    assert len(found) <= 2 + np.log2(count + 1)

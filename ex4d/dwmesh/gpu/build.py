@@ -27,9 +27,9 @@ class DeviceMesh:
 
     Upload once, then build as often as a camera moves: building takes well under a millisecond a frame. Vertices,
     occlusion and colours equal the CPU's, each made in one fused pass; solid meshes are built by
-    :class:`ex4d.dwmesh.gpu.solid.DeviceSolid`. Without ``kernels``, where Triton cannot run, for a source camera that
-    zooms, and with a backdrop from other frames (``MeshOptions.other_frames``) the CPU builds them instead; they are
-    then kept on the device.
+    :class:`ex4d.dwmesh.gpu.solid.DeviceSolid`, with world memory. Without ``kernels``, where Triton cannot run, for
+    a source camera that zooms, and with a backdrop of other frames before a camera that stands still the CPU builds
+    them instead; they are then kept on the device.
     """
 
     def __init__(self, mesh: DWMesh, device: torch.device, *, kernels: bool) -> None:
@@ -52,7 +52,8 @@ class DeviceMesh:
         self._flags = {t: torch.from_numpy(f).to(device) for t, f in mesh.face_flags.items()}
         self.solid: DeviceSolid | None = None
         zooms = any(clip.lens(t) is not clip.intrinsics for t in range(mesh.num_frames))
-        self._on_host = not kernels or zooms or (mesh.solid is not None and mesh.solid.backdrop is not None)
+        beside = mesh.solid is not None and mesh.solid.backdrop is not None and mesh.solid.memory is None
+        self._on_host = not kernels or zooms or beside
         if mesh.solid is not None and not self._on_host:
             from ex4d.dwmesh.gpu.solid import DeviceSolid
 

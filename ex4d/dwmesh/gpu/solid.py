@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,9 +12,11 @@ from torch import Tensor
 
 from ex4d.dwmesh import bridges, edges, solid, walls
 from ex4d.dwmesh.gpu import bridge_kernels, piece_kernels, solid_kernels, thickness_kernels
+from ex4d.dwmesh.gpu.parts import Parts
+from ex4d.dwmesh.gpu.solid_memory import SolidMemory
 from ex4d.dwmesh.mesh import DWMesh
 from ex4d.surface.batch import SurfaceBatch
-from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
+from ex4d_ground.arrays import Bool, Float32, Float64, Int64, UInt8
 
 BLOCK = 256  # lanes a program in the passes over vertices, and columns that a pass over a row looks at together
 QUAD_BLOCK = 64  # cut quads a program: each needs many registers
@@ -26,22 +27,6 @@ COUNTED_FRAMES = 16  # whose edges are counted together
 CAPS = 2
 
 
-@dataclass(frozen=True)
-class Parts:
-    """A batch's surfaces while they are built: the ringed grids, their depth edges, and room for what is behind."""
-
-    times: Tensor  # [B] int32 source frames
-    vertices: Tensor  # [B, V, 3] float32
-    colors: Tensor  # [B, V, 4] uint8
-    faces: Tensor  # [B, N, 3] int32 those that are not the grid's
-    inverse: Tensor  # [B, H * W] float32
-    cuts: Tensor  # [B, H * W] uint8
-    dropped: Tensor  # [B, (H - 1) * (W - 1)] uint8 of QUAD_* bits
-    ends: Tensor  # [B, 3, H] int32 cut sides, cut quads and possible bridges up to and with each row
-    quads: Tensor  # [B, most, 2] int32 upper left vertex of each cut quad, and cut sides before it
-    bridges: Tensor  # [B, most] int32 column of each possible bridge
-
-
 class DeviceSolid:
     """Builds the solid surfaces of a mesh's clip as :class:`ex4d.dwmesh.solid.SolidBuilder` does, many at a time.
 
@@ -49,9 +34,9 @@ class DeviceSolid:
     its batch's largest come hidden vertices at the border depth and faces without area. Nothing is done frame by frame:
     a batch takes a fixed number of launches, and the host waits for none of them. What it has to know beforehand, how
     many edges each frame has, is counted when the clip is uploaded. What the CPU does well and the camera does not
-    change is done then as well: smeared edges sharpened, wavering depth steadied.
+    change is done then as well: smeared edges sharpened, wavering depth steadied, the world's memory voted on.
 
-    A backdrop from other frames (``MeshOptions.other_frames``) is not built here.
+    Of backdrops from other frames only a memory (``MeshOptions.world_memory``) is built here.
     """
 
     def __init__(self, mesh: DWMesh, device: torch.device, depth: Tensor, frames: Tensor) -> None:
@@ -60,6 +45,7 @@ class DeviceSolid:
         builder = self._builder = mesh.solid
         self._mesh, self._device, self._frames = mesh, device, frames
         self.height, self.width = mesh.height + 2, mesh.width + 2
+        self._grid = self.height * self.width
         self._ray_x, self._ray_y = (self._upload(ray) for ray in builder.first_optics[:2])
         self._numbers = self._upload(numbers(mesh))
         self._times = torch.arange(mesh.num_frames, dtype=torch.int32, device=device)
@@ -77,27 +63,43 @@ class DeviceSolid:
         self._map = None if builder.thickness_map is None else self._upload(builder.thickness_map)
         self._depth = depth if not (builder.prepares_depth or moved) else self._upload(_prepared(mesh, changed))
         self._counts = self._counted()
+        self._memory: SolidMemory | None = None
+        if builder.memory is not None:
+            # The memory knows nothing of edits and flags.
+            plain = self._upload(_prepared(mesh, {})) if moved else self._depth
+            self._memory = SolidMemory(mesh, device, plain, self._crossed_without_edits, edited=bool(moved or marks))
 
     def surfaces(self, times: list[int]) -> SurfaceBatch:
         """The surfaces of source frames ``times`` (any order, repeats allowed)."""
         parts = self.parts(times)
         self.build_pieces(parts, self.thickness(parts))
         self.build_bridges(parts)
+        if self._memory is not None:
+            vertices, faces = self._sizes_alone(times)
+            self._memory.join(parts, self._on_device(np.stack([vertices + self._grid, faces + CAPS])))
         return SurfaceBatch(
             parts.vertices, parts.colors, parts.faces, self.height, self.width, parts.dropped, one_sided=True
         )
 
     def sizes(self, times: list[int] | None = None) -> tuple[int, int]:
         """Vertices, and faces beside the grid's, of the largest of ``times`` (by default of all frames)."""
+        vertices, faces = self._sizes_alone(times)
+        if self._memory is not None:
+            more = self._memory.counts if times is None else self._memory.counts[times]
+            vertices, faces = vertices + more[:, 0], faces + more[:, 1]
+        return self._grid + int(vertices.max()), CAPS + int(faces.max())
+
+    def _sizes_alone(self, times: list[int] | None) -> tuple[Int64, Int64]:  # [B], [B]
+        """Vertices and faces of walls and bridges."""
         sides, quads, strips = (self._counts if times is None else self._counts[times]).T
         vertices = walls.SIDE_VERTICES * sides + bridges.STRIP_VERTICES * strips
-        faces = walls.SIDE_FACES * sides + walls.QUAD_FACES * quads + bridges.STRIP_FACES * strips
-        return self.height * self.width + int(vertices.max()), CAPS + int(faces.max())
+        return vertices, walls.SIDE_FACES * sides + walls.QUAD_FACES * quads + bridges.STRIP_FACES * strips
 
     def bytes_per_frame(self) -> int:
         """Device memory that building the largest frame takes besides its surface."""
         most = int(self._counts.max())
-        return self.height * self.width * (4 + 1 + 1 + 4 * 4) + 4 * (3 * self.height + 8 * most)
+        own = self._grid * (4 + 1 + 1 + 4 * 4) + 4 * (3 * self.height + 8 * most)
+        return own + (0 if self._memory is None else self._memory.bytes_per_frame())
 
     def parts(self, times: list[int]) -> Parts:
         """The grids with their vertices, colours and depth edges; all else hidden and without area."""
@@ -108,7 +110,7 @@ class DeviceSolid:
         faces = self._empty((batch, num_faces, 3), torch.int32)
         inverse, cuts = self._empty((batch, size)), self._empty((batch, size), torch.uint8)
         dropped = self._empty((batch, (self.height - 1) * (self.width - 1)), torch.uint8)
-        at = self._on_device(times)
+        at = self._frames_on_device(times)
         self._lay_grid(at, cuts, inverse, vertices, colors)
         ends = torch.cumsum(self._count(cuts, dropped), dim=2, dtype=torch.int32)
         quads = self._empty((batch, int(most[1]), 2), torch.int32)
@@ -125,7 +127,10 @@ class DeviceSolid:
         """How far things reach back, in the depth's unit: of every vertex, or of the corners of ``parts.quads``."""
         options = self._mesh.options
         if isinstance(options.thickness, str):
-            return self._painted_corners(parts, self._estimated(parts))
+            estimate = self._estimated(parts)
+            if self._memory is not None:
+                self._memory.limit_thickness(parts, estimate, self._ray_x, self._ray_y)
+            return self._painted_corners(parts, estimate)
         if options.thickness_unit == "share":
             thickness = self._numbers[-1].float() / parts.inverse
         else:
@@ -155,16 +160,26 @@ class DeviceSolid:
             BLOCK=BRIDGE_BLOCK, num_warps=1, enable_fp_fusion=False,
         )  # fmt: skip
 
-    def _lay_grid(self, times: Tensor, cuts: Tensor, *targets: Tensor) -> None:
+    def _crossed_without_edits(self, times: Tensor, depth: Tensor) -> Tensor:  # [B, (H - 1) * (W - 1)] uint8
+        """Quads that an edge of the given depth [T, H * W] crosses."""
+        cuts = self._empty((len(times), self._grid), torch.uint8)
+        dropped = self._empty((len(times), (self.height - 1) * (self.width - 1)), torch.uint8)
+        self._lay_grid(times, cuts, without_edits=depth)
+        self._count(cuts, dropped)
+        return dropped
+
+    def _lay_grid(self, times: Tensor, cuts: Tensor, *targets: Tensor, without_edits: Tensor | None = None) -> None:
         """``targets``: inverse depth, vertices and colours, or none of them."""
         none, size = self._numbers, self.height * self.width
         inverse, vertices, colors = targets or (none, none, none)
+        plain = without_edits is None
         solid_kernels.lay_grid[(triton.cdiv(size, BLOCK), len(times))](
-            times, self._depth, self._frames, self._ray_x, self._ray_y, self._slots,
+            times, self._depth if plain else without_edits, self._frames, self._ray_x, self._ray_y, self._slots,
             none if self._edits is None else self._edits, none if self._marks is None else self._marks, self._numbers,
             inverse, cuts, vertices, colors.view(torch.int32) if targets else none,
             self._mesh.num_frames, self.height, self.width, vertices.shape[1] if targets else 0,
-            HAS_EDITS=self._edits is not None, HAS_MARKS=self._marks is not None, ONLY_CUTS=not targets,
+            HAS_EDITS=plain and self._edits is not None, HAS_MARKS=plain and self._marks is not None,
+            ONLY_CUTS=not targets,
             BLOCK=BLOCK, enable_fp_fusion=False,
         )  # fmt: skip
 
@@ -221,10 +236,14 @@ class DeviceSolid:
         painted = ringed.expand(len(vertex), -1).gather(1, vertex.flatten(1)).view_as(thickness)
         return torch.where(painted.isnan(), thickness, painted)
 
-    def _on_device(self, times: list[int]) -> Tensor:  # [B] int32
+    def _frames_on_device(self, times: list[int]) -> Tensor:  # [B] int32
         if times == list(range(times[0], times[0] + len(times))):
             return self._times[times[0] : times[0] + len(times)]  # the usual case: nothing to copy
-        host = torch.tensor(times, dtype=torch.int32, pin_memory=self._device.type == "cuda")
+        return self._on_device(times)
+
+    def _on_device(self, values: list[int] | Int64) -> Tensor:  # int32
+        """A few numbers, without waiting for what the device has yet to do."""
+        host = torch.tensor(values, dtype=torch.int32, pin_memory=self._device.type == "cuda")
         return host.to(self._device, non_blocking=True)
 
     def _empty(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
