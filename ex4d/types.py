@@ -37,6 +37,15 @@ class Plate:
 
 
 @dataclass(frozen=True)
+class SetClip:
+    """Another clip of the place that a clip shows, for that one's world memory."""
+
+    clip: "Clip"
+    """Its depth has the unit of the clip it is for; its own sets are not looked at."""
+    place: Float64  # [4, 4] brings its world, that of its first frame, into the world of the clip it is for
+
+
+@dataclass(frozen=True)
 class Clip:
     """A source video with its depth and intrinsics. Of long ones frames come from a disk (:mod:`ex4d.frames`)."""
 
@@ -61,6 +70,8 @@ class Clip:
     """What else the shot carries."""
     sound: Path | None = None
     """The file that holds its sound; None where there is none."""
+    sets: tuple[SetClip, ...] = ()
+    """Other clips of the same place, which world memory (``MeshOptions.world_memory``) remembers as well."""
 
     def __post_init__(self) -> None:
         f, d = self.frames, self.depth
@@ -110,6 +121,12 @@ class Clip:
         if camera is None or np.array_equal(camera.intrinsics[t], camera.intrinsics[0]):
             return self.intrinsics
         return replace(camera.frame_intrinsics(t), source=self.intrinsics.source)
+
+    @property
+    def world_from_camera(self) -> Float64:  # [T, 4, 4]
+        """Where the camera stood that filmed each frame; at the origin, as far as is known."""
+        moving = self.moving_camera
+        return np.tile(np.eye(4), (self.num_frames, 1, 1)) if moving is None else moving.world_from_camera
 
     def camera_at(self, source_time: float) -> tuple[Intrinsics, Float64]:  # [4, 4]
         """Lens and pose in the world of the camera that filmed the frame that a move shows at ``source_time``."""

@@ -49,13 +49,7 @@ class Backdrop:
     def _seen_all_the_time(self) -> Layer:
         """The layer of a camera that stands still, the same for all frames; depth 0 where nothing is known."""
         clip = self._clip
-        share = unchanged_share(clip.frames)
-        if share < LEAST_STILL:
-            raise SettingError(
-                f"Other frames can only fill in for a camera that stands still; here {share:.0%} of what is textured "
-                "stays in place.",
-                remedy=remedies.give_source_camera(),
-            )
+        check_still(clip)
         chosen = chosen_frames(clip)
         shape = clip.depth.shape[1:]
         layer = Layer(np.zeros(shape, np.float32), np.zeros((*shape, 3), np.uint8))
@@ -93,6 +87,17 @@ class Backdrop:
         frame = self._clip.frames[t].reshape(-1, 3)
         colors[:, :3] = np.where(hidden.reshape(-1, 1)[used], layer.colour.reshape(-1, 3)[used], frame[used])
         return Sheet(vertices, colors, faces.reshape(-1, 3).astype(np.int32))
+
+
+def check_still(clip: Clip) -> None:
+    """Raise SettingError for a clip whose camera moves though nothing says how."""
+    share = unchanged_share(clip.frames)
+    if share < LEAST_STILL:
+        raise SettingError(
+            f"Other frames can only fill in for a camera that stands still; here {share:.0%} of what is textured "
+            "stays in place.",
+            remedy=remedies.give_source_camera(),
+        )
 
 
 def crossed_quads(depth: Float32, limits: EdgeLimits) -> Bool:  # [H, W] -> [H - 1, W - 1]

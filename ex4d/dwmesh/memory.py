@@ -1,5 +1,7 @@
 """World memory: the static surfaces that a moving camera showed at any time, beside and behind what it shows now.
 
+Further clips of the same place (``Clip.sets``) are remembered and asked as well, after the clip's own frames.
+
 Frames spread over the clip are gone through in rounds, coarse to fine. What of a frame is not in the memory yet is put
 to the vote: a pixel stays if at least two frames see its surface in place, alike in depth and colour, and hardly any
 looks through it; what lies within two pixels of a place that is looked through goes with it, for there something moved.
@@ -10,10 +12,11 @@ The sheets make one mesh in the world of the known poses. A frame takes from it 
 its own surface; what it shows itself or looks through it leaves. So the memory never covers what is seen now, and what
 blocks the view of a solid mesh, its hidden walls too, blocks the view of the memory.
 
-All of it works on pictures of at most ``MOST_BYTES`` together: those of large clips are taken at a fraction of their
-size.
+All of it works on few and small pictures (:mod:`ex4d.dwmesh.witnesses`): large clips are remembered at a fraction of
+their size.
 """
 
+from collections.abc import Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -21,19 +24,15 @@ import cv2
 import numpy as np
 
 from ex4d.bands import Bands, Split
-from ex4d.compiled.arrays import plain
 from ex4d.dwmesh import memory_kernels as kernels
 from ex4d.dwmesh.backdrop import Sheet, crossed_quads
 from ex4d.dwmesh.frame_views import FrameViews
-from ex4d.dwmesh.moving_backdrop import LOOKED_THROUGH, SAME_COLOUR, SAME_DEPTH, check_motion, chosen_frames
+from ex4d.dwmesh.moving_backdrop import LOOKED_THROUGH, SAME_COLOUR, SAME_DEPTH
+from ex4d.dwmesh.witnesses import Witnesses, witnesses
 from ex4d.frames.ahead import thread_count
-from ex4d.types import Clip
+from ex4d.types import Clip, SetClip
 from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
 
-MOST_BYTES = 256 << 20
-"""What the frames that vote take at most; they are made smaller until they do."""
-BYTES_PER_PIXEL = 14
-"""Of one of them: depth, least depth around, colour, edge, and whether it is remembered."""
 MOST_FACES = 8_000_000
 """Triangles after which no frame adds any more: a camera that sees ever new places fills no memory without end."""
 GROWN_PX = 2
@@ -61,21 +60,6 @@ class Memory(NamedTuple):
     faces: Int32  # [F, 3]
 
 
-class Witnesses(NamedTuple):
-    """The frames that vote, as small as they have to be."""
-
-    depths: Float32  # [K, H, W]
-    crossed: Bool  # [K, H - 1, W - 1] quads with a depth edge
-    nearest: Float32  # [K, H, W] least depth around each pixel
-    colours: UInt8  # [K, H, W, 3]
-    poses: Float64  # [K, 4, 4]
-    lenses: Float64  # [K, 4] fx, fy and the principal point in pixel indices
-
-    def seen_from(self, k: int) -> Float64:  # [K, 4, 4]
-        """The axes of each frame from those of frame ``k``."""
-        return np.linalg.inv(self.poses) @ self.poses[k]
-
-
 class _Found(NamedTuple):
     """What one frame of a round has to add."""
 
@@ -86,18 +70,17 @@ class _Found(NamedTuple):
 
 
 class WorldMemory:
-    """The memory of one clip whose source camera moves. Safe to use from several threads.
+    """The memory of one clip whose source camera moves, or of which there are sets. Safe to use from several threads.
 
-    Raises SettingError for a motion that the frames contradict: too few of their points meet.
+    Raises SettingError for a motion that the frames contradict, as too few of their points meet, and for a set that
+    does not fit.
     """
 
-    def __init__(self, clip: Clip, views: FrameViews) -> None:
-        assert clip.moving_camera is not None
-        self._clip, self._views, self._poses = clip, views, clip.moving_camera.world_from_camera
+    def __init__(self, clip: Clip, views: FrameViews, sets: Sequence[tuple[SetClip, FrameViews]] = ()) -> None:
+        self._clip, self._views, self.poses = clip, views, clip.world_from_camera
         self.lens = views.lenses(clip, [0])[0]
         """[4] of frame 0, and of all where the camera does not zoom, as those of the witnesses."""
-        of = self.witnesses = _witnesses(clip, views)
-        check_motion(of.depths, of.colours, of.poses, of.lenses)
+        self.witnesses, self.rounds = witnesses(clip, views, sets)
         self._lock = Lock()
         self._memory: Memory | None = None
 
@@ -107,7 +90,7 @@ class WorldMemory:
         with self._lock:
             if self._memory is None:
                 with Bands(thread_count(), parts_per_thread=8) as split:
-                    self._memory = _remembered(self.witnesses, split)
+                    self._memory = _remembered(self.witnesses, self.rounds, split)
             return self._memory
 
     def behind(self, t: int) -> tuple[Bool, Sheet]:  # [H, W]
@@ -116,7 +99,7 @@ class WorldMemory:
         farthest = cv2.dilate(own, np.ones((3, 3), np.uint8)).astype(np.float32, copy=False)
         hidden, state = np.zeros(own.shape, np.uint8), np.empty(len(world.vertices), np.uint8)
         placed = np.empty_like(world.vertices)
-        pose = np.linalg.inv(self._poses[t])
+        pose = np.linalg.inv(self.poses[t])
         kernels.place_vertices(
             world.vertices, pose, lens, own, farthest, crossed_quads(own, self._views.limits(t)), SAME_DEPTH, SEAM_PX,
             hidden, state, placed,
@@ -132,7 +115,7 @@ class WorldMemory:
     def limit_thickness(self, t: int, depth: Float32, rim: Bool, thickness: Float32, split: Split) -> None:
         """Shorten the walls of frame ``t`` behind what stands still to where other frames look through them."""
         of = self.witnesses
-        there = np.linalg.inv(of.poses) @ self._poses[t]
+        there = np.linalg.inv(of.poses) @ self.poses[t]
         limits, (x, y) = np.array([SAME_DEPTH, WALL_MOVES, WALL_DEPTH, WALL_FRAMES]), self._views.rays(t)
 
         def work(first: int, last: int) -> None:
@@ -144,44 +127,11 @@ class WorldMemory:
         split(len(depth), work)
 
 
-def rounds(count: int) -> list[list[int]]:
-    """0..count-1 coarse to fine: the middle one, the ends, then those between, as many at once as there are gaps."""
-    found, gaps = [[count // 2]], [(0, count // 2), (count // 2, count - 1)]
-    ends = sorted({0, count - 1} - {count // 2})
-    found += [ends] if ends else []
-    while gaps := [(a, b) for a, b in gaps if b - a > 1]:
-        found.append([(a + b) // 2 for a, b in gaps])
-        gaps = [gap for a, b in gaps for gap in ((a, (a + b) // 2), ((a + b) // 2, b))]
-    return found
-
-
-def _witnesses(clip: Clip, views: FrameViews) -> Witnesses:
-    assert clip.moving_camera is not None
-    chosen = chosen_frames(clip)
-    step = 1
-    while len(chosen) * (clip.height // step) * (clip.width // step) * BYTES_PER_PIXEL > MOST_BYTES:
-        step += 1
-    height, width = clip.height // step, clip.width // step
-    middle = slice(step // 2, None, step)
-    depths = np.empty((len(chosen), height, width), np.float32)
-    colours = np.empty((len(chosen), height, width, 3), np.uint8)
-    for n, t in enumerate(chosen):
-        depths[n] = views.depth(t)[middle, middle][:height, :width]
-        frame = clip.frames[t][: height * step, : width * step]
-        colours[n] = frame if step == 1 else cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-    crossed = np.stack([crossed_quads(d, views.limits(t)) for t, d in zip(chosen, depths, strict=True)])
-    window = np.ones((3, 3), np.uint8)
-    nearest = np.stack([cv2.erode(d, window) for d in depths]).astype(np.float32, copy=False)
-    small = (views.lenses(clip, chosen) - np.array([0, 0, step // 2, step // 2])) / step
-    poses = clip.moving_camera.world_from_camera[chosen]
-    return Witnesses(depths, crossed, nearest, plain(colours), poses, small)
-
-
-def _remembered(of: Witnesses, split: Split) -> Memory:
+def _remembered(of: Witnesses, rounds: list[list[int]], split: Split) -> Memory:
     """All sheets as one mesh."""
     held, parts, start, total = np.zeros(of.depths.shape, np.uint8), [], 0, 0
     done = np.zeros(len(of.depths), np.bool_)
-    for together in rounds(len(of.depths)):
+    for together in rounds:
         found = [_found(of, k, held, done, split) for k in together]
         for n, k in enumerate(together):
             sheet, depth, colour = _sheet(of, together[: n + 1], found[n], held, split)

@@ -91,7 +91,7 @@ def check_motion(depths: Float32, colours: UInt8, poses: Float64, lenses: Float6
         shares = []
         for a, step in enumerate(steps):
             pair = depths[a : a + 2], colours[a : a + 2]
-            met, common = _meeting(*pair, step, lenses[a : a + 2], SAME_DEPTH, same_colour, EVERY)
+            met, common = meeting(*pair, step, lenses[a : a + 2], SAME_DEPTH, same_colour, EVERY)
             shares += [met / common] if common else []
         return float(np.median(shares)) if shares else 0.0
 
@@ -224,7 +224,7 @@ def _choose(
 
 
 @kernel
-def _meeting(
+def meeting(
     depths: Float32,  # [2, H, W]
     colours: UInt8,  # [2, H, W, 3]
     pose: Float64,  # [4, 4] axes of the second from those of the first

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from msgspec import structs
 
 from ex4d.bands import Split
 from ex4d.compiled.arrays import plain
@@ -125,11 +126,17 @@ class SolidBuilder:
         self.memory: WorldMemory | None = None
         self.backdrop: Backdrop | WorldMemory | None = None
         if options.other_frames:
-            views = self._views()
-            if options.world_memory and clip.moving_camera is not None:
-                self.memory = WorldMemory(clip, views)
-            self.backdrop = self.memory or Backdrop(clip, views)
+            if options.world_memory and (clip.moving_camera is not None or clip.sets):
+                alone = structs.replace(options, other_frames=False, world_memory=False)
+                sets = [(each, SolidBuilder(each.clip, alone).views) for each in clip.sets]
+                self.memory = WorldMemory(clip, self.views, sets)
+            self.backdrop = self.memory or Backdrop(clip, self.views)
         self._caps = cap_faces(clip.height + 2, clip.width + 2)
+
+    @property
+    def views(self) -> FrameViews:
+        """The frames, for who joins several."""
+        return FrameViews(self.depth_at, lambda t: self.optics(t).inner, lambda t: (self.jump, self.optics(t).steep))
 
     def optics(self, t: int) -> "Optics":
         """What the lens makes of the grid of frame ``t``."""
@@ -139,11 +146,8 @@ class SolidBuilder:
     def with_other_frames(self) -> "SolidBuilder":
         """The same with the background that other frames saw, of a camera that stands still. Raises SettingError."""
         other = copy.copy(self)
-        other.backdrop = Backdrop(self._clip, self._views())
+        other.backdrop = Backdrop(self._clip, self.views)
         return other
-
-    def _views(self) -> FrameViews:
-        return FrameViews(self.depth_at, lambda t: self.optics(t).inner, lambda t: (self.jump, self.optics(t).steep))
 
     def with_clip(self, clip: Clip) -> "SolidBuilder":
         """The same with the colours of another clip of the same depth."""

@@ -22,6 +22,7 @@ from ex4d.progress import Watch
 from ex4d.shots.filming import file_move, filmed, preset_move
 from ex4d.shots.options import ShotOptions
 from ex4d.shots.parity import FOCAL_PX, read_published
+from ex4d.shots.sets import with_set
 from ex4d.trajectory import far_from_source
 from ex4d.types import Clip
 from ex4d_ground.arrays import Float32
@@ -132,7 +133,8 @@ def load_shot(
     if options.estimates_camera and not solves:
         return shot
     clip, more = filmed(options, shot.clip, **watch)
-    return replace(shot, clip=clip, notes=(*shot.notes, *more))
+    clip, of_set = with_set(options, clip, **watch)
+    return replace(shot, clip=clip, notes=(*shot.notes, *more, *of_set))
 
 
 def _published(options: ShotOptions, path: Path, watch: Watch) -> LoadedShot:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import structs
 
 from ex4d.option_text import OptionText
-from ex4d_ground.errors import ClipError, DepthError, SettingError
+from ex4d_ground.errors import ClipError, DepthError, SettingError, TrajectoryError
 from ex4d_ground.footage import Fields
 from ex4d_ground.sequences import is_named
 
@@ -87,6 +87,10 @@ source_camera: How the camera that filmed the clip moved: a camera file as {cam}
     the depth's unit, such as 'ex4d solve' writes, or 'estimate', to do that here. Then the new camera and what is added
     stand in one world, that of the clip's first frame. Default: the clip's camera is taken to stand still.
 source_matte: With {source_camera} estimate: a video or a folder of images, white where something moves by itself.
+set_video: With {world_memory}: another clip of the same place, which it remembers as well. A video or a sequence.
+set_depth: Its depth, in the same unit.
+set_camera: How the camera moved that filmed it: a camera file with its lens and one pose per frame, in the world of the
+    file that {source_camera} is; without {source_camera}, in that of the clip's camera.
 cam_axes: Where the camera that filmed moves: whether {cam} goes its way in the 'world', or relative to the 'source'
     camera of the same moment, shake and all. Default: as the camera file says; presets in the world.
 rasterizer: What draws the guides: cpu, or on a CUDA device triton or nvdiffrast (for research only). Default: auto,
@@ -131,6 +135,9 @@ class ShotOptions:
     world_memory: bool = False
     source_camera: Path | None = None
     source_matte: Path | None = None
+    set_video: Path | None = None
+    set_depth: Path | None = None
+    set_camera: Path | None = None
     cam_axes: CamAxes = "auto"
     rasterizer: Rasterizer = "auto"
 
@@ -192,6 +199,9 @@ class ShotOptions:
             (self.lens_from, ClipError, "lens"),
             (self.thickness_map, ClipError, "thickness map"),
             (self.source_matte, ClipError, "matte"),
+            (self.set_video, ClipError, "set's video"),
+            (self.set_depth, DepthError, "set's depth"),
+            (self.set_camera, TrajectoryError, "set's camera"),
         ):
             if path is not None and not is_named(path):
                 raise error(f"There is no file or folder {path}; check the path of the {what}.")
@@ -273,6 +283,14 @@ class ShotOptions:
     def _check_source_camera(self) -> None:
         if self.source_matte is not None and not self.estimates_camera:
             raise _refused("{source_matte} is for {source_camera} estimate; give both, or drop {source_matte}.")
+        given = [value is not None for value in (self.set_video, self.set_depth, self.set_camera)]
+        if any(given) and not (all(given) and self.world_memory):
+            raise _refused("{set_video}, {set_depth} and {set_camera} belong together and to {world_memory}; give all.")
+        if any(given) and self.estimates_camera:
+            raise _refused(
+                "An estimated camera has a world of its own, in which nobody knows where {set_camera} is; solve both "
+                "clips together and give that file as {source_camera}."
+            )
         if self.source_camera is None:
             if self.cam_axes != "auto":
                 raise _refused(

@@ -17,7 +17,8 @@ from ex4d_ground.files import COLOUR_SUFFIXES, DEPTH_SUFFIXES
 from ex4d_ground.sequences import find_sequence, ranges
 from ex4d_ground.takes import missing_frames, read_take_info, take_folders
 
-_READ = ("input_video", "depth", "lens_from", "thickness_map", "source_camera", "source_matte", "ocio")
+_SET = ("set_video", "set_depth", "set_camera")
+_READ = ("input_video", "depth", "lens_from", "thickness_map", "source_camera", "source_matte", *_SET, "ocio")
 _LATER = {"cam_axes": "auto"}
 """Options that came later, by their default, at which they change no fingerprint."""
 

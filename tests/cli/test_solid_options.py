@@ -45,6 +45,11 @@ def test_mode_and_thickness_reach_the_mesh() -> None:
         ({"other_frames": True, "parity": True}, "--other_frames"),
         ({"world_memory": True, "mode": "endless"}, "--world_memory"),
         ({"source_matte": Path("matte.mp4")}, "--source_matte is for --source_camera estimate"),
+        ({"set_video": Path("a.mp4"), "set_depth": Path("a.npz"), "set_camera": Path("a.npz")}, "belong together and"),
+        (
+            {"set_video": Path("a.mp4"), "world_memory": True},
+            "--set_video, --set_depth and --set_camera belong together",
+        ),
         ({"cam_axes": "source"}, "--cam_axes counts where --source_camera says"),
         ({"thickness_map": Path("map.npy"), "mode": "endless"}, "--thickness_map belongs to solid"),
         ({"thickness_map": Path("map.npy"), "parity": True}, "--thickness_map"),

@@ -13,6 +13,7 @@ from ex4d.eval.filmed import Filmed, film
 from ex4d.shots.options import ShotOptions
 from ex4d.shots.resume import TakeRequest
 from ex4d_ground.camera_files import load_camera_file, save_camera
+from ex4d_ground.cameras import Trajectory
 from ex4d_ground.takes import read_take_info
 
 from .conftest import write_pngs
@@ -122,3 +123,35 @@ def test_the_filming_cameras_own_move_can_be_stabilised(ex4d, source, tmp_path: 
     assert outcome.code == 2 and "say with --source_camera how it moved" in outcome.err
     outcome = ex4d("recon", *source, *given, "--cam", "stabilise", "--amount", -1)
     assert outcome.code == 2 and "between 0 and 600 (seconds)" in outcome.err
+
+
+def test_a_second_clip_of_the_place_fills_what_the_first_never_saw(ex4d, tmp_path: Path) -> None:
+    """One film cut in two: the first half is the clip, the second the set; the new camera stands where that ends."""
+    whole, half = film("rotate", seed=6, width=160, height=120, frames=2 * FRAMES), FRAMES
+    poses, rows = whole.camera.world_from_camera, whole.camera.intrinsics
+    moved = np.eye(4)
+    moved[:3, 3] = (1.0, 2.0, 3.0)  # both files are in some world of their own
+    options: dict[str, tuple[object, ...]] = {}
+    for name, part in (("shot", slice(0, half)), ("set", slice(half, None))):
+        plate = write_pngs(tmp_path / name, np.asarray(whole.clip.frames)[part])
+        np.savez(tmp_path / f"{name}.npz", depth=np.asarray(whole.clip.depth)[part])
+        track = Trajectory(moved @ poses[part], rows[part], np.arange(half, dtype=float), 160, 120, name)
+        save_camera(tmp_path / f"{name}_camera.npz", track)
+        options[name] = (plate, tmp_path / f"{name}.npz", tmp_path / f"{name}_camera.npz")
+    last = Trajectory(np.tile(poses[-1], (half, 1, 1)), rows[:half], np.arange(half, dtype=float), 160, 120, "last")
+    save_camera(tmp_path / "last.npz", last)
+    shot = ("--input_video", options["shot"][0], "--depth", options["shot"][1], "--source_camera", options["shot"][2])
+    shot = (*shot, "--focal", rows[0, 0], "--world_memory", "--cam", tmp_path / "last.npz", "--lossless")
+    given = ("--set_video", options["set"][0], "--set_depth", options["set"][1], "--set_camera", options["set"][2])
+    shown = {}
+    for name, more in (("alone", ()), ("with", given)):
+        outcome = ex4d("recon", *shot, *more, "--output_dir", tmp_path / name)
+        assert outcome.code == 0, outcome.err
+        shown[name] = rgba(tmp_path / name)[-1]
+    covered = {name: (picture[..., 3] > 0).mean() for name, picture in shown.items()}
+    assert covered["with"] > covered["alone"] + 0.1
+    both = shown["with"][..., 3] > 0
+    error = np.abs(shown["with"][..., :3].astype(int) - np.asarray(whole.clip.frames[-1]))[both]
+    assert np.median(error) < 12
+    outcome = ex4d("recon", *shot, *given[:4], "--output_dir", tmp_path / "none")
+    assert outcome.code == 2 and "--set_camera belong together" in outcome.last

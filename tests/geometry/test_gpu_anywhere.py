@@ -58,7 +58,8 @@ def test_meshes_built_where_triton_cannot_run_equal_the_cpu_s(options: MeshOptio
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("module", "chosen"), [("test_gpu.py", "built"), ("test_gpu_solid.py", ""), ("test_gpu_objects.py", "")]
+    ("module", "chosen"),
+    [("test_gpu.py", "built"), ("test_gpu_solid.py", ""), ("test_gpu_objects.py", ""), ("test_gpu_memory.py", "")],
 )
 def test_the_device_s_claims_hold_in_the_interpreter(module: str, chosen: str) -> None:
     """In Triton's interpreter where there is no device: Triton decides at import, hence a process of its own."""

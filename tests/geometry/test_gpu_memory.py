@@ -143,9 +143,12 @@ def test_it_is_the_cpu_s(device: Any) -> None:
 
 
 def test_one_that_is_full_takes_no_more(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    mesh = DWMesh(filmed(SMALL), REMEMBERS)
+    whole, mesh = (DWMesh(filmed(SMALL), REMEMBERS) for _ in range(2))
     assert mesh.solid is not None and mesh.solid.memory is not None
-    monkeypatch.setattr(memory, "MOST_FACES", 0.7 * len(DWMesh(filmed(SMALL), REMEMBERS).solid.memory.memory.faces))  # type: ignore[union-attr]
+    assert whole.solid is not None and whole.solid.memory is not None
+    assert len(whole.solid.memory.memory.faces) > 400
+    monkeypatch.setattr(memory, "MOST_FACES", 400)
+    assert 400 < len(mesh.solid.memory.memory.faces) < len(whole.solid.memory.memory.faces)
     assert_the_same_memory(mesh, device)
 
 
@@ -175,6 +178,24 @@ def test_walls_end_where_the_cpu_s_do(device: Any) -> None:
     corners = upper_left[:, None] + [0, 1, solid.width + 1, solid.width]
     assert (wanted[corners] < guessed[corners]).any()
     np.testing.assert_array_equal(solid.thickness(parts)[0, :found].cpu().numpy(), wanted[corners])
+
+
+def test_a_batch_is_as_large_as_there_is_room_for(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ex4d.guides import gpu
+
+    mesh = DWMesh(filmed(SMALL, 3), REMEMBERS)
+    with gpu.GpuGuideRenderer(mesh, device=device) as renderer:
+        assert renderer.surfaces.solid is not None
+        vertices, triangles = renderer.surfaces.sizes()
+        sizes = [(len(s.vertices), len(s.faces)) for s in map(mesh.surface, range(3))]
+        assert vertices == max(v for v, _ in sizes)
+        assert triangles == max(f for _, f in sizes) + 2 * (SMALL[0] + 1) * (SMALL[1] + 1)
+        each = renderer.surfaces.bytes_per_frame()
+        assert each > renderer.surfaces.solid._memory.bytes_per_frame() > 0  # type: ignore[union-attr]
+        monkeypatch.setattr(
+            gpu, "BATCH_BYTES", 3 * (each + renderer.rasterizer.bytes_per_frame(vertices, triangles, 9))
+        )
+        assert renderer.frames_per_batch(9) == 3
 
 
 def turning(clip: Clip, degrees: float) -> Trajectory:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from ex4d.dwmesh import DWMesh, memory
-from ex4d.dwmesh.memory import rounds
+from ex4d.dwmesh import DWMesh, memory, witnesses
+from ex4d.dwmesh.witnesses import rounds
 from ex4d.frames import FrameStack
 from ex4d.raster import Camera
 from ex4d.raster.cpu import CpuRasterizer
-from ex4d.types import Clip
+from ex4d.types import Clip, SetClip
 from ex4d_ground.arrays import Bool, Float64, UInt8
 from ex4d_ground.errors import SettingError
 from ex4d_ground.options import MeshOptions
@@ -126,7 +126,7 @@ def guide_of(clip: Clip) -> tuple[UInt8, Bool, Bool]:
 def test_large_clips_are_remembered_at_a_fraction_of_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     clip = moving_clip(motion())
     whole = DWMesh(clip, REMEMBERS)
-    monkeypatch.setattr(memory, "MOST_BYTES", 12 * 32 * 32 * memory.BYTES_PER_PIXEL)
+    monkeypatch.setattr(witnesses, "MOST_BYTES", 12 * 32 * 32 * witnesses.BYTES_PER_PIXEL)
     stack = FrameStack(expected=12, label="frames")
     for frame in clip.frames:
         stack.append(frame)
@@ -156,3 +156,51 @@ def test_rounds_name_every_frame_once_the_middle_first_and_double(count: int) ->
     assert sorted(k for together in found for k in together) == list(range(count)) and found[0] == [count // 2]
     assert all(len(b) <= 2 * len(a) for a, b in pairwise(found))
     assert len(found) <= 2 + np.log2(count + 1)
+
+
+def beside(clip: Clip, poses: Float64) -> Clip:
+    """The clip with another of the same place, whose cameras stood at ``poses`` in its world."""
+    other = moving_clip(poses)
+    return replace(clip, sets=(SetClip(other, poses[0]),))
+
+
+def test_a_set_is_remembered_where_the_clip_never_looked() -> None:
+    clip, away = moving_clip(motion()), turned(-30.0, 0.0) @ pan()
+    without, with_set = DWMesh(clip, REMEMBERS), DWMesh(beside(clip, away), REMEMBERS)
+    for t in (0, 6, 11):
+        _, mask, _ = guide(without, t, turned(24.0, 0.0))
+        _, more, right = guide(with_set, t, turned(24.0, 0.0))
+        assert more.mean() > mask.mean() + 0.1
+        assert (more & right).sum() > 0.97 * more.sum()
+        colour, whole, _ = guide(with_set, t, np.eye(4))
+        assert whole.all()
+        np.testing.assert_array_equal(colour, clip.frames[t])
+
+
+def test_a_still_clip_remembers_a_set_of_another_size() -> None:
+    still = moving_clip(np.tile(np.eye(4), (12, 1, 1)))
+    away = turned(-25.0, 0.0) @ pan()
+    other = moving_clip(away)
+    half = Clip(
+        np.asarray(other.frames)[:, ::2, ::2].copy(),
+        np.asarray(other.depth)[:, ::2, ::2].copy(),
+        LENS.resized(LENS.width // 2, LENS.height // 2),
+        source_camera=None if other.source_camera is None else other.source_camera.resized(32, 32),
+    )
+    with_set = DWMesh(replace(still, sets=(SetClip(half, away[0]),)), REMEMBERS)
+    without = DWMesh(still, FILLED)
+    rasterizer, pose = CpuRasterizer(), turned(14.0, 0.0)
+    _, mask = rasterizer.draw(without.surface(3), Camera(pose, LENS))
+    _, more = rasterizer.draw(with_set.surface(3), Camera(pose, LENS))
+    true_depth = cast(np.linalg.inv(pose), box_at(3))[1]
+    right = np.abs(1 - rasterizer.inverse_depth * true_depth) < 0.03
+    assert more.mean() > mask.mean() + 0.05
+    assert (more & right).sum() > 0.95 * more.sum()
+
+
+def test_a_set_of_another_place_is_refused() -> None:
+    clip, nearer = moving_clip(motion()), np.eye(4)
+    nearer[2, 3] = 4.0
+    wrong = replace(clip, sets=(SetClip(moving_clip(pan()), nearer),))
+    with pytest.raises(SettingError, match="does not fit the clip: at most"):
+        DWMesh(wrong, REMEMBERS)

@@ -55,6 +55,10 @@ def check_sendable(shot: ShotOptions) -> None:
             f"{what} does not reach depth that a backend estimates; estimate it first, with 'ex4d depth VIDEO -o "
             "depth.npz', and give it as --depth."
         )
+    if shot.set_video is not None:
+        raise SettingError(
+            "--set_video does not reach a backend; make the shot with 'ex4d run' on a machine that has both clips."
+        )
 
 
 def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Watch) -> RenderGuides | Generate:

@@ -13,7 +13,7 @@ from torch.nn.functional import max_pool2d
 from ex4d.dwmesh import memory, memory_kernels, moving_backdrop, solid
 from ex4d.dwmesh.gpu import memory_kernels as kernels
 from ex4d.dwmesh.gpu.remembered import Remembered, mesh_of
-from ex4d.dwmesh.memory import Memory, rounds
+from ex4d.dwmesh.memory import Memory
 from ex4d.dwmesh.mesh import DWMesh
 from ex4d.dwmesh.moving_backdrop import SAME_COLOUR, SAME_DEPTH
 from ex4d_ground.arrays import Float64
@@ -47,14 +47,14 @@ class DeviceMemory:
     """
 
     def __init__(self, mesh: DWMesh, device: torch.device, given: Memory | None = None) -> None:
-        assert mesh.solid is not None and mesh.solid.memory is not None and mesh.clip.moving_camera is not None
+        assert mesh.solid is not None and mesh.solid.memory is not None
         self._device, self._host = device, mesh.solid.memory
         of = self._host.witnesses
         self.numbers = self._upload(numbers(mesh))
         self.count, self.height, self.width = of.depths.shape
         self.depths, self.crossed = self._upload(of.depths), self._upload(of.crossed.view(np.uint8))
         self.nearest, self.lenses = self._upload(of.nearest), self._upload(of.lenses)
-        poses = mesh.clip.moving_camera.world_from_camera
+        poses = self._host.poses
         back = np.linalg.inv(of.poses)
         self.walls = self._upload(back[None] @ poses[:, None])  # [T, K, 4, 4]
         self._from_world = self._upload(np.linalg.inv(poses))
@@ -131,7 +131,7 @@ class DeviceMemory:
         depth, colour = self.depths.clone(), colours.clone()
         done: list[int] = []
         voters = VOTERS_IN_TURN if self._device.type == "cpu" else VOTERS
-        for together in rounds(self.count):
+        for together in self._host.rounds:
             frames = torch.tensor(together, dtype=torch.int32, device=self._device)
             covered = self._covered(frames, [done] * len(together), held, poses)
             wanted = _grown(1 - covered)

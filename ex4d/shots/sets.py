@@ -1,0 +1,32 @@
+"""Another clip of the place that a shot shows, for its world memory."""
+
+from dataclasses import replace
+from typing import Unpack
+
+import numpy as np
+
+from ex4d.clip import load_clip, with_source_camera
+from ex4d.progress import Watch
+from ex4d.shots.options import ShotOptions
+from ex4d.types import Clip, SetClip
+from ex4d_ground.camera_files import load_camera
+from ex4d_ground.poses import inverse
+
+
+def with_set(options: ShotOptions, clip: Clip, **watch: Unpack[Watch]) -> tuple[Clip, tuple[str, ...]]:
+    """The clip with the set that the options name, and what people should know of that one's files.
+
+    Raises ClipError, DepthError, TrajectoryError, Cancelled.
+    """
+    if options.set_video is None:
+        return clip, ()
+    assert options.set_depth is not None and options.set_camera is not None
+    notes: list[str] = []
+    other = load_clip(options.set_video, options.set_depth, colour=options.colour, on_note=notes.append, **watch)
+    size = other.width, other.height
+    camera = load_camera(options.set_camera, size=size, lens=other.intrinsics, on_note=notes.append)
+    first = np.eye(4)
+    if options.source_camera is not None:
+        first = load_camera(options.source_camera, size=size, lens=other.intrinsics).world_from_camera[0]
+    placed = SetClip(with_source_camera(other, camera), inverse(first) @ camera.world_from_camera[0])
+    return replace(clip, sets=(placed,)), tuple(f"Of the set: {line}" for line in notes)
