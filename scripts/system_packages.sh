@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the system libraries that Blender's Python module needs on a bare Debian or Ubuntu, and for tests the ffmpeg
-# that reads back what was written; does nothing where they are there already. Without root it says in one sentence what
-# to run. Usage: system_packages.sh base|test|ui
+# that reads back what was written and the browser that shows web pages; does nothing where they are there already.
+# Without root it says in one sentence what to run. Usage: system_packages.sh base|test|ui
 set -euo pipefail
 
 command -v dpkg-query >/dev/null 2>&1 || exit 0 # another distribution: its user knows their package names
@@ -10,8 +10,8 @@ command -v dpkg-query >/dev/null 2>&1 || exit 0 # another distribution: its user
 packages=(libx11-6 libxi6 libxxf86vm1 libxfixes3 libxrender1 libxkbcommon0 libsm6 libice6 libgl1 libegl1)
 case "${1:-base}" in
   base) ;;
-  test) packages+=(libgl1-mesa-dri ffmpeg) ;;
-  ui) packages+=(libgl1-mesa-dri ffmpeg debian-archive-keyring xvfb xdotool) ;;
+  test) packages+=(libgl1-mesa-dri ffmpeg chromium) ;;
+  ui) packages+=(libgl1-mesa-dri ffmpeg chromium debian-archive-keyring xvfb xdotool) ;;
   *) echo "usage: system_packages.sh base|test|ui" >&2; exit 2 ;;
 esac
 

@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from ex4d.allocation import keep_blocks_of_frames
-from ex4d.cli import coverage, demo, depth, doctor, export, farm, generate, preview, recon, run, solve, train, weights
+from ex4d.cli import (
+    coverage,
+    demo,
+    depth,
+    doctor,
+    export,
+    farm,
+    generate,
+    preview,
+    recon,
+    run,
+    solve,
+    train,
+    web,
+    weights,
+)
 from ex4d.cli import eval as evaluate
 from ex4d.cli.console import forgiving_output, note, say
 from ex4d.cli.options import flag_of, spread
@@ -40,7 +55,7 @@ app = typer.Typer(
 
 # One module per command; a new command is a new module and a name here. The backend's commands (jobs, keys, remote)
 # come through the entry points of ex4d.cli.plugins.
-_COMMANDS = (recon.recon, preview.preview, coverage.coverage, generate.generate, run.run, export.export)
+_COMMANDS = (recon.recon, preview.preview, coverage.coverage, generate.generate, run.run, export.export, web.web)
 for _command in (*_COMMANDS, solve.solve, doctor.doctor, demo.demo):
     app.command()(spread(_command))
 for _group in (depth.depth_app, farm.app, weights.app, evaluate.app, train.app):

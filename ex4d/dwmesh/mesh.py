@@ -164,10 +164,25 @@ class DWMesh:
 
         Raises SettingError for an endless mesh.
         """
+        return self._require_solid(t).thickness(t, self.vertex_overrides.get(t), self.face_flags.get(t), serial)
+
+    def drawn_depth(self, t: int) -> Float32:  # [H, W]
+        """Depth of frame ``t`` as a solid mesh's surface has it, with edits. Raises SettingError for an endless one."""
+        return self._require_solid(t).depth(t, self.vertex_overrides.get(t))
+
+    def bridges(self, t: int) -> Float32:  # [N, 4, 3]
+        """The strips by which a solid mesh's frame ``t`` goes on, hidden, under nearer things; one pixel high each.
+
+        Corners are left and right above, then below, in the axes of :meth:`vertices`. Raises SettingError for an
+        endless mesh.
+        """
+        return self._require_solid(t).bridges(t, self.vertex_overrides.get(t), self.face_flags.get(t), serial)
+
+    def _require_solid(self, t: int) -> SolidBuilder:
         self.check_frame(t)
         if self.solid is None:
-            raise SettingError("An endless mesh has no thickness; use mode 'solid'.")
-        return self.solid.thickness(t, self.vertex_overrides.get(t), self.face_flags.get(t), serial)
+            raise SettingError("An endless mesh has neither thickness nor bridges; use mode 'solid'.")
+        return self.solid
 
     def surface(self, t: int, split: Split = serial) -> Surface:
         """Frame ``t`` as a rasterizer takes it, vertices and colours built in one pass.

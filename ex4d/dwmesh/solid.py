@@ -166,6 +166,22 @@ class SolidBuilder:
         thickness = self._thickness(t, inverse, cuts, split)
         return np.where(edges.at_cuts(cuts), thickness, np.float32(np.nan))[1:-1, 1:-1]
 
+    def depth(self, t: int, edited: Float32 | None) -> Float32:  # [H, W]
+        """Depth of every pixel as the surface has it: sharpened, steadied and edited."""
+        return self._depth(t, edited)[1:-1, 1:-1]
+
+    def bridges(self, t: int, edited: Float32 | None, flags: Int8 | None, split: Split) -> Float32:  # [N, 4, 3]
+        """Corners of the hidden strips under nearer things, each one pixel high: left and right above, then below."""
+        inverse = np.float32(1) / self._depth(t, edited)
+        cuts = self._cuts(t, inverse, flags, split)
+        strips = np.zeros(len(inverse), np.int64)
+        count_row_cuts(cuts, 1, len(inverse) - 1, strips)
+        (vertex_at, vertices), (face_at, faces) = _starts(STRIP_VERTICES * strips, 0), _starts(STRIP_FACES * strips, 0)
+        out = np.zeros((vertices, 3), np.float32)
+        self._bridge(t, inverse, cuts, (vertex_at, face_at), out, np.zeros((faces, 3), np.int32), split)
+        corners = out.reshape(-1, STRIP_VERTICES, 3)
+        return corners[corners[:, 0, 2] > 0]
+
     def surface(
         self,
         t: int,

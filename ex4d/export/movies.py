@@ -121,7 +121,7 @@ def video_frame(signals: Float32, pixels: str, matrix: Matrix) -> Any:  # [H, W,
     frame.colorspace, frame.color_range = _MATRICES[matrix], _LIMITED
     for plane, values in zip(frame.planes, planes, strict=True):
         steps = np.rint(np.clip(values, unit, 255 * unit - 1))  # the ends of the scale are for synchronisation
-        _fill(plane, steps.astype(np.uint16 if bits > 8 else np.uint8))
+        fill_plane(plane, steps.astype(np.uint16 if bits > 8 else np.uint8))
     return frame
 
 
@@ -133,7 +133,8 @@ def _subsampled(chroma: Float32, *, across: bool, down: bool) -> Float32:
     return 0.5 * (chroma[::2] + chroma[1::2]) if down else chroma
 
 
-def _fill(plane: Any, values: NDArray) -> None:
+def fill_plane(plane: Any, values: NDArray) -> None:
+    """Put ``values`` [H, W] into a frame's plane, whose rows may be longer."""
     row = plane.line_size // values.itemsize
     whole = np.zeros((plane.height, row), values.dtype)
     whole[:, : values.shape[1]] = values

@@ -1,0 +1,72 @@
+"""What a page shows of a mesh's frames: depth, thickness and bridges, brought to the page's size."""
+
+import cv2
+import numpy as np
+
+from ex4d.clip.resample import resized
+from ex4d.dwmesh import DWMesh
+from ex4d.web.tiles import GUESSED, HIDDEN, SHOWN, PageFrame
+from ex4d_ground.arrays import Bool, Float32, UInt8
+
+
+def page_frame(mesh: DWMesh, t: int, size: tuple[int, int], guessed: Bool | None = None) -> PageFrame:
+    """Frame ``t`` of a solid mesh at ``size`` (height, width); ``guessed`` [H, W] says where its kind is that."""
+    depth = mesh.drawn_depth(t)
+    disparity = (1 / depth).astype(np.float32)
+    share = np.nan_to_num(mesh.thickness(t), nan=0.0) / depth
+    kind = np.full(depth.shape, SHOWN, np.uint8)
+    if guessed is not None:
+        kind[guessed] = GUESSED
+    hidden = mesh.hidden_by_flags(t)
+    if hidden is not None:
+        kind[hidden.reshape(kind.shape)] = HIDDEN
+    frame = PageFrame(
+        mesh.clip.frames[t],
+        disparity,
+        np.where(_in_front(disparity), share, 0).astype(np.float32),
+        bridge_map(mesh, t),
+        kind,
+    )
+    return frame if size == depth.shape else _smaller(frame, size)
+
+
+def bridge_map(mesh: DWMesh, t: int) -> Float32:  # [H, W]
+    """1 / z of the nearest bridge behind each pixel, 0 where there is none."""
+    out = np.zeros((mesh.height, mesh.width), np.float32)
+    strips = mesh.bridges(t)
+    if not len(strips):
+        return out
+    (x, y), nudge = mesh.rays(t), 1e-3 / mesh.clip.lens(t).fx
+    first, last = (strips[:, k, 0] / strips[:, k, 2] for k in (0, 1))
+    top = np.interp(strips[:, 0, 1] / strips[:, 0, 2], y, np.arange(len(y)))
+    row = np.clip(np.rint(top + 0.5).astype(np.int64), 0, len(y) - 1)
+    start, end = np.searchsorted(x, first - nudge), np.searchsorted(x, last + nudge)
+    counts = np.maximum(end - start, 0)
+    strip = np.repeat(np.arange(len(strips)), counts)
+    column = np.arange(len(strip)) - np.repeat(np.cumsum(counts) - counts, counts) + start[strip]
+    share = (x[column] - first[strip]) / np.maximum(last - first, 1e-12)[strip]
+    along = (1 - share) / strips[strip, 0, 2] + share / strips[strip, 1, 2]
+    np.maximum.at(out, (row[strip], column), along.astype(np.float32))
+    return out
+
+
+def _in_front(disparity: Float32) -> Bool:
+    """Pixels with something farther beside them: those whose walls can be seen from another side."""
+    shape = np.ones((3, 3), np.uint8)
+    return disparity > 1.005 * cv2.erode(disparity, shape, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,))
+
+
+def _smaller(frame: PageFrame, size: tuple[int, int]) -> PageFrame:
+    """At fewer pixels: colours are means, depth is of one surface, what hides most counts."""
+    height, width = size
+    colour = cv2.resize(frame.colour, (width, height), interpolation=cv2.INTER_AREA)
+    disparity = 1 / resized((1 / frame.disparity).astype(np.float32), size)
+    share, bridge, kind = (_largest(each, size) for each in (frame.share, frame.bridge, frame.kind))
+    return PageFrame(np.asarray(colour, np.uint8), disparity, share, bridge, kind.astype(np.uint8))
+
+
+def _largest(values: Float32 | UInt8, size: tuple[int, int]) -> Float32:
+    """The largest value in each of the page's pixels."""
+    (h, w), (height, width) = values.shape, size
+    rows, columns = np.arange(height) * h // height, np.arange(width) * w // width
+    return np.maximum.reduceat(np.maximum.reduceat(values.astype(np.float32), rows, axis=0), columns, axis=1)

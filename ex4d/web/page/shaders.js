@@ -1,0 +1,270 @@
+"use strict";
+/* What runs on the graphics processor. Pixels are named (column, row) from the upper left; axes are the filming
+   camera's: x right, y down, z forward. Numbers come from luma alone, which is had back from red, green and blue. */
+
+const HEAD = `precision highp float;
+precision highp int;
+precision highp sampler2D;
+precision highp usampler2D;
+`;
+
+/* Tiles to numbers, once for each picture of the video: disparity, share of the depth that a wall takes, disparity of
+   the hidden strip behind, and kind (with the frame's number above it in the first pixel). */
+const PASS_VERTEX = `${HEAD}
+void main() {
+  gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0, 0.0, 1.0);
+}`;
+
+const DECODE_FRAGMENT = `${HEAD}
+uniform sampler2D video;
+uniform ivec2 tile;
+uniform vec2 span;
+uniform float segments;
+uniform float kinds;
+uniform int board;
+out uvec4 decoded;
+
+float luma(ivec2 at) {
+  return dot(texelFetch(video, at, 0).rgb, vec3(0.2126, 0.7152, 0.0722));
+}
+
+/* The value of the triangle wave's segment that lies nearest the coarse level. */
+float level(ivec2 at) {
+  float coarse = luma(at + ivec2(tile.x, 0)) * segments, fine = luma(at + ivec2(0, tile.y)), best = -9.0;
+  for (int step = -1; step <= 1; step++) {
+    float segment = clamp(floor(coarse) + float(step), 0.0, segments - 1.0);
+    float value = segment + (mod(segment, 2.0) == 0.0 ? fine : 1.0 - fine);
+    if (abs(value - coarse) < abs(best - coarse)) best = value;
+  }
+  return best / segments;
+}
+
+uint frameNumber() {
+  ivec2 field = tile / 2 / board;
+  uint number = 0u;
+  for (int k = 0; k < board * board; k++) {
+    ivec2 at = tile + tile / 2 + field * ivec2(k % board, k / board) + field / 2;
+    if (luma(at) > 0.5) number |= 1u << k;
+  }
+  return number;
+}
+
+void main() {
+  ivec2 at = ivec2(gl_FragCoord.xy), half_at = tile + at / 2;
+  uint kind = uint(round(luma(half_at + ivec2(0, tile.y / 2)) * kinds));
+  float share = luma(half_at), bridge = (kind & 1u) == 1u ? luma(half_at + ivec2(tile.x / 2, 0)) : -1.0;
+  if (at == ivec2(0)) kind |= frameNumber() << 8;
+  decoded = uvec4(
+    floatBitsToUint(mix(span.x, span.y, level(at))),
+    floatBitsToUint(share < 0.004 ? 0.0 : share / (1.0 - min(share, 0.99))),
+    floatBitsToUint(bridge < 0.0 ? -1.0 : mix(span.x, span.y, bridge)),
+    kind);
+}`;
+
+const SURFACE = `${HEAD}
+uniform usampler2D decoded;
+uniform ivec2 size;
+
+const float SAME = 0.02;
+const float OUTSIDE = -1.0;
+
+uvec4 stored(ivec2 p) {
+  return texelFetch(decoded, p, 0);
+}
+
+bool inside(ivec2 p) {
+  return all(greaterThanEqual(p, ivec2(0))) && all(lessThan(p, size));
+}
+
+float disparity(ivec2 p) {
+  return inside(p) ? uintBitsToFloat(stored(p).x) : OUTSIDE;
+}
+
+bool apart(float a, float b) {
+  return min(a, b) < 0.0 || abs(a - b) > SAME * max(a, b);
+}`;
+
+/* For each pixel the disparity of its surface at its four corners, once for each picture of the video. */
+const CORNERS_FRAGMENT = `${SURFACE}
+uniform vec4 lens;
+out uvec4 corners;
+
+const vec4 ROUND = vec4(0.2, 0.88, 0.21, 1.54);
+const float ROUND_START = 0.4, ROUND_GAIN = 3.5, RIM = 0.6, LEAST_END = 0.96;
+
+/* Where pixel p's surface has come half way to its neighbour across a cut, towards d: on along its own slope, and as
+   far as a circle would where a near thing turns away faster and faster. The rules are those of the solid mesh. */
+float endOf(ivec2 p, ivec2 d) {
+  float w = disparity(p), other = max(disparity(p + d), 0.0), inner = disparity(p - d), slope = 0.0, gain = 0.5;
+  bool near = w > other;
+  if (!apart(w, inner)) {
+    slope = w - inner;
+    float second = disparity(p - 2 * d);
+    if (near && slope < 0.0 && !apart(inner, second)) {
+      float share = (inner - second) / slope;
+      if (share > ROUND.x && share < ROUND.y) gain = clamp(ROUND_GAIN * (share - ROUND_START), ROUND.z, ROUND.w);
+    }
+  }
+  float end = w + gain * slope, turned = w / (1.0 + RIM / lens.x);
+  if (!near) end = min(end, other);
+  else end = max(slope < 0.0 ? min(end, turned) : end * turned / w, other);
+  return clamp(end, LEAST_END * w, w / LEAST_END);
+}
+
+/* Disparity of pixel p's surface where four pixels meet: the mean of those of them that are joined with it, turned
+   away where it ends. All that are joined find the same, so nothing opens between them. */
+float cornerOf(ivec2 p, ivec2 corner) {
+  ivec2 at[4] = ivec2[4](corner - 1, corner - ivec2(0, 1), corner, corner - ivec2(1, 0));
+  float w[4] = float[4](disparity(at[0]), disparity(at[1]), disparity(at[2]), disparity(at[3]));
+  bool joined[4];
+  int own = 0;
+  for (int k = 0; k < 4; k++) {
+    joined[k] = !apart(w[k], w[(k + 1) & 3]);
+    if (at[k] == p) own = k;
+  }
+  bool next = joined[own], before = joined[(own + 3) & 3];
+  bool across = (next && joined[(own + 1) & 3]) || (before && joined[(own + 2) & 3]);
+  bool member[4];
+  member[own] = true;
+  member[(own + 1) & 3] = next || (across && joined[(own + 1) & 3]);
+  member[(own + 2) & 3] = across;
+  member[(own + 3) & 3] = before || (across && joined[(own + 2) & 3]);
+  float sum = 0.0, count = 0.0, turns = 0.0, ends = 0.0, least = 1.0 / LEAST_END;
+  for (int k = 0; k < 4; k++) { // in one order, so that all find the same to the last bit
+    if (!member[k]) continue;
+    sum += w[k];
+    count += 1.0;
+    for (int side = 1; side < 4; side += 2) {
+      if (member[(k + side) & 3]) continue;
+      float turn = endOf(at[k], at[(k + side) & 3] - at[k]) / w[k];
+      turns += turn;
+      ends += 1.0;
+      least = min(least, turn);
+    }
+  }
+  if (ends == 0.0) return sum / count;
+  return sum / count * (count == 1.0 ? least : turns / ends);
+}
+
+void main() {
+  ivec2 p = ivec2(gl_FragCoord.xy);
+  corners = floatBitsToUint(vec4(cornerOf(p, p), cornerOf(p, p + ivec2(1, 0)), cornerOf(p, p + ivec2(0, 1)),
+                                 cornerOf(p, p + 1)));
+}`;
+
+const VERTEX = `${SURFACE}
+uniform highp usampler2D corners;
+uniform vec4 lens;
+uniform mat4 modelViewMatrix;
+uniform mat4 projectionMatrix;
+
+const int ORDER[6] = int[6](0, 2, 1, 1, 2, 3);
+
+float cornerOf(ivec2 p, ivec2 corner) {
+  ivec2 d = corner - p;
+  return uintBitsToFloat(texelFetch(corners, p, 0)[d.x + 2 * d.y]);
+}
+
+/* On the ray through a corner, at a disparity: seen from the filming camera its place does not depend on that. */
+vec4 placed(ivec2 corner, float w) {
+  return projectionMatrix * modelViewMatrix * vec4((vec2(corner) - lens.zw) / lens.xy, 1.0, w);
+}`;
+
+const FRONT_VERTEX = `${VERTEX}
+flat out ivec2 pixel;
+out vec2 place;
+
+void main() {
+  int cell = gl_VertexID / 6, k = ORDER[gl_VertexID % 6];
+  pixel = ivec2(cell % size.x, cell / size.x);
+  ivec2 corner = pixel + ivec2(k & 1, k >> 1);
+  place = vec2(corner);
+  gl_Position = placed(corner, cornerOf(pixel, corner));
+}`;
+
+const FRONT_FRAGMENT = `${SURFACE}
+uniform sampler2D video;
+uniform float mark;
+flat in ivec2 pixel;
+in vec2 place;
+out vec4 shown;
+
+/* Between pixels of one surface colours are interpolated; across an edge each keeps to its own. */
+vec3 colour() {
+  vec2 at = place - 0.5, share = fract(at);
+  ivec2 first = ivec2(floor(at));
+  float own = disparity(pixel), total = 0.0;
+  vec3 sum = vec3(0.0);
+  for (int k = 0; k < 4; k++) {
+    ivec2 d = ivec2(k & 1, k >> 1), p = first + d;
+    if (p != pixel && apart(own, disparity(p))) continue;
+    float weight = (d.x == 1 ? share.x : 1.0 - share.x) * (d.y == 1 ? share.y : 1.0 - share.y);
+    sum += weight * texelFetch(video, p, 0).rgb;
+    total += weight;
+  }
+  return total > 0.001 ? sum / total : texelFetch(video, pixel, 0).rgb;
+}
+
+void main() {
+  uint kind = (stored(pixel).w & 255u) >> 1;
+  if (!gl_FrontFacing || kind == 2u) {
+    shown = vec4(0.0);
+    return;
+  }
+  vec3 seen = colour();
+  if (kind == 1u) {
+    float stripe = step(0.5, fract((gl_FragCoord.x + gl_FragCoord.y) / 12.0));
+    seen = mix(seen, vec3(1.0, 0.54, 0.3), mark * (0.06 + 0.22 * stripe));
+  }
+  shown = vec4(seen, 1.0);
+}`;
+
+/* What blocks and shows nothing: behind the near side of each edge a wall, under near things the strips. */
+const BLOCKER_VERTEX = `${VERTEX}
+const float CLEARANCE = 0.96;
+
+vec4 none() {
+  return vec4(2.0, 2.0, 2.0, 1.0);
+}
+
+vec4 wall(ivec2 p, ivec2 q, ivec2 from, ivec2 to, int k) {
+  float a = disparity(p), b = disparity(q);
+  if (!apart(a, b) || max(a, b) < 0.0) return none();
+  ivec2 near = a > b ? p : q;
+  float share = uintBitsToFloat(stored(near).y);
+  if (share == 0.0) return none();
+  ivec2 corner = (k & 1) == 0 ? from : to;
+  float w = cornerOf(near, corner);
+  return placed(corner, (k >> 1) == 0 ? w : 1.0 / (1.0 / w + share / max(a, b)));
+}
+
+vec4 strip(ivec2 p, int k) {
+  if (!inside(p)) return none();
+  uvec4 own = stored(p);
+  if ((own.w & 1u) == 0u) return none();
+  ivec2 corner = p + ivec2(k & 1, k >> 1);
+  float here = uintBitsToFloat(own.z), sum = 0.0, count = 0.0;
+  for (int n = 0; n < 4; n++) {
+    ivec2 q = corner - ivec2(n & 1, n >> 1);
+    if (!inside(q)) continue;
+    float there = uintBitsToFloat(stored(q).z);
+    if (there < 0.0 || abs(there - here) > 0.1 * here) continue;
+    sum += there;
+    count += 1.0;
+  }
+  return placed(corner, min(sum / count, CLEARANCE * cornerOf(p, corner)));
+}
+
+void main() {
+  int cell = gl_VertexID / 18, part = (gl_VertexID % 18) / 6, k = ORDER[gl_VertexID % 6];
+  ivec2 p = ivec2(cell % (size.x + 1), cell / (size.x + 1)) - 1;
+  if (part == 0) gl_Position = wall(p, p + ivec2(1, 0), p + ivec2(1, 0), p + 1, k);
+  else if (part == 1) gl_Position = wall(p, p + ivec2(0, 1), p + ivec2(0, 1), p + 1, k);
+  else gl_Position = strip(p, k);
+}`;
+
+const BLOCKER_FRAGMENT = `${HEAD}
+out vec4 shown;
+void main() {
+  shown = vec4(0.0);
+}`;
