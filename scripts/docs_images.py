@@ -28,6 +28,8 @@ PICTURES = {
     "way-720/5_generating": ("generating", VIEWPORT),
     "way-720/6_take-1-dark": ("take", VIEWPORT),
     "drawn-5.2/compare": ("compare", VIEWPORT),
+    "filmed/2_moving": ("filming-moving", VIEWPORT),
+    "filmed/4_locked_last": ("filming-locked", VIEWPORT),
 }
 MOST_BYTES = 300_000
 

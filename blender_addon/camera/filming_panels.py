@@ -104,9 +104,8 @@ def draw_steady(layout: bpy.types.UILayout, props: bpy.types.PropertyGroup) -> N
     if not props.shot.ex4d.filmed_by:
         return
     column = layout.column(align=True)
-    row = column.row(align=True)
-    row.operator("ex4d.lock_to_world", icon="LOCKED")
-    row.operator("ex4d.follow_source", icon="CON_FOLLOWPATH")
+    column.operator("ex4d.lock_to_world", icon="LOCKED")
+    column.operator("ex4d.follow_source", icon="CON_FOLLOWPATH")
     row = column.row(align=True)
     row.operator("ex4d.stabilise", icon="MOD_SMOOTH").strength = props.stabilise_strength
     row.prop(props, "stabilise_strength", text="")

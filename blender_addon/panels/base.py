@@ -44,7 +44,7 @@ def shown_shot(context: bpy.types.Context) -> bpy.types.Object | None:
 
 SIDEBAR_WIDTH = 280
 """Pixels that a sidebar nobody has drawn wider has, at scale 1."""
-MARGINS, ICON, BOXED, BESIDE_BUTTON = 48, 20, 20, 24
+MARGINS, ICON, BOXED, BESIDE_BUTTON = 52, 20, 20, 24
 """Pixels of a line that the tabs and the panel's rim, an icon, a box, and a small button take away, at scale 1."""
 
 

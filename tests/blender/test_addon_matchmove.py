@@ -137,3 +137,27 @@ def test_any_keyed_camera_drives_a_shot(blender, filmed, tmp_path):
     found = rig.as_filmed(shot)
     assert found.origin == "given" and camera.hide_viewport
     np.testing.assert_allclose(found.world_from_camera, filmed.camera.world_from_camera, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["FBX", "ALEMBIC"])
+@pytest.mark.feature("exports")
+def test_a_camera_of_another_program_drives_a_shot(blender, filmed, tmp_path, layout):
+    """What left as FBX or Alembic comes back by Blender's own importer, and films the shot as before."""
+    from blender_addon.scene import rig
+    from ex4d_ground.camera_files import save_camera
+
+    shot = build_shot(blender, filmed.clip)
+    save_camera(tmp_path / "filmed.npz", filmed.camera.as_trajectory())
+    blender.ops.ex4d.film_from_file(filepath=str(tmp_path / "filmed.npz"))
+    blender.ops.ex4d.follow_source()
+    assert blender.ops.ex4d.export_camera(layout_name=layout, filepath=str(tmp_path / "move")) == {"FINISHED"}
+    blender.ops.ex4d.film_from_nowhere()
+    known = set(blender.data.objects)
+    if layout == "FBX":
+        blender.ops.import_scene.fbx(filepath=str(tmp_path / "move.fbx"), anim_offset=0.0)
+    else:
+        blender.ops.wm.alembic_import(filepath=str(tmp_path / "move.abc"), as_background_job=False)
+    (found,) = [obj for obj in blender.data.objects if obj not in known and obj.type == "CAMERA"]
+    assert blender.ops.ex4d.film_from_camera(camera=found.name, place=False) == {"FINISHED"}
+    path = rig.as_filmed(shot)
+    np.testing.assert_allclose(path.world_from_camera, filmed.camera.world_from_camera, atol=3e-3)

@@ -9,10 +9,17 @@ from typing import Any
 
 import numpy as np
 from drawn_panels import Drawn, Layout, cut_off, draw_all, list_height
+from filmed_room import handheld
 from panel_parts import add_takes
 
 MOST = 750
 """Pixels at scale 1 that the list may take with one take in it."""
+
+
+def select(body: Any, vertices: Any) -> None:
+    from blender_addon.edit import paint
+
+    paint.select_vertices(body.data, vertices)
 
 
 def assert_nothing_is_cut_off(context: Any) -> dict[str, Drawn]:
@@ -24,6 +31,8 @@ def assert_nothing_is_cut_off(context: Any) -> dict[str, Drawn]:
 
 def test_no_word_is_cut_off_in_any_state(blender, online, shot, moving_camera):
     """A sidebar keeps its width in units of the interface: a scale of 1.5 leaves as much room for words."""
+    from blender_addon.scene import rig
+
     scene = blender.context.scene
     scene.ex4d.shot = None
     for source in ("ESTIMATE", "FILE"):
@@ -40,6 +49,21 @@ def test_no_word_is_cut_off_in_any_state(blender, online, shot, moving_camera):
     for preset in ("zoom_in", "lens_zoom", "static"):
         blender.ops.ex4d.choose_move(preset=preset)
         assert_nothing_is_cut_off(blender.context)
+    for source in ("ESTIMATE", "CAMERA", "FILE", "NONE"):
+        scene.ex4d.filmed_from = source
+        assert_nothing_is_cut_off(blender.context)
+    scene.ex4d.filmed_from = "ESTIMATE"
+    rig.put(shot, handheld(5, width=128, height=96, focal_px=120.0), shot.users_collection[0])
+    shot.ex4d.seems_to_move = shot.ex4d.knows_camera = True
+    shot.ex4d.filmed_note = (
+        "Estimated from pictures and depth. 927 points were followed; 0.07 px is the median misfit. "
+        "4 % of the picture moves by itself or cannot be followed."
+    )
+    select(shot.ex4d.mesh, np.arange(len(shot.ex4d.mesh.data.vertices)) < 40)
+    blender.ops.ex4d.mark_moving()
+    assert "Follow the Source" in {leaf.text for leaf in assert_nothing_is_cut_off(blender.context)["Camera"].leaves}
+    rig.take_off(shot)
+    assert_nothing_is_cut_off(blender.context)
     blender.ops.ex4d.edit_frame()
     assert "Finish Edit..." in {leaf.text for leaf in assert_nothing_is_cut_off(blender.context)["Repair Depth"].leaves}
 
