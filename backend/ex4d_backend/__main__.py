@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,10 @@ def serve(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs, results and uploads.")] = None,
     device: Annotated[list[str] | None, typer.Option(help="cpu, cuda:N or auto; repeat for several workers.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="[ADDRESS]", help="Workers on a Ray cluster: HOST:PORT, local, or auto (if left out)."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     port_file: Annotated[Path | None, typer.Option(help="Write the control address there once it listens.")] = None,
@@ -60,6 +65,7 @@ def serve(
         "address": address,
         "data_dir": str(data_dir) if data_dir else None,
         "devices": tuple(device) if device else None,
+        "ray": ray,
         "log_level": log_level,
     }
     settings = load_settings(config, overrides=overrides)
@@ -106,11 +112,20 @@ def _serve(settings: ServerSettings, guarded: Guarded, *, port_file: Path | None
     server.run()
 
 
+def with_ray_address(arguments: Sequence[str]) -> list[str]:
+    """``--ray`` without an address means the cluster that this machine is part of."""
+    given = list(arguments)
+    for i in reversed([i for i, word in enumerate(given) if word == "--ray"]):
+        if i + 1 == len(given) or given[i + 1].startswith("-"):
+            given.insert(i + 1, "auto")
+    return given
+
+
 def main() -> None:
     """Entry point; a known error is one sentence and its exit code."""
     forgiving_output()
     try:
-        app()
+        app(args=with_ray_address(sys.argv[1:]))
     except Ex4dError as error:
         typer.echo(f"ex4d-backend: {error.text('cli')}", err=True)
         raise SystemExit(error.exit_code) from None

@@ -101,6 +101,49 @@ class JobEnded(_JobMessage, frozen=True):
     failure: Failure | None = None
 
 
+# --- workers on other machines, through Ray ---------------------------------------------------------------
+
+
+class RaySlot(msgspec.Struct, frozen=True, kw_only=True):
+    """One actor."""
+
+    name: str
+    device: DeviceSpec | None = None
+    """What it runs on; None until it takes jobs."""
+    abilities: Abilities | None = None
+
+
+class RaySlots(_Message, frozen=True):
+    """Bridge: all actors that there are now."""
+
+    slots: tuple[RaySlot, ...]
+
+
+class RayJobLost(_JobMessage, frozen=True):
+    """Bridge: the actor of a job is gone, alone or with its machine."""
+
+    reason: str
+
+
+class RayRun(_Message, frozen=True):
+    """Server: have this actor run a job."""
+
+    slot: str
+    order: RunJob
+
+
+class RayDrop(_Message, frozen=True):
+    """Server: end this actor, which does not stop by itself; another takes its place."""
+
+    slot: str
+
+
+class RayWant(_Message, frozen=True):
+    """Server: so many jobs run or wait; the limits of the settings say how many actors that makes."""
+
+    jobs: int
+
+
 # --- live views -------------------------------------------------------------------------------------------
 
 
@@ -138,8 +181,8 @@ class LiveAnswer(_LiveMessage, frozen=True):
 
 FromJob = JobProgress | Item | BlobMade | JobEnded
 """About the job a worker runs; an Item is on disk, whole."""
-FromChild = Ready | Beat | Abilities | FromJob | LiveAnswer
-ToChild = Beat | Quit | RunJob | StopJob | LookAgain | LiveOrder | LiveForget | LivePause
+FromChild = Ready | Beat | Abilities | FromJob | RaySlots | RayJobLost | LiveAnswer
+ToChild = Beat | Quit | RunJob | StopJob | LookAgain | RayRun | RayDrop | RayWant | LiveOrder | LiveForget | LivePause
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_child = msgspec.msgpack.Decoder(FromChild).decode

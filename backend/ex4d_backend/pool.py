@@ -1,13 +1,17 @@
 """The workers, one for each device: what each is doing, and what is given to it. Belongs to the I/O loop."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
 
-import msgspec
 import zmq
 
-from ex4d_backend.child_messages import Abilities, FromChild, FromJob, JobEnded, LookAgain, Ready, RunJob, StopJob
+from ex4d_backend.child_messages import Abilities, FromChild, FromJob, JobEnded, LookAgain, Ready, ToChild
 from ex4d_backend.supervisor import ChildProcess, Supervisor, visible_devices
+from ex4d_backend.worker_state import WorkerState
 from ex4d_protocol import messages as m
 from ex4d_protocol.requests import FetchWeights
 
@@ -22,7 +26,22 @@ OnCrash = Callable[[str, str], None]
 """Called with (job_id, reason) when the worker died or was killed while it ran this job."""
 
 
-class Worker(ChildProcess):
+class Starter(Protocol):
+    """A process without which jobs of some kinds do not run."""
+
+    name: str
+    log_path: Path
+    last_failure: str
+    last_words: str
+    failed_starts: int
+    start_at: float
+
+    def takes(self, kind: str) -> bool:
+        """Whether jobs of this kind wait for it."""
+        ...
+
+
+class Worker(WorkerState, ChildProcess):
     """One device and the process that serves it now."""
 
     module = "ex4d_backend.worker"
@@ -37,7 +56,9 @@ class Worker(ChildProcess):
         if settings.threads:
             for library in ("OMP", "NUMBA", "MKL"):
                 environment[f"{library}_NUM_THREADS"] = str(settings.threads)
-        super().__init__(
+        WorkerState.__init__(self, device, settings)
+        ChildProcess.__init__(
+            self,
             supervisor,
             name or f"worker {device}",
             self.module,
@@ -45,63 +66,37 @@ class Worker(ChildProcess):
             environment=environment,
             silent_s=settings.worker_silent_s,
         )
-        self.device = device
-        self.job_id = ""
-        self.abilities: Abilities | None = None
-        """What it can run; None until it says so."""
         self.restarts = 0
         """Processes that ended without being asked to."""
-        self._settings, self._on_news, self._on_crash = settings, on_news, on_crash
-        self._spec = m.DeviceSpec(name=device)
-        self._moved = 0.0
-        """When its job was given to it or last made progress; heartbeats do not count."""
-        self._kill_at: float | None = None
-        """When the running job's cancel turns into a kill."""
+        self._on_news, self._on_crash = on_news, on_crash
 
     def takes(self, kind: str) -> bool:
         """Whether jobs of this kind are for it."""
         return kind in self.kinds if self.kinds else kind not in FETCHES
 
-    @property
-    def idle(self) -> bool:
-        """Whether it could take a job now."""
-        return self.ready and not self.job_id
+    def send(self, message: ToChild) -> None:
+        """Tell its process something, if it is ready."""
+        ChildProcess.send(self, message)
 
-    def spec(self) -> m.DeviceSpec:
-        """For the wire."""
-        state = "busy" if self.job_id else "idle" if self.ready else "starting" if self.running else "restarting"
-        return msgspec.structs.replace(self._spec, worker=state)
+    @property
+    def ready(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - what its process says
+        """Whether its process takes messages."""
+        return bool(self.identity)
+
+    @property
+    def state(self) -> str:
+        """What it is doing, for the wire."""
+        return "busy" if self.job_id else "idle" if self.ready else "starting" if self.running else "restarting"
 
     def start(self) -> None:
         """Start its process; what the last one said of itself is forgotten."""
         self._spec, self.abilities = m.DeviceSpec(name=self.device), None
         super().start()
 
-    def run(self, order: RunJob) -> None:
-        """Give it a job, when it is idle."""
-        self.job_id, self._moved, self._kill_at = order.job_id, time.monotonic(), None
-        self.send(order)
-
-    def stop_job(self) -> None:
-        """Ask it to cancel its job; it is killed after the grace time."""
-        if self._kill_at is None:
-            self._kill_at = time.monotonic() + self._settings.cancel_grace_s
-            self.send(StopJob(self.job_id))
-
     def forgive(self, seconds: float) -> None:
-        """Its job's progress and the end of its cancel were not heard of either."""
-        super().forgive(seconds)
-        self._moved += seconds
-        if self._kill_at is not None:
-            self._kill_at += seconds
-
-    def overdue(self, now: float) -> str:
-        """Whether its job did not stop or stands still: heartbeats come from a thread of their own and would go on."""
-        if self._kill_at is not None and now > self._kill_at:
-            return "did not stop its cancelled job"
-        if self.job_id and now - self._moved > self._settings.job_stall_s:
-            return f"made no progress for {self._settings.job_stall_s:g} seconds"
-        return ""
+        """Nor was its process heard of."""
+        WorkerState.forgive(self, seconds)
+        ChildProcess.forgive(self, seconds)
 
     def on_ready(self, ready: Ready) -> None:
         """It says what it is."""
@@ -112,16 +107,15 @@ class Worker(ChildProcess):
         if isinstance(message, Abilities):
             self.abilities = message
         elif isinstance(message, FromJob) and message.job_id == self.job_id:
-            self._moved = time.monotonic()
-            if isinstance(message, JobEnded):
-                self.job_id, self._kill_at = "", None
+            over = isinstance(message, JobEnded)
+            self.heard(over=over)
+            if over:
                 self.works()
             self._on_news(message)
 
     def on_end(self, reason: str) -> None:
         """Its job is lost. After a cancel it was not at fault and starts again at once."""
-        job_id, cancelled = self.job_id, self._kill_at is not None
-        self.job_id, self._kill_at = "", None
+        job_id, cancelled = self.give_up()
         self.restarts += 1
         if cancelled:
             self.start_at = 0.0
@@ -152,7 +146,7 @@ class Fetcher(Worker):
 
     def on_message(self, message: FromChild, blobs: list[zmq.Frame]) -> None:
         """After a cancel its process ends, so that nothing else is given to one that is about to."""
-        stopped = self._kill_at is not None
+        stopped = self.cancelling
         super().on_message(message, blobs)
         if stopped and isinstance(message, JobEnded):
             self.leave(time.monotonic())
@@ -171,57 +165,77 @@ class Pool:
 
     def __init__(self) -> None:
         """Nobody yet."""
-        self.workers: list[Worker] = []
+        self._local: list[Worker] = []
         self.fetcher: Fetcher | None = None
 
-    def employ(self, supervisor: Supervisor, devices: Sequence[str], on_news: OnNews, on_crash: OnCrash) -> None:
-        """One worker for each device, from the supervisor's next look on."""
-        self.workers = [Worker(supervisor, device, on_news, on_crash) for device in devices]
+    def employ(
+        self, supervisor: Supervisor, devices: Sequence[str], on_news: OnNews, on_crash: OnCrash, on_lost: OnCrash
+    ) -> None:
+        """One worker for each device, from the supervisor's next look on.
+
+        ``on_lost`` is told instead of ``on_crash`` where a worker's machine is gone, which no job can help; here none
+        is gone without this one.
+        """
+        self._local = [Worker(supervisor, device, on_news, on_crash) for device in devices]
         self.fetcher = Fetcher(supervisor, on_news, on_crash)
 
-    def idle(self) -> Iterator[Worker]:
-        """Workers that could take a job now, and the fetcher if it could."""
-        return (w for w in self._all if w.idle)
+    @property
+    def workers(self) -> Sequence[WorkerState]:
+        """All but the fetcher."""
+        return self._local
 
-    def want(self, kinds: Collection[str]) -> None:
-        """Jobs of these kinds wait: have whoever is there on demand only."""
+    @property
+    def starters(self) -> Sequence[Starter]:
+        """The processes that somebody must have started before jobs can run."""
+        return self._local if self.fetcher is None else [*self._local, self.fetcher]
+
+    @property
+    def _hands(self) -> list[WorkerState]:
+        return [*self.workers] if self.fetcher is None else [*self.workers, self.fetcher]
+
+    def idle(self) -> Iterator[WorkerState]:
+        """Workers that could take a job now, and the fetcher if it could."""
+        return (w for w in self._hands if w.idle)
+
+    def suits(self, worker: WorkerState, kind: str, request: Callable[[], bytes], job_id: str) -> bool:
+        """Whether a job that this worker takes is to go to it now, and not to another that is idle."""
+        return True
+
+    def want(self, kinds: Collection[str], jobs: int) -> None:
+        """Jobs of these kinds wait, and so many run or wait: have whoever is there on demand only."""
         if self.fetcher is not None and not FETCHES.isdisjoint(kinds):
             self.fetcher.want()
 
     def look_again(self) -> None:
         """Have every worker say what it can run, if that is other than before."""
-        for worker in self.workers:
+        for worker in self._local:
             worker.send(LookAgain())
-
-    @property
-    def _all(self) -> list[Worker]:
-        return self.workers if self.fetcher is None else [*self.workers, self.fetcher]
 
     @property
     def restarts(self) -> int:
         """Processes that ended without being asked to."""
-        return sum(w.restarts for w in self.workers)
+        return sum(w.restarts for w in self._local)
 
     @property
     def trouble(self) -> str:
         """Why no worker can take jobs, as a sentence; "" if one can, or is on its first start."""
-        failed = next((w for w in self.workers if w.last_failure), None)
-        if failed is None or any(w.ready for w in self.workers):
+        failed = next((w for w in self._local if w.last_failure), None)
+        if failed is None or any(w.ready for w in self._local):
             return ""
         return f"Waiting: the worker on {failed.device} {failed.last_failure}; see {failed.log_path.name}."
 
     @property
     def failed_starts(self) -> int:
         """How often somebody has failed to start in a row, all together."""
-        return sum(worker.failed_starts for worker in self._all)
+        return sum(each.failed_starts for each in self.starters)
 
     def hopeless(self, kind: str) -> str:
         """Why jobs of this kind are not to wait any longer, as a sentence; "" while somebody may take them.
 
         That is when all who do such work have failed to start several times in a row.
         """
-        able = [worker for worker in self._all if worker.takes(kind)]
-        if not able or min(worker.failed_starts for worker in able) < GIVEN_UP_AFTER:
+        able = [each for each in self.starters if each.takes(kind)]
+        if not able or min(each.failed_starts for each in able) < GIVEN_UP_AFTER:
             return ""
         worst = able[0]
         words = f', last writing "{worst.last_words}"' if worst.last_words else ""
@@ -232,19 +246,18 @@ class Pool:
 
     def try_again(self, kind: str) -> int:
         """Have those who failed to start try once more now, for a job that has just come; their failures so far."""
-        able = [worker for worker in self._all if worker.takes(kind)]
-        for worker in able:
-            if worker.failed_starts >= GIVEN_UP_AFTER:
-                worker.start_at = 0.0
+        for each in self.starters:
+            if each.takes(kind) and each.failed_starts >= GIVEN_UP_AFTER:
+                each.start_at = 0.0
         return self.failures(kind)
 
     def failures(self, kind: str) -> int:
         """How often those who do such work have failed to start in a row, all together."""
-        return sum(worker.failed_starts for worker in self._all if worker.takes(kind))
+        return sum(each.failed_starts for each in self.starters if each.takes(kind))
 
     def stop(self, job_id: str) -> bool:
         """Ask the worker of a job to cancel it; killed after the grace time. False if no worker has it."""
-        worker = next((w for w in self._all if w.job_id == job_id), None)
+        worker = next((w for w in self._hands if w.job_id == job_id), None)
         if worker is not None:
             worker.stop_job()
         return worker is not None

@@ -23,6 +23,7 @@ from ex4d_backend.pool import FETCHES, Pool
 from ex4d_backend.settings import ServerSettings
 from ex4d_backend.store import JobStore
 from ex4d_backend.strays import Strays
+from ex4d_backend.worker_state import WorkerState
 from ex4d_ground.errors import Ex4dError, OutputError
 from ex4d_ground.remedies import Failure
 from ex4d_protocol import messages as m
@@ -223,10 +224,10 @@ class JobScheduler:
         """Give idle workers jobs, and tell what changed."""
         may_start = not self.draining and time.monotonic() >= self._start_after
         if may_start and self._queued:
-            self._pool.want({job.kind for job in self._queued.values()})
+            self._pool.want({job.kind for job in self._queued.values()}, sum(self.counts))
             for worker in self._pool.idle():
                 free = (job for job in self._queued.values() if job.job_id not in self._being_read)
-                waiting = [job for job in free if worker.takes(job.kind)]
+                waiting = [job for job in free if worker.takes(job.kind) and self._suits(worker, job)]
                 job = choose_next(waiting, self.store.jobs(phase="running"), self._served)
                 if job is None or not self._may_start(job):
                     continue
@@ -252,6 +253,9 @@ class JobScheduler:
             self._pushed_at = now
             for job in list(self._unpushed.values()):
                 self._send_state(job)
+
+    def _suits(self, worker: WorkerState, job: Job) -> bool:
+        return self._pool.suits(worker, job.kind, lambda: self.store.request(job.job_id), job.job_id)
 
     def _may_start(self, job: Job) -> bool:
         """Whether a job's blobs are known to be right; else they are read first, or it ends for want of one."""
@@ -329,6 +333,26 @@ class JobScheduler:
         else:
             text = f"The worker process {reason} while it ran this job; other jobs are not affected. Submit it again."
             self._end(job, "failed", text, Failure(Ex4dError.code))
+
+    def lost(self, job_id: str, reason: str) -> None:
+        """The machine of a running job is gone, which is no fault of the job: it starts over elsewhere."""
+        job = self.store.get(job_id)
+        if job is None or job.phase != "running":
+            return
+        self._discard(self._job_folder(job) / f"scratch-{job.attempt}")
+        if self.draining:
+            return  # as above
+        if job.cancelling:
+            self._end(job, "cancelled", "Cancelled; the machine that ran it was lost.")
+        elif job.attempt - job.crashed >= self._settings.max_attempts:
+            text = f"The worker {reason}, as others had before it: {job.attempt} attempts; submit the job again."
+            self._end(job, "failed", text, Failure(Ex4dError.code))
+        else:
+            self._discard(self.items_folder(job))
+            self.store.start_over(job)
+            self._queued = dict(sorted({**self._queued, job_id: job}.items(), key=lambda entry: entry[1].seq))
+            log.warning("job %s starts over (attempt %d): its worker %s", job_id, job.attempt, reason)
+            self._send_state(job)
 
     def _end(self, job: Job, phase: str, message: str, failure: Failure | None = None) -> None:
         message = without_paths(message)

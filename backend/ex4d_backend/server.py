@@ -27,6 +27,7 @@ from ex4d_backend.live_views import UNREAD_PICTURES, LiveViews
 from ex4d_backend.metrics import MetricsPage, metrics_text
 from ex4d_backend.outbox import Outbox
 from ex4d_backend.pool import Pool
+from ex4d_backend.ray_workers.pool import RayPool
 from ex4d_backend.scheduler import JobScheduler
 from ex4d_backend.server_process import LoopCalls, lock_folder, package_version, resident_bytes, yield_io_thread
 from ex4d_backend.settings import ServerSettings, split_address
@@ -128,7 +129,7 @@ class Server:
             on_settled=lambda upload: self._transfers.settled(upload),
         )
         self._room = StorageRoom(settings, self._blobs, self._uploads, store)
-        self.pool = Pool()
+        self.pool = RayPool() if settings.ray else Pool()
         self.scheduler = JobScheduler(
             settings,
             store,
@@ -149,7 +150,8 @@ class Server:
         )
         self._children = Supervisor(settings, self._context)
         wanted = devices.wanted_devices(settings.devices)
-        self.pool.employ(self._children, wanted, self.scheduler.take, self.scheduler.crashed)
+        scheduler = self.scheduler
+        self.pool.employ(self._children, wanted, scheduler.take, scheduler.crashed, scheduler.lost)
         self.live = LiveViews(self._children, wanted, self.sessions, self._blobs, self._to_control, self._to_data)
         self._turns = Turns(
             self._control,

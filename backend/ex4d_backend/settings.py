@@ -40,6 +40,16 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Jobs, results and blobs; empty means the user's data folder."""
     devices: tuple[str, ...] = ("auto",)
     """One worker each: "cpu", "cuda:0", ...; "auto" takes every NVIDIA GPU, or the CPU if there is none."""
+    ray: str = ""
+    """Workers on the machines of a Ray cluster instead of this one: its address, "auto" for the cluster that this
+    machine is part of, or "local" for one of its own. Empty: worker processes here."""
+    ray_gpus: Annotated[int, msgspec.Meta(ge=-1)] = -1
+    """GPUs of one worker there; -1 is one where the cluster has any, 0 none."""
+    ray_workers_min: NotNegative = 1
+    """Workers that are kept warm though nothing waits."""
+    ray_workers_max: NotNegative = 0
+    """Workers at most. 0: as many as the cluster has room for now, one a machine where it has no GPUs; a larger number
+    has a cluster that scales itself start machines for waiting jobs."""
     log_level: str = "info"
     """debug, info, warning or error."""
     log_format: str = "text"

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import zmq
 
@@ -101,10 +101,22 @@ class ServerThread(threading.Thread):
                     self.current[1].cancel()
 
 
+class ToServer(Protocol):
+    """Where a job's messages go, and what tells it to stop."""
+
+    def send(self, message: FromChild) -> None:
+        """From any thread that computes: pass a message on."""
+        ...
+
+    def begin(self, job: RunJob) -> CancelToken:
+        """A job starts; its token hears cancels from now on."""
+        ...
+
+
 class ProgressSender:
     """Passes progress on to the server, each stage's ends always, else ten times a second; logs stages."""
 
-    def __init__(self, server: ServerThread, job_id: str, log: Callable[[str], None]) -> None:
+    def __init__(self, server: ToServer, job_id: str, log: Callable[[str], None]) -> None:
         self._server, self._job_id, self._log = server, job_id, log
         self._stage, self._sent = "", 0.0
 
@@ -121,7 +133,7 @@ class ProgressSender:
             self._server.send(JobProgress(self._job_id, progress.stage[:128], done, total, text))
 
 
-def run_job(runner: Any, server: ServerThread, order: RunJob) -> JobEnded:
+def run_job(runner: Any, server: ToServer, order: RunJob) -> JobEnded:
     """Run one job; whatever happens becomes its outcome."""
     from ex4d_backend.jobs import decode_request
     from ex4d_backend.recording import JobContext, JobLog, Recorder

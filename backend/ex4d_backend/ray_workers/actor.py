@@ -1,0 +1,179 @@
+"""What runs on a machine of a Ray cluster: one warm worker, which is given orders and the bytes they need.
+
+A machine may share no disk with the server: uploads come here in parts and are known by their SHA-256 from then on;
+results go back as they are made.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ex4d.progress import CancelToken
+from ex4d_backend import child_messages
+from ex4d_backend.blob_files import blob_path, digest_of, partial_name, write_at
+from ex4d_backend.child_messages import BlobMade, FromChild, JobEnded, Ready, RunJob
+from ex4d_backend.item_files import item_file
+from ex4d_protocol.messages import Item
+
+CACHE_BYTES = 64 << 30
+"""Of uploads on one machine; beyond it those that were used longest ago go."""
+Sent = tuple[bytes, bytes | None]
+"""A message to the server, and the bytes of the file that it is about; of the last message those of the log."""
+
+
+class Outlet:
+    """In place of the connection to the server: messages wait here until the bridge takes them."""
+
+    def __init__(self) -> None:
+        self.current: tuple[str, CancelToken] | None = None
+        self.messages: queue.SimpleQueue[FromChild] = queue.SimpleQueue()
+        self._stopped: set[str] = set()
+        self._lock = threading.Lock()
+
+    def send(self, message: FromChild) -> None:
+        """From any thread that computes."""
+        self.messages.put(message)
+
+    def begin(self, job: RunJob) -> CancelToken:
+        """A job starts; its token hears cancels from now on."""
+        token = CancelToken()
+        with self._lock:
+            self.current = (job.job_id, token)
+            if job.job_id in self._stopped:
+                token.cancel()
+        return token
+
+    def stop(self, job_id: str) -> None:
+        """Cancel a job, also one that has not begun."""
+        with self._lock:
+            self._stopped.add(job_id)
+            if self.current is not None and self.current[0] == job_id:
+                self.current[1].cancel()
+
+
+class ShotActor:
+    """One warm worker. Methods are called from several threads: one runs a job, others stop it or wait."""
+
+    def __init__(self, threads: int, rasterizer: str):
+        from ex4d.allocation import keep_blocks_of_frames
+        from ex4d_backend.jobs import Runner
+
+        keep_blocks_of_frames()
+        self._runner = Runner(threads=threads or None, rasterizer=rasterizer)
+        self._outlet = Outlet()
+        self._home = Path(tempfile.mkdtemp(prefix="ex4d-ray-"))
+        self._blobs = Path(tempfile.gettempdir()) / f"ex4d-ray-blobs-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        self._blobs.mkdir(mode=0o700, exist_ok=True)
+        if hasattr(os, "getuid") and self._blobs.stat().st_uid != os.getuid():
+            raise PermissionError(f"{self._blobs} belongs to somebody else")
+
+    def describe(self) -> bytes:
+        """What it runs on and what it can do, as a worker's first message."""
+        from ex4d_backend import devices
+
+        on_gpu = bool(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return child_messages.encode(devices.ready_message("", "cuda:0" if on_gpu else "cpu"))
+
+    def hold(self) -> None:
+        """Never returns: whoever waits for it hears when the actor is gone."""
+        threading.Event().wait()
+
+    def missing(self, blobs: list[tuple[str, int]]) -> list[str]:
+        """Which uploads are not here; the others are marked as used."""
+        lost = []
+        for digest, size in blobs:
+            path = blob_path(self._blobs, digest)
+            if path.is_file() and path.stat().st_size == size:
+                os.utime(path)
+            else:
+                lost.append(digest)
+        return lost
+
+    def put(self, digest: str, size: int, offset: int, data: bytes) -> None:
+        """One part of an upload, in order; the last one makes it known. Raises ValueError if it is not the digest's."""
+        path = blob_path(self._blobs, digest)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        part = self._home / partial_name("0" * 16, digest, size)
+        write_at(part, offset, memoryview(data))
+        if offset + len(data) < size:
+            return
+        if digest_of(part) != digest:
+            part.unlink()
+            raise ValueError(f"an upload of {size} bytes did not arrive whole")
+        part.replace(path)  # both are below the folder for temporary files
+        _shrink(self._blobs, CACHE_BYTES)
+
+    def stop(self, job_id: str) -> None:
+        """Cancel a job."""
+        self._outlet.stop(job_id)
+
+    def run(self, order: bytes, blobs: str | None) -> Iterator[Sent]:
+        """Run one job and yield what a worker says, each result with its bytes.
+
+        ``blobs`` is the server's own folder of uploads where this is its machine, else None.
+        """
+        from ex4d_backend.worker import run_job
+
+        given = msgspec.msgpack.decode(order, type=RunJob)
+        folder = self._home / "job"
+        own = msgspec.structs.replace(given, folder=str(folder), blobs=blobs or str(self._blobs))
+        items = folder / f"items-{given.attempt}"
+        outlet = self._outlet
+        runs = threading.Thread(target=lambda: outlet.send(run_job(self._runner, outlet, own)), name="job", daemon=True)
+        runs.start()
+        try:
+            while True:
+                message = outlet.messages.get()
+                yield child_messages.encode(message), _bytes_of(message, items, folder)
+                if isinstance(message, JobEnded):
+                    return
+        finally:
+            self._outlet.stop(given.job_id)  # the bridge may have lost interest
+            runs.join()
+            outlet.current, outlet.messages = None, queue.SimpleQueue()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def described(data: bytes) -> Ready:
+    """What :meth:`ShotActor.describe` says."""
+    message = child_messages.decode_from_child(data)
+    assert isinstance(message, Ready)
+    return message
+
+
+def _bytes_of(message: FromChild, items: Path, folder: Path) -> bytes | None:
+    if isinstance(message, JobEnded):
+        log = folder / "log.txt"
+        return log.read_bytes() if log.is_file() else b""
+    if not isinstance(message, Item | BlobMade):
+        return None
+    path = items / (item_file(message.index) if isinstance(message, Item) else message.file)
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def _shrink(folder: Path, most: int) -> None:
+    """Forget the uploads that were used longest ago until ``most`` bytes are left."""
+    found: list[tuple[float, int, Path]] = []
+    for path in folder.glob("??/*"):
+        with suppress(OSError):
+            about: Any = path.stat()
+            found.append((about.st_mtime, about.st_size, path))
+    held = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if held <= most:
+            return
+        with suppress(OSError):
+            path.unlink()
+            held -= size
