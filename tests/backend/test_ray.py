@@ -30,7 +30,7 @@ from ex4d_protocol.requests import ClipSpec, Generate
 FRAMES = 3
 ITEMS = FRAMES + 2
 """Of a preview: frames, coverage, the take's description."""
-SLOW_FRAMES, SLOW_SCALE = 60, 8
+SLOW_FRAMES, SLOW_SCALE = 40, 8
 """Of a shot that takes seconds."""
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from backend.conftest import poses
+from ex4d_backend import child_messages
 from ex4d_backend.__main__ import with_ray_address
-from ex4d_backend.child_messages import RaySlot
-from ex4d_backend.ray_workers.actor import Outlet, ShotActor, _shrink
+from ex4d_backend.child_messages import FromChild, JobEnded, RaySlot, RunJob
+from ex4d_backend.ray_workers.actor import ShotActor, _shrink
 from ex4d_backend.ray_workers.placement import Placement
 from ex4d_backend.ray_workers.pool import RayWorker
 from ex4d_backend.settings import ServerSettings
@@ -74,14 +76,36 @@ def test_uploads_arrive_in_parts_and_only_whole(tmp_path: Path, monkeypatch: pyt
     assert actor.missing([(digest, len(data))]) == [digest]
 
 
-def test_a_cancel_that_comes_before_its_job_is_heard() -> None:
-    from ex4d_backend.child_messages import RunJob
+@pytest.fixture
+def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShotActor:
+    """An actor in this process, whose jobs do nothing but see whether they are cancelled."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("ex4d_backend.jobs.decode_request", lambda data: data)
+    monkeypatch.setattr("ex4d_backend.jobs.Runner.run", lambda self, request, context: context.watch["cancel"].check())
+    return ShotActor(1, "cpu")
 
-    outlet = Outlet()
-    outlet.stop("later")
-    order = RunJob("later", attempt=1, request=b"", folder="", blobs="", clip_pixels=1)
-    assert outlet.begin(order).cancelled
-    assert not outlet.begin(msgspec.structs.replace(order, job_id="other")).cancelled
+
+def said(actor: ShotActor, job_id: str) -> Iterator[FromChild]:
+    order = RunJob(job_id, attempt=1, request=b"", folder="", blobs="", clip_pixels=1)
+    return (child_messages.decode_from_child(encoded) for encoded, _ in actor.run(child_messages.encode(order), None))
+
+
+def test_a_cancel_that_comes_before_its_job_is_heard_and_forgotten_with_it(actor: ShotActor, tmp_path: Path) -> None:
+    actor.stop("job")
+    outcomes = [[m.outcome for m in said(actor, "job") if isinstance(m, JobEnded)] for _ in range(2)]
+    assert outcomes == [["cancelled"], ["done"]]
+    assert not list(next(tmp_path.glob("ex4d-ray-????????")).iterdir())
+
+
+def test_a_job_that_comes_before_the_last_ones_files_are_gone_loses_nothing(actor: ShotActor) -> None:
+    first = said(actor, "first")
+    assert isinstance(next(first), JobEnded)  # and its generator has not come to its end
+    order = RunJob("second", attempt=1, request=b"", folder="", blobs="", clip_pixels=1)
+    second = actor.run(child_messages.encode(order), None)
+    assert list(first) == []
+    encoded, log = next(second)
+    assert child_messages.decode_from_child(encoded) == JobEnded("second", "done", "")
+    assert log is not None and b"attempt 1 starts" in log
 
 
 def test_ray_without_an_address_is_the_cluster_of_this_machine() -> None:

@@ -32,33 +32,19 @@ Sent = tuple[bytes, bytes | None]
 
 
 class Outlet:
-    """In place of the connection to the server: messages wait here until the bridge takes them."""
+    """In place of the connection to the server, for one job: messages wait here until the bridge takes them."""
 
     def __init__(self) -> None:
-        self.current: tuple[str, CancelToken] | None = None
         self.messages: queue.SimpleQueue[FromChild] = queue.SimpleQueue()
-        self._stopped: set[str] = set()
-        self._lock = threading.Lock()
+        self.token = CancelToken()
 
     def send(self, message: FromChild) -> None:
         """From any thread that computes."""
         self.messages.put(message)
 
     def begin(self, job: RunJob) -> CancelToken:
-        """A job starts; its token hears cancels from now on."""
-        token = CancelToken()
-        with self._lock:
-            self.current = (job.job_id, token)
-            if job.job_id in self._stopped:
-                token.cancel()
-        return token
-
-    def stop(self, job_id: str) -> None:
-        """Cancel a job, also one that has not begun."""
-        with self._lock:
-            self._stopped.add(job_id)
-            if self.current is not None and self.current[0] == job_id:
-                self.current[1].cancel()
+        """The job starts; its token may have been set before."""
+        return self.token
 
 
 class ShotActor:
@@ -70,7 +56,9 @@ class ShotActor:
 
         keep_blocks_of_frames()
         self._runner = Runner(threads=threads or None, rasterizer=rasterizer)
-        self._outlet = Outlet()
+        self._outlets: dict[str, Outlet] = {}
+        """Of jobs that run or are to be stopped: the next job may come while the last one's files are removed."""
+        self._lock = threading.Lock()
         self._home = Path(tempfile.mkdtemp(prefix="ex4d-ray-"))
         self._blobs = Path(tempfile.gettempdir()) / f"ex4d-ray-blobs-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
         self._blobs.mkdir(mode=0o700, exist_ok=True)
@@ -114,8 +102,12 @@ class ShotActor:
         _shrink(self._blobs, CACHE_BYTES)
 
     def stop(self, job_id: str) -> None:
-        """Cancel a job."""
-        self._outlet.stop(job_id)
+        """Cancel a job, also one that has not come yet."""
+        self._outlet_of(job_id).token.cancel()
+
+    def _outlet_of(self, job_id: str) -> Outlet:
+        with self._lock:
+            return self._outlets.setdefault(job_id, Outlet())
 
     def run(self, order: bytes, blobs: str | None) -> Iterator[Sent]:
         """Run one job and yield what a worker says, each result with its bytes.
@@ -125,10 +117,9 @@ class ShotActor:
         from ex4d_backend.worker import run_job
 
         given = msgspec.msgpack.decode(order, type=RunJob)
-        folder = self._home / "job"
+        folder = Path(tempfile.mkdtemp(dir=self._home))
         own = msgspec.structs.replace(given, folder=str(folder), blobs=blobs or str(self._blobs))
-        items = folder / f"items-{given.attempt}"
-        outlet = self._outlet
+        items, outlet = folder / f"items-{given.attempt}", self._outlet_of(given.job_id)
         runs = threading.Thread(target=lambda: outlet.send(run_job(self._runner, outlet, own)), name="job", daemon=True)
         runs.start()
         try:
@@ -138,9 +129,10 @@ class ShotActor:
                 if isinstance(message, JobEnded):
                     return
         finally:
-            self._outlet.stop(given.job_id)  # the bridge may have lost interest
+            outlet.token.cancel()  # the bridge may have lost interest
             runs.join()
-            outlet.current, outlet.messages = None, queue.SimpleQueue()
+            with self._lock:
+                self._outlets.pop(given.job_id, None)
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -215,7 +215,8 @@ class Bridge:
             if not ended:
                 self._server.send(JobEnded(order.job_id, "failed", str(failure)[:4000]))
         finally:
-            slot.job_id, slot.rested = "", time.monotonic()
+            if slot.job_id == order.job_id:  # else it has the next job already
+                slot.job_id, slot.rested = "", time.monotonic()
 
     def _send_blobs(self, slot: Slot, order: RunJob) -> None:
         """Bring the job's uploads to the actor's machine, those that are not there yet."""
