@@ -10,7 +10,7 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ex4d.clip.depth_arrays import open_array
+from ex4d.clip.depth_arrays import open_array, place_in_archive
 from ex4d.clip.depth_channel import depth_channel
 from ex4d.clip.exr import open_exr
 from ex4d.clip.images import read_image
@@ -113,7 +113,10 @@ def open_depth(
 
 
 def _place_of(path: Path) -> tuple[Path, int] | None:
-    """Where the values of an .npy begin, if they lie in C order."""
+    """Where the values of an .npy or .npz begin, if they lie as they are and in C order."""
+    if path.suffix.lower() == ".npz":
+        offset = place_in_archive(path)
+        return None if offset is None else (path, offset)
     if path.suffix.lower() != ".npy":
         return None
     values = np.load(path, mmap_mode="r", allow_pickle=False)

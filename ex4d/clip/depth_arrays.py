@@ -2,13 +2,14 @@
 
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ex4d.frames.archive import open_member
+from ex4d.frames.archive import StoredMember, open_member
 from ex4d_ground.array_files import read_array_header
 from ex4d_ground.errors import DepthError
 
@@ -38,6 +39,25 @@ def open_array(path: Path) -> tuple[int, tuple[int, int], np.dtype, ReadFrame]:
         return len(whole), (whole.shape[1], whole.shape[2]), whole.dtype, lambda index: (whole[index], str(path))
     stream = _NpzFrames(path, name, squeezed, dtype)
     return squeezed[0], (squeezed[1], squeezed[2]), dtype, lambda index: (stream.frame(index), str(path))
+
+
+def place_in_archive(path: Path) -> int | None:
+    """Where in an .npz the values begin that :func:`open_array` reads, if they lie there as they are, in C order.
+
+    Raises DepthError.
+    """
+    return _guarded(path, lambda: _place_in_archive(path))
+
+
+def _place_in_archive(path: Path) -> int | None:
+    name, _, fortran, _ = _npz_header(path)
+    with zipfile.ZipFile(path) as archive:
+        stream: Any = open_member(archive, path, f"{name}.npy")
+        with closing(stream):
+            if fortran or not isinstance(stream, StoredMember):
+                return None
+            read_array_header(cast(IO[bytes], stream))
+            return stream.position
 
 
 class _NpzFrames:

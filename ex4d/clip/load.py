@@ -1,6 +1,7 @@
 """A video and its depth become a :class:`Clip`, or a sentence that says why they do not."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -26,6 +27,7 @@ from ex4d.clip.timing import retimed
 from ex4d.clip.video import VideoInfo, open_video, read_pictures
 from ex4d.frames import DepthStack, Frames, LinkedDepth, bounds_of, frames_in
 from ex4d.frames.ahead import read_ahead
+from ex4d.frames.stack import IN_MEMORY_BYTES
 from ex4d.lens import Lens
 from ex4d.progress import Watch, reported
 from ex4d.sky import SKY_FROM, Sky, take_sky
@@ -210,10 +212,11 @@ def _read_depth(
         tell(f"{opened.label} has a frame for each that was filmed; they are played by the video's time stamps.")
     elif opened.num_frames < count or (opened.num_frames > count and not info.cut):
         raise _other_length(opened.label, opened.num_frames, count)
-    elif path is not None and opened.lies_at is not None and (opened.height, opened.width) == size:
+    elif opened.lies_at is not None and (opened.height, opened.width) == size:
         linked = _linked(opened, opened.lies_at, count, path, watch)
         if linked is not None:
             return linked
+        frames = opened.frames()
     stack = DepthStack(expected=count, label=opened.label, path=path)
     with closing(read_ahead(_at_size(islice(frames, count), size))) as coming:
         for frame in reported(coming, stages.READING_DEPTH, count, **watch):
@@ -221,20 +224,32 @@ def _read_depth(
     return stack
 
 
-def _linked(opened: OpenedDepth, lies_at: tuple[Path, int], count: int, path: Path, watch: Watch) -> LinkedDepth | None:
-    """Depth that needs no change, read from its own file through the link ``path``; None for other depth."""
-    try:
-        os.link(lies_at[0], path)
-    except OSError:  # another disk, or one without links
+def _linked(
+    opened: OpenedDepth, lies_at: tuple[Path, int], count: int, path: Path | None, watch: Watch
+) -> LinkedDepth | None:
+    """Depth that needs no change, read from its own file, through the link ``path`` if given; None for other depth.
+
+    Without a link it is None for what fits into memory, too, and on systems where nobody could remove the file while it
+    is read.
+    """
+    whole, offset = lies_at
+    if path is None and (sys.platform == "win32" or count * opened.height * opened.width * 4 <= IN_MEMORY_BYTES):
         return None
-    store = frames_in(path, (count, opened.height, opened.width), np.float32, offset=lies_at[1])
-    bounds: list[tuple[float, float]] = []
-    for frame in reported(store, stages.READING_DEPTH, count, **watch):
-        ((low, high),) = bounds_of(frame[None])
-        if not (low > 0 and high < SKY_FROM):
-            path.unlink()
+    if path is not None:
+        try:
+            os.link(whole, path)
+        except OSError:  # another disk, or one without links
             return None
-        bounds.append((low, high))
+    store = frames_in(path or whole, (count, opened.height, opened.width), np.float32, offset=offset)
+    bounds: list[tuple[float, float]] = []
+    with closing(read_ahead(islice(opened.frames(), count))) as coming:  # looks at the file's checksum, too
+        for frame in reported(coming, stages.READING_DEPTH, count, **watch):
+            ((low, high),) = bounds_of(frame[None])
+            if not (low > 0 and high < SKY_FROM):
+                if path is not None:
+                    path.unlink()
+                return None
+            bounds.append((low, high))
     return LinkedDepth(store, bounds, label=opened.label)
 
 

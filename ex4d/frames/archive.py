@@ -45,6 +45,11 @@ class StoredMember:
             raise zipfile.BadZipFile(f"Bad CRC-32 for file {self._info.filename!r}")
         return data
 
+    @property
+    def position(self) -> int:
+        """Where in the archive's file the next bytes lie."""
+        return self._file.tell()
+
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
