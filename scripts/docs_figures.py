@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import farm_figures
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- figures: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
@@ -375,6 +377,12 @@ def moving() -> str:
     return table((*head, "locked-off PSNR: still / estimated / true", "core time a frame"), rows)
 
 
+def farm(part: Callable[[dict[str, Any]], tuple[tuple[str, ...], list[tuple[str, ...]], str]]) -> str:
+    """A table of the farm's simulation."""
+    head, rows, text = part(results("farm_plan"))
+    return f"{table(head, rows)}\n\n{text}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "blender_versions": blender_versions,
     "wan-setup": wan_setup,
@@ -391,6 +399,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "eval-memory": eval_memory,
     "world-memory": world_memory,
     "moving": moving,
+    "farm-needs": lambda: farm(farm_figures.needs),
+    "farm-growth": lambda: farm(farm_figures.growth),
 }
 
 if __name__ == "__main__":
