@@ -38,6 +38,7 @@ _WEIGHTS: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {
         ((stages.PLACING,), 0.3),
         ((stages.LOOKING_AGAIN,), 0.2),
     ),
+    "WebPage": ((_CLIP, 0.1), ((stages.FILLING,), 0.02), ((stages.WEB_TAKE,), 0.25), ((stages.WEB,), 0.6)),
     "ExportTake": (((stages.EXPORT,), 0.98),),
     "FetchWeights": (((stages.ASKING_HUB,), 0.01), ((stages.FETCHING,), 0.98)),
 }

@@ -31,6 +31,7 @@ from ex4d_backend.objects import read_objects
 from ex4d_backend.recording import JobContext
 from ex4d_backend.solving import solve
 from ex4d_backend.sources import LoadedSource, Sources, WarmCache, drawn_by, read_edits
+from ex4d_backend.web_pages import record_page
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, UInt8
 from ex4d_ground.errors import InputError, SettingError, in_words
@@ -46,6 +47,7 @@ from ex4d_protocol.requests import (
     RenderGuides,
     Request,
     SolveCamera,
+    WebPage,
     blobs_of,
 )
 
@@ -80,6 +82,8 @@ class Runner:
             case SolveCamera():
                 source = self._source(request.clip, context)
                 solve(request, source.clip, context)
+            case WebPage():
+                record_page(request, self._mesh(request.clip, request.mesh, context)[1], context)
 
     def let_go(self) -> None:
         """Keep nothing warm any more."""

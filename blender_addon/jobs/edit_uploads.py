@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ex4d_ground.takes import PARTIAL_FILE, TAKE_FILE
 from ex4d_protocol import minors
 from ex4d_protocol.client import Client, Upload
-from ex4d_protocol.requests import BlobRef, BuildMesh, Generate, MeshEdit, MeshSpec, RenderGuides
+from ex4d_protocol.requests import BlobRef, BuildMesh, Generate, MeshEdit, MeshSpec, RenderGuides, WebPage
 
 from ..work import files
 from ..work.errors import AddonError
@@ -20,7 +20,7 @@ from ..work.errors import AddonError
 EDITS_FOLDER = "edits"
 THICKNESS_FOLDER = "thickness"
 
-MeshRequest = BuildMesh | RenderGuides | Generate
+MeshRequest = BuildMesh | RenderGuides | Generate | WebPage
 """What works on a mesh, which may be edited."""
 
 

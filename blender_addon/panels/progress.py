@@ -15,6 +15,7 @@ from .messages import home
 
 NAMES = {
     stages.PREVIEW: "Frame",
+    stages.WEB: "Web Page",
     stages.KNOWN: "Known Pixels",
     stages.PLACE: "Finding Floor and Walls",
     stages.DEPTH_ESTIMATE: "Estimating Depth",

@@ -27,7 +27,12 @@ from ..work.writer import FolderWriter
 from . import listing
 
 KINDS = (("PNG", "PNG Sequence", "The frames as they are, 8 bits"),)
-CHOICES = (*KINDS, *((kind.name, kind.title, "Made by the backend") for kind in FORMATS.values()))
+WEB = "WEB"
+CHOICES = (
+    *KINDS,
+    *((kind.name, kind.title, "Made by the backend") for kind in FORMATS.values()),
+    (WEB, "Web Page", "The shot in depth, with this take to switch to, as one file for a browser; made by the backend"),
+)
 """What an artist can choose from."""
 PARTIAL = ".ex4d-export"
 """How folders begin that hold an export which is not whole."""

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from pathlib import Path
 
 import bpy
 
@@ -13,7 +14,7 @@ from ..work.errors import AddonError
 from ..work.operators import LongOperator, QuickOperator, call
 from ..work.properties import Choice, Flag, Folder, Text, Whole
 from ..work.tasks import Delivery, Task
-from . import compare, export, listing, restoring, resume
+from . import compare, export, listing, restoring, resume, web_page
 from .properties import EX4D_PG_take
 
 CAMERA_CHOICES = (
@@ -231,7 +232,10 @@ class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
         folder = export.folder_of(self.directory)
         if self.kind == "PNG":
             return f"{take.name} is written to {export.copy(take, folder)}."
-        export.planned(take, self.kind, self.name, folder)  # what cannot be is said before a backend is asked for
+        if self.kind == export.WEB:
+            web_page.planned(context, take, folder)
+        else:
+            export.planned(take, self.kind, self.name, folder)  # what cannot be is said before a backend is asked for
         blocks = not self._asked or bpy.app.background or context.window is None
         index = list(context.scene.ex4d.takes).index(take)
         chosen = {"index": index, "kind": self.kind, "name": self.name, "directory": self.directory}
@@ -255,6 +259,8 @@ class EX4D_OT_write_take(LongOperator, bpy.types.Operator):
         current, takes = session.get(), context.scene.ex4d.takes
         if self.index >= len(takes):
             raise AddonError("No take is chosen; click one in the list.")
+        if self.kind == export.WEB:
+            return self._begin_page(context, takes[self.index])
         plan = export.planned(takes[self.index], self.kind, self.name, export.folder_of(self.directory))
         steps = export.written(current.require_link(), plan)
 
@@ -264,6 +270,16 @@ class EX4D_OT_write_take(LongOperator, bpy.types.Operator):
             return Delivery(f"{done.source.name} is written to {done.shown}{more}.", notes, changes_scene=False)
 
         return current.start("Export take", steps, panel="Takes", deliver=deliver)
+
+    def _begin_page(self, context: bpy.types.Context, take: EX4D_PG_take) -> Task:
+        current = session.get()
+        plan = web_page.planned(context, take, export.folder_of(self.directory))
+
+        def deliver(_context: bpy.types.Context, page: Path) -> Delivery:
+            return Delivery(f"The page is written to {page}; open it in a browser.", plan.notes, changes_scene=False)
+
+        steps = web_page.written(current.require_link(), plan)
+        return current.start("Write web page", steps, panel="Takes", deliver=deliver)
 
 
 class EX4D_OT_remove_take(_OnTake, bpy.types.Operator):

@@ -20,11 +20,11 @@ from ex4d.web.limits import orbit_limits, target_distance
 from ex4d.web.movie import Coding, write_tiles
 from ex4d.web.sources import Replay, WebSource
 from ex4d.web.tiles import BOARD, KINDS, MAX_FRAMES, SEGMENTS, Layout, PageFrame
+from ex4d_ground import stages
 from ex4d_ground.errors import OutputError, SettingError
 from ex4d_ground.files import staged_folder
 
 PAGE_FILE = "index.html"
-STAGE = "Web page"
 SMALLEST_SIDE, USUAL_SIDE, LARGEST_SIDE = 48, 960, 2048
 LIBRARY = "three.min.js"
 _SCRIPTS = ("shaders.js", "picture.js", "player.js", "controls.js", "main.js")
@@ -99,7 +99,7 @@ def _write_source(path: Path, source: WebSource, options: WebOptions, watch: Wat
     span = _span(mesh)
 
     def frames() -> Iterator[PageFrame]:
-        for t in reported(range(mesh.num_frames), STAGE, mesh.num_frames, **watch):
+        for t in reported(range(mesh.num_frames), stages.WEB, mesh.num_frames, **watch):
             guessed = None if source.guessed is None else source.guessed[t]
             yield page_frame(mesh, t, (height, width), guessed)
 

@@ -18,6 +18,7 @@ from ex4d.progress import Watch, reported
 from ex4d.raster import Camera
 from ex4d.raster.cpu import CpuRasterizer
 from ex4d.types import Clip
+from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float64
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import ClipError
@@ -92,7 +93,7 @@ def take_source(folder: Path, shot: DWMesh, **watch: Unpack[Watch]) -> tuple[Web
     colours, depths = (FrameStack(expected=len(move), label="The take") for _ in range(2))
     drawn = CpuRasterizer()
     seen = shot.clip.seen_by_source(move)
-    for i in reported(range(len(move)), "Depth of the take", len(move), **watch):
+    for i in reported(range(len(move)), stages.WEB_TAKE, len(move), **watch):
         colours.append(read_rgb(folder / frame_name(i)))
         _, mask = drawn.draw(shot.surface(frames[i]), Camera.of(seen, i))
         if not mask.any():

@@ -21,6 +21,8 @@ FOLLOWING, PLACING, LOOKING_AGAIN = "follow points", "place cameras", "look agai
 """Of estimating the camera that filmed."""
 LAYERS, EXPORT = "plate", "export"
 """Of takes: what lies under their frames, and other formats of them."""
+WEB_TAKE, WEB = "depth of a take", "web page"
+"""Of a web page: what a take in it looks like in depth, and its video."""
 ASKING_HUB, FETCHING = "asking for", "fetching"
 """Of weights; the package's name follows. Counted in megabytes."""
 HASHING, UPLOADING = "reading", "uploading"

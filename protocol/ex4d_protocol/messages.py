@@ -141,7 +141,8 @@ class JobState(AboutJob, frozen=True, kw_only=True):
     queue_position: Count = 0
     """Jobs ahead of it while queued."""
     kind: Name = ""
-    """The request's type: "BuildMesh", "RenderGuides", "Generate", "EstimateDepth", "ExportTake", "SolveCamera"."""
+    """The request's type: "BuildMesh", "RenderGuides", "Generate", "EstimateDepth", "ExportTake",
+    "SolveCamera", "WebPage" or "FetchWeights"."""
     title: Name = ""
     share: float = 0.0
     """New in 1.1. How much of the whole job is done, 0 to 1, its stages weighted; 1 only when the phase is "done"."""

@@ -43,6 +43,7 @@ NEW: dict[str, tuple[int, str]] = {
     "EstimateDepth": (1, "estimating depth"),
     "FetchWeights": (1, "downloading weights"),
     "ClipSpec.source_camera": (3, "how the filming camera moved"),
+    "WebPage": (3, "web pages"),
     "SolveCamera": (3, "estimating how the filming camera moved"),
 }
 """Request, field, or field=value: the minor that brought it, and what people call it. A field counts where it is set to

@@ -338,6 +338,24 @@ class SolveCamera(Tagged, frozen=True, kw_only=True):
     """Whether the focal length is looked for: not, one of all frames, or one per frame from the clip's own on."""
 
 
+class WebPage(Tagged, frozen=True, kw_only=True):
+    """New in 1.3. Write a shot as a web page that plays it in depth, with a take of it to switch to.
+
+    Items: ``page``, one HTML file that holds everything.
+    """
+
+    clip: ClipSpec
+    mesh: MeshSpec = MeshSpec()
+    """Its occluders are solid, whatever the mode."""
+    take: BlobRef | None = None
+    """A take's ``take.json``; its camera is replayed. None: the shot alone."""
+    take_number: Count = 1
+    frames: Annotated[tuple[BlobRef, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
+    """The take's pictures, in order."""
+    side: Annotated[int, msgspec.Meta(ge=48, le=2048)] = 960
+    """Pixels of the longer side of the page's picture, at most."""
+
+
 class FetchWeights(Tagged, frozen=True, kw_only=True):
     """New in 1.1. Download a package of model weights to the server's machine; no items.
 
@@ -348,7 +366,7 @@ class FetchWeights(Tagged, frozen=True, kw_only=True):
     """One of ``Capabilities.packages``."""
 
 
-Request = BuildMesh | RenderGuides | Generate | EstimateDepth | FetchWeights | ExportTake | SolveCamera
+Request = BuildMesh | RenderGuides | Generate | EstimateDepth | FetchWeights | ExportTake | SolveCamera | WebPage
 
 
 def blobs_of(request: msgspec.Struct) -> dict[str, BlobRef]:

@@ -292,4 +292,5 @@ MESSAGES_1_3: list[m.ClientMessage] = [
     m.SubmitJob(job_id=JOB, request=r.RenderGuides(clip=FILMED, trajectory=TRAJECTORY)),
     m.SubmitJob(job_id=JOB, request=SOLVE),
     m.LiveView(view="shot", sequence=1, clip=FILMED, trajectory=TRAJECTORY),
+    m.SubmitJob(job_id=JOB, request=r.WebPage(clip=CLIP, take=BLOB, take_number=3, frames=(BLOB, BLOB), side=640)),
 ]
