@@ -14,8 +14,9 @@ _PROGRAM_BYTES = 300 << 20
 """The program itself with its loops, a decoder and an encoder; measured (``benchmarks/hd.py``)."""
 _COLOUR, _DEPTH, _MASK = 3, 4, 1
 """Bytes of a pixel."""
-_KNOWN = (_COLOUR, _MASK, _DEPTH)
-"""What else the clip shows, for a preview."""
+_KNOWN = 2
+"""What else the clip shows, for a preview: depth on a grid of a quarter of the pixels, and place and colour of those
+that guides lack, of which the clip rarely shows more than one in seven."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,39 @@ class RunNeeds:
     """Of the scratch disk, while it runs."""
 
     @classmethod
-    def of(cls, frames: int, width: int, height: int, *, plate_bytes: int = 0, takes: bool = True) -> "RunNeeds":
+    def of(
+        cls,
+        frames: int,
+        width: int,
+        height: int,
+        *,
+        plate_bytes: int = 0,
+        in_place: bool = False,
+        guides: int | None = None,
+        known: bool = True,
+        takes: bool = True,
+    ) -> "RunNeeds":
         """Reckon for a clip of that size.
 
-        ``plate_bytes`` is what a pixel of its plate has, 0 for none; ``takes`` says whether an engine follows.
+        ``plate_bytes`` is what a pixel of its plate has, 0 for none; ``in_place`` says that depth is read from its own
+        file, ``guides`` of how many frames they are kept (None: of all), ``takes`` whether an engine follows, and
+        ``known`` whether that is shown what else the clip knows.
         """
-        pixels = width * height
-        kinds = [_COLOUR, _DEPTH, plate_bytes, _COLOUR, _MASK]
-        kinds += [_COLOUR, *_KNOWN] if takes else []
-        stacks = [frames * pixels * each for each in kinds]
-        held = sum(each for each in stacks if each <= IN_MEMORY_BYTES)
+        pixels, kept = width * height, frames if guides is None else guides
+        stacks = [frames * pixels * each for each in (_COLOUR, 0 if in_place else _DEPTH, plate_bytes)]
+        stacks += [kept * pixels * each for each in (_COLOUR, _MASK)]
+        held = disk = 0
+        if takes:
+            stacks.append(frames * pixels * _COLOUR)
+        if takes and known:  # what fits into memory stays there, the rest goes to the disk
+            layer = frames * pixels * _KNOWN
+            held = min(layer, IN_MEMORY_BYTES)
+            disk = layer - held
+        held += sum(each for each in stacks if each <= IN_MEMORY_BYTES)
+        disk += sum(each for each in stacks if each > IN_MEMORY_BYTES)
         working = WORKING_BYTES_PER_PIXEL * pixels
         memory = _PROGRAM_BYTES + held + workers_within(thread_count(), working) * working
-        return cls(frames, width, height, memory, sum(stacks) - held)
+        return cls(frames, width, height, memory, disk)
 
     @property
     def text(self) -> str:

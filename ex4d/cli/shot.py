@@ -57,6 +57,7 @@ def render_eyes(
     """
     import numpy as np
 
+    from ex4d.engines.shot import KNOWN_FIRST
     from ex4d.shots.draw import Drawing, draw_shot, kept_in_file
     from ex4d.shots.parity import steep_faces
     from ex4d.shots.resume import with_kept_depth
@@ -66,7 +67,9 @@ def render_eyes(
         options = with_kept_depth(options, kept_depth)
         if options.depth == kept_depth:
             note(f"Going on with the depth in {kept_depth}.")
-    loaded = load(options, watch, takes=takes)
+    known = bool(settings and settings.get(KNOWN_FIRST))
+    kept_guides = None if pictures is None else lambda count: len(pictures(count))
+    loaded = load(options, watch, takes=takes, known=known, guides=kept_guides)
     mesh, move = loaded.mesh(), loaded.trajectory(warn_of)
     if still:
         move = replace(move, source_time=np.zeros(len(move)))
@@ -86,10 +89,19 @@ def render_eyes(
     return shots
 
 
-def load(options: ShotOptions, watch: Watch, *, takes: bool = False, solves: bool = True) -> LoadedShot:
+def load(
+    options: ShotOptions,
+    watch: Watch,
+    *,
+    takes: bool = False,
+    solves: bool = True,
+    known: bool = False,
+    guides: Callable[[int], int] | None = None,
+) -> LoadedShot:
     """Load the shot; say what the run takes and where depth and lens come from; warn of depth behind the border.
 
-    Without ``solves`` a filming camera that is to be estimated is left to the caller.
+    ``takes``, ``known`` and ``guides`` as of :func:`ex4d.shots.load.load_shot`. Without ``solves`` a filming camera
+    that is to be estimated is left to the caller.
     """
     from ex4d.clip.depth_hints import border_hint
     from ex4d.depth import get_estimator
@@ -98,7 +110,8 @@ def load(options: ShotOptions, watch: Watch, *, takes: bool = False, solves: boo
 
     if options.depth is None:
         announce(get_estimator(options.estimator_name).info())
-    loaded = load_shot(options, takes=takes, solves=solves, on_needs=lambda needs: note(f"{needs.text}."), **watch)
+    parts: dict[str, Any] = {"takes": takes, "solves": solves, "known": known, "guides": guides}
+    loaded = load_shot(options, **parts, on_needs=lambda needs: note(f"{needs.text}."), **watch)
     for line in loaded.estimated.details() if loaded.estimated else ():
         note(line)
     for line in loaded.notes:

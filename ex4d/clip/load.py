@@ -62,7 +62,7 @@ def load_clip(
     keep_in: Path | None = None,
     on_filled: Callable[[InvalidDepth], None] | None = None,
     on_note: Callable[[str], None] | None = None,
-    on_opened: Callable[[VideoInfo, int, int], None] | None = None,
+    on_opened: Callable[[VideoInfo, int, int, bool], None] | None = None,
     **watch: Unpack[Watch],
 ) -> Clip:
     """Read and check a video with its depth.
@@ -78,8 +78,8 @@ def load_clip(
     beside their view (``Clip.plate``). In the folder ``keep_in`` frames and depth stay, for other processes: see
     :mod:`ex4d.clip.kept`. ``on_note`` is told what people should know of what was read: frames without
     depth that were left out, sky, sizes, a varying rate, fields, colours. ``on_opened`` is told what the video is, its
-    width and its height before more than one frame is read, and may raise. Raises ClipError, DepthError, SettingError,
-    ShapeError, MissingExtraError, Cancelled.
+    width, its height and whether depth is read where it lies, before more than one frame is read, and may
+    raise. Raises ClipError, DepthError, SettingError, ShapeError, MissingExtraError, Cancelled.
     """
     lens = lens or Lens(intrinsics, fov_deg, focal_px)
     for rate in (fps, usual_fps):
@@ -174,7 +174,7 @@ def _require_fit(
     depth: Source | Float32,
     opened: OpenedDepth,
     num_frames: int | None,
-    on_opened: Callable[[VideoInfo, int, int], None] | None,
+    on_opened: Callable[[VideoInfo, int, int, bool], None] | None,
 ) -> None:
     """Look at the video's first frame. Raises DepthError for depth that cannot fit."""
     with open_video(video, num_frames=1) as (info, frames):
@@ -182,7 +182,8 @@ def _require_fit(
     if first is None:
         return  # the reader says so
     if on_opened is not None:
-        on_opened(info, first.shape[1], first.shape[0])
+        in_place = opened.lies_at is not None and _reads_in_place(opened, min(info.num_frames, opened.num_frames))
+        on_opened(info, first.shape[1], first.shape[0], in_place)
     files = find_depth_pictures(depth) if isinstance(depth, Path) else depth
     if info.shown and isinstance(files, FrameFiles):
         files.require_whole(DepthError)  # which of them are shown is known of all alone
@@ -233,7 +234,7 @@ def _linked(
     is read.
     """
     whole, offset = lies_at
-    if path is None and (sys.platform == "win32" or count * opened.height * opened.width * 4 <= IN_MEMORY_BYTES):
+    if path is None and not _reads_in_place(opened, count):
         return None
     if path is not None:
         try:
@@ -251,6 +252,10 @@ def _linked(
                 return None
             bounds.append((low, high))
     return LinkedDepth(store, bounds, label=opened.label)
+
+
+def _reads_in_place(opened: OpenedDepth, count: int) -> bool:
+    return sys.platform != "win32" and 4 * count * opened.height * opened.width > IN_MEMORY_BYTES
 
 
 def _at_size(frames: Iterator[Float32], size: tuple[int, int]) -> Iterator[Float32]:

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from ex4d.engines.base import Engine
 from ex4d.engines.gpu import Gpu, find_gpu
+from ex4d.engines.shot import KNOWN_FIRST
 from ex4d.needs import RunNeeds
 from ex4d_ground.costs import Cost
 from ex4d_ground.descriptions import EngineInfo
@@ -70,8 +71,8 @@ def cost(
     if min(frames, width, height) < 1:
         raise SettingError(f"A take has at least one frame of one pixel, got {frames} of {width}x{height}.")
     gpu = gpu or (find_gpu() if look and chosen.needs_gpu else None)
-    needs = RunNeeds.of(frames, width, height)
     answer = chosen.cost(frames, width, height, settings or {}, gpu)
+    needs = RunNeeds.of(frames, width, height, known=bool(chosen.about.validated(settings or {}).get(KNOWN_FIRST)))
     return structs.replace(answer, memory_bytes=needs.memory_bytes, disk_bytes=needs.disk_bytes)
 
 

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ex4d.frames import stack
 from ex4d.frames.scratch import ScratchFile
-from ex4d.frames.stack import IN_MEMORY_BYTES
 
 
 class PackedFrames:
@@ -15,8 +15,9 @@ class PackedFrames:
     ``label`` is what messages call the content. Raises OutputError where a scratch disk is full.
     """
 
-    def __init__(self, label: str, *, in_memory_bytes: int = IN_MEMORY_BYTES) -> None:
-        self._label, self._room = label, in_memory_bytes
+    def __init__(self, label: str, *, in_memory_bytes: int | None = None) -> None:
+        self._label = label
+        self._room = stack.IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes
         self._lock = threading.Lock()
         self._held: dict[int, tuple[NDArray, ...]] = {}
         self._places: dict[int, list[tuple[int, tuple[int, ...], DTypeLike]]] = {}

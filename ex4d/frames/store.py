@@ -171,14 +171,14 @@ class SomeFrames(FrameStore):
     """Frames of which only some were kept; asking for another raises IndexError."""
 
     def __init__(self, source: Frames, kept: Collection[int], count: int) -> None:
-        """``source`` has the kept ones at their indices, of ``count`` that there were."""
+        """``source`` has the kept ones, one after the other, of ``count`` that there were."""
         super().__init__((count, *source.shape[1:]), source.dtype)
-        self._source, self._kept = source, frozenset(kept)
+        self._source, self._places = source, {index: place for place, index in enumerate(sorted(kept))}
 
     def _load(self, index: int) -> NDArray[Any]:
-        if index not in self._kept:
+        if index not in self._places:
             raise IndexError(f"frame {index} was not kept")
-        return self._source[index]
+        return self._source[self._places[index]]
 
 
 class MappedFrames(KeepingFrames):

@@ -65,7 +65,8 @@ def render_guides(
 
         with GpuGuideRenderer(mesh, choice.name) as renderer:  # a model that this process runs next needs the memory
             return renderer.render_to_host(request, on_frame, on_progress, cancel)
-    colours, masks = (FrameStack(expected=len(trajectory), label="The guides") for _ in range(2))
+    expected = len(trajectory) if kept is None else len(kept)
+    colours, masks = (FrameStack(expected=expected, label="The guides") for _ in range(2))
     coverage = np.empty(len(trajectory), np.float64)
     own = threading.local()
     report(on_progress, stages.GUIDES, 0, len(trajectory))
@@ -86,8 +87,8 @@ def render_guides(
 
     for i, (colour, mask) in enumerate(in_order(render, range(len(trajectory)), workers, cancel)):
         if kept is None or i in kept:
-            colours.put(i, colour)
-            masks.put(i, mask)
+            colours.append(colour)
+            masks.append(mask)
         coverage[i] = np.count_nonzero(mask) / mask.size  # the mean, in a twentieth of its time
         if on_frame is not None:
             on_frame(i, colour, mask)

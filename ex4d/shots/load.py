@@ -83,28 +83,34 @@ def load_shot(
     *,
     takes: bool = False,
     solves: bool = True,
+    known: bool = False,
+    guides: Callable[[int], int] | None = None,
     on_needs: Callable[[RunNeeds], None] | None = None,
     **watch: Unpack[Watch],
 ) -> LoadedShot:
     """Read the clip, estimating its depth if there is none.
 
     Without ``solves`` a filming camera that is to be estimated is left to the caller.
-    ``on_needs`` is told what the whole run takes, with an engine's frames where ``takes`` says that some follow, before
-    anything long is done; a run that the scratch disk cannot hold is refused there.
+    ``on_needs`` is told what the whole run takes, before anything long is done; a run that the scratch disk cannot hold
+    is refused there. ``takes`` says that an engine's frames follow, ``known`` that the engine is shown what else the
+    clip knows, ``guides`` of how many frames guides are kept, of so many (None: of all).
 
     Raises ClipError, DepthError, SettingError, ShapeError, TrajectoryError, Cancelled, and what
     :func:`ex4d.depth.estimate_depth` raises.
     """
 
-    def reckon(frames: int, width: int, height: int, plate_bytes: int) -> None:
-        needs = RunNeeds.of(frames, width, height, plate_bytes=plate_bytes, takes=takes)
+    def reckon(frames: int, width: int, height: int, plate_bytes: int, in_place: bool = False) -> None:
+        kept = None if guides is None else guides(frames)
+        parts = {"plate_bytes": plate_bytes, "in_place": in_place, "guides": kept, "known": known, "takes": takes}
+        needs = RunNeeds.of(frames, width, height, **parts)
         if on_needs is not None:
             on_needs(needs)
         needs.require_room()
 
-    def opened(info: VideoInfo, width: int, height: int) -> None:
+    def opened(info: VideoInfo, width: int, height: int, in_place: bool) -> None:
         if info.num_frames:  # else its container does not say
-            reckon(min(info.num_frames, options.num_frames or info.num_frames), width, height, plate_bytes_of(info))
+            count = min(info.num_frames, options.num_frames or info.num_frames)
+            reckon(count, width, height, plate_bytes_of(info), in_place)
 
     if options.depth is None:
         shot = _estimated(options, reckon, watch)
