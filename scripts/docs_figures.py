@@ -349,6 +349,7 @@ def world_memory() -> str:
     rows = [
         (name, f"{way['seconds']:.1f}", f"{way['cpu_seconds']:.1f}", f"{way['peak_mib']:.0f}")
         for name, way in measured["ways"].items()
+        if "cpu_seconds" in way
     ]
     head = ("guides", "seconds", "processor seconds", "memory beyond the clip, MiB")
     clip, load = f"{measured['frames']} frames of {measured['size']}", measured["load_before"]

@@ -55,6 +55,8 @@ CROWD_PX = 9
 """Side of the window in which cut pixels are counted."""
 BUSH_PX = 8.5
 """The thickness, in pixels, where they are dense (foliage)."""
+REMEMBERED_BUSH_PX = 4.0
+"""The same where the world's memory knows what lies behind: too thick a thicket hides it."""
 CROWD_SHARES = (0.3, 0.52)
 """Share of cut pixels in the window at which a thicket begins, and is complete."""
 RIM_PX = 0.6
@@ -131,6 +133,7 @@ class SolidBuilder:
                 sets = [(each, SolidBuilder(each.clip, alone).views) for each in clip.sets]
                 self.memory = WorldMemory(clip, self.views, sets)
             self.backdrop = self.memory or Backdrop(clip, self.views)
+        self.bush_px = BUSH_PX if self.memory is None else REMEMBERED_BUSH_PX
         self._caps = cap_faces(clip.height + 2, clip.width + 2)
 
     @property
@@ -333,7 +336,7 @@ class SolidBuilder:
         area = CROWD_PX**2
         crowd = cv2.boxFilter((cuts != 0).astype(np.uint8), -1, (CROWD_PX, CROWD_PX), normalize=False)
         limits = np.array(
-            [PARTLY_COVERED_PX, LARGEST_SHARE, CROWD_SHARES[0] * area, CROWD_SHARES[1] * area, BUSH_PX], np.float64
+            [PARTLY_COVERED_PX, LARGEST_SHARE, CROWD_SHARES[0] * area, CROWD_SHARES[1] * area, self.bush_px], np.float64
         )
         split(height, lambda a, b: edges.settle_thickness(inverse, cuts, crowd, pitch_x, limits, a, b, thickness))
         return thickness

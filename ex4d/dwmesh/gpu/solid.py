@@ -263,7 +263,7 @@ def numbers(mesh: DWMesh) -> Float64:
     pitch_x, pitch_y = (float(p) for p in optics.pitch)
     grid = [options.border_depth, builder.jump, *optics.steep, x, pitch_x, y, pitch_y]
     runs = [solid.DEPTH_PER_WIDTH, solid.LEAST_PER_WIDTH, solid.PER_COVERED_END, solid.PARTLY_COVERED_PX]
-    crowd = [solid.LARGEST_SHARE, solid.CROWD_SHARES[0] * area, solid.CROWD_SHARES[1] * area, solid.BUSH_PX]
+    crowd = [solid.LARGEST_SHARE, solid.CROWD_SHARES[0] * area, solid.CROWD_SHARES[1] * area, builder.bush_px]
     rim = [1.0 + solid.RIM_PX * float(optics.pitch.mean()), walls.LEAST_END, walls.HALF]
     turn = [*walls.ROUND, walls.ROUND_START, walls.ROUND_GAIN, *walls.ROUND_LIMITS]
     given = 0.0 if isinstance(options.thickness, str) else options.thickness
