@@ -13,7 +13,7 @@ from ex4d.progress import Watch, check
 from ex4d.solve.bundle import FocalFreedom, Observations, Solution, Trust, adjusted, residuals
 from ex4d.solve.initial import placed
 from ex4d.solve.relink import looked_again
-from ex4d.solve.tracks import Views, follow
+from ex4d.solve.tracks import Views, follow, looked_for
 from ex4d.solve.verdict import Verdict, judged, share_that_moves
 from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float64
@@ -24,8 +24,13 @@ from ex4d_ground.source_camera import SourceCamera
 
 STILL = 0.0004
 """Share of the width by which the picture as a whole may seem to move before a camera that stands still."""
+STILL_AT_MOST = 0.001
+"""The same of the middle one of the points where a frame is held against the first directly: compression and changing
+light move them by so much, and nobody sees it."""
 STILL_SHARE = 0.45
 """Share of the points that must not move for the camera to stand still."""
+STILL_POINTS = 12
+"""Points that have to be found for that."""
 STILL_FRAMES = 24
 """Frames, spread over the clip, that are compared with the first."""
 PIXEL = 0.0006
@@ -73,7 +78,7 @@ def solve_camera(
     rows = intrinsics_rows(clip.intrinsics if lens is None else lens, clip.num_frames)
     views = Views(clip.frames, clip.depth, clip.sky_from, None if matte is None else _checked(matte, clip))
     seen = follow(views, **watch)
-    if _is_still(seen, clip.num_frames, clip.width):
+    if _is_still(seen, views):
         return _still(clip, rows, seen)
     solver = _Solver(views, clip.width, watch)
     factor, doubt = solver.likely_focal(seen, rows) if focal == "shared" else (1.0, 0.0)
@@ -110,23 +115,35 @@ def _camera(clip: Clip, solution: Solution) -> SourceCamera:
     return SourceCamera.of(poses, solution.intrinsics, size=(clip.width, clip.height), origin="estimated")
 
 
-def _is_still(seen: Observations, count: int, width: int) -> bool:
-    """Whether the picture as a whole keeps its place: by points, as grain changes every pixel's colour."""
+def _is_still(seen: Observations, views: Views) -> bool:
+    """Whether the picture as a whole keeps its place: by points, as grain changes every pixel's colour.
+
+    Followed points drift, the more so where something walks through the picture. Where they say that it moved, the
+    first frame's are looked for once more without the frames between.
+    """
+    count, width = len(views.frames), views.frames.shape[2]
     begun = seen.only(seen.frame == 0)
     place = np.full((int(seen.point.max(initial=-1)) + 1, 2), np.nan)
     place[begun.point] = begun.xy
     for t in sorted({round(i) for i in np.linspace(1, count - 1, min(STILL_FRAMES, count - 1))}):
         now = seen.only((seen.frame == t) & np.isfinite(place[seen.point, 0]))
-        if len(now) < 12:
-            return False
-        here = place[now.point]
-        form, inside = cv2.estimateAffinePartial2D(here, now.xy, ransacReprojThreshold=2.5 * STILL * width)
-        if form is None or inside.mean() < STILL_SHARE:
-            return False
-        moved = here @ form[:, :2].T + form[:, 2] - here
-        if np.linalg.norm(moved, axis=1)[inside.ravel().astype(bool)].max() > STILL * width:
+        if _shift_of_the_whole(place[now.point], now.xy, width).max() <= STILL * width:
+            continue
+        shift = _shift_of_the_whole(*looked_for(views, 0, t, begun.xy), width)
+        if np.median(shift) > STILL_AT_MOST * width:
             return False
     return True
+
+
+def _shift_of_the_whole(here: Float64, there: Float64, width: int) -> Float64:  # [N, 2], [N, 2] -> [M]
+    """How far the motion of the whole picture carries the points that follow it; infinitely if too few agree on one."""
+    form, inside = None, np.zeros(len(here), np.bool_)
+    if len(here) >= STILL_POINTS:
+        form, inside = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=2.5 * STILL * width)
+    if form is None or inside.mean() < STILL_SHARE:
+        return np.array([np.inf])
+    moved = here @ form[:, :2].T + form[:, 2] - here
+    return np.linalg.norm(moved, axis=1)[inside.ravel().astype(bool)]
 
 
 def _still(clip: Clip, rows: Float64, seen: Observations) -> Solved:

@@ -47,6 +47,12 @@ class Views:
         """Size of the pictures that are looked at, as a share of the clip's."""
         return min(1.0, LONG_SIDE / max(self.frames.shape[1:3]))
 
+    @property
+    def scale(self) -> Float64:  # [2]
+        """Size of the pictures that are looked at along x and y, in whole pixels, as shares of the clip's."""
+        height, width = self.frames.shape[1:3]
+        return np.array([round(width * self.factor) / width, round(height * self.factor) / height])
+
     def grey(self, t: int) -> UInt8:  # [h, w]
         """The picture that is looked at."""
         grey = cv2.cvtColor(np.ascontiguousarray(self.frames[t]), cv2.COLOR_RGB2GRAY)
@@ -77,7 +83,7 @@ class _Follower:
     def __init__(self, views: Views) -> None:
         self._views = views
         height, width = views.frames.shape[1:3]
-        self._scale = np.array([round(width * views.factor) / width, round(height * views.factor) / height])
+        self._scale = views.scale
         self._cell = max(height, width) * views.factor / CELLS
         self._rows: list[tuple[np.ndarray, ...]] = []
         self._next = 0
@@ -154,6 +160,13 @@ def followed(
     height, width = here.shape
     inside = (ends >= 0).all(axis=1) & (ends[:, 0] <= width - 1) & (ends[:, 1] <= height - 1)
     return ends, (ok & back_ok).ravel().astype(bool) & (miss <= MOST_MISS) & inside
+
+
+def looked_for(views: Views, first: int, t: int, xy: Float64) -> tuple[Float64, Float64]:  # [N, 2] -> [M, 2], [M, 2]
+    """Places in frame ``first`` that are found in frame ``t`` without the frames between, and where: nothing drifts."""
+    places = (xy * views.scale - 0.5).astype(np.float32)
+    ends, found = followed(views.grey(first), views.grey(t), places)
+    return xy[found], ((ends[found] + 0.5) / views.scale).astype(np.float64)
 
 
 def frames_in(seen: Observations) -> Iterator[tuple[int, np.ndarray]]:
