@@ -89,7 +89,7 @@ def read(recording: Recording, frames: range) -> Clip:
     depth, colours, poses = [], [], []
     for t in frames:
         measured = recording.depth(t)
-        picture = cv2.imread(str(recording.folder / f"frame-{t:06d}.color.jpg"))[..., ::-1]
+        picture = np.asarray(cv2.imread(str(recording.folder / f"frame-{t:06d}.color.jpg")), np.uint8)[..., ::-1]
         depth.append(measured)
         colours.append(registered(np.ascontiguousarray(picture), measured, fx, cx, cy))
         poses.append(recording.world_from_camera(t))
@@ -109,7 +109,7 @@ def registered(picture: UInt8, depth: Float32, focal: float, cx: float, cy: floa
     x = (columns - cx) * COLOUR_FOCAL_PX / focal + cx + COLOUR_FOCAL_PX * COLOUR_BESIDE_M / away
     y = (rows - cy) * COLOUR_FOCAL_PX / focal + cy
     places = x.astype(np.float32), y.astype(np.float32)
-    return cv2.remap(picture, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.remap(picture, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def solved(clip: Clip) -> dict[str, object]:

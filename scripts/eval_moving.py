@@ -47,6 +47,10 @@ BARS = {"true": Bar(0.15, 1.0, 0.1, 0.1, 0.4), PERTURBATION: Bar(0.25, 1.5, 0.25
 WHIP = Bar(LARGE, LARGE, LARGE, LARGE, 0.5)
 FOLLOW = Bar(1.0, LARGE, 0.15, LARGE, LARGE)
 FOCAL = 2.0
+PSNR, PSNR_ORBIT = 1.5, 2.9
+"""dB by which a locked-off view by the estimate may stay behind one by the true poses; the orbit turns 30 degrees."""
+CORE_SECONDS = 0.6
+"""A frame: 0.3 s on two cores."""
 STILL = Bar(0.0, LARGE, 0.0, 0.0, 0.0)
 
 
@@ -126,6 +130,8 @@ def judged(filmed: Filmed, case: Case, options: argparse.Namespace) -> dict[str,
 
 def met(row: dict[str, object], solved: Solved, case: Case) -> bool:
     """Whether the bars of this row are reached."""
+    if float(row["core_seconds_a_frame"]) > CORE_SECONDS:  # type: ignore[arg-type]
+        return False
     if case.focal != "given":
         return not solved.verdict.focal_known or float(row["focal"]) <= FOCAL  # type: ignore[arg-type]
     move = row["move"]
@@ -135,6 +141,10 @@ def met(row: dict[str, object], solved: Solved, case: Case) -> bool:
     limits = asdict(bar)
     if not math.isnan(float(row["ate_of_path"])):  # type: ignore[arg-type]
         limits.pop("ate_of_depth" if move not in ("follow", "still") else "ate_of_path")
+    if "psnr_true" in row:
+        behind = float(row["psnr_true"]) - float(row["psnr_estimated"])  # type: ignore[arg-type]
+        if behind > (PSNR_ORBIT if move == "orbit" else PSNR):
+            return False
     return not solved.verdict.failure and all(
         math.isnan(float(row[name])) or float(row[name]) <= most  # type: ignore[arg-type]
         for name, most in limits.items()

@@ -166,7 +166,7 @@ def _covered(of: Witnesses, k: int, held: UInt8, by: Bool, split: Split) -> UInt
 def _found(of: Witnesses, k: int, held: UInt8, done: Bool, split: Split) -> _Found:
     """What frame ``k`` has beyond the rounds that are ``done``; ``held[k]`` becomes what of it is remembered."""
     covered, there = _covered(of, k, held, done, split), of.seen_from(k)
-    wanted, votes = _grown(1 - covered), np.empty(covered.shape, np.uint8)
+    wanted, votes = _grown(covered == 0), np.empty(covered.shape, np.uint8)
     depth, colour = of.depths[k].copy(), of.colours[k].copy()
     asked = np.array([SAME_DEPTH, SAME_COLOUR, LOOKED_THROUGH])
 
@@ -198,7 +198,7 @@ def _sheet(
     return found.kept & _grown(~covered), depth, colour
 
 
-def _grown(mask: Bool | UInt8) -> Bool:  # [H, W]
+def _grown(mask: Bool) -> Bool:  # [H, W]
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * GROWN_PX + 1,) * 2, np.uint8)) > 0
 
 

@@ -45,7 +45,14 @@ class Witnesses(NamedTuple):
 
     def followed_by(self, other: "Witnesses") -> "Witnesses":
         """Both, one after the other."""
-        return Witnesses(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+        return Witnesses(
+            np.concatenate([self.depths, other.depths]),
+            np.concatenate([self.crossed, other.crossed]),
+            np.concatenate([self.nearest, other.nearest]),
+            np.concatenate([self.colours, other.colours]),
+            np.concatenate([self.poses, other.poses]),
+            np.concatenate([self.lenses, other.lenses]),
+        )
 
 
 def rounds(count: int) -> list[list[int]]:
