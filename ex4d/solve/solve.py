@@ -123,7 +123,9 @@ def _is_still(seen: Observations, views: Views) -> bool:
     """
     count, width = len(views.frames), views.frames.shape[2]
     begun = seen.only(seen.frame == 0)
-    place = np.full((int(seen.point.max(initial=-1)) + 1, 2), np.nan)
+    if len(begun) < STILL_POINTS:
+        return False
+    place = np.full((int(seen.point.max()) + 1, 2), np.nan)
     place[begun.point] = begun.xy
     for t in sorted({round(i) for i in np.linspace(1, count - 1, min(STILL_FRAMES, count - 1))}):
         now = seen.only((seen.frame == t) & np.isfinite(place[seen.point, 0]))
