@@ -102,7 +102,9 @@ def discard(body: bpy.types.Object) -> None:
 def _weights(body: bpy.types.Object, frame: int, full: float) -> Float32:  # [V]
     if body.ex4d_edit.paints_moving:
         values = moving.MOVING.painted_at(body.data, frame)
-        return np.zeros(len(body.data.vertices), np.float32) if values is None else np.float32(values == moving.MOVES)
+        if values is None:
+            return np.zeros(len(body.data.vertices), np.float32)
+        return (values == moving.MOVES).astype(np.float32)
     lengths = thickness.LENGTHS.painted_at(body.data, frame)
     if lengths is None:
         return np.zeros(len(body.data.vertices), np.float32)
