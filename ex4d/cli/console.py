@@ -63,7 +63,7 @@ def watched() -> Iterator[Watch]:
         def tell(step: Progress) -> None:
             if step.stage == stages.DEPTH_MEMORY:
                 warn(step.message)
-            elif step.stage == stages.PREPARING:
+            elif step.stage == stages.PREPARING or (step.stage == stages.PLACE and step.message):
                 note(step.message)
             else:
                 show(step)

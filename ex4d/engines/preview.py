@@ -1,4 +1,4 @@
-"""The preview engine: fills what the source never showed from the background side, without any model.
+"""The preview engine: fills what the source never showed with its place, or from the background side; without a model.
 
 It runs on any machine, keeps every visible pixel of the guide as it is, and marks its results as a preview.
 """
@@ -35,6 +35,16 @@ HOLE_TINT = np.array([255.0, 0.0, 128.0], np.float32)
 
 _SECONDS = 0.1  # per frame of a million pixels, two cores of a small server
 
+_KNOWN_SECONDS = 0.06
+"""For what else the clip shows, where that is drawn beside the guides; as rough."""
+_WORLD_SECONDS = 0.06
+"""For painting the place."""
+_WORLD_ONCE = 2.0
+"""Seconds in which a clip's place is found."""
+
+_WHOLE = 3
+"""Pixels across below which what else the clip shows is left out: points and teeth that flicker."""
+
 _WORKING_BYTES_PER_PIXEL = 110
 """A frame's guide, its fill in floats, what the place shows, and a quarter as many pixels of the working grid."""
 
@@ -44,13 +54,13 @@ class PreviewSettings:
     """What the preview engine lets people choose."""
 
     fill: Annotated[
-        Literal["background", "world", "nearest", "none"],
+        Literal["world", "background", "nearest", "none"],
         About(
-            "What fills the holes: the background's colours; the place, its floor and walls carried on where the "
-            "source does not show them (of a camera that stands still, else as 'background'); the nearest visible "
-            "colour; or nothing (black)."
+            "What fills the holes: the place, its floor and walls carried on where the source does not show them, and "
+            "the background's colours where it is not known well enough, or the filming camera moves ('world'); those "
+            "alone ('background'); the nearest visible colour; or nothing (black)."
         ),
-    ] = "background"
+    ] = "world"
     known_first: Annotated[
         bool,
         About(
@@ -102,6 +112,8 @@ class PreviewEngine:
         if settings.fill == "world":
             report(on_progress, stages.PLACE, 0, 1)
         painter = _Painter(request, settings, hooks.get("cancel"))
+        if settings.fill == "world":
+            report(on_progress, stages.PLACE, 1, 1, painter.without_world)
         report(on_progress, stages.PREVIEW, 0, count)
         ready = in_order(painter.prepare, range(count), painter.workers, hooks.get("cancel"), ahead=painter.workers)
         for i, prepared in enumerate(ready):
@@ -115,9 +127,12 @@ class PreviewEngine:
 
     @staticmethod
     def cost(frames: int, width: int, height: int, settings: Mapping[str, Any], gpu: Gpu | None) -> Cost:
-        """Time on the processor alone, whatever the settings. Raises SettingError."""
-        PreviewEngine.about.validated(settings)
-        return Cost("preview", frames, width, height, seconds=_SECONDS * frames * width * height / 1e6)
+        """Time on the processor alone. Raises SettingError."""
+        chosen = PreviewSettings(**PreviewEngine.about.validated(settings))
+        world = chosen.fill == "world"
+        each = _SECONDS + _KNOWN_SECONDS * chosen.known_first + _WORLD_SECONDS * world
+        seconds = each * frames * width * height / 1e6 + _WORLD_ONCE * world
+        return Cost("preview", frames, width, height, seconds=seconds)
 
 
 def _check_shapes(request: GenerateRequest) -> None:
@@ -141,7 +156,6 @@ class _Prepared:
     mask: Bool  # [H, W]
     fill: Filled | Float32  # or [H, W, 3]
     depth: Float32 | None = None  # [h, w] on the working grid
-    place: Float32 | None = None  # [H, W, 4] what the world paints into holes, and its share
 
 
 class _Painter:
@@ -160,6 +174,11 @@ class _Painter:
         self._world = WorldFill(request, cancel) if settings.fill == "world" else None
         self._last_painted: UInt8 | None = None
         self._tint: Float32 = np.array([*HOLE_TINT, settings.mark_holes], np.float32)
+
+    @property
+    def without_world(self) -> str:
+        """Why the place fills nothing, "" if it does or is not asked for."""
+        return "" if self._world is None else self._world.missing
 
     @property
     def workers(self) -> int:
@@ -187,8 +206,9 @@ class _Painter:
         depth = self._depth.half(i, lens, view, known)
         colour, mask = plain(colour), plain(mask)
         filled = fill_from_background(colour, mask, depth, away, softness=self._settings.softness, memory=self._memory)
-        place = None if self._world is None else self._world.place(i, mask, filled, depth)
-        return _Prepared(colour, mask, filled, depth, place)
+        if self._world is not None:
+            self._world.paint(i, mask, filled, depth)
+        return _Prepared(colour, mask, filled, depth)
 
     def paint(self, i: int, prepared: _Prepared | None) -> UInt8:  # [H, W, 3]
         """The finished frame ``i``."""
@@ -201,8 +221,6 @@ class _Painter:
             lens = self._request.trajectory.intrinsics[i]
             self._steady.follow(mask, fill, self._camera_from_world[i], lens, prepared.depth)
             fill = fill.painted
-            if prepared.place is not None:
-                fill = fill + prepared.place[..., 3:] * (prepared.place[..., :3] - fill)
         out = np.empty(colour.shape, np.uint8)
         finish(plain(colour), plain(mask), fill, self._tint, out)
         self._last_painted = out
@@ -214,9 +232,10 @@ class _Painter:
         colour, mask = guides.colour[i], guides.mask[i]
         if known is None or not self._settings.known_first or not known.where.size:
             return colour, mask
-        colour, mask = colour.copy(), mask.copy()
-        colour.reshape(-1, 3)[known.where], mask.reshape(-1)[known.where] = known.colour, True
-        return colour, mask
+        colour, shown = colour.copy(), mask.copy()
+        colour.reshape(-1, 3)[known.where], shown.reshape(-1)[known.where] = known.colour, True
+        whole = cv2.morphologyEx(shown.view(np.uint8), cv2.MORPH_OPEN, np.ones((_WHOLE, _WHOLE), np.uint8)) > 0
+        return colour, mask | whole
 
     def _same_as_last(self, i: int) -> bool:
         guides, move = self._request.guides, self._request.trajectory

@@ -2,6 +2,7 @@
 
 A narrow hole continues what is beside it, whatever that is; a wide one shows the place. So does one whose background
 stands far before every plane of the place: a hedge, a crowd. There the place would be seen through what hides it.
+Shares and distances were chosen on scenes of other seeds than those that judge them (``make eval-fill``).
 """
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 from ex4d.engines.base import GenerateRequest
 from ex4d.engines.fill import Filled
 from ex4d.fill import world_of
+from ex4d.fill.world import Painted
 from ex4d.progress import CancelToken
 from ex4d_ground.arrays import Bool, Float32
 
@@ -24,6 +26,10 @@ BEFORE = 1.1
 """Factor by which what is seen is nearer than the place where it stands before it."""
 APART = 24 / 512
 """Of the picture's longer side: so far from it the place is painted in full."""
+TRUSTED = (0.3, 0.7)
+"""Trust in a plane's texture from which on it counts, and at which it counts in full."""
+WALL_FROM = 0.25
+"""Of the picture's longer side: so far from what is seen the back wall is painted in full."""
 
 
 class WorldFill:
@@ -31,18 +37,28 @@ class WorldFill:
 
     def __init__(self, request: GenerateRequest, cancel: CancelToken | None = None) -> None:
         self._move = request.trajectory
+        self._clip_is_missing = request.clip is None
         self._world = None if request.clip is None else world_of(request.clip, cancel)
 
-    def place(self, i: int, mask: Bool, filled: Filled, depth: Float32 | None) -> Float32 | None:  # [H, W, 4]
-        """What the world shows in the holes of frame ``i``, and its share; None where nothing is known of it.
+    @property
+    def missing(self) -> str:
+        """Why there is no place to paint, "" if there is one."""
+        if self._world is not None:
+            return ""
+        why = "without its clip" if self._clip_is_missing else "where the filming camera moves"
+        return f"The place is not known {why}: holes are filled from what is beside them."
 
-        ``depth`` [h, w] is that of what is seen, on the working grid, 0 where that is not known.
+    def paint(self, i: int, mask: Bool, filled: Filled, depth: Float32 | None) -> None:
+        """Paint what the world shows into the holes of frame ``i``, as far as they are the world's.
+
+        ``filled`` is changed in place, also in what lies behind the holes, so that what follows over time follows the
+        world. ``depth`` [h, w] is that of what is seen, on the working grid, 0 where that is not known.
         """
         if self._world is None or mask.all():
-            return None
+            return
         share = _wide(mask)
         if not share.any():
-            return None
+            return
         painted = self._world.paint(
             np.ones(mask.shape, np.bool_), self._move.intrinsics[i], self._move.world_from_camera[i]
         )
@@ -50,10 +66,27 @@ class WorldFill:
         beside = cv2.resize(filled.values[..., 3], (width, height), interpolation=cv2.INTER_LINEAR)
         nearer = beside / np.maximum(painted.inverse, 1e-9)
         share *= np.clip((NEARER[1] - nearer) / (NEARER[1] - NEARER[0]), 0, 1)
-        share[painted.trust == 0] = 0
+        share *= _sure(mask, painted)
         if depth is not None:
             share *= _apart(mask, depth, painted.inverse)
-        return np.dstack([painted.colour, share])
+        filled.painted[...] += share[..., None] * (painted.colour - filled.painted)
+        small = filled.values.shape[1::-1]
+        behind = cv2.resize(painted.inverse, small, interpolation=cv2.INTER_NEAREST)
+        part = cv2.resize(share, small, interpolation=cv2.INTER_AREA)
+        filled.values[..., 3] += part * (behind - filled.values[..., 3])
+
+
+def _sure(mask: Bool, painted: Painted) -> Float32:  # [H, W]
+    """How much the world is to be believed: planes by how near their texture is to what is seen of them.
+
+    The back wall stands for much that lies at other depths. Near what is seen that goes on better in the picture, so
+    it comes in with the distance to it, where what is beside a hole says less and less.
+    """
+    plane = np.clip((painted.trust - TRUSTED[0]) / (TRUSTED[1] - TRUSTED[0]), 0, 1)
+    distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3)
+    wall = np.clip(distance / (WALL_FROM * max(mask.shape)), 0, 1)
+    wall[painted.trust == 0] = 0
+    return np.where(painted.on_plane, plane, wall).astype(np.float32)
 
 
 def _wide(mask: Bool) -> Float32:  # [H, W]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ex4d.compiled.kernel import inlined, kernel
-from ex4d_ground.arrays import Bool, Float32, UInt8
+from ex4d_ground.arrays import Bool, Float32, Int32, UInt8
 
 Number = Any  # what compiled code sees as a scalar
 PLANE, ROUND = 0, 1
@@ -68,6 +68,7 @@ def paint_world(
     colour: Float32,  # [H, W, 3] out, where wanted
     inverse: Float32,  # [H, W] out: 1 / z of the surface painted, 0 where none is met
     trust: Float32,  # [H, W] out: 0..1, how much of the colour stands on something that is seen
+    which: Int32,  # [H, W] out: the surface painted, -1 for none
 ) -> None:
     """Paint pixels with the nearest surface that is not open there."""
     height, width = wanted.shape
@@ -78,7 +79,7 @@ def paint_world(
         for j in range(width):
             if not wanted[i, j]:
                 continue
-            inverse[i, j], trust[i, j] = 0, 0
+            inverse[i, j], trust[i, j], which[i, j] = 0, 0, -1
             x = (np.float32(j) + np.float32(0.5) - lens[2]) / lens[0]
             dx = pose[0, 0] * x + pose[0, 1] * y + pose[0, 2]
             dy = pose[1, 0] * x + pose[1, 1] * y + pose[1, 2]
@@ -95,7 +96,7 @@ def paint_world(
                 best, chosen, u, v = t, n, p, q
             if chosen < 0:
                 continue
-            inverse[i, j] = 1 / best
+            inverse[i, j], which[i, j] = 1 / best, chosen
             # A pixel's size on the surface, in texels: of the neighbours to the right and below.
             _, p, q = _meet(
                 surfaces[chosen], ox, oy, oz,

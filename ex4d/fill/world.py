@@ -51,6 +51,7 @@ class Painted:
     colour: Float32  # [H, W, 3] 0..255
     inverse: Float32  # [H, W] 1 / z of the surface; 0 where there is none
     trust: Float32  # [H, W] 0..1
+    on_plane: Bool  # [H, W] whether that is a plane, not the back wall
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,14 @@ class World:
     def paint(self, wanted: Bool, lens: Float64, world_from_camera: Float64) -> Painted:  # [H, W], [4], [4, 4]
         """The ``wanted`` pixels of a camera's picture; the source camera stands at the origin."""
         shape = wanted.shape
-        painted = Painted(*(np.zeros(size, np.float32) for size in ((*shape, 3), shape, shape)))
+        colour, inverse, trust = (np.zeros(size, np.float32) for size in ((*shape, 3), shape, shape))
+        which = np.full(shape, -1, np.int32)
         pose = np.ascontiguousarray(world_from_camera[:3], np.float32)
         paint_world(
             self.surfaces, self.textures, self.openings, lens.astype(np.float32), pose, wanted,
-            painted.colour, painted.inverse, painted.trust,
+            colour, inverse, trust, which,
         )  # fmt: skip
-        return painted
+        return Painted(colour, inverse, trust, (which >= 0) & (which < len(self.planes)))
 
 
 _kept: list[tuple[weakref.ref[Any], weakref.ref[Any], World | None]] = []

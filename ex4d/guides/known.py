@@ -27,13 +27,15 @@ from ex4d.raster import Camera
 from ex4d.raster.cpu import CpuRasterizer, Drawn
 from ex4d.types import Guides, Known, KnownFrame, working_size
 from ex4d_ground import stages
-from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.arrays import Bool, Float32, UInt8
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import SettingError
 from ex4d_ground.options import RasterOptions
 
 _KEPT = 4
 """Frames that were drawn last: engines look at the one before, too."""
+_RIM = 5
+"""Pixels across in which the colours of two surfaces mix at an edge."""
 
 
 def render_known(
@@ -116,10 +118,19 @@ def _beside(layer: Drawn, mask: Bool) -> KnownFrame:
     height, width = working_size(*mask.shape)
     nearest, seen = (
         cv2.resize(each, (width, height), interpolation=cv2.INTER_NEAREST)
-        for each in (layer.inverse_depth, layer.mask.view(np.uint8))
+        for each in (_with_rims(layer), layer.mask.view(np.uint8))
     )
     depth = np.divide(1, nearest, out=np.zeros_like(nearest), where=(seen > 0) & (nearest > 0))
     return KnownFrame(where.astype(np.int32), layer.colour.reshape(-1, 3)[where], np.asarray(depth, np.float32))
+
+
+def _with_rims(layer: Drawn) -> Float32:  # [H, W]
+    """Every pixel's 1 / depth as that of the nearest surface around it: a rim's colours are those of what is in front.
+
+    Taken for the background's, they would draw the outline of a thing into the hole behind it.
+    """
+    shown = np.where(layer.mask, layer.inverse_depth, np.float32(0))
+    return np.asarray(cv2.dilate(shown, np.ones((_RIM, _RIM), np.uint8)), np.float32)
 
 
 def known_mesh(mesh: DWMesh) -> DWMesh:

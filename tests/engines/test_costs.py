@@ -75,6 +75,16 @@ def test_the_preview_costs_no_gpu() -> None:
     assert found.seconds is not None and found.seconds < 60
 
 
+def test_a_preview_s_time_has_the_second_layer_and_the_place_in_it() -> None:
+    def seconds(**settings: object) -> float:
+        found = cost("preview", **CLIP, settings=settings).seconds
+        assert found is not None
+        return found
+
+    assert seconds() == seconds(fill="world", known_first=True)
+    assert seconds() > seconds(known_first=False) > seconds(fill="background", known_first=False)
+
+
 def test_nonsense_is_refused() -> None:
     with pytest.raises(SettingError, match="no engine 'paint'"):
         cost("paint", **CLIP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from ex4d.engines import GenerateRequest, get_engine
 from ex4d.guides import GuideObject, known_mesh, render_guides, render_known
 from ex4d.shots.draw import draw_shot
 from ex4d.trajectory import preset, source_times
-from ex4d.types import Known
+from ex4d.types import Known, KnownFrame
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.options import MeshOptions, RasterOptions
 
@@ -49,6 +50,11 @@ def whole(known: Known | None, guides: Guides) -> tuple[np.ndarray, np.ndarray]:
         mask[i].reshape(-1)[frame.where] = True
         colour[i].reshape(-1, 3)[frame.where] = frame.colour
     return colour, mask
+
+
+def opened(mask: np.ndarray) -> np.ndarray:
+    """What of it is three pixels across or more."""
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))) > 0
 
 
 def test_it_shows_what_an_endless_mesh_and_one_frame_hide() -> None:
@@ -154,9 +160,33 @@ def test_a_preview_shows_it_as_it_is_and_fills_the_rest() -> None:
         return np.asarray(get_engine("preview").generate(wanted))
 
     colour, more = whole(known, guides)
+    more = np.stack([seen & opened(seen | mask) for seen, mask in zip(more, guides.mask, strict=True)])
+    assert more[2:].mean() > 0.05
     out = filled(guides.with_known(known))
     np.testing.assert_array_equal(out[more], colour[more], "real pixels are neither tinted nor filled")
     tinted = (out == (255, 0, 128)).all(axis=-1)
     np.testing.assert_array_equal(tinted, ~(more | np.asarray(guides.mask)))
     off = filled(guides.with_known(known), known_first=False)
     assert (off[~np.asarray(guides.mask)] == (255, 0, 128)).all()
+
+
+def test_points_of_it_that_would_flicker_are_filled_instead() -> None:
+    guides, (at, block) = render_guides(DWMesh(CLIP), move(), rasterizer="cpu"), (10 * SIZE + 20, 40 * SIZE + 60)
+    nothing = Guides(np.zeros_like(guides.colour), np.zeros_like(guides.mask))
+    squares = [block + SIZE * i + j for i in range(3) for j in range(3)]
+    where = np.array([at, *squares], np.int32)
+    frame = KnownFrame(where, np.full((10, 3), 99, np.uint8), np.full((SIZE // 2, SIZE // 2), 5, np.float32))
+    given = GenerateRequest(
+        nothing.with_known(Known(FRAMES, lambda _: frame)), move(), CLIP, {"fill": "none", "mark_holes": 1.0}
+    )
+    shown = (np.asarray(get_engine("preview").generate(given))[0] == 99).all(axis=-1).reshape(-1)
+    assert np.flatnonzero(shown).tolist() == squares
+
+
+def test_the_depth_of_a_rim_is_that_of_what_stands_in_front() -> None:
+    endless = DWMesh(CLIP)
+    still = preset("static", num_frames=FRAMES, intrinsics=LENS, near_depth=5.0, source_time=np.arange(FRAMES) * 1.0)
+    known = render_known(endless, still, render_guides(endless, still, rasterizer="cpu"))
+    grown = (known.of(2).depth < 4).sum() * 4
+    box = (CLIP.depth[2] < 4).sum()
+    assert 1.15 * box < grown < 1.6 * box

@@ -10,9 +10,11 @@ import pytest
 from ex4d import Clip
 from ex4d.dwmesh import DWMesh
 from ex4d.engines import GenerateRequest, get_engine
+from ex4d.engines.world_fill import _sure
 from ex4d.fill import world_of
+from ex4d.fill.world import Painted
 from ex4d.guides import render_guides
-from ex4d.progress import CancelToken
+from ex4d.progress import CancelToken, Progress
 from ex4d.trajectory import preset
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import Cancelled
@@ -103,10 +105,21 @@ def test_a_camera_that_moves_is_filled_as_background_is() -> None:
     rng = np.random.default_rng(0)
     clip = replace(room(), frames=rng.integers(0, 255, room().frames.shape, np.uint8))
     assert world_of(clip) is None
+    said: list[str] = []
+
+    def tell(progress: Progress) -> None:
+        said.append(progress.message)
+
     world, background = (
-        np.asarray(get_engine("preview").generate(request(clip, fill=fill))) for fill in ("world", "background")
+        np.asarray(
+            get_engine("preview").generate(request(clip, fill=fill), on_progress=lambda p: said.append(p.message))
+        )
+        for fill in ("world", "background")
     )
     np.testing.assert_array_equal(world, background)
+    assert [text for text in said if text] == [
+        "The place is not known where the filming camera moves: holes are filled from what is beside them."
+    ]
 
 
 def test_one_frame_has_a_world_too() -> None:
@@ -132,3 +145,21 @@ def test_depth_without_any_floor_or_wall_is_filled_all_the_same(depth: str) -> N
     wanted = request(replace(clip, depth=made.astype(np.float32)), fill="world")
     out = np.asarray(get_engine("preview").generate(wanted))
     assert out.shape == wanted.guides.colour.shape
+
+
+def test_it_is_what_a_preview_does_unless_told_otherwise() -> None:
+    wanted = request(room())
+    asked = request(room(), fill="world")
+    plain, world = (np.asarray(get_engine("preview").generate(each)) for each in (wanted, asked))
+    np.testing.assert_array_equal(plain, world)
+
+
+def test_planes_are_believed_near_what_is_seen_of_them_and_the_back_wall_far_from_it() -> None:
+    mask = np.zeros((100, 100), np.bool_)
+    mask[:, :10] = True
+    shape, on_plane = mask.shape, np.arange(100)[:, None] < 50
+    trust = np.broadcast_to(np.linspace(1, 0.2, 100, dtype=np.float32), shape)
+    nothing = np.zeros(shape, np.float32)
+    share = _sure(mask, Painted(np.zeros((*shape, 3), np.float32), nothing, trust, np.broadcast_to(on_plane, shape)))
+    assert (np.diff(share[0]) <= 0).all() and share[0, 0] == pytest.approx(1) and share[0, 99] == 0
+    assert (np.diff(share[99]) >= 0).all() and share[99, 12] < 0.1 and share[99, 99] == 1
