@@ -126,7 +126,7 @@ def codec(bench: Bench) -> dict[str, Any]:
     videos = GuideVideos.from_guides(colour, mask)
     for mode in ("fast", "exact"):
         bench.clear()
-        with WanPipeline(_without_blocks(bench), bench.options(mode, bench.plan(mode, "resident"))) as pipe:
+        with WanPipeline(without_blocks(bench), bench.options(mode, bench.plan(mode, "resident"))) as pipe:
             encode, _ = bench.timed(lambda pipe=pipe: pipe.encode(videos), 1, 1)
             encode_peak = bench.peak()
             bench.clear()
@@ -137,7 +137,7 @@ def codec(bench: Bench) -> dict[str, Any]:
     return results
 
 
-def _without_blocks(bench: Bench) -> RandomSources:
+def without_blocks(bench: Bench) -> RandomSources:
     """The sources with a one-block transformer of the same width, where only the other parts matter."""
     configs = {**bench.sizes.configs, "transformer": {**bench.sizes.transformer, "num_layers": 1}}
     return RandomSources(replace(bench.sizes, configs=configs), bench.device)

@@ -41,7 +41,10 @@ def serve(
         str | None, typer.Option(help=f"Control socket; {DEFAULT_ADDRESS} unless set. Port 'auto': a free one.")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs, results and uploads.")] = None,
-    device: Annotated[list[str] | None, typer.Option(help="cpu, cuda:N or auto; repeat for several workers.")] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="cpu, cuda:N, cuda:N+M (one shot on both) or auto; repeat for several workers."),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(metavar="[ADDRESS]", help="Workers on a Ray cluster: HOST:PORT, local, or auto (if left out)."),

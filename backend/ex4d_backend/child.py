@@ -11,10 +11,11 @@ from typing import Any
 
 import zmq
 
+from ex4d.processes import end_with_parent
 from ex4d_backend import child_messages
 from ex4d_backend.child_messages import TOKEN_VARIABLE, Beat, FromChild, ToChild
 from ex4d_backend.private_socket import connect_privately
-from ex4d_backend.process_ids import end_with_parent, is_alive
+from ex4d_backend.process_ids import is_alive
 
 log = logging.getLogger("ex4d_backend.child")
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ex4d.device_names import Devices
 from ex4d_backend import child_messages
 from ex4d_backend.client_errors import for_client, without_paths
 from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
@@ -24,17 +25,19 @@ Described = TypeVar("Described", EngineInfo, EstimatorInfo)
 
 
 def wanted_devices(configured: Sequence[str]) -> list[str]:
-    """The devices to start workers for; "auto" is every NVIDIA GPU, or the CPU. Raises SettingError."""
+    """The devices to start workers for; "auto" is every NVIDIA GPU, or the CPU. Raises SettingError.
+
+    Several that make one shot together are one device here.
+    """
     devices: list[str] = []
     for name in configured:
         name = name.strip()
         if name == "auto":
             devices += [f"cuda:{i}" for i in range(_count_gpus())] or ["cpu"]
-        elif name == "cpu" or (name.startswith("cuda:") and name[5:].isdigit()):
-            devices.append(name)
         else:
-            raise SettingError(f"A device is auto, cpu or cuda:N, got {name!r}.")
-    if not devices or len(set(devices)) != len(devices):
+            devices.append(Devices.named(name).name)
+    kinds = [(each.kind, index) for name in devices for each in [Devices.named(name)] for index in each.indices]
+    if not devices or len(set(kinds)) != len(kinds):
         raise SettingError(f"Name each device once, and at least one; got {', '.join(configured) or 'none'}.")
     return devices
 
@@ -53,9 +56,9 @@ def _count_gpus() -> int:
 
 def ready_message(token: str, device: str) -> child_messages.Ready:
     """In a worker: what it is and what it can run."""
-    kind = "cuda" if device.startswith("cuda:") else "cpu"
-    name, memory = _cuda_details() if kind == "cuda" else (_cpu_name(), 0)
-    spec = m.DeviceSpec(name=name[:128], kind=kind, memory_bytes=memory)
+    devices = Devices.named(device)
+    name, memory = _cuda_details() if devices.kind == "cuda" else (_cpu_name(), 0)
+    spec = m.DeviceSpec(name=name[:128], kind=devices.kind, memory_bytes=memory, gpus=len(devices))
     return child_messages.Ready(token=token, device=spec, abilities=abilities())
 
 
@@ -170,7 +173,7 @@ def answer_cost(query: m.CostQuery, devices: Sequence[m.DeviceSpec]) -> m.CostRe
     """
     from ex4d.engines import Gpu, cost
 
-    gpus = [Gpu(d.name, d.memory_bytes, d.memory_bytes) for d in devices if d.kind == "cuda" and d.memory_bytes]
+    gpus = [Gpu(d.name, d.memory_bytes, d.memory_bytes, d.gpus) for d in devices if d.kind == "cuda" and d.memory_bytes]
     size = {"frames": query.num_frames, "width": query.width, "height": query.height}
     return m.CostReply(cost=cost(query.engine, **size, settings=query.settings, gpu=next(iter(gpus), None), look=False))
 

@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from ex4d.processes import end_with_parent
 from ex4d_backend.data_folder import file_at
-from ex4d_backend.process_ids import describe_exit, end_with_parent
+from ex4d_backend.process_ids import describe_exit
 from ex4d_ground.errors import Ex4dError, InputError, SettingError
 from ex4d_ground.files import atomic_path, read_text, require_regular
 

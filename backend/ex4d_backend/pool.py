@@ -1,4 +1,7 @@
-"""The workers, one for each device: what each is doing, and what is given to it. Belongs to the I/O loop."""
+"""The workers, one for each device or group of devices: what each is doing, and what is given to it.
+
+Belongs to the I/O loop.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Protocol
 
 import zmq
 
+from ex4d.device_names import Devices
 from ex4d_backend.child_messages import Abilities, FromChild, FromJob, JobEnded, LookAgain, Ready, ToChild
 from ex4d_backend.supervisor import ChildProcess, Supervisor, visible_devices
 from ex4d_backend.worker_state import WorkerState
@@ -42,9 +46,13 @@ class Starter(Protocol):
 
 
 class Worker(WorkerState, ChildProcess):
-    """One device and the process that serves it now."""
+    """One device and the process that serves it now; or several that make one shot together, and a process for each.
+
+    Of those one is the worker, and the others follow it (:mod:`ex4d_backend.group_process`).
+    """
 
     module = "ex4d_backend.worker"
+    group_module = "ex4d_backend.group_process"
     kinds: frozenset[str] = frozenset()
     """The kinds of jobs it is for; empty: all that need a device."""
 
@@ -56,12 +64,13 @@ class Worker(WorkerState, ChildProcess):
         if settings.threads:
             for library in ("OMP", "NUMBA", "MKL"):
                 environment[f"{library}_NUM_THREADS"] = str(settings.threads)
+        self._grouped = len(Devices.named(device)) > 1
         WorkerState.__init__(self, device, settings)
         ChildProcess.__init__(
             self,
             supervisor,
             name or f"worker {device}",
-            self.module,
+            self.group_module if self._grouped else self.module,
             arguments=["--device", device],
             environment=environment,
             silent_s=settings.worker_silent_s,
@@ -97,6 +106,11 @@ class Worker(WorkerState, ChildProcess):
         """Nor was its process heard of."""
         WorkerState.forgive(self, seconds)
         ChildProcess.forgive(self, seconds)
+
+    def ending(self, code: int) -> str:
+        """How it ended; the launcher of several says last which of them was at fault."""
+        said = self.last_line() if self._grouped and code > 0 else ""
+        return f"ended ({said.rstrip('.')})" if said else super().ending(code)
 
     def on_ready(self, ready: Ready) -> None:
         """It says what it is."""

@@ -1,8 +1,7 @@
-"""Whether a process is there, how it ended, and ending with one, on every system."""
+"""Whether a process is there and how it ended, on every system."""
 
 import os
 import signal
-import sys
 from typing import Any
 
 
@@ -25,19 +24,6 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def end_with_parent(pid: int) -> None:
-    """Have the system end this process when the one that started it, ``pid``, ends, even by a kill, where it can.
-
-    Ends this process at once if that one has ended by now.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.name == "posix" and os.getppid() != pid:
-        os._exit(3)
 
 
 def describe_exit(code: int) -> str:

@@ -39,7 +39,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     data_dir: str = ""
     """Jobs, results and blobs; empty means the user's data folder."""
     devices: tuple[str, ...] = ("auto",)
-    """One worker each: "cpu", "cuda:0", ...; "auto" takes every NVIDIA GPU, or the CPU if there is none."""
+    """One worker each: "cpu", "cuda:0", ...; "auto" takes every NVIDIA GPU, or the CPU if there is none. GPUs that are
+    to make each shot together are one: "cuda:0+1"."""
     ray: str = ""
     """Workers on the machines of a Ray cluster instead of this one: its address, "auto" for the cluster that this
     machine is part of, or "local" for one of its own. Empty: worker processes here."""

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from ex4d.device_names import Devices
 from ex4d.frames.scratch import SPARE_VARIABLE, VARIABLE
 from ex4d_backend import child_messages
 from ex4d_backend.child_messages import TOKEN_VARIABLE, Beat, FromChild, Quit, Ready, ToChild
@@ -50,9 +51,8 @@ SCRATCH_VARIABLES = ("TMPDIR", "TEMP", "TMP", VARIABLE)
 
 
 def visible_devices(device: str) -> dict[str, str]:
-    """What lets a child see ``device`` ("cpu", "cuda:1") and no other."""
-    kind, _, index = device.partition(":")
-    return {"CUDA_VISIBLE_DEVICES": index if kind == "cuda" else ""}
+    """What lets a child see ``device`` ("cpu", "cuda:1", "cuda:0+1") and no other."""
+    return {"CUDA_VISIBLE_DEVICES": Devices.named(device).visible}
 
 
 class ChildProcess:
@@ -106,6 +106,10 @@ class ChildProcess:
     def overdue(self, now: float) -> str:
         """Why a process that answers must be killed all the same, as a clause after its name; "" if it must not."""
         return ""
+
+    def ending(self, code: int) -> str:
+        """How its process ended, as a clause after its name."""
+        return describe_exit(code)
 
     def on_ready(self, ready: Ready) -> None:
         """Called when it has imported and compiled everything and takes messages."""
@@ -184,7 +188,7 @@ class ChildProcess:
             if not self.on_demand and now >= self.start_at:
                 self.start()
         elif (code := self._process.poll()) is not None:
-            self._end(describe_exit(code))
+            self._end(self.ending(code))
         elif reason := self._hangs(now) or self.overdue(now):
             log.warning("killing %s: it %s", self.name, reason)
             self._process.kill()
@@ -202,11 +206,15 @@ class ChildProcess:
         end_marked(self._mark)
         self._drop_scratch()
         if not self.ready:
-            self.failed_starts, self.last_words = self.failed_starts + 1, _last_line(self.log_path, self._log_begins)
+            self.failed_starts, self.last_words = self.failed_starts + 1, self.last_line()
         self._process, self.identity, self.last_failure = None, b"", reason
         self.start_at = time.monotonic() + self._backoff
         self._backoff = min(LONGEST_BACKOFF_S, self._backoff * 2)
         self.on_end(reason)
+
+    def last_line(self) -> str:
+        """The last line with something in it that its process has written; "" if none."""
+        return _last_line(self.log_path, self._log_begins)
 
     def _drop_scratch(self) -> None:
         """What its process has left of temporary files goes; a process that was killed could not see to that."""

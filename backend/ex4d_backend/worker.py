@@ -18,6 +18,7 @@ import zmq
 
 from ex4d.allocation import give_back_kept, keep_blocks_of_frames
 from ex4d.compiled.notice import announced
+from ex4d.engines.members import joined
 from ex4d.progress import CancelToken, Progress
 from ex4d_backend import child_messages
 from ex4d_backend.child import BEAT_S, ServerConnection, child_arguments, connect_to_server
@@ -227,6 +228,10 @@ def main(argv: list[str] | None = None) -> None:
             abilities = _look_again(server, abilities)
             continue
         server.send(run_job(runner, server, order))
+        group = joined()
+        if group is not None and group.broken:
+            time.sleep(0.05)
+            os._exit(1)  # the launcher ends the others, and the server starts all of them again
         give_back_kept()
         server.current, worked_at = None, time.monotonic()
     time.sleep(0.05)  # let the server's thread pass the last message on

@@ -91,6 +91,8 @@ def lines(cost: Cost) -> list[str]:
     if cost.peak_bytes:
         of_all = f" of {cost.gpu_bytes / 2**30:.0f}" if cost.gpu_bytes else ""
         made.append(f"Memory plan {cost.plan}: about {cost.peak_bytes / 2**30:.1f}{of_all} GiB")
+        if cost.gpus > 1:
+            made.append(f"{cost.gpus} GPUs make it together; the memory is of each")
     if cost.memory_bytes:
         disk = f", {cost.disk_bytes / 2**30:.1f} GiB of its scratch disk" if cost.disk_bytes else ""
         made.append(f"About {cost.memory_bytes / 2**30:.1f} GiB of the backend's main memory{disk}")

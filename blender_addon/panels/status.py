@@ -74,7 +74,8 @@ def _draw_facts(layout: bpy.types.UILayout) -> None:
     for device in current.capabilities.devices:
         memory = f", {device.memory_bytes / 2**30:.0f} GB" if device.memory_bytes else ""
         worker = f": {device.worker}" if device.worker else ""
-        paragraph(layout, f"{device.name}{memory}{worker}", icon="MEMORY")
+        name = f"{device.gpus} x {device.name}" if device.gpus > 1 else device.name
+        paragraph(layout, f"{name}{memory}{worker}", icon="MEMORY")
     paragraph(layout, current.address.removeprefix("tcp://"), icon="NETWORK_DRIVE")
     for engine in current.capabilities.engines:
         paragraph(layout, engine.title, icon="CHECKBOX_HLT" if engine.available else "CHECKBOX_DEHLT")

@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     arguments = [a for a in given if a != "--debug"]
     try:
-        app(args=arguments, prog_name="ex4d")
+        app(args=arguments, prog_name="ex4d", obj=arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except (Ex4dError, KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the last line of defence, by design

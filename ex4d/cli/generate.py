@@ -4,7 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from ex4d.cli.console import say, watched
+from ex4d.cli.devices import DevicesOption, on_devices
 from ex4d.cli.options import EngineSettings, Seed, panel
 from ex4d.cli.settings import ready_settings
 from ex4d_ground.errors import SettingError
@@ -13,6 +16,7 @@ _option, _needed, _path = panel(None), panel(None, show_default=False), panel("M
 
 
 def generate(
+    context: typer.Context,
     color_video: Annotated[Path, _needed("--color_video", "Colour guide.")],
     mask_video: Annotated[Path, _needed("--mask_video", "Mask guide: white is shown.")],
     output_video: Annotated[Path, _needed("--output_video", "Result, .mp4.")],
@@ -20,6 +24,7 @@ def generate(
     width: Annotated[int, _option("--width", "Width; 0 keeps the guide's own.")] = 512,
     num_frames: Annotated[int, _option("--num_frames", "Frames, picked evenly; 0 takes all.")] = 49,
     device: Annotated[str, _option("--device", "auto, cuda or cpu.")] = "auto",
+    devices: DevicesOption = None,
     seed: Seed = 0,
     num_inference_steps: Annotated[int, _option("--num_inference_steps", "Denoising steps.")] = 25,
     settings: EngineSettings = None,
@@ -48,6 +53,7 @@ def generate(
     from ex4d.trajectory import static
     from ex4d_ground.cameras import Intrinsics
 
+    on_devices(devices, context)
     if (height == 0) != (width == 0):
         raise SettingError(f"Give both --height and --width, or 0 for both; got {height} and {width}.")
     if not 0 < fps < float("inf"):

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
 from ex4d.cli.console import note, say, watched
+from ex4d.cli.devices import DevicesOption, on_devices
 from ex4d.cli.export import KIND_HELP, ExportName, write_exports
 from ex4d.cli.options import EngineSettings, OutputDir, Seed, panel
 from ex4d.cli.settings import ready_settings
@@ -27,10 +30,12 @@ DEFAULT_ENGINE = "wan"
 
 
 def run(
+    context: typer.Context,
     options: ShotOptions,
     output_dir: OutputDir,
     shot: ShotArgument = None,
     engine: Annotated[str, _option("--engine", "wan (the model) or preview (no model).")] = DEFAULT_ENGINE,
+    devices: DevicesOption = None,
     seed: Seed = 0,
     settings: EngineSettings = None,
     stereo: Annotated[
@@ -79,6 +84,7 @@ def run(
     from ex4d.takes import save_take
     from ex4d_ground.files import made_folder
 
+    on_devices(devices, context)
     if stereo is None and convergence is not None:
         raise SettingError("--convergence belongs to --stereo; give both or neither.")
     from ex4d.export import exported_already

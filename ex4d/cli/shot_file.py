@@ -17,7 +17,7 @@ _PAIRS = ("set", "depth_set")
 """Options that are given as name=value; in a file they are an object."""
 _WORDS = {"source_camera": (ESTIMATE,), "save_depth": ("0", "1")}
 """Of options that are paths, what is none."""
-_NOT_OF_A_SHOT = ("again", "help", "windows")
+_NOT_OF_A_SHOT = ("again", "devices", "help", "windows")
 
 
 def _take_options(context: typer.Context, path: Path | None) -> Path | None:

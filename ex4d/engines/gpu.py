@@ -12,11 +12,12 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU and its memory in bytes."""
+    """A GPU and its memory in bytes; or several alike that make one shot together, and the memory of each."""
 
     name: str
     total: int
     free: int
+    count: int = 1
 
 
 def find_gpu() -> Gpu | None:

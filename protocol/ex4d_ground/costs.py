@@ -24,6 +24,8 @@ class Cost(Record, frozen=True):
     """Runs of the model in all; 0 for engines without one."""
     gpu: Name = ""
     """The GPU's name, "" if there is none."""
+    gpus: Count = 1
+    """So many of them make it together; memory and its peak are those of each."""
     gpu_bytes: Count = 0
     """Its memory; 0 if there is none."""
     free_bytes: Count = 0
@@ -51,7 +53,8 @@ class Cost(Record, frozen=True):
         if self.passes > 1:
             parts.append(f"two passes, the second in {self.tiles} tiles")
         if self.peak_bytes is not None:
-            parts.append(f"{self.plan}, about {self.peak_bytes / GIB:.1f} of {self.gpu_bytes / GIB:.0f} GiB")
+            each = f" of each of {self.gpus} GPUs" if self.gpus > 1 else ""
+            parts.append(f"{self.plan}, about {self.peak_bytes / GIB:.1f} of {self.gpu_bytes / GIB:.0f} GiB{each}")
         if self.seconds is not None:
             parts.append(f"roughly {rough_time(self.seconds)}")
         if self.memory_bytes is not None:

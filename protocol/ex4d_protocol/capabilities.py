@@ -14,6 +14,8 @@ class DeviceSpec(Record, frozen=True, kw_only=True):
     kind: Literal["cpu", "cuda"] = "cpu"
     memory_bytes: Count = 0
     """The device's own memory; 0 if unknown."""
+    gpus: Count = 1
+    """So many devices of this name and memory make one shot together."""
     worker: Literal["starting", "idle", "busy", "restarting"] = "starting"
 
 

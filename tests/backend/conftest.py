@@ -35,13 +35,14 @@ class Backend:
     arguments: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     address: str = "tcp://127.0.0.1:auto"
+    device: str = "cpu"
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait: bool = True) -> Backend:
         port_file = self.data_dir.parent / f"{self.data_dir.name}.port"
         port_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "ex4d_backend", "--address", self.address]
-        command += ["--data-dir", str(self.data_dir), "--port-file", str(port_file), "--device", "cpu"]
+        command += ["--data-dir", str(self.data_dir), "--port-file", str(port_file), "--device", self.device]
         # A busy machine, or a test that holds a worker still, must not make a worker count as one that hangs.
         own = {"EX4D_BACKEND_THREADS": "2", "EX4D_BACKEND_WORKER_SILENT_S": "600"}
         own["EX4D_BACKEND_GUARDIAN"] = "off"  # the process that is started is the server

@@ -26,6 +26,10 @@ class CrossKV(NamedTuple):
     """[1] int32: text tokens from there on equal the one before (padding); None if nobody counted."""
 
 
+SharedAttention = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Self-attention of the tokens of this process over those of all who share the run; shapes as in attend_to_all."""
+
+
 class Rows(NamedTuple):
     """Activations [1, tokens, n]: float8 with a scale [1, tokens, 1] each, or plain without."""
 
@@ -67,6 +71,13 @@ def rotate(
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention over [1, heads, tokens, channels], back as [1, tokens, heads * channels]."""
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def attend_to_all(q: Tensor, k: Tensor, v: Tensor, shared: SharedAttention | None) -> Tensor:
+    """Self-attention over [1, tokens, heads, channels], back as [1, tokens, heads * channels]."""
+    if shared is not None:
+        return shared(q, k, v)
+    return attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
 
 
 def feed_forward(ffn: Any, x: Tensor) -> Tensor:
@@ -121,6 +132,7 @@ def self_attention(
     modulation: Tensor,  # [1, 6, dim] float32, of this step
     rope: Rope,
     dtype: torch.dtype,  # of matrix products
+    attend_shared: SharedAttention | None = None,  # where the tokens are not all here
 ) -> Tensor:  # [1, tokens, dim], not yet gated or added
     """The first half of a block: what it does before it looks at the prompt."""
     shift, scale, *_ = modulations(block, modulation)
@@ -129,7 +141,7 @@ def self_attention(
     q = rotate(_rms(attn.to_q(h), attn.norm_q).unflatten(2, (attn.heads, -1)), rope).to(dtype)
     k = rotate(_rms(attn.to_k(h), attn.norm_k).unflatten(2, (attn.heads, -1)), rope).to(dtype)
     v = attn.to_v(h).unflatten(2, (attn.heads, -1))
-    return attn.to_out[0](attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)))
+    return attn.to_out[0](attend_to_all(q, k, v, attend_shared))
 
 
 def finish(

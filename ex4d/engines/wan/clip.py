@@ -9,7 +9,7 @@ from torch import Tensor
 from ex4d.engines.base import GenerateRequest, OnFrame
 from ex4d.engines.composite import Compositor
 from ex4d.engines.kept_windows import PassWindows
-from ex4d.engines.wan.cost_model import workload
+from ex4d.engines.wan.cost_model import PUBLISHED_HEADS, workload
 from ex4d.engines.wan.passes import Pass, enlarged, smaller_guides
 from ex4d.engines.wan.pipeline import WanPipeline
 from ex4d.engines.wan.plan import Workload
@@ -51,7 +51,12 @@ class ClipRun:
     @property
     def workload(self) -> Workload:
         """What the largest window and tile ask of the device."""
-        return workload(self._windows, self._way, self._branches, cached=self._settings.cache_threshold > 0)
+        return self.workload_of()
+
+    def workload_of(self, gpus: int = 1, heads: int = PUBLISHED_HEADS) -> Workload:
+        """The same of each of ``gpus`` devices, for a model with so many heads. Raises SettingError."""
+        cached = self._settings.cache_threshold > 0
+        return workload(self._windows, self._way, self._branches, cached=cached, gpus=gpus, heads=heads)
 
     def describe(self) -> str:
         """The request's size, for messages."""

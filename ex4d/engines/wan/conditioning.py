@@ -44,6 +44,11 @@ class GuideVideos:
         image = (colours[:, :, 0] * 0.5 + 0.5).mul(255).to(torch.uint8).float() * (2 / 255) - 1
         return cls(colours, shown, image)
 
+    def packed(self) -> tuple[Tensor, Tensor]:  # [N, H, W, 3] and [N, H, W], both uint8
+        """What :meth:`from_guides` makes the same videos of again, in a fraction of the bytes."""
+        colour = (self.colour[0].permute(1, 2, 3, 0) + 1).mul(127.5).round().to(torch.uint8)
+        return colour, (self.mask[0, 0] > 0).to(torch.uint8) * 255
+
     @property
     def still(self) -> Tensor:  # [1, 3, N, H, W]
         """Frame 0 followed by grey: what the image condition is encoded from."""

@@ -5,16 +5,18 @@ from typing import Any
 
 from ex4d.engines.gpu import Gpu
 from ex4d.engines.wan.constants import SPATIAL, TEMPORAL
+from ex4d.engines.wan.division import divided
 from ex4d.engines.wan.plan import MemoryPlan, ModelSize, Workload, plans
 from ex4d.engines.wan.settings import ABOUT, WanSettings, checked
 from ex4d.engines.wan.tiles import Layout, layout
 from ex4d.engines.wan.windows import Window, windows
 from ex4d_ground.costs import Cost
-from ex4d_ground.errors import DeviceMemoryError
+from ex4d_ground.errors import DeviceMemoryError, SettingError
 from ex4d_ground.remedies import Remedy
 
 PUBLISHED = ModelSize(5120, 13824, 40)
 """Wan2.1-I2V-14B."""
+PUBLISHED_HEADS = 40
 
 # A forward of 13,312 tokens is 475 TFLOP: a part that grows with the tokens, and self-attention with their square.
 _TOKENS, _LINEAR, _SQUARE = 13312, 330.0, 145.0
@@ -41,7 +43,9 @@ _SPEEDS = (  # TFLOP/s the model reaches in 16 bits: measured on the H200, from 
 )  # fmt: skip
 _FP8_GAIN = 1.39  # measured on an H200
 _NO_FP8 = ("A100", "A800", "A40", "A10", "A6000", "A5000", "3090", "3080", "3060")
-_BUS = 20e9  # bytes a second from page-locked memory
+_BUS = 20e9  # bytes a second from page-locked memory, or between GPUs without a link of their own
+_LINKED = ("B200", "GH200", "H200", "H100", "H800", "A100", "A800")
+_LINK = 200e9  # bytes a second between GPUs of one host that have one: half of what the slowest of them promise
 
 
 def wan_cost(frames: int, width: int, height: int, settings: Mapping[str, Any], gpu: Gpu | None) -> Cost:
@@ -51,7 +55,12 @@ def wan_cost(frames: int, width: int, height: int, settings: Mapping[str, Any], 
     way = layout(width, height, two_pass=chosen.two_pass)
     branches = 2 if chosen.is_guided else 1
     runs = _runs(parts, way, chosen)
-    plan, problem, remedy = _plan(chosen, workload(parts, way, branches, cached=chosen.cache_threshold > 0), gpu)
+    gpus = gpu.count if gpu else 1
+    try:
+        work = workload(parts, way, branches, cached=chosen.cache_threshold > 0, gpus=gpus)
+        plan, problem, remedy = _plan(chosen, work, gpu)
+    except SettingError as error:  # so many GPUs cannot share it
+        plan, problem, remedy = None, str(error), None
     seconds = None
     if gpu is not None and plan is not None:
         pixels = way.width * way.height * sum(part.padded for part in parts)
@@ -66,6 +75,7 @@ def wan_cost(frames: int, width: int, height: int, settings: Mapping[str, Any], 
         tiles=len(way.tiles),
         forwards=branches * sum(count for count, _ in runs),
         gpu=gpu.name if gpu else "",
+        gpus=gpus,
         gpu_bytes=gpu.total if gpu else 0,
         free_bytes=gpu.free if gpu else 0,
         plan=plan.name if plan else "",
@@ -76,13 +86,40 @@ def wan_cost(frames: int, width: int, height: int, settings: Mapping[str, Any], 
     )
 
 
-def workload(parts: list[Window], way: Layout, branches: int, *, cached: bool = False) -> Workload:
-    """What the largest of everything that is made at once asks of the device."""
+def workload(
+    parts: list[Window],
+    way: Layout,
+    branches: int,
+    *,
+    cached: bool = False,
+    gpus: int = 1,
+    heads: int = PUBLISHED_HEADS,
+) -> Workload:
+    """What the largest of everything that is made at once asks of the device, or of each of several.
+
+    Raises SettingError where ``gpus`` cannot share it.
+    """
     count = max(part.padded for part in parts)
-    sizes = [way.tile_size, *([way.first] if way.first else [])]
+    sizes = [(way.tile_size, len(way.tiles)), *([(way.first, 1)] if way.first else [])]
+    lengths = {tokens(part.padded, *size): tiles for part in parts for size, tiles in sizes}
+    ways = [
+        divided(gpus, guided=branches > 1, heads=heads, tokens=length, tiles=tiles) for length, tiles in lengths.items()
+    ]
     return Workload(
-        max(tokens(count, *size) for size in sizes), way.width * way.height, branches, len(way.tiles), cached
+        max(tokens(count, *size) for size, _ in sizes),
+        way.width * way.height,
+        branches // ways[0].branches,
+        len(way.tiles),
+        cached,
+        sharing=min(each.sequence if each.shares_tokens else 1 for each in ways),
+        strips=gpus,
     )
+
+
+def exchanged_bytes(tokens: int, sharing: int, size: ModelSize = PUBLISHED) -> float:
+    """What each of ``sharing`` GPUs sends in one run: queries, keys, values and results of every block, in 16 bits."""
+    own = tokens / sharing * size.dim * 2
+    return 4 * own * (sharing - 1) / sharing * size.num_layers
 
 
 def tokens(count: int, width: int, height: int) -> int:
@@ -118,10 +155,13 @@ def _seconds(runs: list[tuple[int, int]], branches: int, pixels: int, plan: Memo
     speed = speed_of(gpu.name)
     if speed is None:
         return None
+    side_by_side = 2 if branches > 1 and gpu.count % 2 == 0 else 1
+    sharing = gpu.count // side_by_side
     fp8 = plan.fp8 and not any(name in gpu.name for name in _NO_FP8)
-    total = _CODEC_SECONDS * pixels * _H200 / speed
+    total = _CODEC_SECONDS * pixels * _H200 / speed / gpu.count
     streamed = (PUBLISHED.num_layers - plan.resident_blocks) * PUBLISHED.block_parameters * (1 if plan.fp8 else 2)
     for count, length in runs:
-        work = sum(forward_tflop(length)) / (speed * (_FP8_GAIN if fp8 else 1))
-        total += count * branches * max(work, streamed / _BUS)
+        work = sum(forward_tflop(length)) / (speed * (_FP8_GAIN if fp8 else 1)) / sharing
+        exchange = exchanged_bytes(length, sharing) / (_LINK if any(name in gpu.name for name in _LINKED) else _BUS)
+        total += count * branches / side_by_side * (max(work, streamed / _BUS) + exchange)
     return total

@@ -1,11 +1,13 @@
 """Running Wan's transformer for one shot: what stays the same over the steps is computed once, the rest every step."""
 
+from __future__ import annotations
+
 import importlib.util
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,9 @@ from ex4d.engines.wan.step_cache import FirstBlockCache
 from ex4d.engines.wan.streaming import BlockStreamer
 from ex4d.progress import CancelToken, check
 from ex4d_ground.errors import ShapeError
+
+if TYPE_CHECKING:
+    from ex4d.engines.wan.sharing import Sharing
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +62,12 @@ class Shot:
     head_times: Tensor  # [steps, 1, dim] float32
     rope: Rope
     cross: tuple[tuple[CrossKV, ...], ...]  # [branches][blocks]
+    sharing: Sharing | None = None
+    """This process's part of every run, where several share it; the constants are those of its part."""
+
+    def of_all_tokens(self, own: Tensor) -> Tensor:  # [n, tokens, m]
+        """The head's rows of all tokens from this process's."""
+        return own if self.sharing is None else self.sharing.whole(own, 1)
 
 
 @dataclass
@@ -108,10 +119,18 @@ class WanDenoiser:
         self._ffn_rows, self._short_text = ffn_rows, short_text
 
     @contextmanager
-    def shot(self, conditions: Conditions, schedule: Schedule, *, cancel: CancelToken | None = None) -> Iterator[Shot]:
+    def shot(
+        self,
+        conditions: Conditions,
+        schedule: Schedule,
+        *,
+        sharing: Sharing | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[Shot]:
         """Compute a shot's constants and hook its geometry into the patch embedding until the block ends.
 
-        Raises ShapeError if the conditions do not belong together.
+        Where branches are ``sharing``, the conditions hold the prompt of this process's alone. Raises ShapeError if the
+        conditions do not belong together.
         """
         _, channels, _, height, width = conditions.y.shape
         if channels + 16 != self.model.config.in_channels or height % 2 or width % 2:
@@ -121,7 +140,7 @@ class WanDenoiser:
             if conditions.geometry is not None:
                 tokens = conditions.geometry.to(device=self.device, dtype=torch.float32)
                 stack.enter_context(geometry_tokens(self.model.patch_embedding, tokens))
-            yield self._prepare(conditions, schedule, cancel)
+            yield self._prepare(conditions, schedule, sharing, cancel)
 
     @contextmanager
     def part(
@@ -132,7 +151,7 @@ class WanDenoiser:
     ) -> Iterator[Shot]:
         """A part of the picture as a shot of its own, with the constants of ``shot``, which was given no geometry."""
         with geometry_tokens(self.model.patch_embedding, geometry.to(device=self.device, dtype=torch.float32)):
-            yield replace(shot, y=y, rope=outer.rope(self.model, y))
+            yield replace(shot, y=y, rope=self._rope(y, shot.sharing))
 
     def velocity(
         self,
@@ -156,12 +175,10 @@ class WanDenoiser:
             first = self.program.finish(block, x, h, modulation, cross, self._ffn_rows)
             if cache is None:
                 del x, h  # unless the other branch is to have them, their memory is the next blocks'
-                x = self._rest(blocks, first, modulation, shot.rope)
+                x = self._rest(blocks, first, modulation, shot)
             else:
-                x = cache.after(
-                    branch, x, first, lambda: self._rest(blocks, first, modulation, shot.rope), computed=last
-                )
-        return outer.head(self.model, x, shot.head_times[step], grid)
+                x = cache.after(branch, x, first, lambda: self._rest(blocks, first, modulation, shot), computed=last)
+        return outer.head(self.model, x, shot.head_times[step], grid, shot.of_all_tokens)
 
     def _begin(
         self, shot: Shot, latents: Tensor, block: nn.Module, modulation: Tensor, start: StepStart | None
@@ -173,7 +190,8 @@ class WanDenoiser:
         x = embed(torch.cat([latents, shot.y], dim=1).to(embed.weight.dtype))
         grid = tuple(x.shape[2:])
         x = x.flatten(2).transpose(1, 2).to(self.precision.residual).contiguous()
-        shared = x, self.program.self_attention(block, x, modulation, shot.rope, self.precision.compute), grid
+        x = x if shot.sharing is None else shot.sharing.own(x, 1)
+        shared = x, self._first_half(block, x, modulation, shot), grid
         if start is not None:
             start.shared = shared
         return shared
@@ -188,17 +206,24 @@ class WanDenoiser:
                 blocks.close()
 
     def _rest(
-        self, blocks: Iterator[tuple[nn.Module, CrossKV]], x: Tensor, modulation: Tensor, rope: Rope
+        self, blocks: Iterator[tuple[nn.Module, CrossKV]], x: Tensor, modulation: Tensor, shot: Shot
     ) -> Tensor:  # [1, tokens, dim]
         for block, cross in blocks:
-            x = self._whole(block, x, modulation, rope, cross)
+            h = self._first_half(block, x, modulation, shot)
+            x = self.program.finish(block, x, h, modulation, cross, self._ffn_rows)
         return x
 
-    def _whole(self, block: nn.Module, x: Tensor, modulation: Tensor, rope: Rope, cross: CrossKV) -> Tensor:
-        h = self.program.self_attention(block, x, modulation, rope, self.precision.compute)
-        return self.program.finish(block, x, h, modulation, cross, self._ffn_rows)
+    def _first_half(self, block: nn.Module, x: Tensor, modulation: Tensor, shot: Shot) -> Tensor:
+        shared = None if shot.sharing is None else shot.sharing.attention
+        return self.program.self_attention(block, x, modulation, shot.rope, self.precision.compute, shared)
 
-    def _prepare(self, conditions: Conditions, schedule: Schedule, cancel: CancelToken | None) -> Shot:
+    def _rope(self, y: Tensor, sharing: Sharing | None) -> Rope:
+        rope = outer.rope(self.model, y)
+        return rope if sharing is None else Rope(sharing.own(rope.cos, 0), sharing.own(rope.sin, 0))
+
+    def _prepare(
+        self, conditions: Conditions, schedule: Schedule, sharing: Sharing | None, cancel: CancelToken | None
+    ) -> Shot:
         model, dtype = self.model, self.precision.compute
         with on_device([model.condition_embedder], self.device):
             times, modulations = outer.time_tokens(model, schedule.timesteps.to(self.device))
@@ -222,8 +247,9 @@ class WanDenoiser:
             y,
             modulations.unsqueeze(1),
             times.unsqueeze(1),
-            outer.rope(model, y),
+            self._rope(y, sharing),
             tuple(tuple(branch) for branch in cross),
+            sharing,
         )
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from ex4d.engines.base import GenerateRequest, Hooks
 from ex4d.engines.gpu import Gpu
+from ex4d.engines.members import joined
 from ex4d.engines.wan.constants import NEGATIVE_PROMPT, PROMPT
 from ex4d.engines.wan.cost_model import wan_cost
 from ex4d.engines.wan.settings import ABOUT, WanSettings, checked
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from ex4d.engines.group import Group
     from ex4d.engines.wan.clip import ClipRun
-    from ex4d.engines.wan.pipeline import WanPipeline
+    from ex4d.engines.wan.pipeline import PipelineOptions, WanPipeline
     from ex4d.engines.wan.plan import MemoryPlan, ModelSize, Workload
 
 _NEEDS = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors")
@@ -90,6 +92,9 @@ class WanEngine:
             failure = error.with_traceback(None)
             failure.__context__ = failure.__cause__ = None
         self.close()
+        group = joined()
+        if group is not None and group.broken and not isinstance(failure, DeviceMemoryError):
+            raise _lost(failure, stage)
         if isinstance(failure, Ex4dError) or not isinstance(failure, Exception):
             raise failure
         wrapped = EngineError(
@@ -121,7 +126,8 @@ class WanEngine:
     def _run(self, request: GenerateRequest, settings: WanSettings, stage: _Stage, hooks: Hooks) -> UInt8:
         from ex4d.engines.wan.clip import ClipRun
 
-        device, cancel = choose_device(settings.device), hooks.get("cancel")
+        group, cancel = joined(), hooks.get("cancel")
+        device = choose_device(settings.device) if group is None else _device_of(group, settings.device)
         contexts = self._contexts(settings, device, stage, cancel)
         check(cancel)
         run = ClipRun(request, settings, contexts, hooks.get("on_frame"))
@@ -133,7 +139,7 @@ class WanEngine:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                if is_last:
+                if is_last or group is not None:  # the others wait for this process in the midst of something
                     raise _no_plan_left(plan, run) from None
             else:
                 if not settings.keep_loaded:
@@ -148,11 +154,17 @@ class WanEngine:
         from ex4d.engines.wan.plan import ModelSize, plans
 
         source = FileSources(self.weights).open("transformer")
-        size = ModelSize.of(source.config)
+        size, heads = ModelSize.of(source.config), int(source.config["num_attention_heads"])
         source.files.close()
+        group = joined()
+        work = run.workload if group is None else run.workload_of(group.size, heads)
         free = free_bytes(device) + (held_bytes(device) if self._kept else 0)
-        wanted = plans(settings.mode, settings.memory, size, run.workload, free)
-        again = self._kept_plan(settings, size, run.workload, device, free)
+        if group is not None:
+            from ex4d.engines.wan.leading import free_everywhere
+
+            free = free_everywhere(group, free)
+        wanted = plans(settings.mode, settings.memory, size, work, free)
+        again = self._kept_plan(settings, size, work, device, free)
         if again is not None:
             wanted = [again, *wanted]
         for index, plan in enumerate(wanted):
@@ -185,7 +197,7 @@ class WanEngine:
     def _pipeline(
         self, settings: WanSettings, plan: MemoryPlan, device: torch.device, stage: _Stage, cancel: CancelToken | None
     ) -> WanPipeline:
-        from ex4d.engines.wan.pipeline import FileSources, PipelineOptions, WanPipeline
+        from ex4d.engines.wan.pipeline import PipelineOptions
 
         options = PipelineOptions(settings.mode, plan, device, settings.fuse_lora, settings.compile)
         key = self._key(settings, device)
@@ -194,9 +206,21 @@ class WanEngine:
             if self._kept[0] == key and replace(kept, expected_peak=plan.expected_peak) == plan:
                 return self._kept[1]
             self.close()
-        pipe = WanPipeline(FileSources(self._weights_of(settings)), options, on_progress=stage, cancel=cancel)
+        pipe = self._loaded(settings, options, stage, cancel)
         self._kept = (key, pipe)
         return pipe
+
+    def _loaded(
+        self, settings: WanSettings, options: PipelineOptions, stage: _Stage, cancel: CancelToken | None
+    ) -> WanPipeline:
+        from ex4d.engines.wan.pipeline import FileSources, WanPipeline
+
+        weights, group = self._weights_of(settings), joined()
+        if group is None:
+            return WanPipeline(FileSources(weights), options, on_progress=stage, cancel=cancel)
+        from ex4d.engines.wan.leading import LeadingPipeline
+
+        return LeadingPipeline(weights, options, group, on_progress=stage, cancel=cancel)
 
     def _contexts(
         self, settings: WanSettings, device: torch.device, stage: OnProgress, cancel: CancelToken | None
@@ -291,6 +315,21 @@ def choose_device(wanted: str) -> torch.device:
     )
 
 
+def _device_of(group: Group, wanted: str) -> torch.device:
+    """This process's device, where several make the shot. Raises SettingError if another is wanted."""
+    if wanted not in ("auto", group.device.type):
+        kind = group.device.type
+        raise SettingError(f"device is {wanted!r}, and {group.size} processes on {kind} are to make the shot.")
+    return group.device
+
+
+def _lost(failure: BaseException, stage: _Stage) -> EngineError:
+    return EngineError(
+        f"One of the GPUs' processes ended or failed while {stage} ({_first_line(failure)}); all of them are started "
+        "again. Submit it once more."
+    )
+
+
 def free_bytes(device: torch.device) -> int:
     """Bytes a run may use on the device; a CPU is taken to have enough."""
     import torch
@@ -335,7 +374,9 @@ def _rough_time(request: GenerateRequest, device: torch.device) -> str:
     if device.type != "cuda":
         return ""
     properties = torch.cuda.get_device_properties(device)
-    gpu = Gpu(properties.name, properties.total_memory, properties.total_memory)
+    group = joined()
+    gpus = 1 if group is None else group.size
+    gpu = Gpu(properties.name, properties.total_memory, properties.total_memory, gpus)
     count, height, width = request.guides.mask.shape
     seconds = wan_cost(count, width, height, request.settings, gpu).seconds
     return "" if seconds is None else f" With the published model that takes roughly {rough_time(seconds)}."

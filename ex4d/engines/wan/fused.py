@@ -11,7 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from ex4d.engines.wan import operators
-from ex4d.engines.wan.blocks import CrossKV, Rope, Rows, attend, feed_forward, in_parts, modulations
+from ex4d.engines.wan.blocks import (
+    CrossKV,
+    Rope,
+    Rows,
+    SharedAttention,
+    attend,
+    attend_to_all,
+    feed_forward,
+    in_parts,
+    modulations,
+)
 from ex4d.engines.wan.fp8 import Fp8Linear
 
 
@@ -20,7 +30,14 @@ def fits(blocks: Iterable[Any]) -> bool:
     return all(isinstance(block.norm2, nn.LayerNorm) for block in blocks)
 
 
-def self_attention(block: Any, x: Tensor, modulation: Tensor, rope: Rope, dtype: torch.dtype) -> Tensor:
+def self_attention(
+    block: Any,
+    x: Tensor,
+    modulation: Tensor,
+    rope: Rope,
+    dtype: torch.dtype,
+    attend_shared: SharedAttention | None = None,
+) -> Tensor:
     """The first half of a block; see :func:`ex4d.engines.wan.blocks.self_attention`."""
     shift, scale, *_ = modulations(block, modulation)
     attn, eps = block.attn1, block.norm1.eps
@@ -31,8 +48,8 @@ def self_attention(block: Any, x: Tensor, modulation: Tensor, rope: Rope, dtype:
     q, k, v = (_linear(layer, h, dtype) for layer in (attn.to_q, attn.to_k, attn.to_v))
     weights = attn.norm_q.weight, attn.norm_k.weight
     q, k = operators.rms_rotate(q, k, *weights, rope.cos, rope.sin, attn.heads, attn.norm_q.eps)
-    q, k, v = (t.unflatten(2, (attn.heads, -1)).transpose(1, 2) for t in (q, k, v))
-    out = attend(q, k, v)
+    q, k, v = (t.unflatten(2, (attn.heads, -1)) for t in (q, k, v))
+    out = attend_to_all(q, k, v, attend_shared)
     layer = attn.to_out[0]
     rows = Rows(*operators.quantise(out)) if _multiplies_rows(layer) else Rows(out, None)
     return _linear(layer, rows, dtype)

@@ -6,6 +6,7 @@ are computed in float32 whatever the weights' dtype.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -79,12 +80,14 @@ def head(
     model: Any,
     x: Tensor,  # [n, tokens, dim] residual stream
     time: Tensor,  # [n or 1, dim] float32
-    grid: tuple[int, ...],  # of the tokens: T, h / 2, w / 2
+    grid: tuple[int, ...],  # of all tokens: T, h / 2, w / 2
+    whole: Callable[[Tensor], Tensor] | None = None,  # [n, tokens, m] of all from those that are here
 ) -> Tensor:  # [n, 16, T, h, w] float32
     """Tokens to a velocity. Always float32: it is the output's own precision and costs nothing beside the blocks."""
     shift, scale = (model.scale_shift_table.float() + time.unsqueeze(1)).chunk(2, dim=1)
     x = modulated_norm(x, shift, scale, model.norm_out.eps)
     x = linear32(x, model.proj_out)
+    x = x if whole is None else whole(x)
     patch = model.config.patch_size
     x = x.reshape(len(x), *grid, *patch, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
     return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)

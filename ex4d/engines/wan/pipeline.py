@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import torch
 from torch import Tensor
 
+from ex4d.engines.group import Group
 from ex4d.engines.wan.conditioning import Encoded, GuideVideos, encode_guides
+from ex4d.engines.wan.cost_model import tokens as tokens_of
 from ex4d.engines.wan.denoiser import EXACT, FAST, FLOAT32, Conditions, Precision, WanDenoiser
+from ex4d.engines.wan.division import divided
 from ex4d.engines.wan.geometry import GeometryEncoder
 from ex4d.engines.wan.loading import TransformerPlan, load_transformer
 from ex4d.engines.wan.placing import free_cached, on_device
@@ -27,6 +30,9 @@ from ex4d.weights.adapters import Ex4dCheckpoint, Lora, inject
 from ex4d.weights.components import PartFiles, load_part
 from ex4d.weights.layout import Part
 from ex4d_ground import stages
+
+if TYPE_CHECKING:
+    from ex4d.engines.wan.sharing import Sharing
 
 
 class Sources(Protocol):
@@ -70,10 +76,16 @@ class PipelineOptions:
 
 
 class WanPipeline:
-    """Use as a context manager: leaving it, however, frees the device's memory."""
+    """Use as a context manager: leaving it, however, frees the device's memory.
 
-    def __init__(self, sources: Sources, options: PipelineOptions, **watch: Unpack[Watch]):
-        self.options = options
+    With a ``group`` each of its processes has one, on its own device, and all call the same methods with the same
+    arguments: what takes time is divided between them (see :mod:`ex4d.engines.wan.division`).
+    """
+
+    def __init__(
+        self, sources: Sources, options: PipelineOptions, *, group: Group | None = None, **watch: Unpack[Watch]
+    ):
+        self.options, self.group = options, group
         self._sources = sources
         self._image_encoder: Any = None
         self.vae: WanVae | None = None
@@ -121,8 +133,9 @@ class WanPipeline:
         **watch: Unpack[Watch],
     ) -> Tensor:  # [1, 16, T, h, w]
         """Denoise one window."""
-        conditions = Conditions(encoded.y, encoded.clip_fea, encoded.geometry, tuple(contexts))
-        with self.denoiser.shot(conditions, schedule, cancel=watch.get("cancel")) as shot:
+        sharing = self._sharing(contexts, cfg_scale, encoded.y[0, 0].numel() // 4)
+        conditions = Conditions(encoded.y, encoded.clip_fea, encoded.geometry, _own(contexts, sharing))
+        with self.denoiser.shot(conditions, schedule, sharing=sharing, cancel=watch.get("cancel")) as shot:
             free_cached(self.options.device)
             return denoise(
                 self.denoiser,
@@ -130,7 +143,7 @@ class WanPipeline:
                 noise,
                 schedule,
                 cfg_scale=cfg_scale,
-                cache=FirstBlockCache(cache_threshold) if cache_threshold else None,
+                cache=_cache(cache_threshold, sharing),
                 on_step=on_step,
                 **watch,
             )
@@ -153,8 +166,9 @@ class WanPipeline:
             clean = vae.encode(start, stage=f"{stages.ENCODING} first pass", **watch)
         latents = schedule.noised(clean, noise.to(device=device, dtype=torch.float32))
         del clean
-        conditions = Conditions(encoded.y, encoded.clip_fea, None, tuple(contexts))
-        with self.denoiser.shot(conditions, schedule, cancel=watch.get("cancel")) as shot:
+        sharing = self._sharing(contexts, cfg_scale, tokens_of(start.shape[2], *way.tile_size), len(way.tiles))
+        conditions = Conditions(encoded.y, encoded.clip_fea, None, _own(contexts, sharing))
+        with self.denoiser.shot(conditions, schedule, sharing=sharing, cancel=watch.get("cancel")) as shot:
             free_cached(device)
             direction = Mosaic(self.denoiser, shot, cfg_scale, way, encoded.colour, encoded.mask, self.geometry)
             return follow(direction, latents, schedule, **watch)
@@ -165,6 +179,17 @@ class WanPipeline:
         vae = self._vae()
         with on_device([vae.model], self.options.device):
             yield from vae.decode(latents, **watch)
+
+    def _sharing(self, contexts: Sequence[Tensor], cfg_scale: float, tokens: int, tiles: int = 1) -> Sharing | None:
+        """This process's part of every run. Raises SettingError where what is to be made does not divide."""
+        if self.group is None:
+            return None
+        from ex4d.engines.wan.sharing import Sharing
+
+        guided = len(contexts) > 1 and cfg_scale != 1.0
+        heads = int(self.denoiser.model.config.num_attention_heads)
+        division = divided(self.group.size, guided=guided, heads=heads, tokens=tokens, tiles=tiles)
+        return Sharing.of(self.group, division)
 
     def close(self) -> None:
         """Let go of every part; the device's memory is free once torch's cache is emptied after it."""
@@ -188,7 +213,7 @@ class WanPipeline:
             model = load_part(source, dtype=dtype, device="cpu" if options.plan.saving else options.device)
             source.files.close()
             tiling = Tiling() if options.plan.vae_tiled else None
-            self.vae = WanVae(model, device=options.device, dtype=dtype, tiling=tiling)
+            self.vae = WanVae(model, device=options.device, dtype=dtype, tiling=tiling, group=self.group)
         return self.vae
 
     def _load_transformer(self, checkpoint: Ex4dCheckpoint, watch: Watch) -> WanDenoiser:
@@ -223,6 +248,19 @@ class WanPipeline:
             ffn_rows=plan.ffn_rows,
             short_text=options.short_text,
         )
+
+
+def _own(contexts: Sequence[Tensor], sharing: Sharing | None) -> tuple[Tensor, ...]:
+    """The prompts that this process is for."""
+    if sharing is None or sharing.division.branches == 1:
+        return tuple(contexts)
+    return (contexts[sharing.branch],)
+
+
+def _cache(threshold: float, sharing: Sharing | None) -> FirstBlockCache | None:
+    if not threshold:
+        return None
+    return FirstBlockCache(threshold) if sharing is None else FirstBlockCache(threshold, sharing.summed)
 
 
 @dataclass(frozen=True)

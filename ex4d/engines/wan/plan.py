@@ -63,6 +63,10 @@ class Workload:
     """Parts a frame is made in; with several, geometry is encoded for each in every step."""
     cached: bool = False
     """With the first-block cache."""
+    sharing: int = 1
+    """GPUs that share each run's tokens; all the plan's figures are of one of them."""
+    strips: int = 1
+    """GPUs that share each picture's encoding and decoding."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +137,14 @@ def phases(plan: MemoryPlan, mode: Mode, size: ModelSize, work: Workload) -> Pha
 
 def loop_bytes(size: ModelSize, work: Workload, *, residual_bytes: int, rows: int) -> int:
     """What a forward needs besides weights and the shot's constants: activations, and what is kept for later ones."""
-    stream = work.tokens * size.dim * residual_bytes
-    at_once = min(work.tokens, rows or work.tokens)
+    own = -(-work.tokens // work.sharing)
+    stream = own * size.dim * residual_bytes
+    at_once = min(own, rows or own)
     # Normed rows, queries, keys and values before and after rotation; the feed-forward's hidden rows.
-    activations = work.tokens * size.dim * (2 * residual_bytes + 14) + at_once * size.ffn_dim * 4
-    shared = work.tokens * size.dim * (residual_bytes + 2) if work.branches == 2 else 0
+    activations = own * size.dim * (2 * residual_bytes + 14) + at_once * size.ffn_dim * 4
+    if work.sharing > 1:  # queries, keys and values once to send and once received
+        activations += own * size.dim * 2 * 6
+    shared = own * size.dim * (residual_bytes + 2) if work.branches == 2 else 0
     cached = stream * (2 * work.branches + 1) if work.cached else 0
     return activations + shared + cached
 
@@ -147,7 +154,7 @@ def vae_bytes(work: Workload, *, tiled: bool, float32: bool) -> int:
 
     Measured on an H200 at 512x512, decoding: 3.3 GiB in 16 bits, 6.1 GiB in 32, of which a quarter is workspace.
     """
-    pixels = min(work.pixels, 384 * 384) if tiled else work.pixels
+    pixels = (min(work.pixels, 384 * 384) if tiled else work.pixels) // work.strips
     return pixels * 12_000 * (2 if float32 else 1) + (600 << 20)
 
 

@@ -14,7 +14,7 @@ from ex4d.engines.wan.denoiser import Shot, StepStart, WanDenoiser
 from ex4d.engines.wan.geometry import GeometryEncoder
 from ex4d.engines.wan.schedule import Schedule
 from ex4d.engines.wan.step_cache import FirstBlockCache
-from ex4d.engines.wan.tiles import Layout
+from ex4d.engines.wan.tiles import Layout, Tile
 from ex4d.progress import CancelToken, Watch, check, report
 from ex4d_ground import stages
 
@@ -46,8 +46,8 @@ class Direction(Protocol):
 class Whole:
     """The direction of a picture the transformer sees at once.
 
-    With two contexts in the shot, the branches run one after the other and are combined in float32:
-    ``negative + cfg_scale * (positive - negative)``.
+    With two contexts in the shot, the branches run one after the other, or each in a process, and are combined in
+    float32: ``negative + cfg_scale * (positive - negative)``.
     """
 
     denoiser: WanDenoiser
@@ -59,6 +59,13 @@ class Whole:
     def __call__(self, latents: Tensor, step: int, done: Callable[[], None], cancel: CancelToken | None) -> Tensor:
         """See :class:`Direction`."""
         check(cancel)
+        sharing = self.shot.sharing
+        if sharing is not None and sharing.division.branches > 1:
+            own = self.denoiser.velocity(self.shot, latents, step, cache=self.cache)
+            positive, negative = sharing.both(own)
+            _wait(self.denoiser.device)
+            done()
+            return self._guided(positive, negative)
         guided = len(self.shot.cross) > 1 and self.cfg_scale != 1.0
         start = StepStart() if guided else None
         velocity = self.denoiser.velocity(self.shot, latents, step, 0, start=start, cache=self.cache)
@@ -66,10 +73,13 @@ class Whole:
         if guided:
             check(cancel)
             negative = self.denoiser.velocity(self.shot, latents, step, 1, start=start, cache=self.cache)
-            velocity = negative + self.cfg_scale * (velocity - negative)
+            velocity = self._guided(velocity, negative)
             _wait(self.denoiser.device)
         done()
         return velocity
+
+    def _guided(self, positive: Tensor, negative: Tensor) -> Tensor:
+        return negative + self.cfg_scale * (positive - negative)
 
 
 @dataclass(frozen=True)
@@ -96,15 +106,27 @@ class Mosaic:
     def __call__(self, latents: Tensor, step: int, done: Callable[[], None], cancel: CancelToken | None) -> Tensor:
         """See :class:`Direction`."""
         blender = Blender(latents.shape, latents.device)
-        for tile in self.way.tiles:
-            check(cancel)
-            rows = slice(tile.top // SPATIAL, tile.bottom // SPATIAL)
-            columns = slice(tile.left // SPATIAL, tile.right // SPATIAL)
-            part, y, colour, mask = (x[..., rows, columns] for x in (latents, self.shot.y, self.colour, self.mask))
-            with self.denoiser.part(self.shot, y, self.encoder(colour, mask)) as shot:
-                velocity = Whole(self.denoiser, shot, self.cfg_scale)(part, step, done, cancel)
-            blender.add(velocity, rows.start, columns.start, self.way.overlap // SPATIAL)
+        sharing = self.shot.sharing
+        dealt = sharing if sharing is not None and sharing.division.deals else None
+        at_once = 1 if dealt is None else dealt.division.sequence
+        for start in range(0, self.parts, at_once):
+            tiles = self.way.tiles[start : start + at_once]
+            own = tiles[0 if dealt is None else dealt.place]
+            velocity = self._of_tile(own, latents, step, done, cancel)
+            for tile, found in zip(tiles, [velocity] if dealt is None else dealt.dealt(velocity), strict=True):
+                if tile is not own:
+                    done()
+                blender.add(found, tile.top // SPATIAL, tile.left // SPATIAL, self.way.overlap // SPATIAL)
         return blender.result()
+
+    def _of_tile(
+        self, tile: Tile, latents: Tensor, step: int, done: Callable[[], None], cancel: CancelToken | None
+    ) -> Tensor:
+        rows = slice(tile.top // SPATIAL, tile.bottom // SPATIAL)
+        columns = slice(tile.left // SPATIAL, tile.right // SPATIAL)
+        part, y, colour, mask = (x[..., rows, columns] for x in (latents, self.shot.y, self.colour, self.mask))
+        with self.denoiser.part(self.shot, y, self.encoder(colour, mask)) as shot:
+            return Whole(self.denoiser, shot, self.cfg_scale)(part, step, done, cancel)
 
 
 def denoise(

@@ -16,6 +16,8 @@ class FirstBlockCache:
 
     threshold: float
     """Largest relative change of the first block's addition that still counts as the same; 0 never reuses."""
+    summed: Callable[[Tensor], Tensor] = lambda x: x
+    """Over those who share the tokens, each of whom has only some: all must reuse, or none."""
     skipped: int = 0
     """Forwards that were cut short."""
     _first: dict[Hashable, Tensor] = field(default_factory=dict)
@@ -49,4 +51,5 @@ class FirstBlockCache:
             return False
         change = torch.linalg.vector_norm(added - kept, 1, dtype=torch.float32)
         size = torch.linalg.vector_norm(kept, 1, dtype=torch.float32)
+        change, size = self.summed(torch.stack([change, size]))
         return float(change / size.clamp_min(1e-12)) < self.threshold

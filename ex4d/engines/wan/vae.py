@@ -5,14 +5,17 @@ past of every convolution in a list they are handed; holding that list here is w
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
+from ex4d.engines.group import Group
 from ex4d.engines.wan.blending import Blender
 from ex4d.engines.wan.constants import SPATIAL, TEMPORAL
+from ex4d.engines.wan.strips import Strips
 from ex4d.progress import Watch, check, report
 from ex4d_ground import stages
 from ex4d_ground.errors import ShapeError
@@ -37,8 +40,19 @@ class Tiling:
 class WanVae:
     """diffusers' AutoencoderKLWan with streaming, tiling and the model's latent normalisation."""
 
-    def __init__(self, model: Any, *, device: torch.device, dtype: torch.dtype, tiling: Tiling | None = None):
+    def __init__(
+        self,
+        model: Any,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        tiling: Tiling | None = None,
+        group: Group | None = None,
+    ):
+        """With a ``group`` its processes share every picture or tile; all call the same methods alike."""
         self.model, self.device, self.dtype, self.tiling = model, device, dtype, tiling
+        self._group = group
+        self._strips = None if group is None else Strips(group, model)
         shape = (1, -1, 1, 1, 1)
         self._mean = torch.tensor(model.config.latents_mean).view(shape).to(device)
         self._std = torch.tensor(model.config.latents_std).view(shape).to(device)
@@ -62,14 +76,19 @@ class WanVae:
             for done, (top, bottom, left, right) in enumerate(tiles):
                 cache: list[Any] = [None] * self._convs["encoder"]
                 parts = []
-                for index, (start, stop) in enumerate(chunks):
-                    check(watch.get("cancel"))
-                    chunk = video[:, :, start:stop, top:bottom, left:right].to(self.device, self.dtype)
-                    parts.append(self.model.encoder(chunk, feat_cache=cache, feat_idx=[0]))
-                    self._wait()
-                    report(watch.get("on_progress"), stage, done * len(chunks) + index + 1, len(tiles) * len(chunks))
-                moments = self.model.quant_conv(torch.cat(parts, dim=2))
-                mean = moments.chunk(2, dim=1)[0].float()
+                with self._shared(bottom - top, right - left) as strips:
+                    for index, (start, stop) in enumerate(chunks):
+                        check(watch.get("cancel"))
+                        chunk = video[:, :, start:stop, top:bottom, left:right]
+                        chunk = chunk if strips is None else strips.own(chunk, SPATIAL)
+                        chunk = chunk.to(self.device, self.dtype)
+                        parts.append(self.model.encoder(chunk, feat_cache=cache, feat_idx=[0]))
+                        self._wait()
+                        at = done * len(chunks) + index + 1
+                        report(watch.get("on_progress"), stage, at, len(tiles) * len(chunks))
+                    moments = self.model.quant_conv(torch.cat(parts, dim=2))
+                    mean = moments.chunk(2, dim=1)[0].float()
+                    mean = mean if strips is None else strips.whole(mean)
                 blender.add(mean, top // SPATIAL, left // SPATIAL, self._ramp(SPATIAL))
             return (blender.result() - self._mean) / self._std
 
@@ -80,7 +99,8 @@ class WanVae:
     ) -> Iterator[Tensor]:  # [1, 3, 1 or 4, H, W] float32, -1..1
         """Yield the frames in order as they are decoded, one first and then four at a time.
 
-        With tiles, all tiles of the clip are decoded before the first frames come. Raises Cancelled.
+        With tiles, all tiles of the clip are decoded before the first frames come. In a group the frames are the
+        leader's, and the others' are empty. Raises Cancelled.
         """
         latents = latents.to(self.device, torch.float32) * self._std + self._mean
         height, width = latents.shape[3] * SPATIAL, latents.shape[4] * SPATIAL
@@ -93,24 +113,26 @@ class WanVae:
         for done, (top, bottom, left, right) in enumerate(tiles):
             part = latents[..., top // SPATIAL : bottom // SPATIAL, left // SPATIAL : right // SPATIAL]
             frames = [f.cpu() for f in self._stream(part, watch, done, len(tiles))]
-            blender.add(torch.cat(frames, dim=2), top, left, self._ramp(1))
-        whole = blender.result()
+            if self._leads:
+                blender.add(torch.cat(frames, dim=2), top, left, self._ramp(1))
+        whole = blender.result() if self._leads else torch.empty(1, 3, count, 0, 0)
         yield whole[:, :, :1]
         for start in range(1, count, TEMPORAL):
             yield whole[:, :, start : start + TEMPORAL]
 
     def _stream(self, latents: Tensor, watch: Watch, tile: int, tiles: int) -> Iterator[Tensor]:
         cache: list[Any] = [None] * self._convs["decoder"]
-        count = latents.shape[2]
+        count, *sides = latents.shape[2:]
         with torch.no_grad():
             x = self.model.post_quant_conv(latents.to(self.dtype))
         for index in range(count):
             check(watch.get("cancel"))
-            with torch.no_grad():
-                frames = self.model.decoder(
-                    x[:, :, index : index + 1], feat_cache=cache, feat_idx=[0], first_chunk=index == 0
-                )
+            with torch.no_grad(), self._shared(*(side * SPATIAL for side in sides)) as strips:
+                chunk = x[:, :, index : index + 1]
+                chunk = chunk if strips is None else strips.own(chunk)
+                frames = self.model.decoder(chunk, feat_cache=cache, feat_idx=[0], first_chunk=index == 0)
                 frames = frames.float().clamp(-1, 1)
+                frames = frames if strips is None else strips.for_leader(frames)
             self._wait()
             report(watch.get("on_progress"), stages.DECODING, tile * count + index + 1, tiles * count)
             yield frames
@@ -120,6 +142,19 @@ class WanVae:
             return [(0, height, 0, width)]
         rows, columns = self.tiling.spans(height), self.tiling.spans(width)
         return [(*row, *column) for row in rows for column in columns]
+
+    @contextmanager
+    def _shared(self, height: int, width: int) -> Iterator[Strips | None]:
+        """Inside, a picture of so many pixels is dealt in strips, if there is a group."""
+        if self._strips is None:
+            yield None
+            return
+        with self._strips.of(height // SPATIAL, width // SPATIAL):
+            yield self._strips
+
+    @property
+    def _leads(self) -> bool:
+        return self._group is None or self._group.leads
 
     def _ramp(self, scale: int) -> int:
         return self.tiling.overlap // scale if self.tiling else 0

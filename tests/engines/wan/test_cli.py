@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +159,39 @@ def test_wrong_options_are_told_before_any_work(
     assert main(["run", *shot, "--cam", "30", "--output_dir", str(tmp_path / "shots"), *extra]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "shots").exists()
+
+
+def test_devices_that_are_not_there_are_refused(shot: list[str], tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for name, why in (("cuda:0+1", "names more GPUs than CUDA_VISIBLE_DEVICES=0 shows"), ("gpu", "cuda:N+M")):
+        assert main(["run", *shot, "--cam", "60", "--output_dir", str(tmp_path / "shots"), "--devices", name]) == 2
+        assert why in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_generate_on_two_processes_makes_the_film_of_one_and_ends_with_its_code(
+    home: Path, prompts: Path, tmp_path: Path
+) -> None:
+    guides = make_guides(7, 48, 64)
+    write_video(tmp_path / "c.mp4", guides.colour, fps=15)
+    write_video(tmp_path / "m.mp4", guides.mask, fps=15)
+    (tmp_path / "cache" / "ex4d").mkdir(parents=True)
+    (tmp_path / "cache" / "ex4d" / "prompts").symlink_to(prompts)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    given = ["--color_video", "c.mp4", "--mask_video", "m.mp4", "--height", "48", "--width", "64", "--num_frames", "7"]
+    given += ["--num_inference_steps", "2", "--set", "window=5", "--set", "overlap=2", "--set", "compile=false"]
+
+    def generate(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ex4d", "generate", *given, *more]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+
+    alone = generate("--output_video", "one.mp4", "--device", "cpu")
+    shared = generate("--output_video", "two.mp4", "--devices", "cpu+cpu")
+    assert (alone.returncode, shared.returncode) == (0, 0), shared.stderr
+    one, two = (read_video(tmp_path / f"{name}.mp4")[0].astype(int) for name in ("one", "two"))
+    assert np.abs(one - two).max() <= 4  # a level before the film is encoded
+    wrong = generate("--output_video", "three.mp4", "--devices", "cpu+cpu", "--set", "shift=0")
+    assert wrong.returncode == 2 and "shift" in wrong.stderr.splitlines()[-1]
