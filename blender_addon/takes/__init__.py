@@ -1,7 +1,7 @@
 """Takes: generated, found again, shown, compared and written out."""
 
 from ..work.hooks import classes_of
-from . import engine_presets, engines, generate, operators, panels, properties, resume, wipe_gizmo
+from . import engine_presets, engines, farm, generate, operators, panels, properties, resume, wipe_gizmo
 
-CLASSES = classes_of(properties, engines, engine_presets, generate, resume, operators, panels, wipe_gizmo)
+CLASSES = classes_of(properties, engines, engine_presets, generate, resume, operators, panels, farm, wipe_gizmo)
 FEATURES = (resume.listeners,)

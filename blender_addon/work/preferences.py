@@ -38,6 +38,7 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
         "Keys for a backend on another machine, made there with 'ex4d-backend keys new NAME'",
         subtype="FILE_PATH",
     )
+    flamenco: Text("Flamenco Manager", "Address of a Flamenco Manager, such as http://farm:8080, to submit shots to")
     backend_command: Text(
         "Backend Command",
         "Command that starts a local backend; empty looks where the install command puts it, then on the PATH",
@@ -77,6 +78,7 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
         column = layout.column(heading="Other Machine")
         column.prop(self, "address", text="Address")
         column.prop(self, "key_file")
+        column.prop(self, "flamenco")
         column = layout.column(heading="Limits")
         for name in ("timeout_s", "grace_s", "live_limit_ms"):
             column.prop(self, name)
