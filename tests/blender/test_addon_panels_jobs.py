@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 import pytest
 from drawn_panels import draw_all
+from msgspec.structs import replace
 
 from ex4d_ground.costs import Cost
 from ex4d_ground.remedies import fewer_frames, fill_invalid, offload
@@ -81,6 +82,9 @@ def test_the_cost_is_shown_before_anything_starts(blender, online, shot, moving_
     assert found["Takes"].button("ex4d.generate")["text"] == "Generate (about 2 min)"
     for part in ("5 frames in 1 window, 50 runs of the model", "fp8: about 17.0 of 24 GiB", "Roughly 2 min"):
         assert part in found["Settings"].words
+    assert "GPUs make it together" not in found["Settings"].words
+    monkeypatch.setattr(cost_watch._watch, "answer", replace(reply, gpus=2))
+    assert "2 GPUs make it together; the memory is of each" in draw_all(blender.context)["Settings"].words
     tight = Cost("wan", 5, 150, 90, problem="The resident plan needs 30 GiB.", remedy=offload())
     monkeypatch.setattr(cost_watch._watch, "answer", tight)
     takes = draw_all(blender.context)["Takes"]
