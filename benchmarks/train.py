@@ -14,180 +14,68 @@ many GPUs as torchrun starts.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from wan_models import RandomSources, Sizes, real_sizes, tiny_sizes
+from train_steps import GIB, TRAIN, Bench, config_of, make_model, ours_step, peft_step, replanned, timed_steps
 
-from ex4d.engines.wan.conditioning import image_condition
-from ex4d.engines.wan.plan import ModelSize
-from ex4d.train.building import build_from
-from ex4d.train.config import Train, TrainConfig, parse_config
-from ex4d.train.cost import SHARE, step_tflop
-from ex4d.train.model import Batch, Recompute, TrainedModel
+from ex4d.train.cost import SHARE
+from ex4d.train.model import TrainedModel
 from ex4d.train.objective import flow_loss
 from ex4d.train.optimiser import make_optimizer
 
-GIB = 2**30
-TRAIN = Train(learning_rate=3e-5)
 
-
-class Bench:
-    def __init__(self, args: argparse.Namespace):
-        self.args = args
-        has_gpu = torch.cuda.is_available()
-        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if has_gpu else torch.device("cpu")
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
-        self.sizes: Sizes = tiny_sizes() if args.tiny else real_sizes()
-        self.compiled = not args.tiny
-        self.sources = RandomSources(self.sizes, self.device)
-
-    def batch(self, seed: int = 0) -> Batch:
-        """A random sample of the clip's size, on the device."""
-        chance = torch.Generator(self.device).manual_seed(seed)
-        shape = self.sizes.latent_shape
-
-        def noise(*size: int) -> Tensor:
-            return torch.randn(size, generator=chance, device=self.device)
-
-        config = self.sizes.transformer
-        image = image_condition(noise(*shape))
-        context, clip = noise(1, 512, config["text_dim"]), noise(1, 257, config["image_dim"])
-        hidden = torch.rand(shape[0], *shape[2:], device=self.device)
-        return Batch(noise(*shape), image, noise(*shape), noise(*shape), clip, context, hidden)
-
-    def free(self) -> None:
-        gc.collect()
-        torch._dynamo.reset()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-
-    def sync(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-
-
-def timed_steps(bench: Bench, step: Callable[[int], Tensor], *, recomputed: float, warm: int = 2) -> dict[str, Any]:
-    """Seconds of a step (median), its peak memory and its work; the first steps compile and are told apart."""
-    if bench.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    began = time.monotonic()
-    for index in range(warm):
-        loss = step(index)
-    bench.sync()
-    first = time.monotonic() - began
-    times = []
-    for index in range(bench.args.steps):
-        began = time.monotonic()
-        loss = step(warm + index)
-        bench.sync()
-        times.append(time.monotonic() - began)
-    seconds = float(np.median(times))
-    found: dict[str, Any] = {
-        "seconds": round(seconds, 4), "spread": [round(min(times), 4), round(max(times), 4)],
-        "first_steps_seconds": round(first, 1), "loss": round(float(loss.detach()), 4),
-        "tflop": round(step_tflop(bench.sizes.tokens, ModelSize.of(bench.sizes.transformer), recomputed), 1),
-    }  # fmt: skip
-    found["tflop_per_second"] = round(found["tflop"] / seconds, 1)
-    if bench.device.type == "cuda":
-        found["peak_gib"] = round(torch.cuda.max_memory_allocated() / GIB, 2)
-        found["reserved_gib"] = round(torch.cuda.max_memory_reserved() / GIB, 2)
-    return found
-
-
-def config_of(bench: Bench, **memory: Any) -> TrainConfig:
-    width = bench.sizes.geometry_hidden
-    precision = {"precision": "float32"} if bench.device.type == "cpu" else {}
-    tables = {"model": {"rank": bench.sizes.lora_rank, "alpha": bench.sizes.lora_rank, "geometry_width": width},
-              "memory": {"compile": bench.compiled, **precision, **memory}}  # fmt: skip
-    return parse_config(tables, Path())
-
-
-def make_model(bench: Bench, config: TrainConfig) -> TrainedModel:
-    bench.free()
-    return build_from(bench.sources.open("transformer"), config, bench.device)
-
-
-def ours_step(bench: Bench, model: TrainedModel) -> Callable[[int], Tensor]:
-    batch, optimizer = bench.batch(), make_optimizer(model.trained().values(), TRAIN)
-    one = torch.ones(1, device=bench.device)
-    parameters = list(model.trained().values())
-
-    def step(index: int) -> Tensor:
-        noise = torch.randn(batch.latents.shape, device=bench.device)
-        optimizer.zero_grad(set_to_none=True)
-        with model.attention():
-            loss = flow_loss(model, batch, noise, one * (0.3 + 0.1 * (index % 5)), one, one).loss
-            loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        return loss
-
-    return step
-
-
-def replanned(bench: Bench, model: TrainedModel, recompute: list[Recompute], *, offload: bool = False) -> TrainedModel:
-    """The same weights with other recomputation, so that 33 GB need not be drawn again."""
-    from torch import nn
-
-    bench.free()
-    outside = model.outside
-    outside.blocks = nn.ModuleList(block.block for block in model.blocks)
-    plan = replace(model.plan, recompute=recompute, offload_inputs=offload)
-    return TrainedModel(outside, model.geometry, plan).to_device(bench.device)
-
-
-def measure_ours(bench: Bench) -> dict[str, Any]:
-    """Each kind of recomputation, then mixtures that fill 44 and 120 GiB."""
+def measure_kinds(bench: Bench, kinds: dict[str, dict[str, Any]], **base: Any) -> dict[str, Any]:
+    """A step for each of several ways to use the memory, of the same weights."""
     found: dict[str, Any] = {}
-    model = make_model(bench, config_of(bench))
-    layers = len(model.blocks)
-    kinds: dict[str, list[Recompute]] = {
-        "full": ["full"],
-        "attention": ["attention"],
-        "attention_in_12": ["attention" if i < 12 else "full" for i in range(layers)],
-        "products": ["products"],
-        "products_in_half": ["products" if i % 2 else "attention" for i in range(layers)],
-        "kept": ["kept"],
-        "kept_in_8": ["kept" if i < 8 else "products" for i in range(layers)],
-        "attention_offloaded": ["attention"],
-        "full_offloaded": ["full"],
-    }
-    for name, recompute in kinds.items():
+    model = make_model(bench, config_of(bench, **base))
+    for name, memory in kinds.items():
         if bench.args.kinds and name not in bench.args.kinds:
             continue
         try:
-            model = replanned(bench, model, recompute, offload=name.endswith("offloaded"))
-            share = sum(SHARE[kind] for kind in recompute) / len(recompute)
-            found[name] = timed_steps(bench, ours_step(bench, model), recomputed=share)
+            config = config_of(bench, **base, **memory)
+            model = replanned(bench, model, config)
+            share = SHARE[memory["recompute"]]
+            found[name] = timed_steps(bench, ours_step(bench, model), recomputed=share, config=config)
         except Exception as error:  # noqa: BLE001 - the other kinds are worth having
             found[name] = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
         print(name, found[name], flush=True)
     return found
 
 
+def measure_ours(bench: Bench) -> dict[str, Any]:
+    """Each kind of recomputation, and with blocks' inputs on the host."""
+    kinds: dict[str, dict[str, Any]] = {name: {"recompute": name} for name in SHARE}
+    for name in ("full", "attention"):
+        kinds[f"{name}_offloaded"] = {"recompute": name, "offload_inputs": True}
+    return measure_kinds(bench, kinds)
+
+
 def measure_fp8(bench: Bench) -> dict[str, Any]:
     """Over an 8-bit base: recomputed in full, and with what attention made kept."""
-    found: dict[str, Any] = {}
-    model = make_model(bench, config_of(bench, base="fp8"))
-    kinds: dict[str, list[Recompute]] = {"full": ["full"], "attention": ["attention"]}
-    for name, recompute in kinds.items():
-        model = replanned(bench, model, recompute)
-        found[name] = timed_steps(bench, ours_step(bench, model), recomputed=SHARE[recompute[0]])
-        print("fp8", name, found[name], flush=True)
+    return measure_kinds(bench, {name: {"recompute": name} for name in ("full", "attention")}, base="fp8")
+
+
+def measure_peft(bench: Bench) -> dict[str, Any]:
+    """diffusers' transformer with peft's LoRA, eager, then compiled."""
+    bench.free()
+    model, step = peft_step(bench)
+    found = {"eager": timed_steps(bench, step)}
+    print("peft eager", found["eager"], flush=True)
+    if bench.compiled:
+        for block in model.blocks:
+            block.compile()
+        found["compiled"] = timed_steps(bench, step)
+        print("peft compiled", found["compiled"], flush=True)
     return found
 
 
@@ -199,61 +87,12 @@ def measure_card24(bench: Bench) -> dict[str, Any]:
         torch.cuda.set_per_process_memory_fraction(22 * GIB / total)
     try:
         swap = bench.args.swap or round(0.6 * bench.sizes.transformer["num_layers"])
-        model = make_model(bench, config_of(bench, base="fp8", swap_blocks=swap))
-        return {"swapped": swap, **timed_steps(bench, ours_step(bench, model), recomputed=1.0)}
+        config = config_of(bench, base="fp8", swap_blocks=swap, recompute="full")
+        model = make_model(bench, config)
+        return {"swapped": swap, **timed_steps(bench, ours_step(bench, model), config=config)}
     finally:
         if bench.device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(1.0)
-
-
-def measure_peft(bench: Bench) -> dict[str, Any]:
-    """diffusers' transformer with peft's LoRA, its own checkpointing and the geometry hook: eager, then compiled."""
-    from peft import LoraConfig
-
-    from ex4d.engines.wan.geometry import GeometryEncoder, geometry_tokens
-    from ex4d.engines.wan.loading import TransformerPlan, load_transformer
-
-    bench.free()
-    dtype = torch.bfloat16 if bench.device.type == "cuda" else torch.float32
-    where = TransformerPlan(bench.device, dtype, conditioning_on_device=True)
-    model = load_transformer(bench.sources.open("transformer"), where).to(dtype)
-    rank = bench.sizes.lora_rank
-    targets = ["to_q", "to_k", "to_v", "to_out.0", "net.0.proj", "net.2"]
-    targets = [f"blocks.{i}.{part}" for i in range(len(model.blocks)) for part in (
-        *(f"attn{a}.{t}" for a in (1, 2) for t in targets[:4]), "ffn.net.0.proj", "ffn.net.2")]  # fmt: skip
-    model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets))
-    for p in model.parameters():
-        if p.requires_grad:
-            p.data = p.data.to(dtype)
-    model.train()
-    model.enable_gradient_checkpointing()
-    geometry = GeometryEncoder(32, bench.sizes.geometry_hidden, bench.sizes.dim).to(bench.device)
-    parameters = [p for p in [*model.parameters(), *geometry.parameters()] if p.requires_grad]
-    optimizer = make_optimizer(parameters, TRAIN)
-    batch = bench.batch()
-
-    def step(index: int) -> Tensor:
-        noise, sigma = torch.randn_like(batch.latents), 0.3 + 0.1 * (index % 5)
-        optimizer.zero_grad(set_to_none=True)
-        noisy = torch.cat([(1 - sigma) * batch.latents + sigma * noise, batch.image], dim=1).to(dtype)
-        tokens = geometry(batch.colour, batch.mask).to(dtype)
-        timestep = torch.tensor([sigma * 1000], device=bench.device)
-        with geometry_tokens(model.patch_embedding, tokens):
-            out = model(noisy, timestep, batch.context.to(dtype), batch.clip_fea.to(dtype), return_dict=False)[0]
-        loss = (out.float() - (noise - batch.latents)).square().mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        return loss
-
-    found = {"eager": timed_steps(bench, step, recomputed=1.0)}
-    print("peft eager", found["eager"], flush=True)
-    if bench.compiled:
-        for block in model.blocks:
-            block.compile()
-        found["compiled"] = timed_steps(bench, step, recomputed=1.0)
-        print("peft compiled", found["compiled"], flush=True)
-    return found
 
 
 def measure_masks(bench: Bench) -> dict[str, Any]:
@@ -322,13 +161,13 @@ def measure_parallel(bench: Bench) -> dict[str, Any]:
         dist.init_process_group(backend)
     world, found = dist.get_world_size(), {}
     model = make_model(bench, config_of(bench))
-    alone = timed_steps(bench, ours_step(bench, model), recomputed=1.0)
+    alone = timed_steps(bench, ours_step(bench, model))
     dist.barrier()
     found["one_process"] = alone
     kwargs: dict[str, Any] = {"device_ids": [bench.device.index]} if bench.device.type == "cuda" else {}
     kwargs |= {"broadcast_buffers": False, "gradient_as_bucket_view": True}
     wrapped = torch.nn.parallel.DistributedDataParallel(model, **kwargs)
-    found["ddp"] = timed_steps(bench, _wrapped_step(bench, model, wrapped), recomputed=1.0)
+    found["ddp"] = timed_steps(bench, _wrapped_step(bench, model, wrapped))
     found["ddp"]["speedup"] = round(world * alone["seconds"] / found["ddp"]["seconds"], 3)
     del wrapped
     bench.free()
@@ -336,7 +175,7 @@ def measure_parallel(bench: Bench) -> dict[str, Any]:
         fully_shard(block)
     fully_shard(model)
     bench.free()
-    found["fsdp2"] = timed_steps(bench, _wrapped_step(bench, model, model), recomputed=1.0)
+    found["fsdp2"] = timed_steps(bench, _wrapped_step(bench, model, model))
     found["fsdp2"]["speedup"] = round(world * alone["seconds"] / found["fsdp2"]["seconds"], 3)
     found["processes"] = world
     return found
@@ -375,10 +214,11 @@ def environment(bench: Bench) -> dict[str, Any]:
 SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "environment": environment,
     "masks": measure_masks,
+    # Before ours: once a choice of attention has been in force, torch no longer takes cuDNN's by itself.
+    "peft": measure_peft,
     "ours": measure_ours,
     "fp8": measure_fp8,
     "card24": measure_card24,
-    "peft": measure_peft,
     "parallel": measure_parallel,
 }
 
@@ -387,7 +227,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", nargs="*", choices=list(SECTIONS), default=[n for n in SECTIONS if n != "parallel"])
-    parser.add_argument("--kinds", nargs="*", default=[], help="of the section ours")
+    parser.add_argument("--kinds", nargs="*", default=[], help="of the sections ours and fp8")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--swap", type=int, default=0, help="blocks of the section card24 that wait on the host")
     parser.add_argument("--tiny", action="store_true")

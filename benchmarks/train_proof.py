@@ -15,12 +15,14 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from recorded import Recorded
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -45,7 +47,7 @@ from ex4d.weights import WanWeights
 from ex4d_ground.cameras import Intrinsics, from_matrices
 from ex4d_ground.options import MeshOptions
 
-SHARES = {"vae": 0.38, "base": 0.24, "data": 0.12, "runs": 0.22}
+SHARES = {"vae": 0.26, "base": 0.26, "data": 0.1, "runs": 0.32}
 RUNS: dict[str, dict[str, Any]] = {
     "mixture": {}, "mixture_without_geometry": {"model": {"geometry": False}},
     "rendering": {"data": {"kinds": ["rendering"]}}, "tracking": {"data": {"kinds": ["tracking"]}},
@@ -99,6 +101,35 @@ class Proof:
 
     # The base
 
+    def trained_for(
+        self, stage: str, model: Any, rate: float, decay: float, loss_of: Callable[..., Tensor], draw: Callable[[], Any]
+    ) -> tuple[int, float]:
+        """Train ``model`` for the stage's seconds on what ``draw`` draws: steps made, and their recent mean loss."""
+        on_gpu, limit = self.device.type == "cuda", self.seconds(stage)
+        rates = torch.tensor(rate, device=self.device) if on_gpu else rate
+        optimizer = torch.optim.AdamW(model.parameters(), lr=rates, weight_decay=decay, capturable=on_gpu)
+
+        def step(*inputs: Tensor) -> Tensor:
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(self.device.type, self.dtype, enabled=on_gpu, cache_enabled=False):
+                loss = loss_of(*inputs)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            return loss.detach()
+
+        run = Recorded(step, *draw()) if on_gpu else step
+        began, steps, mean = time.monotonic(), 0, torch.zeros((), device=self.device)
+        while (share := (time.monotonic() - began) / limit) < 1:
+            now = rate * min(1, (steps + 1) / 100) * max(0.02, 1 - share)
+            for group in optimizer.param_groups:
+                group["lr"] = group["lr"].fill_(now) if on_gpu else now
+            mean = 0.98 * mean + 0.02 * run(*draw())
+            steps += 1
+            if on_gpu and steps % 20 == 0:
+                torch.cuda.synchronize()  # or the clock runs ahead of the work
+        return steps, round(float(mean) / (1 - 0.98**steps), 4)
+
     def train_vae(self) -> Any:
         from diffusers import AutoencoderKLWan
 
@@ -106,23 +137,15 @@ class Proof:
         width = 24 if not self.args.tiny else 8
         model = AutoencoderKLWan(base_dim=width, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=1)
         model.to(self.device)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
-        began, step, loss = time.monotonic(), 0, torch.zeros(())
-        limit = self.seconds("vae")
-        while time.monotonic() - began < limit:
-            for group in optimizer.param_groups:
-                group["lr"] = 1e-3 * min(1, (step + 1) / 50) * max(0.05, 1 - (time.monotonic() - began) / limit)
-            clips = self.batch(16 if not self.args.tiny else 4)  # launches cost more than arithmetic: large batches
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                latent = model.encode(clips).latent_dist
-                out = model.decode(latent.mean + 0.02 * torch.randn_like(latent.mean)).sample
+
+        def loss_of(clips: Tensor) -> Tensor:
+            latent = model.encode(clips).latent_dist
+            out = model.decode(latent.mean + 0.02 * torch.randn_like(latent.mean)).sample
             edges = sum((out.diff(dim=d) - clips.diff(dim=d)).abs().mean() for d in (3, 4))
-            loss = (out.float() - clips).abs().mean() + edges + 1e-3 * latent.mean.square().mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            step += 1
+            return (out.float() - clips).abs().mean() + edges + 1e-3 * latent.mean.square().mean()
+
+        count = 16 if not self.args.tiny else 4  # launches cost more than arithmetic: large batches
+        steps, loss = self.trained_for("vae", model, 1e-3, 0.0, loss_of, lambda: [self.batch(count)])
         model.eval().requires_grad_(False)
         with torch.no_grad():
             clips = self.batch(8)
@@ -131,16 +154,15 @@ class Proof:
             psnr = -10 * torch.log10(((out - clips) / 2).square().mean())
         flat = mean.permute(1, 0, 2, 3, 4).flatten(1)
         model.register_to_config(latents_mean=flat.mean(1).tolist(), latents_std=flat.std(1).tolist())
-        self.results["vae"] = {"steps": step, "psnr": round(float(psnr), 2), "loss": round(float(loss.detach()), 4)}
+        shape = (1, -1, 1, 1, 1)
+        self.shift, self.scale = flat.mean(1).view(shape), flat.std(1).view(shape)
+        self.results["vae"] = {"steps": steps, "psnr": round(float(psnr), 2), "loss": loss}
         print("vae", self.results["vae"], flush=True)
         return model
 
     @torch.no_grad()
     def encoded(self, vae: Any, clips: Tensor) -> Tensor:
-        mean = vae.encode(clips).latent_dist.mean
-        shape = (1, -1, 1, 1, 1)
-        shift, scale = (torch.tensor(v, device=self.device).view(shape) for v in (vae.config.latents_mean, vae.config.latents_std))  # fmt: skip  # noqa: E501
-        return (mean - shift) / scale
+        return (vae.encode(clips).latent_dist.mean.float() - self.shift) / self.scale
 
     def train_base(self, vae: Any) -> None:
         from diffusers import WanTransformer3DModel
@@ -152,35 +174,26 @@ class Proof:
             freq_dim=256, ffn_dim=4 * heads * per_head, num_layers=layers, image_dim=64,
             added_kv_proj_dim=heads * per_head,
         ).to(self.device)  # fmt: skip
-        optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.01)
         levels = Levels.shifted(3.0)
-        began, step, mean_loss = time.monotonic(), 0, 0.0
-        limit = self.seconds("base")
         context, image = torch.zeros(1, 8, 32, device=self.device), torch.zeros(1, 17, 64, device=self.device)
-        while time.monotonic() - began < limit:
-            for group in optimizer.param_groups:
-                group["lr"] = 5e-4 * min(1, (step + 1) / 50) * max(0.05, 1 - (time.monotonic() - began) / limit)
-            clips = self.batch(16 if not self.args.tiny else 4)
+
+        def loss_of(clips: Tensor, sigma: Tensor) -> Tensor:
             still = torch.zeros_like(clips)
             still[:, :, 0] = clips[:, :, 0]
             x, y = self.encoded(vae, clips), image_condition(self.encoded(vae, still))
-            index = torch.randint(TRAIN_TIMESTEPS, (len(x),))
-            sigma, noise = levels.sigmas[index].to(self.device), torch.randn_like(x)
-            s = sigma.view(-1, 1, 1, 1, 1)
+            noise, s = torch.randn_like(x), sigma.view(-1, 1, 1, 1, 1)
             given = torch.cat([(1 - s) * x + s * noise, y], dim=1)
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                out = model(
-                    given, sigma * TRAIN_TIMESTEPS, context.expand(len(x), -1, -1), image.expand(len(x), -1, -1),
-                    return_dict=False,
-                )[0]  # fmt: skip
-            loss = (out.float() - (noise - x)).square().mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            step, mean_loss = step + 1, 0.98 * mean_loss + 0.02 * float(loss.detach())
+            text, seen = context.expand(len(x), -1, -1), image.expand(len(x), -1, -1)
+            out = model(given, sigma * TRAIN_TIMESTEPS, text, seen, return_dict=False)[0]
+            return (out.float() - (noise - x)).square().mean()
+
+        def draw() -> list[Tensor]:
+            clips = self.batch(16 if not self.args.tiny else 4)
+            return [clips, levels.sigmas[torch.randint(TRAIN_TIMESTEPS, (len(clips),))].to(self.device)]
+
+        steps, loss = self.trained_for("base", model, 5e-4, 0.01, loss_of, draw)
         model.eval().save_pretrained(self.folder / "weights" / "transformer")
-        self.results["base"] = {"steps": step, "loss": round(mean_loss / (1 - 0.98**step), 4),
+        self.results["base"] = {"steps": steps, "loss": loss,
                                 "parameters": sum(p.numel() for p in model.parameters())}  # fmt: skip
         print("base", self.results["base"], flush=True)
 
@@ -280,14 +293,16 @@ class Proof:
 
     def run_all(self, vae: Any, data: Path) -> None:
         weights = WanWeights(self.folder / "weights")
-        probe = 20 if not self.args.tiny else 1
+        probe = 20 if not self.args.tiny else 2
         RUNS["probe"] = {}
-        train(self.config("probe", data, 2), weights=weights)
         began = time.monotonic()
-        train(self.config("probe", data, 2 + probe), weights=weights)
-        each = (time.monotonic() - began) / probe
+        train(self.config("probe", data, probe), weights=weights)
+        total = time.monotonic() - began
         del RUNS["probe"]
-        steps = max(2, min(1500, int(self.seconds("runs") / len(RUNS) / each))) if not self.args.tiny else 2
+        each = float(np.median([x["seconds"] for x in read_log(self.folder / "probe" / LOG) if "loss" in x]))
+        around = max(0.0, total - probe * each)  # opening, measuring, writing
+        most = int((self.seconds("runs") / len(RUNS) - around) / each)
+        steps = max(2, min(1500, most)) if not self.args.tiny else 2
         found: dict[str, Any] = {}
         for name in RUNS:
             began = time.monotonic()

@@ -283,26 +283,54 @@ def _beside(measured: dict[str, Any]) -> str:
 
 
 def train_steps() -> str:
-    """A training step by what is recomputed, beside plain diffusers + peft."""
-    found = results("train_h200")
+    """A training step by what is recomputed, beside plain diffusers + peft, on two cards, and as it is reckoned."""
+    one, other = results("train_h200"), results("train_h200_x2")
     names = {
         "eager": "diffusers + peft", "compiled": "diffusers + peft, compiled blocks", "full": "`full`",
         "full_offloaded": "`full`, inputs offloaded", "attention": "`attention`",
-        "attention_in_12": "`attention` in 12 of 40 blocks", "attention_offloaded": "`attention`, inputs offloaded",
-        "products": "`products`", "products_in_half": "`products` in half of the blocks",
-        "kept_in_8": "`products`, `kept` in 8 blocks", "kept": "`kept`",
+        "attention_offloaded": "`attention`, inputs offloaded", "products": "`products`", "kept": "`kept`",
     }  # fmt: skip
     rows = []
     for section, before in (("peft", ""), ("ours", ""), ("fp8", "8-bit base, ")):
-        for kind, m in found.get(section, {}).items():
-            if isinstance(m, dict) and "seconds" in m:
-                figures = f"{m['seconds']:.2f}", f"{m['tflop_per_second']:.0f}", f"{m['peak_gib']:.1f}"
-                rows.append((before + names[kind], *figures))
-    card = found.get("card24", {})
-    if "seconds" in card:
-        figures = f"{card['seconds']:.2f}", f"{card['tflop_per_second']:.0f}", f"{card['peak_gib']:.1f}"
-        rows.append((f"8-bit base, {card['swapped']} of 40 blocks swapped", *figures))
-    return table(("recomputed", "s a step", "TFLOP/s", "peak, GiB"), rows)
+        for kind, name in names.items():
+            rows += _step_row(before + name, *(m.get(section, {}).get(kind, {}) for m in (one, other)))
+    swapped = other["card24"]["swapped"]
+    rows += _step_row(f"8-bit base, {swapped} of 40 blocks swapped", {}, other["card24"])
+    columns = ("recomputed", "s a step", "on another card", "TFLOP/s", "peak, GiB", "`doctor` reckons")
+    return table(columns, rows)
+
+
+def _step_row(name: str, one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row where either was measured."""
+    if "seconds" not in one and "seconds" not in other:
+        return []
+    m = one if "seconds" in one else other
+    seconds = [f"{each['seconds']:.2f}" if "seconds" in each else "" for each in (one, other)]
+    doctor = f"{m['reckoned_seconds']:.2f} s, {m['reckoned_gib']:.1f} GiB" if "reckoned_gib" in m else ""
+    return [(name, *seconds, f"{m['tflop_per_second']:.0f}", f"{m['peak_gib']:.1f}", doctor)]
+
+
+def train_parallel() -> str:
+    """Two processes beside one."""
+    found = results("train_h200_x2")["parallel"]
+    names = {"one_process": "one GPU", "ddp": "two GPUs, `ddp`", "fsdp2": "two GPUs, `fsdp2`"}
+    rows = []
+    for kind, name in names.items():
+        m = found[kind]
+        rows.append((name, f"{m['seconds']:.2f}", f"{m.get('speedup', 1):.2f}", f"{m['peak_gib']:.1f}"))
+    return table(("", "s a step of each", "clips a second, times one GPU's", "peak of each, GiB"), rows)
+
+
+def train_proof() -> str:
+    """Losses on true occlusions."""
+    names = {"mixture": "both kinds of masks", "mixture_without_geometry": "both, geometry set to zero",
+             "rendering": "rendering masks", "tracking": "tracking masks"}  # fmt: skip
+    runs = results("train_proof_h200")["runs"]
+    rows = [
+        (name, f"{runs[kind]['held_out_hidden']:.3f}", f"{runs[kind]['psnr_hidden']:.1f}",
+         f"{100 * runs[kind]['sharpness_hidden']:.0f} %") for kind, name in names.items()
+    ]  # fmt: skip
+    return table(("trained on", "loss, hidden pixels", "PSNR there, dB", "sharpness there, of the truth's"), rows)
 
 
 def train_masks() -> str:
@@ -395,6 +423,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "footage-costs": footage_costs,
     "hd-costs": hd_costs,
     "train_steps": train_steps,
+    "train_parallel": train_parallel,
+    "train_proof": train_proof,
     "train_masks": train_masks,
     "holes": holes,
     "eval-memory": eval_memory,

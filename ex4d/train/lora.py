@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ex4d.train.operators import lora_products
 
 TARGETS = (
     *(f"{attn}.{name}" for attn in ("attn1", "attn2") for name in ("to_q", "to_k", "to_v", "to_out.0")),
@@ -39,8 +41,30 @@ class LoraLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [..., in] -> [..., out]
         """In x's dtype."""
-        low = F.linear(x, self.lora_A.to(x.dtype))
-        return self.base_layer(x) + F.linear(low, (self.lora_B * self.scale).to(x.dtype))
+        return self.together(x)[0]
+
+    def together(self, x: Tensor, *others: LoraLinear) -> list[Tensor]:  # each [..., out]
+        """This layer and ``others`` of the same input."""
+        layers = (self, *others)
+        if all(type(layer.base_layer) is nn.Linear for layer in layers):
+            return _products(x, layers)
+        return [layer.base_layer(x) + F.linear(F.linear(x, layer._down(x)), layer._up(x)) for layer in layers]
+
+    def _down(self, x: Tensor) -> Tensor:
+        return self.lora_A.to(x.dtype)
+
+    def _up(self, x: Tensor) -> Tensor:
+        return (self.lora_B * self.scale).to(x.dtype)
+
+
+def _products(x: Tensor, layers: Sequence[LoraLinear]) -> list[Tensor]:
+    rows = x.flatten(0, -2)
+    bases = [layer.base_layer for layer in layers]
+    down = torch.cat([layer._down(x) for layer in layers])
+    low = rows.detach() @ down.detach().t()
+    weights, biases = [base.weight for base in bases], [base.bias for base in bases]
+    out = lora_products(rows, low, weights, biases, down, [layer._up(x) for layer in layers])
+    return [y.unflatten(0, x.shape[:-1]) for y in out]
 
 
 def add_lora(model: nn.Module, *, rank: int, alpha: float, seed: int) -> None:

@@ -2,7 +2,8 @@
 
 Blocks run through the engine's own functions (:mod:`ex4d.engines.wan.blocks`), geometry enters as it does there. What a
 block keeps for its backward pass is chosen per block: nothing but its input ("full" recomputation), what self-attention
-made besides ("attention"), that and every matrix product ("products"), or whatever autograd wants ("kept").
+made besides ("attention"), what all attention and every matrix product made ("products"), or whatever autograd wants
+("kept").
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ex4d.engines.wan.geometry import GeometryEncoder
 from ex4d.train.cost import Recompute
 from ex4d.train.lora import LoraLinear, lora_layers
 from ex4d.train.offload import InputOffload
+from ex4d.train.operators import gelu, rotated_on
 from ex4d.train.swap import BlockSwapper
 from ex4d_ground.errors import ShapeError
 
@@ -71,8 +73,12 @@ class TrainedBlock(nn.Module):
 def _whole(
     block: Any, x: Tensor, modulation: Tensor, cos: Tensor, sin: Tensor, text: Tensor, image: Tensor
 ) -> Tensor:  # [B, tokens, dim]
-    h = self_attention(block, x, modulation, Rope(cos, sin), text.dtype)
-    return finish(block, x, h, modulation, cross_keys_values(block, text, image))
+    h = self_attention(block, x, modulation, Rope(cos, sin), text.dtype, rotated=rotated_on(x.device))
+    return finish(block, x, h, modulation, cross_keys_values(block, text, image), feed=_feed_forward)
+
+
+def _feed_forward(ffn: Any, x: Tensor) -> Tensor:
+    return ffn.net[2](gelu(ffn.net[0].proj(x)))
 
 
 _ATTENTION = frozenset(
@@ -85,14 +91,24 @@ _ATTENTION = frozenset(
     )
 )
 _THIN = 129
-_PRODUCTS = frozenset((torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten._scaled_mm.default))
+_PRODUCTS = frozenset(
+    (
+        torch.ops.ex4d.lora_products.default,
+        torch.ops.aten.mm.default,
+        torch.ops.aten.addmm.default,
+        torch.ops.aten._scaled_mm.default,
+    )
+)
 
 
 def _policy(recompute: Recompute, ctx: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
-    """What is kept: of attention only the video's to itself, which is as long as its keys; cross-attention is cheap."""
+    """What is kept. "attention" keeps the video's to itself alone, which is as long as its keys; the rest is cheap."""
     del ctx, kwargs
-    keeps = recompute != "full" and op in _ATTENTION and args[0].shape[-2] == args[1].shape[-2]
-    keeps |= recompute == "products" and op in _PRODUCTS and not _is_thin(op, args)
+    if op in _ATTENTION:
+        to_itself = args[0].shape[-2] == args[1].shape[-2]
+        keeps = recompute == "products" or (recompute == "attention" and to_itself)
+    else:
+        keeps = recompute == "products" and op in _PRODUCTS and not _is_thin(op, args)
     return CheckpointPolicy.MUST_SAVE if keeps else CheckpointPolicy.PREFER_RECOMPUTE
 
 

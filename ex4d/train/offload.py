@@ -19,7 +19,9 @@ class _Away:
     """One block's input on the host, or on its way."""
 
     host: Tensor
-    left: Any
+    here: Tensor | None
+    """Held on the device until the copy has been made."""
+    left: Any = None
     back: Tensor | None = None
     returned: Any = None
 
@@ -65,11 +67,22 @@ class InputOffload:
         if self._stream is None:
             self._away[index] = _Away(host.copy_(x), None)
             return
+        self._let_go(index - 1)
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             host.copy_(x, non_blocking=True)
-            x.record_stream(self._stream)
-            self._away[index] = _Away(host, self._stream.record_event())
+            self._away[index] = _Away(host, x, self._stream.record_event())
+
+    def _let_go(self, index: int) -> None:
+        """The device's copy of an input that left a block ago: what is computed next may have its memory.
+
+        Held by us instead of handed to the allocator with the stream: that would see only later that the copy is made,
+        and ask the device for more memory meanwhile.
+        """
+        away = self._away.get(index)
+        if away is not None and away.here is not None:
+            torch.cuda.current_stream(self._device).wait_event(away.left)
+            away.here = None
 
     def _return(self, index: int) -> None:
         """Start the way back."""
@@ -86,6 +99,7 @@ class InputOffload:
             away.returned = self._stream.record_event()
 
     def _fetched(self, index: int) -> Tensor:
+        self._let_go(index)
         self._return(index)
         away = self._away[index]
         if self._stream is not None:

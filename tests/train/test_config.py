@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ex4d.train.doctor import examine, gpu_of
 from ex4d_ground.errors import SettingError
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "train"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "results"
 CLIP = tokens(49, 512, 512)
 
 
@@ -76,6 +78,37 @@ def test_what_saves_memory_lowers_the_estimate_and_what_keeps_raises_it() -> Non
     falling += [peak(base="fp8"), peak(base="fp8", swap_blocks=20)]
     assert falling == sorted(falling, reverse=True)
     assert peak() == pytest.approx(40.8, rel=0.1)  # measured with diffusers and peft, compiled
+
+
+MEASURED = [
+    pytest.param(file, *place, id=f"{file} {' '.join(place)}")
+    for file, places in {
+        "train_h200": [("ours", k) for k in ("full", "attention", "products", "attention_offloaded")],
+        "train_h200_x2": [
+            *(("ours", k) for k in ("full", "attention", "products", "full_offloaded", "attention_offloaded")),
+            *(("fp8", k) for k in ("full", "attention")),
+            ("parallel", "ddp"),
+            ("parallel", "fsdp2"),
+            ("card24", ""),
+        ],
+    }.items()
+    for place in places
+]
+
+
+@pytest.mark.parametrize(("file", "section", "kind"), MEASURED)
+def test_estimates_are_within_a_tenth_of_what_was_measured(file, section, kind) -> None:
+    results = json.loads((BENCHMARKS / f"{file}.json").read_text(encoding="utf-8"))
+    found = results[section][kind] if kind else results[section]
+    recompute, _, offloaded = (kind if section in ("ours", "fp8") else "full").partition("_")
+    memory = {"base": "16bit" if section in ("ours", "parallel") else "fp8", "offload_inputs": bool(offloaded)}
+    tables = {"memory": memory | {"swap_blocks": found.get("swapped", 0)}}
+    tables |= {"parallel": {"kind": kind if section == "parallel" else "ddp"}}
+    processes = results["parallel"]["processes"] if section == "parallel" else 1
+    config = parse_config(tables, Path())
+    cost = step_cost(config, PUBLISHED, CLIP, results["environment"]["gpu"], recompute=recompute, processes=processes)
+    assert cost.peak_bytes / GIB == pytest.approx(found["peak_gib"], rel=0.1)
+    assert cost.seconds == pytest.approx(found["seconds"], rel=0.1)
 
 
 def test_a_run_that_cannot_fit_is_told_with_what_would_help() -> None:

@@ -60,12 +60,27 @@ def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tenso
 
 
 def rotate(
-    x: Tensor,  # [1, tokens, heads, channels] float32
+    x: Tensor,  # [..., tokens, heads, channels] float32
     rope: Rope,
 ) -> Tensor:
     """Rotate neighbouring channel pairs by the token's angles."""
     a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
     return torch.stack((a * rope.cos - b * rope.sin, a * rope.sin + b * rope.cos), dim=-1).flatten(-2)
+
+
+def rms_rotate(
+    q: Tensor, k: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Root-mean-square norm over all heads together and rotary embedding, of queries and keys [..., heads * channels].
+
+    ``cos`` and ``sin`` are float32 [tokens, 1, channels / 2], the same for every sample of a batch.
+    """
+    rope = Rope(cos, sin)
+
+    def rotated(x: Tensor, weight: Tensor) -> Tensor:
+        return rotate(rms_norm(x, weight, eps).unflatten(-1, (heads, -1)), rope).flatten(-2).to(x.dtype)
+
+    return rotated(q, q_weight), rotated(k, k_weight)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -78,6 +93,12 @@ def attend_to_all(q: Tensor, k: Tensor, v: Tensor, shared: SharedAttention | Non
     if shared is not None:
         return shared(q, k, v)
     return attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+
+
+def project(x: Tensor, first: nn.Module, *more: nn.Module) -> Sequence[Tensor]:
+    """What several layers make of the same input; layers that can read it together (a training's) do."""
+    together = getattr(first, "together", None)
+    return [layer(x) for layer in (first, *more)] if together is None else together(x, *more)
 
 
 def feed_forward(ffn: Any, x: Tensor) -> Tensor:
@@ -133,14 +154,16 @@ def self_attention(
     rope: Rope,
     dtype: torch.dtype,  # of matrix products
     attend_shared: SharedAttention | None = None,  # where the tokens are not all here
+    rotated: Callable[..., tuple[Tensor, Tensor]] = rms_rotate,
 ) -> Tensor:  # [1, tokens, dim], not yet gated or added
     """The first half of a block: what it does before it looks at the prompt."""
     shift, scale, *_ = modulations(block, modulation)
     attn = block.attn1
     h = modulated_norm(x, shift, scale, block.norm1.eps).to(dtype)
-    q = rotate(_rms(attn.to_q(h), attn.norm_q).unflatten(2, (attn.heads, -1)), rope).to(dtype)
-    k = rotate(_rms(attn.to_k(h), attn.norm_k).unflatten(2, (attn.heads, -1)), rope).to(dtype)
-    v = attn.to_v(h).unflatten(2, (attn.heads, -1))
+    q, k, v = project(h, attn.to_q, attn.to_k, attn.to_v)
+    weights = attn.norm_q.weight, attn.norm_k.weight
+    q, k = rotated(q, k, *weights, rope.cos, rope.sin, attn.heads, attn.norm_q.eps)
+    q, k, v = (t.unflatten(2, (attn.heads, -1)) for t in (q, k, v))
     return attn.to_out[0](attend_to_all(q, k, v, attend_shared))
 
 
@@ -151,6 +174,7 @@ def finish(
     modulation: Tensor,
     cross: CrossKV,
     ffn_rows: int = 0,  # tokens that pass the feed-forward at once; 0 is all
+    feed: Callable[[Any, Tensor], Tensor] = feed_forward,
 ) -> Tensor:  # [1, tokens, dim]
     """The second half of a block: the first half's residual, cross-attention and feed-forward with theirs."""
     dtype, residual = cross.k_text.dtype, x.dtype
@@ -166,7 +190,7 @@ def finish(
     x = (x.float() + attn.to_out[0](h).float()).to(residual)
 
     h = modulated_norm(x, ff_shift, ff_scale, block.norm3.eps).to(dtype)
-    h = in_parts(lambda part: feed_forward(block.ffn, part.values), Rows(h, None), ffn_rows)
+    h = in_parts(lambda part: feed(block.ffn, part.values), Rows(h, None), ffn_rows)
     return (x.float() + h.float() * ff_gate).to(residual)
 
 
@@ -181,9 +205,10 @@ def cross_keys_values(
     def heads(x: Tensor) -> Tensor:
         return x.to(text.dtype).unflatten(2, (attn.heads, -1)).transpose(1, 2)
 
+    k, v = project(text, attn.to_k, attn.to_v)
     return CrossKV(
-        heads(_rms(attn.to_k(text), attn.norm_k)),
-        heads(attn.to_v(text)),
+        heads(_rms(k, attn.norm_k)),
+        heads(v),
         heads(_rms(attn.add_k_proj(image), attn.norm_added_k)),
         heads(attn.add_v_proj(image)),
     )

@@ -96,7 +96,7 @@ def quantise_kernel(
 
 
 @triton.jit
-def _rms_rows(x, weight, cos, sin, out, row, heads, channels, eps, ROTATED: tl.constexpr, HEADS, CHANNELS):
+def _rms_rows(x, weight, cos, sin, out, row, turn, heads, channels, eps, ROTATED: tl.constexpr, HEADS, CHANNELS):
     """One row of rms_kernel as a block [heads, channels]: a head's angles are the next head's too."""
     head, channel = tl.arange(0, HEADS)[:, None], tl.arange(0, CHANNELS)[None, :]
     inside = (head < heads) & (channel < channels)
@@ -108,7 +108,7 @@ def _rms_rows(x, weight, cos, sin, out, row, heads, channels, eps, ROTATED: tl.c
     if ROTATED:
         half: tl.constexpr = CHANNELS // 2
         pair = tl.arange(0, half)
-        angle = row * (channels // 2) + pair
+        angle = turn * (channels // 2) + pair
         c = tl.load(cos + angle, mask=pair * 2 < channels, other=0.0)[None, :]
         s = tl.load(sin + angle, mask=pair * 2 < channels, other=0.0)[None, :]
         first, second = tl.split(tl.reshape(value, (HEADS, half, 2)))
@@ -123,10 +123,11 @@ def rms_kernel(
     k,  # the same; taken by the second half of the grid
     q_weight,  # [heads * channels]
     k_weight,
-    cos,  # [rows, channels / 2] float32
+    cos,  # [turns, channels / 2] float32; row n is turned by n modulo turns
     sin,
     q_out,  # [rows, heads * channels], written
     k_out,
+    turns,
     heads,
     channels: tl.constexpr,
     eps,
@@ -137,12 +138,12 @@ def rms_kernel(
     """Root-mean-square norm of whole rows, then the rotation of neighbouring channel pairs."""
     row = tl.program_id(0).to(tl.int64)
     if tl.program_id(1) == 0:
-        _rms_rows(q, q_weight, cos, sin, q_out, row, heads, channels, eps, ROTATED, HEADS, CHANNELS)
+        _rms_rows(q, q_weight, cos, sin, q_out, row, row % turns, heads, channels, eps, ROTATED, HEADS, CHANNELS)
     else:
-        _rms_rows(k, k_weight, cos, sin, k_out, row, heads, channels, eps, ROTATED, HEADS, CHANNELS)
+        _rms_rows(k, k_weight, cos, sin, k_out, row, row % turns, heads, channels, eps, ROTATED, HEADS, CHANNELS)
 
 
-def _warps(block: int) -> int:
+def warps_of(block: int) -> int:
     """Warps for a row of ``block`` values: 32 values a thread keep a row in registers and several rows in flight."""
     return max(1, min(16, block // 1024))
 
@@ -185,7 +186,7 @@ def _norm(
         GATED=gate is not None,
         QUANTISED=scales is not None,
         BLOCK=block,
-        num_warps=_warps(block),
+        num_warps=warps_of(block),
     )
 
 
@@ -227,7 +228,7 @@ def _quantise(x: Tensor, more: Tensor | None, first: tl.constexpr) -> tuple[Tens
     block = triton.next_power_of_2(columns)
     x = x.contiguous()
     other = x if more is None else more.contiguous()
-    warps = _warps(block)
+    warps = warps_of(block)
     quantise_kernel[(_rows(x),)](x, other, out, scales, columns, FIRST=first.value, BLOCK=block, num_warps=warps)
     return out, scales
 
@@ -264,13 +265,14 @@ def _rms(
         cos,
         sin,
         *out,
+        _rows(q) if angles is None else cos.numel() // (channels // 2),
         heads,
         channels,
         eps,
         ROTATED=angles is not None,
         HEADS=rows,
         CHANNELS=padded,
-        num_warps=_warps(rows * padded),
+        num_warps=warps_of(rows * padded),
     )
     return out
 
@@ -280,7 +282,7 @@ def rms_rotate(
 ) -> tuple[Tensor, Tensor]:
     """Root-mean-square norm over all heads together and rotary embedding, of queries and keys [..., heads * channels].
 
-    ``cos`` and ``sin`` are float32 [rows, ..., channels / 2].
+    ``cos`` and ``sin`` are float32 [tokens, 1, channels / 2], the same for every sample of a batch.
     """
     return _rms((q, k), (q_weight, k_weight), heads, (cos, sin), eps)
 

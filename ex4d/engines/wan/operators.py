@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ex4d.engines.wan.blocks import Rope, attend, rms_norm, rotate
+from ex4d.engines.wan import blocks
+from ex4d.engines.wan.blocks import attend, rms_norm
 from ex4d.engines.wan.fp8 import FP8, quantise_rows
 
 
@@ -105,20 +106,7 @@ def gelu_quantise(x: Tensor) -> tuple[Tensor, Tensor]:
     return quantise_rows(F.gelu(x.float(), approximate="tanh"))
 
 
-@_operator(lambda q, k, *_: (_same(q), _same(k)))
-def rms_rotate(
-    q: Tensor, k: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int, eps: float
-) -> tuple[Tensor, Tensor]:
-    """Root-mean-square norm over all heads together and rotary embedding, of queries and keys [..., heads * channels].
-
-    ``cos`` and ``sin`` are float32 [rows, ..., channels / 2].
-    """
-    rope = Rope(cos, sin)
-
-    def rotated(x: Tensor, weight: Tensor) -> Tensor:
-        return rotate(rms_norm(x, weight, eps).unflatten(-1, (heads, -1)), rope).flatten(-2).to(x.dtype)
-
-    return rotated(q, q_weight), rotated(k, k_weight)
+rms_rotate = _operator(lambda q, k, *_: (_same(q), _same(k)))(blocks.rms_rotate)
 
 
 @_operator(_same)
