@@ -243,7 +243,8 @@ class DeviceSolid:
 
     def _on_device(self, values: list[int] | Int64) -> Tensor:  # int32
         """A few numbers, without waiting for what the device has yet to do."""
-        host = torch.tensor(values, dtype=torch.int32, pin_memory=self._device.type == "cuda")
+        # From a list: tensors made of arrays cannot be pinned.
+        host = torch.tensor(np.asarray(values).tolist(), dtype=torch.int32, pin_memory=self._device.type == "cuda")
         return host.to(self._device, non_blocking=True)
 
     def _empty(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
