@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +96,18 @@ def test_a_cancel_that_comes_before_its_job_is_heard_and_forgotten_with_it(actor
     actor.stop("job")
     outcomes = [[m.outcome for m in said(actor, "job") if isinstance(m, JobEnded)] for _ in range(2)]
     assert outcomes == [["cancelled"], ["done"]]
-    assert not list(next(tmp_path.glob("ex4d-ray-????????")).iterdir())
+    assert not list(next(tmp_path.glob("ex4d-ray-job-*")).iterdir())
+
+
+def test_what_a_killed_actor_has_left_goes_with_the_next_one(actor: ShotActor, tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait(60)
+    left = tmp_path / f"ex4d-ray-job-{ended.pid}-abc"
+    left.mkdir()
+    mine = set(tmp_path.glob("ex4d-ray-job-*")) - {left}
+    ShotActor(1, "cpu")
+    assert not left.exists()
+    assert all(path.exists() for path in mine) and len(mine) == 1
 
 
 def test_a_job_that_comes_before_the_last_ones_files_are_gone_loses_nothing(actor: ShotActor) -> None:

@@ -23,10 +23,13 @@ from ex4d_backend import child_messages
 from ex4d_backend.blob_files import blob_path, digest_of, partial_name, write_at
 from ex4d_backend.child_messages import BlobMade, FromChild, JobEnded, Ready, RunJob
 from ex4d_backend.item_files import item_file
+from ex4d_backend.process_ids import is_alive
 from ex4d_protocol.messages import Item
 
 CACHE_BYTES = 64 << 30
 """Of uploads on one machine; beyond it those that were used longest ago go."""
+HOME = "ex4d-ray-job-"
+"""How an actor's folder for what it works on is called; its process and a random part follow."""
 Sent = tuple[bytes, bytes | None]
 """A message to the server, and the bytes of the file that it is about; of the last message those of the log."""
 
@@ -59,7 +62,8 @@ class ShotActor:
         self._outlets: dict[str, Outlet] = {}
         """Of jobs that run or are to be stopped: the next job may come while the last one's files are removed."""
         self._lock = threading.Lock()
-        self._home = Path(tempfile.mkdtemp(prefix="ex4d-ray-"))
+        _remove_left(Path(tempfile.gettempdir()))
+        self._home = Path(tempfile.mkdtemp(prefix=f"{HOME}{os.getpid()}-"))
         self._blobs = Path(tempfile.gettempdir()) / f"ex4d-ray-blobs-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
         self._blobs.mkdir(mode=0o700, exist_ok=True)
         if hasattr(os, "getuid") and self._blobs.stat().st_uid != os.getuid():
@@ -153,6 +157,14 @@ def _bytes_of(message: FromChild, items: Path, folder: Path) -> bytes | None:
     data = path.read_bytes()
     path.unlink()
     return data
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove what actors have left that were killed, which could not see to that themselves."""
+    for path in folder.glob(f"{HOME}*-*"):
+        process = path.name.removeprefix(HOME).partition("-")[0]
+        if process.isdigit() and not is_alive(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _shrink(folder: Path, most: int) -> None:
