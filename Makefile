@@ -131,11 +131,12 @@ versions-page: $(VENV)/.docs ## Keep the outcomes of the last 'make test' for th
 	@$(BIN)/python scripts/run_versions.py --keep
 	@$(BIN)/python scripts/docs_figures.py
 
-pictures: $(VENV)/.base ## Make the docs' pictures from the example clip, and the gallery page (some minutes)
+pictures: $(VENV)/.dev ## Make the docs' pictures from the example clip, and the gallery page (some minutes)
 	@$(BIN)/python scripts/make_diagram.py
 	@$(BIN)/python scripts/make_pictures.py
 	@$(BIN)/python scripts/make_fill_pictures.py
 	@$(BIN)/python scripts/make_gallery.py
+	@$(BIN)/python scripts/make_web_picture.py
 
 pictures-ui: test-ui ## Make the docs' pictures of the running extension
 	@$(BIN)/python scripts/docs_images.py

@@ -87,6 +87,7 @@ def main() -> int:
     images.mkdir(parents=True, exist_ok=True)
     check_groups()
     parts = [INTRO, *(make(options.work, images) for make in (occluders, coverage, bullet_time, stereo))]
+    parts.append(web_page())
     parts.append("## Camera moves\n\nEach row shows frames 1, 13, 25, 37 and 49 of 49.\n")
     parts += [moves(group, options.work, images) for group in GROUPS]
     (options.output / "gallery.md").write_text("\n".join(parts), encoding="utf-8")
@@ -193,6 +194,18 @@ def stereo(work: Path, images: Path) -> str:
         "stereo.jpg",
         "Left and right eye",
         wrapped(shown),
+    )
+
+
+def web_page() -> str:
+    """The shot as a page; ``make_web_picture.py`` films it."""
+    return section(
+        "Web page",
+        "The clip as a [web page](web.md), filmed in a browser: looking around while it plays, as far as the clip "
+        "holds, and then through the camera of a move. What the clip does not show stays empty.",
+        "web-page.webp",
+        "A browser shows the clip from other sides while it plays",
+        wrapped(" ".join(("ex4d web", *CLIP, "--cam orbit_left --amount 20 --side 320 --output_dir out/web_picture"))),
     )
 
 
