@@ -1,6 +1,6 @@
 """What HD and 4K shots cost on this machine: processor time, memory, disk and wall time of whole commands.
 
-    python benchmarks/hd.py [--baseline PATH] [--rows preview filled coverage recon length 4k first]
+    python benchmarks/hd.py [--baseline PATH] [--rows preview filled coverage recon still length 4k first]
                             [--frames 240] [--kernels FOLDER]
                             [--output benchmarks/results/hd.json]
 
@@ -10,6 +10,8 @@ process of its own once compiled loops are there:
 - ``preview``, ``coverage``, ``recon`` (guides): 1920x1080, ``--frames`` frames.
 - ``filled``: ``preview`` whose holes are filled without what the clip shows there (``known_first=no``); in a baseline
   it is the same as ``preview``.
+- ``still``: ``preview`` of such a clip whose wall stands still, too: of a filming camera that does not move, whose
+  holes are filled with the place itself.
 - ``length``: preview takes of ``--frames`` and of 1,000 frames at 960x540, a quarter of the pixels: whether memory
   grows with the clip shows at that size, too. Not run with the baseline.
 - ``4k``: a preview take of 100 frames of 3840x2160. Not run with the baseline.
@@ -44,7 +46,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "protocol"), str(ROOT / "benchmarks")]
 from first_use import measured  # noqa: E402 - from its own folder
 
 COMMANDS = ("preview", "filled", "coverage", "recon")
-ROWS = (*COMMANDS, "length", "4k", "first")
+ROWS = (*COMMANDS, "still", "length", "4k", "first")
 LONG, LARGE = (960, 540, 1000), (3840, 2160, 100)
 CHILD = """
 import resource, sys
@@ -56,8 +58,8 @@ sys.exit(code)
 """
 
 
-def write_clip(folder: Path, width: int, height: int, count: int) -> None:
-    """A box that moves before a wall, as clip.mp4 and depth.npz, in little memory."""
+def write_clip(folder: Path, width: int, height: int, count: int, *, wall_moves: bool = True) -> None:
+    """A box that moves before a wall, as clip.mp4 and depth.npz, in little memory. The wall's picture slides, too."""
     from ex4d.clip import video_writer
     from ex4d.frames.archive import write_array_frames
 
@@ -65,17 +67,25 @@ def write_clip(folder: Path, width: int, height: int, count: int) -> None:
     y, x = np.mgrid[:height, :width]
     with video_writer(folder / "clip.mp4", fps=24) as write:
         for t in range(count):
-            write(np.stack([(x + 2 * t) % 256, y % 256, (x + y) % 256], -1).astype(np.uint8))
+            picture = np.stack([(x + 2 * t * wall_moves) % 256, y % 256, (x + y) % 256], -1).astype(np.uint8)
+            if not wall_moves:
+                picture[box(width, height, t)] //= 2
+            write(picture)
 
     def depths() -> Iterator[NDArray[np.float32]]:
         for t in range(count):
             depth = np.full((height, width), 8.0, np.float32)
-            left = width // 4 + 2 * t % (width // 2)
-            depth[height // 3 : 2 * height // 3, left : left + width // 5] = 4.0
+            depth[box(width, height, t)] = 4.0
             yield depth
 
     with zipfile.ZipFile(folder / "depth.npz", "w") as archive:
         write_array_frames(archive, "depth", depths(), shape=(count, height, width), dtype=np.float32)
+
+
+def box(width: int, height: int, t: int) -> tuple[slice, slice]:
+    """Where the box is in frame ``t``: rows and columns."""
+    left = width // 4 + 2 * t % (width // 2)
+    return slice(height // 3, 2 * height // 3), slice(left, left + width // 5)
 
 
 def run(command: str, clip: Path, out: Path, root: Path) -> dict[str, Any]:
@@ -85,10 +95,10 @@ def run(command: str, clip: Path, out: Path, root: Path) -> dict[str, Any]:
     paths = [root, root / "protocol", *map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))]
     arguments = ["--input_video", clip / "clip.mp4", "--depth", clip / "depth.npz", "--cam", "orbit_left"]
     rest = ["--rasterizer", "cpu", "--output_dir", out]
-    if command == "filled":
-        command = "preview"
-        if root == ROOT:  # checkouts of before have neither the setting nor what it leaves out
+    if command in ("filled", "still"):
+        if command == "filled" and root == ROOT:  # checkouts of before have neither the setting nor what it leaves out
             rest += ["--set", "known_first=no"]
+        command = "preview"
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", CHILD, command, *map(str, arguments + rest)],
@@ -144,6 +154,8 @@ def measure(
     commands = [name for name in chosen if name in COMMANDS]
     if commands:
         yield from commands_on(commands, (1920, 1080, count), roots, work / "hd")
+    if "still" in chosen:
+        yield from commands_on(["still"], (1920, 1080, count), roots, work / "still")
     if "length" in chosen:
         for length in (count, max(LONG[2], count)):
             yield from commands_on(["preview"], (*LONG[:2], length), alone, work / f"long-{length}")
@@ -156,12 +168,12 @@ def commands_on(
 ) -> Iterator[dict[str, Any]]:
     """Every command of every checkout on one clip, which is written before and removed afterwards."""
     width, height, count = size
-    write_clip(clip, width, height, count)
+    write_clip(clip, width, height, count, wall_moves=commands != ["still"])
     for command in commands:
         row: dict[str, Any] = {"command": command, "width": width, "height": height, "frames": count}
         for name, root in roots.items():
             row[name] = run(command, clip, clip / f"{name}-{command}", root)
-        if command in ("preview", "filled") and len(roots) > 1:
+        if command in ("preview", "filled", "still") and len(roots) > 1:
             row["psnr_to_baseline"] = psnr_between(*(clip / f"{name}-{command}" for name in roots))
         yield row
     shutil.rmtree(clip)
