@@ -30,6 +30,8 @@ TRUSTED = (0.3, 0.7)
 """Trust in a plane's texture from which on it counts, and at which it counts in full."""
 WALL_FROM = 0.25
 """Of the picture's longer side: so far from what is seen the back wall is painted in full."""
+_MARGIN = 1.1
+"""Factor on that distance: what lies farther from all that is painted changes nothing."""
 
 
 class WorldFill:
@@ -59,16 +61,15 @@ class WorldFill:
         share = _wide(mask)
         if not share.any():
             return
-        painted = self._world.paint(
-            np.ones(mask.shape, np.bool_), self._move.intrinsics[i], self._move.world_from_camera[i]
-        )
+        wanted = _near(share)
+        painted = self._world.paint(wanted, self._move.intrinsics[i], self._move.world_from_camera[i])
         height, width = mask.shape
         beside = cv2.resize(filled.values[..., 3], (width, height), interpolation=cv2.INTER_LINEAR)
         nearer = beside / np.maximum(painted.inverse, 1e-9)
         share *= np.clip((NEARER[1] - nearer) / (NEARER[1] - NEARER[0]), 0, 1)
         share *= _sure(mask, painted)
         if depth is not None:
-            share *= _apart(mask, depth, painted.inverse)
+            share *= _apart(mask & wanted, depth, painted.inverse)
         filled.painted[...] += share[..., None] * (painted.colour - filled.painted)
         small = filled.values.shape[1::-1]
         behind = cv2.resize(painted.inverse, small, interpolation=cv2.INTER_NEAREST)
@@ -99,6 +100,12 @@ def _wide(mask: Bool) -> Float32:  # [H, W]
     share = np.clip(1 - (reach - radius) / blend, 0, 1).astype(np.float32)
     share[mask] = 0
     return share
+
+
+def _near(share: Float32) -> Bool:  # [H, W]
+    """Where the place is painted, and where it is looked at for what stands before it."""
+    distance = cv2.distanceTransform((share == 0).view(np.uint8), cv2.DIST_L2, 3)
+    return distance <= _MARGIN * APART * max(share.shape)
 
 
 def _apart(mask: Bool, depth: Float32, place: Float32) -> Float32:  # [H, W], [h, w], [H, W]
