@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ def launch(devices: Devices, module: str, arguments: Sequence[str], *, everywher
         os.environ.setdefault(f"{library}_SOCKET_IFNAME", "lo")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(devices))))
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # the launcher's own store would listen on every address
+    # Older torch has no such setting: it gives its processes 30 seconds by itself.
+    grace: dict[str, Any] = (
+        {"shutdown_timeout": _GRACE_S} if "shutdown_timeout" in signature(LaunchConfig).parameters else {}
+    )
     with tempfile.TemporaryDirectory(prefix="ex4d-group-") as folder:
         config = LaunchConfig(
             min_nodes=1,
@@ -53,7 +58,7 @@ def launch(devices: Devices, module: str, arguments: Sequence[str], *, everywher
             max_restarts=0,
             local_addr="127.0.0.1",
             logs_specs=DefaultLogsSpecs(log_dir=folder),
-            shutdown_timeout=_GRACE_S,
+            **grace,
         )
         ours = ["--kind", devices.kind, "--folder", folder, "--parent", str(os.getpid())]
         command = ["-m", "ex4d.engines.rank", *ours, *(["--everywhere"] if everywhere else []), module, *arguments]
