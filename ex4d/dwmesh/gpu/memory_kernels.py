@@ -220,7 +220,7 @@ def place_vertices(
     """What each frame says of each remembered vertex; with PLACE its place beside the frame's own, where it is used."""
     frame = tl.program_id(1).to(tl.int64)
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    ok = n < count
+    ok, slot = n < count, n
     if PLACE:
         slot = tl.load(slots + frame * count + n, mask=ok, other=0)
         before_it = tl.load(slots + frame * count + n - 1, mask=ok & (n > 0), other=0)
