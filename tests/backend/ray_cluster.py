@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from ray._common.utils import get_default_ray_temp_dir
 from ray.cluster_utils import Cluster
 
 QUIET = {
@@ -27,6 +28,8 @@ class Machines:
     def __init__(self, folder: Path, nodes: int):
         os.environ.update(QUIET)
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 << 20}
+        # Ray notes the address there, and makes the folder itself only where no other one is given.
+        Path(get_default_ray_temp_dir()).mkdir(exist_ok=True)
         self._cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": str(folder)})
         self.address: str = self._cluster.address
         self.nodes: list[Any] = [self.add() for _ in range(nodes)]
