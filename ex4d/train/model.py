@@ -20,6 +20,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 
 from ex4d.engines.wan import outer
 from ex4d.engines.wan.blocks import Rope, cross_keys_values, finish, self_attention
+from ex4d.engines.wan.compiling import compiled_by_shape
 from ex4d.engines.wan.denoiser import attention_backend
 from ex4d.engines.wan.geometry import GeometryEncoder
 from ex4d.train.cost import Recompute
@@ -139,11 +140,11 @@ _compiled: dict[Recompute, Callable[..., Tensor]] = {}
 
 
 def _program(recompute: Recompute, compiled: bool) -> Callable[..., Tensor]:
-    """How a block runs; one compiled program serves all blocks that recompute alike."""
+    """How a block runs; the same compiled programs, one a clip's size, serve all blocks that recompute alike."""
     if not compiled:
         return _RUNS[recompute]
     if recompute not in _compiled:
-        _compiled[recompute] = torch.compile(_RUNS[recompute], fullgraph=True, dynamic=False)
+        _compiled[recompute] = compiled_by_shape(_RUNS[recompute], shaped=1)
     return _compiled[recompute]
 
 

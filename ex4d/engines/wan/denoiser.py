@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ex4d.engines.wan import blocks as plain
 from ex4d.engines.wan import fused, outer
 from ex4d.engines.wan.blocks import CrossKV, Rope, conditioning_modules, cross_keys_values
+from ex4d.engines.wan.compiling import compiled_by_shape
 from ex4d.engines.wan.geometry import geometry_tokens
 from ex4d.engines.wan.placing import on_device
 from ex4d.engines.wan.schedule import Schedule
@@ -271,12 +272,9 @@ def block_program(blocks: Any, device: torch.device, *, compiled: bool) -> Block
         else:
             _log.warning("These blocks have no norm before cross-attention: they run without kernels, which is slower.")
     if compiled:
-        return BlockProgram(_compile(halves[0]), _compile(halves[1]), f"compiled{name}", is_fused)
+        first, second = (compiled_by_shape(half, shaped=1) for half in halves)
+        return BlockProgram(first, second, f"compiled{name}", is_fused)
     return BlockProgram(halves[0], halves[1], f"uncompiled{name}", is_fused)
-
-
-def _compile(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return torch.compile(function, fullgraph=True, dynamic=False)
 
 
 def count_distinct(
