@@ -1,18 +1,19 @@
 """That training learns what it should: a small Wan-shaped model on procedural scenes whose truth is known. JSON out.
 
-    python benchmarks/train_proof.py WORK_FOLDER --out proof.json [--seconds S] [--tiny]
+    python benchmarks/train_proof.py WORK_FOLDER --out proof.json [--seconds S] [--steps N] [--tiny]
 
 In order: a VAE and a base model are trained on rendered clips; data sets are written with simulated masks on clips of a
 camera that stands still; LoRA and geometry encoder are trained on them by ``ex4d.train.loop.train`` as people run it,
 with rendering masks, with tracking masks, with both, and with both but geometry set to zero. Held out are *true*
 occlusions: what a second camera really saw of other scenes, guided by the mesh of the first camera's depth.
-``--seconds`` is for all of it; each stage has its share.
+The runs go side by side. ``--seconds`` is for VAE, base and data, each of which has its share.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -47,7 +48,8 @@ from ex4d.weights import WanWeights
 from ex4d_ground.cameras import Intrinsics, from_matrices
 from ex4d_ground.options import MeshOptions
 
-SHARES = {"vae": 0.26, "base": 0.26, "data": 0.1, "runs": 0.32}
+DATA = "data"
+SHARES = {"vae": 0.4, "base": 0.42, "data": 0.18}
 RUNS: dict[str, dict[str, Any]] = {
     "mixture": {}, "mixture_without_geometry": {"model": {"geometry": False}},
     "rendering": {"data": {"kinds": ["rendering"]}}, "tracking": {"data": {"kinds": ["tracking"]}},
@@ -214,9 +216,9 @@ class Proof:
         )
         return CLIPVisionModel(config).to(self.device).eval().requires_grad_(False)
 
-    def write_data(self, vae: Any) -> Path:
+    def write_data(self, vae: Any) -> None:
         """Simulated masks on a still camera's clips to train on; true occlusions of an orbiting one held out."""
-        folder = self.folder / "data"
+        folder = self.folder / DATA
         (folder / SHARDS).mkdir(parents=True, exist_ok=True)
         wan, encoder = WanVae(vae, device=self.device, dtype=torch.float32), self.image_encoder()
         encoder_of = {"vae": wan, "image_encoder": encoder}
@@ -239,7 +241,6 @@ class Proof:
             "hidden_truth": round(float(np.mean([s.masks[0].hidden for s in samples if s.held_out])), 3),
         }  # fmt: skip
         print("data", self.results["data"], flush=True)
-        return folder
 
     def _clip(self, colour: Tensor, depth: Tensor) -> Clip:
         frames = (colour.cpu().numpy() * 255).round().astype(np.uint8)
@@ -284,43 +285,47 @@ class Proof:
             "model": {"rank": 16, "alpha": 16, "geometry_width": 256 if not self.args.tiny else 16},
             "train": {"steps": steps, "learning_rate": 1e-3, "warmup": 50, "seed": self.args.seed, "shift": 3.0},
             "memory": {"precision": "float32", "recompute": "kept", "compile": False},
-            "output": {"folder": str(self.folder / name), "checkpoint_every": 0, "held_out_every": max(1, steps // 2),
+            "output": {"folder": str(self.folder / name), "checkpoint_every": 0, "held_out_every": max(1, steps // 8),
                        "held_out_clips": 24, "sample_every": 0},
         }  # fmt: skip
         for table, values in RUNS[name].items():
             tables[table] = tables[table] | values
         return parse_config(tables, self.folder)
 
-    def run_all(self, vae: Any, data: Path) -> None:
-        weights = WanWeights(self.folder / "weights")
-        probe = 20 if not self.args.tiny else 2
-        RUNS["probe"] = {}
-        began = time.monotonic()
-        train(self.config("probe", data, probe), weights=weights)
-        total = time.monotonic() - began
-        del RUNS["probe"]
-        each = float(np.median([x["seconds"] for x in read_log(self.folder / "probe" / LOG) if "loss" in x]))
-        around = max(0.0, total - probe * each)  # opening, measuring, writing
-        most = int((self.seconds("runs") / len(RUNS) - around) / each)
-        steps = max(2, min(1500, most)) if not self.args.tiny else 2
-        found: dict[str, Any] = {}
-        for name in RUNS:
-            began = time.monotonic()
-            config = self.config(name, data, steps)
-            outcome = train(config, weights=weights)
-            lines = [line for line in read_log(self.folder / name / LOG) if "held_out_hidden" in line]
-            keys = ("held_out_hidden", "held_out")
-            found[name] = {
-                "steps": steps,
-                "seconds": round(time.monotonic() - began, 1),
-                "curve": [[line["step"], *(round(line[key], 4) for key in keys)] for line in lines],
-                **{key: lines[-1][key] for key in keys},
-            }
-            assert outcome.checkpoint is not None
-            found[name] |= self.pictures(config, weights, vae, outcome.checkpoint)
-            print(name, found[name], flush=True)
+    def run_all(self) -> None:
+        """All runs at once, each in a process of its own: such small models wait for launches, not for the device."""
+        command = [sys.executable, __file__, str(self.folder), "--seed", str(self.args.seed)]
+        command += ["--steps", str(self.args.steps), *(["--tiny"] if self.args.tiny else [])]
+        outputs = {name: self.folder / f"{name}.json" for name in RUNS}
+        runs = [subprocess.Popen([*command, "--run", name, "--out", str(out)]) for name, out in outputs.items()]
+        failed = [name for name, run in zip(RUNS, runs, strict=True) if run.wait() != 0]
+        if failed:
+            raise SystemExit(f"These runs failed, see above: {', '.join(failed)}.")
+        found = {name: json.loads(out.read_text()) for name, out in outputs.items()}
+        self.results["runs"] = found
         ratio = found["mixture"]["held_out_hidden"] / found["mixture_without_geometry"]["held_out_hidden"]
-        self.results["runs"], self.results["hidden_loss_over_without_geometry"] = found, round(ratio, 4)
+        self.results["hidden_loss_over_without_geometry"] = round(ratio, 4)
+
+    def run_one(self, name: str) -> None:
+        """What ``run_all`` starts: one run on the base and the data that are in the folder."""
+        from diffusers import AutoencoderKLWan
+
+        began = time.monotonic()
+        vae = AutoencoderKLWan.from_pretrained(self.folder / "vae").to(self.device).eval().requires_grad_(False)
+        weights = WanWeights(self.folder / "weights")
+        config = self.config(name, self.folder / DATA, self.args.steps if not self.args.tiny else 2)
+        outcome = train(config, weights=weights)
+        lines = [line for line in read_log(self.folder / name / LOG) if "held_out_hidden" in line]
+        keys = ("held_out_hidden", "held_out")
+        self.results = {
+            "steps": config.train.steps,
+            "seconds": round(time.monotonic() - began, 1),
+            "curve": [[line["step"], *(round(line[key], 4) for key in keys)] for line in lines],
+            **{key: lines[-1][key] for key in keys},
+        }
+        assert outcome.checkpoint is not None
+        self.results |= self.pictures(config, weights, vae, outcome.checkpoint)
+        print(name, self.results, flush=True)
 
     @torch.no_grad()
     def pictures(self, config: TrainConfig, weights: WanWeights, vae: Any, checkpoint: Path) -> dict[str, Any]:
@@ -364,7 +369,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=340.0)
+    parser.add_argument("--seconds", type=float, default=500.0, help="of VAE, base and data together")
+    parser.add_argument("--steps", type=int, default=800, help="of each run")
+    parser.add_argument("--run", choices=list(RUNS), help="only this run, on what is in the folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args()
@@ -375,14 +382,19 @@ def main() -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(proof.results, indent=1) + "\n")
 
+    if args.run:
+        proof.run_one(args.run)
+        keep()
+        return 0
     proof.render_speed()
     vae = proof.train_vae()
+    vae.save_pretrained(args.folder / "vae")
     keep()
     proof.train_base(vae)
     keep()
-    data = proof.write_data(vae)
+    proof.write_data(vae)
     keep()
-    proof.run_all(vae, data)
+    proof.run_all()
     keep()
     return 0
 

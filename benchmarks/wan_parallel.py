@@ -4,7 +4,8 @@
 
 Random weights of the true 14B shapes, 49 frames of 512x512. Each row is measured twice in the same run with the same
 loaded model: by the first GPU alone while the others wait, and by all together. ``--tiny`` runs the same script small
-on processes of any CPU (``--devices cpu+cpu``): that shows that it works, not how fast anything is.
+on processes of any CPU (``--devices cpu+cpu``): that shows that it works, not how fast anything is. With ``--only``,
+what an earlier run wrote to ``--out`` stays there, and the sections that reckon read it.
 
 Figures named ``reckoned`` are no measurements: alone's time divided, plus what is exchanged at the measured speed.
 """
@@ -55,7 +56,8 @@ class Together:
 
     def __init__(self, group: Group, args: argparse.Namespace):
         self.group, self.bench, self.args = group, Bench(args), args
-        self.results: dict[str, Any] = {}
+        known = args.out.is_file() and args.only
+        self.results: dict[str, Any] = json.loads(args.out.read_text(encoding="utf-8")) if known else {}
 
     def alone(self, run: Callable[[], Any], repeats: int = 3) -> float:
         """Median seconds of the leader's runs while the others wait."""
