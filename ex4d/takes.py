@@ -5,7 +5,6 @@ A take appears whole or not at all, under the next free number; nothing that exi
 
 import contextlib
 import errno
-import hashlib
 import platform
 import secrets
 import shutil
@@ -21,13 +20,14 @@ from PIL import Image
 
 import ex4d
 from ex4d.clip import video_writer
+from ex4d.clip.checksum import clip_sha256
 from ex4d.clip.exr_writing import exr_header, write_exr
 from ex4d.clip.png_writing import encode_png
 from ex4d.colour.view import as_signals
 from ex4d.contact_sheet import contact_sheet
 from ex4d.frames import Frames
 from ex4d.frames.ahead import in_order, thread_count
-from ex4d.progress import CancelToken, Watch, check, reported
+from ex4d.progress import CancelToken, Watch, reported
 from ex4d.types import Clip, Layers, Take
 from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
@@ -119,21 +119,6 @@ def take_metadata(
         if clip.depth_licence:
             out["licences"]["depth"] = clip.depth_licence
     return out
-
-
-def clip_sha256(clip: Clip, cancel: CancelToken | None = None) -> str:
-    """SHA-256 of the clip's frames, depth, lens and source camera, for telling whether a take was made from this very
-    clip. A camera that stands still changes nothing. Raises Cancelled.
-    """
-    digest = hashlib.sha256()
-    moving = clip.moving_camera
-    motion = () if moving is None else (moving.world_from_camera, moving.intrinsics)
-    for array in (clip.frames, clip.depth, clip.intrinsics.matrix, *motion):
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        for part in array:
-            check(cancel)
-            digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()
 
 
 def _check_shapes(take: Take) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import process_end
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,3 +14,9 @@ settings.load_profile("busy machine")  # how long an example takes says more of 
 
 def pytest_configure(config: pytest.Config) -> None:
     process_end.register(config, process_end)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def places(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is found of clips' places stays with the tests; processes that they start have it from here, too."""
+    os.environ["EX4D_PLACES"] = str(tmp_path_factory.mktemp("places"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ex4d.places import kept_places
 from ex4d_backend.admission import Admission
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.child_messages import BlobMade, FromJob, JobEnded, JobProgress, RunJob
@@ -25,6 +26,7 @@ from ex4d_backend.store import JobStore
 from ex4d_backend.strays import Strays
 from ex4d_backend.worker_state import WorkerState
 from ex4d_ground.errors import Ex4dError, OutputError
+from ex4d_ground.files import forget_unused
 from ex4d_ground.remedies import Failure
 from ex4d_protocol import messages as m
 from ex4d_protocol.requests import BlobRef, Request, blobs_of
@@ -388,12 +390,17 @@ class JobScheduler:
         self._sweeping = None
 
     def begin_sweep(self) -> None:
-        """Delete results nobody fetched in time; :meth:`poll` goes on with the uploads that no job needs."""
+        """Delete results nobody fetched in time, and kept places of clips nobody asks for any more.
+
+        :meth:`poll` goes on with the uploads that no job needs.
+        """
         self.store.save_clock()
         oldest = self.store.clock() - self._settings.results_ttl_hours * 3600
         self._forget([j for j in self.store.jobs() if j.final and j.ended_at is not None and j.ended_at < oldest])
         for folder in self._strays.expired(oldest):
             self._discard(folder)
+        unused_s = self._settings.blobs_ttl_hours * 3600
+        self._cleaner.submit(forget_unused, kept_places(self._settings.places), unused_s=unused_s)
         self._sweeping = self._sweep_blobs()
 
     def _sweep_blobs(self) -> Iterator[None]:

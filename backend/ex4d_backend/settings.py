@@ -90,7 +90,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     results_ttl_hours: Positive = 72.0
     """Finished results nobody has acknowledged are deleted after this; only time in which the server runs counts."""
     blobs_ttl_hours: Positive = 168.0
-    """Uploads that no job has used for so long are deleted; counted in the same way."""
+    """Uploads that no job has used for so long are deleted; counted in the same way. So is what was found of the place
+    that a clip shows, counted by the machine's clock."""
     extensions: ExtensionSettings = ExtensionSettings()
     """A repository of the Blender extension over HTTP. In a configuration file only."""
     ping_interval_s: Positive = 2.0
@@ -123,6 +124,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def folder(self) -> Path:
         """The data folder."""
         return Path(self.data_dir) if self.data_dir else Path(platformdirs.user_data_dir("ex4d-backend"))
+
+    @property
+    def places(self) -> Path:
+        """The folder of what was found of the places that clips show, for other moves of these clips."""
+        return self.folder / "places"
 
 
 def load_settings(

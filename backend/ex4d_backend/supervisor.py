@@ -25,6 +25,7 @@ import zmq
 
 from ex4d.device_names import Devices
 from ex4d.frames.scratch import SPARE_VARIABLE, VARIABLE
+from ex4d.places import VARIABLE as PLACES
 from ex4d_backend import child_messages
 from ex4d_backend.child_messages import TOKEN_VARIABLE, Beat, FromChild, Quit, Ready, ToChild
 from ex4d_backend.data_folder import file_at, folder_at
@@ -252,7 +253,7 @@ class Supervisor:
             self.remove(left)
         self._private = PrivateSocket(context)
         self.socket = self._private.socket
-        self.environment = self._private.environment
+        self.environment = self._private.environment | {PLACES: str(settings.places)}
         """Every child's, beside its own."""
         self.arguments = (
             "--server",

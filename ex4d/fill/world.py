@@ -6,20 +6,16 @@ takes the nearest of them that is not open there. All of it depends on the clip 
 place looks the same in every frame and from everywhere.
 """
 
-import threading
-import weakref
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 
 from ex4d.fill.kernels import PLANE, ROUND, paint_world
 from ex4d.fill.planes import Plane, find_planes
-from ex4d.fill.plate import Plate, clean_plate
+from ex4d.fill.plate import Plate
 from ex4d.fill.texture import completed, with_smaller
 from ex4d.progress import CancelToken, check
-from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 
 TEXELS = 1024
@@ -74,23 +70,6 @@ class World:
             colour, inverse, trust, which,
         )  # fmt: skip
         return Painted(colour, inverse, trust, (which >= 0) & (which < len(self.planes)))
-
-
-_kept: list[tuple[weakref.ref[Any], weakref.ref[Any], World | None]] = []
-"""The last clip's frames and depth, and its world: another move of the same clip finds it here."""
-_lock = threading.Lock()
-
-
-def world_of(clip: Clip, cancel: CancelToken | None = None) -> World | None:
-    """The world of ``clip``, kept while its frames are; None where its camera moves. Raises Cancelled."""
-    with _lock:
-        for frames, depth, world in _kept:
-            if frames() is clip.frames and depth() is clip.depth:
-                return world
-        plate = clean_plate(clip)
-        world = None if plate is None else build_world(plate, cancel)
-        _kept[:] = [(weakref.ref(clip.frames), weakref.ref(clip.depth), world)]
-        return world
 
 
 def build_world(plate: Plate, cancel: CancelToken | None = None) -> World:

@@ -6,7 +6,8 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -178,3 +179,22 @@ def _remove_if_empty(folders: list[Path]) -> None:
             folder.rmdir()
         except OSError:
             return
+
+
+def forget_unused(paths: Iterable[Path], *, most_bytes: int | None = None, unused_s: float | None = None) -> None:
+    """Remove files whose time is longest ago: those not touched for ``unused_s``, and until ``most_bytes`` are left.
+
+    Files that others remove meanwhile, or that cannot be removed, are passed over.
+    """
+    found: list[tuple[float, int, Path]] = []
+    for path in paths:
+        with suppress(OSError):
+            about = path.stat()
+            found.append((about.st_mtime, about.st_size, path))
+    held, oldest = sum(size for _, size, _ in found), None if unused_s is None else time.time() - unused_s
+    for touched, size, path in sorted(found):
+        if (most_bytes is None or held <= most_bytes) and (oldest is None or touched >= oldest):
+            return
+        with suppress(OSError):
+            path.unlink()
+            held -= size

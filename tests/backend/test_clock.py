@@ -103,6 +103,17 @@ def test_results_expire_after_the_time_the_server_served(tmp_path):
         assert not blobs.has(REF.sha256, REF.size)
 
 
+def test_places_that_nobody_asks_for_go_with_the_uploads(tmp_path):
+    folder = tmp_path / "places"
+    folder.mkdir()
+    for name, hours in (("used", 167), ("unused", 169)):
+        (folder / f"{name}.npz").write_bytes(b"floor and walls")
+        os.utime(folder / f"{name}.npz", (time.time() - hours * HOUR,) * 2)
+    with scheduler_on(tmp_path, Time()) as (scheduler, _, _):
+        scheduler.sweep()
+    assert [path.name for path in folder.iterdir()] == ["used.npz"]
+
+
 def test_a_job_folder_that_no_row_knows_is_kept_as_long_as_results_and_then_removed(tmp_path):
     """What a kill between a row and its folder leaves, or a job table that was set aside."""
     clock, stray = Time(), tmp_path / "jobs" / ("ab" * 16)

@@ -119,7 +119,7 @@ def test_painted_thickness_reaches_the_solid_mesh(client, send_clip, clip_files)
     np.testing.assert_array_equal(grid["vertices", 4].array(), bare["vertices", 4].array())
 
 
-def test_generate_streams_the_preview_and_the_recipe(client, send_clip):
+def test_generate_streams_the_preview_and_the_recipe(client, send_clip, backend):
     until(lambda: client.poll() is not None and client.capabilities.engines)
     request = Generate(clip=send_clip(client), trajectory=poses(6, step=0.1), engine="preview", seed=3, note="a note")
     first, again = run(client, request), run(client, request)
@@ -130,6 +130,7 @@ def test_generate_streams_the_preview_and_the_recipe(client, send_clip):
     assert (take["engine"], take["seed"], take["note"]) == ("preview", 3, "a note")
     assert take["coverage"] == first["coverage", -1].array().tolist()
     assert np.asarray(take["camera"]["world_from_camera"]).shape == (6, 4, 4)
+    assert list((backend.data_dir / "places").glob("*.npz"))  # its floor and walls, for other workers and other days
 
 
 def test_a_preset_is_answered_at_once_and_is_the_librarys(client):

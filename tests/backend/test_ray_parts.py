@@ -16,7 +16,7 @@ from backend.conftest import poses
 from ex4d_backend import child_messages
 from ex4d_backend.__main__ import with_ray_address
 from ex4d_backend.child_messages import FromChild, JobEnded, RaySlot, RunJob
-from ex4d_backend.ray_workers.actor import ShotActor, _shrink
+from ex4d_backend.ray_workers.actor import ShotActor
 from ex4d_backend.ray_workers.placement import Placement
 from ex4d_backend.ray_workers.pool import RayWorker
 from ex4d_backend.settings import ServerSettings
@@ -74,7 +74,10 @@ def test_uploads_arrive_in_parts_and_only_whole(tmp_path: Path, monkeypatch: pyt
     assert actor.missing([(wrong, 3)]) == [wrong]
     kept = next(tmp_path.glob("ex4d-ray-blobs-*"))
     assert kept.stat().st_mode & 0o077 == 0
-    _shrink(kept, len(data) - 1)
+    monkeypatch.setattr("ex4d_backend.ray_workers.actor.CACHE_BYTES", len(data) - 1)
+    newer = hashlib.sha256(data[1:]).hexdigest()
+    actor.put(newer, len(data) - 1, 0, data[1:])
+    assert actor.missing([(newer, len(data) - 1)]) == []
     assert actor.missing([(digest, len(data))]) == [digest]
 
 

@@ -12,18 +12,18 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from ex4d.places import VARIABLE as PLACES
 from ex4d.progress import CancelToken
 from ex4d_backend import child_messages
 from ex4d_backend.blob_files import blob_path, digest_of, partial_name, write_at
 from ex4d_backend.child_messages import BlobMade, FromChild, JobEnded, Ready, RunJob
 from ex4d_backend.item_files import item_file
 from ex4d_backend.process_ids import is_alive
+from ex4d_ground.files import forget_unused
 from ex4d_protocol.messages import Item
 
 CACHE_BYTES = 64 << 30
@@ -68,6 +68,7 @@ class ShotActor:
         self._blobs.mkdir(mode=0o700, exist_ok=True)
         if hasattr(os, "getuid") and self._blobs.stat().st_uid != os.getuid():
             raise PermissionError(f"{self._blobs} belongs to somebody else")
+        os.environ.setdefault(PLACES, str(self._blobs / "places"))
 
     def describe(self) -> bytes:
         """What it runs on and what it can do, as a worker's first message."""
@@ -103,7 +104,7 @@ class ShotActor:
             part.unlink()
             raise ValueError(f"an upload of {size} bytes did not arrive whole")
         part.replace(path)  # both are below the folder for temporary files
-        _shrink(self._blobs, CACHE_BYTES)
+        forget_unused(self._blobs.glob("??/*"), most_bytes=CACHE_BYTES)
 
     def stop(self, job_id: str) -> None:
         """Cancel a job, also one that has not come yet."""
@@ -165,19 +166,3 @@ def _remove_left(folder: Path) -> None:
         process = path.name.removeprefix(HOME).partition("-")[0]
         if process.isdigit() and not is_alive(int(process)):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _shrink(folder: Path, most: int) -> None:
-    """Forget the uploads that were used longest ago until ``most`` bytes are left."""
-    found: list[tuple[float, int, Path]] = []
-    for path in folder.glob("??/*"):
-        with suppress(OSError):
-            about: Any = path.stat()
-            found.append((about.st_mtime, about.st_size, path))
-    held = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if held <= most:
-            return
-        with suppress(OSError):
-            path.unlink()
-            held -= size

@@ -1,0 +1,25 @@
+"""Where the places of clips are kept (:mod:`ex4d.fill.kept`): floors and walls, for another move."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+VARIABLE = "EX4D_PLACES"
+"""Names the folder; else it is ``places`` in this user's cache folder."""
+MOST_BYTES = 1 << 30
+"""What all of them may take together. One takes 9.4 MB for each plane, and as much for what is behind them."""
+
+
+def places_folder() -> Path:
+    """Where they are kept."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_cache_path("ex4d", appauthor=False) / "places"
+
+
+def kept_places(folder: Path) -> Iterator[Path]:
+    """Their files in ``folder``, also those that a process which was killed has not finished."""
+    return folder.glob("*.npz")
