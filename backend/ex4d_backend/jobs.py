@@ -13,6 +13,7 @@ from ex4d.clip.players import frames_for_players
 from ex4d.dwmesh import DWMesh
 from ex4d.dwmesh.proxy import ProxyGrid
 from ex4d.engines import get_engine
+from ex4d.engines.plane_share import PlaneShares
 from ex4d.engines.shot import ShotPlan
 from ex4d.frames import bounds_of
 from ex4d.frames.ahead import in_order, thread_count
@@ -138,13 +139,18 @@ class Runner:
 
     def _render_guides(self, request: RenderGuides, context: JobContext) -> None:
         recorder = context.recorder
+        _, mesh = self._mesh(request.clip, request.mesh, context)
+        planes = PlaneShares(mesh.clip, request.trajectory.unpack(), **context.watch) if request.on_plane else None
 
         def on_frame(i: int, colour: np.ndarray, mask: np.ndarray) -> None:
             recorder.picture("colour", i, colour)
             recorder.picture("mask", i, mask.astype(np.uint8) * np.uint8(255))
+            if planes is not None:
+                planes.add(i, colour, mask)
 
-        _, mesh = self._mesh(request.clip, request.mesh, context)
         shot = self._draw(request, mesh, {}, context, on_frame)
+        if planes is not None and planes.shares is not None:
+            recorder.array("on_plane", -1, planes.shares)
         recorder.array("coverage", -1, shot.guides.coverage)
 
     def _draw(

@@ -1,6 +1,11 @@
-"""Coverage: the share of each frame that the source really shows. Kept on the shot, drawn as a graph and a strip."""
+"""Coverage: the share of each frame that the source really shows. Kept on the shot, drawn as a graph and a strip.
+
+Of the rest it may be known where a floor or a wall goes on, as last rendered: the graph tells that from what is
+invented.
+"""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +21,7 @@ GRAPH_SIZE = 128
 """Pixels on each side; Blender shows previews in a square."""
 
 GOOD, BAD = (0.30, 0.66, 0.42), (0.86, 0.32, 0.26)
+GOES_ON = (0.22, 0.42, 0.62)
 BACKGROUND, GRID, LIMIT = (0.11, 0.11, 0.11), (0.2, 0.2, 0.2), (0.95, 0.75, 0.25)
 
 
@@ -49,9 +55,17 @@ _partial: tuple[str, Float64] | None = None
 """Shot id and what is known so far [N] of a coverage under way, NaN elsewhere."""
 
 
-def store(shot: bpy.types.Object, values: Float64) -> None:  # [N]
-    """Keep the shot's coverage with it; with a linked one it stays until the file is closed."""
-    shot.ex4d.coverage_json = json.dumps([round(float(value), 4) for value in values])
+def store(shot: bpy.types.Object, values: Float64, on_plane: Float64 | None = None) -> None:  # [N], [N]
+    """Keep the shot's coverage with it; with a linked one it stays until the file is closed.
+
+    ``on_plane`` is the share where floor and walls go on; None: not known of this move.
+    """
+    shot.ex4d.coverage_json = _written(values)
+    shot.ex4d.on_plane_json = _written([] if on_plane is None else on_plane)
+
+
+def _written(values: Sequence[float] | Float64) -> str:
+    return json.dumps([round(float(value), 4) for value in values])
 
 
 def of(shot: bpy.types.Object) -> Float64:  # [N]
@@ -82,6 +96,14 @@ def current(shot: bpy.types.Object) -> Float64:  # [N]
     if _partial is not None and _partial[0] == shot.ex4d.shot_id:
         return _partial[1]
     return of(shot)
+
+
+def current_on_plane(shot: bpy.types.Object) -> Float64:  # [N]
+    """Where floor and walls go on in what :func:`current` shows; empty where that is not known."""
+    under_way = _partial is not None and _partial[0] == shot.ex4d.shot_id
+    values = _read(shot.ex4d.on_plane_json or "[]")
+    fits = not under_way and len(values) == len(_read(shot.ex4d.coverage_json or "[]"))
+    return values.copy() if fits else np.zeros(0)
 
 
 def redraw() -> None:
@@ -124,8 +146,16 @@ def unmark(scene: bpy.types.Scene) -> None:
         scene.timeline_markers.remove(marker)
 
 
-def graph(values: Float64, *, minimum: float) -> Float32:  # [S, S, 4] bottom row first
-    """A bar per frame, red below ``minimum``, with lines at each quarter and at the minimum."""
+def graph(
+    values: Float64,  # [N]
+    *,
+    minimum: float,
+    on_plane: Float64 | None = None,  # [N]
+) -> Float32:  # [S, S, 4] bottom row first
+    """A bar per frame, red below ``minimum``, with lines at each quarter and at the minimum.
+
+    On top of it, in blue, where floor and walls go on; ``on_plane`` is empty, or None, where that is not known.
+    """
     size = GRAPH_SIZE
     out = np.empty((size, size, 4), np.float32)
     out[...] = (*BACKGROUND, 1.0)
@@ -135,6 +165,9 @@ def graph(values: Float64, *, minimum: float) -> Float32:  # [S, S, 4] bottom ro
     columns = (np.arange(size) * len(values)) // size
     heights = np.nan_to_num(values[columns], nan=0.0)  # a gap where a frame is not known yet
     bars = rows[:, None] <= heights[None, :]
+    if on_plane is not None and on_plane.size:
+        goes_on = ~bars & (rows[:, None] <= (heights + on_plane[columns])[None, :])
+        out[..., :3] = np.where(goes_on[..., None], np.array(GOES_ON, np.float32), out[..., :3])
     colours = np.where((heights < minimum)[:, None], np.array(BAD, np.float32), np.array(GOOD, np.float32))
     out[..., :3] = np.where(bars[..., None], colours[None], out[..., :3])
     if 0 < minimum < 1:

@@ -29,13 +29,16 @@ class EX4D_OT_render_guides(LongOperator, bpy.types.Operator):
         shot_id = target.ex4d.shot_id
         steps = clip_jobs.render_guides(
             inputs.link,
-            lambda clip: RenderGuides(clip=clip, trajectory=inputs.trajectory, mesh=inputs.mesh, raster=inputs.raster),
+            lambda clip: RenderGuides(
+                clip=clip, trajectory=inputs.trajectory, mesh=inputs.mesh, raster=inputs.raster, on_plane=True
+            ),
             inputs.clip,
             shot.output_folder(target),
         )
 
-        def deliver(_context: bpy.types.Context, values: np.ndarray) -> Delivery:
-            coverage.store(shot.still_there(shot_id), values)
+        def deliver(_context: bpy.types.Context, seen: clip_jobs.Seen) -> Delivery:
+            values = seen.coverage
+            coverage.store(shot.still_there(shot_id), values, seen.on_plane)
             worst = int(np.argmin(values))
             return Delivery(
                 f"Guides rendered: the source shows {values.mean():.0%} of the move, "

@@ -60,17 +60,21 @@ class EX4D_PT_coverage(Part, bpy.types.Panel):
         if not np.isfinite(values).any():
             hint(layout, "Shows which frames ask for more than the source can show, before GPU time is spent.")
             return
-        _draw_graph(layout, props, values)
+        on_plane = coverage.current_on_plane(props.shot)
+        _draw_graph(layout, props, values, on_plane)
+        if on_plane.size:
+            goes_on, invented = float(on_plane.mean()), max(float(1 - (values + on_plane).mean()), 0.0)
+            hint(layout, f"Blue: a floor or a wall goes on ({goes_on:.0%}). Dark: has to be invented ({invented:.0%}).")
         split_column(layout).prop(props, "min_coverage", slider=True)
         problems = coverage.problems(values, frame_start=props.shot.ex4d.frame_start, minimum=props.min_coverage)
         _draw_problems(layout, context.scene, problems)
         layout.prop(props, "show_coverage_strip")
 
 
-def _draw_graph(layout: bpy.types.UILayout, props: bpy.types.PropertyGroup, values: Float64) -> None:
+def _draw_graph(layout: bpy.types.UILayout, props: bpy.types.PropertyGroup, values: Float64, on_plane: Float64) -> None:
     """A bar per frame between its axes: share of the frame upwards, scene frames to the right."""
-    key = hashlib.sha1(values.tobytes() + f"{props.min_coverage:.3f}".encode()).hexdigest()
-    graph = previews.graph(key, lambda: coverage.graph(values, minimum=props.min_coverage))
+    key = hashlib.sha1(values.tobytes() + on_plane.tobytes() + f"{props.min_coverage:.3f}".encode()).hexdigest()
+    graph = previews.graph(key, lambda: coverage.graph(values, minimum=props.min_coverage, on_plane=on_plane))
     row = layout.row()
     shares = row.column()
     shares.ui_units_x = 2

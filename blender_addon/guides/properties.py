@@ -9,6 +9,9 @@ class ShotProperties:
     coverage_json: Text(
         "Coverage", "Share of each frame that the source shows, as last rendered", default="[]", override=OWN
     )
+    on_plane_json: Text(
+        "Goes On", "Share of each frame where a floor or a wall goes on, as last rendered", default="[]", override=OWN
+    )
 
 
 class SceneProperties:

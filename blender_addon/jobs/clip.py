@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -293,27 +293,36 @@ class EditedClip:
     objects: tuple[SceneObject, ...] = ()
 
 
+class Seen(NamedTuple):
+    """What guides tell of each frame."""
+
+    coverage: Float64
+    """[N] share that the source shows."""
+    on_plane: Float64 | None
+    """[N] share that is hole and goes on a floor or a wall; None where the backend does not know."""
+
+
 def render_guides(
     link: BackendLink, make: Callable[[ClipSpec], RenderGuides], clip: EditedClip, folder: Path
-) -> Steps[Float64]:
-    """Render guides of the edited clip into ``folder``/guides (replacing the last ones); coverage per frame [N]."""
-    coverage: list[Float64] = []
+) -> Steps[Seen]:
+    """Render guides of the edited clip into ``folder``/guides (replacing the last ones); what is seen of each frame."""
+    shares: dict[str, Float64] = {}
     target = folder / files.GUIDES_FOLDER
     with FolderWriter(target, replaces=True) as writer:
 
         def on_item(item: ev.ItemReceived) -> None:
-            if item.name == "coverage":
-                coverage.append(np.array(item.array(), np.float64))
+            if item.name in ("coverage", "on_plane"):
+                shares[item.name] = np.array(item.array(), np.float64)
             elif item.name in (files.COLOUR_FOLDER, files.MASK_FOLDER):
                 writer.write(Path(item.name, frame_name(item.frame)), item.data)
 
         job_id = yield from run_with_clip(link, clip, make, title="Render guides", on_item=on_item, into=writer)
-        if not coverage:
+        if "coverage" not in shares:
             raise AddonError("The backend sent no coverage for these guides; look at the backend's log.")
-        writer.write("coverage.json", json.dumps(coverage[0].tolist()).encode())
+        writer.write("coverage.json", json.dumps(shares["coverage"].tolist()).encode())
         yield from writer.finish()
     link.client.ack(job_id)
-    return coverage[0]
+    return Seen(shares["coverage"], shares.get("on_plane"))
 
 
 def run_with_clip(

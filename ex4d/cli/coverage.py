@@ -13,7 +13,11 @@ from ex4d.shots.options import ShotOptions
 from ex4d_ground.errors import SettingError
 
 if TYPE_CHECKING:
+    from ex4d.engines.plane_share import PlaneShares
+    from ex4d.guides import OnGuide
+    from ex4d.types import Clip
     from ex4d_ground.arrays import Float64
+    from ex4d_ground.cameras import Trajectory
 
 _output = panel("Output")
 
@@ -24,9 +28,12 @@ def coverage(
     as_json: Annotated[bool, _output("--json", "Print JSON instead of the table; frames in it count from 0.")] = False,
     low: Annotated[float, _output("--low", "Frames below this share (0..1) are marked as asking for much.")] = 0.4,
 ) -> None:
-    """Show how much of each frame of a camera move the clip really covers.
+    """Show how much of each frame of a camera move the clip really covers, and what of the rest is a plane going on.
 
     Prints a table (or JSON) and writes coverage_CAM.png, with the guides of a few frames under the curve.
+
+    What is not covered either goes on a floor, a wall or a ceiling that the clip shows (blue), so that a preview and a
+    model have something to go by, or can only be invented (grey). Floor and walls are found once for a clip and kept.
 
     Examples:
 
@@ -35,16 +42,24 @@ def coverage(
       ex4d coverage --input_video shot.mp4 --depth d.npz --cam orbit_up --output_dir out --json | jq .low_frames
     """
     from ex4d.coverage_plot import plot_coverage, shown_frames
+    from ex4d.engines.plane_share import PlaneShares
     from ex4d_ground.files import staged_folder
 
     if not 0 <= low <= 1:
         raise SettingError(f"--low is a share between 0 and 1, got {low:g}.")
     plot_name = f"coverage_{options.cam_name}.png"
+    planes: list[PlaneShares] = []
     with watched() as watch, staged_folder(output_dir) as staging:
-        guides = render_shot(options, watch, pictures=shown_frames).guides
-        plot_coverage(guides, low=low, title=f"Coverage of camera {options.cam_name}").savefig(staging / plot_name)
+
+        def reckoned(clip: Clip, move: Trajectory) -> OnGuide:
+            planes.append(PlaneShares(clip, move, **watch))
+            return planes[0].add
+
+        guides = render_shot(options, watch, pictures=shown_frames, watched_by=reckoned).guides
+        title = f"Coverage of camera {options.cam_name}"
+        plot_coverage(guides, low=low, title=title, planes=planes[0]).savefig(staging / plot_name)
         check(watch.get("cancel"))
-    summary = summarise(guides.coverage, low=low, cam=options.cam_name)
+    summary = summarise(guides.coverage, planes[0].shares, low=low, cam=options.cam_name)
     summary["plot"] = str(output_dir / plot_name)
     if as_json:
         say(json.dumps(summary, indent=2))
@@ -55,11 +70,14 @@ def coverage(
     say(summary["plot"])
 
 
-def summarise(values: Float64, *, low: float, cam: str) -> dict[str, Any]:
-    """Coverage [N] as a JSON-ready summary."""
+def summarise(values: Float64, on_plane: Float64 | None, *, low: float, cam: str) -> dict[str, Any]:
+    """Coverage [N], and the shares [N] that go on a plane where that is known, as a JSON-ready summary."""
+    known = on_plane is not None
     return {
         "cam": cam,
         "coverage": [round(float(v), 5) for v in values],
+        "on_plane": [round(float(v), 5) for v in on_plane] if known else None,
+        "invented": [round(max(float(v), 0.0), 5) for v in 1 - values - on_plane] if known else None,
         "mean": round(float(values.mean()), 5),
         "min": round(float(values.min()), 5),
         "min_frame": int(values.argmin()),
@@ -77,10 +95,17 @@ def _print_table(summary: dict[str, Any]) -> None:
     table = Table(box=box.SIMPLE, caption=f"Mean {100 * summary['mean']:.1f} %, lowest {100 * summary['min']:.1f} %")
     table.add_column("Frame", justify="right")
     table.add_column("Coverage", justify="right")
+    on_plane = summary["on_plane"]
+    if on_plane is not None:
+        table.add_column("On a plane", justify="right")
+        table.add_column("Invented", justify="right")
     table.add_column("", min_width=30)
-    block = "█" if can_write("█") else "#"
+    block, lighter = "█░" if can_write("█░") else "#-"
     for i, value in enumerate(summary["coverage"]):
         state = "sees nothing" if value == 0 else "asks for much" if value < summary["low"] else ""
-        bar = block * round(30 * value)
-        table.add_row(str(i + 1), f"{100 * value:.1f} %", f"{bar} {state}".strip())
+        bar, more = block * round(30 * value), []
+        if on_plane is not None:
+            bar += lighter * (round(30 * (value + on_plane[i])) - len(bar))
+            more = [f"{100 * share:.1f} %" for share in (on_plane[i], summary["invented"][i])]
+        table.add_row(str(i + 1), f"{100 * value:.1f} %", *more, f"{bar} {state}".strip())
     Console(highlight=False).print(table)

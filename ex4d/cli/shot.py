@@ -13,10 +13,15 @@ from ex4d.shots.options import ShotOptions
 from ex4d_ground.errors import in_words
 
 if TYPE_CHECKING:
+    from ex4d.guides import OnGuide
     from ex4d.shots.draw import RenderedShot
     from ex4d.shots.load import LoadedShot
     from ex4d.shots.take import Stereo
+    from ex4d.types import Clip
+    from ex4d_ground.cameras import Trajectory
     from ex4d_ground.descriptions import EstimatorInfo
+
+    WatchedBy = Callable[[Clip, Trajectory], OnGuide]
 
 
 def render_shot(
@@ -28,14 +33,17 @@ def render_shot(
     by_slope: bool = False,
     takes: bool = False,
     pictures: Callable[[int], Collection[int]] | None = None,
+    watched_by: WatchedBy | None = None,
 ) -> RenderedShot:
     """Load, build and draw a shot; warn about frames that show nothing.
 
     ``settings`` are those of the engine that it is for, all of them; None is for no engine in particular.
     ``still`` shows frame 0 in every frame. ``by_slope`` hides the faces of an endless mesh that EX-4D's filter
     "boundary" does. ``takes`` says that an engine follows, ``pictures`` which of so many frames' pictures are needed.
+    ``watched_by`` is asked, before anything is drawn, whom to show every guide.
     """
     how: dict[str, Any] = {"still": still, "by_slope": by_slope, "takes": takes, "pictures": pictures}
+    how["watched_by"] = watched_by
     return render_eyes(options, watch, settings=settings, **how)[0]
 
 
@@ -50,6 +58,7 @@ def render_eyes(
     by_slope: bool = False,
     takes: bool = True,
     pictures: Callable[[int], Collection[int]] | None = None,
+    watched_by: WatchedBy | None = None,
 ) -> list[RenderedShot]:
     """The shot for an engine with these ``settings``, and the right eye's if there is one.
 
@@ -81,9 +90,9 @@ def render_eyes(
     for eye, trajectory in enumerate([move] if stereo is None else stereo.moves(move)):
         path = None if kept is None else Path(f"{kept}-{eye}.npz")
         keep = path and kept_in_file(path, lambda path: note(f"Going on with the guides in {path}."))
-        shot = draw_shot(
-            mesh, trajectory, Drawing.of(options), settings=settings, keep=keep, pictures=pictures, **watch
-        )
+        shown = None if watched_by is None else watched_by(mesh.clip, trajectory)
+        how: dict[str, Any] = {"settings": settings, "keep": keep, "pictures": pictures, "on_frame": shown}
+        shot = draw_shot(mesh, trajectory, Drawing.of(options), **how, **watch)
         tell_drawn(shot)
         shots.append(shot)
     return shots

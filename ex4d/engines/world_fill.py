@@ -77,6 +77,11 @@ class WorldFill:
         filled.values[..., 3] += part * (behind - filled.values[..., 3])
 
 
+def is_believed(painted: Painted) -> Bool:  # [H, W]
+    """Where the place's surface is a plane whose texture is believed, half at least."""
+    return painted.on_plane & (painted.trust >= sum(TRUSTED) / 2)
+
+
 def _sure(mask: Bool, painted: Painted) -> Float32:  # [H, W]
     """How much the world is to be believed: planes by how near their texture is to what is seen of them.
 

@@ -11,6 +11,7 @@ import pytest
 from backend.conftest import FRAMES, HEIGHT, WIDTH, long_job, poses, until
 from ex4d.clip import load_clip, write_video
 from ex4d.dwmesh import DWMesh
+from ex4d.engines.plane_share import PlaneShares
 from ex4d.guides import render_guides
 from ex4d.trajectory import near_depth_of, preset
 from ex4d_backend.devices import answer_cost
@@ -117,6 +118,16 @@ def test_painted_thickness_reaches_the_solid_mesh(client, send_clip, clip_files)
         run(client, RenderGuides(clip=clip, trajectory=camera, mesh=MeshSpec(options=options, thickness=short)))
     grid, bare = (run(client, BuildMesh(clip=clip, mesh=m)) for m in (spec, MeshSpec()))
     np.testing.assert_array_equal(grid["vertices", 4].array(), bare["vertices", 4].array())
+
+
+def test_where_floor_and_walls_go_on_is_reckoned_if_it_is_asked_for(client, send_clip, clip_files):
+    move = poses(3, step=0.1)
+    items = run(client, RenderGuides(clip=send_clip(client), trajectory=move, on_plane=True))
+    planes = PlaneShares(load_clip(*clip_files, focal_px=50.0), move.unpack())
+    for i in range(3):
+        planes.add(i, None, picture(items["mask", i]) > 0)
+    np.testing.assert_array_equal(items["on_plane", -1].array(), planes.shares)
+    assert ("on_plane", -1) not in run(client, RenderGuides(clip=send_clip(client), trajectory=move))
 
 
 def test_generate_streams_the_preview_and_the_recipe(client, send_clip, backend):

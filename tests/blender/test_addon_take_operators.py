@@ -125,6 +125,25 @@ def test_coverage_problems_are_runs_with_their_worst_frame(blender, shot):
     assert picture.shape == (coverage.GRAPH_SIZE, coverage.GRAPH_SIZE, 4) and picture.max() <= 1
 
 
+def test_the_graph_has_another_shade_where_a_floor_or_a_wall_goes_on(blender, shot):
+    from blender_addon.guides import coverage
+
+    values, on_plane = np.array([0.9, 0.4, 0.2, 0.9, 0.3]), np.array([0.1, 0.5, 0.0, 0.0, 0.3])
+
+    def blue() -> float:
+        shown = coverage.graph(values, minimum=0.5, on_plane=coverage.current_on_plane(shot))
+        return float(np.isclose(shown[..., :3], coverage.GOES_ON, atol=1e-6).all(axis=-1).mean())
+
+    coverage.store(shot, values, on_plane)
+    assert blue() == pytest.approx(on_plane.mean(), abs=0.02)
+    coverage.put_partial(shot.ex4d.shot_id, values)
+    assert blue() == 0, "nobody has reckoned the move that is under way"
+    coverage.forget_partial()
+    assert blue() > 0
+    coverage.store(shot, values)
+    assert blue() == 0, "another move's is of no use"
+
+
 @pytest.mark.parametrize(("centre", "depth"), [("NEAREST", 3.5), ("MEDIAN", None), ("CURSOR", 6.0 - 0.15)])
 def test_a_move_turns_around_what_was_chosen(blender, shot, small_clip, centre, depth):
     from blender_addon.camera import move

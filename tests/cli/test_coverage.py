@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from .conftest import Shot
+from ex4d_ground.cameras import Intrinsics
+
+from .conftest import Shot, write_pngs
 
 
 def test_json_holds_the_share_of_each_mask(ex4d, shot: Shot, tmp_path: Path) -> None:
@@ -22,7 +24,28 @@ def test_json_holds_the_share_of_each_mask(ex4d, shot: Shot, tmp_path: Path) -> 
     assert report["coverage"] == pytest.approx(list(shares), abs=1e-5)
     assert report["low_frames"] == list(np.flatnonzero(shares < 0.5))
     assert report["min_frame"] == int(shares.argmin())
+    assert report["on_plane"] is report["invented"] is None
+    assert "not known where the filming camera moves" in outcome.err
     assert Path(report["plot"]).is_file()
+
+
+def test_holes_that_go_on_a_floor_are_told_from_those_to_be_invented(ex4d, tmp_path: Path) -> None:
+    lens, size = Intrinsics.from_fov(96, 64), (64, 96)
+    y = (np.arange(64) + 0.5 - lens.cy) / lens.fy
+    depth = np.where(y > 0, np.minimum(1.5 / np.maximum(y, 1e-6), 40), 40)
+    np.save(tmp_path / "depth.npy", np.broadcast_to(depth[:, None], (3, *size)).astype(np.float32))
+    frame = np.random.default_rng(0).integers(60, 200, (*size, 3), np.uint8)
+    video = write_pngs(tmp_path / "frames", np.stack([frame] * 3))
+    source = ("--input_video", video, "--depth", tmp_path / "depth.npy", "--fov", lens.fov_deg)
+    outcome = ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path, "--json")
+    assert outcome.code == 0, outcome.err
+    report = json.loads(outcome.out)
+    whole = np.sum([report[name] for name in ("coverage", "on_plane", "invented")], axis=0)
+    np.testing.assert_allclose(whole, 1, atol=1e-4)
+    assert report["on_plane"][0] == 0 and report["on_plane"][-1] > 0.1 and report["invented"][-1] > 0.1
+    table = ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path).out
+    last = next(line for line in table.splitlines() if line.split()[:1] == ["3"])
+    assert last.split()[3] == f"{100 * report['on_plane'][-1]:.1f}"
 
 
 def test_the_table_has_a_row_per_frame_and_low_frames_are_a_warning(ex4d, shot: Shot, tmp_path: Path) -> None:
