@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -25,7 +26,7 @@ from ex4d.clip.exr_writing import exr_header, write_exr
 from ex4d.clip.png_writing import encode_png
 from ex4d.colour.view import as_signals
 from ex4d.contact_sheet import contact_sheet
-from ex4d.frames import Frames
+from ex4d.frames import Frames, JoinedFrames
 from ex4d.frames.ahead import in_order, thread_count
 from ex4d.progress import CancelToken, Watch, reported
 from ex4d.types import Clip, Layers, Take
@@ -35,6 +36,7 @@ from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import ClipError, Ex4dError, ShapeError
 from ex4d_ground.files import frame_name, output_error
 from ex4d_ground.footage import Footage
+from ex4d_ground.stereo import RIGHT
 from ex4d_ground.takes import LAYERS, TAKE_FILE, TakeInfo, claim_take_folder, describe, read_take_info
 
 __all__ = ["clip_sha256", "contact_sheet", "describe_take", "read_take", "save_take", "take_metadata", "take_of"]
@@ -47,12 +49,14 @@ def save_take(
 ) -> Path:
     """Write ``take`` below ``folder`` as the next free ``take_NNN`` and return that folder.
 
-    ``layer_files`` are layers that are written already, one for each frame; they are moved there.
+    ``layer_files`` are layers that are written already, one for each frame (of a stereo take, the left eye's, then the
+    right one's); they are moved there. The movie of a stereo take has both eyes side by side.
     Raises OutputError (disk full, not writable), ShapeError (frames that do not fit the camera), InputError (metadata
     that is no JSON), Cancelled; after any of these ``folder`` is as it was.
     """
     folder = Path(folder)
-    _check_shapes(take)
+    for eye in eyes_of(take):
+        _check_shapes(eye)
     info = describe_take(take, video=video)
     if layer_files:
         colour = take.details is not None and take.details.layer_colour
@@ -64,12 +68,14 @@ def save_take(
     try:
         staging.mkdir(parents=True)
         _write_frames(staging, movie if video else None, take, watch)
-        if take.layers is not None:
-            _write_layers(staging / LAYERS, take, take.layers, watch)
-        elif layer_files:
-            (staging / LAYERS).mkdir()
-            for i, path in enumerate(layer_files):
-                path.replace(staging / LAYERS / frame_name(i, ".exr"))
+        for k, eye in enumerate(eyes_of(take)):
+            count, layers = len(eye.frames), (staging / RIGHT if k else staging) / LAYERS
+            if eye.layers is not None:
+                _write_layers(layers, eye, eye.layers, watch)
+            elif layer_files:
+                layers.mkdir()
+                for i, path in enumerate(layer_files[k * count : (k + 1) * count]):
+                    path.replace(layers / frame_name(i, ".exr"))
         (staging / TAKE_FILE).write_text(document, encoding="utf-8")
         return _take_place(folder, staging, movie if video else None)
     except OSError as error:
@@ -90,11 +96,8 @@ def read_take(folder: Path | str) -> Take:
     folder = Path(folder)
     info = read_take_info(folder)
     require_camera(info)
-    frames = [_read_frame(folder / frame_name(i)) for i in range(info.num_frames)]
-    sizes = {frame.shape for frame in frames}
-    if len(sizes) != 1:
-        raise ClipError(f"The take {folder} holds frames of different sizes {sorted(sizes)}; make it again.")
-    return take_of(np.stack(frames), info)
+    frames = _read_frames(folder, info)
+    return take_of(frames, info, right=None if info.eyes is None else _read_frames(folder / RIGHT, info))
 
 
 def take_metadata(
@@ -121,6 +124,19 @@ def take_metadata(
     return out
 
 
+def eyes_of(take: Take) -> list[Take]:
+    """The take, and the right eye's where there is one."""
+    return [take] if take.right is None else [take, take.right]
+
+
+def _read_frames(folder: Path, info: TakeInfo) -> UInt8:  # [N, H, W, 3]
+    frames = [_read_frame(folder / frame_name(i)) for i in range(info.num_frames)]
+    sizes = {frame.shape for frame in frames}
+    if len(sizes) != 1:
+        raise ClipError(f"The take {folder} holds frames of different sizes {sorted(sizes)}; make it again.")
+    return np.stack(frames)
+
+
 def _check_shapes(take: Take) -> None:
     frames, n = take.frames, len(take.trajectory)
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
@@ -145,6 +161,7 @@ def describe_take(take: Take, *, video: bool = False) -> TakeInfo:
         coverage=take.coverage.astype(float).tolist(),
         empty_frames=np.flatnonzero(take.coverage == 0).tolist(),
         metadata=take.metadata,
+        eyes=take.eyes,
     )
     if take.layers is not None:
         own = structs.replace(own, layers=LAYERS, layer_colour=take.layers.view is not None)
@@ -162,9 +179,12 @@ def require_camera(info: TakeInfo) -> Trajectory:
     return info.camera.trajectory
 
 
-def take_of(frames: Frames, info: TakeInfo) -> Take:  # [N, H, W, 3]
-    """The take of these frames that ``info`` describes. Raises ClipError if it lacks what a take needs."""
-    return Take(
+def take_of(frames: Frames, info: TakeInfo, right: Frames | None = None) -> Take:  # [N, H, W, 3]
+    """The take of these frames that ``info`` describes; ``right`` are the right eye's, where it has one.
+
+    Raises ClipError if it lacks what a take needs.
+    """
+    left = Take(
         frames=frames,
         fps=info.fps,
         engine=info.engine,
@@ -174,7 +194,11 @@ def take_of(frames: Frames, info: TakeInfo) -> Take:  # [N, H, W, 3]
         coverage=np.asarray(info.coverage, np.float64),
         metadata=info.metadata,
         details=info,
+        eyes=info.eyes,
     )
+    if right is None or info.eyes is None:
+        return left
+    return replace(left, right=replace(left, frames=right, trajectory=info.eyes.right(left.trajectory), eyes=None))
 
 
 def _write_layers(folder: Path, take: Take, layers: Layers, watch: Watch) -> None:
@@ -205,17 +229,22 @@ def write_layer(path: Path, take: Take, layers: Layers, i: int) -> None:
 
 def _write_frames(staging: Path, movie: Path | None, take: Take, watch: Watch) -> None:
     """The pictures, several side by side, and the movie beside them, in one pass through the frames."""
-    text, count = _labels(take), len(take.frames)
+    text, count, right = _labels(take), len(take.frames), take.right
+    frames = take.frames if right is None else JoinedFrames(take.frames, right.frames)
+    if right is not None:
+        (staging / RIGHT).mkdir()
 
     def picture(i: int) -> UInt8:
-        frame = take.frames[i]
-        (staging / frame_name(i)).write_bytes(encode_png(frame, text))
+        frame = frames[i]
+        width = take.frames.shape[2]
+        for k, folder in enumerate([staging] if right is None else [staging, staging / RIGHT]):
+            (folder / frame_name(i)).write_bytes(encode_png(frame[:, k * width : (k + 1) * width], text))
         return frame
 
-    about = {"fps": take.fps, "metadata": _video_metadata(take), "sound": take.sound}
+    about = {"fps": take.fps, "metadata": _video_metadata(take), "sound": take.sound, "stereo": right is not None}
     with nullcontext() if movie is None else video_writer(movie, **about) as write:
-        frames = in_order(picture, range(count), thread_count(), watch.get("cancel"))
-        for frame in reported(frames, STAGE, count, **watch):
+        pictures = in_order(picture, range(count), thread_count(), watch.get("cancel"))
+        for frame in reported(pictures, STAGE, count, **watch):
             if write is not None:
                 write(frame)
 

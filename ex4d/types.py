@@ -19,6 +19,7 @@ from ex4d_ground.errors import DepthError, ShapeError, TrajectoryError
 from ex4d_ground.footage import Footage
 from ex4d_ground.poses import inverse
 from ex4d_ground.source_camera import SourceCamera
+from ex4d_ground.stereo import Eyes
 from ex4d_ground.takes import TakeInfo
 
 
@@ -309,3 +310,6 @@ class Take:
     """What lies under the frames, to be kept with them."""
     sound: Sound | None = None
     """What is heard with the frames."""
+    right: "Take | None" = None
+    """The right eye's, where this is a stereo take; ``eyes`` says where it stands."""
+    eyes: Eyes | None = None

@@ -21,6 +21,7 @@ from picture_tools import CLIP, ROOT, captioned, labelled_rows, read_guides, run
 from PIL import Image
 
 from ex4d.clip import read_video
+from ex4d.export.anaglyph import anaglyph
 from ex4d.pictures import checkered
 from ex4d.takes import read_take
 from ex4d.trajectory import PRESETS
@@ -181,18 +182,20 @@ def bullet_time(work: Path, images: Path) -> str:
 def stereo(work: Path, images: Path) -> str:
     """A stereo pair by the preview engine."""
     folder = work / "stereo"
-    arguments = ("run", *CLIP, "--cam", "static", "--engine", "preview", "--stereo", "0.065", "--convergence", "6")
+    arguments = ("run", *CLIP, "--cam", "static", "--engine", "preview", "--stereo", "auto")
     shown = run_ex4d(*arguments, "--output_dir", str(folder), output=ROOT / folder)
-    pair = read_take(ROOT / folder / "take_001").frames[24]
-    left, right = np.split(pair, 2, axis=1)
-    captioned([left, right], [("Left eye", "frame 25"), ("Right eye", "")], width=480).save(
-        images / "stereo.jpg", quality=86, optimize=True
-    )
+    take = read_take(ROOT / folder / "take_001")
+    assert take.right is not None
+    left, right = take.frames[24], take.right.frames[24]
+    both = anaglyph(*(eye.astype(np.float32) / np.float32(255) for eye in (left, right)))
+    pictures = [left, right, np.rint(both * 255).astype(np.uint8)]
+    captions = [("Left eye", "frame 25"), ("Right eye", ""), ("Anaglyph", "red-cyan")]
+    captioned(pictures, captions, width=400).save(images / "stereo.jpg", quality=86, optimize=True)
     return section(
         "Stereo",
-        "Two cameras, 6.5 cm apart, side by side in one video.",
+        "Two cameras, as far apart as the clip's depth asks for, and both in one picture: [stereo](stereo.md).",
         "stereo.jpg",
-        "Left and right eye",
+        "Left eye, right eye, and the anaglyph of both",
         wrapped(shown),
     )
 

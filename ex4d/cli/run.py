@@ -10,7 +10,7 @@ import typer
 
 from ex4d.cli.console import note, say, watched
 from ex4d.cli.devices import DevicesOption, on_devices
-from ex4d.cli.export import KIND_HELP, ExportName, write_exports
+from ex4d.cli.export import KIND_HELP, ExportEyes, ExportName, write_exports
 from ex4d.cli.options import EngineSettings, OutputDir, Seed, panel
 from ex4d.cli.settings import ready_settings
 from ex4d.cli.shot import render_eyes, warn_of
@@ -39,10 +39,19 @@ def run(
     seed: Seed = 0,
     settings: EngineSettings = None,
     stereo: Annotated[
-        float | None, _option("--stereo", "Make a stereo pair, side by side: the eyes' distance in the depth's unit.")
+        str | None,
+        _option(
+            "--stereo",
+            "Make a stereo take: the eyes' distance in the depth's unit, or auto, which fits the clip's depth.",
+            metavar="NUMBER|auto",
+        ),
     ] = None,
-    convergence: Annotated[float | None, _option("--convergence", "Depth without parallax. Default: infinity.")] = None,
+    convergence: Annotated[
+        float | None,
+        _option("--convergence", "Depth without parallax. Default: infinity, with --stereo auto what fits."),
+    ] = None,
     export: Annotated[list[str] | None, _option("--export", f"Export the take at once: {KIND_HELP}")] = None,
+    eyes: ExportEyes = None,
     name: ExportName = None,
     again: Annotated[bool, _option("--again", "Make the take even if it is there already.")] = False,
     windows: Annotated[
@@ -71,7 +80,7 @@ def run(
 
       ex4d run --input_video shot.mp4 --depth d.npz --cam 60 --output_dir shots/010 --set mode=fp8 --set composite=true
 
-      ex4d run --input_video shot.mp4 --depth d.npz --cam zoom_in --output_dir shots/010 --stereo 0.065
+      ex4d run --input_video shot.mp4 --depth d.npz --cam zoom_in --output_dir shots/010 --stereo auto
 
       ex4d run --input_video plates/010 --depth z_exr/ --cam 60 --output_dir shots/010 --export exr --export prores
 
@@ -80,7 +89,7 @@ def run(
     from ex4d.engines import get_engine
     from ex4d.engines.kept_windows import KeptWindows
     from ex4d.shots.resume import TakeRequest
-    from ex4d.shots.take import Stereo
+    from ex4d.shots.take import Stereo, joined_eyes
     from ex4d.takes import save_take
     from ex4d_ground.files import made_folder
 
@@ -88,33 +97,36 @@ def run(
     if stereo is None and convergence is not None:
         raise SettingError("--convergence belongs to --stereo; give both or neither.")
     from ex4d.export import exported_already
-    from ex4d_ground.exports import get_kind, name_template
+    from ex4d_ground.exports import get_kind, layout_of, name_template
 
     kinds = [get_kind(each) for each in export or ()]
     if name is not None and len(kinds) != 1:
         raise SettingError("--name is for one --export; give it once, or use 'ex4d export' afterwards.")
+    both = None if stereo is None else Stereo(_distance(stereo), convergence)
+    layout = layout_of(eyes, stereo=both is not None)
     for each in kinds:  # before anything that takes long
-        name_template(each, name)
-    eyes = None if stereo is None else Stereo(stereo, convergence)
+        name_template(each, name, layout)
     maker = get_engine(engine)
     chosen = ready_settings(maker.info(), settings)
-    request = TakeRequest(options, engine, chosen, seed, eyes)
+    request = TakeRequest(options, engine, chosen, seed, both)
     with watched() as watch, made_folder(output_dir):
         done = None if again else request.find(output_dir, warn_of)
         if done is not None:
             note(f"{done} was made from the same inputs; --again makes another.")
             say(str(done))
-            made = [each for each in kinds if exported_already(done, each.name, output_dir, name=name)]
-            write_exports(done, [each.name for each in kinds if each not in made], output_dir, name, watch)
+            made = [each for each in kinds if exported_already(done, each.name, output_dir, name=name, eyes=eyes)]
+            write_exports(done, [each.name for each in kinds if each not in made], output_dir, name, watch, eyes)
             return
         kept = output_dir / request.kept_name
         layers = any(each.suffix == ".exr" for each in kinds)
-        shots = render_eyes(options, watch, settings=chosen, stereo=eyes, kept=kept)
+        shots = render_eyes(options, watch, settings=chosen, stereo=both, kept=kept)
         parts = [KeptWindows(output_dir / f"{request.windows_name}-{eye}", windows) for eye in range(len(shots))]
         takes = _made(maker, shots, parts, {"settings": chosen, "seed": seed, "layers": layers}, watch)
         if len(takes) < len(shots):
             return
-        take = takes[0] if eyes is None else eyes.joined(*takes)
+        take = takes[0]
+        if both is not None:
+            take = joined_eyes(both.eyes(shots[0].clip, shots[0].trajectory), *takes)
         take = replace(take, metadata={**take.metadata, "fingerprint": request.fingerprint})
         # A farm that had lost sight of this machine may have had the shot made elsewhere meanwhile.
         meanwhile = None if again else request.find(output_dir)
@@ -124,7 +136,19 @@ def run(
         for part in parts:
             part.remove()
         say(f"{folder}\n{folder.with_suffix('.mp4')}")
-        write_exports(folder, [each.name for each in kinds], output_dir, name, watch)
+        write_exports(folder, [each.name for each in kinds], output_dir, name, watch, eyes)
+
+
+def _distance(text: str) -> float | str:
+    """The eyes' distance of ``--stereo``. Raises SettingError."""
+    from ex4d.shots.take import AUTO
+
+    if text == AUTO:
+        return AUTO
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingError(f"--stereo is the eyes' distance or {AUTO}, got {text!r}.") from None
 
 
 def _made(
@@ -139,7 +163,8 @@ def _made(
     with loaded_once(maker, how["settings"]) as keep:
         for shot, part in zip(shots, parts, strict=True):
             try:
-                takes.append(run_engine(maker, shot, kept=part, keep_loaded=keep, **how, **watch))
+                beside = (shots[0], takes[0]) if takes else None
+                takes.append(run_engine(maker, shot, kept=part, keep_loaded=keep, beside=beside, **how, **watch))
             except Paused as paused:
                 note(str(paused))
     return takes

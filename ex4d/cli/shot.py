@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ex4d.types import Clip
     from ex4d_ground.cameras import Trajectory
     from ex4d_ground.descriptions import EstimatorInfo
+    from ex4d_ground.stereo import Eyes
 
     WatchedBy = Callable[[Clip, Trajectory], OnGuide]
 
@@ -87,7 +88,12 @@ def render_eyes(
             {t: steep_faces(mesh.vertices(t), mesh.faces) for t in set(move.source_time.astype(int))}
         )
     shots = []
-    for eye, trajectory in enumerate([move] if stereo is None else stereo.moves(move)):
+    moves = [move]
+    if stereo is not None:
+        eyes = stereo.eyes(loaded.clip, move)
+        tell_eyes(eyes, loaded.clip, move)
+        moves.append(eyes.right(move))
+    for eye, trajectory in enumerate(moves):
         path = None if kept is None else Path(f"{kept}-{eye}.npz")
         keep = path and kept_in_file(path, lambda path: note(f"Going on with the guides in {path}."))
         shown = None if watched_by is None else watched_by(mesh.clip, trajectory)
@@ -96,6 +102,17 @@ def render_eyes(
         tell_drawn(shot)
         shots.append(shot)
     return shots
+
+
+def tell_eyes(eyes: Eyes, clip: Clip, move: Trajectory) -> None:
+    """Say how far the eyes stand apart and what parallax that makes; warn where eyes would not bear it."""
+    from ex4d.shots.take import comfort
+
+    seen = comfort(eyes, clip, move)
+    where = f"converging at depth {eyes.convergence[0]:.4g}" if eyes.convergence else "parallel"
+    note(f"Eyes: {eyes.distance[0]:.4g} apart, {where}; the left one is the move's camera. {seen.text}.")
+    for line in seen.warnings:
+        warn(line)
 
 
 def load(

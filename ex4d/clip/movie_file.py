@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ex4d.clip.sound import SoundTrack
+from ex4d.clip.stereo_box import mark_side_by_side
 from ex4d_ground.errors import OutputError, ShapeError
 from ex4d_ground.files import atomic_path
 
 
 @contextmanager
-def movie_container(path: Path, options: Mapping[str, str], *, remedy: str) -> Iterator[Any]:
+def movie_container(path: Path, options: Mapping[str, str], *, remedy: str, stereo: bool = False) -> Iterator[Any]:
     """Yield an FFmpeg container that becomes ``path`` when the block ends well; an older file stays until then.
 
-    Raises OutputError, with ``remedy`` where the encoder fails.
+    ``stereo`` says in an MP4 or MOV that its pictures hold two eyes side by side. Raises OutputError, with ``remedy``
+    where the encoder fails.
     """
     import av
     from av.error import FFmpegError
@@ -25,6 +27,8 @@ def movie_container(path: Path, options: Mapping[str, str], *, remedy: str) -> I
         try:
             yield container
             container.close()
+            if stereo:
+                mark_side_by_side(temporary)
         except BaseException as error:
             with suppress(FFmpegError, OSError):  # the file is thrown away; the first error says why
                 container.close()

@@ -52,19 +52,21 @@ def video_writer(
     lossless: bool = False,
     metadata: Mapping[str, str] | None = None,
     sound: Sound | None = None,
+    stereo: bool = False,
 ) -> Iterator[Callable[[UInt8 | Bool], None]]:
     """Yield a function that encodes one frame; ``path`` appears only when the ``with`` block ends well.
 
     A frame is [H, W, 3] uint8 RGB, [H, W] uint8 grey or [H, W] bool (white where true). ``sound`` is written beside the
-    frames and ends with them. Raises SettingError (suffix, frame rate), ShapeError (a frame of another size, no frames)
-    and OutputError (disk full, not writable); after any of these an older file of that name is untouched. An OSError of
-    the block itself counts as failing to write.
+    frames and ends with them. ``stereo`` says in an MP4 or MOV that frames hold two eyes side by side. Raises
+    SettingError (suffix, frame rate), ShapeError (a frame of another size, no frames) and OutputError (disk full, not
+    writable); after any of these an older file of that name is untouched. An OSError of the block itself counts as
+    failing to write.
     """
     _check_settings(path, fps, lossless)
     mp4 = path.suffix.lower() in (".mp4", ".mov")
     # Without use_metadata_tags MP4 keeps only keys that QuickTime knows, and "engine" is none of them.
     options = {"movflags": "use_metadata_tags"} if mp4 else {}
-    with movie_container(path, options, remedy="choose another size or format") as container:
+    with movie_container(path, options, remedy="choose another size or format", stereo=stereo and mp4) as container:
         container.metadata.update(metadata or {})
         encoder = _Encoder(MovieStream(container, exact_rate(fps)), lossless)
         encoder.sound = None if sound is None else (path.suffix.lower(), sound)

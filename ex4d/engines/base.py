@@ -16,6 +16,15 @@ from ex4d_ground.descriptions import EngineInfo
 
 
 @dataclass(frozen=True)
+class FirstEye:
+    """The left eye of a stereo take, finished, for an engine that is to fill the right one's holes alike."""
+
+    guides: Guides
+    trajectory: Trajectory
+    frames: Frames  # [N, H, W, 3] uint8
+
+
+@dataclass(frozen=True)
 class GenerateRequest:
     """Everything an engine may look at."""
 
@@ -28,6 +37,8 @@ class GenerateRequest:
     fps: float = 15.0
     kept: KeptWindows | None = None
     """Where an engine that makes long clips in windows keeps those that are done, and takes them up again."""
+    first_eye: FirstEye | None = None
+    """Where this is the right eye of a stereo take. Engines that do not look at it fill each eye by itself."""
 
 
 OnFrame = Callable[[int, UInt8], None]

@@ -12,6 +12,7 @@ import numpy as np
 
 from ex4d.compiled.arrays import plain
 from ex4d.engines.base import GenerateRequest, Hooks
+from ex4d.engines.both_eyes import OtherEye
 from ex4d.engines.fill import ColourVotes, Filled, away_from_source, fill_from_background
 from ex4d.engines.gpu import Gpu
 from ex4d.engines.guide_depth import GuideDepth
@@ -22,7 +23,7 @@ from ex4d.frames import Frames, FrameStack
 from ex4d.frames.ahead import in_order, thread_count, workers_within
 from ex4d.progress import CancelToken, check, report
 from ex4d.settings import About, settings_of
-from ex4d.types import KnownFrame, working_size
+from ex4d.types import Guides, KnownFrame, working_size
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float32, UInt8
 from ex4d_ground.costs import Cost
@@ -172,6 +173,9 @@ class _Painter:
         self._steady = SteadyFill(settings.temporal)
         self._memory = ColourVotes()
         self._world = WorldFill(request, cancel) if settings.fill == "world" else None
+        by_place = settings.fill in ("world", "background") and not settings.mark_holes
+        first = request.first_eye if by_place else None  # marked colours are nothing to go on with
+        self._other = None if first is None else OtherEye(request, first, lambda i: self._shown(first.guides, i))
         self._last_painted: UInt8 | None = None
         self._tint: Float32 = np.array([*HOLE_TINT, settings.mark_holes], np.float32)
 
@@ -193,7 +197,7 @@ class _Painter:
             return None
         layer = self._request.guides.known
         known = None if layer is None else layer.of(i)
-        colour, mask = self._shown(i, known)
+        colour, mask = self._shown(self._request.guides, i)
         if self._settings.fill == "none":
             return _Prepared(colour, mask, np.zeros(colour.shape, np.float32))
         if self._settings.fill == "nearest":
@@ -220,16 +224,18 @@ class _Painter:
         if isinstance(fill, Filled):
             lens = self._request.trajectory.intrinsics[i]
             self._steady.follow(mask, fill, self._camera_from_world[i], lens, prepared.depth)
+            if self._other is not None:
+                self._other.follow(i, mask, fill, self._camera_from_source[i], prepared.depth)
             fill = fill.painted
         out = np.empty(colour.shape, np.uint8)
         finish(plain(colour), plain(mask), fill, self._tint, out)
         self._last_painted = out
         return out
 
-    def _shown(self, i: int, known: KnownFrame | None) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
+    def _shown(self, guides: Guides, i: int) -> tuple[UInt8, Bool]:  # [H, W, 3], [H, W]
         """What needs no filling in frame ``i``: the guide, and what else the clip shows where there is that layer."""
-        guides = self._request.guides
         colour, mask = guides.colour[i], guides.mask[i]
+        known = None if guides.known is None else guides.known.of(i)
         if known is None or not self._settings.known_first or not known.where.size:
             return colour, mask
         colour, shown = colour.copy(), mask.copy()

@@ -7,10 +7,10 @@ frames = generate_shot(engine, plan, guides, clip, settings=settings, ...)
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Unpack, runtime_checkable
 
-from ex4d.engines.base import Engine, GenerateRequest, OnFrame
+from ex4d.engines.base import Engine, FirstEye, GenerateRequest, OnFrame
 from ex4d.engines.kept_windows import KeptWindows
 from ex4d.engines.leadin import starts_at_source, with_lead_in
 from ex4d.frames import Frames
@@ -85,16 +85,19 @@ def generate_shot(
     seed: int,
     fps: float,
     kept: KeptWindows | None = None,
+    first_eye: FirstEye | None = None,
     on_frame: OnFrame | None = None,
     **watch: Unpack[Watch],
 ) -> Frames:  # [N, H, W, 3]
     """The engine's frames of the move, without the lead-in; ``on_frame`` counts from the move's first frame.
 
-    ``kept`` is where an engine with windows keeps those that are done. Raises what the engine raises.
+    ``kept`` is where an engine with windows keeps those that are done, ``first_eye`` what the left eye shows where this
+    is the right one. Raises what the engine raises.
     """
     if plan.message:
         report(watch.get("on_progress"), "planning", 1, 1, plan.message)
     request = GenerateRequest(guides, plan.trajectory, clip, settings=settings, seed=seed, fps=fps, kept=kept)
+    request = replace(request, first_eye=first_eye)
 
     def trimmed(index: int, frame: UInt8) -> None:
         if on_frame is not None and index >= plan.trim:

@@ -38,16 +38,22 @@ def matrix_of(space: ColourSpace) -> Matrix:
 
 @contextmanager
 def movie_writer(
-    path: Path, kind: ExportKind, space: ColourSpace, footage: Footage, *, sound: Sound | None = None
+    path: Path,
+    kind: ExportKind,
+    space: ColourSpace,
+    footage: Footage,
+    *,
+    sound: Sound | None = None,
+    stereo: bool = False,
 ) -> Iterator[Callable[[Float32], None]]:
     """Yield a function that encodes one frame of signals [H, W, 3]; ``path`` appears when the block ends well.
 
-    Raises OutputError, ShapeError (no frames).
+    ``stereo`` says in the movie that a frame holds two eyes side by side. Raises OutputError, ShapeError (no frames).
     """
     options = {"write_tmcd": "1"} if footage.timecode else {}
     if path.suffix == ".mp4":
         options["movflags"] = "use_metadata_tags"
-    with movie_container(path, options, remedy="choose another format") as container:
+    with movie_container(path, options, remedy="choose another format", stereo=stereo) as container:
         for key, value in (("timecode", footage.timecode), ("reel_name", footage.reel)):
             if value:
                 container.metadata[key] = value

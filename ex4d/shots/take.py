@@ -1,7 +1,7 @@
-"""From drawn guides to a take: an engine run, and the pictures of two eyes joined."""
+"""From drawn guides to a take: an engine run, and the takes of two eyes joined."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Unpack
 
@@ -10,67 +10,67 @@ from msgspec import structs, to_builtins
 
 from ex4d.dwmesh import DWMesh
 from ex4d.engines import Engine, OnFrame, get_engine
+from ex4d.engines.base import FirstEye
 from ex4d.engines.kept_windows import KeptWindows
 from ex4d.engines.shot import KEEP_LOADED, generate_shot
-from ex4d.engines.stereo import right_eye, side_by_side
 from ex4d.frames.ahead import aside
 from ex4d.option_text import OptionText
 from ex4d.progress import CancelToken, Watch
 from ex4d.shots.draw import Drawing, RenderedShot, draw_shot
 from ex4d.shots.layers import layers_of
 from ex4d.takes import take_metadata
+from ex4d.trajectory import near_depth_of
 from ex4d.trajectory.timing import in_real_time
-from ex4d.types import Clip, Layer, Layers, Sound, Take
+from ex4d.types import Clip, Sound, Take
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import SettingError, WeightsError
 from ex4d_ground.footage import Footage, exact_rate, rate_text, timecode_after
 from ex4d_ground.options import MeshOptions
+from ex4d_ground.stereo import Comfort, Eyes, fitting_eyes
 from ex4d_ground.takes import TakeInfo, source_camera_record
+
+AUTO = "auto"
+"""The eyes' distance that fits the clip's depth (:func:`ex4d_ground.stereo.fitting_eyes`)."""
 
 
 @dataclass(frozen=True)
 class Stereo:
-    """The second eye."""
+    """What is asked of the two eyes."""
 
-    baseline: float
-    """Distance of the eyes in the depth's unit."""
+    baseline: float | str
+    """Distance of the eyes in the depth's unit, or :data:`AUTO`."""
     convergence: float | None = None
-    """Depth without parallax; None: infinity."""
+    """Depth without parallax; None: infinity, or what fits where the distance is :data:`AUTO`."""
 
     def __post_init__(self) -> None:
         named = (("stereo", "distance", self.baseline), ("convergence", "depth", self.convergence))
         for name, what, value in named:
-            if value is not None and not 0 < value < float("inf"):
+            if isinstance(value, float | int) and not 0 < value < float("inf"):
                 raise SettingError(OptionText(f"{{{name}}} must be a positive {what}, got {value:g}."))
 
-    def moves(self, trajectory: Trajectory) -> list[Trajectory]:
-        """The left eye's move, which is the one given, and the right eye's."""
-        return [trajectory, right_eye(trajectory, baseline=self.baseline, convergence=self.convergence)]
-
-    def joined(self, left: Take, right: Take) -> Take:
-        """Both eyes' takes side by side as one."""
-        return replace(
-            left,
-            frames=side_by_side(left.frames, right.frames),
-            coverage=np.minimum(left.coverage, right.coverage),
-            metadata={**left.metadata, "stereo": {"layout": "side by side, left eye first", **asdict(self)}},
-            layers=None if left.layers is None or right.layers is None else _joined(left.layers, right.layers),
-        )
+    def eyes(self, clip: Clip, move: Trajectory) -> Eyes:
+        """The eyes of a take of ``clip``; the left one is the camera of ``move``."""
+        if isinstance(self.baseline, str):
+            near, far = depth_range(clip)
+            fitting = fitting_eyes(near, far, focal_px=float(move.intrinsics[0, 0]), width=move.width)
+            return fitting if self.convergence is None else Eyes.of(fitting.distance, self.convergence)
+        return Eyes.of(self.baseline, self.convergence)
 
 
-def _joined(left: Layers, right: Layers) -> Layers:
-    def layer(i: int) -> Layer:
-        one, other = left.of(i), right.of(i)
-        colour = None
-        if one.colour is not None and other.colour is not None:
-            colour = np.concatenate([one.colour, other.colour], axis=1)
-        mask = np.concatenate([one.mask, other.mask], axis=1)
-        depth, share = (
-            np.concatenate([getattr(eye, name) for eye in (one, other)], axis=1) for name in ("depth", "coverage")
-        )
-        return Layer(colour, mask, depth, share)
+def depth_range(clip: Clip) -> tuple[float, float]:
+    """Depth of a clip's nearest and farthest thing in its first frame; infinity where it shows the sky."""
+    far = float(clip.depth[0].max())
+    return near_depth_of(clip), np.inf if far >= clip.sky_from else far
 
-    return Layers(layer, left.view)
+
+def comfort(eyes: Eyes, clip: Clip, move: Trajectory) -> Comfort:
+    """Parallax of the clip's depth range through the move's first lens."""
+    return Comfort.of(eyes, *depth_range(clip), focal_px=float(move.intrinsics[0, 0]), width=move.width)
+
+
+def joined_eyes(eyes: Eyes, left: Take, right: Take) -> Take:
+    """Both eyes' takes as one, which is the left one with the other beside it; coverage is the lesser of both."""
+    return replace(left, right=right, eyes=eyes, coverage=np.minimum(left.coverage, right.coverage))
 
 
 def run_engine(
@@ -83,10 +83,13 @@ def run_engine(
     keep_loaded: bool = False,
     layers: bool = False,
     kept: KeptWindows | None = None,
+    beside: tuple[RenderedShot, Take] | None = None,
     on_frame: OnFrame | None = None,
     **watch: Unpack[Watch],
 ) -> Take:
     """Run an engine on a rendered shot and keep everything needed to make the result again.
+
+    ``beside`` is the left eye's shot and take where this is the right eye's: an engine that can fills its holes alike.
 
     ``settings`` are all of the engine's; ``keep_loaded`` leaves its model loaded for the next shot, whatever they say.
     ``kept`` is where an engine with windows keeps those that are done. ``fps`` of None is the clip's. A take of a plate
@@ -109,6 +112,7 @@ def run_engine(
             seed=seed,
             fps=fps,
             kept=kept,
+            first_eye=None if beside is None else _first_eye(*beside),
             on_frame=on_frame,
             **watch,
         )
@@ -130,6 +134,11 @@ def run_engine(
     if not layers and shot.clip.plate is None:
         return take
     return replace(take, layers=layers_of(shot, frames, info, settings))
+
+
+def _first_eye(shot: RenderedShot, take: Take) -> FirstEye | None:
+    """The left eye as it was finished; None where frames were made in front of it that are gone."""
+    return None if shot.plan.trim else FirstEye(shot.guides, shot.trajectory, take.frames)
 
 
 def source_camera_of(clip: Clip) -> dict[str, Any]:

@@ -80,6 +80,31 @@ _LISTED = (
         "10",
     ),
 )
+
+
+@dataclass(frozen=True)
+class EyesLayout:
+    """How the two eyes of a stereo take are shown in one export."""
+
+    name: str
+    title: str
+    ending: str
+    """Of the files' usual names."""
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether each picture holds both eyes, the left one first."""
+        return self.name in ("side-by-side", "half")
+
+
+_LAYOUTS = (
+    EyesLayout("side-by-side", "Side by side", "_sbs"),
+    EyesLayout("half", "Side by side, half width", "_half_sbs"),
+    EyesLayout("anaglyph", "Anaglyph, red-cyan", "_anaglyph"),
+    EyesLayout("left", "Left eye", "_left"),
+    EyesLayout("right", "Right eye", "_right"),
+)
+LAYOUTS = {layout.name: layout for layout in _LAYOUTS}
 KINDS = {kind.name: kind for kind in _LISTED}
 
 
@@ -91,9 +116,29 @@ def get_kind(name: str) -> ExportKind:
         raise SettingError(f"There is no export {name!r}; choose one of {', '.join(KINDS)}.") from None
 
 
-def name_template(kind: ExportKind, name: str | None) -> NameTemplate:
-    """How the files of ``kind`` are called; ``name`` None is the kind's own. Raises SettingError if it cannot be so."""
-    return NameTemplate.of(name or kind.default_name, suffix=kind.suffix, numbered=kind.numbered)
+def layout_of(name: str | None, *, stereo: bool) -> EyesLayout | None:
+    """The layout of an export by its name; None is side by side of a stereo take, and nothing of any other.
+
+    Raises SettingError for an unknown one, and for one of a take with one eye.
+    """
+    if name is not None and name not in LAYOUTS:
+        raise SettingError(f"There is no way {name!r} to show both eyes; choose one of {', '.join(LAYOUTS)}.")
+    if not stereo:
+        if name is not None:
+            raise SettingError("The take has one eye alone; make a stereo take to choose how both are shown.")
+        return None
+    return LAYOUTS[name or "side-by-side"]
+
+
+def name_template(kind: ExportKind, name: str | None, layout: EyesLayout | None = None) -> NameTemplate:
+    """How the files of ``kind`` are called; ``name`` None is the kind's own, with the ending of the eyes' layout.
+
+    Raises SettingError if it cannot be so.
+    """
+    own, ending = kind.default_name, "" if layout is None else layout.ending
+    folder, slash, file = own.rpartition("/")
+    own = f"{folder}{ending}/{file}" if slash else own + ending
+    return NameTemplate.of(name or own, suffix=kind.suffix, numbered=kind.numbered)
 
 
 def export_paths(info: TakeInfo, kind: ExportKind, template: NameTemplate, *, shot: str, take: int) -> list[Path]:

@@ -2,6 +2,7 @@
 
     take_001/frame_0001.png, frame_0002.png, ...
     take_001/take.json     written last: a folder without it is no finished take
+    take_001/right/...     the right eye's pictures of a stereo take, named like the left one's
     take_001.mp4           beside it, where a movie was wanted
 
 A take gets the next free number; nothing that exists is ever overwritten.
@@ -27,6 +28,7 @@ from ex4d_ground.files import frame_name
 from ex4d_ground.footage import Footage
 from ex4d_ground.records import Record
 from ex4d_ground.source_camera import SourceCamera
+from ex4d_ground.stereo import RIGHT, Eyes
 
 FORMAT = "ex4d-blender-take"
 VERSION = 2
@@ -118,6 +120,8 @@ class TakeInfo(Record, frozen=True, kw_only=True, omit_defaults=False):
     """Whether a movie of the folder's name lies beside it."""
     note: str = ""
     """The artist's own words."""
+    eyes: Eyes | None = None
+    """Of a stereo take: its pictures and ``camera`` are the left eye's, the right one's lie in :data:`RIGHT`."""
     rasterizer: str = ""
     """Which program drew the guides; "" if it was not noted."""
     lead_in_frames: int = 0
@@ -250,9 +254,14 @@ def sound_of_take(info: TakeInfo) -> float | None:
 
 
 def missing_frames(folder: Path, info: TakeInfo) -> list[int]:
-    """Numbers, from 1, of the pictures that a take's folder lacks or that hold nothing."""
-    paths = [folder / frame_name(i) for i in range(info.num_frames)]
-    return [i + 1 for i, path in enumerate(paths) if not path.is_file() or path.stat().st_size == 0]
+    """Numbers, from 1, of the frames of which a take's folder lacks a picture, or holds an empty one."""
+    folders = [folder] if info.eyes is None else [folder, folder / RIGHT]
+    lost = {i for each in folders for i in range(info.num_frames) if not _is_there(each / frame_name(i))}
+    return [i + 1 for i in sorted(lost)]
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def take_folders(parent: Path) -> list[Path]:

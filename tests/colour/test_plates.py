@@ -18,11 +18,12 @@ from ex4d.clip.images import read_plate
 from ex4d.dwmesh import DWMesh
 from ex4d.engines import get_engine
 from ex4d.engines.composite import rim_weight
+from ex4d.export import export_take
 from ex4d.guides import GuideObject, render_guides
 from ex4d.guides.deep import DeepGuides
 from ex4d.shots.draw import draw_shot
 from ex4d.shots.layers import layers_of
-from ex4d.shots.take import Stereo, generate
+from ex4d.shots.take import generate, joined_eyes
 from ex4d.takes import read_take, save_take
 from ex4d.trajectory import preset, static
 from ex4d.types import Clip
@@ -30,6 +31,7 @@ from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import ClipError
 from ex4d_ground.footage import Footage
 from ex4d_ground.options import MeshOptions
+from ex4d_ground.stereo import Eyes
 from ex4d_ground.takes import read_take_info
 from tests.colour.plates import FRAMES, HEIGHT, WIDTH, box_depth, smooth_light, write_plate
 
@@ -272,15 +274,25 @@ def test_dpx_keeps_its_depth_and_its_header(tmp_path: Path) -> None:
 
 def test_a_stereo_take_has_the_layers_of_both_eyes(tmp_path: Path) -> None:
     clip = half_clip(tmp_path)
-    eyes = Stereo(0.1)
-    left, right = (generate(clip, move) for move in eyes.moves(standing(clip)))
-    joined = eyes.joined(left, right)
-    assert joined.layers is not None
-    layer = joined.layers.of(0)
-    assert layer.colour is not None
-    assert layer.colour.shape == (HEIGHT, 2 * WIDTH, 3)
-    assert np.array_equal(layer.colour[:, :WIDTH], smooth_light().astype(np.float16)[0])
-    assert layer.mask.shape == layer.depth.shape == layer.coverage.shape == (HEIGHT, 2 * WIDTH)
+    eyes = Eyes.of(0.1)
+    left, right = (generate(clip, move) for move in (standing(clip), eyes.right(standing(clip))))
+    folder = save_take(tmp_path / "takes", joined_eyes(eyes, left, right))
+    read = read_take(folder)
+    assert read.eyes == eyes
+    assert read.right is not None
+    assert np.array_equal(read.right.frames, right.frames)
+    import OpenEXR
+
+    exported = export_take(folder, "exr-float", tmp_path / "out")[0]
+    pixels, space = read_plate(exported)
+    assert space.primaries == "ap1"
+    assert pixels.shape == (HEIGHT, 2 * WIDTH, 3)
+    assert np.array_equal(pixels[:, :WIDTH], smooth_light().astype(np.float16)[0])
+    with OpenEXR.File(str(exported), separate_channels=True) as file:
+        assert file.channels()["Z"].pixels.shape == (HEIGHT, 2 * WIDTH)
+    (folder / "right" / "frame_0002.png").unlink()
+    with pytest.raises(ClipError, match="lacks 1 of its"):
+        export_take(folder, "png16", tmp_path / "out")
 
 
 def test_a_lead_in_does_not_shift_the_layers(tmp_path: Path) -> None:

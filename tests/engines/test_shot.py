@@ -1,4 +1,4 @@
-"""The frame-0 rule around engines, stereo pairs and composites: what is rendered, what is cut off, what is kept."""
+"""The frame-0 rule around engines, and composites: what is rendered, what is cut off, what is kept."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import pytest
 from ex4d.engines.base import GenerateRequest, Hooks, OnFrame
 from ex4d.engines.composite import Compositor, rim_weight
 from ex4d.engines.shot import ShotPlan, generate_shot, plan_shot
-from ex4d.engines.stereo import right_eye, side_by_side
 from ex4d.progress import OnProgress, Progress
 from ex4d.trajectory import near_depth_of, preset, static
 from ex4d.types import Clip, Guides
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.descriptions import EngineInfo
-from ex4d_ground.errors import SettingError, ShapeError
+from ex4d_ground.errors import ShapeError
 
 H, W, N = 24, 32, 5
 LENS = Intrinsics.from_fov(W, H)
@@ -103,33 +102,6 @@ def test_guides_lose_the_lead_in_too(clip: Clip) -> None:
     assert kept.colour[:, 0, 0, 0].tolist() == [3, 4, 5, 6, 7]
     assert kept.rasterizer == "cpu" and kept.mask.shape == (5, 1, 1)
     assert kept.depth is not None and kept.depth.shape == (5, 1, 1)
-
-
-def test_the_right_eye_is_beside_the_left_one_and_converges_where_asked() -> None:
-    left = _moved()
-    right = right_eye(left, baseline=0.1, convergence=2.0)
-    point = left.world_from_camera[0] @ [0.3, 0.2, 2.0, 1.0]
-    pixels = []
-    for eye in (left, right):
-        x, y, z, _ = eye.camera_from_world[0] @ point
-        fx, fy, cx, cy = eye.intrinsics[0]
-        pixels.append((fx * x / z + cx, fy * y / z + cy))
-    np.testing.assert_allclose(pixels[0], pixels[1], atol=1e-9)
-    shift = right.world_from_camera[:, :3, 3] - left.world_from_camera[:, :3, 3]
-    np.testing.assert_allclose(shift, 0.1 * left.world_from_camera[:, :3, 0], atol=1e-12)
-    with pytest.raises(SettingError, match="other than 0"):
-        right_eye(left, baseline=0)
-    with pytest.raises(SettingError, match="must be positive"):
-        right_eye(left, baseline=0.1, convergence=-1)
-
-
-def test_side_by_side_puts_the_left_eye_on_the_left() -> None:
-    left, right = np.zeros((2, 4, 6, 3), np.uint8), np.ones((2, 4, 6, 3), np.uint8)
-    both = side_by_side(left, right)
-    assert both.shape == (2, 4, 12, 3)
-    assert not both[:, :, :6].any() and both[:, :, 6:].all()
-    with pytest.raises(ShapeError, match="one shape"):
-        side_by_side(left, right[:1])
 
 
 def _picture(seed: int = 0) -> UInt8:

@@ -17,6 +17,7 @@ from wan_requests import make_guides, tensor_bytes
 from ex4d.cli.app import main
 from ex4d.clip import read_video, write_video
 from ex4d.takes import read_take
+from ex4d_ground.stereo import Eyes
 from ex4d_ground.takes import read_take_info
 
 FAST = ["--set", "device=cpu", "--set", "steps=1", "--set", "cfg_scale=1", "--set", "compile=false"]
@@ -112,9 +113,11 @@ def test_run_with_a_stereo_pair_and_a_lead_in_loads_once(
     assert main([*command, "--convergence", "4"]) == 0
     assert "frames lead there and are cut off" in capsys.readouterr().err  # the right eye starts beside the source
     take = read_take(out / "take_001")
-    assert take.frames.shape == (5, 48, 128, 3)
+    assert take.frames.shape == (5, 48, 64, 3)
+    assert take.right is not None
+    assert take.right.frames.shape == (5, 48, 64, 3)
     info = read_take_info(out / "take_001")
-    assert info.metadata["stereo"]["baseline"] == 0.2
+    assert info.eyes == Eyes.of(0.2, 4)
     assert info.settings["keep_loaded"] is False
     assert len(loads) == 1
     loads.clear()
