@@ -4,10 +4,10 @@ from contextlib import ExitStack
 
 import bpy
 
-from . import camera, edit, guides, jobs, live, panels, properties, scene, takes, work
+from . import camera, edit, geometry, guides, jobs, live, panels, properties, scene, takes, work
 from .work import hooks, session, timer
 
-FOLDERS = (work, scene, jobs, panels, edit, camera, guides, takes, live)
+FOLDERS = (work, scene, jobs, panels, edit, camera, geometry, guides, takes, live)
 """From the ground up, which is also the order of the panels. Each folder shows its classes and its features."""
 
 

@@ -33,12 +33,12 @@ MADE = {"Flag", "Whole", "Number", "Share", "Text", "File", "Folder", "Pointer",
 RETURNED_BY = {"run", "edit", "work", "text", "words", "lines", "_lacking", "warnings", "no_python", "show_footage",
                "lens_words", "camera_words", "estimate_words", "lost_words", "take_words", "file_words", "scale_words",
                "still_words", "lens_notes", "stand_there", "_silent", "licence_of", "worker_words", "why_gone",
-               "refusal", "_only_solid", "entry_words", "depth_words", "matte_words"}  # fmt: skip
+               "refusal", "_only_solid", "entry_words", "depth_words", "matte_words", "size_words"}  # fmt: skip
 """Functions that return what is said."""
 TABLES = {"KINDS", "CHOICES", "ROLES", "EASINGS", "FRAMES", "PAINTED_AS", "PAINTED", "AUTOMATIC", "CAMERA_CHOICES",
           "DEPTH_CHOICES", "FIELD_CHOICES", "FROM_FILE", "ESTIMATED", "LAYOUTS", "BRUSHES", "NAMES", "KEEPS", "RECEIVE",
           "CONNECTED", "TERMINALS", "LABELS", "FILMED_BY", "FOCAL_CHOICES",
-          "WEIGHT_NOTES"}  # fmt: skip
+          "WEIGHT_NOTES", "GRIDS"}  # fmt: skip
 """Names of module constants with words for people."""
 
 

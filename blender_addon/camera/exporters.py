@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ex4d_ground.arrays import Float64
 from ex4d_ground.cameras import Trajectory
 
 from ..scene import axes, keyframes
@@ -28,7 +29,7 @@ def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path:
     temporary.collection.objects.link(obj)
     temporary.camera = obj
     try:
-        _key(obj, shot, move, start)
+        key(obj, in_world(np.array(shot.matrix_world), move), move, start)
         partial = path.with_name(f"{path.stem}.part{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         with bpy.context.temp_override(scene=temporary, view_layer=temporary.view_layers[0]):
@@ -50,19 +51,28 @@ def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path:
         bpy.data.scenes.remove(temporary)
 
 
-def _key(obj: bpy.types.Object, shot: bpy.types.Object, move: Trajectory, start: int) -> None:
+def in_world(
+    world_from_shot: Float64,  # [4, 4], or [N, 4, 4] of a shot that moves itself
+    move: Trajectory,
+) -> Float64:  # [N, 4, 4]
+    """The move's cameras in Blender's axes and world, rigid: a shot's scale moves a camera and does not scale it."""
     world = []
-    for matrix in np.array(shot.matrix_world) @ axes.blender_from_pose(move.world_from_camera):
+    for matrix in world_from_shot @ axes.blender_from_pose(move.world_from_camera):
         place, turn, _scale = Matrix(matrix.tolist()).decompose()
         world.append(np.array(Matrix.LocRotScale(place, turn, None)))
-    keyframes.key_poses(obj, np.stack(world), frame_start=start)
+    return np.stack(world)
+
+
+def key(obj: bpy.types.Object, world: Float64, move: Trajectory, start: int) -> None:  # [N, 4, 4]
+    """Key a camera object in the scene's root, on every frame from ``start``: its pose and the move's lens."""
+    keyframes.key_poses(obj, world, frame_start=start)
     key_lens(obj.data, move, frame_start=start)
     for owner in (obj, obj.data):
         keyframes.set_interpolation(owner, "LINEAR")
 
 
 def _fbx(path: Path, _scene: bpy.types.Scene) -> None:
-    _exporter(bpy.ops.export_scene, "fbx", "FBX", "enable the add-on 'FBX format' in the preferences, or use Alembic")(
+    exporter(bpy.ops.export_scene, "fbx", "FBX", "enable the add-on 'FBX format' in the preferences, or use Alembic")(
         filepath=str(path),
         object_types={"CAMERA"},
         bake_anim_use_all_actions=False,
@@ -72,12 +82,12 @@ def _fbx(path: Path, _scene: bpy.types.Scene) -> None:
 
 
 def _alembic(path: Path, scene: bpy.types.Scene) -> None:
-    _exporter(bpy.ops.wm, "alembic_export", "Alembic", "use FBX, or a Blender that was built with Alembic")(
+    exporter(bpy.ops.wm, "alembic_export", "Alembic", "use FBX, or a Blender that was built with Alembic")(
         filepath=str(path), start=scene.frame_start, end=scene.frame_end, flatten=True
     )
 
 
-def _exporter(module: object, name: str, what: str, remedy: str) -> Callable[..., object]:
+def exporter(module: object, name: str, what: str, remedy: str) -> Callable[..., object]:
     """Blender's operator. Raises AddonError if this Blender lacks it."""
     if name not in dir(module):
         raise AddonError(f"This Blender has no {what} exporter; {remedy}.")

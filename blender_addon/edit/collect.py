@@ -44,7 +44,7 @@ def collect_steps(find: Callable[[], bpy.types.Object], folder: Path) -> Steps[t
         return None if values is None else store(folder, values, suffix, sub=sub)
 
     for t in range(num_frames):
-        body = _whole_mesh(find())
+        body = whole_mesh(find())
         imported = imported_cache(find())
         plays = linked.modifier_path(layers.cache_of(body).filepath, body)
         may_change = _may_change(body, start + t) or not _is_same_file(plays, imported)
@@ -56,7 +56,7 @@ def collect_steps(find: Callable[[], bpy.types.Object], folder: Path) -> Steps[t
             edits += (edit,)
         if may_change or edit.files:
             yield TaskProgress("looking for edits", t + 1, num_frames)
-    whole = stored(thickness.map_of_shot(_whole_mesh(find()).data), ".f4", THICKNESS_FOLDER)
+    whole = stored(thickness.map_of_shot(whole_mesh(find()).data), ".f4", THICKNESS_FOLDER)
     if whole is not None:
         edits += (FrameEdit(None, None, None, whole),)
     if not session.get().tasks:  # a job that is under way may still have to read its files
@@ -92,8 +92,8 @@ def _is_same_file(first: Path, second: Path) -> bool:
     return os.path.normpath(first) == os.path.normpath(second)
 
 
-def _whole_mesh(shot: bpy.types.Object) -> bpy.types.Object:
-    """The shot's mesh object, with no edit open. Raises AddonError."""
+def whole_mesh(shot: bpy.types.Object) -> bpy.types.Object:
+    """The shot's mesh object, with no edit open. Raises AddonError, also if its vertices are not the grid's."""
     body = shot.ex4d.mesh
     if body is None:
         raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")

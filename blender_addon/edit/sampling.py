@@ -44,13 +44,13 @@ class Sampler:
 
 
 @contextmanager
-def sampling(body: bpy.types.Object, *, user_modifiers: bool) -> Iterator[Sampler]:
+def sampling(body: bpy.types.Object, *, user_modifiers: bool, as_retimed: bool = False) -> Iterator[Sampler]:
     """``with sampling(body, user_modifiers=...) as sampler: sampler.positions(frame)``.
 
-    Without ``user_modifiers`` only the cache and the layers count. Retiming does not count: scene frame
-    ``frame_start`` + t shows source frame t.
+    Without ``user_modifiers`` only the cache and the layers count. Retiming does not count, unless ``as_retimed``:
+    scene frame ``frame_start`` + t shows source frame t.
     """
-    hidden, retimed = body.hide_viewport, layers.cache_of(body).play_mode != "SCENE"
+    hidden, retimed = body.hide_viewport, not as_retimed and layers.cache_of(body).play_mode != "SCENE"
     off = [] if user_modifiers else [each.name for each in own_modifiers(body) if each.show_viewport]
     with scene_with(body, name="EX-4D Sampling") as scene:
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ex4d_ground.arrays import Float32, Float64
-from ex4d_ground.grids import grid_of
+from ex4d_ground.grids import Grid, grid_of
 
 from ..work.errors import AddonError
 
@@ -114,6 +114,10 @@ def blender_from_pose(world_from_camera: Float64) -> Float64:  # [..., 4, 4] -> 
 
 def grid_uv(width: int, height: int, side: int = 0) -> Float32:  # [grid vertices, 2]
     """UV of every grid vertex, row by row: each sits on the centre of its texel; v points up."""
-    grid = grid_of(width, height, side)
+    return uv_of(grid_of(width, height, side), width=width, height=height)
+
+
+def uv_of(grid: Grid, *, width: int, height: int) -> Float32:  # [grid vertices, 2]
+    """As :func:`grid_uv`, of any choice of the pixels' columns and rows."""
     v, u = np.meshgrid(1.0 - (grid.rows + 0.5) / height, (grid.columns + 0.5) / width, indexing="ij")
     return np.stack([u, v], axis=-1).reshape(-1, 2).astype(np.float32)

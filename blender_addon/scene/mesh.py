@@ -47,18 +47,29 @@ def build_mesh(
     made = topology(width, height, side)
     if np.array_equal(faces, made.faces):
         return grid_mesh(name, vertices, made)
+    mesh = joined(name, vertices, faces, grid_uv(width, height, side))
+    slots = np.zeros(len(faces), np.int32)
+    slots[-NUM_CAPS:] = 1
+    mesh.polygons.foreach_set("material_index", slots)
+    return mesh
+
+
+def joined(
+    name: str,
+    vertices: Float32,  # [V, 3]
+    faces: Int32,  # [F, 3]
+    uv: Float32,  # [V, 2]
+) -> bpy.types.Mesh:
+    """A mesh of any triangles whose corners have their vertex's UV. Blender finds the edges, which takes its time."""
     flat = np.ascontiguousarray(faces, np.int32).ravel()
     mesh = bpy.data.meshes.new(name)
-    mesh.vertices.add(count)
+    mesh.vertices.add(len(vertices))
     mesh.loops.add(flat.size)
     mesh.polygons.add(len(faces))
     mesh.polygons.foreach_set("loop_start", np.arange(0, flat.size, 3, dtype=np.int32))
     mesh.loops.foreach_set("vertex_index", flat)
-    slots = np.zeros(len(faces), np.int32)
-    slots[-NUM_CAPS:] = 1
-    mesh.polygons.foreach_set("material_index", slots)
     layer = mesh.uv_layers.new(name="Footage", do_init=False)
-    layer.data.foreach_set("uv", grid_uv(width, height, side)[flat].ravel())
+    layer.data.foreach_set("uv", uv[flat].ravel())
     mesh.update(calc_edges=True)
     set_positions(mesh, vertices)
     clear_selection(mesh)

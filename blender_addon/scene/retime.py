@@ -46,10 +46,16 @@ def _drive(owner: Any, path: str, shot: bpy.types.Object, more: str = "") -> Non
 
 def shown_frame(context: bpy.types.Context, shot: bpy.types.Object) -> int:
     """The scene frame that would show, without retiming, the source frame shown now."""
-    props = shot.evaluated_get(context.evaluated_depsgraph_get()).ex4d
+    index = retimed_index(shot.evaluated_get(context.evaluated_depsgraph_get()))
+    return context.scene.frame_current if index is None else shot.ex4d.frame_start + index
+
+
+def retimed_index(shown: bpy.types.Object) -> int | None:
+    """The source frame, counted from 0, that an evaluated shot shows; None if it is not retimed."""
+    props = shown.ex4d
     if not props.use_source_time:
-        return context.scene.frame_current
-    return props.frame_start + int(np.clip(np.floor(props.source_time + 0.5), 0, props.num_frames - 1))
+        return None
+    return int(np.clip(np.floor(props.source_time + 0.5), 0, props.num_frames - 1))
 
 
 def _shift(tree: bpy.types.NodeTree, node: Any, shot: bpy.types.Object) -> None:

@@ -34,8 +34,6 @@ CHOICES = (
     (WEB, "Web Page", "The shot in depth, with this take to switch to, as one file for a browser; made by the backend"),
 )
 """What an artist can choose from."""
-PARTIAL = ".ex4d-export"
-"""How folders begin that hold an export which is not whole."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def planned(take: Any, kind: str, name: str, folder: Path) -> TakeExport:
 def written(link: BackendLink, plan: TakeExport) -> Steps[TakeExport]:
     """Have the backend make the export, and write its files; all of them or none. Raises AddonError."""
     sent = _Sent.of(link.client.upload, plan)
-    staging = files.free_folder(plan.folder, PARTIAL)
+    staging = files.free_folder(plan.folder, files.UNFINISHED)
     with files.writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)
     with FolderWriter(staging, in_place=True) as writer:

@@ -29,6 +29,8 @@ COLOUR_FOLDER = "colour"
 VISIBLE_FOLDER = "visible"
 MASK_FOLDER = "mask"
 GUIDES_FOLDER = "guides"
+UNFINISHED = ".ex4d-export"
+"""How folders begin that hold an export which is not whole."""
 
 
 _LONGEST_NAME = 96

@@ -26,7 +26,7 @@ def write_shot_files(clip: SmallClip, folder: Path) -> None:
         writer.close()
 
 
-def build_shot(bpy: Any, clip: SmallClip) -> Any:
+def build_shot(bpy: Any, clip: SmallClip, *, frame_start: int = 1) -> Any:
     """The shot, its files beside the saved .blend; the add-on must be enabled."""
     from blender_addon.scene import shot as shots
     from blender_addon.scene.clip import ClipFacts
@@ -48,6 +48,6 @@ def build_shot(bpy: Any, clip: SmallClip) -> Any:
         video_path="",
         depth_path="",
     )
-    made = shots.build(bpy.context, facts, clip.faces, folder, shot_id="0" * 32, frame_start=1)
+    made = shots.build(bpy.context, facts, clip.faces, folder, shot_id="0" * 32, frame_start=frame_start)
     shots.fit_scene(bpy.context.scene, made)
     return made
