@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_clip import make_clip, png_bytes
+from small_clip import ROOT, make_clip, png_bytes
 from small_shot import build_shot
 
 from ex4d_ground.files import frame_name
@@ -188,7 +188,6 @@ def test_its_picture_is_the_guide(blender, shot, camera, small_clip, render, ref
         both = shown & guide
         error = (picture[..., :3].astype(float) - guides["colour"][index])[both]
         decibels = 20 * math.log10(255 / np.sqrt((error**2).mean()))
-        print(kind, index, decibels, (shown & guide).sum() / (shown | guide).sum())
         assert decibels >= 30
 
 
@@ -276,6 +275,22 @@ def test_a_third_of_the_mesh_of_a_retimed_shot(blender, shot, camera, small_clip
     for index in range(FRAMES):
         picture = (made / "frames" / f"colour.{FIRST + index}.png").read_bytes()
         assert picture == png_bytes(small_clip.frames[FRAMES - 1 - index])
+
+
+def test_a_clip_that_is_played_from_its_video_leaves_as_pictures(blender, shot, reference, tmp_path):
+    from blender_addon.work import files
+
+    folder = files.shot_folder(blender.data.filepath, "clip")
+    for path in (folder / files.COLOUR_FOLDER).iterdir():
+        path.unlink()
+    shot.ex4d.video_path = str(ROOT / "examples" / "clip.mp4")
+    made = exported(blender, tmp_path / "out", "ALEMBIC", "3")
+    wanted = reference("video", shot.ex4d.video_path)["frames"]
+    for index in (0, FRAMES - 1):
+        image = blender.data.images.load(str(made / "frames" / f"colour.{FIRST + index}.png"))
+        pixels = np.array(image.pixels[:]).reshape(512, 512, 4)[::-1, :, :3] * 255
+        errors = [np.abs(pixels - frame).mean() for frame in wanted[:FRAMES]]
+        assert errors[index] < 2 and np.argmin(errors) == index
 
 
 def state_of(blender: Any) -> dict[str, Any]:
