@@ -25,6 +25,8 @@ KINDS = (
     (ALEMBIC, "Alembic (.abc)", "One file; Alembic holds no materials, so the pictures beside it are assigned by hand"),
     (USD, "USD (.usda)", "With a material that finds the pictures beside it; the geometry is in a .usdc file"),
 )
+EXPORTERS = {ALEMBIC: ("alembic_export", "Alembic"), USD: ("usd_export", "USD")}
+"""Blender's operator for a format, and what it is called; a distribution's Blender may lack both."""
 GRIDS = (
     ("1", "Full", "Every vertex of the shot's mesh"),
     ("2", "Half", "Every second vertex to the side and down: a quarter of the size"),
@@ -153,8 +155,10 @@ def require_whole(target: bpy.types.Object) -> None:
 
 def require_exporter(kind: str) -> None:
     """Raise AddonError if this Blender was built without what writes that format."""
-    name, what, other = {ALEMBIC: ("alembic_export", "Alembic", "USD"), USD: ("usd_export", "USD", "Alembic")}[kind]
-    exporters.exporter(bpy.ops.wm, name, what, f"use {other}, or a Blender that was built with {what}")
+    has = dir(bpy.ops.wm)
+    other = next((f"{what}, or " for each, (name, what) in EXPORTERS.items() if each != kind and name in has), "")
+    name, what = EXPORTERS[kind]
+    exporters.exporter(bpy.ops.wm, name, what, f"use {other}a Blender that was built with {what}")
 
 
 def coarser(grid: Grid, step: int) -> tuple[Grid, Int64]:

@@ -364,8 +364,11 @@ def test_what_cannot_be_exported_is_refused_in_a_sentence(blender, shot, camera,
     with pytest.raises(RuntimeError, match="choose another folder"):
         blender.ops.ex4d.export_geometry(kind="USD", directory=str(blocked / "out"))
     with monkeypatch.context() as patch:
+        patch.setattr(plan.bpy.ops, "wm", type("Without", (), {"usd_export": None})(), raising=False)
+        refused("This Blender has no Alembic exporter; use USD, or a Blender that", kind="ALEMBIC")
+    with monkeypatch.context() as patch:
         patch.setattr(plan.bpy.ops, "wm", type("Without", (), {})(), raising=False)
-        refused("This Blender has no Alembic exporter; use USD", kind="ALEMBIC")
+        refused("This Blender has no USD exporter; use a Blender that was built with USD")
     with monkeypatch.context() as patch:
         patch.setattr(plan.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1000}))
         refused("free, writing the geometry needs about 0.8 MB")
