@@ -168,7 +168,7 @@ def describe_take(take: Take, *, video: bool = False) -> TakeInfo:
     if take.details is None:
         return own
     kept = ("engine_licence", "note", "rasterizer", "lead_in_frames", "clip", "mesh", "raster", "objects", "blobs")
-    kept += ("footage", "colour", "tone_mapped")
+    kept += ("footage", "colour", "tone_mapped", "used")
     return structs.replace(own, **{name: getattr(take.details, name) for name in kept})
 
 

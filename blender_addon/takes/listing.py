@@ -209,6 +209,7 @@ def _fill_in(entry: Any, shot: bpy.types.Object, info: TakeInfo) -> None:
     frames, whole = frames_in(folder), (folder / TAKE_FILE).exists()
     # Blender's numbers end at 2^31; the exact seed is read from the take when it is restored.
     entry.engine, entry.seed, entry.settings_json = info.engine, _whole(info.seed), json.dumps(info.settings)
+    entry.filled = str(info.used.get("fill", ""))
     seen = info.mean_coverage
     entry.coverage, entry.frame_start = seen if math.isfinite(seen) else 0.0, shot.ex4d.frame_start
     last = frames[-1] + 1 if frames else 0

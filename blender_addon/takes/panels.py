@@ -185,6 +185,8 @@ def _draw_take(layout: bpy.types.UILayout, props: bpy.types.PropertyGroup, take:
         facts = layout.row()
         facts.active = False
         facts.label(text=say(f"{_maker(take)}  {take.num_frames} frames  seen {take.coverage:.0%}"), translate=False)
+    if take.filled:
+        hint(layout, f"Floor and walls were not known: its holes are filled as with '{take.filled.capitalize()}'.")
     if props.compare_shot:
         _draw_comparison(layout, props)
         return

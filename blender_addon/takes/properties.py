@@ -21,6 +21,7 @@ class EX4D_PG_take(bpy.types.PropertyGroup):
     engine: Text("Engine", "What made it")
     seed: Whole("Seed", "What it was made with")
     settings_json: Text("Settings", "The engine's, as JSON", default="{}")
+    filled: Text("Filled", "How its holes were filled, where that is not what its settings ask for")
     coverage: Share("Mean Coverage", "Share of it that the source shows")
     num_frames: Whole("Frames", "Its whole length", min=0)
     frame_start: Whole("Start", "Scene frame of its first frame")

@@ -20,12 +20,10 @@ def clip_sha256(clip: Clip, cancel: CancelToken | None = None) -> str:
     """SHA-256 of the clip's frames, depth, lens and source camera, for telling whether a take was made from this very
     clip. A camera that stands still changes nothing. Raises Cancelled.
     """
-    moving = clip.moving_camera
-    motion = () if moving is None else (moving.world_from_camera, moving.intrinsics)
-    cameras = (clip.intrinsics.matrix, *motion)
+    cameras = _cameras(clip)
     if not (isinstance(clip.frames, FrameStore) and isinstance(clip.depth, FrameStore)):
         return _hashed(clip, cameras, cancel)
-    exact = tuple(camera.tobytes() for camera in cameras)
+    exact = cameras_of(clip)
     with _lock:
         for frames, depth, of, digest in _last:
             if frames() is clip.frames and depth() is clip.depth and of == exact:
@@ -33,6 +31,17 @@ def clip_sha256(clip: Clip, cancel: CancelToken | None = None) -> str:
         digest = _hashed(clip, cameras, cancel)
         _last[:] = [(weakref.ref(clip.frames), weakref.ref(clip.depth), exact, digest)]
         return digest
+
+
+def cameras_of(clip: Clip) -> tuple[bytes, ...]:
+    """What tells a clip from another with the same frames and depth: its lens, and how its camera moved."""
+    return tuple(camera.tobytes() for camera in _cameras(clip))
+
+
+def _cameras(clip: Clip) -> tuple[Float64, ...]:
+    moving = clip.moving_camera
+    motion = () if moving is None else (moving.world_from_camera, moving.intrinsics)
+    return (clip.intrinsics.matrix, *motion)
 
 
 def _hashed(clip: Clip, cameras: tuple[Float64, ...], cancel: CancelToken | None) -> str:

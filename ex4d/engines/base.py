@@ -45,10 +45,15 @@ OnFrame = Callable[[int, UInt8], None]
 """Called with (index, [H, W, 3] uint8) as soon as a frame is final, in any order, each index once."""
 
 
+OnUsed = Callable[[str, Any], None]
+"""Called with a setting's name and the value that was used, where that is not the one that was asked for."""
+
+
 class Hooks(Watch, total=False):
     """Whom an engine tells while it works, and who may stop it; None, or leaving it out, means nobody."""
 
     on_frame: OnFrame | None
+    on_used: OnUsed | None
 
 
 class Engine(Protocol):

@@ -115,6 +115,9 @@ class PreviewEngine:
         painter = _Painter(request, settings, hooks.get("cancel"))
         if settings.fill == "world":
             report(on_progress, stages.PLACE, 1, 1, painter.without_world)
+            on_used = hooks.get("on_used")
+            if painter.without_world and on_used is not None:
+                on_used("fill", "background")
         report(on_progress, stages.PREVIEW, 0, count)
         ready = in_order(painter.prepare, range(count), painter.workers, hooks.get("cancel"), ahead=painter.workers)
         for i, prepared in enumerate(ready):

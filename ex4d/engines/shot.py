@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Unpack, runtime_checkable
 
-from ex4d.engines.base import Engine, FirstEye, GenerateRequest, OnFrame
+from ex4d.engines.base import Engine, FirstEye, GenerateRequest, Hooks, OnFrame, OnUsed
 from ex4d.engines.kept_windows import KeptWindows
 from ex4d.engines.leadin import starts_at_source, with_lead_in
 from ex4d.frames import Frames
@@ -87,12 +87,14 @@ def generate_shot(
     kept: KeptWindows | None = None,
     first_eye: FirstEye | None = None,
     on_frame: OnFrame | None = None,
+    on_used: OnUsed | None = None,
     **watch: Unpack[Watch],
 ) -> Frames:  # [N, H, W, 3]
     """The engine's frames of the move, without the lead-in; ``on_frame`` counts from the move's first frame.
 
     ``kept`` is where an engine with windows keeps those that are done, ``first_eye`` what the left eye shows where this
-    is the right one. Raises what the engine raises.
+    is the right one. ``on_used`` is told where another value of a setting was used than the one that was asked for.
+    Raises what the engine raises.
     """
     if plan.message:
         report(watch.get("on_progress"), "planning", 1, 1, plan.message)
@@ -103,7 +105,8 @@ def generate_shot(
         if on_frame is not None and index >= plan.trim:
             on_frame(index - plan.trim, frame)
 
-    frames = engine.generate(request, on_frame=None if on_frame is None else trimmed, **watch)
+    hooks: Hooks = {"on_frame": None if on_frame is None else trimmed, "on_used": on_used, **watch}
+    frames = engine.generate(request, **hooks)
     return frames[plan.trim :]
 
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ex4d.clip.checksum import clip_sha256
+from ex4d.clip.checksum import cameras_of, clip_sha256
 from ex4d.compiled.sources import source_stamp
 from ex4d.fill.planes import Plane
 from ex4d.fill.plate import clean_plate
@@ -34,19 +34,20 @@ from ex4d_ground.files import atomic_path, forget_unused
 
 _PLANES = "planes."
 
-_last: list[tuple[weakref.ref[Any], weakref.ref[Any], World | None]] = []
-"""The last clip's frames and depth, and its world."""
+_last: list[tuple[weakref.ref[Any], weakref.ref[Any], tuple[bytes, ...], World | None]] = []
+"""The last clip's frames, depth and cameras, and its world."""
 _lock = threading.Lock()
 
 
 def world_of(clip: Clip, cancel: CancelToken | None = None) -> World | None:
     """The world of ``clip``, made if it is not kept; None where its camera moves. Raises Cancelled."""
     with _lock:
-        for frames, depth, world in _last:
-            if frames() is clip.frames and depth() is clip.depth:
+        cameras = cameras_of(clip)
+        for frames, depth, of, world in _last:
+            if frames() is clip.frames and depth() is clip.depth and of == cameras:
                 return world
         world = _found(clip, cancel)
-        _last[:] = [(weakref.ref(clip.frames), weakref.ref(clip.depth), world)]
+        _last[:] = [(weakref.ref(clip.frames), weakref.ref(clip.depth), cameras, world)]
         return world
 
 

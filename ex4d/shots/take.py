@@ -98,6 +98,7 @@ def run_engine(
     fps = shot.clip.fps if fps is None else fps
     info = engine.info()
     licences = {f"engine {info.name}": info.licence}
+    used: dict[str, Any] = {}
 
     def describe(stop: CancelToken) -> dict[str, Any]:
         return take_metadata(shot.clip, licences=licences, cancel=stop)
@@ -114,6 +115,7 @@ def run_engine(
             kept=kept,
             first_eye=None if beside is None else _first_eye(*beside),
             on_frame=on_frame,
+            on_used=used.__setitem__,
             **watch,
         )
         metadata = described()
@@ -122,6 +124,7 @@ def run_engine(
         engine_licence=info.licence,
         rasterizer=shot.rasterizer,
         lead_in_frames=shot.plan.trim,
+        used=used,
         mesh={"options": to_builtins(shot.mesh.options)},
         raster=to_builtins(shot.drawing.options),
         footage=_footage(shot, fps),

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from drawn_panels import draw_all
 from small_clip import png_bytes
 
 from ex4d_ground.files import frame_name
@@ -57,7 +58,20 @@ def test_take_is_listed_with_all_it_needs(blender, take):
     assert (listed.name, listed.engine, listed.seed) == ("take_001", "preview", 3)
     assert json.loads(listed.settings_json) == {"a": 1}
     assert listed.folder == "//scene_ex4d/clip/take_001"
-    assert listed.plane == take[0]
+    assert listed.plane == take[0] and listed.filled == ""
+
+
+def test_holes_that_were_filled_otherwise_than_asked_are_told(blender, online, take):
+    from blender_addon.takes import listing
+
+    scene = blender.context.scene
+    listed = scene.ex4d.takes[0]
+    path = listing.folder_of(listed) / "take.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "used": {"fill": "background"}}))
+    listing.add(scene, scene.ex4d.shot, scene.ex4d.shot.ex4d.camera, path.parent)
+    scene.ex4d.active_take = len(scene.ex4d.takes) - 1
+    drawn = draw_all(blender.context)["List"].words
+    assert scene.ex4d.takes[-1].filled == "background" and "holes are filled as with 'Background'" in drawn
 
 
 def test_damaged_take_is_one_sentence(tmp_path):

@@ -89,6 +89,7 @@ def test_what_another_place_is_made_of_finds_nothing(
     for each in (clip, room(91), replace(clip, intrinsics=other_lens), replace(clip, depth=nearer)):
         found(each)
     assert len(made) == 4
+    assert kept.world_of(clip) is not kept.world_of(replace(clip, intrinsics=other_lens)), "also what stays in memory"
     monkeypatch.setattr(kept, "source_stamp", lambda module: "of a later version")
     found(clip)
     assert len(made) == 5 and len(list(folder.iterdir())) == 5
