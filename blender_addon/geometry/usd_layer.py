@@ -81,7 +81,8 @@ over "{ROOT}"
                 float inputs:opacity.connect = </{ROOT}/Materials/Footage/Visible.outputs:r>
                 float inputs:opacityThreshold = {MASK_THRESHOLD:.6g}
                 float inputs:roughness = 1
-                float inputs:specular = 0
+                color3f inputs:specularColor = (0, 0, 0)
+                int inputs:useSpecularWorkflow = 1
                 token outputs:surface
             }}
 

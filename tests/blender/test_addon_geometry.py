@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filmed_room import handheld
 from small_clip import ROOT, make_clip, png_bytes
 from small_shot import build_shot
 
@@ -114,7 +115,11 @@ def lenses_of(blender: Any, used: dict[str, Any], depsgraph: Any) -> dict[str, t
 @pytest.mark.parametrize("kind", list(ENDINGS))
 @pytest.mark.feature("exports")
 def test_blender_reads_back_what_the_shot_shows(blender, shot, camera, tmp_path, kind):
+    """Of a shot whose filming camera moves, with an edit on one frame."""
+    from blender_addon.scene import rig
+
     body, expected = shot.ex4d.mesh, {}
+    rig.put(shot, handheld(FRAMES, width=64, height=48, focal_px=120.0), shot.users_collection[0])
     edit_a_frame(body)
     used = dict(zip(CAMERAS, (shot.ex4d.source_camera, camera), strict=True))
     for frame in CHECKED:
@@ -320,6 +325,13 @@ def test_the_scene_stays_as_it_is_and_nothing_is_written_over(blender, shot, cam
     assert (first.name, second.name) == ("clip_15fps_usd_half", "clip_15fps_usd_half_2")
     assert (first / "mine.txt").read_text() == "kept"
     assert "15 frames a second" in (second / "how-to-open.txt").read_text()
+
+
+def test_the_size_is_said_before(blender, shot):
+    from blender_addon.geometry.operators import size_words
+
+    assert size_words(shot, "1", 15.0) == ("4 frames, 15 fps", "3072 vertices", "About 0.4 MB on disk")
+    assert size_words(shot, "2", 24 / 1.001)[:2] == ("4 frames, 23.976 fps", f"{34 * 26} vertices")
 
 
 def test_stopping_it_leaves_nothing_behind(blender, shot, camera, tmp_path):
