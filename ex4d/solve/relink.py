@@ -44,8 +44,9 @@ def looked_again(
 ) -> Observations:
     """``seen`` measured against each point's first view where that shows the same, and with views found again.
 
-    ``fits`` [K] says which rows the solution explains; of points that have none nothing is looked for. Raises
-    Cancelled.
+    ``fits`` [K] says which rows the solution explains; of points that have none nothing is looked for. A view that was
+    followed to and that the first one does not confirm is left out: steps through smeared pictures all err to one
+    side. Raises Cancelled.
     """
     order = np.lexsort((seen.frame, seen.point))
     good = order[fits[order]]
@@ -57,7 +58,7 @@ def looked_again(
     scale = np.array([pictures[0].shape[1] / width, pictures[0].shape[0] / height])
     row_of = np.full((count, int(seen.point.max()) + 1), -1, np.int64)
     row_of[seen.frame, seen.point] = np.arange(len(seen))
-    xy, extra = seen.xy.copy(), []
+    xy, extra, kept = seen.xy.copy(), [], np.ones(len(seen), np.bool_)
     for t in reported(range(count), stages.LOOKING_AGAIN, count, **watch):
         depth, usable = views.usable(t)
         expected, inside = _expected(solution, first, t, depth, usable)
@@ -69,14 +70,17 @@ def looked_again(
             group = np.flatnonzero(wanted & (first.frame == start))
             places, found = _matched(pictures[start], pictures[t], first.xy[group] * scale - 0.5,
                                      expected[group] * scale - 0.5)  # fmt: skip
+            asked = known[group]
             near = np.linalg.norm((places + 0.5) / scale - expected[group], axis=1) < MOST_TURN_PX / scale[0]
-            group, places = group[found & near], (places[found & near] + 0.5) / scale
+            confirmed = found & near
+            kept[asked[~confirmed & (asked >= 0)]] = False
+            group, places = group[confirmed], (places[confirmed] + 0.5) / scale
             rows = known[group]
             xy[rows[rows >= 0]] = places[rows >= 0]
             new = rows < 0
             value = depth[places[new, 1].astype(int), places[new, 0].astype(int)].astype(np.float64)
             extra.append(Observations(first.point[group[new]], np.full(new.sum(), t), places[new], value))
-    parts = [replace(seen, xy=xy), *extra]
+    parts = [replace(seen, xy=xy).only(kept), *extra]
     return Observations(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("point", "frame", "xy", "depth")))
 
 
