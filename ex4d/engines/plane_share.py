@@ -10,7 +10,7 @@ from typing import Unpack
 import cv2
 import numpy as np
 
-from ex4d.engines.world_fill import is_believed
+from ex4d.engines.world_fill import UNKNOWN, is_believed
 from ex4d.fill import world_of
 from ex4d.progress import Watch, report
 from ex4d.types import Clip
@@ -39,7 +39,7 @@ class PlaneShares:
         """Why nothing is known of planes, "" if it is."""
         if self._world is not None:
             return ""
-        return "Which holes go on a floor or a wall is not known where the filming camera moves."
+        return f"Which holes go on a floor or a wall is not known {UNKNOWN}."
 
     @property
     def shares(self) -> Float64 | None:  # [N]

@@ -58,8 +58,8 @@ class PreviewSettings:
         Literal["world", "background", "nearest", "none"],
         About(
             "What fills the holes: the place, its floor and walls carried on where the source does not show them, and "
-            "the background's colours where it is not known well enough, or the filming camera moves ('world'); those "
-            "alone ('background'); the nearest visible colour; or nothing (black)."
+            "the background's colours where it is not known well enough, or the filming camera moves far ('world'); "
+            "those alone ('background'); the nearest visible colour; or nothing (black)."
         ),
     ] = "world"
     known_first: Annotated[

@@ -30,6 +30,8 @@ TRUSTED = (0.3, 0.7)
 """Trust in a plane's texture from which on it counts, and at which it counts in full."""
 WALL_FROM = 0.25
 """Of the picture's longer side: so far from what is seen the back wall is painted in full."""
+UNKNOWN = "where the filming camera moves far, or nobody knows how"
+"""Where clips have no place."""
 _MARGIN = 1.1
 """Factor on that distance: what lies farther from all that is painted changes nothing."""
 
@@ -47,7 +49,7 @@ class WorldFill:
         """Why there is no place to paint, "" if there is one."""
         if self._world is not None:
             return ""
-        why = "without its clip" if self._clip_is_missing else "where the filming camera moves"
+        why = "without its clip" if self._clip_is_missing else UNKNOWN
         return f"The place is not known {why}: holes are filled from what is beside them."
 
     def paint(self, i: int, mask: Bool, filled: Filled, depth: Float32 | None) -> None:

@@ -40,7 +40,7 @@ _lock = threading.Lock()
 
 
 def world_of(clip: Clip, cancel: CancelToken | None = None) -> World | None:
-    """The world of ``clip``, made if it is not kept; None where its camera moves. Raises Cancelled."""
+    """The world of ``clip``, made if it is not kept; None where there is no plate of it. Raises Cancelled."""
     with _lock:
         cameras = cameras_of(clip)
         for frames, depth, of, world in _last:
@@ -52,8 +52,6 @@ def world_of(clip: Clip, cancel: CancelToken | None = None) -> World | None:
 
 
 def _found(clip: Clip, cancel: CancelToken | None) -> World | None:
-    if clip.moving_camera is not None:
-        return None
     path = places_folder() / f"{_key(clip, cancel)}.npz"
     world = _read(path)
     if world is None:

@@ -6,7 +6,7 @@ takes the nearest of them that is not open there. All of it depends on the clip 
 place looks the same in every frame and from everywhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from ex4d.fill.plate import Plate
 from ex4d.fill.texture import completed, with_smaller
 from ex4d.progress import CancelToken, check
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
+from ex4d_ground.poses import inverse
 
 TEXELS = 1024
 """Side of a texture."""
@@ -58,13 +59,14 @@ class World:
     textures: UInt8  # [S, T, 2 * T, 4]
     openings: Bool  # [S, T, T]
     planes: tuple[Plane, ...]
+    plate_from_world: Float64 = field(default_factory=lambda: np.eye(4))  # [4, 4] surfaces are in the plate's axes
 
     def paint(self, wanted: Bool, lens: Float64, world_from_camera: Float64) -> Painted:  # [H, W], [4], [4, 4]
-        """The ``wanted`` pixels of a camera's picture; the source camera stands at the origin."""
+        """The ``wanted`` pixels of a camera's picture."""
         shape = wanted.shape
         colour, inverse, trust = (np.zeros(size, np.float32) for size in ((*shape, 3), shape, shape))
         which = np.full(shape, -1, np.int32)
-        pose = np.ascontiguousarray(world_from_camera[:3], np.float32)
+        pose = np.ascontiguousarray((self.plate_from_world @ world_from_camera)[:3], np.float32)
         paint_world(
             self.surfaces, self.textures, self.openings, lens.astype(np.float32), pose, wanted,
             colour, inverse, trust, which,
@@ -89,7 +91,8 @@ def build_world(plate: Plate, cancel: CancelToken | None = None) -> World:
         made.append(_plane_surface(plate, plane, inside, down, rays))
     made.append(_back_wall(plate, ~explained, down))
     surfaces, textures, openings = zip(*made, strict=True)
-    return World(np.stack(surfaces), np.stack(textures), np.stack(openings), tuple(planes))
+    stacked = (np.stack(surfaces), np.stack(textures), np.stack(openings))
+    return World(*stacked, tuple(planes), inverse(plate.world_from_camera))
 
 
 def _rays(plate: Plate) -> tuple[Float32, Float32]:  # [1, W], [H, 1]

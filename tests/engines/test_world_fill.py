@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ex4d import Clip
+from ex4d.clip import with_source_camera
 from ex4d.dwmesh import DWMesh
 from ex4d.engines import GenerateRequest, get_engine
 from ex4d.engines.world_fill import _sure
@@ -19,6 +20,7 @@ from ex4d.trajectory import preset
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import Cancelled
 from ex4d_ground.options import MeshOptions
+from ex4d_ground.source_camera import SourceCamera
 
 SIZE, FRAMES = 128, 3
 LENS = Intrinsics.from_fov(SIZE, SIZE)
@@ -118,8 +120,38 @@ def test_a_camera_that_moves_is_filled_as_background_is() -> None:
     )
     np.testing.assert_array_equal(world, background)
     assert [text for text in said if text] == [
-        "The place is not known where the filming camera moves: holes are filled from what is beside them."
+        "The place is not known where the filming camera moves far, or nobody knows how: holes are filled from what is "
+        "beside them."
     ]
+
+
+def filmed_by_hand(far: float) -> Clip:
+    """The room, by a camera that starts at the world's origin and sways ``far`` to the right and back."""
+    poses = np.tile(np.eye(4), (5, 1, 1))
+    poses[:, 0, 3] = far * np.array([0.0, 0.5, 1.0, 0.5, 0.0])
+    pictures, depths = zip(*(seen(pose) for pose in poses), strict=True)
+    rows = np.tile([LENS.fx, LENS.fy, LENS.cx, LENS.cy], (5, 1))
+    camera = SourceCamera.of(poses, rows, size=(SIZE, SIZE))
+    return with_source_camera(Clip(np.stack(pictures), np.stack(depths), LENS), camera)
+
+
+def test_planes_of_a_clip_filmed_by_hand_live_in_the_steady_world() -> None:
+    clip = filmed_by_hand(0.4)
+    world = world_of(clip)
+    assert world is not None
+    pose = np.eye(4)
+    pose[:3, 3] = -0.5, -0.2, 0.3
+    lens = np.array([LENS.fx, LENS.fy, LENS.cx, LENS.cy])
+    painted, (_, depth) = world.paint(np.ones((SIZE, SIZE), np.bool_), lens, pose), seen(pose, box=False)
+    on = painted.on_plane
+    assert on.mean() > 0.9
+    assert np.median(np.abs(painted.inverse[on] * depth[on] - 1)) < 0.01
+    box = clip.depth[2] < 5
+    colour = painted.colour[~box & on & (painted.trust > 0.9)]
+    assert np.abs(colour - seen(pose, box=False)[0][~box & on & (painted.trust > 0.9)]).mean() < 12, (
+        "tiles lie in place"
+    )
+    assert world_of(filmed_by_hand(2.0)) is None, "the picture in the middle does not show what was seen before"
 
 
 def test_one_frame_has_a_world_too() -> None:
