@@ -1,6 +1,7 @@
 """Writing a shot's geometry: its mesh is read here, a frame a step; the files are written by a second Blender."""
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from . import how_to_open, second_blender, usd_layer
 from .plan import ALEMBIC, GeometryPlan, uv
 
 FRAMES_FOLDER = "frames"
+AT_ONCE_S = 0.05
+"""So long the mesh is read before Blender goes on: looking at another scene has its price each time."""
 SCRIPT = Path(__file__).with_name("begin_second.py")
 
 
@@ -61,27 +64,34 @@ def _sampled(plan: GeometryPlan, work: Path) -> Steps[Sampled]:
     """The mesh in Blender's world, frame by frame, to a cache that the second Blender plays."""
     found = Sampled(plan.num_frames)
     with Pc2Writer(_cache(work), points=plan.grid.num_vertices, samples=plan.num_frames) as writer:
-        for index, frame in enumerate(plan.frames):
-            target = shot.still_there(plan.shot_id)
-            vertices = _at(plan, target, frame, index, found)
-            found.low[index], found.high[index] = vertices.min(axis=0), vertices.max(axis=0)
-            writer.write(index, vertices)
-            yield TaskProgress("reading the mesh", index + 1, plan.num_frames)
+        done = 0
+        while done < plan.num_frames:
+            target, until = shot.still_there(plan.shot_id), time.perf_counter() + AT_ONCE_S
+            with sampling.sampling(collect.whole_mesh(target), user_modifiers=True, as_retimed=True) as sampler:
+                for index in range(done, plan.num_frames):
+                    writer.write(index, _at(plan, target, sampler, index, found))
+                    done = index + 1
+                    if time.perf_counter() >= until:
+                        break
+            yield TaskProgress("reading the mesh", done, plan.num_frames)
         writer.close()
     return found
 
 
-def _at(plan: GeometryPlan, target: bpy.types.Object, frame: int, index: int, found: Sampled) -> Float32:  # [V, 3]
-    body = collect.whole_mesh(target)
-    with sampling.sampling(body, user_modifiers=True, as_retimed=True) as sampler:
-        vertices = sampler.positions(frame)[plan.vertices].astype(np.float64)
-        depsgraph = sampler.scene.view_layers[0].depsgraph
-        world = np.array(body.evaluated_get(depsgraph).matrix_world, np.float64)
-        shown = target.evaluated_get(depsgraph)
-        found.world_from_shot[index] = np.array(shown.matrix_world, np.float64)
-        retimed = retime.retimed_index(shown)
+def _at(
+    plan: GeometryPlan, target: bpy.types.Object, sampler: sampling.Sampler, index: int, found: Sampled
+) -> Float32:  # [V, 3]
+    """The mesh of a frame in Blender's world; what else is read of the frame goes to ``found``."""
+    vertices = sampler.positions(plan.frames[index])[plan.vertices].astype(np.float64)
+    depsgraph = sampler.scene.view_layers[0].depsgraph
+    world = np.array(sampler.body.evaluated_get(depsgraph).matrix_world, np.float64)
+    shown = target.evaluated_get(depsgraph)
+    found.world_from_shot[index] = np.array(shown.matrix_world, np.float64)
+    retimed = retime.retimed_index(shown)
     found.shown[index] = index if retimed is None else retimed
-    return (vertices @ world[:3, :3].T + world[:3, 3]).astype(np.float32)
+    placed = (vertices @ world[:3, :3].T + world[:3, 3]).astype(np.float32)
+    found.low[index], found.high[index] = placed.min(axis=0), placed.max(axis=0)
+    return placed
 
 
 def _cache(work: Path) -> Path:
