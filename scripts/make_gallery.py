@@ -151,7 +151,7 @@ def coverage(work: Path, images: Path) -> str:
     return section(
         "Coverage before generating",
         "The curve shows how much of each frame the clip really covers. Where it runs low, the engine invents most of "
-        "the frame.",
+        "the frame. Blue is where a floor or a wall of the clip goes on, grey has to be invented.",
         "coverage-plot.png",
         "Coverage over the frames of a 90 degree move, with guides of a few frames under the curve",
         wrapped(shown),

@@ -30,7 +30,7 @@ TRUSTED = (0.3, 0.7)
 """Trust in a plane's texture from which on it counts, and at which it counts in full."""
 WALL_FROM = 0.25
 """Of the picture's longer side: so far from what is seen the back wall is painted in full."""
-UNKNOWN = "where the filming camera moves far, or nobody knows how"
+UNKNOWN = "where the filming camera moves far or zooms, or nobody knows how"
 """Where clips have no place."""
 _MARGIN = 1.1
 """Factor on that distance: what lies farther from all that is painted changes nothing."""

@@ -17,10 +17,10 @@ from ex4d_ground.poses import inverse
 
 MEDIAN_FRAMES = 5
 """Frames whose median stands where no two frames agree on the background."""
-NEAR_TURN, NEAR_SHIFT = 0.15, 0.1
-"""How far the camera may be, at any time, from where it is in the middle of the clip: in terms of the picture's angle
-and of the usual depth. What it sees farther away is not in that one picture: on filmed rooms a hand's unrest gains by
-it, an orbit of 30 degrees loses half a decibel."""
+NEAR_TURN, NEAR_SHIFT, NEAR_ZOOM = 0.15, 0.1, 0.1
+"""How far the camera may be, at any time, from where it is in the middle of the clip: in terms of the picture's angle,
+of the usual depth and of the focal length. What it sees farther away is not in that one picture: on filmed rooms a
+hand's unrest gains by it, an orbit of 30 degrees and a zoom lose half a decibel."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,16 @@ def clean_plate(clip: Clip) -> Plate | None:
 
 def _stays_near(clip: Clip) -> bool:
     """Whether the picture in the middle of the clip shows nearly all that the camera ever sees."""
-    if clip.moving_camera is None:
+    moving = clip.moving_camera
+    if moving is None:
         return True
     t = clip.num_frames // 2
     there = inverse(clip.world_from_camera[t]) @ clip.world_from_camera
     turn = rotation_angles(np.broadcast_to(np.eye(3), there[:, :3, :3].shape), there[:, :3, :3]).max()
     shift = np.linalg.norm(there[:, :3, 3], axis=1).max()
+    zoom = np.ptp(moving.intrinsics[:, 0]) / moving.intrinsics[t, 0]
     most_turn = NEAR_TURN * np.radians(clip.lens(t).fov_deg)
-    return bool(turn <= most_turn and shift <= NEAR_SHIFT * np.median(clip.depth[t]))
+    return bool(turn <= most_turn and shift <= NEAR_SHIFT * np.median(clip.depth[t]) and zoom <= NEAR_ZOOM)
 
 
 def _of_one_frame(clip: Clip, backdrop: Backdrop) -> Plate:

@@ -25,7 +25,7 @@ def test_json_holds_the_share_of_each_mask(ex4d, shot: Shot, tmp_path: Path) -> 
     assert report["low_frames"] == list(np.flatnonzero(shares < 0.5))
     assert report["min_frame"] == int(shares.argmin())
     assert report["on_plane"] is report["invented"] is None
-    assert "not known where the filming camera moves far, or nobody knows how" in outcome.err
+    assert "not known where the filming camera moves far or zooms, or nobody knows how" in outcome.err
     assert Path(report["plot"]).is_file()
 
 

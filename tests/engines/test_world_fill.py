@@ -120,17 +120,21 @@ def test_a_camera_that_moves_is_filled_as_background_is() -> None:
     )
     np.testing.assert_array_equal(world, background)
     assert [text for text in said if text] == [
-        "The place is not known where the filming camera moves far, or nobody knows how: holes are filled from what is "
-        "beside them."
+        "The place is not known where the filming camera moves far or zooms, or nobody knows how: holes are filled "
+        "from what is beside them."
     ]
 
 
-def filmed_by_hand(far: float) -> Clip:
-    """The room, by a camera that starts at the world's origin and sways ``far`` to the right and back."""
+def filmed_by_hand(far: float, zoom: float = 1.0) -> Clip:
+    """The room, by a camera that starts at the world's origin and sways ``far`` to the right and back.
+
+    With ``zoom`` its last lens is said to be another than it was.
+    """
     poses = np.tile(np.eye(4), (5, 1, 1))
     poses[:, 0, 3] = far * np.array([0.0, 0.5, 1.0, 0.5, 0.0])
     pictures, depths = zip(*(seen(pose) for pose in poses), strict=True)
     rows = np.tile([LENS.fx, LENS.fy, LENS.cx, LENS.cy], (5, 1))
+    rows[-1, :2] *= zoom
     camera = SourceCamera.of(poses, rows, size=(SIZE, SIZE))
     return with_source_camera(Clip(np.stack(pictures), np.stack(depths), LENS), camera)
 
@@ -152,6 +156,7 @@ def test_planes_of_a_clip_filmed_by_hand_live_in_the_steady_world() -> None:
         "tiles lie in place"
     )
     assert world_of(filmed_by_hand(2.0)) is None, "the picture in the middle does not show what was seen before"
+    assert world_of(filmed_by_hand(0.0, 1.5)) is None, "nor what a wider lens did"
 
 
 def test_one_frame_has_a_world_too() -> None:
