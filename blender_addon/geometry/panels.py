@@ -8,7 +8,7 @@ from ..panels.messages import draw_news
 from .plan import PANEL
 
 
-class EX4D_PT_geometry(Part, OfShot, bpy.types.Panel):
+class EX4D_PT_other_programs(Part, OfShot, bpy.types.Panel):
     bl_label = "Other Programs"
     bl_parent_id = "EX4D_PT_clip"
 

@@ -334,6 +334,23 @@ def test_the_size_is_said_before(blender, shot):
     assert size_words(shot, "2", 24 / 1.001)[:2] == ("4 frames, 23.976 fps", f"{34 * 26} vertices")
 
 
+def test_its_progress_stands_in_the_place_of_its_button(blender, shot):
+    from drawn_panels import draw_all
+
+    from blender_addon.work import session, tasks
+
+    assert draw_all(blender.context)["Other Programs"].button("ex4d.export_geometry")
+    task = tasks.Task("Export geometry", (None for _ in range(0)), panel="Other Programs")
+    task.progress = tasks.TaskProgress("writing frames", 2, 4)
+    session.get().tasks.append(task)
+    try:
+        drawn = draw_all(blender.context)
+        kinds = {name for name, _ in drawn["Other Programs"].layout.buttons}
+        assert kinds == {"ex4d.cancel"} and "ex4d.cancel" not in {name for name, _ in drawn["Clip"].layout.buttons}
+    finally:
+        session.get().tasks.remove(task)
+
+
 def test_stopping_it_leaves_nothing_behind(blender, shot, camera, tmp_path):
     from blender_addon.geometry import export, plan
     from blender_addon.work.errors import TaskCancelled
