@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 ADDON = ROOT / "blender_addon"
-REMEDIES = ROOT / "protocol" / "ex4d_ground" / "remedies.py"
+GROUND = tuple(ROOT / "protocol" / "ex4d_ground" / name for name in ("remedies.py", "stereo.py"))
 
 SAID_FIRST = {
     "AddonError", "LinkLost", "StorageError", "JobFailed", "TaskCancelled", "StoppedKeeping", "Delivery", "Fix", "tell",
@@ -33,11 +33,12 @@ MADE = {"Flag", "Whole", "Number", "Share", "Text", "File", "Folder", "Pointer",
 RETURNED_BY = {"run", "edit", "work", "text", "words", "lines", "_lacking", "warnings", "no_python", "show_footage",
                "lens_words", "camera_words", "estimate_words", "lost_words", "take_words", "file_words", "scale_words",
                "still_words", "lens_notes", "stand_there", "_silent", "licence_of", "worker_words", "why_gone",
-               "refusal", "_only_solid", "entry_words", "depth_words", "matte_words", "size_words"}  # fmt: skip
+               "refusal", "_warned", "_only_solid", "entry_words", "depth_words", "matte_words",
+               "size_words"}  # fmt: skip
 """Functions that return what is said."""
 TABLES = {"KINDS", "CHOICES", "ROLES", "EASINGS", "FRAMES", "PAINTED_AS", "PAINTED", "AUTOMATIC", "CAMERA_CHOICES",
           "DEPTH_CHOICES", "FIELD_CHOICES", "FROM_FILE", "ESTIMATED", "LAYOUTS", "BRUSHES", "NAMES", "KEEPS", "RECEIVE",
-          "CONNECTED", "TERMINALS", "LABELS", "FILMED_BY", "FOCAL_CHOICES",
+          "CONNECTED", "TERMINALS", "LABELS", "FILMED_BY", "FOCAL_CHOICES", "EYES_CHOICES",
           "WEIGHT_NOTES", "GRIDS"}  # fmt: skip
 """Names of module constants with words for people."""
 
@@ -65,7 +66,7 @@ def quoted(text: str) -> str:
 def said() -> list[str]:
     """Everything that the extension's own code says, each once, in the order of the files."""
     found: dict[str, None] = {}
-    for path in [*sorted(ADDON.rglob("*.py")), REMEDIES]:
+    for path in [*sorted(ADDON.rglob("*.py")), *GROUND]:
         for text in of_module(ast.parse(path.read_text(encoding="utf-8"))):
             if is_said(text):
                 found[re.sub(r"\{\w+\}", "{}", text)] = None  # what str.format fills in

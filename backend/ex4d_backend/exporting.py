@@ -19,14 +19,16 @@ from ex4d_ground import stages
 from ex4d_ground.errors import InputError
 from ex4d_ground.exports import get_kind
 from ex4d_ground.files import frame_name
+from ex4d_ground.stereo import RIGHT
 from ex4d_ground.takes import LAYERS, TAKE_FILE, TakeInfo, decode_take
 from ex4d_protocol.requests import BlobRef, ExportTake
 
+LAYERS_ITEM = "layers"
 _WHAT = "The take's description"
 
 
-def record_layers(take: Take, context: JobContext) -> None:
-    """One item for each frame's layers, where the take has any."""
+def record_layers(take: Take, context: JobContext, name: str = LAYERS_ITEM) -> None:
+    """One item ``name`` for each frame's layers, where the take has any."""
     layers = take.layers
     if layers is None:
         return
@@ -41,7 +43,7 @@ def record_layers(take: Take, context: JobContext) -> None:
     count = len(take.frames)
     made = in_order(written, range(count), thread_count(), context.watch.get("cancel"))
     for i, path in enumerate(reported(made, stages.LAYERS, count, **context.watch)):
-        context.recorder.file("layers", i, path)
+        context.recorder.file(name, i, path)
 
 
 def export(request: ExportTake, context: JobContext) -> None:
@@ -52,12 +54,24 @@ def export(request: ExportTake, context: JobContext) -> None:
         link_blob(context.blobs, blob, folder / frame_name(i))
     for i, blob in enumerate(request.layers):
         link_blob(context.blobs, blob, folder / LAYERS / frame_name(i, ".exr"))
+    for i, blob in enumerate(request.right):
+        link_blob(context.blobs, blob, folder / RIGHT / frame_name(i))
+    for i, blob in enumerate(request.right_layers):
+        link_blob(context.blobs, blob, folder / RIGHT / LAYERS / frame_name(i, ".exr"))
     (folder / TAKE_FILE).write_text(info.encoded(), encoding="utf-8")
     sound = None
     if request.sound is not None:
         sound = Sound(link_blob(context.blobs, request.sound, context.scratch / "sound.video"), request.sound_start)
     name = "{frame}" if get_kind(request.kind).numbered else "movie"  # the client has names of its own
-    files = export_take(folder, request.kind, context.scratch / "out", name=name, sound=sound, **context.watch)
+    files = export_take(
+        folder,
+        request.kind,
+        context.scratch / "out",
+        name=name,
+        eyes=request.eyes or None,
+        sound=sound,
+        **context.watch,
+    )
     for i, path in enumerate(files):
         context.recorder.file("file", i if len(files) > 1 else -1, path)
 
@@ -71,9 +85,13 @@ def _checked(request: ExportTake, context: JobContext) -> TakeInfo:
     if len(request.frames) != info.num_frames or len(request.layers) not in (0, info.num_frames):
         counts = f"{len(request.frames)} pictures and {len(request.layers)} layers"
         raise InputError(f"The take has {info.num_frames} frames, but {counts} were sent; send all of them.")
+    both = info.eyes is not None
+    if len(request.right) != both * info.num_frames or len(request.right_layers) != both * len(request.layers):
+        counts = f"{len(request.right)} pictures and {len(request.right_layers)} layers"
+        raise InputError(f"The take has {info.num_frames} frames, but of its right eye {counts} were sent; send all.")
     if not math.isfinite(request.sound_start):
         raise InputError(f"Sound cannot begin at {request.sound_start} seconds.")
-    text = too_many_pixels(info.num_frames, info.width, info.height, context.clip_pixels)
+    text = too_many_pixels(info.num_frames, (1 + both) * info.width, info.height, context.clip_pixels)
     if text:
         raise InputError(text)
     footage = structs.replace(info.footage, sound=request.sound is not None)

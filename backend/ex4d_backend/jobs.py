@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -12,15 +13,15 @@ from ex4d.clip.depth_hints import border_hint
 from ex4d.clip.players import frames_for_players
 from ex4d.dwmesh import DWMesh
 from ex4d.dwmesh.proxy import ProxyGrid
-from ex4d.engines import get_engine
+from ex4d.engines import Engine, get_engine
 from ex4d.engines.plane_share import PlaneShares
-from ex4d.engines.shot import ShotPlan
+from ex4d.engines.shot import KEEP_LOADED, ShotPlan, loaded_once
 from ex4d.frames import bounds_of
 from ex4d.frames.ahead import in_order, thread_count
 from ex4d.guides import OnGuide
 from ex4d.progress import reported
 from ex4d.shots.draw import Drawing, RenderedShot, draw_shot
-from ex4d.shots.take import run_engine, source_camera_of
+from ex4d.shots.take import joined_eyes, run_engine, source_camera_of
 from ex4d.takes import describe_take
 from ex4d.trajectory import near_depth_of
 from ex4d.types import Clip, Guides, Take
@@ -48,6 +49,7 @@ from ex4d_protocol.requests import (
     RenderGuides,
     Request,
     SolveCamera,
+    TrajectorySpec,
     WebPage,
     blobs_of,
 )
@@ -211,22 +213,51 @@ class Runner:
             text = f"The {info.name} engine cannot run on this backend: {info.missing}"
             raise SettingError(text, remedy=info.remedy)
         source, mesh = self._mesh(request.clip, request.mesh, context, keep_plate=request.layers != "none")
-        shot = self._draw(request, mesh, settings, context)
-        context.recorder.array("coverage", -1, shot.guides.coverage)
-        take = run_engine(
-            engine,
-            shot,
-            settings=settings,
-            seed=request.seed,
-            fps=request.fps,
-            layers=request.layers == "all",
-            on_frame=lambda i, frame: context.recorder.picture("frame", i, frame),
-            **context.watch,
-        )
-        if request.layers == "none":
-            take = replace(take, layers=None)  # the clip may be a warm one that has its plate
-        record_layers(take, context)
+        shots = [self._draw(each, mesh, settings, context) for each in _eyes_of(request)]
+        context.recorder.array("coverage", -1, np.minimum.reduce([shot.guides.coverage for shot in shots]))
+        with loaded_once(engine, settings if len(shots) > 1 else {KEEP_LOADED: True}) as keep:
+            takes = self._takes(engine, shots, request, settings, context, keep=keep)
+        take = takes[0] if request.eyes is None else joined_eyes(request.eyes, *takes)
         context.recorder.document("take", msgspec.to_builtins(take_info(request, take, source.clip)))
+
+    @staticmethod
+    def _takes(
+        engine: Engine,
+        shots: list[RenderedShot],
+        request: Generate,
+        settings: dict[str, Any],
+        context: JobContext,
+        *,
+        keep: bool,
+    ) -> list[Take]:
+        """Each eye's take, recorded as it comes: the left eye's items have the usual names."""
+        takes: list[Take] = []
+        for shot, (frames, layers) in zip(shots, (("frame", "layers"), ("right", "right_layers")), strict=False):
+            take = run_engine(
+                engine,
+                shot,
+                settings=settings,
+                seed=request.seed,
+                fps=request.fps,
+                keep_loaded=keep,
+                layers=request.layers == "all",
+                beside=(shots[0], takes[0]) if takes else None,
+                on_frame=partial(context.recorder.picture, frames),
+                **context.watch,
+            )
+            if request.layers == "none":
+                take = replace(take, layers=None)  # the clip may be a warm one that has its plate
+            record_layers(take, context, layers)
+            takes.append(take)
+        return takes
+
+
+def _eyes_of(request: Generate) -> list[Generate]:
+    """The request, and the right eye's where there are two. Raises ShapeError where eyes and frames do not fit."""
+    if request.eyes is None:
+        return [request]
+    right = TrajectorySpec.pack(request.eyes.right(request.trajectory.unpack()))
+    return [request, msgspec.structs.replace(request, trajectory=right)]
 
 
 def _footage(request: BuildMesh, clip: Clip, context: JobContext) -> Literal["png", "jpeg", "video"]:

@@ -11,9 +11,11 @@ import bpy
 from msgspec import structs
 
 from ex4d_ground.exports import KINDS as FORMATS
-from ex4d_ground.exports import ExportKind, export_paths, get_kind, name_template
+from ex4d_ground.exports import LAYOUTS as EYES
+from ex4d_ground.exports import ExportKind, export_paths, get_kind, layout_of, name_template
 from ex4d_ground.files import frame_name
-from ex4d_ground.takes import LAYERS, TakeInfo, shot_name, sound_of_take, take_number
+from ex4d_ground.stereo import RIGHT
+from ex4d_ground.takes import LAYERS, TakeInfo, missing_frames, shot_name, sound_of_take, take_number
 from ex4d_protocol import events as ev
 from ex4d_protocol.client import Upload
 from ex4d_protocol.requests import ExportTake
@@ -34,6 +36,7 @@ CHOICES = (
     (WEB, "Web Page", "The shot in depth, with this take to switch to, as one file for a browser; made by the backend"),
 )
 """What an artist can choose from."""
+EYES_CHOICES = tuple((each.name, each.title, "Of a stereo take; others have one eye alone") for each in EYES.values())
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class TakeExport:
     """The files, below ``folder``, in order."""
     sound: Path | None = None
     ocio: Path | None = None
+    eyes: str = ""
+    """How both eyes of a stereo take are shown; "" of any other."""
     note: str = ""
     """What the artist should know."""
 
@@ -71,13 +76,20 @@ def copy(take: Any, folder: Path) -> Path:
     return target
 
 
-def planned(take: Any, kind: str, name: str, folder: Path) -> TakeExport:
-    """What an export comes to, checked. Raises AddonError, SettingError for a name that is no template."""
+def planned(take: Any, kind: str, name: str, folder: Path, eyes: str = "") -> TakeExport:
+    """What an export comes to, checked; ``eyes`` counts where the take has two.
+
+    Raises AddonError, SettingError for a name that is no template.
+    """
     source, chosen = listing.require_frames(take), get_kind(kind)
     if take.partial:
         raise AddonError(f"{take.name} is not whole: {take.arrived} of {take.num_frames} frames; make it again.")
     info = structs.replace(listing.read_info(source), num_frames=take.num_frames)
-    template = name_template(chosen, name.strip() or None)
+    layout = layout_of(eyes or None, stereo=True) if info.eyes is not None else None
+    lost = missing_frames(source, info)
+    if lost:
+        raise AddonError(f"The frames of {take.name} are not in {source} any more; generate it again.")
+    template = name_template(chosen, name.strip() or None, layout)
     paths = export_paths(info, chosen, template, shot=shot_name(info, source), take=take_number(source))
     there = next((path for path in paths if (folder / path).exists()), None)
     if there is not None:
@@ -89,7 +101,8 @@ def planned(take: Any, kind: str, name: str, folder: Path) -> TakeExport:
         sound = None if clip is None or not clip.video.is_file() else clip.video
         note = "" if sound is not None else "The clip's sound is left out: its video is not where it was."
     ocio = None if clip is None else clip.ocio
-    return TakeExport(source, info, chosen, folder, tuple(paths), sound, ocio, note)
+    shown = "" if layout is None else layout.name
+    return TakeExport(source, info, chosen, folder, tuple(paths), sound, ocio, shown, note)
 
 
 def written(link: BackendLink, plan: TakeExport) -> Steps[TakeExport]:
@@ -132,20 +145,26 @@ class _Sent:
     take: Upload
     frames: tuple[Upload, ...]
     layers: tuple[Upload, ...]
+    right: tuple[Upload, ...]
+    right_layers: tuple[Upload, ...]
     sound: Upload | None
     ocio: Upload | None
 
     @classmethod
     def of(cls, upload: Callable[[Path | bytes], Upload], plan: TakeExport) -> "_Sent":
         indices = range(plan.info.num_frames)
-        layers = [plan.source / LAYERS / frame_name(i, ".exr") for i in indices] if plan.info.layers else []
-        lost = next((path for path in layers if not path.is_file()), None)
+        eyes = [plan.source] if plan.info.eyes is None else [plan.source, plan.source / RIGHT]
+        kept = [[folder / LAYERS / frame_name(i, ".exr") for i in indices if plan.info.layers] for folder in eyes]
+        layers, right_layers = kept if len(kept) > 1 else (kept[0], [])
+        lost = next((path for path in (*layers, *right_layers) if not path.is_file()), None)
         if lost is not None:
             raise AddonError(f"{lost} is not there any more; generate the take again.")
         return cls(
             take=upload(plan.info.encoded().encode()),
             frames=tuple(upload(plan.source / frame_name(i)) for i in indices),
             layers=tuple(map(upload, layers)),
+            right=tuple(upload(eyes[1] / frame_name(i)) for i in indices if len(eyes) > 1),
+            right_layers=tuple(map(upload, right_layers)),
             sound=None if plan.sound is None else upload(plan.sound),
             ocio=None if plan.ocio is None else upload(plan.ocio),
         )
@@ -153,13 +172,23 @@ class _Sent:
     @property
     def all(self) -> tuple[Upload, ...]:
         more = (self.sound, self.ocio)
-        return (self.take, *self.frames, *self.layers, *(each for each in more if each is not None))
+        return (
+            self.take,
+            *self.frames,
+            *self.layers,
+            *self.right,
+            *self.right_layers,
+            *(each for each in more if each is not None),
+        )
 
     def request(self, plan: TakeExport) -> ExportTake:
         return ExportTake(
             take=self.take.ref,
             frames=tuple(each.ref for each in self.frames),
             layers=tuple(each.ref for each in self.layers),
+            right=tuple(each.ref for each in self.right),
+            right_layers=tuple(each.ref for each in self.right_layers),
+            eyes=plan.eyes,
             kind=plan.kind.name,
             sound=None if self.sound is None else self.sound.ref,
             sound_start=sound_of_take(plan.info) or 0.0,

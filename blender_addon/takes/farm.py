@@ -29,6 +29,7 @@ from ..work.errors import AddonError
 from ..work.operators import LongOperator, QuickOperator
 from ..work.properties import Folder, Text, Whole
 from ..work.tasks import Delivery, Steps, Task, TaskProgress
+from . import eyes
 
 CAMERA, FILMED_BY_FILE = "camera.npz", "filmed_by.npz"
 WAIT_S = 0.05
@@ -42,6 +43,7 @@ def write(context: bpy.types.Context, folder: str) -> Path:
     parent = parent.absolute()
     clip, sampled = shot.stored_clip(target), move.sampled(context, target)
     options = {**_source(clip), **_occluders(context, target), **_engine(context.scene), "cam": CAMERA}
+    options |= _eyes(context, target)
     place = files.free_path(parent / plain_name(target.name))
     try:
         with files.writing(place):
@@ -94,6 +96,19 @@ def _occluders(context: bpy.types.Context, target: bpy.types.Object) -> dict[str
         given |= {"thickness": number, "other_frames": options.other_frames, "world_memory": options.world_memory}
     rasterizer = raster(context.scene).rasterizer
     return given if rasterizer == "auto" else {**given, "rasterizer": rasterizer}
+
+
+def _eyes(context: bpy.types.Context, target: bpy.types.Object) -> dict[str, Any]:
+    """The eyes of a stereo take. Raises AddonError for what a shot's file cannot hold."""
+    found = eyes.of_shot(context, target)
+    if found is None:
+        return {}
+    if max(len(found.distance), len(found.convergence)) > 1:
+        raise AddonError(
+            "The eyes' distance or convergence is keyed, which a farm's job cannot carry; remove the keys."
+        )
+    given: dict[str, Any] = {"stereo": repr(found.distance[0])}
+    return given | ({"convergence": found.convergence[0]} if found.convergence else {})
 
 
 def _engine(scene: bpy.types.Scene) -> dict[str, Any]:

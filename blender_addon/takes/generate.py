@@ -6,6 +6,7 @@ from typing import Any
 import bpy
 import msgspec
 
+from ex4d_ground.remedies import update_backend
 from ex4d_ground.takes import describe
 from ex4d_protocol import minors
 from ex4d_protocol.requests import Generate
@@ -14,11 +15,12 @@ from ..guides.gather import gather
 from ..jobs import engine_settings, offers
 from ..scene import shot
 from ..work import session
+from ..work.errors import AddonError
 from ..work.identity import OpenTake
 from ..work.operators import LongOperator
 from ..work.properties import Folder, Text, Whole
 from ..work.tasks import Task
-from . import arrivals, receiving, restoring, resume
+from . import arrivals, eyes, receiving, restoring, resume
 
 
 class EX4D_OT_generate(LongOperator, bpy.types.Operator):
@@ -53,7 +55,7 @@ def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[
     shot.require_object_mode(context)
     offers.require(current.capabilities.engines, engine, what="engine")
     inputs = gather(context)
-    trajectory = inputs.trajectory
+    trajectory, both = inputs.trajectory, eyes.of_shot(context, target)
     made_with: dict[str, Any] = {"engine": engine, "seed": seed, "settings": settings}
     shot_id = target.ex4d.shot_id
     parent = Path(bpy.path.abspath(folder)) if folder else shot.output_folder(target)
@@ -66,6 +68,8 @@ def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[
     )
     arrival = arrivals.FolderArrival(entry)
     layers = "all" if context.scene.ex4d.keep_layers else "plate"
+    if both is not None and minors.lacks(inputs.link.client.welcome, "Generate.eyes"):
+        raise AddonError("The backend is too old for stereo takes.", remedy=update_backend())
     if minors.lacks(inputs.link.client.welcome, "Generate.layers"):
         layers = "none"
 
@@ -76,13 +80,19 @@ def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[
     steps = receiving.generate(
         inputs.link,
         lambda clip: Generate(
-            clip=clip, trajectory=trajectory, mesh=inputs.mesh, raster=inputs.raster, layers=layers, **made_with
+            clip=clip,
+            trajectory=trajectory,
+            mesh=inputs.mesh,
+            raster=inputs.raster,
+            layers=layers,
+            eyes=both,
+            **made_with,
         ),
         inputs.clip,
         parent,
         identity=current.require_identity(),
         note=submitted,
-        about=describe(engine, trajectory.unpack(), seed=seed, settings=settings),
+        about=describe(engine, trajectory.unpack(), seed=seed, settings=settings, eyes=both),
     )
     task = current.start("Generate", steps, panel="Takes", shot_id=shot_id, deliver=resume.deliverer(entry))
     task.arrival, task.notes = arrival, inputs.notes

@@ -214,4 +214,4 @@ def _fill_in(entry: Any, shot: bpy.types.Object, info: TakeInfo) -> None:
     entry.coverage, entry.frame_start = seen if math.isfinite(seen) else 0.0, shot.ex4d.frame_start
     last = frames[-1] + 1 if frames else 0
     entry.num_frames = len(frames) if whole else _whole(max(min(info.num_frames, MOST_FRAMES), last))
-    entry.partial, entry.arrived = not whole, len(frames)
+    entry.partial, entry.arrived, entry.stereo = not whole, len(frames), info.eyes is not None

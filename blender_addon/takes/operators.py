@@ -137,6 +137,7 @@ class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
         if self.camera != "KEEP":
             there = shot.still_there(take.shot_id)
             moved = restoring.camera(context, there, info, take.name, onto=self.camera)
+            restoring.both_eyes(context.scene, there, info, report)
         restoring.settings(context.scene, info, report)
         if target is not None and shot_in(context.scene, target):
             # First, as its lens decides what edits are made on.
@@ -219,6 +220,7 @@ class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
         "How the files are called: a template with the fields shot, take, frame, engine, seed and kind in braces, "
         "numbers with a width; empty is the format's usual name. Not for a PNG sequence of 8 bits",
     )
+    eyes: Choice("Eyes", "How both eyes of a stereo take are shown", *export.EYES_CHOICES)
     directory: Folder("Folder", "Where the files go")
     _asked = False
     """Whether a person is waiting: the file browser ends in ``execute``, which must not block then."""
@@ -235,10 +237,12 @@ class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
         if self.kind == export.WEB:
             web_page.planned(context, take, folder)
         else:
-            export.planned(take, self.kind, self.name, folder)  # what cannot be is said before a backend is asked for
+            export.planned(
+                take, self.kind, self.name, folder, self.eyes
+            )  # what cannot be is said before a backend is asked for
         blocks = not self._asked or bpy.app.background or context.window is None
         index = list(context.scene.ex4d.takes).index(take)
-        chosen = {"index": index, "kind": self.kind, "name": self.name, "directory": self.directory}
+        chosen = {"index": index, "kind": self.kind, "name": self.name, "directory": self.directory, "eyes": self.eyes}
         call(bpy.ops.ex4d.write_take, "EXEC_DEFAULT" if blocks else "INVOKE_DEFAULT", **chosen)
         return ""
 
@@ -253,6 +257,7 @@ class EX4D_OT_write_take(LongOperator, bpy.types.Operator):
     index: Whole("Take", "Its place in the list", default=0, min=0)
     kind: Text("Format", "What the files are")
     name: Text("Name", "How the files are called")
+    eyes: Text("Eyes", "How both eyes of a stereo take are shown")
     directory: Folder("Folder", "Where the files go")
 
     def begin(self, context: bpy.types.Context) -> Task:
@@ -261,7 +266,8 @@ class EX4D_OT_write_take(LongOperator, bpy.types.Operator):
             raise AddonError("No take is chosen; click one in the list.")
         if self.kind == export.WEB:
             return self._begin_page(context, takes[self.index])
-        plan = export.planned(takes[self.index], self.kind, self.name, export.folder_of(self.directory))
+        folder = export.folder_of(self.directory)
+        plan = export.planned(takes[self.index], self.kind, self.name, folder, self.eyes)
         steps = export.written(current.require_link(), plan)
 
         def deliver(_context: bpy.types.Context, done: export.TakeExport) -> Delivery:

@@ -48,7 +48,7 @@ def _draw_generate(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
     cost = cost_watch.of(scene, target) if spec is not None and cost_watch.can_ask() else None
     text = say("Generate Preview") if spec is not None and spec.is_preview else say("Generate")
     if cost is not None and cost.seconds:
-        text = say(f"{text} (about {rough_time(cost.seconds)})")
+        text = say(f"{text} (about {rough_time(cost.seconds * (2 if scene.ex4d.stereo else 1))})")
     column = layout.column()
     column.enabled = spec is None or spec.available
     draw_button(column, context, "ex4d.generate", scale=1.5, text=text, icon="RENDER_ANIMATION", translate=False)
@@ -185,6 +185,8 @@ def _draw_take(layout: bpy.types.UILayout, props: bpy.types.PropertyGroup, take:
         facts = layout.row()
         facts.active = False
         facts.label(text=say(f"{_maker(take)}  {take.num_frames} frames  seen {take.coverage:.0%}"), translate=False)
+        if take.stereo:
+            facts.label(text="Stereo")
     if take.filled:
         hint(layout, f"Floor and walls were not known: its holes are filled as with '{take.filled.capitalize()}'.")
     if props.compare_shot:

@@ -1,15 +1,27 @@
 """The takes of a scene, what the next one is made with, and which ones are compared."""
 
+from contextlib import suppress
 from typing import Any
 
 import bpy
 
+from ..work.errors import AddonError
 from ..work.properties import Collection, Flag, Pointer, Share, Text, Whole
+from . import eyes
 
 
 def _wiped(self: Any, _context: object) -> None:
     """Have the compared planes follow: what drives them is told of no change by itself."""
     self.id_data.update_tag()
+
+
+def _stereo_chosen(self: Any, context: bpy.types.Context) -> None:
+    """Eyes that nobody has set yet are fitted to the clip; where that cannot be, the panel says why."""
+    target = self.shot
+    cam = None if target is None else target.ex4d.camera
+    if self.stereo and cam is not None and cam.type == "CAMERA" and eyes.is_untouched(cam):
+        with suppress(AddonError):
+            eyes.fit(context.scene, target, cam)
 
 
 class EX4D_PG_take(bpy.types.PropertyGroup):
@@ -26,6 +38,7 @@ class EX4D_PG_take(bpy.types.PropertyGroup):
     num_frames: Whole("Frames", "Its whole length", min=0)
     frame_start: Whole("Start", "Scene frame of its first frame")
     plane: Pointer("Plane", "Shows the take", type=bpy.types.Object)
+    stereo: Flag("Stereo", "It has a second eye")
     partial: Flag("Partial", "Frames are missing: it is still being made, or ended early")
     arrived: Whole("Frames There", "Frames on disk", min=0)
 
@@ -40,6 +53,16 @@ class SceneProperties:
     keep_layers: Flag(
         "Keep Mask and Depth",
         "Keep mask, coverage and depth with each take, for OpenEXR exports; takes of more than 8 bits have them anyway",
+    )
+    stereo: Flag(
+        "Stereo",
+        "Make takes with two eyes; the shot camera is the left one, its stereo settings say the rest",
+        update=_stereo_chosen,
+    )
+    show_eyes: Flag(
+        "Show Screen and Range",
+        "Show in the 3D view where the eyes converge, and between which depths they see with ease",
+        default=True,
     )
     exact_json: Text("Exact Settings", "Seed and settings of the take restored last, unrounded", options={"HIDDEN"})
     wipe: Share(

@@ -11,6 +11,7 @@ from msgspec import structs
 from ex4d_ground.errors import ClipError
 from ex4d_ground.files import frame_name
 from ex4d_ground.remedies import connect
+from ex4d_ground.stereo import RIGHT
 from ex4d_ground.takes import (
     LAYERS,
     PARTIAL_FILE,
@@ -167,6 +168,8 @@ class _TakeItems:
         self._info = about
         self._frames: set[int] = set()
         self._layers: set[int] = set()
+        self._right: set[int] = set()
+        self._right_layers: set[int] = set()
 
     def take(self, item: ev.ItemReceived) -> None:
         """Store one item. Raises StorageError if an earlier one could not be written."""
@@ -178,6 +181,12 @@ class _TakeItems:
         elif item.name == "layers":
             self._writer.write(Path(LAYERS, frame_name(item.frame, ".exr")), item.data)
             self._layers.add(item.frame)
+        elif item.name == "right":
+            self._writer.write(Path(RIGHT, frame_name(item.frame)), item.data)
+            self._right.add(item.frame)
+        elif item.name == "right_layers":
+            self._writer.write(Path(RIGHT, LAYERS, frame_name(item.frame, ".exr")), item.data)
+            self._right_layers.add(item.frame)
         elif item.name == "coverage":
             self._coverage = item.array().tolist()
         elif item.name == "take":
@@ -188,8 +197,12 @@ class _TakeItems:
         count = len(self._frames)
         if not count or self._frames != set(range(count)):
             raise AddonError(f"The take has gaps: only {count} frames came back; generate it again.")
-        if self._info.layers and self._layers != self._frames:
-            raise AddonError(f"The take has gaps: layers of only {len(self._layers)} frames came; generate it again.")
+        both = self._info.eyes is not None
+        if both and self._right != self._frames:
+            raise AddonError(f"The take has gaps: only {len(self._right)} frames of its right eye came; make it again.")
+        for layers in (self._layers, self._right_layers) if both else (self._layers,):
+            if self._info.layers and layers != self._frames:
+                raise AddonError(f"The take has gaps: layers of only {len(layers)} frames came; generate it again.")
         info = structs.replace(self._info, num_frames=count, coverage=self._coverage)
         path = self._writer.folder / TAKE_FILE
         self._writer.hand(partial(files.write_whole, path, self._encoded(info), durable=True))

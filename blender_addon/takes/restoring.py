@@ -24,6 +24,7 @@ from ..scene.filming import Filming
 from ..scene.retime import SOURCE_TIME
 from ..work import session
 from ..work.errors import AddonError
+from . import eyes
 
 MOST_SEED = 2**31 - 1
 """Blender's whole numbers end here; a take's seed may be larger."""
@@ -92,6 +93,17 @@ def _shows_as(value: Any, shown: Any) -> bool:
     if isinstance(value, float) and isinstance(shown, float):
         return bool(np.float32(value) == np.float32(shown))
     return type(value) is type(shown) and value == shown
+
+
+def both_eyes(scene: bpy.types.Scene, target: bpy.types.Object, info: TakeInfo, report: Report) -> None:
+    """Whether there are two eyes, and how they stand beside the shot camera, which is the left one."""
+    scene.ex4d.stereo = info.eyes is not None
+    if info.eyes is None:
+        return
+    eyes.put(target.ex4d.camera, target, info.eyes)
+    report.done.append("its eyes are the camera's")
+    if max(len(info.eyes.distance), len(info.eyes.convergence)) > 1:
+        report.lost.append("the motion of its eyes (they stand as in its first frame)")
 
 
 def filming_camera(

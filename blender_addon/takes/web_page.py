@@ -50,11 +50,14 @@ def planned(context: bpy.types.Context, take: Any, folder: Path) -> PagePlan:
     target = shot.by_id(take.shot_id)
     if target is None:
         raise AddonError(f"The shot of {take.name} is not in this scene any more; a page needs its depth.")
-    info = structs.replace(listing.read_info(source), num_frames=take.num_frames)
+    told = listing.read_info(source)
+    info = structs.replace(told, num_frames=take.num_frames, eyes=None)
     clip = EditedClip(shot.stored_clip(target), collect.collect(target, shot.output_folder(target)))
     page = files.free_path(folder / f"{take.name}_web") / PAGE
     names = ", ".join(sorted({str(each.get("name", "object")) for each in info.objects}))
     notes = [f"Guide objects are left out of the page: {names}."] if names else []
+    if told.eyes is not None:
+        notes.append("The page has the take's left eye alone.")
     mesh = occluders.mesh_spec(target)
     if mesh.options.mode != "solid":
         notes.append("The page has solid occluders, not the endless ones of the shot.")

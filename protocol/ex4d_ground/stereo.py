@@ -9,7 +9,7 @@ screen, below 0 before it, 0 at the depth where the eyes converge.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -133,19 +133,20 @@ class Comfort:
     @property
     def warnings(self) -> tuple[str, ...]:
         """A sentence for each end that goes beyond what is usual. The limits have a rounding's room."""
+        return tuple(self._warned())
+
+    def _warned(self) -> Iterator[str]:
         room = 1 + 1e-6
-        found: list[str] = []
         if self.farthest > BEHIND * room:
-            found.append(
+            yield (
                 f"The farthest thing has {self.farthest:.1%} of the width as parallax, {BEHIND:.0%} is usual: on "
                 f"screens wider than {self.widest_screen_m:.2g} m eyes would turn outwards; bring the eyes together."
             )
         if self.nearest < -BEFORE * room:
-            found.append(
+            yield (
                 f"The nearest thing has {-self.nearest:.1%} of the width as parallax before the screen, {BEFORE:.0%} "
                 "is usual: let the eyes converge nearer, or bring them together."
             )
-        return tuple(found)
 
 
 def depth_at(eyes: Eyes, parallax: float, *, focal_px: float, width: int, frame: int = 0) -> float:

@@ -38,6 +38,8 @@ NEW: dict[str, tuple[int, str]] = {
     "RenderGuides.objects": (1, "guide objects"),
     "Generate.objects": (1, "guide objects"),
     "Generate.layers": (1, "layers of takes"),
+    "Generate.eyes": (3, "stereo takes"),
+    "ExportTake.right": (3, "exports of stereo takes"),
     "PresetQuery.target": (3, "moves around a point of the world"),
     "ExportTake": (1, "exporting takes"),
     "EstimateDepth": (1, "estimating depth"),

@@ -20,6 +20,7 @@ from ex4d_ground.media_kinds import MediaKind
 from ex4d_ground.options import MeshOptions, RasterOptions
 from ex4d_ground.records import Count, Name, Record, Text
 from ex4d_ground.source_camera import CameraOrigin, SourceCamera
+from ex4d_ground.stereo import Eyes
 from ex4d_protocol.base import Sha256, Tagged
 from ex4d_protocol.maxima import MAX_FRAMES, LensBytes, PoseBytes, Settings, TimeBytes
 
@@ -272,6 +273,9 @@ class Generate(Tagged, frozen=True, kw_only=True):
     """Kept in the take, for people."""
     objects: Objects = ()
     """New in 1.1. As in RenderGuides."""
+    eyes: Eyes | None = None
+    """New in 1.3. Make a stereo take: ``trajectory`` is the left eye's. Items ``right`` and ``right_layers`` are the
+    right one's, ``coverage`` is the lesser of both."""
     layers: Literal["none", "plate", "all"] = "none"
     """New in 1.1. "plate": an item ``layers`` per output frame, if the source has more than 8 bits; "all": in any
     case."""
@@ -297,6 +301,12 @@ class ExportTake(Tagged, frozen=True, kw_only=True):
     """Seconds of it that come before the first frame."""
     ocio: BlobRef | None = None
     """As in the take's clip."""
+    right: Annotated[tuple[BlobRef, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
+    """New in 1.3. The right eye's pictures, in order, of a stereo take."""
+    right_layers: Annotated[tuple[BlobRef, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
+    """New in 1.3. The right eye's layers, in order; none if it has none."""
+    eyes: Name = ""
+    """New in 1.3. How both eyes are shown, one of :data:`ex4d_ground.exports.LAYOUTS`; "" is the usual."""
 
 
 class EstimateDepth(Tagged, frozen=True, kw_only=True):

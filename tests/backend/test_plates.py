@@ -21,6 +21,7 @@ from ex4d.types import Sound
 from ex4d_backend.cli.received import write_received_take
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.options import MeshOptions
+from ex4d_ground.stereo import Eyes
 from ex4d_ground.takes import decode_take
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import JobFailed
@@ -91,6 +92,37 @@ def export_of(client: Client, items: dict[tuple[str, int], bytes], kind: str, **
     refs = {name: tuple(send(client, items[name, i]) for i in range(FRAMES)) for name in ("frame", "layers")}
     take = send(client, items["take", -1])
     return ExportTake(take=take, frames=refs["frame"], layers=refs["layers"], kind=kind, **more)  # type: ignore[arg-type]
+
+
+def test_a_stereo_take_of_a_plate_has_both_eyes_and_their_layers(
+    client: Client, plate_spec: ClipSpec, half_light: np.ndarray, tmp_path: Path
+) -> None:
+    height, width = half_light.shape[1:3]
+    eyes = Eyes.of(0.1, 3.0)
+    mesh = MeshSpec(options=MeshOptions(mode="solid"))
+    made = Generate(clip=plate_spec, trajectory=still(width, height), mesh=mesh, engine="preview", layers="plate")
+    items = run(client, replace(made, eyes=eyes))
+    names = {name: sum(each == name for each, _ in items) for name in ("frame", "right", "layers", "right_layers")}
+    assert names == dict.fromkeys(names, FRAMES)
+    assert decode_take(items["take", -1], "it").eyes == eyes
+    right = {name: tuple(send(client, items[name, i]) for i in range(FRAMES)) for name in ("right", "right_layers")}
+    (exported,) = run(client, export_of(client, items, "mp4", **right)).values()
+    assert b"st3d" in exported
+    one = run(client, export_of(client, items, "exr", eyes="right", **right))
+    (tmp_path / "one.exr").write_bytes(one["file", 0])
+    (tmp_path / "kept.exr").write_bytes(items["right_layers", 0])
+    pixels, kept = (read_plate(tmp_path / name)[0] for name in ("one.exr", "kept.exr"))
+    assert np.array_equal(pixels, kept)
+    assert not np.array_equal(pixels, half_light[0])
+    with pytest.raises(JobFailed, match="of its right eye 0 pictures"):
+        run(client, export_of(client, items, "mp4"))
+    received = tmp_path / "items"
+    received.mkdir()
+    for (name, frame), data in items.items():
+        ending = {"frame": "png", "right": "png", "take": "json"}.get(name, "exr" if "layers" in name else "npy")
+        (received / (f"{name}.{ending}" if frame < 0 else f"{name}_{frame + 1:04d}.{ending}")).write_bytes(data)
+    take = write_received_take(tmp_path / "shot", received, {})
+    assert (take / "right" / "plate" / f"frame_{FRAMES:04d}.exr").read_bytes() == items["right_layers", FRAMES - 1]
 
 
 @pytest.mark.comes_in(

@@ -16,6 +16,7 @@ from ex4d.takes import save_take, take_of
 from ex4d.types import Sound
 from ex4d_ground.errors import Cancelled
 from ex4d_ground.files import frame_name, free_path, plain_name, staged_folder
+from ex4d_ground.stereo import RIGHT
 from ex4d_ground.takes import TAKE_FILE, decode_take, sound_of_take
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
@@ -118,12 +119,15 @@ def write_received_take(folder: Path, items: Path, watch: Watch, *, sound: Path 
     """
     info = decode_take((items / TAKE_FILE).read_bytes(), "The backend's description of the take")
     frames = np.stack([read_rgb(items / frame_name(i)) for i in range(info.num_frames)])
+    names = [f"{RIGHT}_{i + 1:04d}.png" for i in range(info.num_frames if info.eyes is not None else 0)]
+    right = np.stack([read_rgb(items / name) for name in names]) if names else None
     heard = sound_of_take(info)
     if heard is not None and sound is None:
         note("The clip's sound is left out: the clip itself is not at hand.")
         info = structs.replace(info, footage=structs.replace(info.footage, sound=False))
-    take = take_of(frames, info)
+    take = take_of(frames, info, right)
     if heard is not None and sound is not None:
         take = replace(take, sound=Sound(sound, heard))
-    layers = [items / f"layers_{i + 1:04d}.exr" for i in range(info.num_frames)] if info.layers else []
+    kinds = ("layers", "right_layers") if names else ("layers",)
+    layers = [items / f"{kind}_{i + 1:04d}.exr" for kind in kinds for i in range(info.num_frames) if info.layers]
     return save_take(folder, take, layer_files=layers, **watch)
