@@ -8,7 +8,7 @@ from ..panels import previews
 from ..panels.base import BOXED, OfShot, Part, hint, paragraph, split_column
 from ..panels.clip import below_shot
 from ..panels.messages import draw_button
-from ..scene import retime, shot
+from ..scene import filming, retime, shot
 from ..work.hooks import Listeners
 from ..work.languages import say
 
@@ -29,7 +29,7 @@ class EX4D_PT_filming(Part, OfShot, bpy.types.Panel):
                 button = draw_button(layout, context, "ex4d.estimate_filming", icon="TRACKER")
                 button.matte, button.find_focal = props.filming_matte, props.filming_focal
                 if props.shot.ex4d.knows_camera:
-                    draw_button(layout, context, "ex4d.film_from_depth", icon="IMPORT")
+                    _draw_known(layout, context, props.shot.ex4d)
             case "CAMERA":
                 column.prop(props, "filming_camera")
                 column.prop(props, "filming_scale")
@@ -51,6 +51,13 @@ class EX4D_PT_filming(Part, OfShot, bpy.types.Panel):
             icon = previews.thumbnail(shot.output_folder(props.shot) / solving.PICTURE)
             if icon:
                 layout.template_icon(icon_value=icon, scale=10.0)
+
+
+def _draw_known(layout: bpy.types.UILayout, context: bpy.types.Context, shot_: bpy.types.PropertyGroup) -> None:
+    """The camera that came with the depth, and which of the two counts."""
+    draw_button(layout, context, "ex4d.film_from_depth", icon="IMPORT")
+    if not shot_.filmed_note.startswith(filming.depth_words(shot_.depth_estimator)):
+        hint(layout, "The depth came with a camera of its own, which is not used; an estimate finds another.")
 
 
 def _draw_moving(layout: bpy.types.UILayout, context: bpy.types.Context, target: bpy.types.Object) -> None:

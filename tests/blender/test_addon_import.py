@@ -218,10 +218,14 @@ def test_a_camera_that_the_depths_estimator_knows_is_offered_and_used(blender, e
         blender.ops.ex4d.film_from_depth()
     blender.ops.ex4d.import_clip(**arguments, estimator="walk")
     shot = blender.context.scene.ex4d.shot
-    assert shot.ex4d.knows_camera and "ex4d.film_from_depth" in draw_all(blender.context)["Filming Camera"].operators()
+    unused = "a camera of its own, which is not used"
+    drawn = draw_all(blender.context)["Filming Camera"]
+    assert shot.ex4d.knows_camera and "ex4d.film_from_depth" in drawn.operators()
+    assert unused in " ".join(leaf.text for leaf in drawn.leaves)
     assert blender.ops.ex4d.film_from_depth() == {"FINISHED"}
     found = rig.as_filmed(shot)
     assert found.origin == "estimated" and shot.ex4d.filmed_note.startswith("From the depth's estimator, walk")
+    assert unused not in " ".join(leaf.text for leaf in draw_all(blender.context)["Filming Camera"].leaves)
     expected = 0.25 * np.arange(small_clip.size[0])
     np.testing.assert_allclose(found.world_from_camera[:, 0, 3], expected, rtol=1e-6)
     move = cameras.sample(blender.context, shot, shot.ex4d.source_camera)
