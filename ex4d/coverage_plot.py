@@ -1,13 +1,19 @@
 """A picture of how much of each frame of a move the clip really shows."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
 from ex4d.engines.plane_share import PlaneShares
 from ex4d.pictures import checkered
 from ex4d.types import Guides
 from ex4d_ground.arrays import UInt8
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SHOWN_PX = 384
 """Longer side of a guide on the page, twice what its place there has: matplotlib takes long for large pictures."""
@@ -18,6 +24,8 @@ def plot_coverage(guides: Guides, *, low: float = 0.4, title: str, planes: Plane
 
     With ``planes`` of these guides, what goes on a floor or a wall is blue, in the plot and in the guides.
     """
+    from matplotlib.figure import Figure  # only now: it takes 25 MB, which nobody needs while guides are drawn
+
     values = 100 * guides.coverage
     frames = np.arange(len(values))
     figure = Figure(figsize=(10, 5.6), dpi=120, layout="constrained")

@@ -81,6 +81,7 @@ class _Encoder:
         self.movie = movie
         self._lossless = lossless
         self._shape: tuple[int, ...] = ()
+        self._mask: UInt8 = np.empty(0, np.uint8)
         self.sound: tuple[str, Sound] | None = None
         """The container's ending, and what is to be heard."""
 
@@ -94,7 +95,7 @@ class _Encoder:
         if shape != self._shape:
             raise ShapeError(f"A frame of {shape} does not fit the video's frames of {self._shape}.")
         if rgb is None:
-            picture = av.VideoFrame.from_ndarray(_mask_planes(frame, stream.pix_fmt), format=stream.pix_fmt)
+            picture = av.VideoFrame.from_ndarray(self._mask_planes(frame, stream.pix_fmt), format=stream.pix_fmt)
         else:
             picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")
             if not self._lossless:
@@ -120,13 +121,19 @@ class _Encoder:
             self.movie.track = SoundTrack(container, *self.sound)
         return stream
 
+    def _mask_planes(self, mask: NDArray, pix_fmt: str) -> UInt8:
+        """A mask as luma and differences of limited range: black and white are what RGB's conversion makes of them.
 
-def _mask_planes(mask: NDArray, pix_fmt: str) -> UInt8:
-    """A mask as luma and differences of limited range: black and white are what RGB's conversion makes of them."""
-    height, width = mask.shape
-    colour = np.full((height // 2, width) if pix_fmt == "yuv420p" else (2 * height, width), _GREY, np.uint8)
-    planes = np.concatenate([mask.view(np.uint8) * np.uint8(_WHITE - _BLACK) + np.uint8(_BLACK), colour])
-    return planes if pix_fmt == "yuv420p" else planes.reshape(3, height, width)
+        Valid until the next one.
+        """
+        height, width = mask.shape
+        if not self._mask.size:
+            rows = height + height // 2 if pix_fmt == "yuv420p" else 3 * height
+            self._mask = np.full((rows, width), _GREY, np.uint8)
+        luma = self._mask[:height]
+        np.multiply(mask.view(np.uint8), np.uint8(_WHITE - _BLACK), out=luma)
+        luma += np.uint8(_BLACK)
+        return self._mask if pix_fmt == "yuv420p" else self._mask.reshape(3, height, width)
 
 
 def write_video(

@@ -230,11 +230,47 @@ def column_thickness(
                     covered[n] = j > 0 and j < height - 1 and row[n] > inverse[j + 1, i]
 
 
+@inlined
+def _mirrored(index: int, size: int) -> int:
+    """A place outside 0..size-1 as if a mirror stood in the outermost pixel on its side."""
+    while index < 0 or index >= size:
+        index = abs(index) if index < size else 2 * (size - 1) - index
+        if size == 1:
+            index = 0
+    return index
+
+
+@inlined
+def _count_columns(cuts: UInt8, j: int, reach: int, first: int, counts: UInt8) -> None:
+    """Cut pixels of each column among rows ``j - reach..j + reach``, after those of the row before.
+
+    ``counts`` [W + 2 * reach] has the picture in its middle, mirrored beyond its sides. Row ``first`` begins anew.
+    """
+    height, width = cuts.shape
+    inner = counts[reach : reach + width]
+    if j == first:
+        inner[:] = 0
+        for k in range(-reach, reach):
+            row = cuts[_mirrored(j + k, height)]
+            for i in range(width):
+                inner[i] += np.uint8(row[i] != 0)
+    else:
+        row = cuts[_mirrored(j - reach - 1, height)]
+        for i in range(width):
+            inner[i] -= np.uint8(row[i] != 0)
+    row = cuts[_mirrored(j + reach, height)]
+    for i in range(width):
+        inner[i] += np.uint8(row[i] != 0)
+    for k in range(reach):
+        counts[k] = inner[_mirrored(k - reach, width)]
+        counts[reach + width + k] = inner[_mirrored(width + k, width)]
+
+
 @kernel
 def settle_thickness(
     inverse: Float32,  # [H, W]
     cuts: UInt8,  # [H, W]
-    crowd: UInt8,  # [H, W] cut pixels among the window around each
+    reach: int,  # a window of so many pixels on each side of one counts cut pixels around it; fewer than 256
     pitch: float,
     limits: Float64,  # [5] see below
     first: int,
@@ -248,14 +284,21 @@ def settle_thickness(
     """
     off, most, begin, full, bush = limits[0], limits[1], limits[2], limits[3], limits[4]
     width = inverse.shape[1]
+    columns, crowd = np.zeros(width + 2 * reach, np.uint8), np.empty(SKIP, np.uint8)
     for j in range(first, last):
+        _count_columns(cuts, j, reach, first, columns)
         for block in range(0, width, SKIP):
             stop = min(block + SKIP, width)
             if not _near_cut(cuts, j, block, stop):
                 continue
+            crowd[:] = 0
+            for k in range(2 * reach + 1):
+                part = columns[block + k : stop + k]
+                for n in range(len(part)):
+                    crowd[n] += part[n]
             for i in range(block, stop):
                 z = 1.0 / inverse[j, i]
-                share = min(max((crowd[j, i] - begin) / (full - begin), 0.0), 1.0)
+                share = min(max((crowd[i - block] - begin) / (full - begin), 0.0), 1.0)
                 own = min(np.float64(thickness[j, i]), most * z) - off * pitch * z
                 thickness[j, i] = max(own, share * bush * pitch * z)
 

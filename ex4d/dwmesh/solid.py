@@ -16,7 +16,6 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from msgspec import structs
 
@@ -230,18 +229,20 @@ class SolidBuilder:
         strip_vertex_at, vertex_total = _starts(STRIP_VERTICES * strips, vertex_end)
         strip_face_at, face_total = _starts(STRIP_FACES * strips, face_end)
 
+        thickness = self._thickness(t, inverse, cuts, split)  # before there is room for the rest: it takes much itself
         # Strips that turn out not to be needed stay without area; all are hidden, so their colours stay zero.
         vertices, colors = np.empty((vertex_total, 3), np.float32), np.empty((vertex_total, 4), np.uint8)
         faces = np.empty((face_total, 3), np.int32)
         vertices[vertex_end:], colors[vertex_end:] = (0, 0, self._options.border_depth), 0
         self._fill_grid(t, depth, edited, hidden, (vertices, colors), split)
         faces[: len(self._caps)], faces[face_end:] = self._caps, 0
-        thickness = self._thickness(t, inverse, cuts, split)
+        del depth
         rim = 1.0 + RIM_PX * float(self.optics(t).pitch.mean())
         out = vertex_at, face_at, vertices, colors, faces
         split(height - 1, lambda a, b: build_pieces(quads, cuts, thickness, rim, a, b, *out))
         self._bridge(t, inverse, cuts, (strip_vertex_at, strip_face_at), vertices, faces, split)
-        dropped = (quads != 0).astype(np.uint8).ravel() * np.uint8(QUAD_DROP)
+        dropped = (quads != 0).view(np.uint8).ravel()
+        dropped *= np.uint8(QUAD_DROP)
         return _Built(Surface(vertices, colors, faces, height, width, dropped, one_sided=True), vertex_end, face_end)
 
     def _finished(self, t: int, built: "_Built", backdrop: Backdrop | WorldMemory | None) -> Surface:
@@ -263,7 +264,8 @@ class SolidBuilder:
     def _depth(self, t: int, edited: Float32 | None) -> Float32:  # [H + 2, W + 2]
         """Depth of every vertex of the grid, the ring's included."""
         size = self._clip.height + 2, self._clip.width + 2
-        depth = np.full(size, self._options.border_depth, np.float32)
+        depth = np.empty(size, np.float32)
+        depth[[0, -1]], depth[:, [0, -1]] = self._options.border_depth, self._options.border_depth
         depth[1:-1, 1:-1] = self.depth_at(t)
         if edited is not None:
             changed = self.changed(t, edited)
@@ -334,11 +336,11 @@ class SolidBuilder:
         split(height, lambda a, b: edges.row_thickness(inverse, cuts, pitch_x, shape, a, b, extent, thickness))
         split(width, lambda a, b: edges.column_thickness(inverse, cuts, pitch_down, shape, a, b, extent, thickness))
         area = CROWD_PX**2
-        crowd = cv2.boxFilter((cuts != 0).astype(np.uint8), -1, (CROWD_PX, CROWD_PX), normalize=False)
         limits = np.array(
             [PARTLY_COVERED_PX, LARGEST_SHARE, CROWD_SHARES[0] * area, CROWD_SHARES[1] * area, self.bush_px], np.float64
         )
-        split(height, lambda a, b: edges.settle_thickness(inverse, cuts, crowd, pitch_x, limits, a, b, thickness))
+        reach = CROWD_PX // 2
+        split(height, lambda a, b: edges.settle_thickness(inverse, cuts, reach, pitch_x, limits, a, b, thickness))
         return thickness
 
     def _limit(

@@ -53,10 +53,15 @@ def count_cuts(quads: UInt8, first: int, last: int, counts: Int64) -> None:  # c
     for j in range(first, last):
         sides = 0
         cut = 0
-        for i in range(quads.shape[1]):
-            m = quads[j, i]
-            sides += (m & 1) + (m >> 1 & 1) + (m >> 2 & 1) + (m >> 3 & 1)
-            cut += m != 0
+        row = quads[j]
+        for block in range(0, len(row), SKIP):
+            stop = min(block + SKIP, len(row))
+            if not any_bits(row[block:stop]):
+                continue
+            for i in range(block, stop):
+                m = row[i]
+                sides += (m & 1) + (m >> 1 & 1) + (m >> 2 & 1) + (m >> 3 & 1)
+                cut += m != 0
         counts[j, 0] = sides
         counts[j, 1] = cut
 

@@ -16,6 +16,7 @@ from ex4d.surface import Surface, SurfacePair
 from ex4d_ground.arrays import Bool, Float32, Int32, UInt8
 from ex4d_ground.options import RasterOptions
 
+_OF_VERTICES = ("state", "sx", "sy", "inv_z")
 _NO_FLAGS = np.empty((0, 0), np.uint8)
 NO_ROWS = np.empty((0, 2), np.int32)
 ROWS_PER_PART, RUNS_PER_PART = 32, 128
@@ -23,7 +24,7 @@ ROWS_PER_PART, RUNS_PER_PART = 32, 128
 
 
 class CpuRasterizer:
-    """Draws with compiled loops; scratch memory is kept between calls (about 13 bytes a vertex, 8 a pixel).
+    """Draws with compiled loops; scratch memory is kept between calls: 8 bytes a pixel, and 13 a vertex with ``split``.
 
     ``split`` shares one picture's rows among threads, for a single frame as soon as possible; for a whole clip it is
     faster to give each thread its own rasterizer and its own frames. The picture is the same. Without a split,
@@ -49,6 +50,7 @@ class CpuRasterizer:
             return self._draw_antialiased(surface, camera, options)
         if self._split is None:
             self._draw_whole(surface, camera, options, colour, mask)
+            self._let_go_of_vertices()
         else:
             self._draw_split(surface, camera, options, colour, mask, self._split)
         return colour, mask.view(np.bool_)
@@ -88,6 +90,7 @@ class CpuRasterizer:
         self._draw_runs(one, target, shared, num_runs(one.faces))
         two.project_others(pair.same_vertices)
         self._draw_runs(two, twice, shared, num_runs(two.faces))
+        self._let_go_of_vertices()
         return _drawn(target), _drawn(twice)
 
     def _draw_whole(self, surface: Surface, camera: Camera, options: RasterOptions, colour: UInt8, mask: UInt8) -> None:
@@ -133,6 +136,14 @@ class CpuRasterizer:
             unpack_rows(target.picture, first, last, colour, mask)
 
         split(mask.shape[0], draw_rows)
+
+    def _let_go_of_vertices(self) -> None:
+        """Leave the memory of projected vertices to the next surface while that is built: as much as it takes itself.
+
+        Where that memory stays in the process, this costs nothing (:func:`ex4d.allocation.keep_blocks_of_frames`).
+        """
+        for name in _OF_VERTICES:
+            self._scratch.pop(name, None)
 
     def _buffer(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         held = self._scratch.get(name)

@@ -22,6 +22,8 @@ HALF = SUBPIXELS // 2  # a pixel's centre
 GUARD = float(2**29)  # subpixels
 IN_FRONT, NEEDS_CLIP, BEHIND = 0, 1, 2
 BLOCK = 512  # vertices projected in one go
+PART = 64  # columns of a wide triangle that are looked at together
+ROUNDED = 1 + 1e-6  # depths in single precision may exceed those of the corners by less than this factor
 DARKER = 1e-3  # added before rounding down, so that 254.99999 from exact 255s stays 255
 
 
@@ -77,11 +79,12 @@ def project(
     """Project vertices ``first..last-1`` and snap them to the subpixel grid."""
     near = lens[4]
     # In blocks, and written field by field: compilers use vector instructions where a loop writes to one array only.
-    block = np.empty(3 * BLOCK)
+    block = np.empty(4 * BLOCK)
     for start in range(first, last, BLOCK):
         count = min(BLOCK, last - start)
         _to_image(vertices[start : start + count].reshape(-1), view, lens, block)
         px, py, zc = block[:count], block[BLOCK : BLOCK + count], block[2 * BLOCK : 2 * BLOCK + count]
+        inverse = block[3 * BLOCK : 3 * BLOCK + count]
         out_x, out_y, out_w = sx[start : start + count], sy[start : start + count], inv_z[start : start + count]
         out_state = state[start : start + count]
         for n in range(count):
@@ -92,7 +95,7 @@ def project(
             out_y[n] = np.int32(py[n] if inside else 0.0)
         for n in range(count):
             inside = zc[n] >= near and abs(px[n]) <= GUARD and abs(py[n]) <= GUARD
-            out_w[n] = np.float32(1.0 / zc[n] if inside else 0.0)
+            out_w[n] = np.float32(inverse[n] if inside else 0.0)
         for n in range(count):
             inside = zc[n] >= near and abs(px[n]) <= GUARD and abs(py[n]) <= GUARD
             out_state[n] = IN_FRONT if inside else (NEEDS_CLIP if zc[n] >= near else BEHIND)
@@ -100,7 +103,7 @@ def project(
 
 @kernel
 def _to_image(vertices: Float32, view: Float64, lens: Float64, block: Float64) -> None:
-    """Image x and y in whole subpixels, and camera z, as the three fields of ``block`` [3 * BLOCK].
+    """Image x and y in whole subpixels, camera z and its inverse, as the four fields of ``block`` [4 * BLOCK].
 
     ``vertices`` are flat, x, y, z after x, y, z: a stride that is not a constant would keep vectors away.
     """
@@ -115,6 +118,7 @@ def _to_image(vertices: Float32, view: Float64, lens: Float64, block: Float64) -
         block[n] = np.floor((fx * (r00 * x + r01 * y + r02 * z + tx) * inverse + cx) * SUBPIXELS + 0.5)
         block[BLOCK + n] = np.floor((fy * (r10 * x + r11 * y + r12 * z + ty) * inverse + cy) * SUBPIXELS + 0.5)
         block[2 * BLOCK + n] = zc
+        block[3 * BLOCK + n] = inverse
 
 
 @kernel
@@ -203,9 +207,22 @@ def span(n: Number, step: Number, inverse: Number, width: int, lo: Number, hi: N
     return (max(lo, -quotient), hi) if step > 0 else (lo, min(hi, quotient))
 
 
+@inlined
+def _any_below(depths: Float32, limit: np.float32) -> bool:  # depths [N]
+    """Whether any is below the limit; without a branch, which compiles to vector instructions."""
+    found = np.uint8(0)
+    for i in range(len(depths)):
+        found |= np.uint8(depths[i] < limit)
+    return found != 0
+
+
 @kernel
 def fill_triangle(a: int, b: int, c: int, hide: bool, points: Projected, target: Target) -> None:
-    """Draw one triangle of any size, finding each row's span of samples by division. ``hide``: no colour."""
+    """Draw one triangle of any size, finding each row's span of samples by division. ``hide``: no colour.
+
+    Parts of a row where all that is there is nearer than the triangle's nearest corner are passed over: so are most of
+    a solid mesh's caps, which lie behind the whole picture.
+    """
     sx, sy, inv_z, colors = points.sx, points.sy, points.inv_z, points.colors
     nearest, picture = target.nearest, target.picture
     far_inv, threshold, rounding = target.limits
@@ -225,6 +242,7 @@ def fill_triangle(a: int, b: int, c: int, hide: bool, points: Projected, target:
         return
     hidden = hide or (colors[a, 3] <= threshold and colors[b, 3] <= threshold and colors[c, 3] <= threshold)
     inv_area, w0, w1, w2 = 1.0 / area, inv_z[a], inv_z[b], inv_z[c]
+    limit = np.float32(max(w0, max(w1, w2)) * ROUNDED)
     dx0, dy0, dx1, dy1, dx2, dy2 = cx - bx, cy - by, ax - cx, ay - cy, bx - ax, by - ay
     own0, own1, own2 = owns_edge(dx0, dy0), owns_edge(dx1, dy1), owns_edge(dx2, dy2)
     step0, step1, step2 = -dy0 * SUBPIXELS, -dy1 * SUBPIXELS, -dy2 * SUBPIXELS
@@ -238,15 +256,19 @@ def fill_triangle(a: int, b: int, c: int, hide: bool, points: Projected, target:
         lo, hi = span(n1 + own1, step1, inverse1, width, lo, hi)
         lo, hi = span(n2 + own2, step2, inverse2, width, lo, hi)
         depths, shown = nearest[row], picture[row]
-        e0, e1, e2 = n0 + step0 * lo, n1 + step1 * lo, n2 + step2 * lo
-        for column in range(lo, hi + 1):
-            q0, q1, q2 = e0 * inv_area * w0, e1 * inv_area * w1, e2 * inv_area * w2
-            e0, e1, e2 = e0 + step0, e1 + step1, e2 + step2
-            total = q0 + q1 + q2
-            depth = np.float32(total)
-            if depth > depths[column] and total >= far_inv:
-                depths[column] = depth
-                value = 0
-                if not hidden:
-                    value = shade((q0, q1, q2), 1.0 / total, (a, b, c), colors, threshold, rounding)
-                shown[column] = value
+        for start in range(lo, hi + 1, PART):
+            stop = min(start + PART, hi + 1)
+            if not _any_below(depths[start:stop], limit):
+                continue
+            e0, e1, e2 = n0 + step0 * start, n1 + step1 * start, n2 + step2 * start
+            for column in range(start, stop):
+                q0, q1, q2 = e0 * inv_area * w0, e1 * inv_area * w1, e2 * inv_area * w2
+                e0, e1, e2 = e0 + step0, e1 + step1, e2 + step2
+                total = q0 + q1 + q2
+                depth = np.float32(total)
+                if depth > depths[column] and total >= far_inv:
+                    depths[column] = depth
+                    value = 0
+                    if not hidden:
+                        value = shade((q0, q1, q2), 1.0 / total, (a, b, c), colors, threshold, rounding)
+                    shown[column] = value

@@ -112,6 +112,21 @@ def test_huge_triangles(seed: int) -> None:
 
 
 @settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_wide_triangles_before_and_behind_each_other(seed: int) -> None:
+    """Parts of their rows are passed over where all that is there is nearer: no part that is seen."""
+    rng = np.random.default_rng(seed)
+    count, width, height = 8, 300, 6
+    z = rng.permutation(np.linspace(1.0, 3.0, count))[:, None] * rng.uniform(0.8, 1.2, (count, 3))
+    x, y = rng.uniform(-0.2, 1.2, (count, 3)) * width, rng.uniform(-1.0, 2.0, (count, 3)) * height
+    corners = np.stack([x * z, y * z, z], axis=-1)
+    colors = rng.integers(0, 256, (3 * count, 4), dtype=np.uint8)
+    faces = np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
+    surface = Surface(corners.reshape(-1, 3).astype(np.float32), colors, faces)
+    compare(surface, Camera(np.eye(4), Intrinsics(1.0, 1.0, 0.0, 0.0, width, height)), exact=False)
+
+
+@settings(max_examples=30, deadline=None)
 @given(SEEDS, st.sampled_from([0.02, 0.2, 1.0]))
 def test_random_meshes_from_random_cameras(seed: int, turn: float) -> None:
     """A DW-mesh in front of the camera is drawn exactly as the oracle draws it, samples on edges included."""

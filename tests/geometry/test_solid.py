@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from ex4d.dwmesh import FACE_OCCLUDED, FACE_VISIBLE, DWMesh
+from ex4d.dwmesh import FACE_OCCLUDED, FACE_VISIBLE, DWMesh, edges
 from ex4d.dwmesh.solid import RIM_PX
 from ex4d.guides import render_guides
 from ex4d.raster import Camera, get_rasterizer
@@ -166,6 +167,29 @@ def test_auto_thickness_follows_what_is_seen_of_each_object() -> None:
     column = walls[:, 0] / z * clip.intrinsics.fx + clip.intrinsics.cx
     reach = [float(z[(column > a) & (column < b) & (z < FAR - 0.5)].max() - NEAR) for a, b in ((5, 31), (34, 42))]
     assert reach[0] > 2 * reach[1] > 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 150), (6, 70), (3, 4)])
+def test_a_thicket_counts_the_cut_pixels_around_each_mirrored_at_the_sides(height: int, width: int) -> None:
+    rng = np.random.default_rng(height)
+    cuts = np.where(rng.random((height, width)) < 0.25, rng.integers(1, 4, (height, width)), 0).astype(np.uint8)
+    inverse = rng.uniform(0.05, 1.0, (height, width)).astype(np.float32)
+    reach, pitch, limits = 4, 0.01, (0.7, 0.3, 10.0, 30.0, 9.0)
+    off, most, begin, full, bush = limits
+    given = rng.uniform(0.0, 1.0, (height, width)).astype(np.float32)
+
+    settled = given.copy()
+    for first in range(0, height, 7):  # in bands, as threads do it
+        last = min(first + 7, height)
+        edges.settle_thickness(inverse, cuts, reach, pitch, np.array(limits), first, last, settled)
+
+    crowd = cv2.boxFilter((cuts != 0).astype(np.uint8), -1, (2 * reach + 1, 2 * reach + 1), normalize=False)
+    z = 1.0 / inverse.astype(np.float64)
+    share = np.clip((crowd - begin) / (full - begin), 0, 1)
+    wanted = np.maximum(np.minimum(given, most * z) - off * pitch * z, share * bush * pitch * z)
+    near = edges.at_cuts(cuts)
+    assert near.any()
+    np.testing.assert_allclose(settled[near], wanted[near], rtol=1e-6)
 
 
 def test_thickness_is_a_share_of_depth_or_a_length_and_paint_overrides_it() -> None:
