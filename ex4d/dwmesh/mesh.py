@@ -170,6 +170,16 @@ class DWMesh:
         """Depth of frame ``t`` as a solid mesh's surface has it, with edits. Raises SettingError for an endless one."""
         return self._require_solid(t).depth(t, self.vertex_overrides.get(t))
 
+    def edge_limits(self, t: int) -> tuple[float, float, float]:
+        """From where on a solid mesh's neighbouring pixels of frame ``t`` are apart.
+
+        Shares of the nearer inverse depth: what neither side's continuation may miss, and steps to the right and down.
+        Raises SettingError for an endless mesh.
+        """
+        solid = self._require_solid(t)
+        right, down = solid.optics(t).steep
+        return solid.jump, float(right), float(down)
+
     def bridges(self, t: int) -> Float32:  # [N, 4, 3]
         """The strips by which a solid mesh's frame ``t`` goes on, hidden, under nearer things; one pixel high each.
 

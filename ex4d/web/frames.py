@@ -5,8 +5,8 @@ import numpy as np
 
 from ex4d.clip.resample import resized
 from ex4d.dwmesh import DWMesh
-from ex4d.web.tiles import GUESSED, HIDDEN, SHOWN, PageFrame
-from ex4d_ground.arrays import Bool, Float32, UInt8
+from ex4d.web.tiles import GUESSED, HIDDEN, ONE_BRIDGE, SHOWN, PageFrame, largest, layered
+from ex4d_ground.arrays import Bool, Float32, Int64
 
 
 def page_frame(mesh: DWMesh, t: int, size: tuple[int, int], guessed: Bool | None = None) -> PageFrame:
@@ -24,18 +24,26 @@ def page_frame(mesh: DWMesh, t: int, size: tuple[int, int], guessed: Bool | None
         mesh.clip.frames[t],
         disparity,
         np.where(_in_front(disparity), share, 0).astype(np.float32),
-        bridge_map(mesh, t),
+        bridge_maps(mesh, t),
         kind,
     )
     return frame if size == depth.shape else _smaller(frame, size)
 
 
-def bridge_map(mesh: DWMesh, t: int) -> Float32:  # [H, W]
-    """1 / z of the nearest bridge behind each pixel, 0 where there is none."""
-    out = np.zeros((mesh.height, mesh.width), np.float32)
+def bridge_maps(mesh: DWMesh, t: int) -> Float32:  # [LAYERS, H, W]
+    """1 / z of the nearest and of the farthest bridge behind each pixel, 0 where there is none or but one."""
+    size = mesh.height, mesh.width
+    nearest, farthest = np.zeros(size, np.float32), np.full(size, np.inf, np.float32)
     strips = mesh.bridges(t)
-    if not len(strips):
-        return out
+    if len(strips):
+        place, along = _under(strips, mesh, t)
+        np.maximum.at(nearest, place, along)
+        np.minimum.at(farthest, place, along)
+    return np.stack([nearest, np.where(farthest < ONE_BRIDGE * nearest, farthest, 0)])
+
+
+def _under(strips: Float32, mesh: DWMesh, t: int) -> tuple[tuple[Int64, Int64], Float32]:
+    """Rows and columns of the pixels that ``strips`` [N, 4, 3] lie behind, and 1 / z of the strip at each."""
     (x, y), nudge = mesh.rays(t), 1e-3 / mesh.clip.lens(t).fx
     first, last = (strips[:, k, 0] / strips[:, k, 2] for k in (0, 1))
     top = np.interp(strips[:, 0, 1] / strips[:, 0, 2], y, np.arange(len(y)))
@@ -46,8 +54,7 @@ def bridge_map(mesh: DWMesh, t: int) -> Float32:  # [H, W]
     column = np.arange(len(strip)) - np.repeat(np.cumsum(counts) - counts, counts) + start[strip]
     share = (x[column] - first[strip]) / np.maximum(last - first, 1e-12)[strip]
     along = (1 - share) / strips[strip, 0, 2] + share / strips[strip, 1, 2]
-    np.maximum.at(out, (row[strip], column), along.astype(np.float32))
-    return out
+    return (row[strip], column), along.astype(np.float32)
 
 
 def _in_front(disparity: Float32) -> Bool:
@@ -61,12 +68,5 @@ def _smaller(frame: PageFrame, size: tuple[int, int]) -> PageFrame:
     height, width = size
     colour = cv2.resize(frame.colour, (width, height), interpolation=cv2.INTER_AREA)
     disparity = 1 / resized((1 / frame.disparity).astype(np.float32), size)
-    share, bridge, kind = (_largest(each, size) for each in (frame.share, frame.bridge, frame.kind))
-    return PageFrame(np.asarray(colour, np.uint8), disparity, share, bridge, kind.astype(np.uint8))
-
-
-def _largest(values: Float32 | UInt8, size: tuple[int, int]) -> Float32:
-    """The largest value in each of the page's pixels."""
-    (h, w), (height, width) = values.shape, size
-    rows, columns = np.arange(height) * h // height, np.arange(width) * w // width
-    return np.maximum.reduceat(np.maximum.reduceat(values.astype(np.float32), rows, axis=0), columns, axis=1)
+    share, kind = largest(frame.share, size), largest(frame.kind, size).astype(np.uint8)
+    return PageFrame(np.asarray(colour, np.uint8), disparity, share, layered(frame.bridges, size), kind)

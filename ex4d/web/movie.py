@@ -27,7 +27,7 @@ def write_tiles(
     path: Path, frames: Iterable[Frame], layout: Layout, span: tuple[float, float], fps: float, coding: Coding
 ) -> None:
     """Encode ``frames`` as ``path`` (.mp4). Raises OutputError, ShapeError (no frames)."""
-    width, height = (2 * n for n in layout.tile)
+    width, height = layout.picture
     with movie_container(path, {"movflags": "faststart"}, remedy="choose a smaller side") as container:
         movie = MovieStream(container, exact_rate(fps))
         stream = container.add_stream("libx264", rate=movie.rate)

@@ -19,7 +19,7 @@ from ex4d.web.frames import page_frame
 from ex4d.web.limits import orbit_limits, target_distance
 from ex4d.web.movie import Coding, write_tiles
 from ex4d.web.sources import Replay, WebSource
-from ex4d.web.tiles import BOARD, KINDS, MAX_FRAMES, SEGMENTS, Layout, PageFrame
+from ex4d.web.tiles import FIELDS, KINDS, LAYERS, MAX_FRAMES, SEGMENTS, Layout, PageFrame
 from ex4d_ground import stages
 from ex4d_ground.errors import OutputError, SettingError
 from ex4d_ground.files import staged_folder
@@ -78,7 +78,8 @@ def write_page(
             "title": shot.mesh.clip.name,
             "segments": SEGMENTS,
             "kinds": KINDS,
-            "board": BOARD,
+            "layers": LAYERS,
+            "fields": FIELDS,
             "target": target_distance(shot.mesh),
             "limits": orbit_limits(shot.mesh),
             "notes": _notes(sources),
@@ -113,6 +114,7 @@ def _write_source(path: Path, source: WebSource, options: WebOptions, watch: Wat
         "tile": list(layout.tile),
         "span": span,
         "border": mesh.options.border_depth,
+        "edges": _numbers([mesh.edge_limits(t) for t in range(mesh.num_frames)]),
         "lenses": _numbers([[k.fx, k.fy, k.cx, k.cy] for k in lenses]),
         "poses": _numbers(source.poses[:, :3].reshape(-1, 12)),
         "guessed": source.guessed is not None,

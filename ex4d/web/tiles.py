@@ -1,12 +1,13 @@
 """The page's video: colour, disparity and the solid mesh's verdict as tiles of one picture.
 
     colour             coarse disparity
-    fine disparity     verdict: thickness | bridges
-                                kinds     | frame number
+    fine disparity     verdict: thickness | nearest bridges
+                                kinds     | farthest bridges
+    frame number
 
 Only luma carries numbers: 4:2:0 halves what colour channels hold, and no codec keeps the high and the low byte of a
 number apart. Coarse disparity is the whole range; fine disparity is a triangle wave over it, without jumps that a codec
-would blur, whose segment the coarse one tells. The frame number is a board of sixteen black or white fields: whoever
+would blur, whose segment the coarse one tells. The frame number is a row of sixteen black or white fields: whoever
 shows a picture knows which it is.
 """
 
@@ -21,17 +22,23 @@ from ex4d_ground.errors import ShapeError
 
 SEGMENTS = 8
 """Rising and falling parts of the triangle wave over the range of disparity."""
-KINDS = 5.0
-"""Levels between black and white of what a pixel is: twice ``SHOWN``, ``GUESSED`` or ``HIDDEN``, and 1 for a bridge."""
 SHOWN, GUESSED, HIDDEN = 0, 1, 2
-BOARD = 4
-"""Fields of the frame number along each side."""
-MAX_FRAMES = 1 << (BOARD * BOARD)
+LAYERS = 2
+"""Bridges that are kept of several behind one another: the nearest and the farthest."""
+KINDS = float((HIDDEN + 1) * (LAYERS + 1) - 1)
+"""Levels between black and white of what a pixel is: ``LAYERS + 1`` times its kind, and how many bridges it has."""
+FIELDS = 16
+"""Fields of the frame number, from the lowest bit on."""
+MAX_FRAMES = 1 << FIELDS
 BLOCK = 16
 """Pixels along each side of what the codec predicts at once: no block belongs to two tiles."""
-LARGEST = (2048, 1152)
-"""Width and height of a tile: four of them are the largest picture of H.264's levels that players know (5.1)."""
+LARGEST = (2048, 1136)
+"""Width and height of a tile: four of them and the frame number are the largest picture of H.264's levels that players
+know (5.1)."""
 _BLACK, _RANGE, _GREY, _CHROMA_RANGE = 16, 219, 128, 224
+ONE_BRIDGE = 0.97
+"""Share of its disparity from which on a bridge behind another counts as that other one."""
+_NOTHING = 1e-20
 _SPREAD = 3
 """Half-size pixels by which what is only needed at rims is spread beyond them, so that coding does not touch them."""
 
@@ -60,6 +67,12 @@ class Layout:
         """Width and height of a tile."""
         return -(-self.width // BLOCK) * BLOCK, -(-self.height // BLOCK) * BLOCK
 
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Width and height of the video's picture."""
+        width, height = self.tile
+        return 2 * width, 2 * height + BLOCK
+
 
 @dataclass(frozen=True)
 class PageFrame:
@@ -68,18 +81,20 @@ class PageFrame:
     colour: UInt8  # [H, W, 3]
     disparity: Float32  # [H, W] 1 / z
     share: Float32  # [H, W] thickness as a share of the depth, 0 where a pixel has no wall
-    bridge: Float32  # [H, W] 1 / z of the hidden strip behind the pixel, 0 where there is none
+    bridges: Float32  # [LAYERS, H, W] 1 / z of hidden strips behind the pixel, nearest first; 0 where there is none
     kind: UInt8  # [H, W] SHOWN, GUESSED or HIDDEN
 
 
-def luma(frame: PageFrame, layout: Layout, span: tuple[float, float], number: int) -> UInt8:  # [2 h, 2 w]
+def luma(frame: PageFrame, layout: Layout, span: tuple[float, float], number: int) -> UInt8:  # [2 h + BLOCK, 2 w]
     """The luma of all tiles but the colour, which stays black; disparities from ``span[0]`` to ``span[1]``."""
     width, height = layout.tile
-    out = np.full((2 * height, 2 * width), _BLACK, np.uint8)
+    out = np.full(layout.picture[::-1], _BLACK, np.uint8)
     level = np.clip((frame.disparity - span[0]) / (span[1] - span[0]), 0, 1)
     out[:height, width:] = _levels(_padded(level, height, width))
-    out[height:, :width] = _levels(_padded(triangle(level), height, width))
-    out[height:, width:] = _verdict(frame, layout, span, number)
+    out[height : 2 * height, :width] = _levels(_padded(triangle(level), height, width))
+    out[height : 2 * height, width:] = _verdict(frame, layout, span)
+    bits = np.array([number >> n & 1 for n in range(FIELDS)], np.float32)
+    out[2 * height :] = np.repeat(_levels(bits), 2 * width // FIELDS)
     return out
 
 
@@ -97,7 +112,7 @@ def share_level(share: Float32) -> Float32:
 
 
 def planes(frame: PageFrame, layout: Layout, span: tuple[float, float], number: int) -> tuple[UInt8, UInt8, UInt8]:
-    """Luma [2 h, 2 w] and differences [h, w] of the whole picture, BT.709 of limited range.
+    """Luma [2 h + BLOCK, 2 w] and differences, half of that, of the whole picture, BT.709 of limited range.
 
     A difference is the mean of its four pixels: browsers spread it over just these when they hand a picture to a
     graphics processor.
@@ -111,34 +126,28 @@ def planes(frame: PageFrame, layout: Layout, span: tuple[float, float], number: 
     differences = []
     for share, channel in ((blue, signals[..., 2]), (red, signals[..., 0])):
         each = cv2.resize(channel - light, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-        full = np.full((height, width), _GREY, np.uint8)
+        full = np.full((height + BLOCK // 2, width), _GREY, np.uint8)
         full[: height // 2, : width // 2] = np.rint(_GREY + _CHROMA_RANGE / (2 * (1 - share)) * each)
         differences.append(full)
     return whole, differences[0], differences[1]
 
 
-def _verdict(frame: PageFrame, layout: Layout, span: tuple[float, float], number: int) -> UInt8:
+def _verdict(frame: PageFrame, layout: Layout, span: tuple[float, float]) -> UInt8:
     """Four pictures of half the size. Where two by two pixels differ, the one that hides more counts."""
     width, height = (n // 2 for n in layout.tile)
-    share, bridge = _pooled(frame.share), _pooled(frame.bridge)
-    there = bridge > 0
-    deep = np.clip((bridge - span[0]) / (span[1] - span[0]), 0, 1)
-    kind = (2 * _pooled(frame.kind) + there) / np.float32(KINDS)
-    parts = (
-        _levels(_spread(share_level(share), share > 0), up=True),
-        _levels(_spread(deep, there)),
-        _levels(kind),
-        _board(number, height, width),
+    size = _halves(frame.kind.shape)
+    share, (nearest, farthest) = largest(frame.share, size), layered(frame.bridges, size)
+    count = (nearest > 0).astype(np.float32) + (farthest > 0)
+    kind = ((LAYERS + 1) * largest(frame.kind, size) + count) / np.float32(KINDS)
+    near, far = (
+        _levels(_spread(np.clip((each - span[0]) / (span[1] - span[0]), 0, 1), each > 0))
+        for each in (nearest, farthest)
     )
+    parts = _levels(_spread(share_level(share), share > 0), up=True), near, _levels(kind), far
     upper, lower = (
         np.concatenate([_padded(each, height, width) for each in pair], axis=1) for pair in (parts[:2], parts[2:])
     )
     return np.concatenate([upper, lower])
-
-
-def _board(number: int, height: int, width: int) -> UInt8:
-    bits = np.array([number >> n & 1 for n in range(BOARD * BOARD)], np.float32).reshape(BOARD, BOARD)
-    return np.asarray(cv2.resize(_levels(bits), (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def _levels(values: Float32, *, up: bool = False) -> UInt8:
@@ -152,11 +161,26 @@ def _padded(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.pad(values, more, mode="edge")
 
 
-def _pooled(values: np.ndarray) -> Float32:
-    """The largest of each two by two pixels."""
-    odd = ((0, values.shape[0] % 2), (0, values.shape[1] % 2))
-    full = np.pad(values, odd, mode="edge").astype(np.float32)
-    return full.reshape(full.shape[0] // 2, 2, full.shape[1] // 2, 2).max(axis=(1, 3))
+def largest(values: np.ndarray, size: tuple[int, int]) -> Float32:  # [..., H, W] -> [..., *size]
+    """The largest value in each of fewer pixels."""
+    for axis, (many, few) in enumerate(zip(values.shape[-2:], size, strict=True), start=values.ndim - 2):
+        values = np.maximum.reduceat(values, np.arange(few) * many // few, axis=axis)
+    return values.astype(np.float32)
+
+
+def layered(bridges: Float32, size: tuple[int, int]) -> Float32:  # [LAYERS, H, W] -> [LAYERS, *size]
+    """The nearest and the farthest bridge in each of fewer pixels; one where they are as good as the same."""
+    nearest = largest(bridges[0], size)
+    near, far = bridges
+    least = np.where(far > 0, far, near)
+    farthest = 1 / np.maximum(largest(1 / np.maximum(least, _NOTHING) * (least > 0), size), _NOTHING)
+    return np.stack([nearest, np.where((nearest > 0) & (farthest < ONE_BRIDGE * nearest), farthest, 0)])
+
+
+def _halves(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Pixels of half the size."""
+    height, width = shape
+    return -(-height // 2), -(-width // 2)
 
 
 def _spread(values: Float32, there: Bool) -> Float32:

@@ -86,7 +86,11 @@ def started() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, path: Path, *, width: int = 400, height: int = 400) -> Iterator[Page]:
-    """The page at ``path`` in a window of its own."""
-    with browser.new_page(viewport={"width": width, "height": height}) as page:
+def opened(
+    browser: Any, path: Path, *, width: int = 400, height: int = 400, first: str = "", **device: Any
+) -> Iterator[Page]:
+    """The page at ``path`` in a window of its own, on a ``device``; ``first`` is a script that runs before it."""
+    with browser.new_page(viewport={"width": width, "height": height}, **device) as page:
+        if first:
+            page.add_init_script(first)
         yield Page(page, path)

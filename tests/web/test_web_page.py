@@ -169,6 +169,37 @@ def test_a_moving_camera_leaves_the_world_where_it_is(tmp_path, chromium) -> Non
             assert np.abs(colour[both].astype(float) - views[0][0][both]).mean() <= 3
 
 
+def test_a_telephone_walks_by_touch_up_to_the_limit_and_without_motion(small, chromium) -> None:
+    """A finger that goes on turns the view until the page says that there is no more; nothing glides afterwards."""
+    phone = {"has_touch": True, "is_mobile": True, "device_scale_factor": 3, "reduced_motion": "reduce"}
+    with opened(chromium, small[2], width=360, height=640, **phone) as page:
+        quiet(page)
+        assert page.run("ex4d.walk.orbit.enableDamping") is False
+        assert page.run("document.documentElement.scrollWidth") <= 360, "it is cut off at the side"
+        assert page.run("document.querySelector('footer').getBoundingClientRect().bottom") <= 640
+        assert page.run("document.getElementById('view').width") == 720, "more than two pixels of a pixel are wasted"
+        finger = page.page.context.new_cdp_session(page.page)
+        for _ in range(4):
+            finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": 20, "y": 250}]})
+            for x in range(60, 341, 40):
+                finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": 250}]})
+            finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        assert page.run("-ex4d.walk.angles()[0]") == pytest.approx(page.run("ex4d.facts.limits.left"), abs=0.3)
+        page.page.wait_for_selector("body.at-limit")
+        quiet(page)
+
+
+def test_without_webgl_2_one_sentence_says_so(small, chromium) -> None:
+    none = """const get = HTMLCanvasElement.prototype.getContext;
+      HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+        return kind.startsWith("webgl") ? null : get.call(this, kind, ...more);
+      };"""
+    with opened(chromium, small[2], first=none) as page:
+        assert not page.works
+        assert "needs WebGL 2" in page.page.inner_text("#failed")
+        assert page.asked == []
+
+
 def facts_of(path: Path) -> dict:
     found = re.search(r'<script type="application/json" id="facts">(.*?)</script>', path.read_text(encoding="utf-8"))
     assert found is not None
@@ -200,5 +231,5 @@ def test_the_example_clip_as_a_page_meets_every_bar(tmp_path, chromium) -> None:
                 assert decibels(colour[both], guide.colour[0][both]) >= 31
                 assert both.mean() > 0.97 * mask.mean()
                 # Not none: docs/web.md says what is left. This holds it where it is.
-                assert (shown & ~beside(mask)).mean() < 1e-3
+                assert (shown & ~beside(mask)).sum() <= 40
         quiet(page)

@@ -11,7 +11,7 @@ class Walk {
     this.limits = facts.limits;
     const distance = facts.target, { left, right, up, down } = facts.limits;
     this.orbit = Object.assign(new THREE.OrbitControls(this.camera, canvas), {
-      enablePan: false, enableDamping: true, dampingFactor: 0.12, rotateSpeed: 0.35,
+      enablePan: false, enableDamping: !matchMedia("(prefers-reduced-motion: reduce)").matches, dampingFactor: 0.12, rotateSpeed: 0.35,
       minAzimuthAngle: -left * RADIANS, maxAzimuthAngle: right * RADIANS,
       minPolarAngle: Math.PI / 2 - up * RADIANS, maxPolarAngle: Math.PI / 2 + down * RADIANS,
       minDistance: distance * NEAREST_SHARE, maxDistance: distance * FARTHEST_SHARE,

@@ -1,6 +1,9 @@
 "use strict";
 /* Draws one picture of a source as a camera sees it. */
 
+/* Levels of fine disparity by which coding may be off. */
+const EXACT_LEVELS = 4;
+
 class Picture {
   constructor(canvas, facts) {
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, powerPreference: "high-performance" });
@@ -11,11 +14,11 @@ class Picture {
     this.shared = {
       video: { value: null }, decoded: { value: null }, corners: { value: null }, tile: { value: [0, 0] }, size: { value: [0, 0] },
       span: { value: [0, 1] }, segments: { value: facts.segments }, kinds: { value: facts.kinds },
-      board: { value: facts.board }, lens: { value: new THREE.Vector4() }, mark: { value: 1 },
+      layers: { value: facts.layers }, fields: { value: facts.fields }, edges: { value: [0, 0, 0] }, exact: { value: 0 }, cuts: { value: null }, lens: { value: new THREE.Vector4() }, mark: { value: 1 },
     };
     this.front = this.points(FRONT_VERTEX, FRONT_FRAGMENT);
     this.blockers = this.points(BLOCKER_VERTEX, BLOCKER_FRAGMENT);
-    this.passes = [DECODE_FRAGMENT, CORNERS_FRAGMENT].map((fragment) => {
+    this.passes = [DECODE_FRAGMENT, CUTS_FRAGMENT, CORNERS_FRAGMENT].map((fragment) => {
       const pass = this.points(PASS_VERTEX, fragment, { depthTest: false, depthWrite: false });
       pass.geometry.setDrawRange(0, 3);
       return new THREE.Scene().add(pass);
@@ -48,8 +51,9 @@ class Picture {
     this.shared.size.value = source.size;
     this.shared.tile.value = source.tile;
     this.shared.span.value = source.span;
+    this.shared.exact.value = (EXACT_LEVELS / 219 / this.facts.segments) * (source.span[1] - source.span[0]);
     this.front.geometry.setDrawRange(0, width * height * 6);
-    this.blockers.geometry.setDrawRange(0, (width + 1) * (height + 1) * 18);
+    this.blockers.geometry.setDrawRange(0, (width + 1) * (height + 1) * 24);
     this.texture?.dispose();
     for (const target of this.targets || []) target.dispose();
     const nearest = { minFilter: THREE.NearestFilter, magFilter: THREE.NearestFilter };
@@ -66,9 +70,10 @@ class Picture {
 
   /* Decode what the video shows now; returns the number that the picture itself bears. */
   take() {
-    const [decoded, corners] = this.targets, first = new Uint32Array(4);
+    const [decoded, cuts, corners] = this.targets, first = new Uint32Array(4);
     this.texture.needsUpdate = true;
     Object.assign(this.shared.decoded, { value: null });
+    Object.assign(this.shared.cuts, { value: null });
     Object.assign(this.shared.corners, { value: null });
     this.run(0);
     this.shared.decoded.value = decoded.texture;
@@ -77,7 +82,10 @@ class Picture {
     const row = (rows) => rows[rows.length > 1 ? this.number : 0] || rows[0];
     this.shared.lens.value.set(...row(this.source.lenses));
     this.pose = row(this.source.poses);
+    this.shared.edges.value = row(this.source.edges);
     this.run(1);
+    this.shared.cuts.value = cuts.texture;
+    this.run(2);
     this.shared.corners.value = corners.texture;
     return this.number;
   }

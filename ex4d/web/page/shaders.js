@@ -8,8 +8,8 @@ precision highp sampler2D;
 precision highp usampler2D;
 `;
 
-/* Tiles to numbers, once for each picture of the video: disparity, share of the depth that a wall takes, disparity of
-   the hidden strip behind, and kind (with the frame's number above it in the first pixel). */
+/* Tiles to numbers, once for each picture of the video: disparity, share of the depth that a wall takes, levels of the
+   hidden strips behind, and kind (with the number of strips, and the frame's number above it in the first pixel). */
 const PASS_VERTEX = `${HEAD}
 void main() {
   gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0, 0.0, 1.0);
@@ -21,8 +21,12 @@ uniform ivec2 tile;
 uniform vec2 span;
 uniform float segments;
 uniform float kinds;
-uniform int board;
+uniform int layers;
+uniform int fields;
 out uvec4 decoded;
+
+const ivec2 NEIGHBOURS[4] = ivec2[4](ivec2(1, 0), ivec2(0, 1), ivec2(-1, 0), ivec2(0, -1));
+const vec2 STRAY = vec2(0.01, 0.08);
 
 float luma(ivec2 at) {
   return dot(texelFetch(video, at, 0).rgb, vec3(0.2126, 0.7152, 0.0722));
@@ -39,25 +43,43 @@ float level(ivec2 at) {
   return best / segments;
 }
 
+float coded(ivec2 at) {
+  return mix(span.x, span.y, level(clamp(at, ivec2(0), tile - 1)));
+}
+
+/* A pixel between two surfaces, on neither, is what coding made of an edge: it goes to the nearer of them. */
+float settled(ivec2 at) {
+  float own = coded(at), best = -1.0, least = own, most = own;
+  for (int k = 0; k < 4; k++) {
+    float other = coded(at + NEIGHBOURS[k]);
+    if (best < 0.0 || abs(other - own) < abs(best - own)) best = other;
+    least = min(least, other);
+    most = max(most, other);
+  }
+  float off = abs(best - own);
+  return least < own && own < most && off > STRAY.x * own && off < STRAY.y * own ? best : own;
+}
+
 uint frameNumber() {
-  ivec2 field = tile / 2 / board;
+  int field = 2 * tile.x / fields;
   uint number = 0u;
-  for (int k = 0; k < board * board; k++) {
-    ivec2 at = tile + tile / 2 + field * ivec2(k % board, k / board) + field / 2;
-    if (luma(at) > 0.5) number |= 1u << k;
+  for (int k = 0; k < fields; k++) {
+    if (luma(ivec2(field * k + field / 2, 2 * tile.y + 8)) > 0.5) number |= 1u << k;
   }
   return number;
 }
 
 void main() {
-  ivec2 at = ivec2(gl_FragCoord.xy), half_at = tile + at / 2;
-  uint kind = uint(round(luma(half_at + ivec2(0, tile.y / 2)) * kinds));
-  float share = luma(half_at), bridge = (kind & 1u) == 1u ? luma(half_at + ivec2(tile.x / 2, 0)) : -1.0;
+  ivec2 at = ivec2(gl_FragCoord.xy), half_at = tile + at / 2, more = tile / 2;
+  int found = int(round(luma(half_at + ivec2(0, more.y)) * kinds)), one = layers + 1;
+  uint kind = uint(found / one) | uint(found % one) << 2;
+  float share = luma(half_at);
+  vec2 strips = vec2(luma(half_at + ivec2(more.x, 0)), luma(half_at + more));
   if (at == ivec2(0)) kind |= frameNumber() << 8;
   decoded = uvec4(
-    floatBitsToUint(mix(span.x, span.y, level(at))),
+    floatBitsToUint(settled(at)),
     floatBitsToUint(share < 0.004 ? 0.0 : share / (1.0 - min(share, 0.99))),
-    floatBitsToUint(bridge < 0.0 ? -1.0 : mix(span.x, span.y, bridge)),
+    packUnorm2x16(strips),
     kind);
 }`;
 
@@ -84,8 +106,38 @@ bool apart(float a, float b) {
   return min(a, b) < 0.0 || abs(a - b) > SAME * max(a, b);
 }`;
 
+/* Where the front ends: bit 1 to the right of a pixel, bit 2 below it. The rule is that of the solid mesh: neighbours
+   are on one surface if either side, continued by its own step, meets the other. What coding may do is no edge. */
+const CUTS_FRAGMENT = `${SURFACE}
+uniform vec3 edges;
+uniform float exact;
+out uvec4 cuts;
+
+bool cut(ivec2 p, ivec2 d, float steepest) {
+  float a = disparity(p), b = disparity(p + d);
+  if (min(a, b) < 0.0) return true;
+  float before = disparity(p - d), after = disparity(p + 2 * d), near = max(a, b), step = abs(a - b), miss = step;
+  if (before > 0.0) miss = min(miss, abs(2.0 * a - before - b));
+  if (after > 0.0) miss = min(miss, abs(2.0 * b - after - a));
+  return step > max(steepest * near, exact) || miss > max(edges.x * near, exact);
+}
+
+void main() {
+  ivec2 p = ivec2(gl_FragCoord.xy);
+  cuts = uvec4(uint(cut(p, ivec2(1, 0), edges.y)) | uint(cut(p, ivec2(0, 1), edges.z)) << 1, 0u, 0u, 0u);
+}`;
+
+const EDGES = `${SURFACE}
+uniform usampler2D cuts;
+
+bool cutBetween(ivec2 p, ivec2 q) {
+  ivec2 first = min(p, q);
+  if (!inside(p) || !inside(q)) return true;
+  return (texelFetch(cuts, first, 0).x & (p.y == q.y ? 1u : 2u)) != 0u;
+}`;
+
 /* For each pixel the disparity of its surface at its four corners, once for each picture of the video. */
-const CORNERS_FRAGMENT = `${SURFACE}
+const CORNERS_FRAGMENT = `${EDGES}
 uniform vec4 lens;
 out uvec4 corners;
 
@@ -97,10 +149,10 @@ const float ROUND_START = 0.4, ROUND_GAIN = 3.5, RIM = 0.6, LEAST_END = 0.96;
 float endOf(ivec2 p, ivec2 d) {
   float w = disparity(p), other = max(disparity(p + d), 0.0), inner = disparity(p - d), slope = 0.0, gain = 0.5;
   bool near = w > other;
-  if (!apart(w, inner)) {
+  if (!cutBetween(p, p - d)) {
     slope = w - inner;
     float second = disparity(p - 2 * d);
-    if (near && slope < 0.0 && !apart(inner, second)) {
+    if (near && slope < 0.0 && !cutBetween(p - d, p - 2 * d)) {
       float share = (inner - second) / slope;
       if (share > ROUND.x && share < ROUND.y) gain = clamp(ROUND_GAIN * (share - ROUND_START), ROUND.z, ROUND.w);
     }
@@ -119,7 +171,7 @@ float cornerOf(ivec2 p, ivec2 corner) {
   bool joined[4];
   int own = 0;
   for (int k = 0; k < 4; k++) {
-    joined[k] = !apart(w[k], w[(k + 1) & 3]);
+    joined[k] = !cutBetween(at[k], at[(k + 1) & 3]);
     if (at[k] == p) own = k;
   }
   bool next = joined[own], before = joined[(own + 3) & 3];
@@ -166,8 +218,8 @@ float cornerOf(ivec2 p, ivec2 corner) {
 }
 
 /* On the ray through a corner, at a disparity: seen from the filming camera its place does not depend on that. */
-vec4 placed(ivec2 corner, float w) {
-  return projectionMatrix * modelViewMatrix * vec4((vec2(corner) - lens.zw) / lens.xy, 1.0, w);
+vec4 placed(vec2 corner, float w) {
+  return projectionMatrix * modelViewMatrix * vec4((corner - lens.zw) / lens.xy, 1.0, w);
 }`;
 
 const FRONT_VERTEX = `${VERTEX}
@@ -179,7 +231,7 @@ void main() {
   pixel = ivec2(cell % size.x, cell / size.x);
   ivec2 corner = pixel + ivec2(k & 1, k >> 1);
   place = vec2(corner);
-  gl_Position = placed(corner, cornerOf(pixel, corner));
+  gl_Position = placed(place, cornerOf(pixel, corner));
 }`;
 
 const FRONT_FRAGMENT = `${SURFACE}
@@ -206,7 +258,7 @@ vec3 colour() {
 }
 
 void main() {
-  uint kind = (stored(pixel).w & 255u) >> 1;
+  uint kind = stored(pixel).w & 3u;
   if (!gl_FrontFacing || kind == 2u) {
     shown = vec4(0.0);
     return;
@@ -221,46 +273,63 @@ void main() {
 
 /* What blocks and shows nothing: behind the near side of each edge a wall, under near things the strips. */
 const BLOCKER_VERTEX = `${VERTEX}
-const float CLEARANCE = 0.96;
+uniform usampler2D cuts;
+uniform vec2 span;
+
+/* Walls and strips reach a little further than those of the solid mesh, so that no gap between them shows what it
+   hides: by half a pixel to their sides, and walls by a hundredth of the depth to the back. */
+const float CLEARANCE = 0.96, ONE_STRIP = 0.1, MORE = 0.5, THICKER = 0.01;
 
 vec4 none() {
   return vec4(2.0, 2.0, 2.0, 1.0);
 }
 
-vec4 wall(ivec2 p, ivec2 q, ivec2 from, ivec2 to, int k) {
+vec4 wall(ivec2 p, ivec2 d, int k) {
+  ivec2 q = p + d;
   float a = disparity(p), b = disparity(q);
-  if (!apart(a, b) || max(a, b) < 0.0) return none();
+  if (max(a, b) < 0.0 || min(a, b) > 0.0 && (texelFetch(cuts, p, 0).x & (d.x == 1 ? 1u : 2u)) == 0u) return none();
   ivec2 near = a > b ? p : q;
   float share = uintBitsToFloat(stored(near).y);
   if (share == 0.0) return none();
-  ivec2 corner = (k & 1) == 0 ? from : to;
+  ivec2 corner = (k & 1) == 0 ? q : p + 1;
   float w = cornerOf(near, corner);
-  return placed(corner, (k >> 1) == 0 ? w : 1.0 / (1.0 / w + share / max(a, b)));
+  vec2 beyond = MORE * vec2(corner - ((k & 1) == 0 ? p + 1 : q));
+  return placed(vec2(corner) + beyond, (k >> 1) == 0 ? w : 1.0 / (1.0 / w + (share + THICKER) / max(a, b)));
 }
 
-vec4 strip(ivec2 p, int k) {
-  if (!inside(p)) return none();
+/* The disparities of the strips behind pixel p; below 0 where there is none. */
+vec2 stripsOf(ivec2 p) {
+  if (!inside(p)) return vec2(OUTSIDE);
   uvec4 own = stored(p);
-  if ((own.w & 1u) == 0u) return none();
+  uint count = own.w >> 2 & 3u;
+  vec2 there = mix(vec2(span.x), vec2(span.y), unpackUnorm2x16(own.z));
+  return vec2(count > 0u ? there.x : OUTSIDE, count > 1u ? there.y : OUTSIDE);
+}
+
+vec4 strip(ivec2 p, int layer, int k) {
+  float here = stripsOf(p)[layer], sum = 0.0, count = 0.0, cover = disparity(p);
+  if (here < 0.0) return none();
   ivec2 corner = p + ivec2(k & 1, k >> 1);
-  float here = uintBitsToFloat(own.z), sum = 0.0, count = 0.0;
   for (int n = 0; n < 4; n++) {
     ivec2 q = corner - ivec2(n & 1, n >> 1);
-    if (!inside(q)) continue;
-    float there = uintBitsToFloat(stored(q).z);
-    if (there < 0.0 || abs(there - here) > 0.1 * here) continue;
-    sum += there;
+    cover = min(cover, disparity(q));
+    vec2 there = stripsOf(q), off = abs(there - here);
+    int nearest = off.x <= off.y ? 0 : 1;
+    if (off[nearest] > ONE_STRIP * here) continue;
+    sum += there[nearest];
     count += 1.0;
   }
-  return placed(corner, min(sum / count, CLEARANCE * cornerOf(p, corner)));
+  float w = min(sum / count, CLEARANCE * cornerOf(p, corner));
+  vec2 beyond = w < CLEARANCE * cover ? MORE * vec2(2 * (corner - p) - 1) : vec2(0.0);
+  return placed(vec2(corner) + beyond, w);
 }
 
 void main() {
-  int cell = gl_VertexID / 18, part = (gl_VertexID % 18) / 6, k = ORDER[gl_VertexID % 6];
+  int cell = gl_VertexID / 24, part = (gl_VertexID % 24) / 6, k = ORDER[gl_VertexID % 6];
   ivec2 p = ivec2(cell % (size.x + 1), cell / (size.x + 1)) - 1;
-  if (part == 0) gl_Position = wall(p, p + ivec2(1, 0), p + ivec2(1, 0), p + 1, k);
-  else if (part == 1) gl_Position = wall(p, p + ivec2(0, 1), p + ivec2(0, 1), p + 1, k);
-  else gl_Position = strip(p, k);
+  if (part == 0) gl_Position = wall(p, ivec2(1, 0), k);
+  else if (part == 1) gl_Position = wall(p, ivec2(0, 1), k);
+  else gl_Position = strip(p, part - 2, k);
 }`;
 
 const BLOCKER_FRAGMENT = `${HEAD}
