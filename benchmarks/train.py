@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from train_steps import GIB, TRAIN, Bench, config_of, make_model, ours_step, peft_step, replanned, timed_steps
 
-from ex4d.train.cost import SHARE
+from ex4d.train.cost import SHARE, recomputed_share
 from ex4d.train.model import TrainedModel
 from ex4d.train.objective import flow_loss
 from ex4d.train.optimiser import make_optimizer
@@ -44,8 +44,10 @@ def measure_kinds(bench: Bench, kinds: dict[str, dict[str, Any]], **base: Any) -
         try:
             config = config_of(bench, **base, **memory)
             model = replanned(bench, model, config)
-            share = SHARE[memory["recompute"]]
+            share = recomputed_share(config.memory, bench.sizes.transformer["num_layers"])
             found[name] = timed_steps(bench, ours_step(bench, model), recomputed=share, config=config)
+            if config.memory.eased_blocks:
+                found[name]["eased"] = config.memory.eased_blocks
         except Exception as error:  # noqa: BLE001 - the other kinds are worth having
             found[name] = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
         print(name, found[name], flush=True)
@@ -53,8 +55,9 @@ def measure_kinds(bench: Bench, kinds: dict[str, dict[str, Any]], **base: Any) -
 
 
 def measure_ours(bench: Bench) -> dict[str, Any]:
-    """Each kind of recomputation, and with blocks' inputs on the host."""
+    """Each kind of recomputation, one in as much memory as is left, and with blocks' inputs on the host."""
     kinds: dict[str, dict[str, Any]] = {name: {"recompute": name} for name in SHARE}
+    kinds["products_eased"] = {"recompute": "products", "eased_blocks": bench.args.eased}
     for name in ("full", "attention"):
         kinds[f"{name}_offloaded"] = {"recompute": name, "offload_inputs": True}
     return measure_kinds(bench, kinds)
@@ -230,6 +233,7 @@ def main() -> int:
     parser.add_argument("--kinds", nargs="*", default=[], help="of the sections ours and fp8")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--swap", type=int, default=0, help="blocks of the section card24 that wait on the host")
+    parser.add_argument("--eased", type=int, default=16, help="blocks that keep all where the others keep products")
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args()
     bench = Bench(args)

@@ -107,7 +107,7 @@ def reckoned(bench: Bench, config: TrainConfig) -> dict[str, Any]:
     """What ``train doctor`` says about a step of ``config`` on this device."""
     name = torch.cuda.get_device_name(bench.device) if bench.device.type == "cuda" else "cpu"
     size = ModelSize.of(bench.sizes.transformer)
-    cost = step_cost(config, size, bench.sizes.tokens, name, recompute=config.memory.recompute)
+    cost = step_cost(config, size, bench.sizes.tokens, name)
     return {
         "reckoned_seconds": cost.seconds and round(cost.seconds, 3),
         "reckoned_gib": round(cost.peak_bytes / GIB, 2),

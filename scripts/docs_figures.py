@@ -288,7 +288,8 @@ def train_steps() -> str:
     names = {
         "eager": "diffusers + peft", "compiled": "diffusers + peft, compiled blocks", "full": "`full`",
         "full_offloaded": "`full`, inputs offloaded", "attention": "`attention`",
-        "attention_offloaded": "`attention`, inputs offloaded", "products": "`products`", "kept": "`kept`",
+        "attention_offloaded": "`attention`, inputs offloaded", "products": "`products`",
+        "products_eased": "`products`, the last 16 blocks `kept`", "kept": "`kept`",
     }  # fmt: skip
     rows = []
     for section, before in (("peft", ""), ("ours", ""), ("fp8", "8-bit base, ")):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Unpack
 
 import torch
-from msgspec.structs import replace
 
 from ex4d.cuda import free_bytes
 from ex4d.engines.wan.geometry import GeometryEncoder
@@ -14,7 +13,7 @@ from ex4d.engines.wan.loading import TransformerPlan, load_transformer
 from ex4d.engines.wan.plan import ModelSize
 from ex4d.progress import Watch
 from ex4d.train.config import Memory, Model, TrainConfig
-from ex4d.train.cost import Recompute, choose_recompute
+from ex4d.train.cost import decided, per_block
 from ex4d.train.lora import add_lora
 from ex4d.train.model import ModelPlan, TrainedModel, zero_last_layer
 from ex4d.train.published import start_from
@@ -82,15 +81,13 @@ def resolved(config: TrainConfig, count: int, weights: WanWeights | None, device
     source.files.close()
     name = torch.cuda.get_device_properties(device).name
     size = ModelSize.of(source.config)
-    chosen = choose_recompute(config, size, count, name, float(free_bytes(device)))
-    return replace(config, memory=replace(config.memory, recompute=chosen))
+    return decided(config, size, count, name, float(free_bytes(device)))
 
 
 def model_plan(memory: Memory, layers: int, device: torch.device) -> ModelPlan:
     """How the model runs; "auto" that nobody has resolved recomputes in full."""
-    recompute: Recompute = "full" if memory.recompute == "auto" else memory.recompute
     return ModelPlan(
-        recompute=(recompute,),
+        recompute=tuple(per_block(memory, layers)),
         swapped=spread_evenly(layers, min(memory.swap_blocks, layers)),
         offload_inputs=memory.offload_inputs,
         compiled=memory.compile and device.type == "cuda",

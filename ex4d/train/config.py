@@ -90,6 +90,8 @@ class Memory(_Table, frozen=True):
     recompute: Literal["auto", "full", "attention", "products", "kept"] = "auto"
     """What blocks compute again in the backward pass: everything, everything but self-attention, only what lies between
     matrix products, nothing, or as much as the free memory asks for."""
+    eased_blocks: NotNegative = 0
+    """So many blocks, the last ones, go one step further from full to attention, products, kept; "auto" sets it."""
     swap_blocks: NotNegative = 0
     """Blocks whose frozen weights wait in main memory."""
     offload_inputs: bool = False
@@ -151,6 +153,8 @@ def parse_config(content: dict[str, Any], folder: Path, *, what: str = "the conf
     memory = config.memory
     if memory.swap_blocks and memory.recompute not in ("auto", "full"):
         raise ConfigError(f"{what}: swapped blocks recompute in full; set memory.recompute to full or auto.")
+    if memory.swap_blocks and memory.eased_blocks:
+        raise ConfigError(f"{what}: swapped blocks recompute in full; set memory.eased_blocks to 0.")
     if config.parallel.kind == "fsdp2" and memory.swap_blocks:
         raise ConfigError(f"{what}: fsdp2 splits the blocks already; set memory.swap_blocks to 0.")
 

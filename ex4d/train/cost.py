@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec.structs import replace
+
 from ex4d.engines.wan.cost_model import forward_tflop, speed_of
 from ex4d.engines.wan.plan import ModelSize
-from ex4d.train.config import TrainConfig
+from ex4d.train.config import Memory, TrainConfig
 
 GIB = 1 << 30
 Recompute = Literal["full", "attention", "products", "kept"]
+STEPS: tuple[Recompute, ...] = ("full", "attention", "products", "kept")
 SHARE = {"full": 1.0, "attention": 0.7, "products": 0.02, "kept": 0.0}
 """Share of the forward that is computed again in the backward pass."""
 _ATTENTION_BACKWARD = 2.5  # times its forward: five products for two
@@ -18,7 +21,7 @@ _EFFICIENCY = 0.93  # of the speed that a forward alone reaches
 _FP8_FORWARD = 1.25  # what 8-bit products gain in forwards; gradients are computed in 16 bits
 _BUS = 20e9  # bytes a second from page-locked memory
 _SLOTS = 3
-_KEPT = {"full": 0.0, "attention": 2.1, "products": 24.0, "kept": 38.0}
+_KEPT = {"full": 0.0, "attention": 2.1, "products": 24.0, "kept": 43.6}
 """Bytes a block keeps for each token and channel, besides its input."""
 _WORKING = 34.0
 """Bytes for each token and channel while one block is computed again and gone back through; feed-forward included."""
@@ -52,10 +55,20 @@ def geometry_parameters(size: ModelSize, width: int) -> int:
     return 32 * width + 2 * width * width + 4 * width * size.dim + 3 * width + size.dim
 
 
-def step_cost(
-    config: TrainConfig, size: ModelSize, tokens: int, gpu: str, *, recompute: str = "full", processes: int = 1
-) -> StepCost:
-    """The cost of one step of ``config`` on clips of ``tokens`` tokens."""
+def per_block(memory: Memory, layers: int) -> list[Recompute]:
+    """What each block computes again; "auto" that nobody has decided is "full"."""
+    least: Recompute = "full" if memory.recompute == "auto" else memory.recompute
+    further = STEPS[min(STEPS.index(least) + 1, len(STEPS) - 1)]
+    return [least if i < layers - memory.eased_blocks else further for i in range(layers)]
+
+
+def recomputed_share(memory: Memory, layers: int) -> float:
+    """Share of the forward that is computed again, of all blocks together."""
+    return sum(SHARE[each] for each in per_block(memory, layers)) / layers
+
+
+def step_cost(config: TrainConfig, size: ModelSize, tokens: int, gpu: str, *, processes: int = 1) -> StepCost:
+    """The cost of one step of ``config`` on clips of ``tokens`` tokens; see :func:`decided` for "auto"."""
     memory, batch = config.memory, config.data.batch
     each = 1 if memory.base == "fp8" else 4 if memory.precision == "float32" else 2
     block = (10 * size.dim**2 + 2 * size.dim * size.ffn_dim) * each
@@ -69,34 +82,41 @@ def step_cost(
     residual = 4 if "float32" in (memory.residual, memory.precision) else 2
     stream = batch * tokens * size.dim
     inputs = 3 * residual if memory.offload_inputs else residual * size.num_layers
-    kept = stream * (inputs + _KEPT[recompute] * size.num_layers)
+    kept = stream * (inputs + sum(_KEPT[each] for each in per_block(memory, size.num_layers)))
     working = stream * _WORKING * (2 if memory.precision == "float32" else 1)
     peak = frozen + trained * copies + kept + working + _CONTEXT
-    work = batch * step_tflop(tokens, size, SHARE[recompute])
-    return StepCost(work, peak, _seconds(config, size, tokens, gpu, work, block * swapped, recompute))
+    share = recomputed_share(memory, size.num_layers)
+    work = batch * step_tflop(tokens, size, share)
+    return StepCost(work, peak, _seconds(config, size, tokens, gpu, work, block * swapped, share))
 
 
-def choose_recompute(config: TrainConfig, size: ModelSize, count: int, gpu: str, free: float) -> Recompute:
-    """What "auto" becomes: as little as fits ``free`` bytes, with a tenth to spare."""
-    if config.memory.recompute != "auto":
-        return config.memory.recompute
-    if config.memory.swap_blocks:
-        return "full"
-    sparing: tuple[Recompute, ...] = ("kept", "products", "attention")
-    for recompute in sparing:
-        if step_cost(config, size, count, gpu, recompute=recompute).peak_bytes <= 0.9 * free:
-            return recompute
-    return "full"
+def decided(config: TrainConfig, size: ModelSize, count: int, gpu: str, free: float) -> TrainConfig:
+    """The configuration without "auto": as little is computed again as fits ``free`` bytes, with a tenth to spare."""
+    memory = config.memory
+    if memory.recompute != "auto":
+        return config
+
+    def with_(recompute: Recompute, eased: int = 0) -> TrainConfig:
+        return replace(config, memory=replace(memory, recompute=recompute, eased_blocks=eased))
+
+    def fits(found: TrainConfig) -> bool:
+        return step_cost(found, size, count, gpu).peak_bytes <= 0.9 * free
+
+    if memory.swap_blocks:
+        return with_("full")
+    fitting: list[Recompute] = [step for step in STEPS if fits(with_(step))]
+    least = fitting[-1] if fitting else "full"
+    return with_(least, max((n for n in range(size.num_layers) if fits(with_(least, n))), default=0))
 
 
 def _seconds(
-    config: TrainConfig, size: ModelSize, tokens: int, gpu: str, work: float, moved: float, recompute: str
+    config: TrainConfig, size: ModelSize, tokens: int, gpu: str, work: float, moved: float, share: float
 ) -> float | None:
     speed = speed_of(gpu)
     if speed is None:
         return None
     if config.memory.base == "fp8":
-        forwards = config.data.batch * (1 + SHARE[recompute]) * sum(forward_tflop(tokens, size))
+        forwards = config.data.batch * (1 + share) * sum(forward_tflop(tokens, size))
         work = work - forwards * (1 - 1 / _FP8_FORWARD)
     # Swapped blocks come twice a step, beside the computation.
     return max(work / (speed * _EFFICIENCY), 2 * moved / _BUS) * config.train.accumulate

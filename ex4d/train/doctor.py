@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from ex4d.engines.gpu import Gpu
 from ex4d.engines.wan.cost_model import PUBLISHED, tokens
 from ex4d.engines.wan.plan import ModelSize
 from ex4d.train.config import TrainConfig
-from ex4d.train.cost import GIB, StepCost, choose_recompute, step_cost
+from ex4d.train.cost import GIB, StepCost, decided, per_block, step_cost
 from ex4d.train.dataset import Dataset
 from ex4d_ground.costs import rough_time
 from ex4d_ground.errors import DeviceMemoryError, Ex4dError, SettingError
@@ -56,8 +58,10 @@ def examine(config: TrainConfig, gpu: Gpu | None, *, processes: int = 1) -> Exam
     size = _model_size(config)
     count = tokens(frames, width, height)
     name, free = (gpu.name, float(gpu.free)) if gpu is not None else ("", 0.0)
-    recompute = choose_recompute(config, size, count, name, free) if gpu is not None else "full"
-    cost = step_cost(config, size, count, name, recompute=recompute, processes=processes)
+    if gpu is not None:
+        config = decided(config, size, count, name, free)
+    recompute = _counted(per_block(config.memory, size.num_layers))
+    cost = step_cost(config, size, count, name, processes=processes)
     lines.append(
         f"A step: {cost.tflop:.0f} TFLOP, about {cost.peak_bytes / GIB:.1f} GiB on the GPU; recomputes: {recompute}."
     )
@@ -78,6 +82,12 @@ def examine(config: TrainConfig, gpu: Gpu | None, *, processes: int = 1) -> Exam
             f"{_advice(config, size)}."
         )
     return Examination(lines, cost, recompute, problem)
+
+
+def _counted(blocks: Sequence[str]) -> str:
+    """``"products (24 blocks), kept (16 blocks)"``; a name alone where all blocks are alike."""
+    counts = Counter(blocks)
+    return ", ".join(name if len(counts) == 1 else f"{name} ({n} blocks)" for name, n in counts.items())
 
 
 def _advice(config: TrainConfig, size: ModelSize) -> str:

@@ -28,8 +28,8 @@ def test_a_run_goes_on_with_its_optimizer_on_the_device(tiny_config, weights, tm
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(
     "plan",
-    [ModelPlan(("full",), (0, 1)), ModelPlan(("attention",), offload_inputs=True), ModelPlan(("products",))],
-    ids=["swapped", "offloaded", "products"],
+    [ModelPlan(("full",), (0, 1)), ModelPlan(("attention",), offload_inputs=True), ModelPlan(("products", "kept"))],
+    ids=["swapped", "offloaded", "products-kept"],
 )
 def test_gradients_are_the_same_however_memory_is_saved(plan, compiled, tiny_config, weights) -> None:
     def gradients(plan: ModelPlan) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -81,18 +82,21 @@ def encode_guides(
     geometry_encoder: GeometryEncoder | None,
     **watch: Unpack[Watch],
 ) -> Encoded:
-    """All encoders, one after the other; the image's is on the VAE's device only for its turn.
+    """All encoders; the image's is on the VAE's device only for its turn.
 
     Raises ShapeError, Cancelled.
     """
     with torch.no_grad():
         with on_device([image_encoder], vae.device):
             clip_fea = image_tokens(image_encoder, videos.image)
-        y = image_condition(vae.encode(videos.still, stage=f"{stages.ENCODING} image", **watch))
-        colour = vae.encode(videos.colour, stage=f"{stages.ENCODING} colour", **watch)
-        mask = vae.encode(videos.scaled_mask, stage=f"{stages.ENCODING} mask", **watch)
+        parts: dict[str, Callable[[], Tensor]] = {
+            f"{stages.ENCODING} image": lambda: videos.still,
+            f"{stages.ENCODING} colour": lambda: videos.colour,
+            f"{stages.ENCODING} mask": lambda: videos.scaled_mask,
+        }
+        still, colour, mask = vae.encode_all(parts, **watch)
         geometry = None if geometry_encoder is None else geometry_encoder(colour, mask)
-    return Encoded(clip_fea, y, colour, mask, geometry)
+    return Encoded(clip_fea, image_condition(still), colour, mask, geometry)
 
 
 def image_condition(

@@ -213,7 +213,14 @@ class WanPipeline:
             model = load_part(source, dtype=dtype, device="cpu" if options.plan.saving else options.device)
             source.files.close()
             tiling = Tiling() if options.plan.vae_tiled else None
-            self.vae = WanVae(model, device=options.device, dtype=dtype, tiling=tiling, group=self.group)
+            self.vae = WanVae(
+                model,
+                device=options.device,
+                dtype=dtype,
+                tiling=tiling,
+                group=self.group,
+                deals_videos=options.plan.deals_videos,
+            )
         return self.vae
 
     def _load_transformer(self, checkpoint: Ex4dCheckpoint, watch: Watch) -> WanDenoiser:

@@ -79,6 +79,8 @@ class MemoryPlan:
     vae_tiled: bool
     vae_float32: bool
     expected_peak: int  # bytes
+    deals_videos: bool = True
+    """Whether GPUs that share a take encode a video each instead of a strip of every video."""
 
     @property
     def saving(self) -> bool:
@@ -119,7 +121,11 @@ def phases(plan: MemoryPlan, mode: Mode, size: ModelSize, work: Workload) -> Pha
     base = blocks + 4 * _GEOMETRY_PARAMETERS + 3000 * size.dim
     vae = _VAE_PARAMETERS * (4 if plan.vae_float32 else 2)
     kept = 0 if plan.saving else vae  # between its two turns
-    codec = vae + vae_bytes(work, tiled=plan.vae_tiled, float32=plan.vae_float32)
+
+    def codec(work: Workload) -> int:
+        return vae + vae_bytes(work, tiled=plan.vae_tiled, float32=plan.vae_float32)
+
+    encoder = codec(replace(work, strips=1) if plan.deals_videos else work)
     # Encoded guides: three layers' worth at the latents' full size, then the tokens.
     geometry = 4 * work.tokens * (4 * 3 * _GEOMETRY_WIDTH + size.dim)
     tokens = 4 * work.tokens * size.dim
@@ -128,10 +134,11 @@ def phases(plan: MemoryPlan, mode: Mode, size: ModelSize, work: Workload) -> Pha
     denoising = cross + tokens + loop_bytes(size, work, residual_bytes=4 if mode == "exact" else 2, rows=plan.ffn_rows)
     return Phases(
         loading=base + (12 if plan.fp8 else 8) * size.dim * size.ffn_dim,  # the largest tensor, with its LoRA
-        encoding=base + max(vae + 2 * _CLIP_PARAMETERS + (64 << 20), codec, vae + (0 if work.tiles > 1 else geometry)),
+        encoding=base
+        + max(vae + 2 * _CLIP_PARAMETERS + (64 << 20), encoder, vae + (0 if work.tiles > 1 else geometry)),
         starting=base + kept + cross + tokens + embedders,
         denoising=base + kept + denoising + (geometry if work.tiles > 1 else 0),
-        decoding=base + codec,
+        decoding=base + codec(work),
     )
 
 
@@ -159,12 +166,17 @@ def vae_bytes(work: Workload, *, tiled: bool, float32: bool) -> int:
 
 
 def make_plan(name: PlanName, mode: Mode, size: ModelSize, work: Workload, free: int, resident: int) -> MemoryPlan:
-    """The plan of that name with ``resident`` blocks on the device; the VAE runs in tiles where it would not fit."""
-    plan = MemoryPlan(name, mode == "fp8" or name == "fp8", resident, False, mode == "exact", 0)
-    need = phases(plan, mode, size, work)
-    if max(need.encoding, need.decoding) + _RESERVE > (0.9 * free if plan.saving else free):
-        plan = replace(plan, vae_tiled=True)
+    """The plan of that name with ``resident`` blocks on the device.
+
+    The VAE encodes strips where whole videos would not fit, and runs in tiles where strips would not.
+    """
+    fast = MemoryPlan(name, mode == "fp8" or name == "fp8", resident, False, mode == "exact", 0)
+    in_strips = replace(fast, deals_videos=False)
+    limit = (0.9 * free if fast.saving else free) - _RESERVE
+    for plan in (fast, in_strips, replace(in_strips, vae_tiled=True)):
         need = phases(plan, mode, size, work)
+        if max(need.encoding, need.decoding) <= limit:
+            break
     return replace(plan, expected_peak=need.peak + _RESERVE)
 
 

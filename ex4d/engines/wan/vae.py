@@ -4,7 +4,7 @@ The VAE is causal in time: the first frame alone, then four frames per latent. d
 past of every convolution in a list they are handed; holding that list here is what makes streaming possible.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Unpack
@@ -48,15 +48,43 @@ class WanVae:
         dtype: torch.dtype,
         tiling: Tiling | None = None,
         group: Group | None = None,
+        deals_videos: bool = True,
     ):
-        """With a ``group`` its processes share every picture or tile; all call the same methods alike."""
+        """With a ``group`` its processes share what is to be done; all call the same methods alike.
+
+        With ``deals_videos`` those of :meth:`encode_all` are dealt to them, which is faster than strips of each, since
+        nothing is exchanged but latents. It takes the memory of a whole picture.
+        """
         self.model, self.device, self.dtype, self.tiling = model, device, dtype, tiling
-        self._group = group
+        self._group, self._deals = group, deals_videos
         self._strips = None if group is None else Strips(group, model)
         shape = (1, -1, 1, 1, 1)
         self._mean = torch.tensor(model.config.latents_mean).view(shape).to(device)
         self._std = torch.tensor(model.config.latents_std).view(shape).to(device)
         self._convs = {"encoder": _count_convs(model.encoder), "decoder": _count_convs(model.decoder)}
+
+    def encode_all(
+        self,
+        videos: Mapping[str, Callable[[], Tensor]],  # by stage, all of one shape; see encode()
+        **watch: Unpack[Watch],
+    ) -> list[Tensor]:
+        """Encode several videos, each of which is made when it is needed. Raises ShapeError, Cancelled.
+
+        In a group each process takes one of its own as long as two are left: the others' progress is not reported.
+        """
+        items, found = list(videos.items()), list[Tensor]()
+        while items:
+            turn = items[: self._group.size] if self._group and self._deals and len(items) > 1 else items[:1]
+            items = items[len(turn) :]
+            if self._group is None or len(turn) == 1:
+                found += [self.encode(make(), stage=stage, **watch) for stage, make in turn]
+                continue
+            # Who has none left encodes the last one, too: everybody must check for a cancel equally often.
+            stage, make = turn[min(self._group.rank, len(turn) - 1)]
+            with self._alone():
+                own = self.encode(make(), stage=stage, **watch)
+            found += self._group.everyones(own)[: len(turn)]
+        return found
 
     def encode(
         self,
@@ -151,6 +179,15 @@ class WanVae:
             return
         with self._strips.of(height // SPATIAL, width // SPATIAL):
             yield self._strips
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Inside, this process has its pictures to itself."""
+        strips, self._strips = self._strips, None
+        try:
+            yield
+        finally:
+            self._strips = strips
 
     @property
     def _leads(self) -> bool:

@@ -67,7 +67,9 @@ def guides() -> GuideVideos:
 
 def pipeline(mode: Mode, group: Group | None, *, streamed: bool = False) -> WanPipeline:
     layers = sizes().transformer["num_layers"]
-    plan = MemoryPlan("offload" if streamed else "resident", mode == "fp8", 0 if streamed else layers, False, True, 0)
+    name, resident = ("offload", 0) if streamed else ("resident", layers)
+    in_strips = mode == "fp8"  # one of the modes, so that both ways of encoding are run
+    plan = MemoryPlan(name, mode == "fp8", resident, False, True, 0, deals_videos=not in_strips)
     return WanPipeline(RandomSources(sizes(), CPU), PipelineOptions(mode, plan, CPU), group=group)
 
 

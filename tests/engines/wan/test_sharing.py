@@ -19,7 +19,7 @@ from ex4d.engines import Gpu, cost
 from ex4d.engines.wan.blocks import attend_to_all
 from ex4d.engines.wan.cost_model import PUBLISHED, exchanged_bytes
 from ex4d.engines.wan.division import Division, divided
-from ex4d.engines.wan.plan import Workload, phases, plans
+from ex4d.engines.wan.plan import MemoryPlan, Workload, phases, plans
 from ex4d_ground.errors import SettingError
 
 ROOT = Path(__file__).parents[3]
@@ -60,7 +60,7 @@ def assert_alike(count: int, names: list[str], folder: Path) -> None:
 
 @pytest.mark.timeout(900)
 def test_two_processes_make_the_frames_of_one(tmp_path: Path) -> None:
-    """Branches side by side, 8 bits, tokens and heads shared; the VAE in strips in all."""
+    """Branches side by side, 8 bits, tokens shared; videos encoded one each or in strips, decoded in strips."""
     assert_alike(2, ["exact", "fp8", "turbo"], tmp_path)
 
 
@@ -129,6 +129,20 @@ def test_a_plan_is_of_one_of_the_gpus_and_needs_less_the_more_share() -> None:
         assert phases(found, "exact", PUBLISHED, each).denoising < phases(alone, "exact", PUBLISHED, work).denoising
         peaks.append(found.expected_peak)
     assert peaks == sorted(peaks, reverse=True)
+
+
+def test_videos_are_dealt_where_a_whole_picture_fits_then_encoded_in_strips_then_in_tiles() -> None:
+    work = Workload(TOKENS, 3840 * 2160, branches=2, sharing=2, strips=4)
+
+    def plan(free: float) -> MemoryPlan:
+        return plans("fast", "resident", PUBLISHED, work, int(free))[0]
+
+    most = plan(1 << 40)
+    in_strips = plan(most.expected_peak - 1)
+    in_tiles = plan(in_strips.expected_peak - 1)
+    ways = [(p.deals_videos, p.vae_tiled) for p in (most, in_strips, in_tiles)]
+    assert ways == [(True, False), (False, False), (False, True)]
+    assert most.expected_peak > in_strips.expected_peak > in_tiles.expected_peak
 
 
 def test_the_cost_line_reckons_with_all_of_them_and_says_where_they_cannot_share() -> None:
