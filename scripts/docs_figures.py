@@ -283,8 +283,8 @@ def _beside(measured: dict[str, Any]) -> str:
 
 
 def train_steps() -> str:
-    """A training step by what is recomputed, beside plain diffusers + peft, on two cards, and as it is reckoned."""
-    one, other = results("train_h200"), results("train_h200_x2")
+    """A training step by what is recomputed, beside plain diffusers + peft, on three cards, and as it is reckoned."""
+    cards = [results(name) for name in ("train_h200", "train_h200_x2", "train_h200_third")]
     names = {
         "eager": "diffusers + peft", "compiled": "diffusers + peft, compiled blocks", "full": "`full`",
         "full_offloaded": "`full`, inputs offloaded", "attention": "`attention`",
@@ -294,19 +294,20 @@ def train_steps() -> str:
     rows = []
     for section, before in (("peft", ""), ("ours", ""), ("fp8", "8-bit base, ")):
         for kind, name in names.items():
-            rows += _step_row(before + name, *(m.get(section, {}).get(kind, {}) for m in (one, other)))
-    swapped = other["card24"]["swapped"]
-    rows += _step_row(f"8-bit base, {swapped} of 40 blocks swapped", {}, other["card24"])
-    columns = ("recomputed", "s a step", "on another card", "TFLOP/s", "peak, GiB", "`doctor` reckons")
+            rows += _step_row(before + name, *(m.get(section, {}).get(kind, {}) for m in cards))
+    swapped = cards[1]["card24"]["swapped"]
+    rows += _step_row(f"8-bit base, {swapped} of 40 blocks swapped", {}, cards[1]["card24"], {})
+    columns = ("recomputed", "s a step", "on another card", "on a third", "TFLOP/s", "peak, GiB", "`doctor` reckons")
     return table(columns, rows)
 
 
-def _step_row(name: str, one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A row where either was measured."""
-    if "seconds" not in one and "seconds" not in other:
+def _step_row(name: str, *cards: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row where it was measured on any card."""
+    measured = [card for card in cards if "seconds" in card]
+    if not measured:
         return []
-    m = one if "seconds" in one else other
-    seconds = [f"{each['seconds']:.2f}" if "seconds" in each else "" for each in (one, other)]
+    m = measured[0]
+    seconds = [f"{each['seconds']:.2f}" if "seconds" in each else "" for each in cards]
     doctor = f"{m['reckoned_seconds']:.2f} s, {m['reckoned_gib']:.1f} GiB" if "reckoned_gib" in m else ""
     return [(name, *seconds, f"{m['tflop_per_second']:.0f}", f"{m['peak_gib']:.1f}", doctor)]
 

@@ -108,6 +108,7 @@ MEASURED = [
             ("parallel", "fsdp2"),
             ("card24", ""),
         ],
+        "train_h200_third": [("ours", k) for k in ("attention", "products", "products_eased", "attention_offloaded")],
     }.items()
     for place in places
 ]

@@ -56,5 +56,5 @@ def test_gradients_are_the_same_however_memory_is_saved(plan, compiled, tiny_con
 
     expected, found = gradients(ModelPlan(("kept",))), gradients(replace(plan, compiled=compiled))
     assert found.keys() == expected.keys()
-    for name in found:
-        assert (found[name] - expected[name]).norm() <= 2e-3 * expected[name].norm() + 1e-7, name
+    errors = {name: float((found[name] - g).norm() / (g.norm() + 1e-4)) for name, g in expected.items()}
+    assert {name: error for name, error in errors.items() if error > 2e-3} == {}
