@@ -58,9 +58,12 @@ _partial: tuple[str, Float64] | None = None
 def store(shot: bpy.types.Object, values: Float64, on_plane: Float64 | None = None) -> None:  # [N], [N]
     """Keep the shot's coverage with it; with a linked one it stays until the file is closed.
 
-    ``on_plane`` is the share where floor and walls go on; None: not known of this move.
+    ``on_plane`` is the share where floor and walls go on; None: not known, save where it is of the same values already.
     """
-    shot.ex4d.coverage_json = _written(values)
+    text = _written(values)
+    if on_plane is None and text == shot.ex4d.coverage_json:
+        return  # the same move, seen by a live view or a take
+    shot.ex4d.coverage_json = text
     shot.ex4d.on_plane_json = _written([] if on_plane is None else on_plane)
 
 

@@ -141,6 +141,8 @@ def test_the_graph_has_another_shade_where_a_floor_or_a_wall_goes_on(blender, sh
     coverage.forget_partial()
     assert blue() > 0
     coverage.store(shot, values)
+    assert blue() > 0, "the same move, seen by a live view"
+    coverage.store(shot, values / 2)
     assert blue() == 0, "another move's is of no use"
 
 
