@@ -111,7 +111,13 @@ def draw_grid(
             cover.cover_lower(chunk, count, columns, first, last)
             if bounds[j, 4] | bounds[j + 1, 4] != kernels.IN_FRONT:
                 _put_off(state, corner, width, part, chunk)
-            for s in range(cover.find_drawn(chunk, count, some)):
+            found = cover.find_drawn(chunk, count, some)
+            if 2 * found > count:
+                n = samples.draw_samples(records, depths, n, rgba, points, target)
+                found = samples.draw_dense(
+                    chunk, some, found, count, corner, width, records, depths, rgba, points, target
+                )
+            for s in range(found):
                 i = some[s]
                 code, flag, v = chunk[cover.CODE + i], part[i], corner + i
                 if code & (code - 1) == 0 and code < cover.TEST:  # one sample of one triangle, as most have

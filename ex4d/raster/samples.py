@@ -8,6 +8,7 @@ instructions.
 import numpy as np
 
 from ex4d.compiled.kernel import inlined, kernel
+from ex4d.raster import cover
 from ex4d.raster.cover import CHUNK, CHUNK_SIZE, TINY
 from ex4d.raster.kernels import HALF, SHIFT, SUBPIXELS, Number, Projected, Target, first_sample, last_sample, owns_edge
 from ex4d_ground.arrays import Float32, Int32
@@ -149,6 +150,89 @@ def _keep(records: Int32, depths: Float32, count: int, nearest: Float32, picture
         if depth > nearest[row, column]:
             nearest[row, column] = depth
             picture[row, column] = records[RESULT + n]
+
+
+@kernel
+def _lay_out(chunk: Int32, count: int, records: Int32) -> None:
+    """Records of the first sample of each of a chunk's quads: its place, and the corners' of the triangle it is in."""
+    zero, one, two, three, four = _I(0), _I(1), _I(2), _I(3), _I(4)
+    for i in range(count):
+        code = chunk[cover.CODE + i]
+        second = code > cover.BLOCK
+        bits = _I((code | (code >> cover.BLOCK_BITS)) & cover.BLOCK)
+        bit = zero if bits & one else (one if bits & two else (two if bits & four else three))
+        column = chunk[cover.FIRST_COLUMN + cover.STRIDE + i] if second else chunk[cover.FIRST_COLUMN + i]
+        row = chunk[cover.FIRST_ROW + cover.STRIDE + i] if second else chunk[cover.FIRST_ROW + i]
+        records[COLUMN + i], records[ROW + i] = _I(column + (bit & one)), _I(row + (bit >> one))
+        flag = chunk[cover.FLAG + i]
+        records[HIDE + i] = _I((flag >> one) & one) if second else _I(flag & one)
+        records[A_X + i], records[A_Y + i] = chunk[cover.LOWER_X + i], chunk[cover.LOWER_Y + i]
+        x1, y1 = chunk[cover.UPPER_X + i + 1], chunk[cover.UPPER_Y + i + 1]
+        records[B_X + i] = x1 if second else chunk[cover.UPPER_X + i]
+        records[B_Y + i] = y1 if second else chunk[cover.UPPER_Y + i]
+        records[C_X + i] = chunk[cover.LOWER_X + i + 1] if second else x1
+        records[C_Y + i] = chunk[cover.LOWER_Y + i + 1] if second else y1
+
+
+@kernel
+def _lay_out_colours(chunk: Int32, count: int, upper: Int32, lower: Int32, records: Int32) -> None:
+    """The same corners' colours, of the row of vertices above the quads and of that below."""
+    for i in range(count):
+        second = chunk[cover.CODE + i] > cover.BLOCK
+        records[A_RGBA + i] = lower[i]
+        records[B_RGBA + i] = upper[i + 1] if second else upper[i]
+        records[C_RGBA + i] = lower[i + 1] if second else upper[i + 1]
+
+
+@kernel
+def _lay_out_depths(chunk: Int32, count: int, upper: Float32, lower: Float32, depths: Float32) -> None:
+    """And their inverse depths."""
+    for i in range(count):
+        second = chunk[cover.CODE + i] > cover.BLOCK
+        depths[A_W + i] = lower[i]
+        depths[B_W + i] = upper[i + 1] if second else upper[i]
+        depths[C_W + i] = lower[i + 1] if second else upper[i + 1]
+
+
+@kernel
+def draw_dense(
+    chunk: Int32,
+    some: Int32,
+    found: int,
+    count: int,
+    corner: int,
+    width: int,
+    records: Int32,
+    depths: Float32,
+    rgba: Int32,
+    points: Projected,
+    target: Target,
+) -> int:
+    """Draw those of a chunk's quads that have one sample; the others are left in ``some``. Returns how many.
+
+    ``corner`` is the first quad's upper left vertex. All quads are worked on, drawn or not: where most of them have one
+    sample, this is less than to look up the corners of each.
+    """
+    upper, lower = slice(corner, corner + count + 1), slice(corner + width, corner + width + count + 1)
+    _lay_out(chunk, count, records)
+    _lay_out_colours(chunk, count, rgba[upper], rgba[lower], records)
+    _lay_out_depths(chunk, count, points.inv_z[upper], points.inv_z[lower], depths)
+    far_inv, threshold, rounding = target.limits
+    _weigh(records, depths, count, target.one_sided, far_inv, threshold, rounding)
+    nearest, picture = target.nearest, target.picture
+    left = 0
+    for s in range(found):
+        i = some[s]
+        code = chunk[cover.CODE + i]
+        if code & (code - 1) == 0 and code < cover.TEST:
+            row, column, depth = records[ROW + i], records[COLUMN + i], depths[DEPTH + i]
+            if depth > nearest[row, column]:
+                nearest[row, column] = depth
+                picture[row, column] = records[RESULT + i]
+        else:
+            some[left] = i
+            left += 1
+    return left
 
 
 @kernel
