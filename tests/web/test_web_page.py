@@ -178,6 +178,8 @@ def test_a_telephone_walks_by_touch_up_to_the_limit_and_without_motion(small, ch
         assert page.run("document.documentElement.scrollWidth") <= 360, "it is cut off at the side"
         assert page.run("document.querySelector('footer').getBoundingClientRect().bottom") <= 640
         assert page.run("document.getElementById('view').width") == 720, "more than two pixels of a pixel are wasted"
+        box = "document.querySelector('{}').getBoundingClientRect().{}"
+        assert page.run(box.format("header p", "right")) <= page.run(box.format("#limit", "left")), "words are covered"
         finger = page.page.context.new_cdp_session(page.page)
         for _ in range(4):
             finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": 20, "y": 250}]})
