@@ -1,7 +1,7 @@
 """Where the preview engine fills holes with the place itself (:mod:`ex4d.fill`), and where with what is beside them.
 
-A narrow hole continues what is beside it, whatever that is; a wide one shows the place. So does one whose background
-stands far before every plane of the place: a hedge, a crowd. There the place would be seen through what hides it.
+A narrow hole continues what is beside it, whatever that is; a wide one shows the place, apart from what stands before
+it.
 Shares and distances were chosen on scenes of other seeds than those that judge them (``make eval-fill``).
 """
 
@@ -19,16 +19,13 @@ NARROW = 10 / 512
 """Of the picture's longer side: holes less wide than this continue what is beside them."""
 BLEND = 6 / 512
 """Of it: width of the passage from one to the other."""
-NEARER = (1.3, 1.8)
-"""Factor by which the background beside a hole is nearer than the place: from the first the place fades, to none."""
-
 BEFORE = 1.1
 """Factor by which what is seen is nearer than the place where it stands before it."""
 APART = 24 / 512
 """Of the picture's longer side: so far from it the place is painted in full."""
 TRUSTED = (0.3, 0.7)
 """Trust in a plane's texture from which on it counts, and at which it counts in full."""
-WALL_FROM = 0.25
+WALL_FROM = 0.04
 """Of the picture's longer side: so far from what is seen the back wall is painted in full."""
 UNKNOWN = "where the filming camera moves far or zooms, or nobody knows how"
 """Where clips have no place."""
@@ -65,10 +62,6 @@ class WorldFill:
             return
         wanted = _near(share)
         painted = self._world.paint(wanted, self._move.intrinsics[i], self._move.world_from_camera[i])
-        height, width = mask.shape
-        beside = cv2.resize(filled.values[..., 3], (width, height), interpolation=cv2.INTER_LINEAR)
-        nearer = beside / np.maximum(painted.inverse, 1e-9)
-        share *= np.clip((NEARER[1] - nearer) / (NEARER[1] - NEARER[0]), 0, 1)
         share *= _sure(mask, painted)
         if depth is not None:
             share *= _apart(mask & wanted, depth, painted.inverse)

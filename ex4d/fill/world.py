@@ -29,6 +29,10 @@ ROUND_FOLDS = 3
 """How many times as far its texture reaches; there the plate is mirrored, and fades to what each height is like."""
 FADE_TO = 0.4
 """What is left of the mirrored contrast at the texture's ends."""
+SIDE = 8.0
+"""Texels that a picture's sides are smoothed over before they go on."""
+SIDE_REACH = 1.0
+"""Share of the width of the plate's part over which they go on."""
 ROUND_HEIGHT = 0.9
 """How far up and down it reaches, in terms of its radius."""
 LEAST_WHOLE = 0.01
@@ -161,20 +165,29 @@ def _back_wall(plate: Plate, free: Bool, down: Float64) -> _Surface:
     behind = _less_rim(free & (depth > NEAR_BACK * radius))
     colour, _, _, _, known = _looked_up(plate, radius * around @ axes, behind)
     inner = slice(TEXELS // 2 - TEXELS // (2 * ROUND_FOLDS), TEXELS // 2 + TEXELS // (2 * ROUND_FOLDS))
-    whole, trust = completed(colour[:, inner], known[:, inner])
+    whole, trust = completed(colour[:, inner], known[:, inner], level=True)
     return numbers, _as_texture(*_folded_round(whole, trust)), np.zeros((TEXELS, TEXELS), np.bool_)
 
 
 def _folded_round(inner: Float32, trust: Float32) -> tuple[Float32, Float32]:  # [T, t, 3], [T, t] -> [T, T, ...]
-    """The middle of a texture as all of it: mirrored at its sides, with ever less contrast."""
+    """The middle of a texture as all of it: what its sides are like goes on and fades to what each height is like.
+
+    Detail is mirrored there, with ever less contrast.
+    """
     count = inner.shape[1]
     at = np.arange(TEXELS) - (TEXELS - count) // 2
     folded = at % (2 * count)
     source = np.where(folded < count, folded, 2 * count - 1 - folded)
-    beyond = np.clip(np.maximum(-at, at - count + 1) / count, 0, 1)
+    beyond = np.clip(np.maximum(-at, at - count + 1) / count, 0, 1)[None, :, None]
     usual = inner.mean(axis=1, keepdims=True)
-    faded = usual + (1 - (1 - FADE_TO) * beyond)[None, :, None] * (inner[:, source] - usual)
-    return faded.astype(np.float32), trust[:, source]
+    smooth = np.asarray(
+        cv2.GaussianBlur(inner, (0, 0), SIDE, sigmaY=SIDE / 4, borderType=cv2.BORDER_REPLICATE), np.float32
+    )
+    side = usual + np.exp(-beyond / SIDE_REACH) * (smooth[:, np.clip(at, 0, count - 1)] - usual)
+    detail = (1 - (1 - FADE_TO) * beyond) * (inner - smooth)[:, source]
+    outer = (side + detail).clip(0, 255)
+    outer[:, (at >= 0) & (at < count)] = inner
+    return outer.astype(np.float32), trust[:, source]
 
 
 def _textured(colour: UInt8, known: Bool) -> UInt8:  # [T, 2 * T, 4]

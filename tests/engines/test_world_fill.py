@@ -13,7 +13,8 @@ from ex4d.dwmesh import DWMesh
 from ex4d.engines import GenerateRequest, get_engine
 from ex4d.engines.world_fill import _sure
 from ex4d.fill import world_of
-from ex4d.fill.world import Painted
+from ex4d.fill.texture import completed
+from ex4d.fill.world import TEXELS, Painted, _folded_round
 from ex4d.guides import render_guides
 from ex4d.progress import CancelToken, Progress
 from ex4d.trajectory import preset
@@ -199,4 +200,32 @@ def test_planes_are_believed_near_what_is_seen_of_them_and_the_back_wall_far_fro
     nothing = np.zeros(shape, np.float32)
     share = _sure(mask, Painted(np.zeros((*shape, 3), np.float32), nothing, trust, np.broadcast_to(on_plane, shape)))
     assert (np.diff(share[0]) <= 0).all() and share[0, 0] == pytest.approx(1) and share[0, 99] == 0
-    assert (np.diff(share[99]) >= 0).all() and share[99, 10] < 0.1 and share[99, 99] == 1
+    assert (np.diff(share[99]) >= 0).all() and share[99, 10] < 0.3 and share[99, 99] == 1
+
+
+def test_a_level_texture_goes_on_along_its_rows() -> None:
+    rows = np.linspace(40, 200, 64).astype(np.uint8)
+    picture = np.broadcast_to(rows[:, None, None], (64, 64, 3)).copy()
+    known = np.ones((64, 64), np.bool_)
+    known[:, 20:40] = False
+    known[:8] = False
+    whole, trust = completed(np.where(known[..., None], picture, 255).astype(np.uint8), known, level=True)
+    inside = slice(12, 60)
+    np.testing.assert_allclose(whole[inside, 20:40, 0], picture[inside, 20:40, 0], atol=4)
+    assert whole[:8].max() < 110  # no row of its own: from the rows below, never from what hides it
+    assert trust[30, 30] < trust[30, 5] == 1
+
+
+def test_what_a_picture_shows_at_its_side_goes_on_round_the_back_wall() -> None:
+    inner = np.full((TEXELS, TEXELS // 3, 3), 200, np.float32)
+    inner[:, :60] = 80
+    outer, _ = _folded_round(inner, np.ones(inner.shape[:2], np.float32))
+    first = (TEXELS - inner.shape[1]) // 2
+    np.testing.assert_array_equal(outer[:, first : first + inner.shape[1]], inner)
+    left, right = outer[TEXELS // 2, first - 40, 0], outer[TEXELS // 2, first + inner.shape[1] + 40, 0]
+    usual = inner[0, :, 0].mean()
+    assert 80 <= left < 110 < usual < right <= 200
+    assert left < outer[TEXELS // 2, 10, 0] < usual
+    inner[:, ::2], inner[:, 1::2] = 0, 255
+    outer, _ = _folded_round(inner, np.ones(inner.shape[:2], np.float32))
+    assert outer.min() >= 0 and outer.max() <= 255
