@@ -6,6 +6,7 @@ import numpy as np
 from ex4d.solve.bundle import Observations, Solution
 from ex4d.solve.relink import looked_again
 from ex4d.solve.tracks import Views
+from ex4d_ground.arrays import Float64
 
 WIDTH, HEIGHT, AWAY, SHIFT = 160, 120, 2.0, 4
 LENS = np.array([100.0, 100.0, WIDTH / 2, HEIGHT / 2])
@@ -16,15 +17,16 @@ def test_a_view_that_the_first_picture_does_not_confirm_is_left_out() -> None:
     wall = cv2.GaussianBlur(chance.integers(0, 256, (HEIGHT, WIDTH + SHIFT, 3)).astype(np.uint8), (0, 0), 1.5)
     frames = np.stack([wall[:, SHIFT:], wall[:, :WIDTH]])
     x, y = (c.ravel() for c in np.meshgrid(np.linspace(30, 125, 5), np.linspace(25, 95, 4)))
-    first = np.column_stack([x, y])
-    there = first + np.array([SHIFT, 0])
+    first: Float64 = np.column_stack([x, y]).astype(np.float64)
+    there: Float64 = first + np.array([SHIFT, 0.0])
     column, row = there[0].astype(int)
     frames[1, row - 14 : row + 15, column - 14 : column + 15] = chance.integers(0, 256, (29, 29, 3))  # something else
     count = len(first)
     number, zeros = np.arange(count), np.zeros(count, np.int64)
     depth = np.full(2 * count, AWAY)
-    followed = there + np.array([0.6, 0.0])  # as steps through smeared pictures err: all to one side
-    seen = Observations(np.tile(number, 2), np.concatenate([zeros, zeros + 1]), np.vstack([first, followed]), depth)
+    followed: Float64 = there + np.array([0.6, 0.0])  # as steps through smeared pictures err: all to one side
+    places = np.concatenate([first, followed])
+    seen = Observations(np.tile(number, 2), np.concatenate([zeros, zeros + 1]), places, depth)
     poses = np.tile(np.eye(4), (2, 1, 1))
     poses[1, 0, 3] = SHIFT * AWAY / LENS[0]
     points = np.column_stack([(first - LENS[2:]) / LENS[:2] * AWAY, depth[:count]])
