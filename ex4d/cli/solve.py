@@ -63,6 +63,7 @@ def solve(
     from ex4d.solve.matte import read_matte
     from ex4d.solve.picture import residual_picture
     from ex4d_ground.camera_files import save_camera
+    from ex4d_ground.files import made_folder
     from ex4d_ground.sequences import is_named
 
     if not is_named(depth):
@@ -73,7 +74,7 @@ def solve(
         raise SettingError(f"--output is an .npz, a .json or a folder, got {output.name!r}.")
     options = ShotOptions(video, "static", depth=depth, fov=fov, focal=focal, lens_from=lens_from)
     options.check()
-    with watched() as watch:
+    with watched() as watch, made_folder(output.parent), made_folder((picture or output).parent):
         clip = load_clip(
             video, depth, lens=given_lens(options), num_frames=num_frames, depth_scale=depth_scale,
             fill_invalid=True, on_note=lambda line: note(f"{line.rstrip('.')}."), **watch,
@@ -89,6 +90,8 @@ def solve(
         verdict = solved.verdict
         for line in verdict.lines():
             note(line)
+        if not verdict.failure:
+            save_camera(output, solved.camera.as_trajectory(name=clip.name))
         if picture is not None:
             residual_picture(clip, solved, picture)
             say(str(picture.with_suffix(".png")))
@@ -96,7 +99,6 @@ def solve(
             raise TrajectoryError(verdict.failure, code="camera_not_solved")
         if verdict.lost:
             warn(f"Frames {frame_ranges(verdict.lost)} show too little and keep the pose of the one before.")
-        save_camera(output, solved.camera.as_trajectory(name=clip.name))
     if find_focal != "no" and verdict.focal_known:
         found = solved.camera.intrinsics[:, 0]
         note(f"Focal length: {found[0]:.1f} px" + (f" to {found[-1]:.1f} px." if find_focal == "changing" else "."))

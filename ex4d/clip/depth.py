@@ -17,7 +17,7 @@ from ex4d.clip.images import read_image
 from ex4d.frames import FrameStack
 from ex4d.progress import Watch, reported
 from ex4d_ground import stages
-from ex4d_ground.arrays import Float32
+from ex4d_ground.arrays import FAR, Float32
 from ex4d_ground.errors import DepthError, SettingError
 from ex4d_ground.files import DEPTH_SUFFIXES, require_regular
 from ex4d_ground.remedies import scale_depth
@@ -80,8 +80,8 @@ def open_depth(
     maximum_is_hole: bool = True,
 ) -> OpenedDepth:
     """Look at a depth source without reading more than its first frame. Raises as :func:`read_depth` does."""
-    if scale is not None and not (np.isfinite(scale) and scale > 0):
-        raise SettingError(f"The depth scale must be a positive number, got {scale}.")
+    if scale is not None and not 1 / FAR < scale < FAR:
+        raise SettingError(f"The depth scale must be a number between {1 / FAR:g} and {FAR:g}, got {scale}.")
     path = Path(source.label) if isinstance(source, FrameFiles) else Path(source)
     files = source if isinstance(source, FrameFiles) else find_depth_pictures(path)
     if files is None:
@@ -148,8 +148,8 @@ def _scaled(frame: NDArray, factor: np.float32, hole: int | None) -> Float32:
         return frame
     with np.errstate(over="ignore"):  # a float64 beyond float32's range is as far as infinity
         depth = np.array(frame, np.float32)
-    if factor != 1:
-        depth *= factor
+        if factor != 1:
+            depth *= factor
     if hole is not None:
         depth[frame == hole] = np.nan
     return depth

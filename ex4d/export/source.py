@@ -71,7 +71,8 @@ class TakePictures:
 
     def frame(self, i: int) -> UInt8:  # [H, W, 3]
         """The finished 8-bit frame."""
-        return read_rgb(self.folder / frame_name(i))
+        path = self.folder / frame_name(i)
+        return self._of_its_size(read_rgb(path), path)
 
     def plate(self, i: int) -> NDArray:  # [H, W, 3] float16 or float32
         """The frame in the plate's numbers, signals nominally 0..1 or light; of 8-bit takes their signals."""
@@ -102,4 +103,14 @@ class TakePictures:
             return {}
         path = self.folder / self.info.layers / frame_name(i, ".exr")
         with open_exr(path, ClipError) as exr:
-            return {c.name: exr.picture(c, outside=0.0) for c in exr.channels if c.name in names}
+            found = {c.name: exr.picture(c, outside=0.0) for c in exr.channels if c.name in names}
+        return {name: self._of_its_size(values, path) for name, values in found.items()}
+
+    def _of_its_size(self, picture: NDArray, path: Path) -> NDArray:
+        height, width = picture.shape[:2]
+        if (height, width) != (self.info.height, self.info.width):
+            raise ClipError(
+                f"{path} is {width}x{height} pixels but the take's frames are {self.info.width}x{self.info.height}; "
+                "put that frame back, or make the take again."
+            )
+        return picture

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import structs
 
 from ex4d.option_text import OptionText
+from ex4d_ground.arrays import FAR
 from ex4d_ground.errors import ClipError, DepthError, SettingError, TrajectoryError
 from ex4d_ground.footage import Fields
 from ex4d_ground.sequences import is_named
@@ -238,6 +239,8 @@ class ShotOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise _refused(f"{{{name}}} must be a positive number, got {value:g}.")
+            if value is not None and not 1 / FAR < value < FAR:
+                raise _refused(f"{{{name}}} must be between {1 / FAR:g} and {FAR:g}, got {value:g}.")
         if self.num_frames is not None and self.num_frames < 2 and not (self.parity and self.num_frames == 0):
             raise _refused(f"{{num_frames}} must be at least 2, got {self.num_frames}.")
 

@@ -22,6 +22,7 @@ from ex4d.takes import take_metadata
 from ex4d.trajectory import near_depth_of
 from ex4d.trajectory.timing import in_real_time
 from ex4d.types import Clip, Sound, Take
+from ex4d_ground.arrays import FAR
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import SettingError, WeightsError
 from ex4d_ground.footage import Footage, exact_rate, rate_text, timecode_after
@@ -47,6 +48,8 @@ class Stereo:
         for name, what, value in named:
             if isinstance(value, float | int) and not 0 < value < float("inf"):
                 raise SettingError(OptionText(f"{{{name}}} must be a positive {what}, got {value:g}."))
+        if isinstance(self.baseline, float | int) and self.baseline >= FAR:
+            raise SettingError(OptionText(f"{{stereo}} must be less than {FAR:g}, got {self.baseline:g}."))
 
     def eyes(self, clip: Clip, move: Trajectory) -> Eyes:
         """The eyes of a take of ``clip``; the left one is the camera of ``move``."""

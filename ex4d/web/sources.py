@@ -90,7 +90,7 @@ def take_source(folder: Path, shot: DWMesh, **watch: Unpack[Watch]) -> tuple[Web
         raise ClipError(f"The take {folder} is of the clip {noted!r}, this shot is {shot.clip.name!r}; choose its own.")
     frames = source_frames(move, shot.num_frames).tolist()
     guessed: list[Bool] = []
-    colours, depths = (FrameStack(expected=len(move), label="The take") for _ in range(2))
+    colours, depths = (FrameStack(expected=len(move), label=f"the take {folder}") for _ in range(2))
     drawn = CpuRasterizer()
     seen = shot.clip.seen_by_source(move)
     for i in reported(range(len(move)), stages.WEB_TAKE, len(move), **watch):

@@ -10,3 +10,6 @@ Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Int8 = NDArray[np.int8]
+
+FAR = 1e9
+"""Lengths, focal lengths and times beyond this are damage: single precision would not hold a picture there."""

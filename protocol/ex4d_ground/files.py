@@ -40,9 +40,12 @@ def frame_name(index: int, suffix: str = ".png") -> str:
     return f"frame_{index + 1:04d}{suffix}"
 
 
-def plain_name(name: str) -> str:
-    """``name`` as the plain name of one file: no separators, no reserved characters, nothing hidden, never empty."""
-    kept = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip(" .")[:100].rstrip(" .")
+def plain_name(name: str, *, longest: int = 100) -> str:
+    """``name`` as the plain name of one file: no separators, no reserved characters, nothing hidden, never empty.
+
+    Of a longer one its first ``longest`` characters.
+    """
+    kept = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip(" .")[:longest].rstrip(" .")
     return f"_{kept}" if kept.split(".")[0].upper() in _RESERVED else kept or "unnamed"
 
 

@@ -14,6 +14,8 @@ FIELDS = ("shot", "take", "frame", "engine", "seed", "kind")
 """What a template may hold: the clip's name, the take's number, the frame's, engine, seed, the export's kind."""
 _NUMBERS = ("take", "frame", "seed")
 _WIDTH = re.compile(r"0?[1-9]?")
+_LONGEST = 230
+"""Bytes of a file's or folder's name: file systems take 255, and a file being written has a few more."""
 DEFAULT_SEQUENCE = "{shot}_take{take:03}/{shot}_take{take:03}.{frame:04}"
 DEFAULT_MOVIE = "{shot}_take{take:03}"
 
@@ -60,8 +62,17 @@ class NameTemplate:
         return cls(text[: -len(suffix)] if ending else text, suffix, numbered)
 
     def path(self, **values: str | int) -> PurePosixPath:
-        """A file's path below the output folder; texts lose what names of files may not have."""
+        """A file's path below the output folder; texts lose what names of files may not have.
+
+        Raises SettingError for a name longer than files may have: cut, it would lose the frame's number or its ending.
+        """
         clean = {name: plain_name(value) if isinstance(value, str) else value for name, value in values.items()}
         clean = {name: value.lstrip(".") if isinstance(value, str) else value for name, value in clean.items()}
         filled = PurePosixPath(self.text.format(**clean) + self.suffix)
-        return PurePosixPath(*(plain_name(part) for part in filled.parts))
+        for part in filled.parts:
+            if len(part.encode()) > _LONGEST:
+                raise SettingError(
+                    f"The name {self.text!r} makes {part[:40]}..., which is {len(part.encode())} bytes long; "
+                    f"a file's name may have {_LONGEST}: choose a shorter one."
+                )
+        return PurePosixPath(*(plain_name(part, longest=_LONGEST) for part in filled.parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from ex4d_ground.arrays import FAR
 from ex4d_ground.errors import SettingError
 from ex4d_ground.records import Name, Record
 
@@ -86,6 +87,8 @@ class MeshOptions(Record, frozen=True, kw_only=True):
                 raise SettingError(f"Thickness must be 'auto' or a number, got {t!r}.")
         elif not (math.isfinite(t) and t >= 0):
             raise SettingError(f"Thickness must be 0 or more and finite, got {t}; or use 'auto'.")
+        elif t >= FAR:
+            raise SettingError(f"Thickness must be less than {FAR:g}, got {t:g}; or use 'auto'.")
 
     @classmethod
     def ex4d_parity(cls) -> MeshOptions:

@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from ex4d_ground.arrays import Float64
+from ex4d_ground.arrays import FAR, Float64
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import SettingError, ShapeError
 from ex4d_ground.records import Record
@@ -49,6 +49,8 @@ class Eyes(Record, frozen=True, kw_only=True):
             wrong = next((value for value in values if not 0 < value < math.inf), None)
             if wrong is not None:
                 raise SettingError(f"The {what} must be a positive number, got {wrong:g}.")
+        if max(self.distance) >= FAR:
+            raise SettingError(f"The eyes' distance must be less than {FAR:g}, got {max(self.distance):g}.")
 
     @classmethod
     def of(cls, distance: float | Sequence[float], convergence: float | Sequence[float] | None = None) -> Eyes:

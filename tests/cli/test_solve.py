@@ -68,6 +68,15 @@ def test_what_cannot_work_is_said_at_once(ex4d, shot, more: tuple[str, ...], wor
     assert outcome.code == 2 and words in outcome.last
 
 
+def test_where_nothing_can_be_written_it_says_so_before_the_work(ex4d, shot, tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("mine")
+    for given in (("-o", taken / "x.npz"), ("-o", tmp_path / "x.npz", "--picture", taken / "look.png")):
+        outcome = ex4d("solve", shot.video, "--depth", shot.depth, *given)
+        assert outcome.code == 3 and f"Cannot write {taken}: a part of that path is a file" in outcome.last
+    assert taken.read_text() == "mine"
+
+
 def test_a_matte_that_is_too_short_or_of_another_shape_is_refused(ex4d, shot, tmp_path: Path) -> None:
     for size, count, words in (((40, 56), 3, "has 3 frames, the clip 6"), ((56, 40), 6, "which is not the shape")):
         matte = write_pngs(tmp_path / words[:5] / str(size), np.zeros((count, *size, 3), np.uint8))

@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -107,3 +108,11 @@ def _refused(ex4d, take: Path, folder: Path) -> None:
     assert single.code == 2
     assert "one eye alone" in single.err
     assert not folder.exists()
+
+
+def test_a_frame_of_another_size_is_named_and_nothing_is_written(ex4d, take, tmp_path) -> None:
+    (take / "right" / "frame_0002.png").write_bytes(cv2.imencode(".png", np.zeros((10, 16, 3), np.uint8))[1].tobytes())
+    done = ex4d("export", take, "--kind", "mp4", "--output_dir", tmp_path / "e")
+    assert done.code == 2
+    assert f"{take / 'right' / 'frame_0002.png'} is 16x10 pixels but the take's frames are {W}x{H}" in done.last
+    assert not (tmp_path / "e").exists()

@@ -427,6 +427,14 @@ def test_templates_number_as_studios_do() -> None:
     assert str(movie.path(shot="a", **values)) == "a_wan_7.mov"
 
 
+def test_a_long_name_keeps_its_number_and_ending_or_is_refused() -> None:
+    template = NameTemplate.of("{shot}_take{take:03}.{frame:04}", suffix=".exr", numbered=True)
+    shot = "s" * 100
+    assert str(template.path(shot=shot, take=3, frame=1001)) == f"{shot}_take003.1001.exr"
+    with pytest.raises(SettingError, match="is 317 bytes long; a file's name may have 230: choose a shorter one"):
+        template.path(shot="\u0e44" * 100, take=3, frame=1001)
+
+
 def test_nothing_that_exists_is_replaced(half_take: Path, tmp_path: Path) -> None:
     first = export_take(half_take, "exr", tmp_path, name="{shot}.{frame}")
     before = first[0].read_bytes()

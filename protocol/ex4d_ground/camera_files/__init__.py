@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from ex4d_ground.arrays import FAR
 from ex4d_ground.camera_files import colmap, nerfstudio, npz, poses_text, solvers
 from ex4d_ground.camera_files.axes import SOURCE, WORLD, CameraAxes, CameraFile
 from ex4d_ground.camera_files.npz import DEPTH_CAMERA
@@ -26,8 +27,6 @@ MAX_BYTES = 128 << 20
 """A larger file is no camera file."""
 MAX_POSES = 100_000
 MAX_SIDE, MAX_PIXELS = 16384, 1 << 27
-_FAR = 1e9
-"""Positions, focal lengths and source times beyond this are damage: single precision would not hold a picture there."""
 
 __all__ = [
     "DEPTH_CAMERA",
@@ -173,9 +172,9 @@ def _check_reasonable(move: Trajectory) -> None:
         ("lens", np.maximum(lenses, 1 / move.intrinsics[:, :2].min(axis=1))),
         ("source time", np.abs(move.source_time)),
     ):
-        if values.max() >= _FAR:
+        if values.max() >= FAR:
             i = int(values.argmax())
-            raise TrajectoryError(f"The {what} of frame {i + 1} is out of all bounds ({values[i]:g}).")
+            raise TrajectoryError(f"The {what} of frame {i + 1} is out of all bounds ({values[i]:g}); export it again.")
 
 
 def _layout_of_name(path: Path) -> CameraLayout:
