@@ -80,8 +80,10 @@ def open_depth(
     maximum_is_hole: bool = True,
 ) -> OpenedDepth:
     """Look at a depth source without reading more than its first frame. Raises as :func:`read_depth` does."""
+    if scale is not None and not (np.isfinite(scale) and scale > 0):
+        raise SettingError(f"The depth scale must be a positive number, got {scale}.")
     if scale is not None and not 1 / FAR < scale < FAR:
-        raise SettingError(f"The depth scale must be a number between {1 / FAR:g} and {FAR:g}, got {scale}.")
+        raise SettingError(f"The depth scale must be between {1 / FAR:g} and {FAR:g}, got {scale}.")
     path = Path(source.label) if isinstance(source, FrameFiles) else Path(source)
     files = source if isinstance(source, FrameFiles) else find_depth_pictures(path)
     if files is None:
