@@ -49,7 +49,7 @@ def _defaults(context: typer.Context, shot: ShotFile) -> dict[str, Any]:
             raise SettingError(f"{shot.path}: there is no option {name!r}; it has {', '.join(sorted(known))}.")
         option = known[name]
         assert option.name is not None
-        found[option.name] = _value(shot, name, value)
+        found[option.name] = _value(shot, name, value, several=getattr(option, "multiple", False))
     return found
 
 
@@ -68,11 +68,14 @@ def pairs_of(shot: ShotFile, name: str) -> list[str]:
     return [f"{key}={_text(each)}" for key, each in value.items()]
 
 
-def _value(shot: ShotFile, name: str, value: Any) -> Any:
+def _value(shot: ShotFile, name: str, value: Any, *, several: bool) -> Any:
     if name in _PAIRS:
         return pairs_of(shot, name)
-    if isinstance(value, list) and all(_is_plain(each) for each in value):
-        return [_text(each) for each in value]
+    if several:
+        listed = value if isinstance(value, list) else [value]
+        if not all(_is_plain(each) for each in listed):
+            raise SettingError(f"{shot.path}: {name} is a list of texts, got {value!r}.")
+        return [_text(each) for each in listed]
     if not _is_plain(value):
         raise SettingError(f"{shot.path}: {name} is a text, a number, true or false, got {value!r}.")
     text = str(value)

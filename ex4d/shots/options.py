@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _ANY_SIZE = (512, 512)
 """Stands in for the clip's, which is not known yet, where a camera file is only looked at."""
+_NARROWEST = 1e-4
+"""Degrees: the view of a telescope, and still a focal length that can be drawn."""
 
 DEFAULT_MODE = "solid"
 """Occluders of a shot unless it says otherwise: docs/decisions/0009."""
@@ -231,6 +233,8 @@ class ShotOptions:
     def _check_numbers(self) -> None:
         if self.fov is not None and not 0 < self.fov < 180:
             raise _refused(f"{{fov}} must lie between 0 and 180 degrees, got {self.fov:g}.")
+        if self.fov is not None and self.fov < _NARROWEST:
+            raise _refused(f"{{fov}} must be at least {_NARROWEST:g} degrees, got {self.fov:g}.")
         for name in ("cx", "cy"):
             value = getattr(self, name)
             if value is not None and not abs(value) < 1e6:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ex4d_ground.arrays import Float64
+from ex4d_ground.arrays import FAR, Float64
 from ex4d_ground.errors import SettingError, ShapeError, TrajectoryError
 from ex4d_ground.poses import orthonormalised
 
@@ -51,6 +51,10 @@ class Intrinsics:
             raise TrajectoryError(f"Intrinsics must be finite, got fx, fy, cx, cy = {values}.")
         if self.fx <= 0 or self.fy <= 0:
             raise TrajectoryError(f"Focal lengths must be positive pixels, got fx={self.fx}, fy={self.fy}.")
+        if max(self.fx, self.fy, 1 / self.fx, 1 / self.fy) >= FAR:
+            raise TrajectoryError(
+                f"Focal lengths must be between {1 / FAR:g} and {FAR:g} pixels, got fx={self.fx:g}, fy={self.fy:g}."
+            )
         if self.width < 2 or self.height < 2:
             raise ShapeError(f"An image of {self.width}x{self.height} pixels is too small; at least 2x2 is needed.")
 

@@ -59,6 +59,8 @@ class MeshOptions(Record, frozen=True, kw_only=True):
             raise SettingError(f"Pixel anchor must be 'center' or 'corner', got {self.pixel_anchor!r}.")
         if not (math.isfinite(self.border_depth) and self.border_depth > 0):
             raise SettingError(f"Border depth must be positive and finite, got {self.border_depth}.")
+        if self.border_depth >= FAR:
+            raise SettingError(f"Border depth must be less than {FAR:g}, got {self.border_depth:g}.")
         if not 0 <= self.min_angle_deg < 60:
             raise SettingError(
                 f"The smallest angle of a visible face must be in 0..60 degrees, got {self.min_angle_deg}."

@@ -83,6 +83,13 @@ def test_a_shot_that_another_machine_has_made_meanwhile_is_not_written_twice(
         ('{"format": "ex4d-shot", "version": 1, "options": {"sed": 1}}', "no option 'sed'; it has amount"),
         ('{"format": "ex4d-shot", "version": 1, "options": {"set": [1]}}', "set is an object"),
         ('{"format": "ex4d-shot", "version": 1, "options": {"seed": {}}}', "seed is a text, a number"),
+        ('{"format": "ex4d-shot", "version": 1, "options": {"cam": ["30"]}}', "cam is a text, a number"),
+        ('{"format": "ex4d-shot", "version": 1, "options": {"export": {}}}', "export is a list of texts, got {}"),
+        (
+            '{"format": "ex4d-shot", "version": 1, "options": {"input_video": ".", "cam": "30", "engine": "preview", '
+            '"export": "gif"}}',
+            "There is no export 'gif'",
+        ),
         (
             '{"format": "ex4d-shot", "version": 1, "options": {"input_video": ".", "cam": "30", "seed": "x"}}',
             "valid int",
