@@ -91,7 +91,8 @@ source_camera: How the camera that filmed the clip moved: a camera file as {cam}
     stand in one world, that of the clip's first frame. Default: the clip's camera is taken to stand still.
 source_matte: With {source_camera} estimate: a video or a folder of images, white where something moves by itself.
 set_video: With {world_memory}: another clip of the same place, which it remembers as well. A video or a sequence.
-set_depth: Its depth, in the same unit.
+set_depth: Its depth, in the same unit; what {depth_scale}, {depth_channel}, {fill_invalid} and {fields} say of the
+    clip's files is said of these, too.
 set_camera: How the camera moved that filmed it: a camera file with its lens and one pose per frame, in the world of the
     file that {source_camera} is; without {source_camera}, in that of the clip's camera.
 cam_axes: Where the camera that filmed moves: whether {cam} goes its way in the 'world', or relative to the 'source'
@@ -293,10 +294,10 @@ class ShotOptions:
         given = [value is not None for value in (self.set_video, self.set_depth, self.set_camera)]
         if any(given) and not (all(given) and self.world_memory):
             raise _refused("{set_video}, {set_depth} and {set_camera} belong together and to {world_memory}; give all.")
-        if any(given) and self.estimates_camera:
+        if any(given) and (self.estimates_camera or str(self.set_camera) == ESTIMATE):
             raise _refused(
                 "An estimated camera has a world of its own, in which nobody knows where {set_camera} is; solve both "
-                "clips together and give that file as {source_camera}."
+                "clips together and give the files as {source_camera} and {set_camera}."
             )
         if self.source_camera is None:
             if self.cam_axes != "auto":

@@ -10,6 +10,7 @@ from ex4d.progress import Watch
 from ex4d.shots.options import ShotOptions
 from ex4d.types import Clip, SetClip
 from ex4d_ground.camera_files import load_camera
+from ex4d_ground.errors import TrajectoryError
 from ex4d_ground.poses import inverse
 
 
@@ -22,9 +23,25 @@ def with_set(options: ShotOptions, clip: Clip, **watch: Unpack[Watch]) -> tuple[
         return clip, ()
     assert options.set_depth is not None and options.set_camera is not None
     notes: list[str] = []
-    other = load_clip(options.set_video, options.set_depth, colour=options.colour, on_note=notes.append, **watch)
+    other = load_clip(
+        options.set_video,
+        options.set_depth,
+        fill_invalid=options.fill_invalid,
+        depth_scale=options.depth_scale,
+        depth_channel=options.depth_channel,
+        colour=options.colour,
+        fields=options.fields,
+        on_filled=lambda filled: notes.append(f"Filled depth in {filled.describe()}.") if filled.count else None,
+        on_note=notes.append,
+        **watch,
+    )
     size = other.width, other.height
     camera = load_camera(options.set_camera, size=size, lens=other.intrinsics, on_note=notes.append)
+    if len(camera) != other.num_frames:
+        raise TrajectoryError(
+            f"The set's camera {options.set_camera} has {len(camera)} poses but the set's clip {other.num_frames} "
+            "frames; give the camera of exactly these frames."
+        )
     first = np.eye(4)
     if options.source_camera is not None:
         first = load_camera(options.source_camera, size=size, lens=other.intrinsics).world_from_camera[0]

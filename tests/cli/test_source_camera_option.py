@@ -155,3 +155,30 @@ def test_a_second_clip_of_the_place_fills_what_the_first_never_saw(ex4d, tmp_pat
     assert np.median(error) < 12
     outcome = ex4d("recon", *shot, *given[:4], "--output_dir", tmp_path / "none")
     assert outcome.code == 2 and "--set_camera belong together" in outcome.last
+
+
+def test_the_second_clips_depth_is_read_as_the_firsts_and_its_camera_named_apart(ex4d, tmp_path: Path) -> None:
+    count, height, width = 6, 40, 56
+    picture = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+    plate = write_pngs(tmp_path / "plate", np.repeat(picture[None], count, 0))
+    steps = np.full((count, height, width), 4000, np.uint16)
+    np.save(tmp_path / "shot.npy", steps)
+    steps[2, 5, 7] = 0  # a hole
+    np.save(tmp_path / "set.npy", steps)
+    for name, poses in (("still", count), ("short", count - 1)):
+        rows = np.tile([50.0, 50.0, width / 2, height / 2], (poses, 1))
+        still = Trajectory(np.tile(np.eye(4), (poses, 1, 1)), rows, np.arange(poses, dtype=float), width, height, name)
+        save_camera(tmp_path / f"{name}.npz", still)
+    said = ("--input_video", plate, "--depth", tmp_path / "shot.npy", "--depth_scale", 0.001, "--focal", 50)
+    said = (*said, "--cam", "static", "--world_memory", "--set_video", plate, "--set_depth", tmp_path / "set.npy")
+
+    def run(camera: object, *more: str):
+        return ex4d("coverage", *said, "--set_camera", camera, *more, "--output_dir", tmp_path / "out")
+
+    done = run(tmp_path / "still.npz", "--fill_invalid")
+    assert done.code == 0, done.err
+    assert "Of the set: Filled depth in 1 of" in done.err
+    assert "first in frame 3); --fill_invalid fills it" in run(tmp_path / "still.npz").last
+    short = run(tmp_path / "short.npz", "--fill_invalid").last
+    assert f"The set's camera {tmp_path / 'short.npz'} has {count - 1} poses but the set's clip {count} frames" in short
+    assert "nobody knows where --set_camera is; solve both" in run("estimate").last
