@@ -77,7 +77,7 @@ def solve_camera(
     """
     rows = intrinsics_rows(clip.intrinsics if lens is None else lens, clip.num_frames)
     views = Views(clip.frames, clip.depth, clip.sky_from, None if matte is None else _checked(matte, clip))
-    seen = follow(views, **watch)
+    seen = followed = follow(views, **watch)
     if _is_still(seen, views):
         return _still(clip, rows, seen)
     solver = _Solver(views, clip.width, watch)
@@ -90,11 +90,22 @@ def solve_camera(
     if doubt > FOCAL_KNOWN:
         solved, _ = solver.solve(seen, rows, "fixed")
     solution, seen, sure = solved
-    fits = residuals(solution, seen).lengths < MISFIT * clip.width
+    lengths = residuals(solution, seen).lengths
+    fits = lengths < MISFIT * clip.width
     camera = _camera(clip, solution)
-    verdict = judged(clip, seen, fits, sure, residuals(solution, seen).lengths, focal=focal, focal_doubt=doubt)
+    every = _with_left_out(seen, followed, sure)
+    moving = share_that_moves(every, residuals(solution, every).lengths < MISFIT * clip.width, clip)
+    verdict = judged(clip, seen, fits, sure, lengths, moving=moving, focal=focal, focal_doubt=doubt)
     verdict = replace(verdict, focal_known=focal == "fixed" or doubt <= FOCAL_KNOWN)
     return Solved(camera, verdict, solution, seen, fits)
+
+
+def _with_left_out(seen: Observations, followed: Observations, sure: Bool) -> Observations:
+    """``seen`` and what was followed in placed frames but left out of it: what moves by itself is most of that."""
+    count = len(sure)
+    missing = ~np.isin(followed.point * count + followed.frame, seen.point * count + seen.frame)
+    parts = (seen, followed.only(missing & sure[followed.frame]))
+    return Observations(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("point", "frame", "xy", "depth")))
 
 
 def _checked(matte: Callable[[int], Bool], clip: Clip) -> Callable[[int], Bool]:

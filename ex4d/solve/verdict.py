@@ -65,12 +65,15 @@ def judged(
     sure: Bool,
     lengths: Float64,
     *,
+    moving: float,
     focal: FocalFreedom = "fixed",
     focal_doubt: float = 0.0,
 ) -> Verdict:
-    """The verdict on a camera that explains the observations ``fits`` and could place the frames ``sure``."""
+    """The verdict on a camera that explains the observations ``fits`` and could place the frames ``sure``.
+
+    ``moving`` is :func:`share_that_moves` of all that was followed, also of what was left out.
+    """
     lost = tuple(int(t) for t in np.flatnonzero(~sure))
-    moving = share_that_moves(seen, fits, clip)
     misfit = float(np.median(lengths[fits])) if fits.any() else float("inf")
     way_out = "paint what moves by itself, or give a camera"
     failure = ""
