@@ -253,7 +253,7 @@ class Supervisor:
             self.remove(left)
         self._private = PrivateSocket(context)
         self.socket = self._private.socket
-        self.environment = self._private.environment | {PLACES: str(settings.places)}
+        self.environment = {**self._private.environment, PLACES: str(settings.places)}
         """Every child's, beside its own."""
         self.arguments = (
             "--server",
