@@ -19,7 +19,9 @@ async function main() {
   try {
     picture = new Picture(canvas, facts);
   } catch (error) {
-    fail(`This page needs WebGL 2, which this browser does not have or has switched off (${error.message}).`);
+    const reason = document.createElement("canvas").getContext("webgl2") ? "could not set up its picture"
+      : "needs WebGL 2, which this browser does not have or has switched off";
+    fail(`This page ${reason} (${error.message}).`);
     return;
   }
   const renderer = picture.renderer;
