@@ -45,7 +45,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Workers on the machines of a Ray cluster instead of this one: its address, "auto" for the cluster that this
     machine is part of, or "local" for one of its own. Empty: worker processes here."""
     ray_gpus: Annotated[int, msgspec.Meta(ge=-1)] = -1
-    """GPUs of one worker there; -1 is one where the cluster has any, 0 none."""
+    """GPUs of one worker there, which make each shot together; -1 is one where the cluster has any, 0 none."""
     ray_workers_min: NotNegative = 1
     """Workers that are kept warm though nothing waits."""
     ray_workers_max: NotNegative = 0

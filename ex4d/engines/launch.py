@@ -31,16 +31,14 @@ def launch(devices: Devices, module: str, arguments: Sequence[str], *, everywher
 
     ``everywhere`` runs it in every process. Raises SettingError where there are not as many GPUs, or no Linux.
     """
-    _require(devices)
+    require_devices(devices)
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     # Its own lines on the process that failed say less than what is said below.
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
-    for library in ("GLOO", "NCCL"):
-        os.environ.setdefault(f"{library}_SOCKET_IFNAME", "lo")
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(devices))))
+    set_environment(devices)
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # the launcher's own store would listen on every address
     # Older torch has no such setting: it gives its processes 30 seconds by itself.
     grace: dict[str, Any] = (
@@ -71,6 +69,13 @@ def launch(devices: Devices, module: str, arguments: Sequence[str], *, everywher
     return 0
 
 
+def set_environment(devices: Devices) -> None:
+    """What this process and those of the group that it starts need: loopback alone, a share of the processor each."""
+    for library in ("GLOO", "NCCL"):
+        os.environ.setdefault(f"{library}_SOCKET_IFNAME", "lo")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(devices))))
+
+
 def show_only(devices: Devices) -> None:
     """Have this process and those it starts see these GPUs alone, counted among those that it sees now."""
     if devices.kind == "cpu":
@@ -84,7 +89,8 @@ def show_only(devices: Devices) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = chosen
 
 
-def _require(devices: Devices) -> None:
+def require_devices(devices: Devices) -> None:
+    """Raise SettingError where there are not as many GPUs, or no Linux."""
     if sys.platform != "linux":
         raise SettingError(f"Several GPUs work on one shot on Linux alone; name one instead of {devices.name}.")
     if devices.kind == "cpu":

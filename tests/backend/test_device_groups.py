@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-from pathlib import Path
 
 import psutil
 import pytest
@@ -13,8 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
 from backend.conftest import Backend, ended, poses, until
-from ex4d.engines.wan.constants import NEGATIVE_PROMPT, PROMPT
-from ex4d.engines.wan.text import PromptCache, encoder_id
+from backend.wan_home import SETTINGS, wan_home
 from ex4d_backend.devices import wanted_devices
 from ex4d_backend.supervisor import visible_devices
 from ex4d_ground.errors import SettingError
@@ -23,25 +20,11 @@ from ex4d_protocol.errors import JobCancelled, JobFailed
 from ex4d_protocol.events import JobChanged
 from ex4d_protocol.requests import Generate
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "wan_chain"
-SETTINGS = {"window": 5, "overlap": 2, "compile": False, "cfg_scale": 2.0, "lead_in": False}
-
 
 @pytest.fixture
 def pair(make_backend, tmp_path) -> Backend:
     """A server whose one worker is two processes, with tiny weights of the model."""
-    from safetensors.torch import load_file
-
-    root = tmp_path / "weights"
-    shutil.copytree(GOLDEN, root / "Wan2.1-I2V-14B-480P")
-    (root / "EX-4D").mkdir()
-    shutil.move(root / "Wan2.1-I2V-14B-480P" / "ex4d.ckpt", root / "EX-4D" / "ex4d.ckpt")
-    text_encoder = root / "Wan2.1-I2V-14B-480P" / "models_t5_umt5-xxl-enc-bf16.pth"
-    expected = load_file(GOLDEN / "expected.safetensors")
-    made = [expected["prompt_embeds"], expected["negative_embeds"]]
-    cache = PromptCache(tmp_path / "cache" / "ex4d" / "prompts", encoder_id([text_encoder]))
-    cache.get([PROMPT, NEGATIVE_PROMPT], lambda texts: made)
-    environment = {"EX4D_WEIGHTS": str(root), "XDG_CACHE_HOME": str(tmp_path / "cache"), "EX4D_BACKEND_THREADS": "1"}
+    environment = {**wan_home(tmp_path), "EX4D_BACKEND_THREADS": "1"}
     environment["EX4D_BACKEND_CANCEL_GRACE_S"] = "600"  # that a cancel is heard is what is tested
     return make_backend(device="cpu+cpu", environment=environment).start()
 

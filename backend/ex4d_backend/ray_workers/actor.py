@@ -16,6 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from ex4d.device_names import Devices
+from ex4d.engines.members import joined
 from ex4d.places import VARIABLE as PLACES
 from ex4d.progress import CancelToken
 from ex4d_backend import child_messages
@@ -28,6 +30,8 @@ from ex4d_protocol.messages import Item
 
 CACHE_BYTES = 64 << 30
 """Of uploads on one machine; beyond it those that were used longest ago go."""
+END_S = 1.0
+"""After which an actor ends whose GPUs' processes have lost each other."""
 HOME = "ex4d-ray-job-"
 """How an actor's folder for what it works on is called; its process and a random part follow."""
 Sent = tuple[bytes, bytes | None]
@@ -53,11 +57,17 @@ class Outlet:
 class ShotActor:
     """One warm worker. Methods are called from several threads: one runs a job, others stop it or wait."""
 
-    def __init__(self, threads: int, rasterizer: str):
+    def __init__(self, threads: int, rasterizer: str, device: str = ""):
+        """``device`` is as Devices names it; several make each shot together. By default it is the GPU that is here."""
         from ex4d.allocation import keep_blocks_of_frames
         from ex4d_backend.jobs import Runner
 
         keep_blocks_of_frames()
+        self._device = device or ("cuda:0" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu")
+        if len(Devices.named(self._device)) > 1:
+            from ex4d.engines.followers import lead
+
+            lead(Devices.named(self._device))
         self._runner = Runner(threads=threads or None, rasterizer=rasterizer)
         self._outlets: dict[str, Outlet] = {}
         """Of jobs that run or are to be stopped: the next job may come while the last one's files are removed."""
@@ -74,8 +84,7 @@ class ShotActor:
         """What it runs on and what it can do, as a worker's first message."""
         from ex4d_backend import devices
 
-        on_gpu = bool(os.environ.get("CUDA_VISIBLE_DEVICES"))
-        return child_messages.encode(devices.ready_message("", "cuda:0" if on_gpu else "cpu"))
+        return child_messages.encode(devices.ready_message("", self._device))
 
     def hold(self) -> None:
         """Never returns: whoever waits for it hears when the actor is gone."""
@@ -139,6 +148,9 @@ class ShotActor:
             with self._lock:
                 self._outlets.pop(given.job_id, None)
             shutil.rmtree(folder, ignore_errors=True)
+            group = joined()
+            if group is not None and group.broken:  # the server hears how the job ended, then starts another actor
+                threading.Timer(END_S, os._exit, [1]).start()
 
 
 def described(data: bytes) -> Ready:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from ex4d.device_names import Devices
 from ex4d_backend import child_messages
 from ex4d_backend.blob_files import blob_path
 from ex4d_backend.child import child_arguments, connect_to_server
@@ -131,7 +132,10 @@ class Bridge:
         options: dict[str, Any] = {"num_gpus": gpus, "num_cpus": 1, "max_concurrency": 4, "max_restarts": 0}
         if not gpus:
             options["scheduling_strategy"] = "SPREAD"
-        actor = self._ray.remote(ShotActor).options(**options).remote(self._args.threads, self._args.rasterizer)
+        # Ray shows an actor its GPUs alone, which are counted from 0 then.
+        device = Devices("cuda", tuple(range(gpus))).name if gpus > 1 else ""
+        given = (self._args.threads, self._args.rasterizer, device)
+        actor = self._ray.remote(ShotActor).options(**options).remote(*given)
         slot = Slot(f"ray:{self._made}", actor, actor.describe.remote(), began=time.monotonic())
         self._slots[slot.name] = slot
 
