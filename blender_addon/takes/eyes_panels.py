@@ -1,4 +1,4 @@
-"""The Stereo panel, below the settings of the next take."""
+"""The Stereo panel, among the settings of the next take."""
 
 import bpy
 
@@ -9,7 +9,7 @@ from . import eyes
 
 class EX4D_PT_stereo(Part, bpy.types.Panel):
     bl_label = "Stereo"
-    bl_parent_id = "EX4D_PT_takes"
+    bl_parent_id = "EX4D_PT_settings"
     bl_order = 2
 
     @classmethod

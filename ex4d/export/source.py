@@ -108,7 +108,8 @@ class TakePictures:
 
     def _of_its_size(self, picture: NDArray, path: Path) -> NDArray:
         height, width = picture.shape[:2]
-        if (height, width) != (self.info.height, self.info.width):
+        is_known = self.info.width > 0 and self.info.height > 0  # takes that were begun without do not say it
+        if is_known and (height, width) != (self.info.height, self.info.width):
             raise ClipError(
                 f"{path} is {width}x{height} pixels but the take's frames are {self.info.width}x{self.info.height}; "
                 "put that frame back, or make the take again."
