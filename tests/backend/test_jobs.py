@@ -141,7 +141,10 @@ def test_generate_streams_the_preview_and_the_recipe(client, send_clip, backend)
     assert (take["engine"], take["seed"], take["note"]) == ("preview", 3, "a note")
     assert take["coverage"] == first["coverage", -1].array().tolist()
     assert np.asarray(take["camera"]["world_from_camera"]).shape == (6, 4, 4)
-    assert list((backend.data_dir / "places").glob("*.npz"))  # its floor and walls, for other workers and other days
+    if "--ray" not in backend.arguments:  # there each machine keeps its own
+        assert list(
+            (backend.data_dir / "places").glob("*.npz")
+        )  # its floor and walls, for other workers and other days
 
 
 def test_a_preset_is_answered_at_once_and_is_the_librarys(client):
