@@ -147,7 +147,11 @@ def test_a_crash_is_told_and_not_run_again(tmp_path):
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
 def test_who_stops_it_stops_pytest_and_fixtures_are_torn_down(tmp_path, how):
     written(tmp_path, waits=WAITS)
-    run = subprocess.Popen(COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    run = subprocess.Popen(
+        COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        # As in a terminal, also where these tests themselves were started in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     end = time.monotonic() + 240
     while not (tmp_path / "waits").exists():
         assert time.monotonic() < end and run.poll() is None
