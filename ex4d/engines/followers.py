@@ -1,6 +1,6 @@
 """A group of devices whose leader is a process that runs already: a Ray actor, which nothing can start by a launcher.
 
-    lead(Devices.named("cuda:0+1"))
+    lead(Devices.named("cuda:0+1"), folder)
 
 The others are started as :mod:`ex4d.engines.launch` has them started, and wait for orders (:mod:`ex4d.engines.rank`).
 There is no launcher to end them all when one of them dies: the leader does, by ending itself, and its parent's signal
@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,15 +23,15 @@ _LOOK_S = 0.5
 MODULE = "ex4d.engines.rank"
 
 
-def lead(devices: Devices) -> None:
+def lead(devices: Devices, folder: Path) -> None:
     """Have this process lead a group on ``devices`` for the rest of its life: it sees them as GPUs 0, 1, ...
 
-    Once one of the others has ended, this process ends, too (exit code 1): whoever started it starts it again. Raises
-    SettingError where there are not as many GPUs, or no Linux.
+    They meet at a file in ``folder``, which is the caller's to remove when this process has ended. Once one of the
+    others has ended, this process ends, too (exit code 1): whoever started it starts it again. Raises SettingError
+    where there are not as many GPUs, or no Linux.
     """
     require_devices(devices)
     set_environment(devices)
-    folder = Path(tempfile.mkdtemp(prefix="ex4d-group-"))
     # On a thread that lasts: the system tells children of their parent's end when the thread that made them ends.
     threading.Thread(target=_keep_others, args=(devices, folder), name="followers", daemon=True).start()
     from ex4d.engines.group import join

@@ -17,7 +17,7 @@ import console
 import numpy as np
 import pytest
 from live_parts import filmed, live
-from small_clip import ROOT, SmallClip, make_clip, write_source_files
+from small_clip import ROOT, SmallClip, make_clip, png_bytes, write_source_files
 from small_shot import build_shot, write_shot_files
 
 for folder in (ROOT, ROOT / "protocol"):  # Blender's own environment has nothing of ours installed
@@ -149,6 +149,30 @@ def reference(project_python, tmp_path):
         assert done.returncode == 0, done.stderr
         with np.load(target) as found:
             return dict(found)
+
+    return ask
+
+
+@pytest.fixture
+def guides_of(blender, small_clip, reference, tmp_path):
+    """``guides_of(move)``: the library's guides of the shot, whose pictures get the library's visibility, too."""
+
+    def ask(move: Any) -> dict[str, np.ndarray]:
+        from blender_addon.work import files
+        from ex4d_ground.files import frame_name
+
+        asked = tmp_path / "asked.npz"
+        np.savez(
+            asked, frames=small_clip.frames, depth=small_clip.depth, focal_px=small_clip.focal_px,
+            world_from_camera=move.world_from_camera, intrinsics=move.intrinsics, source_time=move.source_time,
+            width=move.width, height=move.height,
+        )  # fmt: skip
+        guides = reference("guides", asked)
+        folder = files.shot_folder(blender.data.filepath, "clip")
+        for t, visible in enumerate(guides["visible"]):  # in place of the fixture's simple one
+            picture = png_bytes(visible.astype(np.uint8) * 255)
+            files.write_whole(folder / files.VISIBLE_FOLDER / frame_name(t), picture)
+        return guides
 
     return ask
 

@@ -159,24 +159,14 @@ def test_the_lens_is_animated_in_the_file(blender, small_clip, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", list(ENDINGS))
 @pytest.mark.feature("exports")
-def test_its_picture_is_the_guide(blender, shot, camera, small_clip, render, reference, tmp_path, kind):
+def test_its_picture_is_the_guide(blender, shot, camera, render, guides_of, tmp_path, kind):
     """Read back into Blender from another place, with the pictures beside the file, through the file's camera."""
     from blender_addon.scene import cameras
-    from blender_addon.work import files
 
     scene = blender.context.scene
     camera.data.animation_data_clear()  # Blender's Alembic importer reads one lens only
     move = cameras.sample(blender.context, shot, camera)
-    np.savez(
-        tmp_path / "asked.npz", frames=small_clip.frames, depth=small_clip.depth, focal_px=small_clip.focal_px,
-        world_from_camera=move.world_from_camera, intrinsics=move.intrinsics, source_time=move.source_time,
-        width=move.width, height=move.height,
-    )  # fmt: skip
-    guides = reference("guides", tmp_path / "asked.npz")
-    folder = files.shot_folder(blender.data.filepath, "clip")
-    for t in range(FRAMES):  # the mesh's own visibility in place of the fixture's simple one
-        visible = guides["visible"][t].astype(np.uint8) * 255
-        files.write_whole(folder / files.VISIBLE_FOLDER / frame_name(t), png_bytes(visible))
+    guides = guides_of(move)
     made = exported(blender, tmp_path / "out", kind).rename(tmp_path / "elsewhere")
     found = read_back(blender, made, kind)
     if kind == "USD":

@@ -64,10 +64,6 @@ class ShotActor:
 
         keep_blocks_of_frames()
         self._device = device or ("cuda:0" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu")
-        if len(Devices.named(self._device)) > 1:
-            from ex4d.engines.followers import lead
-
-            lead(Devices.named(self._device))
         self._runner = Runner(threads=threads or None, rasterizer=rasterizer)
         self._outlets: dict[str, Outlet] = {}
         """Of jobs that run or are to be stopped: the next job may come while the last one's files are removed."""
@@ -79,6 +75,10 @@ class ShotActor:
         if hasattr(os, "getuid") and self._blobs.stat().st_uid != os.getuid():
             raise PermissionError(f"{self._blobs} belongs to somebody else")
         os.environ.setdefault(PLACES, str(self._blobs / "places"))
+        if len(Devices.named(self._device)) > 1:
+            from ex4d.engines.followers import lead
+
+            lead(Devices.named(self._device), self._home)
 
     def describe(self) -> bytes:
         """What it runs on and what it can do, as a worker's first message."""
