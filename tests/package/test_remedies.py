@@ -15,12 +15,14 @@ from ex4d_ground.errors import Ex4dError, MissingExtraError, in_words
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAG = re.compile(r"--[a-zA-Z]")
-GROUP_FLAGS = ["--kind", "--folder", "--parent", "--everywhere"]  # how the processes of a group are started
+LEADER_FLAGS = ["--kind", "--folder", "--parent"]  # how the processes of a group are started, and by whoever leads it
+GROUP_FLAGS = [*LEADER_FLAGS, "--everywhere"]
 NO_MESSAGES = {
     "ex4d/depth/lens_file.py": ["--background", "--factory-startup", "--python"],  # how Blender is started
     "ex4d/engines/gpu.py": ["--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits", "--id="],
     "ex4d/weights/catalogue.py": [" --local-dir '"],  # of the command that fetches a model
     "ex4d/doctor.py": ["--force-reinstall"],
+    "ex4d/engines/followers.py": LEADER_FLAGS,
     "ex4d/engines/launch.py": GROUP_FLAGS,
     "ex4d/engines/rank.py": GROUP_FLAGS,
     "ex4d/raster/gpu/device.py": ["pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast"],
