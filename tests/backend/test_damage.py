@@ -66,6 +66,31 @@ DAMAGE = {
 }
 
 
+def test_every_row_that_cannot_be_read_is_set_aside_and_the_rest_is_served(used: Path, make_backend, connect) -> None:
+    """All kinds of damage in one table; each kind by itself is tried below."""
+    backend = make_backend()
+    shutil.copytree(used, backend.data_dir, ignore=shutil.ignore_patterns("lock"))
+    with closing(sqlite3.connect(backend.data_dir / "jobs.sqlite")) as db:
+        columns = [row[1] for row in db.execute("PRAGMA table_info(jobs)") if row[1] not in ("seq", "job_id")]
+        same = ", ".join(columns)
+        for number, damage in enumerate(DAMAGE.values(), start=100):
+            given = (number, f"broken-{number}")
+            db.execute(f"INSERT INTO jobs (seq, job_id, {same}) SELECT ?, ?, {same} FROM jobs WHERE seq = 2", given)
+            db.execute(damage.replace("seq = 2", f"seq = {number}"))
+        db.commit()
+    backend.start()
+    connect(backend)
+    listed = _listed(backend.address)
+    assert len(listed) == 3 and sorted(listed.values())[0] == "done"
+    kept = list((backend.data_dir / "set-aside").iterdir())
+    assert len(kept) == len(DAMAGE)
+    for each in kept:
+        assert f"was set aside as {each.name}" in backend.output()
+        assert bytes.fromhex(json.loads(each.read_text())["kind"]) == b"RenderGuides"
+    assert "Traceback" not in backend.output()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_row_that_cannot_be_read_is_set_aside_and_the_rest_is_served(
     used: Path, make_backend, connect, tmp_path, damage: str
@@ -86,14 +111,14 @@ def test_a_job_whose_row_was_set_aside_runs_anew_under_its_id(make_backend, conn
     """Its client sends it again; the items that it had are in the table and in its folder still."""
     server = make_backend().start()
     client = connect(server)
-    job = client.submit(long_job(send_clip(client), 1500))
+    job = client.submit(long_job(send_clip(client), 500))
     client.wait_for(lambda e: isinstance(e, ItemReceived) and e.frame > 5, 120)
     with server.held():
         server.kill()
     _execute(server.data_dir, "UPDATE jobs SET request = x'81a178'")
     server.start()
     client.wait_job(job, 120)
-    assert len(client.jobs[job].received) == 3001
+    assert len(client.jobs[job].received) == 1001
     assert "was set aside" in server.output()
 
 
@@ -143,31 +168,46 @@ def _link_to_nowhere(folder: Path) -> None:
     (folder / "jobs").symlink_to("nowhere")
 
 
-PIPES = ("blobs/owners", "jobs", "jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "logs/worker-cpu.log", "scratch")
-PLACES = [
-    (_logs_is_a_file, "logs"),
-    (_secret_is_a_folder, "operator.secret"),
-    (_link_to_nowhere, "jobs"),
-    *((_pipe_at(name), name) for name in PIPES if os.name == "posix"),
+def _pipes(*names: str) -> list[tuple[Callable[[Path], None], str]]:
+    return [(_pipe_at(name), name) for name in names if os.name == "posix"]
+
+
+OTHERS = [(_logs_is_a_file, "logs"), (_secret_is_a_folder, "operator.secret"), (_link_to_nowhere, "jobs")]
+TOGETHER = [
+    [*OTHERS, *_pipes("blobs/owners", "jobs.sqlite", "scratch")],
+    _pipes("jobs", "jobs.sqlite-wal", "jobs.sqlite-shm", "logs/worker-cpu.log"),
 ]
+"""What may lie in places of the server's, in as few data folders as hold all of it ..."""
+ALONE = [pytest.param([place], id=place[1], marks=pytest.mark.slow) for places in TOGETHER for place in places]
+"""... and each by itself."""
 
 
-@pytest.mark.parametrize(("change", "name"), PLACES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("places", [*(pytest.param(each, id=f"{len(each)} places") for each in TOGETHER), *ALONE])
 def test_what_lies_in_a_place_of_the_servers_is_set_aside(
-    used: Path, make_backend, connect, tmp_path, change: Callable[[Path], None], name: str
+    used: Path, make_backend, connect, tmp_path, places: list[tuple[Callable[[Path], None], str]]
 ) -> None:
     shutil.copytree(used, tmp_path / "data", ignore=shutil.ignore_patterns("lock"))
-    change(tmp_path / "data")
+    for change, _ in places:
+        change(tmp_path / "data")
     backend = make_backend().start()
     connect(backend)
-    assert os.path.lexists(tmp_path / "data" / f"{name}.aside-1")
-    assert f"it was set aside as {Path(name).name}.aside-1" in backend.output()
+    for _, name in places:
+        assert os.path.lexists(tmp_path / "data" / f"{name}.aside-1")
+        assert f"it was set aside as {Path(name).name}.aside-1" in backend.output()
     until(backend.workers)
     assert "Traceback" not in backend.output()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
-@pytest.mark.parametrize("lay", [os.mkfifo, Path.touch, lambda path: path.symlink_to("nowhere")])
+@pytest.mark.parametrize(
+    "lay",
+    [
+        os.mkfifo,
+        pytest.param(Path.touch, marks=pytest.mark.slow),
+        pytest.param(lambda path: path.symlink_to("nowhere"), marks=pytest.mark.slow),
+    ],
+    ids=["a pipe", "a file", "a link to nowhere"],
+)
 def test_what_lies_where_uploads_of_one_kind_belong_is_set_aside(
     used: Path, make_backend, connect, send_clip, clip_files, tmp_path, lay: Callable[[Path], None]
 ) -> None:
@@ -177,7 +217,10 @@ def test_what_lies_where_uploads_of_one_kind_belong_is_set_aside(
     shutil.rmtree(place)
     lay(place)
     backend = make_backend().start()
-    client = connect(backend)
+    client = connect(backend, client_id=OWNER)
+    for job, phase in _listed(backend.address).items():
+        if phase != "done":  # they would run first
+            client.ask(m.CancelJob(job_id=job))
     assert client.wait_job(client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(2))), 240).items == 5
     assert os.path.lexists(place.with_name(f"{place.name}.aside-1")) and place.is_dir()
 
