@@ -8,13 +8,13 @@ truth: shadows and reflections of what stands before it are those of other momen
 not seen.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from ex4d.compiled.arrays import plain
-from ex4d.compiled.kernel import kernel
+from ex4d.compiled.kernel import inlined, kernel
 from ex4d.dwmesh.edges import cut_rows, quad_cuts
 from ex4d.dwmesh.frame_views import EdgeLimits, FrameViews
 from ex4d.dwmesh.moving_backdrop import SAME_COLOUR, SAME_DEPTH, Layer, MovingBackdrop, chosen_frames
@@ -123,6 +123,17 @@ def _hidden(layer: Layer, own: Float32) -> Bool:  # [H, W]
     return nearer & (cv2.dilate(wide, window) > 0)
 
 
+@inlined
+def _sort_columns(values: Any) -> None:  # [R, W], in place
+    """The least value of each column first. Neighbours change places, whole rows at once: vector instructions do it."""
+    count, width = values.shape
+    for last in range(count - 1, 0, -1):
+        for k in range(last):
+            for i in range(width):
+                a, b = values[k, i], values[k + 1, i]
+                values[k, i], values[k + 1, i] = min(a, b), max(a, b)
+
+
 @kernel
 def _accumulate(
     colours: UInt8,  # [R, H, W, 3]
@@ -132,33 +143,42 @@ def _accumulate(
     out_depth: Float32,  # [H, W] 0 where nothing is known
     out_colour: UInt8,  # [H, W, 3]
 ) -> None:
-    """Per pixel: median depth and colour of the frames that show its farthest surface, if two agree."""
+    """Per pixel: median depth and colour of the frames that show its farthest surface, if two agree.
+
+    A row at a time: what is left out of a median has the largest value, so that all pixels are sorted alike.
+    """
     count, height, width = depths.shape
-    members = np.empty(count, np.int64)
-    values = np.empty(count, np.float32)
+    far, middle = np.empty(width, np.float32), np.empty((3, width), np.uint8)
+    chosen, values = np.empty((count, width), np.bool_), np.empty((count, width), np.float32)
+    levels, members = np.empty((count, width), np.uint8), np.empty(width, np.int32)
     for j in range(height):
-        for i in range(width):
-            far = depths[0, j, i]
-            for k in range(1, count):
-                far = max(far, depths[k, j, i])
-            n = 0
+        far[:] = depths[0, j]
+        for k in range(1, count):
+            for i in range(width):
+                far[i] = max(far[i], depths[k, j, i])
+        members[:] = 0
+        for k in range(count):
+            for i in range(width):
+                chosen[k, i] = depths[k, j, i] >= (1 - same_depth) * far[i]
+                members[i] += chosen[k, i]
+        for c in range(3):
             for k in range(count):
-                if depths[k, j, i] >= (1 - same_depth) * far:
-                    members[n] = k
-                    n += 1
-            middle = np.zeros(3, np.uint8)
-            for c in range(3):
-                for m in range(n):
-                    values[m] = colours[members[m], j, i, c]
-                middle[c] = np.uint8(np.sort(values[:n])[n // 2])
-            agree = 0
-            for m in range(n):
-                near = True
+                for i in range(width):
+                    levels[k, i] = colours[k, j, i, c] if chosen[k, i] else np.uint8(255)
+            _sort_columns(levels)
+            for i in range(width):
+                middle[c, i] = levels[members[i] // 2, i]
+        members[:] = 0
+        for k in range(count):
+            for i in range(width):
+                near = chosen[k, i]
                 for c in range(3):
-                    near = near and abs(np.int32(colours[members[m], j, i, c]) - np.int32(middle[c])) <= same_colour
-                if near:
-                    values[agree] = depths[members[m], j, i]
-                    agree += 1
-            if agree >= 2:
-                out_depth[j, i] = np.sort(values[:agree])[agree // 2]
-                out_colour[j, i, 0], out_colour[j, i, 1], out_colour[j, i, 2] = middle[0], middle[1], middle[2]
+                    near = near and abs(np.int32(colours[k, j, i, c]) - np.int32(middle[c, i])) <= same_colour
+                values[k, i] = depths[k, j, i] if near else np.float32(np.inf)
+                members[i] += near
+        _sort_columns(values)
+        for i in range(width):
+            if members[i] >= 2:
+                out_depth[j, i] = values[members[i] // 2, i]
+                for c in range(3):
+                    out_colour[j, i, c] = middle[c, i]

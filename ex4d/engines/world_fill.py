@@ -61,7 +61,7 @@ class WorldFill:
         if not share.any():
             return
         wanted = _near(share)
-        painted = self._world.paint(wanted, self._move.intrinsics[i], self._move.world_from_camera[i])
+        painted = self._world.paint(wanted, self._move.intrinsics[i], self._move.world_from_camera[i], share > 0)
         share *= _sure(mask, painted)
         if depth is not None:
             share *= _apart(mask & wanted, depth, painted.inverse)

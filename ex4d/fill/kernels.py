@@ -10,15 +10,16 @@ from ex4d_ground.arrays import Bool, Float32, Int32, UInt8
 Number = Any  # what compiled code sees as a scalar
 PLANE, ROUND = 0, 1
 """Kinds of surfaces: row 15 of a surface's numbers."""
-_FAR = np.float32(1e9)
+_FAR, _ANY = np.float32(1e9), np.float32(np.inf)
 
 
 @inlined
 def _meet(
-    s: Float32, ox: Number, oy: Number, oz: Number, dx: Number, dy: Number, dz: Number
+    s: Float32, most: Number, ox: Number, oy: Number, oz: Number, dx: Number, dy: Number, dz: Number
 ) -> tuple[Number, Number, Number]:
     """Distance along the ray in terms of (dx, dy, dz), and the place on a surface, -1..1 each where it is textured.
 
+    From the distance ``most`` on the place is not looked for.
     ``s`` [16]: three axes, each over rows of three; origin 9..11 of them (of a plane: its distance along the third
     axis in 11); half the extent 12, 13; the radius 14; the kind 15.
     """
@@ -33,6 +34,8 @@ def _meet(
         t = -pz / ez
         if not (t > 0 and t < _FAR):
             return _FAR, np.float32(0.0), np.float32(0.0)
+        if t >= most:
+            return t, np.float32(0.0), np.float32(0.0)
         return t, (px + t * ex) / s[12], (py + t * ey) / s[13]
     # A cylinder round the second axis, from inside.
     a = ex * ex + ez * ez
@@ -44,6 +47,8 @@ def _meet(
     t = (np.sqrt(root) - b) / a
     if not t > 0:
         return _FAR, np.float32(0.0), np.float32(0.0)
+    if t >= most:
+        return t, np.float32(0.0), np.float32(0.0)
     return t, np.arctan2(px + t * ex, pz + t * ez) / s[12], (py + t * ey) / s[14] / s[13]
 
 
@@ -65,10 +70,11 @@ def paint_world(
     lens: Float32,  # [4] fx, fy, cx, cy of the picture
     pose: Float32,  # [3, 4] world from camera
     wanted: Bool,  # [H, W] pixels to paint
-    colour: Float32,  # [H, W, 3] out, where wanted
-    inverse: Float32,  # [H, W] out: 1 / z of the surface painted, 0 where none is met
-    trust: Float32,  # [H, W] out: 0..1, how much of the colour stands on something that is seen
-    which: Int32,  # [H, W] out: the surface painted, -1 for none
+    coloured: Bool,  # [H, W] those of them that get more than a distance
+    colour: Float32,  # [H, W, 3] out, where coloured
+    inverse: Float32,  # [H, W] out, where wanted: 1 / z of the surface painted, 0 where none is met
+    trust: Float32,  # [H, W] out, where coloured: 0..1, how much of the colour stands on something that is seen
+    which: Int32,  # [H, W] out, where wanted: the surface painted, -1 for none
 ) -> None:
     """Paint pixels with the nearest surface that is not open there."""
     height, width = wanted.shape
@@ -86,7 +92,7 @@ def paint_world(
             dz = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]
             best, chosen, u, v = _FAR, -1, np.float32(0.0), np.float32(0.0)
             for n in range(count):
-                t, p, q = _meet(surfaces[n], ox, oy, oz, dx, dy, dz)
+                t, p, q = _meet(surfaces[n], best, ox, oy, oz, dx, dy, dz)
                 if t >= best:
                     continue
                 if surfaces[n, 15] == PLANE and abs(p) < 1 and abs(q) < 1:
@@ -97,18 +103,20 @@ def paint_world(
             if chosen < 0:
                 continue
             inverse[i, j], which[i, j] = 1 / best, chosen
+            if not coloured[i, j]:
+                continue
             # A pixel's size on the surface, in texels: of the neighbours to the right and below.
             _, p, q = _meet(
-                surfaces[chosen], ox, oy, oz,
+                surfaces[chosen], _ANY, ox, oy, oz,
                 dx + pose[0, 0] / lens[0], dy + pose[1, 0] / lens[0], dz + pose[2, 0] / lens[0],
             )  # fmt: skip
-            across = ((p - u) ** 2 + (q - v) ** 2) ** 0.5
+            across = np.sqrt(np.float64((p - u) ** 2 + (q - v) ** 2))
             _, p, q = _meet(
-                surfaces[chosen], ox, oy, oz,
+                surfaces[chosen], _ANY, ox, oy, oz,
                 dx + pose[0, 1] / lens[1], dy + pose[1, 1] / lens[1], dz + pose[2, 1] / lens[1],
             )  # fmt: skip
-            along = ((p - u) ** 2 + (q - v) ** 2) ** 0.5
-            texels = (across * along) ** 0.5 * np.float32(0.5) * size
+            along = np.sqrt(np.float64((p - u) ** 2 + (q - v) ** 2))
+            texels = np.sqrt(across * along) * np.float32(0.5) * size
             level, side, top, left = 0, size, 0, 0
             while texels > 1.5 and side > 8:
                 top, left = (0 if level == 0 else top + side), size

@@ -65,15 +65,21 @@ class World:
     planes: tuple[Plane, ...]
     plate_from_world: Float64 = field(default_factory=lambda: np.eye(4))  # [4, 4] surfaces are in the plate's axes
 
-    def paint(self, wanted: Bool, lens: Float64, world_from_camera: Float64) -> Painted:  # [H, W], [4], [4, 4]
-        """The ``wanted`` pixels of a camera's picture."""
+    def paint(
+        self,
+        wanted: Bool,  # [H, W]
+        lens: Float64,  # [4]
+        world_from_camera: Float64,  # [4, 4]
+        coloured: Bool | None = None,  # [H, W]
+    ) -> Painted:
+        """The ``wanted`` pixels of a camera's picture; those not ``coloured`` (None: all are) have a distance alone."""
         shape = wanted.shape
         colour, inverse, trust = (np.zeros(size, np.float32) for size in ((*shape, 3), shape, shape))
         which = np.full(shape, -1, np.int32)
         pose = np.ascontiguousarray((self.plate_from_world @ world_from_camera)[:3], np.float32)
         paint_world(
-            self.surfaces, self.textures, self.openings, lens.astype(np.float32), pose, wanted,
-            colour, inverse, trust, which,
+            self.surfaces, self.textures, self.openings, lens.astype(np.float32), pose,
+            wanted, wanted if coloured is None else coloured, colour, inverse, trust, which,
         )  # fmt: skip
         return Painted(colour, inverse, trust, (which >= 0) & (which < len(self.planes)))
 

@@ -12,6 +12,9 @@ from msgspec import structs
 
 from ex4d.clip import read_thickness_map, with_source_camera
 from ex4d.dwmesh import DWMesh
+from ex4d.dwmesh.backdrop import Backdrop
+from ex4d.dwmesh.frame_views import FrameViews
+from ex4d.dwmesh.moving_backdrop import SAME_COLOUR, SAME_DEPTH, chosen_frames
 from ex4d.raster import Camera, get_rasterizer
 from ex4d.raster.cpu import CpuRasterizer
 from ex4d.shots.draw import Drawing, draw_shot
@@ -68,6 +71,37 @@ def test_the_source_view_stays_exactly_the_source() -> None:
         colour, mask = seen(mesh, t, np.eye(4))
         assert mask.all()
         np.testing.assert_array_equal(colour, clip.frames[t])
+
+
+def plain_background(clip: Clip) -> tuple[Float32, UInt8]:  # [H, W], [H, W, 3]
+    """Pixel by pixel: the medians of those frames that show the farthest surface alike, if two do."""
+    depth, colour = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE, 3), np.uint8)
+    for place in np.ndindex(SIZE, SIZE):
+        depths, colours = clip.depth[(slice(None), *place)], clip.frames[(slice(None), *place)].astype(int)
+        far = depths >= (1 - SAME_DEPTH) * depths.max()
+        middle = np.sort(colours[far], axis=0)[far.sum() // 2]
+        alike = far & (np.abs(colours - middle) <= SAME_COLOUR).all(axis=1)
+        if alike.sum() >= 2:
+            depth[place], colour[place] = np.sort(depths[alike])[alike.sum() // 2], middle
+    return depth, colour
+
+
+@pytest.mark.parametrize("count", [2, 7, 40])
+def test_the_background_is_the_median_of_the_frames_that_show_the_farthest_surface_alike(count: int) -> None:
+    rng = np.random.default_rng(count)
+    wall = rng.integers(0, 256, (SIZE, SIZE, 3))
+    noise = rng.uniform(-1, 1, (count, SIZE, SIZE, 3)) * np.linspace(2, 16, SIZE)[:, None]  # the camera stands still
+    frames = (wall + noise).clip(0, 255).astype(np.uint8)
+    depth = (FAR * rng.uniform(0.95, 1.05, (count, SIZE, SIZE))).astype(np.float32)
+    depth[rng.random(depth.shape) < 0.4] = NEAR
+    clip = replace(make_clip(depth=depth), frames=frames)
+    chosen = chosen_frames(clip)
+    views = FrameViews(lambda t: depth[t], lambda _: (np.zeros(0, np.float32),) * 2, lambda _: (0.0, np.zeros(2)))
+    layer = Backdrop(clip, views).layer(0)
+    expected = plain_background(replace(clip, frames=frames[chosen], depth=depth[chosen]))
+    assert 0.2 < (expected[0] > 0).mean() <= 1
+    np.testing.assert_array_equal(layer.depth, expected[0])
+    np.testing.assert_array_equal(layer.colour, expected[1])
 
 
 def test_where_nothing_moves_nothing_changes() -> None:
