@@ -63,10 +63,16 @@ else
 endif
 
 test-versions: $(VENV)/.dev ## Run the add-on's tests in the other Blender versions, two at a time (VERSIONS="--only 5.3.0")
-	@$(BIN)/python scripts/run_versions.py $(VERSIONS)
+	@$(BIN)/python scripts/run_versions.py --whole $(VERSIONS)
 
-test-slow: $(VENV)/.dev ## Run the tests that take long
+test-slow: $(VENV)/.dev ## Run the tests that take long, and all of the add-on's in every Blender version
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -m slow --timeout=3600; own=$$?; \
+	  $(BIN)/python scripts/run_versions.py --all; other=$$?; exit $$((own || other))
+else
 	@$(BIN)/python -m pytest -m slow --timeout=3600 $(ARGS)
+	@echo "Other Blender versions are left out: ARGS picks tests. 'make test-slow' runs them."
+endif
 
 test-ui: $(VENV)/.dev ## Drive the panel in a real Blender window (Xvfb) and keep screenshots in out/ui/
 	@bash scripts/system_packages.sh ui

@@ -1,10 +1,12 @@
 """Run the add-on's tests in every Blender version but the one of the project's own environment.
 
-    python scripts/run_versions.py [--jobs 2] [--only 5.3.0]
+    python scripts/run_versions.py [--jobs 2] [--only 5.3.0] [--whole | --all]
     python scripts/run_versions.py --keep
 
-The newest runs the whole of tests/blender, the others what rests on Blender's own data. Each has an environment of its
-own below the checkout, made on the first run; a version whose Python this machine lacks is left out with a sentence.
+Each runs what rests on Blender's own data: neither the files of SAME_CODE nor tests that are marked ``any_blender``.
+With ``--whole`` the newest runs the whole of tests/blender; with ``--all`` each runs it, with the slow tests. Each has
+an environment of its own below the checkout, made on the first run; a version whose Python this machine lacks is left
+out with a sentence.
 Besides the tests' own outcome a run fails on a Python error anywhere in what it printed. Files of few tests that failed
 are run once more (run_tests.py). Logs and outcomes are left in out/versions/. ``--keep`` runs nothing: it copies the
 last outcomes, with those that 'make test' left of the project's own Blender, to
@@ -65,6 +67,23 @@ EXCEPT = (
 
 
 @dataclass(frozen=True)
+class Amount:
+    """How much of the tests is run."""
+
+    what: str
+    whole: bool
+    """The files of :data:`SAME_CODE`, too."""
+    marks: str
+    """As pytest's ``-m`` takes it; "" for every test."""
+    limit_s: float = LIMIT_S
+
+
+RESTING = Amount("what rests on Blender", whole=False, marks="not slow and not any_blender")
+WHOLE = Amount("the whole of tests/blender", whole=True, marks="not slow")
+EVERYTHING = Amount("all of tests/blender", whole=True, marks="", limit_s=3 * LIMIT_S)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a version's run came to."""
 
@@ -81,6 +100,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="versions that run side by side")
     parser.add_argument("--only", action="append", choices=[v.blender for v in VERSIONS], help="these versions alone")
     parser.add_argument("--keep", action="store_true", help="run nothing; keep the last outcomes for the docs")
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("--whole", action="store_true", help="the newest runs the whole of tests/blender")
+    much.add_argument("--all", action="store_true", help="each runs the whole of tests/blender, with the slow tests")
     options, more = parser.parse_known_args()
     if options.keep:
         return keep()
@@ -96,8 +118,9 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     for version in there:
         install(version, environment_of(version))
-    with stoppable(), ThreadPoolExecutor(options.jobs) as pool:  # the newest takes longest and goes first
-        runs = [pool.submit(run, version, version in newest, more) for version in reversed(there)]
+    with stoppable(), ThreadPoolExecutor(options.jobs) as pool:  # the newest may take longest and goes first
+        amounts = {version: amount(options, newest=version in newest) for version in there}
+        runs = [pool.submit(run, version, amounts[version], more) for version in reversed(there)]
         outcomes = [each.result() for each in runs]
     for each in outcomes:
         line = each.problem or "passed"
@@ -108,12 +131,18 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def run(version: Version, whole: bool, more: list[str]) -> Outcome:
+def amount(options: argparse.Namespace, *, newest: bool) -> Amount:
+    """How much of the tests a version runs."""
+    if options.all:
+        return EVERYTHING
+    return WHOLE if options.whole and newest else RESTING
+
+
+def run(version: Version, asked: Amount, more: list[str]) -> Outcome:
     """The tests of one version, in a process of its own; what it printed is in its log."""
-    what = "the whole of tests/blender" if whole else "what rests on Blender"
     python = environment_of(version) / ("Scripts" if os.name == "nt" else "bin") / "python"
     options = ["-q", "-rs", "-p", "no:cacheprovider", "-c", str(TESTS / "pytest-versions.ini"), f"--rootdir={TESTS}"]
-    options += ["-m", "not slow", *more]
+    options += [*(("-m", asked.marks) if asked.marks else ()), *more]
     logs = [OUT / f"{version.blender}.log", OUT / f"{version.blender}.again.log"]
     results = OUT / f"{version.blender}.json"
     for old in (*logs, results):
@@ -126,9 +155,9 @@ def run(version: Version, whole: bool, more: list[str]) -> Outcome:
             # The outcomes that are kept are those of the first run, which is of all tests.
             kept = results if not results.exists() else results.with_suffix(".again")
             command = [str(python), str(PYTEST), str(outcomes), *arguments]
-            return wait(command, env=environment(kept), cwd=OUT, stdout=said, stderr=subprocess.STDOUT)
+            return wait(command, asked.limit_s, env=environment(kept), cwd=OUT, stdout=said, stderr=subprocess.STDOUT)
 
-    chosen = [str(TESTS / name) for name in selected(whole)]
+    chosen = [str(TESTS / name) for name in selected(asked.whole)]
     code = twice_at_most(one, options, chosen, OUT / f"{version.blender}.tests", root=TESTS)
     log = [path for path in logs if path.exists()][-1]
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -142,7 +171,7 @@ def run(version: Version, whole: bool, more: list[str]) -> Outcome:
         problem = f"FAILED: all tests passed, but a Python error stands in {log}"
     elif not results.exists():
         problem = f"FAILED: it left no outcomes, see {log}"
-    return Outcome(version, what, problem, time.monotonic() - started)
+    return Outcome(version, asked.what, problem, time.monotonic() - started)
 
 
 def beside_failures(log: str) -> str:
@@ -152,7 +181,7 @@ def beside_failures(log: str) -> str:
     return parts[0] + "".join(text for title, text in told if title.startswith("short"))
 
 
-def wait(command: list[str], **how: Any) -> int:
+def wait(command: list[str], limit_s: float = LIMIT_S, **how: Any) -> int:
     """The exit code of a program, which is killed with all it started when it takes too long or all is to end."""
     with _lock:
         if _stopped.is_set():
@@ -160,7 +189,7 @@ def wait(command: list[str], **how: Any) -> int:
         process = subprocess.Popen(command, start_new_session=True, **how)
         _running.add(process)
     try:
-        return process.wait(LIMIT_S)
+        return process.wait(limit_s)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return process.wait()

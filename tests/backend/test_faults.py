@@ -140,7 +140,7 @@ def test_sigterm_lets_the_running_job_end_and_keeps_the_queue(make_backend, conn
     server = make_backend(environment={"EX4D_BACKEND_DRAIN_S": "200"}).start()
     client = connect(server)
     clip = send_clip(client)
-    job, queued = client.submit(long_job(clip, 1500)), client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
+    job, queued = client.submit(long_job(clip, 500)), client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
     client.wait_for(items_of(job), 120)
     with server.held():
         until(lambda: client.poll() is not None and client.jobs[queued].state is not None)
@@ -302,8 +302,8 @@ def test_a_job_that_makes_no_progress_fails_alone(make_backend, connect, send_cl
 
 def test_progress_never_goes_back_and_is_whole_only_at_the_end(backend, client, send_clip):
     shares: list[tuple[float, str]] = []
-    # Some ten times as long as the server waits between two words on it.
-    job = client.submit(long_job(send_clip(client), 1000))
+    # Some times as long as the server waits between two words on it.
+    job = client.submit(long_job(send_clip(client), 400))
 
     def note(event) -> None:
         if isinstance(event, JobChanged):

@@ -75,6 +75,7 @@ def check_same(bpy: Any, project_python: list[str], shot: Path, take: Path) -> N
         assert np.array_equal(pixels(bpy, shot / "take_001" / each), pixels(bpy, take / each)), each
 
 
+@pytest.mark.any_blender
 def test_a_farm_makes_the_take_that_blender_makes(ready, project_python, tmp_path):
     props = ready.context.scene.ex4d
     props.engine, props.seed = "preview", 5
@@ -92,6 +93,7 @@ def test_a_farm_makes_the_take_that_blender_makes(ready, project_python, tmp_pat
     assert f"{name}_2" in names(farm)  # nothing is replaced
 
 
+@pytest.mark.any_blender
 def test_the_camera_that_filmed_goes_along(connected, rigged, filmed, project_python, tmp_path):  # noqa: F811
     connected.context.scene.ex4d.engine = "preview"
     connected.ops.ex4d.follow_source()

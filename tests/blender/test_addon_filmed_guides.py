@@ -52,6 +52,7 @@ def test_a_camera_that_rides_on_the_source_sees_the_source(connected, rigged, fi
     assert np.median(error) <= 1 and error.mean() < 6
 
 
+@pytest.mark.any_blender
 def test_a_locked_off_camera_sees_a_world_that_stands_still(connected, rigged, filmed):
     """What later frames show from the first frame's place is what the first frame showed there; without a rig it
     shakes."""
@@ -156,6 +157,7 @@ def estimated(connected, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.any_blender
 def test_the_backend_estimates_the_filming_camera(connected, estimated):
     from blender_addon.jobs import solving
     from blender_addon.scene import rig

@@ -204,6 +204,7 @@ def estimating(backend_command, project_python, tmp_path_factory):
     running.stop()
 
 
+@pytest.mark.any_blender
 def test_a_camera_that_the_depths_estimator_knows_is_offered_and_used(blender, estimating, sources, small_clip):
     from drawn_panels import draw_all
 

@@ -73,6 +73,7 @@ def test_manifest_and_add_on_say_the_same_of_themselves():
     assert info["blender"] <= bpy.app.version
 
 
+@pytest.mark.any_blender
 def test_same_sources_give_the_same_protocol_wheel(build_addon, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -137,6 +138,7 @@ def test_installs_works_and_goes_twice_in_a_row(linux_zip, small_clip, tmp_path,
     install_twice(linux_zip, small_clip, tmp_path, address)
 
 
+@pytest.mark.any_blender
 def test_same_sources_give_the_same_backend_wheel(build_addon, tmp_path):
     first, second = (build_addon.backend_wheel(tmp_path / name) for name in "ab")
     assert first.read_bytes() == second.read_bytes()

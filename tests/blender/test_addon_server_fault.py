@@ -16,6 +16,7 @@ from zmtp_reset import PINGS_UNREAD, reset_while_unread
 SENTENCE = "The backend ended and was started again; what was under way goes on by itself."
 
 
+@pytest.mark.any_blender
 @pytest.mark.skipif(os.name == "nt", reason="stops a process by signal")
 def test_an_abort_of_the_own_backend_in_mid_take_costs_nothing(
     blender, backend_command, small_clip, tmp_path, monkeypatch, quiet

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,18 @@ def test_what_runs_in_the_other_versions_is_there():
         n.partition("::")[0] for n in run_versions.selected(False)
     }
     assert left_out <= set(run_versions.SAME_CODE), "a new test runs in every version"
+
+
+def test_the_usual_run_leaves_out_what_rests_on_no_blender_and_the_slow_run_leaves_out_nothing():
+    def asked(newest: bool, **given: bool) -> run_versions.Amount:
+        return run_versions.amount(Namespace(**{"all": False, "whole": False, **given}), newest=newest)
+
+    assert asked(True) == asked(False) == asked(False, whole=True) == run_versions.RESTING
+    assert "not any_blender" in run_versions.RESTING.marks and not run_versions.RESTING.whole
+    assert asked(True, whole=True).marks == "not slow" and asked(True, whole=True).whole
+    assert asked(False, all=True).marks == "" and asked(False, all=True).whole
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "run_versions.py --all" in makefile.partition("test-slow:")[2].partition("\n\n")[0]
 
 
 LOUD = """
