@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +104,28 @@ def made_of(blender, strip) -> list[int]:
     return [round((value - 20) / 8) for value in greys(blender, chosen.path, chosen.num_frames)]
 
 
-@pytest.mark.parametrize("fps", [60, 30, 25, 24, 23, 12])
-@pytest.mark.parametrize("trim", [(0, 0), (2, 0), (0, 3), (3, 2)])
+RATES, TRIMS = (60, 30, 25, 24, 23, 12), ((0, 0), (2, 0), (0, 3), (3, 2))
+USUAL = {(fps, TRIMS[k % len(TRIMS)]) for k, fps in enumerate(RATES)}
+"""Each rate and each trim once; every pair of them is slow."""
+
+
+@pytest.mark.parametrize(
+    ("fps", "trim"),
+    [pytest.param(*pair, marks=() if pair in USUAL else pytest.mark.slow) for pair in product(RATES, TRIMS)],
+)
 def test_footage_of_another_rate_is_taken_as_the_strip_shows_it(blender, editor, movie, tmp_path, fps, trim):
     strip = at_scene_rate(blender, editor, movie(fps), frame=7)
     cut(strip, start=trim[0], end=trim[1])
     assert made_of(blender, strip) == seen(blender, strip, tmp_path)
 
 
-@pytest.mark.parametrize("fps", [60, 24])
-@pytest.mark.parametrize("speed", [50, 200, 130])
+RETIMES = [(60, 50), (24, 200), (60, 130)]
+MORE_RETIMES = [(24, 50), (60, 200), (24, 130)]
+
+
+@pytest.mark.parametrize(
+    ("fps", "speed"), [*RETIMES, *(pytest.param(*pair, marks=pytest.mark.slow) for pair in MORE_RETIMES)]
+)
 def test_a_retimed_strip_is_taken_as_it_plays(blender, editor, movie, tmp_path, fps, speed):
     strip = at_scene_rate(blender, editor, movie(fps))
     blender.ops.sequencer.select_all(action="DESELECT")

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 
 import numpy as np
+import pytest
 
 from ex4d_ground.takes import read_take_info
 
 
+@pytest.mark.any_blender
 def test_takes_of_the_command_line_a_backend_and_blender_are_one(ready, sources, address, project_python, tmp_path):
     from blender_addon.takes import listing, resume
 

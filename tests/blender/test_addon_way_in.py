@@ -29,6 +29,7 @@ def first_minute(
     return blender
 
 
+@pytest.mark.any_blender
 def test_a_video_alone_becomes_a_shot_and_the_backend_comes_by_itself(first_minute, sources, quiet):
     from blender_addon.work import session
 
@@ -40,6 +41,7 @@ def test_a_video_alone_becomes_a_shot_and_the_backend_comes_by_itself(first_minu
     assert session.get().backend is not None and session.get().connected
 
 
+@pytest.mark.any_blender
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
 def test_a_dead_backend_is_started_again_by_whatever_needs_one(first_minute, sources):
     from blender_addon.work import session
@@ -57,6 +59,7 @@ def test_a_dead_backend_is_started_again_by_whatever_needs_one(first_minute, sou
     assert operators.restart_backend() == {"FINISHED"} and session.get().connected
 
 
+@pytest.mark.any_blender
 def test_where_starting_is_off_the_sentence_says_so(first_minute, sources):
     from blender_addon.work import connecting, preferences
 
@@ -68,6 +71,7 @@ def test_where_starting_is_off_the_sentence_says_so(first_minute, sources):
     assert first_minute.context.scene.ex4d.shot is None
 
 
+@pytest.mark.any_blender
 def test_the_example_needs_no_model_and_comes_at_its_true_depth(first_minute, quiet):
     from blender_addon.panels.open_video import example_files
 
@@ -79,7 +83,7 @@ def test_the_example_needs_no_model_and_comes_at_its_true_depth(first_minute, qu
     assert shot.ex4d.depth_estimator == ""
 
 
-@pytest.mark.parametrize("given", ["first", "folder"])
+@pytest.mark.parametrize("given", ["first", pytest.param("folder", marks=pytest.mark.slow)])
 def test_a_sequence_that_is_no_png_is_converted_on_the_way(first_minute, tmp_path, given):
     folder = tmp_path / "plates"
     folder.mkdir()
@@ -112,6 +116,7 @@ def test_the_active_strip_becomes_a_clip_as_it_plays(first_minute, sources):
     assert scene.ex4d.shot.ex4d.num_frames == 3
 
 
+@pytest.mark.any_blender
 @pytest.mark.parametrize(
     ("path", "words"),
     [("nothing.mp4", "There is no video at"), ("empty", "holds no .png, "), ("", "No video is chosen")],
