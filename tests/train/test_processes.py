@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from ex4d.train.loop import train
 from ex4d.train.record import LOG, read_log
 from ex4d.train.state import checkpoints, newest
 
@@ -81,10 +82,12 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("kind", ["ddp", pytest.param("fsdp2", marks=pytest.mark.slow)])
-def test_two_processes_are_one_with_the_same_global_batch(kind, tiny_config, write_config, as_folder, tmp_path) -> None:
+def test_two_processes_are_one_with_the_same_global_batch(
+    kind, tiny_config, write_config, as_folder, weights, tmp_path
+) -> None:
     tables = {"model": {"weights": as_folder}, "train": {"steps": 3}, "output": {"held_out_every": 3}}
     one = tiny_config("one", data={"batch": 2}, **tables)
-    finished(start(write_config(one, "one.toml")))
+    train(one, weights=weights)
     two = tiny_config("two", data={"batch": 1}, parallel={"kind": kind}, **tables)
     config = write_config(replace(two), "two.toml")
     port = str(free_port())
