@@ -57,6 +57,8 @@ def measure(folder: Path, changes: int) -> dict[str, Any]:
     bpy.context.window_manager.ex4d_live.enabled = True
     spin(settled)
     first = time.perf_counter() - start
+    spin(lambda: live.current.place.told != "finding")
+    place = time.perf_counter() - start
     rng = np.random.default_rng(1)
     cam = bpy.context.scene.ex4d.shot.ex4d.camera
     rest = cam.matrix_world.copy()
@@ -69,6 +71,8 @@ def measure(folder: Path, changes: int) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "first_picture_s": first,
+        "place_s": place,
+        "place": live.current.place.told,
     }
     rest_coverage, live.REST_COVERAGE_S = live.REST_COVERAGE_S, 3600.0  # not in between: it has a part of its own
     result["full"] = one_by_one(bpy, cam, rest, rng, changes, moving=False)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 from ex4d.allocation import give_back_large_blocks
 from ex4d.bands import Bands
 from ex4d.dwmesh import DWMesh
+from ex4d.fill import World
 from ex4d.frames import held_bytes
 from ex4d.guides import FrameRenderer, source_frames, thread_count
 from ex4d.guides.objects import GuideObject
@@ -31,6 +33,8 @@ from ex4d_backend import sources
 from ex4d_backend.child import BEAT_S, ServerConnection, child_arguments, connect_to_server
 from ex4d_backend.child_messages import LiveAnswer, LiveForget, LiveOrder, LivePause, Quit, Ready
 from ex4d_backend.client_errors import for_client, without_paths
+from ex4d_backend.live_pictures import coarse_first, rgba, scaled
+from ex4d_backend.live_places import Places, on_plane, share_on_plane
 from ex4d_backend.live_turns import LiveTurns
 from ex4d_backend.objects import read_objects
 from ex4d_ground.arrays import Bool, Int32, UInt8
@@ -38,7 +42,7 @@ from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import Ex4dError
 from ex4d_ground.remedies import Remedy
 from ex4d_protocol.base import MAX_CHUNK_BYTES
-from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveReply, LiveSuperseded, LiveView
+from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveReply, LiveSuperseded, LiveView, Place
 from ex4d_protocol.messages import ErrorReply
 from ex4d_protocol.requests import ClipSpec
 
@@ -73,14 +77,22 @@ class LiveRequest:
     """What stands beside the mesh; None until it is read."""
     waiting: list[int] = field(default_factory=list)
     """Output frames still to draw, next one last."""
-    unsent: dict[int, float] = field(default_factory=dict)
-    """Coverage that was not sent yet."""
+    unsent: dict[int, tuple[float, float | None]] = field(default_factory=dict)
+    """Coverage that was not sent yet, and the share that goes on a plane where that is known."""
+    place: Place = ""
+    """How far its clip's place was known when its first frame was drawn."""
+    world: World | None = None
     sent_at: float = 0.0
 
     @property
     def about(self) -> dict[str, Any]:
         """What every answer to it holds: its view and its number there."""
         return {"view": self.view.view, "sequence": self.view.sequence}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What pictures and coverage hold beside: how far the place is known."""
+        return {**self.about, "place": self.place}
 
     @property
     def lane(self) -> Lane:
@@ -96,47 +108,23 @@ class LiveRequest:
         return self.trajectory
 
 
-def scaled(trajectory: Trajectory, scale: float) -> Trajectory:
-    """The same cameras with smaller pictures: each side is rounded and at least 2, the view stays the same."""
-    if scale == 1.0:
-        return trajectory
-    width, height = (max(2, round(side * scale)) for side in (trajectory.width, trajectory.height))
-    x, y = width / trajectory.width, height / trajectory.height
-    k = trajectory.intrinsics * np.array([x, y, x, y])
-    return Trajectory(trajectory.world_from_camera, k, trajectory.source_time, width, height, trajectory.name)
-
-
-def coarse_first(count: int) -> list[int]:
-    """0..count-1, every sixteenth first, then those between, so that a graph takes shape at once."""
-    order: dict[int, None] = {}
-    for step in (16, 8, 4, 2, 1):
-        order.update(dict.fromkeys(range(0, count, step)))
-    return list(order)
-
-
-def rgba(colour: UInt8, mask: Bool) -> UInt8:  # [H, W, 3], [H, W] -> [H, W, 4]
-    """A guide as a picture: alpha 255 where the source is seen."""
-    out = np.empty((*mask.shape, 4), np.uint8)
-    out[..., :3] = colour
-    np.multiply(mask, np.uint8(255), out=out[..., 3])
-    return out
-
-
 class Scene:
     """One clip in memory, and the renderers of its meshes."""
 
-    def __init__(self, source: sources.LoadedSource, loader: sources.Sources) -> None:
+    def __init__(self, source: sources.LoadedSource, loader: sources.Sources, finder: ThreadPoolExecutor) -> None:
+        self.places = Places(finder)
         self.clip, self.source, self._loader = source.clip, source, loader
         """Without a source camera: each view has its own."""
         self._renderers: OrderedDict[tuple[bytes, bool], tuple[FrameRenderer, int]] = OrderedDict()
 
     @property
     def size_bytes(self) -> int:
-        """Memory of the clip and of the edits of its meshes."""
+        """Memory of the clip, of the edits of its meshes and of its places."""
         return (
             held_bytes(self.clip.frames)
             + held_bytes(self.clip.depth)
             + sum(size for _, size in self._renderers.values())
+            + self.places.size_bytes
         )
 
     def renderer(self, view: LiveView, blobs: Path, bands: Bands, rasterizer: str) -> FrameRenderer:
@@ -156,6 +144,7 @@ class Scene:
 
     def close(self) -> None:
         """Give back what the renderers hold, on a device above all."""
+        self.places.close()
         while self._renderers:
             self._renderers.popitem()[1][0].close()
 
@@ -181,6 +170,7 @@ class LiveRenderer:
         self._lanes: dict[Lane, LiveRequest] = {}
         self._scenes: OrderedDict[bytes, Scene] = OrderedDict()
         self._turns = LiveTurns()
+        self._finder = ThreadPoolExecutor(1, "place")
         self._paused: set[int] = set()
         """Clients that have not read their last pictures."""
         self._quit = False
@@ -248,6 +238,10 @@ class LiveRenderer:
                 request.source = source_frames(trajectory, scene.clip.num_frames)
                 filmed = sources.filmed(scene.source, request.view.clip)
                 request.seen = filmed.clip.seen_by_source(trajectory)
+            if request.view.on_plane and not request.place:  # once: all frames of a request are told the same
+                key = msgspec.msgpack.encode(request.view.clip.source_camera)
+                filmed = sources.filmed(scene.source, request.view.clip)
+                request.place, request.world = scene.places.look(key, filmed.clip)
             if request.objects is None:
                 view, count = request.view, len(trajectory)
                 moves = {"held": view.object_frames, "start": view.object_start}
@@ -303,7 +297,7 @@ class LiveRenderer:
         folder, limit = Path(tempfile.mkdtemp(dir=self._scratch)), self._most_pixels
         spec, steps = _plain_clip(request), {"on_progress": on_progress, "cancel": CancelToken()}
         try:
-            return Scene(loader.clip(spec, self._blobs, folder, clip_pixels=limit, **steps), loader)
+            return Scene(loader.clip(spec, self._blobs, folder, clip_pixels=limit, **steps), loader, self._finder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -315,23 +309,26 @@ class LiveRenderer:
     # --- answering ----------------------------------------------------------------------------------------
 
     def _answer_frame(self, request: LiveRequest, frame: int, colour: UInt8, mask: Bool, *, ended: bool) -> None:
-        coverage = float(mask.mean())
+        coverage, world, cameras = float(mask.mean()), request.world, request.prepare()
+        camera = cameras.intrinsics[frame], cameras.world_from_camera[frame]
         if request.view.picture:
-            self._answer_picture(request, frame, rgba(colour, mask), coverage, ended=ended)
+            picture = rgba(colour, mask, None if world is None else on_plane(world, mask, *camera))
+            self._answer_picture(request, frame, picture, coverage, ended=ended)
             return
-        request.unsent[frame] = coverage
+        request.unsent[frame] = coverage, None if world is None else share_on_plane(world, mask, *camera)
         now = time.monotonic()
         if ended or now - request.sent_at >= COVERAGE_EVERY_S:
             known, request.unsent, request.sent_at = request.unsent, {}, now
-            frames, shares = tuple(known), tuple(known.values())
-            message = LiveCoverage(**request.about, frames=frames, coverage=shares, done=ended)
-            self._answer(request, message, ended=ended)
+            shares = tuple(share for share, _ in known.values())
+            goes_on = tuple(share for _, share in known.values() if share is not None)
+            fixed = {**request.told, "frames": tuple(known), "coverage": shares, "done": ended}
+            self._answer(request, LiveCoverage(**fixed, on_plane=goes_on), ended=ended)
 
     def _answer_picture(
         self, request: LiveRequest, frame: int, picture: UInt8, coverage: float, *, ended: bool
     ) -> None:
         height, width = picture.shape[:2]
-        fixed = {**request.about, "frame": frame, "width": width, "height": height, "coverage": coverage}
+        fixed = {**request.told, "frame": frame, "width": width, "height": height, "coverage": coverage}
         data = picture.reshape(-1).data
         for offset in range(0, data.nbytes, MAX_CHUNK_BYTES):
             part = data[offset : offset + MAX_CHUNK_BYTES]

@@ -6,7 +6,7 @@ from typing import Any
 import bpy
 
 from ..guides.panels import above_guides, above_seen
-from ..panels.base import paragraph, split_column
+from ..panels.base import hint, paragraph, split_column
 from ..scene.properties import options_changed
 from ..work import hooks, preferences, timer
 from ..work.hooks import Listeners
@@ -14,6 +14,7 @@ from ..work.languages import say
 from ..work.operators import QuickOperator
 from ..work.properties import Flag, Share, Whole
 from . import overlay, views
+from .places import LEGEND
 
 
 def _switched(self: Any, context: bpy.types.Context) -> None:
@@ -124,6 +125,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         paragraph(layout, state.note, icon="ERROR" if state.note_is_error else "INFO", alert=state.note_is_error)
     elif switches.enabled and state.meter.last_ms is not None:
         layout.label(text=say(f"Picture in {state.meter.last_ms:.0f} ms"), icon="CHECKMARK", translate=False)
+        if legend := LEGEND[state.place.told]:
+            hint(layout, legend)
 
 
 listeners = Listeners(

@@ -10,6 +10,7 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 
 from ex4d_ground.arrays import Float32, UInt8
+from ex4d_protocol.live import GOES_ON
 
 from ..scene import viewing
 from ..work.hooks import Drawing
@@ -18,6 +19,8 @@ gpu: Any = importlib.import_module("gpu")  # the module's stubs know a part of i
 
 DARK, LIGHT = (0.15, 0.15, 0.16), (0.25, 0.25, 0.26)
 """Stripes where the camera sees nothing of the source: quiet, and no matter of colour."""
+PLANE_DARK, PLANE_LIGHT = (0.12, 0.20, 0.30), (0.18, 0.29, 0.42)
+"""Those where a floor or a wall goes on there: the blue of the coverage graph, as quiet."""
 STRIPES_PX = 14.0
 """Width of a dark and a light stripe along a row of the screen, at an interface scale of 1."""
 LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
@@ -30,10 +33,10 @@ class Overlay:
     shot_id: str = ""
     frame: int = 0
     """Scene frame the picture is of."""
-    picture: UInt8 | None = None  # [H, W, 4], top row first
+    picture: UInt8 | None = None  # [H, W, 4], top row first; alpha as of LivePicture
     number: int = 0
     opacity: float = 0.8
-    _texture: Any = field(default=None, repr=False)
+    _textures: Any = field(default=None, repr=False)
     _drawn: int = -1
 
     def put(self, shot_id: str, frame: int, picture: UInt8) -> None:
@@ -43,20 +46,26 @@ class Overlay:
 
     def clear(self) -> None:
         """Show nothing."""
-        self.picture = self._texture = None
+        self.picture = self._textures = None
         self.shot_id = ""
         self.number += 1
 
-    def texture(self) -> Any:
-        """The picture on the GPU, uploaded when it has changed. Needs something to draw on."""
+    def textures(self) -> tuple[Any, Any] | None:
+        """The picture, and where planes go on, on the GPU: uploaded when they have changed. Needs something to draw on.
+
+        Two of them, because colours at the rim of a hole are mixed with nothing, and holes have no colour.
+        """
         if self.picture is None:
             return None
-        if self._texture is None or self._drawn != self.number:
+        if self._textures is None or self._drawn != self.number:
             height, width = self.picture.shape[:2]
             data = gpu.types.Buffer("FLOAT", width * height * 4, pixels(self.picture).ravel())
-            self._texture = gpu.types.GPUTexture((width, height), format="RGBA8", data=data)
+            colour = gpu.types.GPUTexture((width, height), format="RGBA8", data=data)
+            goes_on = on_plane(self.picture)
+            data = gpu.types.Buffer("FLOAT", goes_on.size, goes_on.ravel())
+            self._textures = colour, gpu.types.GPUTexture(goes_on.shape[::-1], format="R8", data=data)
             self._drawn = self.number
-        return self._texture
+        return self._textures
 
 
 current = Overlay()
@@ -65,9 +74,15 @@ current = Overlay()
 def pixels(picture: UInt8) -> Float32:  # [H, W, 4] -> [H, W, 4]
     """The guide with alpha 1, all 0 in holes: halfway between both, colour divided by alpha is still the guide's."""
     out = LEVELS[picture]
-    out[..., 3] = picture[..., 3] > 0
+    out[..., 3] = picture[..., 3] == 255
     out[..., :3] *= out[..., 3:]
     return out
+
+
+def on_plane(picture: UInt8) -> Float32:  # [H, W, 4] -> [H, W], or [1, 1] where there is no such hole
+    """1 in holes where a floor or a wall goes on, else 0."""
+    holes = picture[..., 3] == GOES_ON
+    return holes.astype(np.float32) if holes.any() else np.zeros((1, 1), np.float32)
 
 
 def shown(overlay: Overlay, scene: bpy.types.Scene, camera: bpy.types.Object | None) -> bool:
@@ -89,23 +104,26 @@ def _draw() -> None:
     if camera is None or not shown(current, context.scene, camera):
         return
     corners = viewing.frame_corners(context, camera)
-    texture = current.texture()
-    if corners is None or texture is None:
+    textures = current.textures()
+    if corners is None or textures is None:
         return
-    draw(texture, corners, opacity=current.opacity, stripes_px=STRIPES_PX * context.preferences.system.ui_scale)
+    draw(textures, corners, opacity=current.opacity, stripes_px=STRIPES_PX * context.preferences.system.ui_scale)
 
 
-def draw(texture: Any, corners: list[tuple[float, float]], *, opacity: float, stripes_px: float) -> None:
-    """Draw a texture of :func:`pixels` between top right, bottom right, bottom left and top left corner."""
-    if hasattr(texture, "filter_mode"):
-        texture.filter_mode(True)
+def draw(textures: tuple[Any, Any], corners: list[tuple[float, float]], *, opacity: float, stripes_px: float) -> None:
+    """Draw what :meth:`Overlay.textures` has between top right, bottom right, bottom left and top left corner."""
+    for texture in textures:
+        if hasattr(texture, "filter_mode"):
+            texture.filter_mode(True)
     shader = _shader()
     places = {"pos": corners, "texCoord": ((1, 0), (1, 1), (0, 1), (0, 0))}
     batch = batch_for_shader(shader, "TRIS", places, indices=((0, 1, 2), (0, 2, 3)))
     gpu.state.blend_set("ALPHA")
     shader.bind()
-    shader.uniform_sampler("image", texture)
-    for name, value in (("dark", DARK), ("light", LIGHT), ("opacity", opacity), ("period", stripes_px)):
+    for name, texture in zip(("image", "going_on"), textures, strict=True):
+        shader.uniform_sampler(name, texture)
+    values = {"dark": DARK, "light": LIGHT, "plane_dark": PLANE_DARK, "plane_light": PLANE_LIGHT}
+    for name, value in (values | {"opacity": opacity, "period": stripes_px}).items():
         shader.uniform_float(name, value)
     batch.draw(shader)
     gpu.state.blend_set("NONE")
@@ -121,10 +139,13 @@ def _shader() -> Any:
     between = gpu.types.GPUStageInterfaceInfo("ex4d_live")
     between.smooth("VEC2", "place")
     info.push_constant("MAT4", "ModelViewProjectionMatrix")
-    for kind, name in (("VEC3", "dark"), ("VEC3", "light"), ("FLOAT", "opacity"), ("FLOAT", "period")):
-        info.push_constant(kind, name)
+    for name in ("dark", "light", "plane_dark", "plane_light"):
+        info.push_constant("VEC3", name)
+    for name in ("opacity", "period"):
+        info.push_constant("FLOAT", name)
     info.push_constant("BOOL", "srgbTarget")
     info.sampler(0, "FLOAT_2D", "image")
+    info.sampler(1, "FLOAT_2D", "going_on")
     info.vertex_in(0, "VEC2", "pos")
     info.vertex_in(1, "VEC2", "texCoord")
     info.vertex_out(between)
@@ -142,7 +163,8 @@ def _shader() -> Any:
         void main() {
           vec4 seen = texture(image, place);
           float stripe = step(0.5, fract((gl_FragCoord.x + gl_FragCoord.y) / period));
-          vec3 hole = mix(dark, light, stripe);
+          float plane = step(0.5, texture(going_on, place).r);
+          vec3 hole = mix(mix(dark, light, stripe), mix(plane_dark, plane_light, stripe), plane);
           vec3 value = seen.a > 0.5 ? seen.rgb / seen.a : hole;
           fragColor = vec4(srgbTarget ? decoded(value) : value, opacity);
         }""")

@@ -91,6 +91,7 @@ class Sources:
             raster=raster(bpy.context.scene),
             scale=scale,
             picture=picture,
+            on_plane=True,
             objects=objects,
             object_frames=target.ex4d.num_frames if objects else 0,
             object_start=start if objects else 0,

@@ -31,6 +31,7 @@ from .camera import Now
 from .connection import SILENT, Connection
 from .lane import Lane, Meter, sequence, too_slow
 from .objects import Standing, standing
+from .places import KnownPlace
 from .sources import Sources
 
 REST_S = 0.2
@@ -71,6 +72,8 @@ class Live:
         self._move_changed_at: float | None = None
         self._follower: Stepper[TrajectorySpec] = Stepper()
         self._partial: Float64 = np.empty(0)
+        self._partial_on_plane: Float64 = np.empty(0)
+        self.place = KnownPlace()
         self._move_seen: tuple[Any, ...] | None = None
         self._look_again_at: float | None = None
         self._looked_again = False
@@ -116,6 +119,7 @@ class Live:
             lane.reset()
         self._follower.drop()
         self._sources = self.now = self.shown = self._asked = None
+        self.place = KnownPlace()
         coverage.forget_partial()
         overlay.current.clear()
         if self.active:
@@ -258,6 +262,8 @@ class Live:
             self._moving = False
             if not self.pictures.is_open and self.shown[0] == self.now:
                 self.pictures.wanted = self.enabled
+        if rests and self.is_sharp and self.place.is_due and not self.pictures.is_open:
+            self.pictures.wanted = self.enabled
         return self._ask_picture() or self._ask_coverage(context) or worked
 
     def _begin(self, shot_id: str) -> None:
@@ -285,7 +291,7 @@ class Live:
         if self._moving:
             scale = max(0.02, min(scale, self.moving_scale))
         view = sources.request(seen.trajectory, sequence=next(sequence), scale=scale, picture=True, start=seen.index)
-        self._asked = seen, scale
+        self._asked, self.place.asked_at = (seen, scale), time.monotonic()
         lane.send(self._client.live(view), view)
         return True
 
@@ -308,6 +314,7 @@ class Live:
         if lane.sent is not None and structs.replace(lane.sent, sequence=view.sequence) == view:
             return True  # it would have the same answer
         self._partial = np.full(trajectory.num_frames, np.nan)
+        self._partial_on_plane = np.zeros(trajectory.num_frames)
         lane.send(self._client.live(view), view)
         return True
 
@@ -336,6 +343,8 @@ class Live:
             self._tell("The backend prepares for live views." if starts else f"The backend reads the clip{share}.")
         elif isinstance(message, LivePicture) and event.picture is not None:
             self._take_picture(lane, event.picture)
+            if self.place.picture_says(message.place) and self.auto_coverage:
+                self.coverages.sent, self._move_changed_at = None, time.monotonic()
         elif isinstance(message, LiveCoverage):
             self._take_coverage(message)
 
@@ -355,12 +364,15 @@ class Live:
 
     def _take_coverage(self, message: LiveCoverage) -> None:
         self._partial[list(message.frames)] = message.coverage
+        self.place.coverage_lacks_it = message.place == "finding"
+        if message.on_plane:
+            self._partial_on_plane[list(message.frames)] = message.on_plane
         target = camera.shot_of(bpy.data.scenes.get(self._scene_name))
         if target is None or self._sources is None or target.ex4d.shot_id != self._sources.shot_id:
             return
         if message.done:
             coverage.forget_partial()
-            coverage.store(target, self._partial)
+            coverage.store(target, self._partial, self._partial_on_plane if message.place == "known" else None)
         else:
             coverage.put_partial(target.ex4d.shot_id, self._partial)
         coverage.redraw()

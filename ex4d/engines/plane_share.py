@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ex4d.engines.world_fill import UNKNOWN, is_believed
-from ex4d.fill import world_of
+from ex4d.fill import World, world_of
 from ex4d.progress import Watch, report
 from ex4d.types import Clip
 from ex4d_ground import stages
@@ -48,21 +48,38 @@ class PlaneShares:
 
     def add(self, i: int, _colour: object, mask: Bool) -> None:  # [H, W]
         """Reckon frame ``i``, whose guide has this mask."""
-        self._shares[i] = self._small(i, mask).mean()
+        if self._world is not None:
+            self._shares[i] = going_on(self._world, mask, *self._camera(i)).mean()
 
     def where(self, i: int, mask: Bool) -> Bool:  # [H, W] -> [H, W]
         """The holes of frame ``i`` that go on a plane, roughly."""
-        height, width = mask.shape
-        small = cv2.resize(self._small(i, mask).view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-        return (small > 0) & ~mask
+        if self._world is None:
+            return np.zeros(mask.shape, np.bool_)
+        return enlarged(going_on(self._world, mask, *self._camera(i)), mask)
 
-    def _small(self, i: int, mask: Bool) -> Bool:  # [H, W] -> [h, w]
-        """The same of one pixel in so many."""
-        step = max(1, max(mask.shape) // SIDE)
-        first = step // 2
-        holes = np.ascontiguousarray(~mask[first::step, first::step])
-        if self._world is None or not holes.any():
-            return np.zeros(holes.shape, np.bool_)
-        fx, fy, cx, cy = self._move.intrinsics[i]
-        lens = np.array([fx, fy, cx - first - 0.5, cy - first - 0.5]) / step + [0, 0, 0.5, 0.5]
-        return holes & is_believed(self._world.paint(holes, lens, self._move.world_from_camera[i]))
+    def _camera(self, i: int) -> tuple[Float64, Float64]:  # [4], [4, 4]
+        return self._move.intrinsics[i], self._move.world_from_camera[i]
+
+
+def going_on(
+    world: World,
+    mask: Bool,  # [H, W]
+    lens: Float64,  # [4] fx, fy, cx, cy in pixels
+    world_from_camera: Float64,  # [4, 4]
+) -> Bool:  # [h, w]
+    """The holes of a camera's picture that go on a plane, looked at in one pixel in so many."""
+    step = max(1, max(mask.shape) // SIDE)
+    first = step // 2
+    holes = np.ascontiguousarray(~mask[first::step, first::step])
+    if not holes.any():
+        return holes
+    fx, fy, cx, cy = lens
+    small = np.array([fx, fy, cx - first - 0.5, cy - first - 0.5]) / step + [0, 0, 0.5, 0.5]
+    return holes & is_believed(world.paint(holes, small, world_from_camera))
+
+
+def enlarged(small: Bool, mask: Bool) -> Bool:  # [h, w], [H, W] -> [H, W]
+    """What :func:`going_on` tells of a picture with this mask, for all its holes."""
+    height, width = mask.shape
+    large = cv2.resize(small.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return (large > 0) & ~mask

@@ -3,7 +3,7 @@
 A live view is no job: nothing of it is stored, it waits for no job, and a newer request takes an older one's place.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,6 +16,11 @@ from ex4d_protocol.requests import ClipSpec, MeshSpec, Objects, TrajectorySpec
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Frames = Annotated[tuple[Count, ...], msgspec.Meta(max_length=MAX_FRAMES)]
 Shares = Annotated[tuple[Share, ...], msgspec.Meta(max_length=MAX_FRAMES)]
+
+
+Place = Literal["", "finding", "known", "unknown"]
+GOES_ON = 128
+"""Alpha of a hole that goes on a floor or a wall of the place."""
 
 
 class LiveView(Tagged, frozen=True, kw_only=True):
@@ -41,6 +46,9 @@ class LiveView(Tagged, frozen=True, kw_only=True):
     """How many positions objects that move have, so that one upload serves every frame; 0: one per camera."""
     object_start: Count = 0
     """Which of them is the first camera's; those of the others follow."""
+    on_plane: bool = False
+    """New in 1.3. Whether to tell holes that go on a floor or a wall of the place from those that can only be invented.
+    The place is found beside the pictures, which do not wait for it: ``place`` of the answers says how far that is."""
 
 
 class _LiveAnswer(Tagged, frozen=True, kw_only=True):
@@ -48,10 +56,17 @@ class _LiveAnswer(Tagged, frozen=True, kw_only=True):
     sequence: Count
 
 
-class LivePicture(_LiveAnswer, frozen=True, kw_only=True):
+class _Told(_LiveAnswer, frozen=True, kw_only=True):
+    place: Place = ""
+    """New in 1.3. Of a request with ``on_plane``: "finding" while the place is not known yet, so that asking again
+    later tells more; "known"; or "unknown" where it never will be, above all where the filming camera moves far."""
+
+
+class LivePicture(_Told, frozen=True, kw_only=True):
     """S>C data: one frame's guide; the blob is |u1 [height, width, 4] in C order, or a part of it.
 
-    RGB is the guide's colour, zero where the camera sees nothing of the source; alpha is 255 where it does, else 0.
+    RGB is the guide's colour, zero where the camera sees nothing of the source; alpha is 255 where it does, else 0,
+    or :data:`GOES_ON` in a hole that is known to go on a floor or a wall.
     """
 
     frame: Count
@@ -65,13 +80,15 @@ class LivePicture(_LiveAnswer, frozen=True, kw_only=True):
     """Nothing more will come for this request: the last part of the last frame."""
 
 
-class LiveCoverage(_LiveAnswer, frozen=True, kw_only=True):
+class LiveCoverage(_Told, frozen=True, kw_only=True):
     """S>C: coverage of some of the request's frames, as they are known; each frame comes once, in any order."""
 
     frames: Frames = ()
     """0-based, of the request's trajectory."""
     coverage: Shares = ()
     """One for each of ``frames``."""
+    on_plane: Shares = ()
+    """New in 1.3. The share of each of ``frames`` that goes on a floor or a wall, where ``place`` is known."""
     done: bool = False
     """Nothing more will come for this request."""
 
@@ -91,4 +108,4 @@ class LiveSuperseded(_LiveAnswer, frozen=True, kw_only=True):
 
 LiveReply = LivePicture | LiveCoverage | LiveProgress | LiveSuperseded
 
-__all__ = ["LiveCoverage", "LivePicture", "LiveProgress", "LiveReply", "LiveSuperseded", "LiveView"]
+__all__ = ["GOES_ON", "LiveCoverage", "LivePicture", "LiveProgress", "LiveReply", "LiveSuperseded", "LiveView", "Place"]

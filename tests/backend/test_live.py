@@ -17,7 +17,7 @@ from ex4d.dwmesh import DWMesh
 from ex4d.frames.archive import write_array_frames
 from ex4d.guides import render_guides
 from ex4d.types import Guides
-from ex4d_backend.live_process import coarse_first, scaled
+from ex4d_backend.live_pictures import coarse_first, scaled
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.options import MeshOptions
 from ex4d_protocol import messages as m

@@ -52,9 +52,22 @@ def spin(done, seconds: float = 240.0) -> None:
 
 
 def settle(live) -> None:
-    """Until the camera's picture is there at full size and nothing is under way."""
-    spin(lambda: live.note_is_error or live.paused or (live.is_sharp and not live.waiting))
+    """Until the picture is there at full size, with what is to be known of its holes, and nothing is under way."""
+
+    def done() -> bool:
+        return live.is_sharp and not live.waiting and live.place.told != "finding"
+
+    spin(lambda: live.note_is_error or live.paused or done())
     assert not live.note_is_error and not live.paused, live.note or live.paused
+
+
+def guide_shown() -> np.ndarray:  # [H, W, 4]
+    """The overlay's picture as a guide: all its holes are alike."""
+    from blender_addon.live import overlay
+
+    picture = overlay.current.picture.copy()
+    picture[..., 3][picture[..., 3] == overlay.GOES_ON] = 0
+    return picture
 
 
 def move_camera(blender, x: float) -> None:

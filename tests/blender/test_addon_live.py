@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from live_parts import guides_at, guides_of, move_camera, settle, spin
+from live_parts import guide_shown, guides_at, guides_of, move_camera, settle, spin
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -27,7 +27,7 @@ def test_the_picture_is_what_a_guides_job_renders(filmed, live):
     from blender_addon.live import overlay
 
     settle(live)
-    np.testing.assert_array_equal(overlay.current.picture, guides_of(filmed, 2))
+    np.testing.assert_array_equal(guide_shown(), guides_of(filmed, 2))
     assert overlay.current.frame == 3
     assert overlay.shown(overlay.current, filmed.context.scene, filmed.context.scene.ex4d.shot.ex4d.camera)
 
@@ -65,7 +65,7 @@ def test_nothing_is_asked_while_nothing_changes(filmed, live):
 
 
 def test_the_newest_camera_wins_and_one_request_is_under_way(filmed, live, monkeypatch):
-    from blender_addon.live import overlay, views
+    from blender_addon.live import views
     from blender_addon.work import timer
     from ex4d_protocol.events import LiveAnswer
 
@@ -106,7 +106,7 @@ def test_the_newest_camera_wins_and_one_request_is_under_way(filmed, live, monke
     assert most[0] == 1
     assert pictures[-1] == (96, 128, 4)
     assert (48, 64, 4) in pictures  # smaller while it moved
-    np.testing.assert_array_equal(overlay.current.picture, guides_at(filmed, 0.38))
+    np.testing.assert_array_equal(guide_shown(), guides_at(filmed, 0.38))
 
 
 def test_an_answer_to_an_older_request_is_dropped(filmed, live):
@@ -133,3 +133,19 @@ def test_it_answers_while_a_take_is_being_made(filmed, live):
     move_camera(filmed, 0.3)
     spin(lambda: overlay.current.picture is not before)
     spin(lambda: task.finished)
+
+
+def test_holes_that_go_on_a_plane_are_told_once_the_place_is_found(filmed, live):
+    from blender_addon.guides import coverage
+    from blender_addon.live import overlay
+
+    settle(live)
+    spin(lambda: live.place.told == "known" and live.is_sharp and not live.waiting)
+    shown = (overlay.current.picture[..., 3] == overlay.GOES_ON).mean()
+    guides_of(filmed, 2)
+    shares = coverage.current_on_plane(filmed.context.scene.ex4d.shot)
+    assert shares[2] > 0 and shown == pytest.approx(shares[2], abs=0.02)
+    coverage.store(filmed.context.scene.ex4d.shot, np.zeros(len(shares)))
+    filmed.context.window_manager.ex4d_live.auto_coverage = True
+    spin(lambda: coverage.current_on_plane(filmed.context.scene.ex4d.shot).size > 0)
+    assert coverage.current_on_plane(filmed.context.scene.ex4d.shot) == pytest.approx(shares, abs=0.03)

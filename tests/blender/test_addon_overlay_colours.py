@@ -60,12 +60,12 @@ def canvas(gpu):
 WHOLE = [(SIZE, SIZE), (SIZE, 0), (0, 0), (0, SIZE)]
 
 
-def live_texture(gpu, picture):
+def live_textures(gpu, picture):
     from blender_addon.live.overlay import Overlay
 
     shown = Overlay()
     shown.put("shot", 1, picture)
-    return shown.texture()
+    return shown.textures()
 
 
 def every_level():
@@ -80,7 +80,7 @@ def test_the_live_picture_shows_every_value_as_the_backend_sent_it(gpu, canvas):
 
     picture = every_level()
     with canvas.drawing():
-        overlay.draw(live_texture(gpu, picture), WHOLE, opacity=1.0, stripes_px=14.0)
+        overlay.draw(live_textures(gpu, picture), WHOLE, opacity=1.0, stripes_px=14.0)
     np.testing.assert_array_equal(canvas.pixels[::-1, :, :3], picture[..., :3])
 
 
@@ -89,7 +89,7 @@ def test_the_live_picture_lies_over_the_view_by_its_opacity(gpu, canvas):
 
     picture = every_level()
     with canvas.drawing(background=(0.2, 0.4, 0.6, 1.0)):
-        overlay.draw(live_texture(gpu, picture), WHOLE, opacity=0.25, stripes_px=14.0)
+        overlay.draw(live_textures(gpu, picture), WHOLE, opacity=0.25, stripes_px=14.0)
     below = np.array([51, 102, 153], np.float64)
     mixed = 0.25 * picture[..., :3] + 0.75 * below
     assert np.abs(canvas.pixels[::-1, :, :3] - mixed).max() < 1, "the level below or above"
@@ -101,7 +101,7 @@ def test_holes_are_stripes_of_two_greys(gpu, canvas):
     picture = every_level()
     picture[:, SIZE // 2 :, 3] = 0
     with canvas.drawing():
-        overlay.draw(live_texture(gpu, picture), WHOLE, opacity=1.0, stripes_px=16.0)
+        overlay.draw(live_textures(gpu, picture), WHOLE, opacity=1.0, stripes_px=16.0)
     seen, hole = canvas.pixels[::-1, : SIZE // 2, :3], canvas.pixels[:, SIZE // 2 :, :3]
     np.testing.assert_array_equal(seen, picture[:, : SIZE // 2, :3])
     dark, light = (np.rint(np.array(grey) * 255) for grey in (overlay.DARK, overlay.LIGHT))
@@ -113,13 +113,30 @@ def test_holes_are_stripes_of_two_greys(gpu, canvas):
     np.testing.assert_array_equal(is_dark[1:, :-1], is_dark[:-1, 1:], err_msg="and runs aslant")
 
 
+def test_holes_that_go_on_a_plane_are_blue_and_the_rim_stays_the_guide_s(gpu, canvas):
+    from blender_addon.live import overlay
+
+    picture = every_level()
+    picture[:, SIZE // 4 :] = 0
+    picture[:, SIZE // 2 :, 3] = overlay.GOES_ON
+    with canvas.drawing():
+        overlay.draw(live_textures(gpu, picture), WHOLE, opacity=1.0, stripes_px=16.0)
+    seen = canvas.pixels[::-1, : SIZE // 4, :3]
+    np.testing.assert_array_equal(seen, picture[:, : SIZE // 4, :3])
+    halves = canvas.pixels[:, SIZE // 4 : SIZE // 2, :3], canvas.pixels[:, SIZE // 2 :, :3]
+    shades = (overlay.DARK, overlay.LIGHT), (overlay.PLANE_DARK, overlay.PLANE_LIGHT)
+    for half, (dark, light) in zip(halves, shades, strict=True):
+        off = [np.abs(half - np.rint(np.array(shade) * 255)).max(axis=-1) <= 1 for shade in (dark, light)]
+        assert off[0].mean() == off[1].mean() == 0.5
+
+
 def test_the_colours_at_the_rim_of_a_hole_are_the_guide_s(gpu, canvas):
     from blender_addon.live import overlay
 
     picture = np.full((4, 4, 4), (200, 90, 30, 255), np.uint8)
     picture[:, 2:] = (255, 255, 255, 0)
     with canvas.drawing():
-        overlay.draw(live_texture(gpu, picture), WHOLE, opacity=1.0, stripes_px=16.0)
+        overlay.draw(live_textures(gpu, picture), WHOLE, opacity=1.0, stripes_px=16.0)
     found = canvas.pixels[..., :3].astype(np.float64)
     allowed = [np.array([200, 90, 30]), *(np.array(grey) * 255 for grey in (overlay.DARK, overlay.LIGHT))]
     off = np.min([np.abs(found - colour).max(axis=-1) for colour in allowed], axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from live_parts import guides_of, settle
+from live_parts import guide_shown, guides_of, settle
 from test_addon_layers import current
 from test_addon_layers_guides import guides
 from test_addon_proxy import FULL, GRID, SIDE, edit_wall, full_size, proxied
@@ -46,7 +46,7 @@ def test_a_retimed_grid_shows_the_nearest_source_frame_and_its_guides_are_the_fu
 
 @pytest.mark.usefixtures("quiet")
 def test_a_live_view_of_an_edited_grid_is_what_a_guides_job_renders(proxied):
-    from blender_addon.live import overlay, views
+    from blender_addon.live import views
     from blender_addon.work import preferences
 
     edit_wall(proxied, GRID, mode="RAY")
@@ -56,7 +56,7 @@ def test_a_live_view_of_an_edited_grid_is_what_a_guides_job_renders(proxied):
         proxied.context.scene.frame_set(frame)
         proxied.context.window_manager.ex4d_live.enabled = True
         settle(views.current)
-        picture = overlay.current.picture
+        picture = guide_shown()
         np.testing.assert_array_equal(picture, guides_of(proxied, frame - 1))
         assert picture.shape == (96, 128, 4) and np.array_equal(picture, plain) == (frame == 1)
         proxied.context.window_manager.ex4d_live.enabled = False
