@@ -142,7 +142,9 @@ class Runner:
     def _render_guides(self, request: RenderGuides, context: JobContext) -> None:
         recorder = context.recorder
         _, mesh = self._mesh(request.clip, request.mesh, context)
-        planes = PlaneShares(mesh.clip, request.trajectory.unpack(), **context.watch) if request.on_plane else None
+        planes = None
+        if request.on_plane:
+            planes = PlaneShares(mesh.clip, request.trajectory.unpack(), planes=request.planes, **context.watch)
 
         def on_frame(i: int, colour: np.ndarray, mask: np.ndarray) -> None:
             recorder.picture("colour", i, colour)
@@ -152,6 +154,7 @@ class Runner:
 
         shot = self._draw(request, mesh, {}, context, on_frame)
         if planes is not None and planes.shares is not None:
+            recorder.document("planes", msgspec.to_builtins(planes.planes))
             recorder.array("on_plane", -1, planes.shares)
         recorder.array("coverage", -1, shot.guides.coverage)
 

@@ -9,13 +9,13 @@ from ex4d.fill import World, world_of
 from ex4d.progress import CancelToken
 from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float64
-from ex4d_ground.errors import Cancelled, Ex4dError
+from ex4d_ground.errors import Cancelled, Ex4dError, SettingError
 from ex4d_protocol.live import Place
 
 log = logging.getLogger("ex4d_backend.live_places")
 
 KEPT = 2
-"""Places that one clip keeps: it has as many as source cameras were tried with it."""
+"""Places that one clip keeps: it has one for each source camera and each change of planes."""
 
 
 class Places:
@@ -28,15 +28,18 @@ class Places:
     @property
     def size_bytes(self) -> int:
         """Memory of those that are found."""
-        worlds = [each.result() for each in self._found.values() if each.done()]
+        worlds = [each.result() for each in self._found.values() if each.done() and each.exception() is None]
         return sum(world.textures.nbytes + world.openings.nbytes for world in worlds if world is not None)
 
-    def look(self, key: bytes, clip: Clip) -> tuple[Place, World | None]:
-        """How far the place of ``clip``, which is told by ``key``, is known; the first look has it found."""
+    def look(self, key: bytes, clip: Clip, planes: str) -> tuple[Place, World | None]:
+        """How far the place of ``clip`` is known, with what is changed of its ``planes``; the first look has it found.
+
+        ``key`` tells both. Raises SettingError for a change of a plane that there is not.
+        """
         if key not in self._found:
             while len(self._found) >= KEPT:
                 self._found.popitem(last=False)[1].cancel()
-            self._found[key] = self._thread.submit(_find, clip, self._cancel)
+            self._found[key] = self._thread.submit(_find, clip, self._cancel, planes)
         self._found.move_to_end(key)
         future = self._found[key]
         if not future.done():
@@ -62,12 +65,17 @@ def on_plane(world: World, mask: Bool, lens: Float64, world_from_camera: Float64
     return enlarged(going_on(world, mask, lens, world_from_camera), mask)
 
 
-def _find(clip: Clip, cancel: CancelToken) -> World | None:
-    """The place; None also where it cannot be found, since a picture without it is better than none."""
+def _find(clip: Clip, cancel: CancelToken, planes: str) -> World | None:
+    """The place; None also where it cannot be found, since a picture without it is better than none.
+
+    Raises SettingError: what somebody wants of its planes is to be mended.
+    """
     try:
-        return world_of(clip, cancel)
+        return world_of(clip, cancel, planes)
     except Cancelled:
         return None
+    except SettingError:
+        raise
     except (Ex4dError, MemoryError, OSError) as error:
         log.warning("the place of a clip cannot be found for live views: %s", error)
         return None

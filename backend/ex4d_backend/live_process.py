@@ -239,9 +239,10 @@ class LiveRenderer:
                 filmed = sources.filmed(scene.source, request.view.clip)
                 request.seen = filmed.clip.seen_by_source(trajectory)
             if request.view.on_plane and not request.place:  # once: all frames of a request are told the same
-                key = msgspec.msgpack.encode(request.view.clip.source_camera)
+                planes = request.view.planes
+                key = msgspec.msgpack.encode((request.view.clip.source_camera, planes))
                 filmed = sources.filmed(scene.source, request.view.clip)
-                request.place, request.world = scene.places.look(key, filmed.clip)
+                request.place, request.world = scene.places.look(key, filmed.clip, planes)
             if request.objects is None:
                 view, count = request.view, len(trajectory)
                 moves = {"held": view.object_frames, "start": view.object_start}

@@ -46,7 +46,8 @@ OnFrame = Callable[[int, UInt8], None]
 
 
 OnUsed = Callable[[str, Any], None]
-"""Called with a setting's name and the value that was used, where that is not the one that was asked for."""
+"""Called with a setting's name and the value that was used, where that is not the one that was asked for, or says
+more."""
 
 
 class Hooks(Watch, total=False):

@@ -17,6 +17,7 @@ from ex4d.types import Clip
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float64
 from ex4d_ground.cameras import Trajectory
+from ex4d_ground.planes import PlaneInfo
 
 SIDE = 160
 """Pixels that are looked at along the longer side of a frame, at most twice as many."""
@@ -28,9 +29,13 @@ class PlaneShares:
     The place is found first, if it is not kept. Raises Cancelled.
     """
 
-    def __init__(self, clip: Clip, move: Trajectory, **watch: Unpack[Watch]) -> None:
+    def __init__(self, clip: Clip, move: Trajectory, *, planes: str = "", **watch: Unpack[Watch]) -> None:
+        """``planes`` is what an artist changes of the place's (:mod:`ex4d_ground.planes`).
+
+        Raises SettingError for a change of a plane that there is not.
+        """
         report(watch.get("on_progress"), stages.PLACE, 0, 1)
-        self._move, self._world = move, world_of(clip, watch.get("cancel"))
+        self._move, self._world = move, world_of(clip, watch.get("cancel"), planes)
         self._shares = np.zeros(len(move), np.float64)
         report(watch.get("on_progress"), stages.PLACE, 1, 1, self.missing)
 
@@ -45,6 +50,11 @@ class PlaneShares:
     def shares(self) -> Float64 | None:  # [N]
         """Those of the frames that were added, 0 of others; None where nothing is known."""
         return None if self._world is None else self._shares
+
+    @property
+    def planes(self) -> tuple[PlaneInfo, ...]:
+        """The planes that there are; none where nothing is known."""
+        return () if self._world is None else self._world.plane_infos
 
     def add(self, i: int, _colour: object, mask: Bool) -> None:  # [H, W]
         """Reckon frame ``i``, whose guide has this mask."""

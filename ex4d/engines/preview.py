@@ -85,6 +85,14 @@ class PreviewSettings:
     mark_holes: Annotated[
         float, About("How strongly invented pixels are tinted, so that nobody takes them for footage.", 0.0, 1.0)
     ] = 0.0
+    planes: Annotated[
+        str,
+        About(
+            "What is changed of the planes that fill 'world' finds, with semicolons between: 'remove back wall', "
+            "'smooth floor' (its smooth colours alone), 'add NX NY NZ DISTANCE' (perhaps with 'smooth' at the end). "
+            "A plane is told by its name, or by its normal and distance; coverage lists them. Empty: as found."
+        ),
+    ] = ""
 
 
 class PreviewEngine:
@@ -116,8 +124,8 @@ class PreviewEngine:
         if settings.fill == "world":
             report(on_progress, stages.PLACE, 1, 1, painter.without_world)
             on_used = hooks.get("on_used")
-            if painter.without_world and on_used is not None:
-                on_used("fill", "background")
+            if on_used is not None:
+                on_used(*(("fill", "background") if painter.without_world else ("planes", painter.planes)))
         report(on_progress, stages.PREVIEW, 0, count)
         ready = in_order(painter.prepare, range(count), painter.workers, hooks.get("cancel"), ahead=painter.workers)
         for i, prepared in enumerate(ready):
@@ -175,7 +183,7 @@ class _Painter:
         self._depth = GuideDepth(request)
         self._steady = SteadyFill(settings.temporal)
         self._memory = ColourVotes()
-        self._world = WorldFill(request, cancel) if settings.fill == "world" else None
+        self._world = WorldFill(request, cancel, settings.planes) if settings.fill == "world" else None
         by_place = settings.fill in ("world", "background") and not settings.mark_holes
         first = request.first_eye if by_place else None  # marked colours are nothing to go on with
         self._other = None if first is None else OtherEye(request, first, lambda i: self._shown(first.guides, i))
@@ -186,6 +194,11 @@ class _Painter:
     def without_world(self) -> str:
         """Why the place fills nothing, "" if it does or is not asked for."""
         return "" if self._world is None else self._world.missing
+
+    @property
+    def planes(self) -> str:
+        """The planes of the place, for people."""
+        return "" if self._world is None else self._world.planes
 
     @property
     def workers(self) -> int:

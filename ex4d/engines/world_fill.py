@@ -36,10 +36,11 @@ _MARGIN = 1.1
 class WorldFill:
     """Paints the holes of one request from the world of its clip."""
 
-    def __init__(self, request: GenerateRequest, cancel: CancelToken | None = None) -> None:
+    def __init__(self, request: GenerateRequest, cancel: CancelToken | None = None, planes: str = "") -> None:
+        """``planes`` is what an artist changes of the place's (:mod:`ex4d_ground.planes`). Raises SettingError."""
         self._move = request.trajectory
         self._clip_is_missing = request.clip is None
-        self._world = None if request.clip is None else world_of(request.clip, cancel)
+        self._world = None if request.clip is None else world_of(request.clip, cancel, planes)
 
     @property
     def missing(self) -> str:
@@ -48,6 +49,11 @@ class WorldFill:
             return ""
         why = "without its clip" if self._clip_is_missing else UNKNOWN
         return f"The place is not known {why}: holes are filled from what is beside them."
+
+    @property
+    def planes(self) -> str:
+        """The planes that it paints, for people."""
+        return "" if self._world is None else ", ".join(plane.text for plane in self._world.plane_infos)
 
     def paint(self, i: int, mask: Bool, filled: Filled, depth: Float32 | None) -> None:
         """Paint what the world shows into the holes of frame ``i``, as far as they are the world's.

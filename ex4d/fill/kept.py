@@ -31,39 +31,46 @@ from ex4d.progress import CancelToken
 from ex4d.types import Clip
 from ex4d_ground.errors import OutputError
 from ex4d_ground.files import atomic_path, forget_unused
+from ex4d_ground.planes import PlaneEdit, read, written
 
 _PLANES = "planes."
 
-_last: list[tuple[weakref.ref[Any], weakref.ref[Any], tuple[bytes, ...], World | None]] = []
-"""The last clip's frames, depth and cameras, and its world."""
+_last: list[tuple[weakref.ref[Any], weakref.ref[Any], tuple[bytes, ...], str, World | None]] = []
+"""The last clip's frames, depth and cameras, what was changed of its planes, and its world."""
 _lock = threading.Lock()
 
 
-def world_of(clip: Clip, cancel: CancelToken | None = None) -> World | None:
-    """The world of ``clip``, made if it is not kept; None where there is no plate of it. Raises Cancelled."""
+def world_of(clip: Clip, cancel: CancelToken | None = None, planes: str = "") -> World | None:
+    """The world of ``clip``, made if it is not kept; None where there is no plate of it.
+
+    ``planes`` says what an artist changes of its planes (:mod:`ex4d_ground.planes`), "" nothing; a place that was
+    changed is another one. Raises Cancelled, and SettingError for a change of a plane that there is not.
+    """
+    edits = read(planes)
+    changed = written(edits)
     with _lock:
         cameras = cameras_of(clip)
-        for frames, depth, of, world in _last:
-            if frames() is clip.frames and depth() is clip.depth and of == cameras:
+        for frames, depth, of, by, world in _last:
+            if frames() is clip.frames and depth() is clip.depth and of == cameras and by == changed:
                 return world
-        world = _found(clip, cancel)
-        _last[:] = [(weakref.ref(clip.frames), weakref.ref(clip.depth), cameras, world)]
+        world = _found(clip, cancel, edits)
+        _last[:] = [(weakref.ref(clip.frames), weakref.ref(clip.depth), cameras, changed, world)]
         return world
 
 
-def _found(clip: Clip, cancel: CancelToken | None) -> World | None:
-    path = places_folder() / f"{_key(clip, cancel)}.npz"
+def _found(clip: Clip, cancel: CancelToken | None, edits: tuple[PlaneEdit, ...]) -> World | None:
+    path = places_folder() / f"{_key(clip, cancel, written(edits))}.npz"
     world = _read(path)
     if world is None:
         plate = clean_plate(clip)
-        world = None if plate is None else build_world(plate, cancel)
+        world = None if plate is None else build_world(plate, cancel, edits)
         if world is not None:
             _keep(path, world)
     return world
 
 
-def _key(clip: Clip, cancel: CancelToken | None) -> str:
-    made_by = (source_stamp(__name__), np.__version__, cv2.__version__)
+def _key(clip: Clip, cancel: CancelToken | None, planes: str) -> str:
+    made_by = (source_stamp(__name__), np.__version__, cv2.__version__, planes)
     return hashlib.sha256("\n".join([clip_sha256(clip, cancel), *made_by]).encode()).hexdigest()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ex4d_ground.arrays import Bool, Float32, Float64
+from ex4d_ground.planes import Texture
 
 MOST_PLANES = 5
 GUESSES = 400
@@ -42,6 +43,10 @@ class Plane:
     """Of the picture's pixels lie on it."""
     tolerance: float
     """Share of the inverse depth within which what is seen is its own surface, by how well what lies on it does."""
+    name: str = ""
+    texture: Texture = "clip"
+    added: bool = False
+    """Whether a person added it (:mod:`ex4d.fill.edited`)."""
 
     @property
     def normal(self) -> Float64:  # [3]
@@ -64,12 +69,7 @@ class Plane:
 
 def find_planes(inverse: Float32, lens: Float64) -> list[Plane]:  # [H, W], [4]
     """The bounding planes of what a picture shows, the largest first."""
-    height, width = inverse.shape
-    step = max(1, int(np.sqrt(height * width / SAMPLES)))
-    rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step]
-    x, y = (columns + 0.5 - lens[2]) / lens[0], (rows + 0.5 - lens[3]) / lens[1]
-    rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
-    values, grid = inverse[rows, columns].reshape(-1).astype(np.float64), rows.shape
+    rays, values, grid = _samples(inverse, lens)
     free, found, rng = np.ones(len(values), np.bool_), [], np.random.default_rng(_SEED)
     while len(found) < MOST_PLANES and free.mean() > LEAST_SHARE:
         plane = _best(rays, values, free, grid, rng)
@@ -79,6 +79,29 @@ def find_planes(inverse: Float32, lens: Float64) -> list[Plane]:  # [H, W], [4]
         free &= ~_on(rays @ plane.slope, values)
     usual = 1 / float(np.quantile(values, 1 - NEARNESS))
     return [plane for plane in found if plane.distance < FAR * usual]
+
+
+def _samples(inverse: Float32, lens: Float64) -> tuple[Float64, Float64, tuple[int, ...]]:  # [n, 3], [n], [2]
+    """Rays and 1 / z of the pixels that are looked at, and how many rows and columns they are of."""
+    height, width = inverse.shape
+    step = max(1, int(np.sqrt(height * width / SAMPLES)))
+    rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step]
+    x, y = (columns + 0.5 - lens[2]) / lens[0], (rows + 0.5 - lens[3]) / lens[1]
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
+    return rays, inverse[rows, columns].reshape(-1).astype(np.float64), rows.shape
+
+
+def _tolerance(missed: float) -> float:
+    return float(np.clip(4 * missed, *TOLERANCE))
+
+
+def added_plane(inverse: Float32, lens: Float64, slope: Float64) -> Plane:  # [H, W], [4], [3]
+    """The plane of that slope, whatever lies on it and beyond."""
+    rays, values, _ = _samples(inverse, lens)
+    there = rays @ slope
+    on = _on(there, values)
+    missed = float(np.median(np.abs(there[on] / values[on] - 1))) if on.any() else 0.0
+    return Plane(slope, float(on.mean()), _tolerance(missed))
 
 
 def _best(rays: Float64, values: Float64, free: Bool, grid: tuple[int, ...], rng: np.random.Generator) -> Plane | None:
@@ -109,7 +132,7 @@ def _best(rays: Float64, values: Float64, free: Bool, grid: tuple[int, ...], rng
     there = rays @ chosen
     on = free & _on(there, values)
     missed = float(np.median(np.abs(there[on] / values[on] - 1)))
-    return Plane(chosen, count / len(values), float(np.clip(4 * missed, *TOLERANCE)))
+    return Plane(chosen, count / len(values), _tolerance(missed))
 
 
 def _judge(rays: Float64, values: Float64, free: Bool, slope: Float64) -> float:

@@ -14,17 +14,23 @@ LEAST_KNOWN = 0.002
 """Share of a texture that must be seen for the rest to be made up from it."""
 
 
-def completed(colour: UInt8, known: Bool, *, level: bool = False) -> tuple[Float32, Float32]:  # [T, T, 3], [T, T]
+def completed(
+    colour: UInt8,  # [T, T, 3]
+    known: Bool,  # [T, T]
+    *,
+    level: bool = False,
+    detail: bool = True,
+) -> tuple[Float32, Float32]:  # [T, T, 3], [T, T]
     """The whole texture, 0..255, and how much of each texel stands on what is seen, 0..1.
 
     The smooth part is carried on; the detail of the known part is mirrored at its border. Of a ``level`` texture both
-    go on along its rows, as hills, trees and clouds lie along the horizon.
+    go on along its rows, as hills, trees and clouds lie along the horizon. Without ``detail`` all of it is smooth.
     """
     whole = cv2.erode(known.view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_)
     if whole.mean() < LEAST_KNOWN:
         return colour.astype(np.float32), np.zeros(known.shape, np.float32)
     smooth = _smooth(colour, whole, level=level)
-    detail = colour.astype(np.float32) - smooth
+    rest = colour.astype(np.float32) - smooth
     distance, labels = cv2.distanceTransformWithLabels(
         (~whole).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -44,8 +50,8 @@ def completed(colour: UInt8, known: Bool, *, level: bool = False) -> tuple[Float
     inside = ((source >= 0) & (source < size)).all(axis=-1)
     source = source.clip(0, size - 1)
     usable = inside & whole[source[..., 0], source[..., 1]]
-    made = np.where(usable[..., None], detail[source[..., 0], source[..., 1]], 0)
-    out = np.where(whole[..., None], colour, smooth + made)
+    made = np.where(usable[..., None], rest[source[..., 0], source[..., 1]], 0)
+    out = np.where(whole[..., None], colour, smooth + made) if detail else smooth
     trust = np.exp(-np.asarray(distance, np.float32) / size.max())
     return out.clip(0, 255).astype(np.float32), trust.astype(np.float32)
 

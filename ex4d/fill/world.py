@@ -6,17 +6,20 @@ takes the nearest of them that is not open there. All of it depends on the clip 
 place looks the same in every frame and from everywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
+from ex4d.fill.edited import edited, named
 from ex4d.fill.kernels import PLANE, ROUND, paint_world
 from ex4d.fill.planes import Plane, find_planes
 from ex4d.fill.plate import Plate
 from ex4d.fill.texture import completed, with_smaller
 from ex4d.progress import CancelToken, check
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
+from ex4d_ground.planes import PlaneEdit, PlaneInfo, as_vector
 from ex4d_ground.poses import inverse
 
 TEXELS = 1024
@@ -65,6 +68,26 @@ class World:
     planes: tuple[Plane, ...]
     plate_from_world: Float64 = field(default_factory=lambda: np.eye(4))  # [4, 4] surfaces are in the plate's axes
 
+    @property
+    def plane_infos(self) -> tuple[PlaneInfo, ...]:
+        """The planes for people, in the clip's world."""
+        return tuple(map(self._info, self.planes, self.surfaces.astype(np.float64)))
+
+    def _info(self, plane: Plane, numbers: Float64) -> PlaneInfo:  # [16]
+        world_from_plate = inverse(self.plate_from_world)
+        axes, place = numbers[:9].reshape(3, 3), np.array([*numbers[9:11], plane.distance])
+        normal, centre = world_from_plate[:3, :3] @ plane.normal, world_from_plate @ np.append(place @ axes, 1.0)
+        return PlaneInfo(
+            name=plane.name,
+            normal=as_vector(normal),
+            distance=float(plane.distance + normal @ world_from_plate[:3, 3]),
+            share=plane.share,
+            texture=plane.texture,
+            added=plane.added,
+            centre=as_vector(centre[:3]),
+            reach=float(numbers[12]),
+        )
+
     def paint(
         self,
         wanted: Bool,  # [H, W]
@@ -84,21 +107,23 @@ class World:
         return Painted(colour, inverse, trust, (which >= 0) & (which < len(self.planes)))
 
 
-def build_world(plate: Plate, cancel: CancelToken | None = None) -> World:
-    """Find the surfaces and texture them. Raises Cancelled."""
+def build_world(plate: Plate, cancel: CancelToken | None = None, edits: Sequence[PlaneEdit] = ()) -> World:
+    """Find the surfaces, change them by ``edits`` and texture them. Raises Cancelled, SettingError."""
     height, width = plate.inverse.shape
     rays = _rays(plate)
-    found = [(plane, plane.shown(plate.inverse, *rays)) for plane in find_planes(plate.inverse, plate.lens)]
-    whole = [(plane, on, _less_rim(on)) for plane, on in found]
-    whole = [each for each in whole if each[2].mean() > LEAST_WHOLE]
-    planes, explained = [plane for plane, _, _ in whole], np.zeros((height, width), np.bool_)
-    for _, on, _ in whole:
-        explained |= on
-    down = next((p.normal for p in planes if p.normal[1] > 0.8), np.array([0.0, 1.0, 0.0]))
-    made = []
-    for plane, _, inside in whole:
+
+    def shown(plane: Plane) -> float:
+        return float(_less_rim(plane.shown(plate.inverse, *rays)).mean())
+
+    found = [plane for plane in find_planes(plate.inverse, plate.lens) if shown(plane) > LEAST_WHOLE]
+    down = next((p.normal for p in found if p.normal[1] > 0.8), np.array([0.0, 1.0, 0.0]))
+    planes = edited(named(found, down), plate, edits, down=down, shown=shown)
+    made, explained = [], np.zeros((height, width), np.bool_)
+    for plane in planes:
         check(cancel)
-        made.append(_plane_surface(plate, plane, inside, down, rays))
+        on = plane.shown(plate.inverse, *rays)
+        explained |= on
+        made.append(_plane_surface(plate, plane, _less_rim(on), down, rays))
     made.append(_back_wall(plate, ~explained, down))
     surfaces, textures, openings = zip(*made, strict=True)
     stacked = (np.stack(surfaces), np.stack(textures), np.stack(openings))
@@ -147,7 +172,8 @@ def _plane_surface(
     colour, seen, inverse, there, known = _looked_up(plate, texels, on)
     opened = (seen & (there < (1 - OPEN) * inverse)).astype(np.uint8)
     opened = cv2.morphologyEx(opened, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
-    return numbers, _textured(colour, known), opened > 0
+    whole, trust = completed(colour, known, detail=plane.texture == "clip")
+    return numbers, _as_texture(whole, trust), opened > 0
 
 
 def _back_wall(plate: Plate, free: Bool, down: Float64) -> _Surface:
@@ -194,10 +220,6 @@ def _folded_round(inner: Float32, trust: Float32) -> tuple[Float32, Float32]:  #
     outer = (side + detail).clip(0, 255)
     outer[:, (at >= 0) & (at < count)] = inner
     return outer.astype(np.float32), trust[:, source]
-
-
-def _textured(colour: UInt8, known: Bool) -> UInt8:  # [T, 2 * T, 4]
-    return _as_texture(*completed(colour, known))
 
 
 def _as_texture(colour: Float32, trust: Float32) -> UInt8:  # [T, T, 3], [T, T] -> [T, 2 * T, 4]

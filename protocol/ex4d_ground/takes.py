@@ -111,7 +111,8 @@ class TakeInfo(Record, frozen=True, kw_only=True, omit_defaults=False):
     settings: dict[str, Any] = {}
     """As they were asked for, so that the take can be made again."""
     used: dict[str, Any] = {}
-    """Those that came out otherwise, with what was used: ``fill`` is "background" where no place was known."""
+    """Those that came out otherwise, with what was used: ``fill`` is "background" where no place was known. ``planes``
+    are those of the place that filled holes."""
     seed: int = 0
     fps: float = 15.0
     num_frames: int = 0

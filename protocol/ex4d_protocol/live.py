@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ex4d_ground.options import RasterOptions
-from ex4d_ground.records import Count, Name
+from ex4d_ground.records import Count, Name, Text
 from ex4d_protocol.base import Tagged
 from ex4d_protocol.maxima import MAX_FRAMES
 from ex4d_protocol.requests import ClipSpec, MeshSpec, Objects, TrajectorySpec
@@ -49,6 +49,8 @@ class LiveView(Tagged, frozen=True, kw_only=True):
     on_plane: bool = False
     """New in 1.3. Whether to tell holes that go on a floor or a wall of the place from those that can only be invented.
     The place is found beside the pictures, which do not wait for it: ``place`` of the answers says how far that is."""
+    planes: Text = ""
+    """New in 1.3. As in RenderGuides."""
 
 
 class _LiveAnswer(Tagged, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ NEW: dict[str, tuple[int, str]] = {
     "EstimateDepth": (1, "estimating depth"),
     "FetchWeights": (1, "downloading weights"),
     "ClipSpec.source_camera": (3, "how the filming camera moved"),
+    "RenderGuides.planes": (3, "changed planes"),
     "WebPage": (3, "web pages"),
     "SolveCamera": (3, "estimating how the filming camera moved"),
 }

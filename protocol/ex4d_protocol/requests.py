@@ -238,8 +238,8 @@ class BuildMesh(Tagged, frozen=True, kw_only=True):
 class RenderGuides(Tagged, frozen=True, kw_only=True):
     """Draw what the moved camera sees of the source.
 
-    Items: per output frame ``colour`` and ``mask`` (PNG, 255 = seen), where it is asked for and known ``on_plane``, and
-    last ``coverage`` (both float64 [N]).
+    Items: per output frame ``colour`` and ``mask`` (PNG, 255 = seen), where it is asked for and known ``planes`` (JSON,
+    a list of :class:`ex4d_ground.planes.PlaneInfo`) and ``on_plane``, and last ``coverage`` (both float64 [N]).
     """
 
     clip: ClipSpec
@@ -250,6 +250,8 @@ class RenderGuides(Tagged, frozen=True, kw_only=True):
     """New in 1.1."""
     on_plane: bool = False
     """Whether to reckon the share of each frame that is hole and goes on a floor or a wall of the place. New in 1.3."""
+    planes: Text = ""
+    """What is changed of the place's planes (:mod:`ex4d_ground.planes`), "" nothing. New in 1.3."""
 
 
 class Generate(Tagged, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from ex4d_backend.job_progress import share_of
 from ex4d_backend.job_rows import Job
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.options import MeshOptions
+from ex4d_ground.planes import PlaneInfo
 from ex4d_ground.remedies import Failure, fewer_frames, fill_invalid
 from ex4d_protocol import messages as m
 from ex4d_protocol.errors import JobCancelled, JobFailed, RequestRefused
@@ -127,6 +128,15 @@ def test_where_floor_and_walls_go_on_is_reckoned_if_it_is_asked_for(client, send
     for i in range(3):
         planes.add(i, None, picture(items["mask", i]) > 0)
     np.testing.assert_array_equal(items["on_plane", -1].array(), planes.shares)
+    [wall] = msgspec.json.decode(items["planes", -1].data, type=list[PlaneInfo])
+    assert wall.name == "back wall" and wall.normal == pytest.approx((0, 0, 1), abs=1e-3)
+    assert wall.distance == pytest.approx(4, rel=0.01)
+    changed = {"on_plane": True, "planes": f"remove 0 0.05 1 {0.95 * wall.distance}"}
+    without = run(client, RenderGuides(clip=send_clip(client), trajectory=move, **changed))
+    assert not without["on_plane", -1].array().any() and without["planes", -1].data == b"[]"
+    changed["planes"] = "remove floor"
+    with pytest.raises(JobFailed, match=r"no such plane; it has back wall \(0 0 1 4\)"):
+        run(client, RenderGuides(clip=send_clip(client), trajectory=move, **changed))
     assert ("on_plane", -1) not in run(client, RenderGuides(clip=send_clip(client), trajectory=move))
 
 

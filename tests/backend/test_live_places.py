@@ -14,6 +14,7 @@ from ex4d.engines.plane_share import PlaneShares
 from ex4d.guides import render_guides
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
+from ex4d_protocol.events import RequestFailed
 from ex4d_protocol.live import GOES_ON
 from ex4d_protocol.requests import TrajectorySpec
 
@@ -68,3 +69,15 @@ def test_coverage_has_the_share_that_goes_on_a_plane(client, send_clip, clip_fil
         assert event.message.place == "known"
         shares |= dict(zip(event.message.frames, event.message.on_plane, strict=True))
     assert [shares[i] for i in range(2)] == pytest.approx(list(planes.shares))
+
+
+def test_changed_planes_count_and_a_change_of_none_is_an_error(client, send_clip):
+    sent = send_clip(client)
+    event = found(client, view(sent, turned(0.0), on_plane=True, planes="remove back wall"))
+    assert event.message.place == "known" and set(np.unique(event.picture[..., 3])) <= {0, 255}
+    while True:
+        asked = client.live(view(sent, turned(0.0), on_plane=True, planes="remove floor"))
+        [event] = answers(client, asked)[asked]
+        if isinstance(event, RequestFailed):
+            break
+    assert "no such plane; it has back wall" in event.error.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -37,13 +38,22 @@ def test_holes_that_go_on_a_floor_are_told_from_those_to_be_invented(ex4d, tmp_p
     frame = np.random.default_rng(0).integers(60, 200, (*size, 3), np.uint8)
     video = write_pngs(tmp_path / "frames", np.stack([frame] * 3))
     source = ("--input_video", video, "--depth", tmp_path / "depth.npy", "--fov", lens.fov_deg)
+    removed = ("--planes", "remove floor")
     outcome = ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path, "--json")
     assert outcome.code == 0, outcome.err
     report = json.loads(outcome.out)
+    [floor] = report["planes"]
+    assert floor["name"] == "floor" and floor["normal"] == pytest.approx([0, 1, 0], abs=0.02)
+    assert floor["distance"] == pytest.approx(1.5, rel=0.03) and 0.3 < floor["share"] < 0.6
     whole = np.sum([report[name] for name in ("coverage", "on_plane", "invented")], axis=0)
     np.testing.assert_allclose(whole, 1, atol=1e-4)
     assert report["on_plane"][0] == 0 and report["on_plane"][-1] > 0.1 and report["invented"][-1] > 0.1
     table = ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path).out
+    assert re.search(r"Plane floor \(0 1 0 1\.\d+\): \d+ % of the picture\.", table)
+    bare = json.loads(ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path, "--json", *removed).out)
+    assert bare["planes"] == [] and max(bare["on_plane"]) == 0
+    wrong = ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path, "--planes", "remove ceiling")
+    assert wrong.code == 2 and "no such plane; it has floor (0 1 0 1." in wrong.last
     last = next(line for line in table.splitlines() if line.split()[:1] == ["3"])
     assert last.split()[3] == f"{100 * report['on_plane'][-1]:.1f}"
 
@@ -64,7 +74,14 @@ def test_the_plot_is_a_picture_with_something_on_it(ex4d, shot: Shot, tmp_path: 
     assert 0.02 < (picture.min(axis=2) < 200).mean() < 0.9
 
 
-@pytest.mark.parametrize(("flags", "sentence"), [(("--low", "1.5"), "between 0 and 1"), (("--cam", "x"), "no camera")])
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--low", "1.5"), "between 0 and 1"),
+        (("--cam", "x"), "no camera"),
+        (("--planes", "away"), "says nothing of planes"),
+    ],
+)
 def test_flags_are_checked_first(ex4d, shot: Shot, tmp_path: Path, flags, sentence: str) -> None:
     outcome = ex4d("coverage", *shot.source, "--cam", "30", *flags, "--output_dir", tmp_path / "out")
     assert outcome.code == 2

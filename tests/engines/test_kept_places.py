@@ -16,6 +16,7 @@ from ex4d.fill.world import World
 from ex4d.progress import CancelToken
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.files import forget_unused
+from ex4d_ground.planes import PlaneEdit
 
 SIZE = 96
 LENS = Intrinsics.from_fov(SIZE, SIZE)
@@ -61,7 +62,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[World]:
     """The worlds that are made from now on, not found; small ones, each another, and made at once."""
     worlds: list[World] = []
 
-    def make(plate: Plate, cancel: CancelToken | None) -> World:
+    def make(plate: Plate, cancel: CancelToken | None, edits: tuple[PlaneEdit, ...]) -> World:
         chance = np.random.default_rng(len(worlds))
         texture = chance.integers(0, 255, (1, 32, 64, 4), np.uint8)
         worlds.append(World(chance.random((1, 16), np.float32), texture, chance.random((1, 32, 32)) < 0.5, ()))

@@ -206,7 +206,7 @@ def test_bad_settings_and_shapes_are_refused_with_the_value():
 def test_the_engine_says_that_it_is_a_preview():
     info = get_engine("preview").info()
     assert info.is_preview and info.available and info.licence == "Apache-2.0"
-    assert {s.name for s in info.settings} == {"fill", "known_first", "softness", "temporal", "mark_holes"}
+    assert {s.name for s in info.settings} == {"fill", "known_first", "softness", "temporal", "mark_holes", "planes"}
     assert all(s.help.endswith(".") and s.validated(s.default) == s.default for s in info.settings)
 
 

@@ -36,4 +36,5 @@ def test_a_place_that_is_not_known_is_noted_with_what_stood_in_for_it(wall: Clip
     moving = replace(wall, frames=frames)
     assert used(moving, tmp_path) == {"fill": "background"}
     assert used(moving, tmp_path, fill="nearest") == {}
-    assert used(wall, tmp_path) == {}
+    assert used(wall, tmp_path) == {"planes": "back wall (0 0 1 4)"}
+    assert used(wall, tmp_path, planes="remove back wall") == {"planes": ""}
