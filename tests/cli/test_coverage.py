@@ -42,8 +42,8 @@ def test_holes_that_go_on_a_floor_are_told_from_those_to_be_invented(ex4d, tmp_p
     outcome = ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path, "--json")
     assert outcome.code == 0, outcome.err
     report = json.loads(outcome.out)
-    [floor] = report["planes"]
-    assert floor["name"] == "floor" and floor["normal"] == pytest.approx([0, 1, 0], abs=0.02)
+    [floor] = [plane for plane in report["planes"] if plane["name"] == "floor"]
+    assert floor["normal"] == pytest.approx([0, 1, 0], abs=0.02)
     assert floor["distance"] == pytest.approx(1.5, rel=0.03) and 0.3 < floor["share"] < 0.6
     whole = np.sum([report[name] for name in ("coverage", "on_plane", "invented")], axis=0)
     np.testing.assert_allclose(whole, 1, atol=1e-4)
@@ -51,9 +51,10 @@ def test_holes_that_go_on_a_floor_are_told_from_those_to_be_invented(ex4d, tmp_p
     table = ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path).out
     assert re.search(r"Plane floor \(0 1 0 1\.\d+\): \d+ % of the picture\.", table)
     bare = json.loads(ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path, "--json", *removed).out)
-    assert bare["planes"] == [] and max(bare["on_plane"]) == 0
+    assert "floor" not in {plane["name"] for plane in bare["planes"]}
+    assert bare["on_plane"][-1] < report["on_plane"][-1]
     wrong = ex4d("coverage", *source, "--cam", "90", "--output_dir", tmp_path, "--planes", "remove ceiling")
-    assert wrong.code == 2 and "no such plane; it has floor (0 1 0 1." in wrong.last
+    assert wrong.code == 2 and "no such plane; it has" in wrong.last and "floor (0 1 0 1." in wrong.last
     last = next(line for line in table.splitlines() if line.split()[:1] == ["3"])
     assert last.split()[3] == f"{100 * report['on_plane'][-1]:.1f}"
 
