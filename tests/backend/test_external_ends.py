@@ -103,7 +103,10 @@ def test_what_a_program_leaves_behind_ends_with_it_and_its_exit_is_told(tmp_path
     assert code == guard.CANNOT_START and said.startswith(b"cannot be started (")
 
 
-@pytest.mark.parametrize("what", ["server", "worker", "guard", "cancel", "stop like the add-on"])
+OTHER_ENDS = ("worker", "guard", "cancel", "stop like the add-on")
+
+
+@pytest.mark.parametrize("what", ["server", *(pytest.param(end, marks=pytest.mark.slow) for end in OTHER_ENDS)])
 def test_nothing_of_an_estimate_outlives_its_end(make_backend, connect, send_clip, tool, tmp_path, what):
     config = tmp_path / "depth.toml"
     words = ", ".join(f'"{word}"' for word in (*tool[:2], "{frames}", "{output}", tool[2]))

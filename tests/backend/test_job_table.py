@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sqlite3
 from contextlib import closing
@@ -36,28 +37,58 @@ def _execute(backend: Backend, statement: str) -> None:
         db.commit()
 
 
-@pytest.mark.parametrize("damage", [*DAMAGE, "a file that is gone", "a file that is cut"])
-def test_a_damaged_item_is_named_and_the_others_are_delivered(make_backend, connect, send_clip, damage) -> None:
+FILES = ("a file that is gone", "a file that is cut")
+
+
+def _damage(backend: Backend, job: str, damage: str) -> None:
+    """Do that to item 2 of a job."""
+    if damage in DAMAGE:
+        statement = DAMAGE[damage]
+        for index in ("idx = 2", "idx = 4"):
+            statement = statement.replace(index, f"{index} AND job_id = '{job}'")
+        _execute(backend, statement)
+        return
+    folder = backend.data_dir / "jobs" / hashlib.sha256(job.encode()).hexdigest()[:32]
+    file = sorted(folder.glob("items-1/*.bin"))[2]
+    if damage.endswith("gone"):
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    "kinds", [[*DAMAGE, *FILES], *(pytest.param([each], id=each, marks=pytest.mark.slow) for each in (*DAMAGE, *FILES))]
+)
+def test_a_damaged_item_is_named_and_the_others_are_delivered(make_backend, connect, send_clip, kinds) -> None:
+    """Every kind of damage, each in a job of its own."""
     server = make_backend().start()
     client = connect(server)
-    job = client.submit(RenderGuides(clip=send_clip(client), trajectory=poses(3)), fetch=False)
-    client.wait_job(job, 120)
+    clip = send_clip(client)
+    damaged = {client.submit(RenderGuides(clip=clip, trajectory=poses(3)), fetch=False): kind for kind in kinds}
+    for job in damaged:
+        client.wait_job(job, 120)
     server.kill()
-    if damage in DAMAGE:
-        _execute(server, DAMAGE[damage])
-    else:
-        file = sorted(server.data_dir.glob("jobs/*/items-1/*.bin"))[2]
-        file.unlink() if damage.endswith("gone") else file.write_bytes(file.read_bytes()[:-9])
+    for job, kind in damaged.items():
+        _damage(server, job, kind)
     server.start()
     later = connect(server, client_id=client.client_id)
-    later.follow(job)
-    with pytest.raises(RequestRefused, match=r"Item 2 .*The other 6 items are here"):
-        later.wait_job(job, 120)
-    assert len(later.jobs[job].received) == 6
+    for job, kind in damaged.items():
+        later.follow(job)
+        with pytest.raises(RequestRefused, match=r"Item 2 .*The other 6 items are here"):
+            later.wait_job(job, 120)
+        assert len(later.jobs[job].received) == 6, kind
     assert "Traceback" not in server.output()
 
 
-@pytest.mark.parametrize("content", [b"", b"no database at all " * 999, None], ids=["empty", "nonsense", "cut"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", marks=pytest.mark.slow),
+        pytest.param(b"no database at all " * 999, marks=pytest.mark.slow),
+        None,
+    ],
+    ids=["empty", "nonsense", "cut"],
+)
 def test_a_job_table_that_is_no_table_is_set_aside_and_a_new_one_begun(
     make_backend, connect, send_clip, content
 ) -> None:

@@ -86,9 +86,9 @@ def test_a_job_that_waits_does_not_keep_what_is_done_from_being_delivered(finish
     """Streams of waiting jobs fill a quarter of the places at most."""
     server, jobs = finished
     client = connect(server, client_id=OWNER)
-    clip = send_clip(client)
+    request = RenderGuides(clip=send_clip(client), trajectory=poses(2000, step=1e-5))
     for _ in range(MAX_RESULT_STREAMS + 10):
-        client.submit(RenderGuides(clip=clip, trajectory=poses(4000, step=1e-5)), priority=-5)
+        client.submit(request, priority=-5)
     until(lambda: client.poll(0.01) is not None and len(client._jobs._fetching) >= MAX_WAITING_FETCHES, 120)
     client.follow(jobs[-1])
     client.wait_job(jobs[-1], 120)
