@@ -3,9 +3,10 @@
     python benchmarks/second_move.py [--output FILE]
 
 A preview of the example clip, 49 frames of 512x512, 60 degrees. On the command line, in processes of its own: with no
-place kept, and after another move of the clip. On a backend with a data folder of its own: the first move, another one
-by the same worker, and one after the server was started anew, each by its worker's CPU seconds. Kernels are compiled
-beforehand. CPU seconds count on a busy machine; a second one alone is a rate of two cores.
+place kept, and after another move of the clip, stage by stage as their lines come. On a backend with a data folder of
+its own: the first move, another one by the same worker, and one after the server was started anew, each by its worker's
+CPU seconds. Kernels are compiled beforehand. CPU seconds count on a busy machine; a second one alone is a rate of two
+cores.
 """
 
 from __future__ import annotations
@@ -52,24 +53,35 @@ def main() -> None:
         options.output.write_text(text + "\n", encoding="utf-8")
 
 
-def on_the_command_line(work: Path) -> dict[str, float]:
-    """CPU seconds of the second move with nothing kept, and after the first one."""
+def on_the_command_line(work: Path) -> dict[str, Any]:
+    """The second move with nothing kept, and after the first one."""
     preview(work, work / "compiled", MOVES[1])
-    alone, _ = preview(work, work / "alone", MOVES[1])
+    alone = preview(work, work / "alone", MOVES[1])
     preview(work, work / "both", MOVES[0])
-    after, seconds = preview(work, work / "both", MOVES[1])
-    return {"nothing_kept_cpu_s": alone, "after_another_move_cpu_s": after, "ratio": ratio(after, alone), "s": seconds}
+    after = preview(work, work / "both", MOVES[1])
+    return {"nothing_kept": alone, "after_another_move": after, "ratio": ratio(after["cpu_s"], alone["cpu_s"])}
 
 
-def preview(work: Path, places: Path, move: str) -> tuple[float, float]:
-    """CPU seconds and seconds of one run."""
+def preview(work: Path, places: Path, move: str) -> dict[str, Any]:
+    """Seconds and CPU seconds of one run, and of the stages, each with what comes before it."""
     command = [sys.executable, "-m", "ex4d", "preview", "--input_video", str(CLIP), "--depth", str(DEPTH)]
     command += ["--cam", move, "--output_dir", str(work / "takes")]
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "EX4D_PLACES": str(places)})
+    how: dict[str, Any] = {"env": {**os.environ, "EX4D_PLACES": str(places)}, "stderr": subprocess.PIPE, "text": True}
+    before, started, stages = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter(), {}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, **how) as process:
+        watched, last, last_cpu = psutil.Process(process.pid), started, 0.0
+        for line in process.stderr or ():
+            stage, _, count = line.strip().rpartition(": ")
+            if "/" in count and count.partition("/")[0] == count.partition("/")[2]:
+                times, now = watched.cpu_times(), time.perf_counter()
+                cpu = times.user + times.system
+                stages[stage] = {"cpu_s": round(cpu - last_cpu, 2), "s": round(now - last, 2)}
+                last, last_cpu = now, cpu
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}.")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-    return round(cpu, 2), round(time.perf_counter() - started, 2)
+    return {"cpu_s": round(cpu, 2), "s": round(time.perf_counter() - started, 2), "stages": stages}
 
 
 def on_a_backend(work: Path) -> dict[str, float]:

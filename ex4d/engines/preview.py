@@ -224,8 +224,9 @@ class _Painter:
         view = self._camera_from_source[i]
         away = away_from_source((h, w), lens.astype(np.float32), view[:3, 3].astype(np.float32))
         depth = self._depth.half(i, lens, view, known)
+        beside = depth if known is None else self._depth.with_ramps(i, lens, view, known)
         colour, mask = plain(colour), plain(mask)
-        filled = fill_from_background(colour, mask, depth, away, softness=self._settings.softness, memory=self._memory)
+        filled = fill_from_background(colour, mask, beside, away, softness=self._settings.softness, memory=self._memory)
         if self._world is not None:
             self._world.paint(i, mask, filled, depth)
         return _Prepared(colour, mask, filled, depth)

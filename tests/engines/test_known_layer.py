@@ -11,6 +11,7 @@ import pytest
 from ex4d import Clip, Guides
 from ex4d.dwmesh import DWMesh
 from ex4d.engines import GenerateRequest, get_engine
+from ex4d.engines.guide_depth import GuideDepth
 from ex4d.guides import GuideObject, known_mesh, render_guides, render_known
 from ex4d.shots.draw import draw_shot
 from ex4d.trajectory import preset, source_times
@@ -190,3 +191,37 @@ def test_the_depth_of_a_rim_is_that_of_what_stands_in_front() -> None:
     grown = (known.of(2).depth < 4).sum() * 4
     box = (CLIP.depth[2] < 4).sum()
     assert 1.15 * box < grown < 1.6 * box
+
+
+def depth_of_still_move(clip: Clip, layer: KnownFrame | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Depth of the layer in frame 2, or of ``layer``, seen as it was filmed: as it is, and with ramps."""
+    mesh = DWMesh(clip)
+    still = preset("static", num_frames=FRAMES, intrinsics=LENS, near_depth=5.0, source_time=np.arange(FRAMES) * 1.0)
+    guides = render_guides(mesh, still, rasterizer="cpu")
+    known = render_known(mesh, still, guides)
+    frame = layer or known.of(2)
+    depth = GuideDepth(GenerateRequest(guides.with_known(known), still, clip, {}))
+    lens = np.array([LENS.fx, LENS.fy, LENS.cx, LENS.cy]) / 2
+    return frame.depth, np.asarray(depth.with_ramps(2, lens, np.eye(4), frame))
+
+
+def smeared_clip() -> Clip:
+    return replace(CLIP, depth=np.stack([1 / cv2.GaussianBlur(1 / each, (0, 0), 1.2) for each in CLIP.depth]))
+
+
+def test_beside_a_thing_smeared_depth_is_the_nearer_one() -> None:
+    layer, ramps = depth_of_still_move(smeared_clip())
+    box = (CLIP.depth[2] < 4)[::2, ::2]
+    reach = np.asarray(cv2.dilate(box.view(np.uint8), np.ones((9, 9), np.uint8))) > 0
+    np.testing.assert_allclose(ramps[~reach], layer[~reach], rtol=1e-6)
+    nearer = ramps < 0.95 * layer
+    assert nearer.sum() > 0.2 * (reach & ~box).sum()
+    assert (ramps <= layer * (1 + 1e-6)).all()
+
+
+def test_sharp_depth_and_what_was_taken_out_of_the_mesh_stay_as_the_layer_has_them() -> None:
+    layer, ramps = depth_of_still_move(CLIP)
+    np.testing.assert_array_equal(ramps, layer)
+    wall = KnownFrame(np.zeros(0, np.int32), np.zeros((0, 3), np.uint8), np.full((SIZE // 2,) * 2, 8, np.float32))
+    layer, ramps = depth_of_still_move(smeared_clip(), wall)
+    np.testing.assert_allclose(ramps, layer, rtol=1e-6)

@@ -96,7 +96,8 @@ def test_the_background_is_the_median_of_the_frames_that_show_the_farthest_surfa
     depth[rng.random(depth.shape) < 0.4] = NEAR
     clip = replace(make_clip(depth=depth), frames=frames)
     chosen = chosen_frames(clip)
-    views = FrameViews(lambda t: depth[t], lambda _: (np.zeros(0, np.float32),) * 2, lambda _: (0.0, np.zeros(2)))
+    none = np.zeros(0, np.float32)
+    views = FrameViews(lambda t: depth[t], lambda _: (none, none), lambda _: (0.0, np.zeros(2)))
     layer = Backdrop(clip, views).layer(0)
     expected = plain_background(replace(clip, frames=frames[chosen], depth=depth[chosen]))
     assert 0.2 < (expected[0] > 0).mean() <= 1
