@@ -51,14 +51,18 @@ $(VENV)/.docs: $(VENV)/.dev pyproject.toml constraints.txt
 demo: $(VENV)/.base ## Run the whole way through on the example clip, into out/demo/
 	@$(BIN)/python examples/demo.py --output out/demo
 
-# The other Blender versions run beside the main suite, one at a time: two processes, as continuous integration has cores.
+# The add-on's tests, in one Blender after the other, run beside the others: two processes, as continuous integration has
+# cores.
+USUAL := not slow and not ui and not gpu
 test: $(VENV)/.dev ## Run the tests, and those of the add-on in every Blender version
 ifeq ($(ARGS),)
-	@mkdir -p out/versions; $(BIN)/python scripts/run_versions.py --jobs 1 > out/versions/summary.txt 2>&1 & others=$$!; \
-	  EX4D_BLENDER_RESULTS=out/versions/$(OWN_BLENDER).json $(BIN)/python scripts/run_tests.py --kept out/tests -m "not slow and not ui and not gpu"; own=$$?; \
-	  wait $$others; other=$$?; cat out/versions/summary.txt; exit $$((own || other))
+	@mkdir -p out/versions; { EX4D_BLENDER_RESULTS=out/versions/$(OWN_BLENDER).json $(BIN)/python scripts/run_tests.py --kept out/tests-blender -m "$(USUAL)" tests/blender; own=$$?; \
+	  test $$own -ne 2 || exit 2; \
+	  $(BIN)/python scripts/run_versions.py --jobs 1 --brief && exit $$own; } > out/versions/summary.txt 2>&1 & blenders=$$!; \
+	  $(BIN)/python scripts/run_tests.py --kept out/tests -m "$(USUAL)" --ignore=tests/blender; others=$$?; \
+	  wait $$blenders; blender=$$?; cat out/versions/summary.txt; exit $$((others || blender))
 else
-	@$(BIN)/python -m pytest -m "not slow and not ui and not gpu" $(ARGS)
+	@$(BIN)/python -m pytest -m "$(USUAL)" $(ARGS)
 	@echo "Other Blender versions are left out: ARGS picks tests. 'make test-versions' runs them."
 endif
 
@@ -133,7 +137,7 @@ docs-pages: $(VENV)/.docs ## Write the pages that are made from the code and fro
 	@$(BIN)/python scripts/docs_figures.py
 	@$(BIN)/python scripts/docs_formats.py
 
-versions-page: $(VENV)/.docs ## Keep the outcomes of the last 'make test' for the docs' table of Blender versions
+versions-page: $(VENV)/.docs ## Keep the outcomes of the last 'make test' and 'make test-versions' for the docs' table of Blender versions
 	@$(BIN)/python scripts/run_versions.py --keep
 	@$(BIN)/python scripts/docs_figures.py
 

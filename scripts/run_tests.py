@@ -38,6 +38,7 @@ def main() -> int:
         print(f"usage: {Path(sys.argv[0]).name} --kept FOLDER [what pytest takes]", file=sys.stderr)
         return 2
     kept, given = Path(sys.argv[2]), sys.argv[3:]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored for what it runs beside others
 
     def run(outcomes: Path, arguments: list[str]) -> int:
         code = patiently(subprocess.Popen([sys.executable, str(PYTEST), str(outcomes), *arguments]))

@@ -1,15 +1,15 @@
 """Run the add-on's tests in every Blender version but the one of the project's own environment.
 
-    python scripts/run_versions.py [--jobs 2] [--only 5.3.0] [--whole | --all]
+    python scripts/run_versions.py [--jobs 2] [--only 5.3.0] [--brief | --whole | --all]
     python scripts/run_versions.py --keep
 
 Each runs what rests on Blender's own data: neither the files of SAME_CODE nor tests that are marked ``any_blender``.
-With ``--whole`` the newest runs the whole of tests/blender; with ``--all`` each runs it, with the slow tests. Each has
-an environment of its own below the checkout, made on the first run; a version whose Python this machine lacks is left
-out with a sentence.
+With ``--brief`` those between the oldest and the newest leave the files of ENDS out, too; with ``--whole`` the newest
+runs the whole of tests/blender; with ``--all`` each runs it, with the slow tests. Each has an environment of its own
+below the checkout, made on the first run; a version whose Python this machine lacks is left out with a sentence.
 Besides the tests' own outcome a run fails on a Python error anywhere in what it printed. Files of few tests that failed
 are run once more (run_tests.py). Logs and outcomes are left in out/versions/. ``--keep`` runs nothing: it copies the
-last outcomes, with those that 'make test' left of the project's own Blender, to
+last outcomes (but for brief ones), with those that 'make test' left of the project's own Blender, to
 benchmarks/results/blender_versions.json, from which the documentation's table is made.
 
 The backend and the library run in the project's own environment (EX4D_VENV, by default .venv).
@@ -32,7 +32,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from blender_versions import MAIN, ROOT, VERSIONS, Version, environment_of, find_python, install
 from run_tests import PYTEST, twice_at_most
@@ -65,22 +65,35 @@ EXCEPT = (
 )
 """... and the tests of theirs that do rest on Blender."""
 
+ENDS = (
+    "test_addon_farm.py", "test_addon_film_sources.py", "test_addon_filmed_guides.py", "test_addon_filmed_live.py",
+    "test_addon_footage.py", "test_addon_geometry.py", "test_addon_hidden.py", "test_addon_layers_guides.py",
+    "test_addon_layers_objects.py", "test_addon_moving.py", "test_addon_occluders.py", "test_addon_ocio.py",
+    "test_addon_proxy.py", "test_addon_proxy_scene.py", "test_addon_rasterizer.py", "test_addon_restore.py",
+    "test_addon_same_picture.py", "test_addon_strips.py", "test_addon_thickness.py", "test_addon_way_in.py",
+)  # fmt: skip
+"""Files that a brief run leaves to the oldest and the newest version: what changed between two versions changed between
+these. Every version imports, moves cameras, edits, exports, saves and reopens ..."""
+EVERYWHERE = ("test_addon_geometry.py::test_blender_reads_back_what_the_shot_shows",)
+"""... and runs these tests of theirs."""
+
 
 @dataclass(frozen=True)
 class Amount:
     """How much of the tests is run."""
 
     what: str
-    whole: bool
-    """The files of :data:`SAME_CODE`, too."""
+    files: Literal["whole", "resting", "brief"]
+    """All; without those of :data:`SAME_CODE`; without those of :data:`ENDS`, either."""
     marks: str
     """As pytest's ``-m`` takes it; "" for every test."""
     limit_s: float = LIMIT_S
 
 
-RESTING = Amount("what rests on Blender", whole=False, marks="not slow and not any_blender")
-WHOLE = Amount("the whole of tests/blender", whole=True, marks="not slow")
-EVERYTHING = Amount("all of tests/blender", whole=True, marks="", limit_s=3 * LIMIT_S)
+BRIEF = Amount("what rests on each Blender", "brief", marks="not slow and not any_blender")
+RESTING = Amount("what rests on Blender", "resting", marks="not slow and not any_blender")
+WHOLE = Amount("the whole of tests/blender", "whole", marks="not slow")
+EVERYTHING = Amount("all of tests/blender", "whole", marks="", limit_s=3 * LIMIT_S)
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=[v.blender for v in VERSIONS], help="these versions alone")
     parser.add_argument("--keep", action="store_true", help="run nothing; keep the last outcomes for the docs")
     much = parser.add_mutually_exclusive_group()
+    much.add_argument("--brief", action="store_true", help="the oldest and the newest run more than those between")
     much.add_argument("--whole", action="store_true", help="the newest runs the whole of tests/blender")
     much.add_argument("--all", action="store_true", help="each runs the whole of tests/blender, with the slow tests")
     options, more = parser.parse_known_args()
@@ -108,7 +122,8 @@ def main() -> int:
         return keep()
     own = MAIN.get("{}.{}".format(*sys.version_info[:2]))
     others = [version for version in VERSIONS if version.blender != own]
-    newest = [version for version in others if find_python(version.python)][-1:]
+    found = [version for version in others if find_python(version.python)]
+    ends = dict.fromkeys(found[:1], "oldest") | dict.fromkeys(found[-1:], "newest")
     if options.only:
         others = [version for version in others if version.blender in options.only]
     there = [version for version in others if find_python(version.python)]
@@ -119,7 +134,7 @@ def main() -> int:
     for version in there:
         install(version, environment_of(version))
     with stoppable(), ThreadPoolExecutor(options.jobs) as pool:  # the newest may take longest and goes first
-        amounts = {version: amount(options, newest=version in newest) for version in there}
+        amounts = {version: amount(options, ends.get(version, "")) for version in there}
         runs = [pool.submit(run, version, amounts[version], more) for version in reversed(there)]
         outcomes = [each.result() for each in runs]
     for each in outcomes:
@@ -131,11 +146,13 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def amount(options: argparse.Namespace, *, newest: bool) -> Amount:
-    """How much of the tests a version runs."""
+def amount(options: argparse.Namespace, place: str) -> Amount:
+    """How much of the tests a version runs: the "oldest", the "newest" or, "", one between them."""
     if options.all:
         return EVERYTHING
-    return WHOLE if options.whole and newest else RESTING
+    if options.brief and not place:
+        return BRIEF
+    return WHOLE if options.whole and place == "newest" else RESTING
 
 
 def run(version: Version, asked: Amount, more: list[str]) -> Outcome:
@@ -144,7 +161,7 @@ def run(version: Version, asked: Amount, more: list[str]) -> Outcome:
     options = ["-q", "-rs", "-p", "no:cacheprovider", "-c", str(TESTS / "pytest-versions.ini"), f"--rootdir={TESTS}"]
     options += [*(("-m", asked.marks) if asked.marks else ()), *more]
     logs = [OUT / f"{version.blender}.log", OUT / f"{version.blender}.again.log"]
-    results = OUT / f"{version.blender}.json"
+    results = OUT / (f"{version.blender}.json" if asked.files != "brief" else f"{version.blender}.brief.json")
     for old in (*logs, results):
         old.unlink(missing_ok=True)
     left = iter(logs)
@@ -157,7 +174,7 @@ def run(version: Version, asked: Amount, more: list[str]) -> Outcome:
             command = [str(python), str(PYTEST), str(outcomes), *arguments]
             return wait(command, asked.limit_s, env=environment(kept), cwd=OUT, stdout=said, stderr=subprocess.STDOUT)
 
-    chosen = [str(TESTS / name) for name in selected(asked.whole)]
+    chosen = [str(TESTS / name) for name in selected(asked.files)]
     code = twice_at_most(one, options, chosen, OUT / f"{version.blender}.tests", root=TESTS)
     log = [path for path in logs if path.exists()][-1]
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -222,14 +239,16 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def selected(whole: bool) -> list[str]:
+def selected(files: Literal["whole", "resting", "brief"]) -> list[str]:
     """What to run, as pytest takes it below tests/blender. A file that is new runs in every version."""
-    if whole:
+    if files == "whole":
         return ["."]
     names = sorted(path.name for path in TESTS.glob("test_*.py"))
-    gone = set(SAME_CODE) - set(names)
+    gone = {*SAME_CODE, *ENDS} - set(names)
     assert not gone, f"scripts/run_versions.py names files that are not there any more: {', '.join(sorted(gone))}"
-    return [name for name in names if name not in SAME_CODE] + list(EXCEPT)
+    brief = files == "brief"
+    left_out = {*SAME_CODE, *(ENDS if brief else ())}
+    return [name for name in names if name not in left_out] + [*EXCEPT, *(EVERYWHERE if brief else ())]
 
 
 def environment(results: Path) -> dict[str, str]:
@@ -246,7 +265,8 @@ def keep() -> int:
     missing = [version.blender for version, path in there.items() if not path.exists()]
     if missing:
         print(
-            f"There are no outcomes of Blender {', '.join(missing)} in {OUT}: run 'make test', which leaves them there."
+            f"There are no outcomes of Blender {', '.join(missing)} in {OUT}: "
+            "run 'make test' and 'make test-versions', which leave them there."
         )
         return 1
     kept = {version.blender: json.loads(path.read_text(encoding="utf-8")) for version, path in there.items()}

@@ -184,6 +184,7 @@ def room_on_disk(folder, move: str) -> tuple[object, ...]:
     return (*where, "--focal", room.intrinsics.fx, "--cam", "static", "--source_camera", "estimate")
 
 
+@pytest.mark.slow
 def test_the_filming_camera_is_estimated_by_the_backend_as_it_would_be_here(ex4d, tmp_path, monkeypatch):
     shot = room_on_disk(tmp_path, "handheld")
     assert ex4d("recon", *shot, "--output_dir", tmp_path / "here", "--lossless")[0] == 0

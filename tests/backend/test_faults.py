@@ -31,6 +31,7 @@ def items_of(job):
     return lambda e: isinstance(e, ItemReceived) and e.job_id == job
 
 
+@pytest.mark.slow
 def test_a_job_that_keeps_ending_the_server_is_given_up(make_backend, connect, send_clip):
     server = make_backend(environment={"EX4D_BACKEND_MAX_ATTEMPTS": "2"}).start()
     client = connect(server)

@@ -87,7 +87,7 @@ def test_a_kill_of_the_server_alone_counts_against_its_running_job(make_backend,
         client.wait_job(job, 240)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_stop_stops_both_and_lets_the_running_job_end(make_backend, connect, send_clip, number):
     server = make_backend(environment={**GUARDED, "EX4D_BACKEND_DRAIN_S": "240"}).start()
     client = connect(server)

@@ -362,7 +362,7 @@ def test_the_end_of_a_connection_is_not_the_end_of_the_next_one_with_its_number(
         assert all(isinstance(peer.ask(m.Ping()), m.Pong) for peer in newcomers)
 
 
-@pytest.mark.parametrize("job_id", ["the job's", "f" * 32])
+@pytest.mark.parametrize("job_id", ["the job's", pytest.param("f" * 32, marks=pytest.mark.slow)])
 def test_a_flood_of_credit_is_no_more_than_messages(backend, connect, make_peer, send_clip, job_id):
     """Credit is not counted by the rate; it is capped, and for no stream it is nothing."""
     client = connect(backend)

@@ -95,6 +95,7 @@ def test_a_cancel_ends_it_at_once_and_the_next_goes_on_from_there(place, connect
     assert (TURBO.path(tmp_path / "weights") / NAME).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
 def test_a_killed_server_goes_on_from_there_when_it_is_back(place, connect, hub, tmp_path):
     hub.stall_after = 12_000_000

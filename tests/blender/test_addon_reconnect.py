@@ -123,6 +123,7 @@ def test_a_later_take_with_the_same_number_is_not_written_over(ready, interrupte
     assert lost.job_id in (interrupted.with_name("take_002") / "take.json").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
 def test_a_backend_that_dies_while_a_take_is_taken_up_again_takes_nothing_with_it(
     blender, backend_command, sources, two_frames, tmp_path, monkeypatch, quiet

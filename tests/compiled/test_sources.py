@@ -30,7 +30,13 @@ def edit(path: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "rows"),
     [
-        ("raster/kernels.py", "return (high - (HALF + 1)) >> SHIFT", "return (high + (HALF - 1)) >> SHIFT", ["0", "4"]),
+        pytest.param(
+            "raster/kernels.py",
+            "return (high - (HALF + 1)) >> SHIFT",
+            "return (high + (HALF - 1)) >> SHIFT",
+            ["0", "4"],
+            marks=pytest.mark.slow,
+        ),
         ("raster/subpixels.py", "SUBPIXELS = 256", "SUBPIXELS = 128", ["0", "7"]),
     ],
     ids=["a callee in another file", "a constant two files away"],

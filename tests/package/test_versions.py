@@ -76,24 +76,28 @@ def test_an_environment_without_its_python_is_one_sentence(tmp_path):
 
 
 def test_what_runs_in_the_other_versions_is_there():
-    for name in run_versions.selected(False):
+    for name in (*run_versions.selected("resting"), *run_versions.selected("brief")):
         file, _, test = name.partition("::")
         text = (TESTS / file).read_text(encoding="utf-8")
         assert not test or re.search(rf"^def {test}\(", text, re.MULTILINE), name
     left_out = {path.name for path in TESTS.glob("test_*.py")} - {
-        n.partition("::")[0] for n in run_versions.selected(False)
+        n.partition("::")[0] for n in run_versions.selected("resting")
     }
     assert left_out <= set(run_versions.SAME_CODE), "a new test runs in every version"
 
 
 def test_the_usual_run_leaves_out_what_rests_on_no_blender_and_the_slow_run_leaves_out_nothing():
-    def asked(newest: bool, **given: bool) -> run_versions.Amount:
-        return run_versions.amount(Namespace(**{"all": False, "whole": False, **given}), newest=newest)
+    def asked(place: str, **given: bool) -> run_versions.Amount:
+        return run_versions.amount(Namespace(**{"all": False, "brief": False, "whole": False, **given}), place)
 
-    assert asked(True) == asked(False) == asked(False, whole=True) == run_versions.RESTING
-    assert "not any_blender" in run_versions.RESTING.marks and not run_versions.RESTING.whole
-    assert asked(True, whole=True).marks == "not slow" and asked(True, whole=True).whole
-    assert asked(False, all=True).marks == "" and asked(False, all=True).whole
+    assert asked("newest") == asked("") == asked("oldest", whole=True) == run_versions.RESTING
+    assert asked("newest", brief=True) == asked("oldest", brief=True) == run_versions.RESTING
+    assert asked("", brief=True) == run_versions.BRIEF
+    assert "not any_blender" in run_versions.RESTING.marks and run_versions.RESTING.files == "resting"
+    assert asked("newest", whole=True) == run_versions.WHOLE and run_versions.WHOLE.marks == "not slow"
+    for place in ("oldest", "", "newest"):
+        assert asked(place, all=True).marks == "" and asked(place, all=True).files == "whole"
+    assert run_versions.selected("whole") == ["."]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "run_versions.py --all" in makefile.partition("test-slow:")[2].partition("\n\n")[0]
 

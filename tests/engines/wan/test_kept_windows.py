@@ -43,6 +43,7 @@ def test_windows_made_one_run_at_a_time_are_those_of_one_run(engine: WanEngine, 
     assert np.array_equal(frames, engine.generate(request))
 
 
+@pytest.mark.slow
 def test_windows_of_two_passes_are_kept_too(engine: WanEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "NATIVE", (64, 48))
     monkeypatch.setattr(tiles, "OVERLAP", 32)
