@@ -74,6 +74,7 @@ def _draw_open_edit(layout: bpy.types.UILayout, context: bpy.types.Context, body
     column.label(text="Selected Vertices")
     column.operator("ex4d.smooth_depth", icon="MOD_SMOOTH")
     column.operator("ex4d.flatten_depth", icon="MESH_PLANE")
+    column.operator("ex4d.add_plane", icon="ADD")
     row = column.row(align=True)
     row.operator("ex4d.push_edge", text="Push Edge").pixels = 1
     row.operator("ex4d.push_edge", text="Pull Edge").pixels = -1

@@ -1,7 +1,7 @@
 """Guides: coverage, and the other objects that take part."""
 
 from ..work.hooks import classes_of
-from . import operators, panels, properties, timeline_strip
+from . import operators, panels, planes_operators, planes_overlay, planes_panel, properties, timeline_strip
 
-CLASSES = classes_of(properties, operators, panels)
-FEATURES = (timeline_strip.strip, panels.listeners)
+CLASSES = classes_of(properties, operators, planes_operators, panels, planes_panel)
+FEATURES = (timeline_strip.strip, planes_overlay.grids, panels.listeners)

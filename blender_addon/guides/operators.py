@@ -11,7 +11,7 @@ from ..work import session
 from ..work.operators import LongOperator, QuickOperator
 from ..work.properties import Flag, Whole
 from ..work.tasks import Delivery, Task
-from . import coverage
+from . import coverage, planes
 from .gather import gather
 
 
@@ -26,11 +26,16 @@ class EX4D_OT_render_guides(LongOperator, bpy.types.Operator):
 
     def begin(self, context: bpy.types.Context) -> Task:
         inputs, target = gather(context), shot.active_shot(context)
-        shot_id = target.ex4d.shot_id
+        shot_id, changed = target.ex4d.shot_id, planes.text(target)
         steps = clip_jobs.render_guides(
             inputs.link,
             lambda clip: RenderGuides(
-                clip=clip, trajectory=inputs.trajectory, mesh=inputs.mesh, raster=inputs.raster, on_plane=True
+                clip=clip,
+                trajectory=inputs.trajectory,
+                mesh=inputs.mesh,
+                raster=inputs.raster,
+                on_plane=True,
+                planes=changed,
             ),
             inputs.clip,
             shot.output_folder(target),
@@ -38,7 +43,10 @@ class EX4D_OT_render_guides(LongOperator, bpy.types.Operator):
 
         def deliver(_context: bpy.types.Context, seen: clip_jobs.Seen) -> Delivery:
             values = seen.coverage
-            coverage.store(shot.still_there(shot_id), values, seen.on_plane)
+            there = shot.still_there(shot_id)
+            coverage.store(there, values, seen.on_plane)
+            if seen.planes is not None and planes.text(there) == changed:
+                planes.take(there, seen.planes)
             worst = int(np.argmin(values))
             return Delivery(
                 f"Guides rendered: the source shows {values.mean():.0%} of the move, "

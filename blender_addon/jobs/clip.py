@@ -18,6 +18,7 @@ from ex4d_ground.arrays import Float32, Float64, Int32
 from ex4d_ground.files import frame_name
 from ex4d_ground.footage import Fields
 from ex4d_ground.grids import grid_of
+from ex4d_ground.planes import PlaneInfo
 from ex4d_protocol import events as ev
 from ex4d_protocol import minors
 from ex4d_protocol.client import Client, Upload
@@ -300,6 +301,8 @@ class Seen(NamedTuple):
     """[N] share that the source shows."""
     on_plane: Float64 | None
     """[N] share that is hole and goes on a floor or a wall; None where the backend does not know."""
+    planes: tuple[PlaneInfo, ...] | None = None
+    """Those of the place; None where the backend does not know."""
 
 
 def render_guides(
@@ -307,12 +310,15 @@ def render_guides(
 ) -> Steps[Seen]:
     """Render guides of the edited clip into ``folder``/guides (replacing the last ones); what is seen of each frame."""
     shares: dict[str, Float64] = {}
+    planes: list[tuple[PlaneInfo, ...]] = []
     target = folder / files.GUIDES_FOLDER
     with FolderWriter(target, replaces=True) as writer:
 
         def on_item(item: ev.ItemReceived) -> None:
             if item.name in ("coverage", "on_plane"):
                 shares[item.name] = np.array(item.array(), np.float64)
+            elif item.name == "planes":
+                planes.append(msgspec.json.decode(item.data, type=tuple[PlaneInfo, ...]))
             elif item.name in (files.COLOUR_FOLDER, files.MASK_FOLDER):
                 writer.write(Path(item.name, frame_name(item.frame)), item.data)
 
@@ -322,7 +328,7 @@ def render_guides(
         writer.write("coverage.json", json.dumps(shares["coverage"].tolist()).encode())
         yield from writer.finish()
     link.client.ack(job_id)
-    return Seen(shares["coverage"], shares.get("on_plane"))
+    return Seen(shares["coverage"], shares.get("on_plane"), planes[-1] if planes else None)
 
 
 def run_with_clip(

@@ -23,6 +23,8 @@ PREFIX = "ex4d_engine_"
 MATTER = 3
 """An engine names the settings that matter most first: so many are shown before Advanced is opened."""
 FIRST, REST = slice(MATTER), slice(MATTER, None)
+ELSEWHERE = frozenset({"planes"})
+"""Settings that are the shot's, and have a panel of their own."""
 TERMS = {"cfg": "CFG", "lora": "LoRA", "fp8": "FP8", "gpu": "GPU", "cpu": "CPU", "cuda": "CUDA"}
 """How the field writes a word that is not simply capitalised."""
 
@@ -98,7 +100,7 @@ def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, engine: EngineInfo,
     column = layout.column()
     column.use_property_split = True
     column.use_property_decorate = False
-    for spec in engine.settings[which]:
+    for spec in [each for each in engine.settings[which] if each.name not in ELSEWHERE]:
         span = math.inf if spec.minimum is None or spec.maximum is None else spec.maximum - spec.minimum
         column.prop(settings, identifier(spec.name), slider=spec.kind == "float" and span <= 2)
 

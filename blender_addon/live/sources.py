@@ -11,6 +11,7 @@ from ex4d_protocol.live import LiveView
 from ex4d_protocol.requests import TrajectorySpec, blobs_of
 
 from ..edit import collect, occluders, thickness_weights
+from ..guides import planes
 from ..guides.gather import raster
 from ..jobs.edit_uploads import EditUploads, FrameEdit
 from ..jobs.media import find_clip
@@ -92,6 +93,7 @@ class Sources:
             scale=scale,
             picture=picture,
             on_plane=True,
+            planes=planes.text(target),
             objects=objects,
             object_frames=target.ex4d.num_frames if objects else 0,
             object_start=start if objects else 0,

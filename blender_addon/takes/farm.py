@@ -18,7 +18,7 @@ from ex4d_ground.shot_files import write_shot
 
 from ..camera import move
 from ..edit import collect, occluders
-from ..guides import objects
+from ..guides import objects, planes
 from ..guides.gather import raster
 from ..jobs import engine_settings
 from ..panels.base import Part, hint
@@ -114,7 +114,7 @@ def _eyes(context: bpy.types.Context, target: bpy.types.Object) -> dict[str, Any
 def _engine(scene: bpy.types.Scene) -> dict[str, Any]:
     """Engine, seed and settings of the scene."""
     props = scene.ex4d
-    settings = engine_settings.chosen(scene, props.engine, given="")
+    settings = planes.chosen(engine_settings.chosen(scene, props.engine, given=""), props.shot)
     return {"engine": props.engine, "seed": props.seed, "set": {k: v for k, v in settings.items() if v is not None}}
 
 

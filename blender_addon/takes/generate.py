@@ -11,6 +11,7 @@ from ex4d_ground.takes import describe
 from ex4d_protocol import minors
 from ex4d_protocol.requests import Generate
 
+from ..guides import planes
 from ..guides.gather import gather
 from ..jobs import engine_settings, offers
 from ..scene import shot
@@ -45,6 +46,8 @@ class EX4D_OT_generate(LongOperator, bpy.types.Operator):
         engine, seed = self.engine or props.engine, self.seed if self.seed >= 0 else props.seed
         settings = engine_settings.chosen(context.scene, engine, given=self.settings)
         seed, settings = restoring.exact(context.scene, engine, seed, settings)
+        if not self.settings:
+            settings = planes.chosen(settings, shot.active_shot(context))
         return start(context, engine=engine, seed=seed, settings=settings, folder=self.folder)
 
 

@@ -144,6 +144,7 @@ class EX4D_OT_restore_take(_OnTake, bpy.types.Operator):
             restoring.filming_camera(context, target, info, report, name=take.name)
             restoring.mesh(target, info, report)
             restoring.surroundings(context, target, info, report)
+            restoring.place(target, info, report)
         done = "".join(f"; {each}" for each in report.done)
         lost = f"; not restored: {', '.join(report.lost)}" if report.lost else ""
         return f"Engine, seed and settings{moved} are those of {take.name}{done}{lost}."

@@ -17,7 +17,7 @@ from ex4d_protocol.requests import ClipSpec, MeshSpec, ObjectSpec, blobs_of
 from ..camera import filming, move
 from ..edit import occluders
 from ..edit import restoring as edits
-from ..guides import objects
+from ..guides import objects, planes
 from ..jobs import engine_settings, offers
 from ..scene import keyframes, rig, shot
 from ..scene.filming import Filming
@@ -73,6 +73,12 @@ def settings(scene: bpy.types.Scene, info: TakeInfo, report: Report) -> None:
     fields = [name for name in others if getattr(drawn, name) != getattr(usual, name)]
     if fields:
         report.lost.append(f"how its guides were drawn ({', '.join(fields)} cannot be set in Blender)")
+
+
+def place(target: bpy.types.Object, info: TakeInfo, report: Report) -> None:
+    """The planes of the place, as far as the take's engine has any."""
+    if planes.SETTING in info.settings:
+        report.attempt("its planes", planes.restore, target, str(info.settings[planes.SETTING]))
 
 
 def exact(scene: bpy.types.Scene, engine: str, seed: int, chosen: dict[str, Any]) -> tuple[int, dict[str, Any]]:

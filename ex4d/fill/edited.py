@@ -9,7 +9,7 @@ from ex4d.fill.planes import Plane, added_plane
 from ex4d.fill.plate import Plate
 from ex4d_ground.arrays import Float64
 from ex4d_ground.errors import SettingError
-from ex4d_ground.planes import SAME_ANGLE_DEG, SAME_DISTANCE, PlaneEdit, equation
+from ex4d_ground.planes import PlaneEdit, equation, is_same
 from ex4d_ground.poses import inverse
 
 LEAST_ADDED = 0.01
@@ -90,7 +90,7 @@ def _matching(found: Sequence[Plane], edit: PlaneEdit, plate: Plate) -> Plane:
         alike = [plane for plane in found if plane.name == edit.name]
     else:
         normal, distance = _in_plate(edit, plate)
-        near = [plane for plane in found if _is_same(plane, normal, distance)]
+        near = [plane for plane in found if is_same(normal, distance, plane.normal, plane.distance)]
         alike = sorted(near, key=lambda plane: abs(plane.distance - distance))
     if not alike:
         there = [f"{plane.name} ({equation(*in_world(plane, plate))})" for plane in found]
@@ -99,11 +99,6 @@ def _matching(found: Sequence[Plane], edit: PlaneEdit, plate: Plate) -> Plane:
             + (f"it has {', '.join(there)}." if there else "it has none.")
         )
     return alike[0]
-
-
-def _is_same(plane: Plane, normal: Float64, distance: float) -> bool:
-    turned = np.degrees(np.arccos(np.clip(plane.normal @ normal, -1, 1)))
-    return bool(turned <= SAME_ANGLE_DEG and abs(plane.distance - distance) <= SAME_DISTANCE * plane.distance)
 
 
 def _added(edit: PlaneEdit, plate: Plate, shown: Callable[[Plane], float]) -> Plane:

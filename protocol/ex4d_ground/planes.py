@@ -82,6 +82,15 @@ def equation(normal: Iterable[float], distance: float) -> str:
     return " ".join(f"{value + 0.0:.4g}" for value in (*(round(n, 4) for n in normal), distance))
 
 
+def is_same(normal: Iterable[float], distance: float, other_normal: Iterable[float], other_distance: float) -> bool:
+    """Whether two planes are the same after another solve; distances are those from the camera."""
+    cosine = sum(a * b for a, b in zip(normal, other_normal, strict=True))
+    if cosine < 0:
+        cosine, distance = -cosine, -distance
+    near = abs(distance - other_distance) <= SAME_DISTANCE * abs(other_distance)
+    return cosine >= math.cos(math.radians(SAME_ANGLE_DEG)) and near
+
+
 def written(edits: Iterable[PlaneEdit]) -> str:
     """The text of statements; "" for none: the planes as they are found."""
     return "; ".join(edit.text for edit in edits)

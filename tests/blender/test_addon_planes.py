@@ -1,0 +1,161 @@
+"""Planes of the place in Blender: found with the guides, changed by the artist, kept, undone, and named by the take."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from live_parts import prepare
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+@pytest.fixture
+def filmed(blender, address, small_clip, tmp_path):
+    return prepare(blender, address, small_clip, tmp_path)
+
+
+@pytest.fixture
+def shot(filmed):
+    """With the planes that the backend found."""
+    assert filmed.ops.ex4d.render_guides() == {"FINISHED"}
+    return filmed.context.scene.ex4d.shot
+
+
+def on_plane(filmed) -> float:
+    from blender_addon.guides import coverage
+
+    assert filmed.ops.ex4d.render_guides() == {"FINISHED"}
+    return float(coverage.current_on_plane(filmed.context.scene.ex4d.shot).mean())
+
+
+def test_planes_come_with_the_guides_and_the_list_says_nothing_until_it_is_changed(filmed, shot):
+    from blender_addon.guides import planes
+
+    assert len(shot.ex4d.planes) > 0 and planes.text(shot) == ""
+    for item in shot.ex4d.planes:
+        assert item.use and not item.added and item.share > 0.02 and item.reach > 0
+        assert np.dot(item.normal, item.centre) == pytest.approx(item.distance, rel=1e-2)
+        assert item.name.split()[0] in ("floor", "back", "left", "right", "ceiling")
+
+
+def test_a_plane_without_its_tick_takes_no_part_and_comes_back(filmed, shot):
+    from blender_addon.guides import planes
+
+    before, names = on_plane(filmed), [item.name for item in shot.ex4d.planes]
+    for item in shot.ex4d.planes:
+        item.use = False
+    assert planes.text(shot).count("remove") == len(names)
+    assert on_plane(filmed) == 0 < before
+    assert [item.name for item in shot.ex4d.planes] == names, "those that are off stay in the list"
+    for item in shot.ex4d.planes:
+        item.use = True
+    assert planes.text(shot) == "" and on_plane(filmed) == before
+
+
+def select(shot, chosen) -> None:
+    from blender_addon.edit import paint
+
+    paint.select_vertices(shot.ex4d.mesh.data, chosen)
+
+
+def test_the_plane_of_the_selected_vertices_is_added_and_taken_away(filmed, shot):
+    from blender_addon.guides import planes
+    from blender_addon.scene import mesh
+
+    body, depsgraph = shot.ex4d.mesh, filmed.context.evaluated_depsgraph_get()
+    places = mesh.evaluated_positions(body, depsgraph).astype(np.float64)
+    largest = shot.ex4d.planes[0]
+    on = np.abs(places @ np.array(largest.normal) / largest.distance - 1) < 0.02
+    select(shot, on)
+    filmed.context.view_layer.objects.active = body
+    filmed.ops.object.mode_set(mode="EDIT")
+    assert filmed.ops.ex4d.add_plane() == {"FINISHED"}
+    assert filmed.context.mode == "EDIT_MESH"
+    filmed.ops.object.mode_set(mode="OBJECT")
+    item = shot.ex4d.planes[-1]
+    assert item.added and shot.ex4d.active_plane == len(shot.ex4d.planes) - 1
+    misses = places[on] @ np.array(item.normal) - item.distance
+    least = np.linalg.svd(places[on] - places[on].mean(axis=0), compute_uv=False)[2] / np.sqrt(on.sum())
+    assert np.sqrt((misses**2).mean()) == pytest.approx(least, rel=1e-2, abs=1e-4)
+    assert planes.text(shot).startswith("add ")
+    filmed.ops.ex4d.render_guides()
+    [named] = [each for each in shot.ex4d.planes if each.added]
+    assert named.name != planes.ADDED and named.share > 0.01, "the backend has named it"
+    shot.ex4d.active_plane = [each.added for each in shot.ex4d.planes].index(True)
+    assert filmed.ops.ex4d.remove_plane() == {"FINISHED"}
+    assert planes.text(shot) == ""
+
+
+def test_a_selection_that_makes_no_plane_is_refused(filmed, shot):
+    select(shot, np.arange(len(shot.ex4d.mesh.data.vertices)) < 2)
+    with pytest.raises(RuntimeError, match="The 2 selected vertices make no plane; select three or more"):
+        filmed.ops.ex4d.add_plane()
+    assert not any(item.added for item in shot.ex4d.planes)
+
+
+def test_the_take_says_which_planes_it_used_and_brings_them_back(filmed, shot):
+    from blender_addon.guides import planes
+    from blender_addon.takes import listing
+
+    shot.ex4d.planes[0].texture = "SMOOTH"
+    asked = planes.text(shot)
+    assert asked.startswith("smooth ")
+    assert filmed.ops.ex4d.generate(engine="preview") == {"FINISHED"}
+    info = listing.read_info(listing.folder_of(filmed.context.scene.ex4d.takes[-1]))
+    assert info.settings["planes"] == asked
+    assert all(item.name in info.used["planes"] for item in shot.ex4d.planes)
+    for item in shot.ex4d.planes:
+        item.use, item.texture = False, "CLIP"
+    filmed.context.scene.ex4d.active_take = len(filmed.context.scene.ex4d.takes) - 1
+    assert filmed.ops.ex4d.restore_take(camera="KEEP") == {"FINISHED"}
+    assert planes.text(shot) == asked
+    shot.ex4d.planes.clear()
+    assert filmed.ops.ex4d.generate(engine="preview") == {"FINISHED"}
+    info = listing.read_info(listing.folder_of(filmed.context.scene.ex4d.takes[-1]))
+    assert info.settings["planes"] == ""
+
+
+def test_changed_planes_are_saved_and_undone(filmed, shot, tmp_path):
+    from blender_addon.guides import planes
+
+    shot.ex4d.planes[0].use = False
+    filmed.ops.ed.undo_push(message="a tick less")
+    asked, name = planes.text(shot), shot.name
+    shot.ex4d.active_plane = len(shot.ex4d.planes) - 1
+    shot.ex4d.planes[-1].texture = "SMOOTH"
+    filmed.ops.ed.undo_push(message="smooth")
+    filmed.ops.wm.save_as_mainfile(filepath=str(tmp_path / "kept.blend"))
+    changed = planes.text(shot)
+    assert changed != "" and (changed != asked or len(shot.ex4d.planes) == 1)
+    filmed.ops.wm.open_mainfile(filepath=str(tmp_path / "kept.blend"))
+    assert planes.text(filmed.data.objects[name]) == changed
+
+
+def test_a_plane_of_none_is_said_in_the_panel_and_nothing_is_lost(filmed, shot):
+    item = shot.ex4d.planes.add()
+    item.name, item.normal, item.distance, item.use = "gone", (0.0, -1.0, 0.0), 50.0, False
+    with pytest.raises(RuntimeError, match=r"the place has no such plane; it has"):
+        filmed.ops.ex4d.render_guides()
+    assert [each.name for each in shot.ex4d.planes][-1] == "gone"
+
+
+def test_the_panel_has_a_list_and_says_how_to_add(filmed, shot):
+    from drawn_panels import draw_all
+
+    found = draw_all(filmed.context)
+    assert "Planes" in found, json.dumps(sorted(found))
+    assert "Edit Mode" in found["Planes"].words and shot.ex4d.planes[0].name in found["Planes"].words
+    assert "texture" in found["Planes"].props
+    assert {"ex4d.add_plane", "ex4d.remove_plane"} <= set(found["Planes"].operators())
+
+
+def test_a_grid_lies_in_its_plane():
+    from blender_addon.guides import planes_overlay
+
+    lines = planes_overlay.grid((0.0, 0.6, 0.8), (1.0, 2.0, 3.0), 2.0)
+    assert lines.shape == (4 * (planes_overlay.CELLS + 1), 3)
+    np.testing.assert_allclose((lines - [1, 2, 3]) @ [0.0, 0.6, 0.8], 0, atol=1e-5)
+    assert np.abs(np.linalg.norm(lines - [1, 2, 3], axis=1)).max() == pytest.approx(2 * np.sqrt(2), rel=1e-5)
+    assert np.linalg.norm(lines[0::2] - lines[1::2], axis=1) == pytest.approx(4.0)
