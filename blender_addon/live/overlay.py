@@ -122,8 +122,7 @@ def draw(textures: tuple[Any, Any], corners: list[tuple[float, float]], *, opaci
     shader.bind()
     for name, texture in zip(("image", "going_on"), textures, strict=True):
         shader.uniform_sampler(name, texture)
-    values = {"dark": DARK, "light": LIGHT, "plane_dark": PLANE_DARK, "plane_light": PLANE_LIGHT}
-    for name, value in (values | {"opacity": opacity, "period": stripes_px}).items():
+    for name, value in (("opacity", opacity), ("period", stripes_px)):
         shader.uniform_float(name, value)
     batch.draw(shader)
     gpu.state.blend_set("NONE")
@@ -139,9 +138,7 @@ def _shader() -> Any:
     between = gpu.types.GPUStageInterfaceInfo("ex4d_live")
     between.smooth("VEC2", "place")
     info.push_constant("MAT4", "ModelViewProjectionMatrix")
-    for name in ("dark", "light", "plane_dark", "plane_light"):
-        info.push_constant("VEC3", name)
-    for name in ("opacity", "period"):
+    for name in ("opacity", "period"):  # the colours are written into it: some GPUs take 128 bytes of constants
         info.push_constant("FLOAT", name)
     info.push_constant("BOOL", "srgbTarget")
     info.sampler(0, "FLOAT_2D", "image")
@@ -155,6 +152,9 @@ def _shader() -> Any:
           place = texCoord;
           gl_Position = ModelViewProjectionMatrix * vec4(pos, 0.0, 1.0);
         }""")
+    colours = {"DARK": DARK, "LIGHT": LIGHT, "PLANE_DARK": PLANE_DARK, "PLANE_LIGHT": PLANE_LIGHT}
+    for name, value in colours.items():
+        info.define(name, f"vec3{value}")
     info.fragment_source("""
         vec3 decoded(vec3 value) {
           return mix(value / 12.92, pow((value + 0.055) / 1.055, vec3(2.4)), step(vec3(0.04045), value));
@@ -164,7 +164,7 @@ def _shader() -> Any:
           vec4 seen = texture(image, place);
           float stripe = step(0.5, fract((gl_FragCoord.x + gl_FragCoord.y) / period));
           float plane = step(0.5, texture(going_on, place).r);
-          vec3 hole = mix(mix(dark, light, stripe), mix(plane_dark, plane_light, stripe), plane);
+          vec3 hole = mix(mix(DARK, LIGHT, stripe), mix(PLANE_DARK, PLANE_LIGHT, stripe), plane);
           vec3 value = seen.a > 0.5 ? seen.rgb / seen.a : hole;
           fragColor = vec4(srgbTarget ? decoded(value) : value, opacity);
         }""")
