@@ -20,9 +20,9 @@ TARGET = ROOT / "ex4d" / "web" / "page" / "three.min.js"
 LICENCE = ROOT / "LICENSES" / "MIT-three.txt"
 THREE, ESBUILD = "0.187.0", "0.28.2"
 PARTS = """
-BufferGeometry DoubleSide GLSL3 Group LinearSRGBColorSpace Matrix4 Mesh NearestFilter NoBlending NoColorSpace
-PerspectiveCamera RGBAIntegerFormat RawShaderMaterial Scene UnsignedIntType Vector4 VideoTexture WebGLRenderTarget
-WebGLRenderer
+BufferGeometry CustomBlending DoubleSide GLSL3 Group LinearSRGBColorSpace Matrix4 MaxEquation Mesh MinEquation
+NearestFilter NoBlending NoColorSpace OneFactor PerspectiveCamera RGBAIntegerFormat RawShaderMaterial Scene
+UnsignedIntType Vector4 VideoTexture WebGLRenderTarget WebGLRenderer
 """
 
 

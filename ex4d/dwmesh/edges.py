@@ -99,6 +99,16 @@ def at_cuts(cuts: UInt8) -> Bool:  # [H, W]
     return (cuts | left | above) != 0
 
 
+def near_sides(cuts: UInt8, inverse: Float32) -> Bool:  # [H, W] each
+    """Pixels nearer than a neighbour that a cut separates them from: those a wall stands behind."""
+    near = np.zeros(cuts.shape, np.bool_)
+    for bit, first, second in ((CUT_RIGHT, np.s_[:, :-1], np.s_[:, 1:]), (CUT_DOWN, np.s_[:-1], np.s_[1:])):
+        cut, nearer = (cuts[first] & bit) != 0, inverse[first] > inverse[second]
+        near[first] |= cut & nearer
+        near[second] |= cut & ~nearer
+    return near
+
+
 @inlined
 def _near_cut(cuts: UInt8, j: int, start: int, stop: int) -> bool:
     """Whether a quad that an edge crosses may have a corner among the pixels ``start..stop-1`` of row ``j``."""

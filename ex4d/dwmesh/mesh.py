@@ -166,6 +166,13 @@ class DWMesh:
         """
         return self._require_solid(t).thickness(t, self.vertex_overrides.get(t), self.face_flags.get(t), serial)
 
+    def near_sides(self, t: int) -> Bool:  # [H, W]
+        """Pixels of a solid mesh's frame ``t`` that a wall stands behind: those at the nearer side of a depth edge.
+
+        Raises SettingError for an endless mesh.
+        """
+        return self._require_solid(t).near_sides(t, self.vertex_overrides.get(t), self.face_flags.get(t), serial)
+
     def drawn_depth(self, t: int) -> Float32:  # [H, W]
         """Depth of frame ``t`` as a solid mesh's surface has it, with edits. Raises SettingError for an endless one."""
         return self._require_solid(t).depth(t, self.vertex_overrides.get(t))

@@ -168,6 +168,11 @@ class SolidBuilder:
         thickness = self._thickness(t, inverse, cuts, split)
         return np.where(edges.at_cuts(cuts), thickness, np.float32(np.nan))[1:-1, 1:-1]
 
+    def near_sides(self, t: int, edited: Float32 | None, flags: Int8 | None, split: Split) -> Bool:  # [H, W]
+        """Pixels at the nearer side of a depth edge."""
+        inverse = np.float32(1) / self._depth(t, edited)
+        return edges.near_sides(self._cuts(t, inverse, flags, split), inverse)[1:-1, 1:-1]
+
     def depth(self, t: int, edited: Float32 | None) -> Float32:  # [H, W]
         """Depth of every pixel as the surface has it: sharpened, steadied and edited."""
         return self._depth(t, edited)[1:-1, 1:-1]

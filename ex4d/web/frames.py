@@ -23,7 +23,7 @@ def page_frame(mesh: DWMesh, t: int, size: tuple[int, int], guessed: Bool | None
     frame = PageFrame(
         mesh.clip.frames[t],
         disparity,
-        np.where(_in_front(disparity), share, 0).astype(np.float32),
+        np.where(mesh.near_sides(t), share, 0).astype(np.float32),
         bridge_maps(mesh, t),
         kind,
     )
@@ -55,12 +55,6 @@ def _under(strips: Float32, mesh: DWMesh, t: int) -> tuple[tuple[Int64, Int64], 
     share = (x[column] - first[strip]) / np.maximum(last - first, 1e-12)[strip]
     along = (1 - share) / strips[strip, 0, 2] + share / strips[strip, 1, 2]
     return (row[strip], column), along.astype(np.float32)
-
-
-def _in_front(disparity: Float32) -> Bool:
-    """Pixels with something farther beside them: those whose walls can be seen from another side."""
-    shape = np.ones((3, 3), np.uint8)
-    return disparity > 1.005 * cv2.erode(disparity, shape, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,))
 
 
 def _smaller(frame: PageFrame, size: tuple[int, int]) -> PageFrame:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,6 +21,14 @@ _OPTIONS += ["--disable-dev-shm-usage"]
 _WAIT_MS = 120_000
 
 
+class Seen(NamedTuple):
+    """What a page shows to a camera."""
+
+    colour: np.ndarray  # [H, W, 3]
+    shown: np.ndarray  # [H, W] where it shows anything
+    sure: np.ndarray  # [H, W] where it says nothing of doubt
+
+
 class Page:
     """An opened page of ours."""
 
@@ -28,11 +36,16 @@ class Page:
         self.page, self.said, self.asked = page, [], []
         self._url = path.as_uri()
         page.set_default_timeout(_WAIT_MS)
-        page.on("console", lambda message: self.said.append(message.text))
+        page.on("console", self._hear)
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.context.route("**/*", self._answer)
         page.goto(self._url)
         self.works = bool(page.evaluate("ex4dReady.then((page) => Boolean(page))"))
+
+    def _hear(self, message: Any) -> None:
+        # The driver that draws in software notes, on a busy machine, that reading a frame's number took a while.
+        if "GL Driver Message (OpenGL, Performance" not in message.text:
+            self.said.append(message.text)
 
     def _answer(self, route: Any) -> None:
         if route.request.url == self._url:
@@ -44,6 +57,15 @@ class Page:
     def run(self, script: str) -> Any:
         """The value of an expression of the page; promises are waited for."""
         return self.page.evaluate(script)
+
+    def until(self, condition: str) -> None:
+        """Wait until an expression of the page is true. Playwright's own way is refused by the page's policy."""
+        script = f"""async () => {{
+          const last = performance.now() + {_WAIT_MS};
+          while (!({condition}) && performance.now() < last) await new Promise((done) => setTimeout(done, 20));
+          return Boolean({condition});
+        }}"""
+        assert self.run(script), f"it did not come about: {condition}"
 
     def show(self, frame: int) -> None:
         assert self.run(f"ex4d.player.show({frame})") == frame
@@ -59,12 +81,18 @@ class Page:
         )
         return base64.b64decode(coded)
 
-    def seen(self, pose: np.ndarray, k: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
-        """What the page shows of its frame to a camera: colour [H, W, 3], and where it shows anything [H, W]."""
+    def seen(self, pose: np.ndarray, k: Intrinsics) -> Seen:
+        """What the page shows of its frame to a camera."""
         given = {"pose": pose[:3].ravel().tolist(), "lens": [k.fx, k.fy, k.cx, k.cy], "size": [k.width, k.height]}
         data = self.bytes_of(f"ex4d.read({k.width}, {k.height}, {json.dumps(given)})")
         rgba = np.frombuffer(data, np.uint8).reshape(k.height, k.width, 4)
-        return rgba[..., :3], rgba[..., 3] > 0
+        return Seen(rgba[..., :3], rgba[..., 3] > 0, rgba[..., 3] == 255)
+
+    def is_quiet(self) -> None:
+        """It works, wrote nothing to the console and asked for nothing."""
+        assert self.works, self.page.inner_text("#failed")
+        assert self.said == [], f"written to the console: {self.said}"
+        assert self.asked == [], f"asked for: {self.asked}"
 
     def disparity(self) -> np.ndarray:  # [H, W]
         width, height = self.run("ex4d.player.source.size")

@@ -50,6 +50,7 @@ async function main() {
   }
 
   function fit() {
+    if (renderer.xr.isPresenting) return; // a headset says itself how large its picture is
     const width = canvas.clientWidth, height = canvas.clientHeight;
     renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
     renderer.setSize(width, height, false);
@@ -71,6 +72,8 @@ async function main() {
     picture.draw(cameraFor(canvas.width / canvas.height));
     tell();
   }
+
+  const tellDoubt = () => picture.doubt(byId("doubt").checked ? "faint" : "plain");
 
   /* Bring the controls up to what is shown. */
   function tell() {
@@ -126,6 +129,7 @@ async function main() {
     byId("camera").onchange = (event) => replay(event.target.value === "" ? null : Number(event.target.value));
     byId("home").onclick = async () => { await replay(null); walk.stand(0, 0); changed(); };
     byId("mark").onchange = (event) => { picture.shared.mark.value = Number(event.target.checked); changed(); };
+    byId("doubt").onchange = () => { tellDoubt(); changed(); };
     byId("notes").replaceChildren(...facts.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
     canvas.addEventListener("keydown", (event) => {
       const [right, up] = walk.angles(), way = { ArrowLeft: [-2, 0], ArrowRight: [2, 0], ArrowUp: [0, 2], ArrowDown: [0, -2] }[event.key];
@@ -147,19 +151,21 @@ async function main() {
       const session = await navigator.xr.requestSession("immersive-vr", { optionalFeatures: ["local"] });
       await replay(null);
       renderer.xr.enabled = true;
+      picture.doubt("none");
       renderer.xr.setReferenceSpaceType("local");
       picture.scale = facts.target > 0.5 && facts.target < 10 ? 1 : 2 / facts.target;
       [walk.camera.near, walk.camera.far] = range().map((z) => z * picture.scale);
       walk.camera.position.set(0, 0, 0);
-      session.addEventListener("end", () => {
-        renderer.xr.enabled = false;
-        picture.scale = 1;
-        walk.stand(0, 0);
-        fit();
-      });
       await renderer.xr.setSession(session);
       player.play();
     };
+    renderer.xr.addEventListener("sessionend", () => {
+      renderer.xr.enabled = false;
+      picture.scale = 1;
+      tellDoubt();
+      walk.stand(0, 0);
+      fit();
+    });
   }
 
   wire();

@@ -3,10 +3,14 @@
 
 /* Levels of fine disparity by which coding may be off. */
 const EXACT_LEVELS = 4;
+/* How what is in doubt is shown: at least this bright, and faint; as all else is; not at all. */
+const DOUBT = { faint: [0.3, 0.35, 0.5, 0.5], plain: [0, 0, 0, 1], none: [0, 0, 0, 0] };
+/* How far blockers reach beyond those of the solid mesh before all is sure to be seen: pixels, and shares of depth. */
+const REACH = [1, 0.02];
 
 class Picture {
   constructor(canvas, facts) {
-    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, powerPreference: "high-performance" });
+    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, premultipliedAlpha: false, powerPreference: "high-performance" });
     this.renderer.setClearColor(0x000000, 0); // the page's ground is seen where nothing is
     this.renderer.outputColorSpace = THREE.LinearSRGBColorSpace; // what the shaders write is shown as it is
     this.facts = facts;
@@ -15,9 +19,12 @@ class Picture {
       video: { value: null }, decoded: { value: null }, corners: { value: null }, tile: { value: [0, 0] }, size: { value: [0, 0] },
       span: { value: [0, 1] }, segments: { value: facts.segments }, kinds: { value: facts.kinds },
       layers: { value: facts.layers }, fields: { value: facts.fields }, edges: { value: [0, 0, 0] }, exact: { value: 0 }, cuts: { value: null }, lens: { value: new THREE.Vector4() }, mark: { value: 1 },
+      reach: { value: REACH }, doubt: { value: DOUBT.faint },
     };
     this.front = this.points(FRONT_VERTEX, FRONT_FRAGMENT);
-    this.blockers = this.points(BLOCKER_VERTEX, BLOCKER_FRAGMENT);
+    this.blockers = this.points(BLOCKER_VERTEX, BLOCKER_FRAGMENT, { depthWrite: false });
+    this.blockers.renderOrder = 1; // upon the whole front
+    this.doubt("faint");
     this.passes = [DECODE_FRAGMENT, CUTS_FRAGMENT, CORNERS_FRAGMENT].map((fragment) => {
       const pass = this.points(PASS_VERTEX, fragment, { depthTest: false, depthWrite: false });
       pass.geometry.setDrawRange(0, 3);
@@ -42,6 +49,19 @@ class Picture {
     mesh.frustumCulled = false;
     mesh.matrixAutoUpdate = false;
     return mesh;
+  }
+
+  /* Show what is in doubt "faint", "plain" or not at all ("none").
+
+     Opacity tells what a blocker hides (0) or puts in doubt: of several upon one another the least counts, in any order.
+     A headset knows no opacity, so what is not shown at all is also black. */
+  doubt(how) {
+    const least = {
+      blending: THREE.CustomBlending, blendEquation: THREE.MaxEquation, blendSrc: THREE.OneFactor, blendDst: THREE.OneFactor,
+      blendEquationAlpha: THREE.MinEquation,
+    };
+    Object.assign(this.blockers.material, how === "none" ? { blending: THREE.NoBlending } : least);
+    this.shared.doubt.value = DOUBT[how];
   }
 
   /* Take up another source, whose pictures `video` plays. */

@@ -9,7 +9,7 @@ class Player {
     this.picture = picture;
     this.facts = facts;
     this.video = document.createElement("video"); // one for all sources: each further one costs a decoder
-    Object.assign(this.video, { muted: true, playsInline: true, loop: true, preload: "auto" });
+    Object.assign(this.video, { muted: true, playsInline: true, preload: "auto" });
     this.urls = facts.sources.map((_, i) => videoUrl(i));
     this.wanted = false;
     this.stale = false;
@@ -60,11 +60,13 @@ class Player {
 
   play() {
     this.wanted = true;
+    this.video.loop = true; // only while it plays: the last frame would jump to the first when it is shown again
     if (!this.stepping) this.video.play().catch(() => { this.wanted = false; });
   }
 
   pause() {
     this.wanted = false;
+    this.video.loop = false;
     this.video.pause();
   }
 
@@ -72,8 +74,10 @@ class Player {
   async follow(replay) {
     this.replay = null;
     this.stepping = Boolean(replay) && !replay.frames.every((f, i) => f === replay.frames[0] + i);
-    if (this.stepping) this.video.pause();
-    else if (this.wanted) this.play();
+    if (this.stepping) {
+      this.video.loop = false;
+      this.video.pause();
+    } else if (this.wanted) this.play();
     if (replay) {
       this.index = 0;
       await this.show(replay.frames[0]);

@@ -9,7 +9,8 @@ precision highp usampler2D;
 `;
 
 /* Tiles to numbers, once for each picture of the video: disparity, share of the depth that a wall takes, levels of the
-   hidden strips behind, and kind (with the number of strips, and the frame's number above it in the first pixel). */
+   hidden strips behind, and kind (with the number of strips, whether coding may have moved the pixel, and the frame's
+   number above it in the first pixel). */
 const PASS_VERTEX = `${HEAD}
 void main() {
   gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0, 0.0, 1.0);
@@ -27,24 +28,38 @@ out uvec4 decoded;
 
 const ivec2 NEIGHBOURS[4] = ivec2[4](ivec2(1, 0), ivec2(0, 1), ivec2(-1, 0), ivec2(0, -1));
 const vec2 STRAY = vec2(0.01, 0.08);
+const float ACROSS = 3.0, APART = 0.01; // levels of the coarse disparity, and a share of it
 
 float luma(ivec2 at) {
   return dot(texelFetch(video, at, 0).rgb, vec3(0.2126, 0.7152, 0.0722));
 }
 
-/* The value of the triangle wave's segment that lies nearest the coarse level. */
-float level(ivec2 at) {
-  float coarse = luma(at + ivec2(tile.x, 0)) * segments, fine = luma(at + ivec2(0, tile.y)), best = -9.0;
+/* The value of the triangle wave's segment that lies nearest the coarse level, and that of the next. */
+vec2 levels(ivec2 at, out float coarse) {
+  coarse = luma(at + ivec2(tile.x, 0)) * segments;
+  float fine = luma(at + ivec2(0, tile.y)), best = -9.0, next = -9.0;
   for (int step = -1; step <= 1; step++) {
     float segment = clamp(floor(coarse) + float(step), 0.0, segments - 1.0);
     float value = segment + (mod(segment, 2.0) == 0.0 ? fine : 1.0 - fine);
-    if (abs(value - coarse) < abs(best - coarse)) best = value;
+    if (abs(value - coarse) < abs(best - coarse)) {
+      next = best;
+      best = value;
+    } else if (value != best && abs(value - coarse) < abs(next - coarse)) next = value;
   }
-  return best / segments;
+  return vec2(best, next);
 }
 
 float coded(ivec2 at) {
-  return mix(span.x, span.y, level(clamp(at, ivec2(0), tile - 1)));
+  float coarse;
+  return mix(span.x, span.y, levels(clamp(at, ivec2(0), tile - 1), coarse).x / segments);
+}
+
+/* Whether the coarse level lies so near a turn of the wave that coding may have carried it across. */
+bool eitherSide(ivec2 at) {
+  float coarse;
+  vec2 found = levels(at, coarse), value = mix(span.xx, span.yy, found / segments);
+  bool near = abs(found.y - coarse) - abs(found.x - coarse) < ACROSS * segments / 219.0;
+  return near && abs(value.x - value.y) > APART * value.x;
 }
 
 /* A pixel between two surfaces, on neither, is what coding made of an edge: it goes to the nearer of them. */
@@ -73,11 +88,13 @@ void main() {
   ivec2 at = ivec2(gl_FragCoord.xy), half_at = tile + at / 2, more = tile / 2;
   int found = int(round(luma(half_at + ivec2(0, more.y)) * kinds)), one = layers + 1;
   uint kind = uint(found / one) | uint(found % one) << 2;
+  float there = settled(at);
+  if (there != coded(at) || eitherSide(at)) kind |= 16u;
   float share = luma(half_at);
   vec2 strips = vec2(luma(half_at + ivec2(more.x, 0)), luma(half_at + more));
   if (at == ivec2(0)) kind |= frameNumber() << 8;
   decoded = uvec4(
-    floatBitsToUint(settled(at)),
+    floatBitsToUint(there),
     floatBitsToUint(share < 0.004 ? 0.0 : share / (1.0 - min(share, 0.99))),
     packUnorm2x16(strips),
     kind);
@@ -236,7 +253,9 @@ void main() {
 
 const FRONT_FRAGMENT = `${SURFACE}
 uniform sampler2D video;
+uniform usampler2D cuts;
 uniform float mark;
+uniform vec4 doubt;
 flat in ivec2 pixel;
 in vec2 place;
 out vec4 shown;
@@ -257,6 +276,21 @@ vec3 colour() {
   return total > 0.001 ? sum / total : texelFetch(video, pixel, 0).rgb;
 }
 
+/* Where coding may have moved a pixel off its surface, or moved what is beside it over it: one that hardly anything
+   joins, one in a gap between nearer ones, and at an edge one that was settled or has two readings. */
+bool unsure() {
+  uint own = texelFetch(cuts, pixel, 0).x, left = 1u, above = 2u;
+  if (pixel.x > 0) left = texelFetch(cuts, pixel - ivec2(1, 0), 0).x & 1u;
+  if (pixel.y > 0) above = texelFetch(cuts, pixel - ivec2(0, 1), 0).x & 2u;
+  bvec4 cut = bvec4(left != 0u, above != 0u, (own & 1u) != 0u, (own & 2u) != 0u);
+  int sides = int(cut.x) + int(cut.y) + int(cut.z) + int(cut.w);
+  if (sides == 0) return false;
+  if (sides > 2 || (stored(pixel).w & 16u) != 0u) return true;
+  float w = disparity(pixel);
+  bool across = cut.x && cut.z && min(disparity(pixel - ivec2(1, 0)), disparity(pixel + ivec2(1, 0))) > w;
+  return across || cut.y && cut.w && min(disparity(pixel - ivec2(0, 1)), disparity(pixel + ivec2(0, 1))) > w;
+}
+
 void main() {
   uint kind = stored(pixel).w & 3u;
   if (!gl_FrontFacing || kind == 2u) {
@@ -269,16 +303,19 @@ void main() {
     seen = mix(seen, vec3(1.0, 0.54, 0.3), mark * (0.06 + 0.22 * stripe));
   }
   shown = vec4(seen, 1.0);
+  if (unsure()) shown = doubt.a == 0.0 ? vec4(0.0) : vec4(max(seen, doubt.rgb), doubt.a);
 }`;
 
-/* What blocks and shows nothing: behind the near side of each edge a wall, under near things the strips. */
+/* What blocks and shows nothing: behind the near side of each edge a wall, under near things the strips. Each goes on
+   beyond that of the solid mesh by `reach`, for coding moves edges: what only that part covers is in doubt. */
 const BLOCKER_VERTEX = `${VERTEX}
 uniform usampler2D cuts;
 uniform vec2 span;
+uniform vec2 reach;
+out vec2 place;
+flat out vec4 own; // lowest and highest place along both sides that the solid mesh has, too
 
-/* Walls and strips reach a little further than those of the solid mesh, so that no gap between them shows what it
-   hides: by half a pixel to their sides, and walls by a hundredth of the depth to the back. */
-const float CLEARANCE = 0.96, ONE_STRIP = 0.1, MORE = 0.5, THICKER = 0.01;
+const float CLEARANCE = 0.96, ONE_STRIP = 0.1;
 
 vec4 none() {
   return vec4(2.0, 2.0, 2.0, 1.0);
@@ -291,10 +328,13 @@ vec4 wall(ivec2 p, ivec2 d, int k) {
   ivec2 near = a > b ? p : q;
   float share = uintBitsToFloat(stored(near).y);
   if (share == 0.0) return none();
-  ivec2 corner = (k & 1) == 0 ? q : p + 1;
-  float w = cornerOf(near, corner);
-  vec2 beyond = MORE * vec2(corner - ((k & 1) == 0 ? p + 1 : q));
-  return placed(vec2(corner) + beyond, (k >> 1) == 0 ? w : 1.0 / (1.0 / w + (share + THICKER) / max(a, b)));
+  int side = k & 1, back = k >> 1;
+  ivec2 corner = side == 0 ? q : p + 1;
+  float w = cornerOf(near, corner), thick = share / max(a, b), more = reach.y / max(a, b);
+  vec2 beyond = reach.x * vec2(corner - (side == 0 ? p + 1 : q));
+  place = vec2(side == 0 ? -reach.x : 1.0 + reach.x, back == 0 ? 0.0 : thick + more);
+  own = vec4(0.0, 1.0, 0.0, thick);
+  return placed(vec2(corner) + beyond, back == 0 ? w : 1.0 / (1.0 / w + thick + more));
 }
 
 /* The disparities of the strips behind pixel p; below 0 where there is none. */
@@ -309,7 +349,7 @@ vec2 stripsOf(ivec2 p) {
 vec4 strip(ivec2 p, int layer, int k) {
   float here = stripsOf(p)[layer], sum = 0.0, count = 0.0, cover = disparity(p);
   if (here < 0.0) return none();
-  ivec2 corner = p + ivec2(k & 1, k >> 1);
+  ivec2 side = ivec2(k & 1, k >> 1), corner = p + side;
   for (int n = 0; n < 4; n++) {
     ivec2 q = corner - ivec2(n & 1, n >> 1);
     cover = min(cover, disparity(q));
@@ -320,20 +360,29 @@ vec4 strip(ivec2 p, int layer, int k) {
     count += 1.0;
   }
   float w = min(sum / count, CLEARANCE * cornerOf(p, corner));
-  vec2 beyond = w < CLEARANCE * cover ? MORE * vec2(2 * (corner - p) - 1) : vec2(0.0);
+  vec2 beyond = w < CLEARANCE * cover ? reach.x * vec2(2 * side - 1) : vec2(0.0);
+  place = vec2(side) + beyond;
+  own = vec4(0.0, 1.0, 0.0, 1.0);
   return placed(vec2(corner) + beyond, w);
 }
 
 void main() {
   int cell = gl_VertexID / 24, part = (gl_VertexID % 24) / 6, k = ORDER[gl_VertexID % 6];
   ivec2 p = ivec2(cell % (size.x + 1), cell / (size.x + 1)) - 1;
+  place = vec2(0.0);
+  own = vec4(0.0);
   if (part == 0) gl_Position = wall(p, ivec2(1, 0), k);
   else if (part == 1) gl_Position = wall(p, ivec2(0, 1), k);
   else gl_Position = strip(p, part - 2, k);
 }`;
 
 const BLOCKER_FRAGMENT = `${HEAD}
+uniform vec4 doubt;
+in vec2 place;
+flat in vec4 own;
 out vec4 shown;
+
 void main() {
-  shown = vec4(0.0);
+  bool certain = all(greaterThanEqual(place, own.xz)) && all(lessThanEqual(place, own.yw));
+  shown = certain ? vec4(0.0) : doubt;
 }`;
