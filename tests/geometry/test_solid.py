@@ -192,6 +192,15 @@ def test_a_thicket_counts_the_cut_pixels_around_each_mirrored_at_the_sides(heigh
     np.testing.assert_allclose(settled[near], wanted[near], rtol=1e-6)
 
 
+def test_walls_stand_behind_the_nearer_sides_of_edges_alone() -> None:
+    """The box's own rim, and the picture's: beyond that lies the ring at the border depth."""
+    box = np.zeros((SIZE, SIZE), bool)
+    box[BOX] = True
+    wanted = box & ~cv2.erode(box.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    wanted[[0, -1]], wanted[:, [0, -1]] = True, True
+    np.testing.assert_array_equal(DWMesh(box_clip(), SOLID).near_sides(0), wanted)
+
+
 def test_thickness_is_a_share_of_depth_or_a_length_and_paint_overrides_it() -> None:
     clip = box_clip()
     painted = np.full((SIZE, SIZE), np.nan, np.float32)
