@@ -15,6 +15,7 @@ from ex4d.cli.options import EngineSettings, OutputDir, Seed, panel
 from ex4d.cli.settings import ready_settings
 from ex4d.cli.shot import render_eyes, warn_of
 from ex4d.cli.shot_file import ShotArgument
+from ex4d.cli.stereo import StereoConvergence, StereoDistance, stereo_of
 from ex4d.progress import Watch
 from ex4d.shots.options import ShotOptions
 from ex4d_ground.errors import SettingError
@@ -38,18 +39,8 @@ def run(
     devices: DevicesOption = None,
     seed: Seed = 0,
     settings: EngineSettings = None,
-    stereo: Annotated[
-        str | None,
-        _option(
-            "--stereo",
-            "Make a stereo take: the eyes' distance in the depth's unit, or auto, which fits the clip's depth.",
-            metavar="NUMBER|auto",
-        ),
-    ] = None,
-    convergence: Annotated[
-        float | None,
-        _option("--convergence", "Depth without parallax. Default: infinity, with --stereo auto what fits."),
-    ] = None,
+    stereo: StereoDistance = None,
+    convergence: StereoConvergence = None,
     export: Annotated[list[str] | None, _option("--export", f"Export the take at once: {KIND_HELP}")] = None,
     eyes: ExportEyes = None,
     name: ExportName = None,
@@ -89,20 +80,18 @@ def run(
     from ex4d.engines import get_engine
     from ex4d.engines.kept_windows import KeptWindows
     from ex4d.shots.resume import TakeRequest
-    from ex4d.shots.take import Stereo, joined_eyes
+    from ex4d.shots.take import joined_eyes
     from ex4d.takes import save_take
     from ex4d_ground.files import made_folder
 
     on_devices(devices, context)
-    if stereo is None and convergence is not None:
-        raise SettingError("--convergence belongs to --stereo; give both or neither.")
+    both = stereo_of(stereo, convergence)
     from ex4d.export import exported_already
     from ex4d_ground.exports import get_kind, layout_of, name_template
 
     kinds = [get_kind(each) for each in export or ()]
     if name is not None and len(kinds) != 1:
         raise SettingError("--name is for one --export; give it once, or use 'ex4d export' afterwards.")
-    both = None if stereo is None else Stereo(_distance(stereo), convergence)
     layout = layout_of(eyes, stereo=both is not None)
     for each in kinds:  # before anything that takes long
         name_template(each, name, layout)
@@ -137,18 +126,6 @@ def run(
             part.remove()
         say(f"{folder}\n{folder.with_suffix('.mp4')}")
         write_exports(folder, [each.name for each in kinds], output_dir, name, watch, eyes)
-
-
-def _distance(text: str) -> float | str:
-    """The eyes' distance of ``--stereo``. Raises SettingError."""
-    from ex4d.shots.take import AUTO
-
-    if text == AUTO:
-        return AUTO
-    try:
-        return float(text)
-    except ValueError:
-        raise SettingError(f"--stereo is the eyes' distance or {AUTO}, got {text!r}.") from None
 
 
 def _made(

@@ -22,6 +22,7 @@ from ex4d.cli.app import main
 from ex4d.eval.filmed import film
 from ex4d.takes import read_take
 from ex4d_ground.remedies import Remedy
+from ex4d_ground.takes import read_take_info
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
 from ex4d_protocol.events import JobChanged
@@ -103,6 +104,23 @@ def test_a_shot_is_run_remotely_and_its_results_become_files(ex4d, clip_files, t
     assert code == 0 and job[:12] not in out
     code, out, _ = ex4d("jobs", "logs", job)
     assert code == 0 and "done" in out
+
+
+def test_a_stereo_take_is_made_remotely_as_it_is_made_here(ex4d, clip_files, tmp_path):
+    video, depth = clip_files
+    both = ("--input_video", video, "--depth", depth, "--cam", "zoom_in", "--engine", "preview", "--stereo", "auto")
+    code, _, err = ex4d("remote", "generate", *both, "--output_dir", tmp_path / "there")
+    assert code == 0, err
+    assert "Eyes: " in err and "of the width" in err
+    assert ex4d("run", *both, "--output_dir", tmp_path / "here")[0] == 0
+    there, here = (tmp_path / each / "take_001" for each in ("there", "here"))
+    assert read_take_info(there).eyes == read_take_info(here).eyes is not None
+    for i in range(FRAMES):
+        for eye in ("", "right"):
+            pictures = [cv2.imread(str(each / eye / f"frame_{i + 1:04d}.png")) for each in (there, here)]
+            np.testing.assert_array_equal(*pictures)
+    code, _, err = ex4d("remote", "generate", *both[:-2], "--convergence", 3, "--output_dir", tmp_path / "one")
+    assert code == 2 and "--stereo" in err and not (tmp_path / "one").exists()
 
 
 def guides_of(folder) -> np.ndarray:  # [N, H, W, 4]

@@ -14,6 +14,7 @@ import typer
 
 from ex4d.cli.console import note, say, watched
 from ex4d.cli.options import OutputDir, spread
+from ex4d.cli.stereo import StereoConvergence, StereoDistance, stereo_of
 from ex4d.shots.options import ShotOptions
 from ex4d_backend.cli.jobs import find_job
 from ex4d_backend.cli.link import Connection, bytes_for_people, check_writable, connected
@@ -27,6 +28,7 @@ from ex4d_protocol.errors import ConnectionFailed
 from ex4d_protocol.requests import Generate, RenderGuides
 
 if TYPE_CHECKING:
+    from ex4d.shots.take import Stereo
     from ex4d_backend.cli.shot_job import MakeRequest
 
 app = typer.Typer(
@@ -84,12 +86,15 @@ def generate(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One of the engine's settings; repeat.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same frames.", min=0)] = 0,
+    stereo: StereoDistance = None,
+    convergence: StereoConvergence = None,
 ) -> None:
     """Have the backend generate a take: the next free take_NNN/ and take_NNN.mp4, as 'ex4d run' writes them."""
+    eyes = stereo_of(stereo, convergence)
     settings = dict(_setting(text) for text in setting or ())
     make = partial(Generate, engine=engine, settings=settings, seed=seed, layers="plate")
     require = partial(_require, shot, engine=engine, settings=settings)
-    _run(shot, output_dir, link, make, require=require, detach=detach)
+    _run(shot, output_dir, link, make, require=require, detach=detach, stereo=eyes)
 
 
 @app.command("fetch")
@@ -144,6 +149,7 @@ def _run(
     *,
     require: Callable[[Client], None],
     detach: bool,
+    stereo: Stereo | None = None,
 ) -> None:
     """Submit the request for a shot, and fetch what comes of it unless it is detached."""
     from ex4d_backend.cli.received import collect
@@ -153,7 +159,7 @@ def _run(
     check_writable(output_dir)
     with watched() as watch, connected(link) as client:
         require(client)
-        request = request_for(client, shot, make, watch)
+        request = request_for(client, shot, make, watch, stereo)
         job_id = client.submit(request, title=output_dir.name, fetch=not detach)
         if detach:
             client.wait_for(lambda e: client.jobs[job_id].submitted or bool(client.jobs[job_id].rejected), 30)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from ex4d.cli.console import note
-from ex4d.cli.shot import load, warn_of
+from ex4d.cli.shot import load, tell_eyes, warn_of
 from ex4d.clip import read_video
 from ex4d.depth import DepthFile, save_depth
 from ex4d.progress import Watch
@@ -16,6 +17,7 @@ from ex4d.shots.draw import Drawing
 from ex4d.shots.filming import filmed
 from ex4d.shots.load import LoadedShot, given_lens
 from ex4d.shots.options import ShotOptions
+from ex4d.shots.take import Stereo
 from ex4d.types import Clip
 from ex4d_backend.cli.media import ShotFiles, clip_files, shot_files, upload_all, upload_media
 from ex4d_backend.cli.received import follow
@@ -61,7 +63,9 @@ def check_sendable(shot: ShotOptions) -> None:
         )
 
 
-def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Watch) -> RenderGuides | Generate:
+def request_for(
+    client: Client, shot: ShotOptions, make: MakeRequest, watch: Watch, stereo: Stereo | None = None
+) -> RenderGuides | Generate:
     """Upload the shot and make its request. Raises the library's errors, and the protocol's."""
     stretched = shot.parity and not shot.keep_size  # frames of another size than those in the file
     there = solves_there(client, shot)
@@ -103,8 +107,13 @@ def request_for(client: Client, shot: ShotOptions, make: MakeRequest, watch: Wat
             note(f"{line.rstrip('.')}.")
         loaded = replace(loaded, clip=found)
         clip = msgspec.structs.replace(clip, source_camera=SourceCameraSpec.of(found.source_camera))
-    trajectory = TrajectorySpec.pack(loaded.trajectory(warn_of))
-    request = make(clip=clip, trajectory=trajectory, mesh=_mesh(client, loaded, watch), raster=Drawing.of(shot).options)
+    move = loaded.trajectory(warn_of)
+    if stereo is not None:
+        eyes = stereo.eyes(loaded.clip, move)
+        tell_eyes(eyes, loaded.clip, move)
+        make = partial(make, eyes=eyes)
+    mesh, trajectory = _mesh(client, loaded, watch), TrajectorySpec.pack(move)
+    request = make(clip=clip, trajectory=trajectory, mesh=mesh, raster=Drawing.of(shot).options)
     if old and isinstance(request, Generate):
         return msgspec.structs.replace(request, layers="none")
     return request
