@@ -77,7 +77,7 @@ def test_a_page_shows_what_the_solid_guide_shows_and_asks_for_nothing(small, chr
         for t in (0, 4, 2):
             page.show(t)
             view = page.seen(np.eye(4), k)
-            assert view.shown.all()
+            assert view.sure.all()
             assert np.abs(view.colour.astype(float) - clip.frames[t]).mean() <= 2
         for name in DIRECTIONS:
             view, guide = against_the_guide(page, clip, mesh, name, 2)
@@ -172,7 +172,7 @@ def test_the_example_clip_as_a_page_meets_every_bar(tmp_path, chromium) -> None:
         for t in (0, 24, 48):
             page.show(t)
             view = page.seen(np.eye(4), clip.intrinsics)
-            assert view.shown.all()
+            assert view.sure.all()
             assert np.abs(view.colour.astype(float) - clip.frames[t]).mean() <= 2
             for name in DIRECTIONS:
                 view, guide = against_the_guide(page, clip, mesh, name, t)

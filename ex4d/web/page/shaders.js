@@ -241,6 +241,7 @@ vec4 placed(vec2 corner, float w) {
 
 const FRONT_VERTEX = `${VERTEX}
 flat out ivec2 pixel;
+flat out float moved;
 out vec2 place;
 
 void main() {
@@ -248,7 +249,11 @@ void main() {
   pixel = ivec2(cell % size.x, cell / size.x);
   ivec2 corner = pixel + ivec2(k & 1, k >> 1);
   place = vec2(corner);
-  gl_Position = placed(place, cornerOf(pixel, corner));
+  float w = cornerOf(pixel, corner);
+  vec4 beside = placed(place, w * (1.0 - SAME));
+  gl_Position = placed(place, w);
+  // Pixels by which a mistake in depth would shift it: none where the filming camera looks from.
+  moved = 0.5 * length((gl_Position.xy / gl_Position.w - beside.xy / beside.w) * vec2(size));
 }`;
 
 const FRONT_FRAGMENT = `${SURFACE}
@@ -257,6 +262,7 @@ uniform usampler2D cuts;
 uniform float mark;
 uniform vec4 doubt;
 flat in ivec2 pixel;
+flat in float moved;
 in vec2 place;
 out vec4 shown;
 
@@ -275,6 +281,8 @@ vec3 colour() {
   }
   return total > 0.001 ? sum / total : texelFetch(video, pixel, 0).rgb;
 }
+
+const float LEAST_MOVED = 0.25;
 
 /* Where coding may have moved a pixel off its surface, or moved what is beside it over it: one that hardly anything
    joins, one in a gap between nearer ones, and at an edge one that was settled or has two readings. */
@@ -303,7 +311,7 @@ void main() {
     seen = mix(seen, vec3(1.0, 0.54, 0.3), mark * (0.06 + 0.22 * stripe));
   }
   shown = vec4(seen, 1.0);
-  if (unsure()) shown = doubt.a == 0.0 ? vec4(0.0) : vec4(max(seen, doubt.rgb), doubt.a);
+  if (moved > LEAST_MOVED && unsure()) shown = doubt.a == 0.0 ? vec4(0.0) : vec4(max(seen, doubt.rgb), doubt.a);
 }`;
 
 /* What blocks and shows nothing: behind the near side of each edge a wall, under near things the strips. Each goes on
