@@ -141,7 +141,7 @@ def test_sigterm_lets_the_running_job_end_and_keeps_the_queue(make_backend, conn
     server = make_backend(environment={"EX4D_BACKEND_DRAIN_S": "200"}).start()
     client = connect(server)
     clip = send_clip(client)
-    job, queued = client.submit(long_job(clip, 500)), client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
+    job, queued = client.submit(long_job(clip, 300)), client.submit(RenderGuides(clip=clip, trajectory=poses(3)))
     client.wait_for(items_of(job), 120)
     with server.held():
         until(lambda: client.poll() is not None and client.jobs[queued].state is not None)

@@ -55,7 +55,7 @@ def test_items_go_as_they_arrive_and_no_reader_misses_one(make_backend, connect,
 def test_a_kill_in_between_loses_none(make_backend, connect, send_clip):
     server = make_backend().start()
     client = connect(server)
-    frames = 500
+    frames = 300
     job = client.submit(long_job(send_clip(client), frames), frees=True)
     taken: dict[tuple[str, int], bytes] = {}
     client.wait_for(lambda e: _keep(e, taken) and len(taken) >= 40, 120)
