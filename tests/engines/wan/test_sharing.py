@@ -60,8 +60,8 @@ def assert_alike(count: int, names: list[str], folder: Path) -> None:
 
 @pytest.mark.timeout(900)
 def test_two_processes_make_the_frames_of_one(tmp_path: Path) -> None:
-    """Branches side by side, tokens shared; videos encoded one each or in strips, decoded in strips."""
-    assert_alike(2, ["exact", "turbo"], tmp_path)
+    """Branches side by side, 8 bits, tokens shared; videos encoded one each or in strips, decoded in strips."""
+    assert_alike(2, ["exact", "fp8", "turbo"], tmp_path)
 
 
 @pytest.mark.slow
