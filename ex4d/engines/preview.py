@@ -24,7 +24,7 @@ from ex4d.frames.ahead import in_order, thread_count, workers_within
 from ex4d.progress import CancelToken, check, report
 from ex4d.settings import About, settings_of
 from ex4d.types import Guides, KnownFrame, working_size
-from ex4d_ground import stages
+from ex4d_ground import planes, stages
 from ex4d_ground.arrays import Bool, Float32, UInt8
 from ex4d_ground.costs import Cost
 from ex4d_ground.descriptions import EngineInfo
@@ -114,6 +114,7 @@ class PreviewEngine:
     def generate(self, request: GenerateRequest, **hooks: Unpack[Hooks]) -> Frames:  # [N, H, W, 3]
         """Fill the guides' holes frame by frame, in order. Raises SettingError, ShapeError, Cancelled."""
         settings = PreviewSettings(**self.about.validated(request.settings))
+        planes.read(settings.planes)  # also where no place is shown, which would leave it unread
         _check_shapes(request)
         on_frame, on_progress = hooks.get("on_frame"), hooks.get("on_progress")
         count = len(request.guides.colour)
@@ -141,6 +142,7 @@ class PreviewEngine:
     def cost(frames: int, width: int, height: int, settings: Mapping[str, Any], gpu: Gpu | None) -> Cost:
         """Time on the processor alone. Raises SettingError."""
         chosen = PreviewSettings(**PreviewEngine.about.validated(settings))
+        planes.read(chosen.planes)
         world = chosen.fill == "world"
         each = _SECONDS + _KNOWN_SECONDS * chosen.known_first + _WORLD_SECONDS * world
         seconds = each * frames * width * height / 1e6 + _WORLD_ONCE * world

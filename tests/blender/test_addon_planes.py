@@ -117,20 +117,32 @@ def test_the_take_says_which_planes_it_used_and_brings_them_back(filmed, shot):
     assert info.settings["planes"] == ""
 
 
-def test_changed_planes_are_saved_and_undone(filmed, shot, tmp_path):
+def test_changed_planes_are_undone_and_saved(filmed, shot, tmp_path):
     from blender_addon.guides import planes
 
-    shot.ex4d.planes[0].use = False
-    filmed.ops.ed.undo_push(message="a tick less")
-    asked, name = planes.text(shot), shot.name
-    shot.ex4d.active_plane = len(shot.ex4d.planes) - 1
-    shot.ex4d.planes[-1].texture = "SMOOTH"
+    name = shot.name
+
+    def asked() -> str:
+        return planes.text(filmed.data.objects[name])
+
+    select(shot, np.arange(len(shot.ex4d.mesh.data.vertices)) % 7 == 0)
+    filmed.ops.ed.undo_push(message="found")
+    shot.ex4d.planes[0].texture = "SMOOTH"
     filmed.ops.ed.undo_push(message="smooth")
+    smooth = asked()
+    assert filmed.ops.ex4d.add_plane("EXEC_DEFAULT", True) == {"FINISHED"}
+    both = asked()
+    assert both.startswith(smooth) and "add " in both
+    filmed.ops.ed.undo()
+    assert asked() == smooth != ""
+    filmed.ops.ed.undo()
+    assert asked() == ""
+    filmed.ops.ed.redo()
+    filmed.ops.ed.redo()
+    assert asked() == both
     filmed.ops.wm.save_as_mainfile(filepath=str(tmp_path / "kept.blend"))
-    changed = planes.text(shot)
-    assert changed != "" and (changed != asked or len(shot.ex4d.planes) == 1)
     filmed.ops.wm.open_mainfile(filepath=str(tmp_path / "kept.blend"))
-    assert planes.text(filmed.data.objects[name]) == changed
+    assert asked() == both
 
 
 def test_a_plane_of_none_is_said_in_the_panel_and_nothing_is_lost(filmed, shot):

@@ -11,7 +11,7 @@ from engines.test_world_fill import BACK, BLUE, FLOOR, LENS, SIZE, request, room
 
 from ex4d import Clip
 from ex4d.clip import with_source_camera
-from ex4d.engines import get_engine
+from ex4d.engines import cost, get_engine
 from ex4d.fill import World, kept, world, world_of
 from ex4d_ground.errors import SettingError
 from ex4d_ground.planes import PlaneEdit, read, written
@@ -130,6 +130,11 @@ def test_the_preview_fills_with_the_changed_planes(clip: Clip) -> None:
     assert (found[2] != bare[2]).any()
     with pytest.raises(SettingError, match="no such plane"):
         get_engine("preview").generate(request(clip, planes="remove ceiling"))
+    for fill in ("world", "nearest"):
+        with pytest.raises(SettingError, match="'away' says nothing of planes"):
+            get_engine("preview").generate(request(clip, planes="away", fill=fill))
+        with pytest.raises(SettingError, match="'away' says nothing of planes"):
+            cost("preview", frames=3, width=SIZE, height=SIZE, settings={"planes": "away", "fill": fill})
 
 
 @pytest.mark.parametrize(
