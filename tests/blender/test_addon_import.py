@@ -234,6 +234,7 @@ def test_a_camera_that_the_depths_estimator_knows_is_offered_and_used(blender, e
     assert not shot.ex4d.lens_cache, "its lens is the clip's"
 
 
+@pytest.mark.any_blender
 def test_depth_is_estimated_and_its_terms_are_kept(blender, estimating, address, sources, small_clip, tmp_path):
     from blender_addon.jobs import estimators, offers
 
@@ -264,6 +265,7 @@ def test_depth_is_estimated_and_its_terms_are_kept(blender, estimating, address,
     assert (tmp_path / "scene_ex4d" / "clip" / "take_002" / "frame_0005.png").read_bytes() == first
 
 
+@pytest.mark.any_blender
 def test_cancelling_an_estimate_leaves_nothing(blender, estimating, sources, tmp_path):
     from pathlib import Path
 
@@ -285,6 +287,7 @@ def test_cancelling_an_estimate_leaves_nothing(blender, estimating, sources, tmp
     assert list((tmp_path / "scene_ex4d").iterdir()) == []
 
 
+@pytest.mark.any_blender
 def test_an_estimator_that_is_not_there_says_what_to_do(blender, estimating, sources):
     blender.ops.ex4d.connect(address=estimating)
     arguments = {"video_path": sources["video_path"], "depth_source": "ESTIMATE"}
