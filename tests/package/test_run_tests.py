@@ -13,6 +13,13 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "run_tests.py"
 
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch):
+    """The processes are pytest's own: loading what is installed beside it takes longer than their tests."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 ONCE = """
 from pathlib import Path
 
