@@ -68,7 +68,8 @@ class Page:
         assert self.run(script), f"it did not come about: {condition}"
 
     def show(self, frame: int) -> None:
-        assert self.run(f"ex4d.player.show({frame})") == frame
+        """Have a frame on screen. The page gives up after ten seconds, in which a busy machine may draw but once."""
+        assert any(self.run(f"ex4d.player.show({frame})") == frame for _ in range(6))
 
     def bytes_of(self, script: str) -> bytes:
         coded = self.run(
