@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 
 from ex4d.progress import Watch, check
-from ex4d.solve.bundle import FocalFreedom, Observations, Solution, Trust, adjusted, residuals
+from ex4d.solve.bundle import FocalFreedom, Observations, Solution, adjusted, residuals
 from ex4d.solve.initial import placed
 from ex4d.solve.relink import looked_again
 from ex4d.solve.tracks import Views, follow, looked_for
+from ex4d.solve.trust import MISFIT, fitting, nearer_to_depth, trust_of
 from ex4d.solve.verdict import Verdict, judged, share_that_moves
 from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float64
@@ -33,12 +34,6 @@ STILL_POINTS = 12
 """Points that have to be found for that."""
 STILL_FRAMES = 24
 """Frames, spread over the clip, that are compared with the first."""
-PIXEL = 0.0006
-"""Usual error of a point's place, as a share of the width."""
-MISFIT = 0.003
-"""Share of the width beyond which a point's place is none."""
-DEPTH_TRUST = 6.0
-"""Depth is wrong over whole areas at once: so much less than its own scatter says does it count."""
 FOCAL_KNOWN = 0.02
 """Largest share by which a focal length may be wrong and be known."""
 FOCAL_DOUBT = 3.0
@@ -90,11 +85,12 @@ def solve_camera(
     if doubt > FOCAL_KNOWN:
         solved, _ = solver.solve(seen, rows, "fixed")
     solution, seen, sure = solved
+    every = _with_left_out(seen, followed, sure)
+    moving = share_that_moves(every, residuals(solution, every).lengths < MISFIT * clip.width, clip)
+    solution = nearer_to_depth(solution, seen, clip.width, cancel=watch.get("cancel"))
     lengths = residuals(solution, seen).lengths
     fits = lengths < MISFIT * clip.width
     camera = _camera(clip, solution)
-    every = _with_left_out(seen, followed, sure)
-    moving = share_that_moves(every, residuals(solution, every).lengths < MISFIT * clip.width, clip)
     verdict = judged(clip, seen, fits, sure, lengths, moving=moving, focal=focal, focal_doubt=doubt)
     verdict = replace(verdict, focal_known=focal == "fixed" or doubt <= FOCAL_KNOWN)
     return Solved(camera, verdict, solution, seen, fits)
@@ -233,12 +229,10 @@ class _Solver:
         self, state: Solution, seen: Observations, focal: FocalFreedom, misfit: float
     ) -> tuple[Solution, Float64]:
         """Adjusted to what fits so far; depth counts by how well it agrees."""
-        left = residuals(state, seen)
-        kept = seen.only(left.lengths < misfit * self._width)
-        kept = kept.only(np.bincount(kept.point)[kept.point] > 1)
+        kept = fitting(state, seen, misfit * self._width)
         if not len(kept):
             return state, np.full(len(state.lens), np.inf)
-        off = np.abs(left.log_depth[np.isfinite(left.log_depth)])
-        spread = 1.48 * float(np.median(off)) if len(off) else 1.0
-        trust = Trust(PIXEL * self._width, float(np.clip(DEPTH_TRUST * spread, 0.02, 0.3)))
+        left = residuals(state, seen).log_depth
+        off = np.abs(left[np.isfinite(left)])
+        trust = trust_of(self._width, 1.48 * float(np.median(off)) if len(off) else 1.0)
         return adjusted(state, kept, trust, focal=focal, cancel=self._watch.get("cancel"))
