@@ -32,9 +32,8 @@ def stereo_of(distance: str | None, convergence: float | None) -> Stereo | None:
         if convergence is not None:
             raise SettingError("--convergence belongs to --stereo; give both or neither.")
         return None
-    if distance == AUTO:
-        return Stereo(AUTO, convergence)
     try:
-        return Stereo(float(distance), convergence)
+        baseline = AUTO if distance == AUTO else float(distance)
     except ValueError:
         raise SettingError(f"--stereo is the eyes' distance or {AUTO}, got {distance!r}.") from None
+    return Stereo(baseline, convergence)

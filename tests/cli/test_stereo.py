@@ -87,6 +87,24 @@ def test_every_way_to_show_both_eyes_is_read_back(ex4d, take, tmp_path) -> None:
     _refused(ex4d, take, tmp_path / "none")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--stereo", "wide"), "--stereo is the eyes' distance or auto, got 'wide'."),
+        (("--stereo", -1), "--stereo must be a positive distance, got -1."),
+        (("--convergence", 3), "--convergence belongs to --stereo; give both or neither."),
+    ],
+)
+def test_wrong_eyes_are_refused_in_a_sentence(ex4d, tmp_path: Path, options: tuple[str, object], said: str) -> None:
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(b"never opened")
+    shot = ("--input_video", video, "--cam", "zoom_in", "--output_dir", tmp_path / "take")
+    told = ex4d("run", *shot, "--engine", "preview", *options)
+    assert told.code == 2
+    assert said in told.err
+    assert not (tmp_path / "take").exists()
+
+
 def test_an_anaglyph_mixes_light_by_the_published_matrices() -> None:
     assert np.abs((LEFT + RIGHT).sum(axis=1) - 1).max() < 0.002  # white of both eyes stays white
     grey = np.full((1, 3), 0.5, np.float32)
