@@ -71,8 +71,12 @@ def _chosen(frames: Sequence[int] | None, columns: int, count: int) -> list[int]
     return list(frames)
 
 
+def _high(tile: UInt8, width: int) -> int:
+    return max(round(width * tile.shape[0] / tile.shape[1]), 1)
+
+
 def _page(rows: dict[str, list[UInt8]], heads: list[tuple[str, str]], tile_width: int, title: str) -> Image.Image:
-    heights = {name: round(tile_width * tiles[0].shape[0] / tiles[0].shape[1]) for name, tiles in rows.items()}
+    heights = {name: _high(tiles[0], tile_width) for name, tiles in rows.items()}
     top = _MARGIN + (34 if title else 0) + 26
     width = 2 * _MARGIN + _LABEL + len(heads) * (tile_width + _GAP) - _GAP
     page = Image.new("RGB", (width, top + sum(heights.values()) + (len(rows) - 1) * _GAP + _MARGIN), _PAGE)

@@ -33,7 +33,7 @@ from ex4d.types import Clip, Layers, Take
 from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.cameras import Trajectory
-from ex4d_ground.errors import ClipError, Ex4dError, ShapeError
+from ex4d_ground.errors import ClipError, Ex4dError, ShapeError, in_brief
 from ex4d_ground.files import frame_name, output_error
 from ex4d_ground.footage import Footage
 from ex4d_ground.stereo import RIGHT
@@ -277,5 +277,5 @@ def _read_frame(path: Path) -> UInt8:  # [H, W, 3]
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError) as error:
-        reason = "is missing" if getattr(error, "errno", None) == errno.ENOENT else f"is damaged ({error})"
+        reason = "is missing" if getattr(error, "errno", None) == errno.ENOENT else f"is damaged ({in_brief(error)})"
         raise ClipError(f"The take's frame {path} {reason}; make the take again.") from error

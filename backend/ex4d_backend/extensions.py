@@ -4,7 +4,6 @@ The folder is one that Blender's own tool has indexed (``blender_ext.py server-g
 ``index.json`` and the zips named in it are served, to GET and HEAD, on loopback, and nothing else.
 """
 
-import json
 import logging
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
@@ -16,6 +15,7 @@ from ex4d import __version__
 from ex4d_backend.http_thread import HttpThread, PageHandler
 from ex4d_backend.settings import ExtensionSettings, split_address
 from ex4d_ground.errors import InputError
+from ex4d_ground.parsing import parse_json
 
 log = logging.getLogger("ex4d_backend.extensions")
 
@@ -25,7 +25,7 @@ INDEX = "index.json"
 def listed_packages(folder: Path) -> dict[str, str]:
     """File name and version of every zip in a repository's index. Raises InputError."""
     try:
-        entries = json.loads((folder / INDEX).read_text("utf-8"))["data"]
+        entries = parse_json((folder / INDEX).read_text("utf-8"))["data"]
         packages = {unquote(e["archive_url"]).removeprefix("./"): str(e["version"]) for e in entries}
         packages = {name: version for name, version in packages.items() if Path(name).name == name}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

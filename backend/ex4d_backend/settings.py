@@ -1,7 +1,6 @@
 """The server's settings: defaults, then a TOML file, then environment variables, then the command line."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -12,6 +11,7 @@ import platformdirs
 from ex4d_ground.addresses import DEFAULT_ADDRESS, DEFAULT_PORT
 from ex4d_ground.errors import SettingError
 from ex4d_ground.files import read_text
+from ex4d_ground.parsing import parse_toml
 
 ENVIRONMENT_PREFIX = "EX4D_BACKEND_"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -188,10 +188,10 @@ def split_address(address: str) -> tuple[str, int]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_text(path))
+        return parse_toml(read_text(path))
     except OSError as error:
         raise SettingError(f"Cannot read the configuration {path}: {error.strerror or error}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SettingError(f"The configuration {path} is not valid TOML: {error}.") from None
 
 

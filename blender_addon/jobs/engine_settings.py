@@ -6,7 +6,6 @@ only when what is advertised changes.
 """
 
 import contextlib
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ import bpy
 import numpy as np
 
 from ex4d_ground.descriptions import EngineInfo, Setting
+from ex4d_ground.parsing import parse_json
 
 from ..work.errors import AddonError
 
@@ -84,7 +84,7 @@ def chosen(scene: bpy.types.Scene, engine: str, *, given: str) -> dict[str, Any]
     if not given:
         return values(scene, engine)
     try:
-        settings = json.loads(given)
+        settings = parse_json(given)
     except ValueError as error:
         raise AddonError(f'The engine settings are not JSON ({error}); write them like {{"steps": 25}}.') from error
     if not isinstance(settings, dict):

@@ -5,13 +5,12 @@ No Blender in here. Whatever such files cannot be made of is left to the whole c
 
 import math
 import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ex4d_ground.array_files import read_array_header
+from ex4d_ground.array_files import DAMAGED, read_array_header
 
 from .media import ClipFiles, MediaFiles
 
@@ -21,7 +20,7 @@ LARGE_BYTES = 64 << 20
 """Depth that takes less than this is there so soon that no opening is worth its own job."""
 _FACT_BYTES = 1 << 20
 """What stands beside the depth in an archive (a lens, a licence) is short."""
-_NO_OPENING = (OSError, ValueError, EOFError, LookupError, SyntaxError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_NO_OPENING = DAMAGED
 """What numpy and zipfile say of files that are damaged, or that cannot be written."""
 
 

@@ -1,8 +1,10 @@
 """The key file a backend on another machine asks for: ``ex4d-backend keys new NAME`` writes one."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
+
+from ex4d_ground.files import read_text
+from ex4d_ground.parsing import parse_toml
 
 from .errors import AddonError
 
@@ -13,7 +15,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises AddonError if it cannot be read or is no key file.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = parse_toml(read_text(path))
         server, public, secret = (document[name].encode("ascii") for name in ("server_key", "public_key", "secret_key"))
     except OSError as error:
         raise AddonError(f"Cannot read the key file {path}: {error.strerror or error}; choose it again.") from error

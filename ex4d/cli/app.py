@@ -1,7 +1,9 @@
 """The ``ex4d`` command line: sub-commands, and one place where every error becomes a sentence and an exit code."""
 
+import errno
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,9 +30,12 @@ from ex4d.cli.console import forgiving_output, note, say
 from ex4d.cli.options import flag_of, spread
 from ex4d.cli.plugins import CommandGroup
 from ex4d.option_text import OptionText
-from ex4d_ground.errors import Cancelled, Ex4dError, in_words
+from ex4d_ground.errors import Cancelled, Ex4dError, InputError, in_brief, in_words
+from ex4d_ground.files import output_error
 from ex4d_ground.texts import one_line
 
+_NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_LONGEST_NAME = 300
 HELP = """Re-shoot a video that already exists: from clip and depth to guides, coverage and takes.
 
 Start with: ex4d doctor (what is installed, what is missing) and ex4d demo (the whole way on an example clip).
@@ -113,6 +118,8 @@ def _explain(error: BaseException, *, debug: bool) -> int:
         words = text.spelled(flag_of) if isinstance(text, OptionText) else str(error)
         note(one_line(f"Error: {in_words(words, error.remedy, 'cli')}"))
         return error.exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        return _explain_path(error)
     if isinstance(error, MemoryError):
         note("Error: There is not enough memory; use fewer frames with --num_frames or a smaller picture.")
         return 1
@@ -120,6 +127,16 @@ def _explain(error: BaseException, *, debug: bool) -> int:
     hint = "" if debug else "; run the command again with --debug to see where, and report it"
     note(f"Error: This should not have happened ({type(error).__name__}: {what}){hint}.")
     return 1
+
+
+def _explain_path(error: OSError) -> int:
+    """A file or folder that cannot be looked at, or is in the way, named where it happened to be met first."""
+    name = str(error.filename)
+    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+    failure = output_error(Path(shown), error) if error.errno in _NOT_WRITTEN else None
+    told = str(failure or f"{shown} cannot be used ({in_brief(error)}); check the path and what you may do there.")
+    note(one_line(f"Error: {told}"))
+    return (failure or InputError()).exit_code
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ex4d.cli.console import note, say, watched
-from ex4d.cli.options import panel
+from ex4d.cli.options import SEEDS, panel
 from ex4d.cli.settings import parse_settings
 from ex4d.cli.shot import announce
 from ex4d.shots.options import ShotOptions
@@ -79,7 +79,7 @@ def estimate(
     output: Annotated[Path, _needed("--output", "The depth file to write (.npz).", "-o")],
     estimator: Annotated[str | None, _scene("--estimator", "See 'ex4d depth list'.", "-e")] = None,
     settings: Annotated[list[str] | None, _scene("--set", "Estimator setting as name=value; repeat for more.")] = None,
-    seed: Annotated[int, _scene("--seed", "Same input and seed: same depth.")] = 42,
+    seed: Annotated[int, _scene("--seed", "Same input and seed: same depth.", **SEEDS)] = 42,
     num_frames: NumFrames = None,
     fov: Annotated[float | None, _lens_option("--fov", "Horizontal field of view in degrees.")] = None,
     focal: Annotated[float | None, _lens_option("--focal", "Focal length in pixels.")] = None,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from ex4d.cli.console import note, say
 from ex4d.cli.options import panel, spread
 from ex4d.cli.run import DEFAULT_ENGINE
+from ex4d_ground.errors import SettingError
 from ex4d_ground.farms import FarmJob
 
 HELP = """Hand a folder of shots to a render farm: one task a shot, each 'ex4d run SHOT'.
@@ -19,6 +21,8 @@ HELP = """Hand a folder of shots to a render farm: one task a shot, each 'ex4d r
 Who gives the tasks out, watches them and tries again is the farm; see docs/farms.md.
 """
 app = typer.Typer(name="farm", help=HELP, no_args_is_help=True)
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""What the parser raises; its own name has moved between typer's versions."""
 WATCH_EVERY_S = 2.0
 WINDOW_FRAMES = 49
 """Longer clips take no more of a GPU."""
@@ -48,13 +52,33 @@ class Tasks:
     def of(self, folder: Path) -> FarmJob:
         """The job of these shots. Raises InputError, SettingError."""
         job = FarmJob.of(folder, windows=self.windows, command=self.command, options=tuple(self.option or ()))
+        _check_options(job)
         gpus, gib = _gpu_needs(job)
         gpus = gpus if self.gpus is None else self.gpus
         gib = gib if self.gpu_memory is None else self.gpu_memory
+        if self.gpu_memory and not gpus:
+            raise SettingError(
+                f"--gpu_memory {self.gpu_memory:g} is a GPU's, and a task needs none; give --gpus, too, or drop it."
+            )
         more = {"gpus": gpus, "gpu_memory_gib": gib if gpus else 0.0, "memory_gib": self.memory}
         told = f" with {gib:.3g} GiB" if gpus and gib else ""
         note(f"{len(job.shots)} shots in {job.folder}; a task needs {gpus} GPU{'' if gpus == 1 else 's'}{told}.")
         return FarmJob(job.folder, job.shots, job.windows, job.command, job.options, **more)
+
+
+def _check_options(job: FarmJob) -> None:
+    """Raise SettingError for what every task would be refused for: options that 'ex4d run' does not know or take."""
+    from ex4d.cli.run import run
+
+    if not job.options:
+        return
+    tasks = typer.Typer(context_settings={"token_normalize_func": lambda token: token.replace("-", "_")})
+    tasks.command()(spread(run))
+    shot = str(job.folder / job.shots[0])
+    try:  # without --help, which shows a page and makes nothing
+        get_command(tasks).make_context("run", [shot, *job.options], help_option_names=[])
+    except _UsageError as error:
+        raise SettingError(f"'ex4d run' refuses --option {' '.join(job.options)}: {error.format_message()}") from None
 
 
 def _gpu_needs(job: FarmJob) -> tuple[int, float]:

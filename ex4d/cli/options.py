@@ -30,7 +30,9 @@ _plain = panel(None)
 OutputDir = Annotated[
     Path, panel("Output", show_default=False)("--output_dir", "Folder for the results; made if missing.")
 ]
-Seed = Annotated[int, _plain("--seed", "Same inputs and seed: same frames.")]
+SEEDS = {"min": 0, "max": 2**63 - 1}
+"""What random numbers can be drawn from, as the backend takes it, too."""
+Seed = Annotated[int, _plain("--seed", "Same inputs and seed: same frames.", **SEEDS)]
 EngineSettings = Annotated[
     list[str] | None, _plain("--set", "Engine setting as name=value; repeat for more. A wrong name lists all.")
 ]

@@ -90,6 +90,8 @@ def run(
     from ex4d_ground.exports import get_kind, layout_of, name_template
 
     kinds = [get_kind(each) for each in export or ()]
+    if eyes is not None and not kinds:
+        raise SettingError("--eyes says how an --export shows both eyes; give both, or use 'ex4d export' afterwards.")
     if name is not None and len(kinds) != 1:
         raise SettingError("--name is for one --export; give it once, or use 'ex4d export' afterwards.")
     layout = layout_of(eyes, stereo=both is not None)

@@ -9,7 +9,7 @@ import typer
 
 from ex4d.cli.console import frame_ranges, note, say, warn, watched
 from ex4d.cli.options import panel
-from ex4d_ground.errors import DepthError, SettingError, TrajectoryError
+from ex4d_ground.errors import DepthError, OutputError, SettingError, TrajectoryError
 
 _plain, _needed = panel(None), panel(None, show_default=False)
 _lens, _source = panel("Lens", show_default=False), panel("Source", show_default=False)
@@ -72,6 +72,11 @@ def solve(
         raise SettingError(f"--num_frames must be at least 2, got {num_frames}.")
     if output.suffix.lower() not in (".npz", ".json", ""):
         raise SettingError(f"--output is an .npz, a .json or a folder, got {output.name!r}.")
+    if output.is_dir() if output.suffix else output.is_file():
+        kind = "folder" if output.suffix else "file"
+        raise OutputError(f"Cannot write {output}: there is a {kind} of that name; choose another name.")
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise SettingError(f"--picture writes a .png, got the name {picture.name!r}; end it in .png.")
     options = ShotOptions(video, "static", depth=depth, fov=fov, focal=focal, lens_from=lens_from)
     options.check()
     with watched() as watch, made_folder(output.parent), made_folder((picture or output).parent):

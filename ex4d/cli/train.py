@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from ex4d.cli.console import note, say, watched
-from ex4d.cli.options import panel
+from ex4d.cli.options import SEEDS, panel
 
 HELP = """Train EX-4D's LoRA and geometry encoder on your own footage.
 
@@ -45,7 +45,7 @@ def preview_masks(
     output_dir: Annotated[Path, _option("--output_dir", "Folder for the sheet and the video.", show_default=False)],
     depth: Annotated[Path | None, _option("--depth", "The clip's depth. Default: a file beside it.")] = None,
     count: Annotated[int, _option("--count", "Masks to show.", min=1, max=64)] = 8,
-    seed: Annotated[int, _option("--seed", "Of the first mask.")] = 0,
+    seed: Annotated[int, _option("--seed", "Of the first mask.", **SEEDS)] = 0,
     num_frames: Annotated[int, _option("--num_frames", "Frames of the clip.", min=2)] = 49,
     occluders: Occluders = "mixed",
     tracking: Annotated[float, _option("--tracking", "Share of tracking masks.", min=0, max=1)] = 0.3,
@@ -77,7 +77,7 @@ def prepare(
     folder: Annotated[Path, typer.Argument(help="Folder with footage, searched to its depths.", show_default=False)],
     output: Annotated[Path, _option("--output", "The data set's folder.", "-o", show_default=False)],
     masks: Annotated[int, _option("--masks", "Masks of each sample.", min=1, max=64)] = 4,
-    seed: Annotated[int, _option("--seed", "Of masks and of what is held out.")] = 0,
+    seed: Annotated[int, _option("--seed", "Of masks and of what is held out.", **SEEDS)] = 0,
     frames: Annotated[int, _option("--frames", "Frames of a sample, 4n+1.", min=5)] = 49,
     size: Annotated[str, _option("--size", "Width x height of a sample, or several with commas.")] = "512x512",
     prompt: Annotated[str | None, _option("--prompt", "Default: the published one.")] = None,

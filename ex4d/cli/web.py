@@ -33,12 +33,14 @@ def web(
       ex4d web --input_video shot.mp4 --depth d.npz --cam layout/camera.npz --take shots/010/take_003 --output_dir page
     """
     from ex4d.guides.request import source_frames
-    from ex4d.web import Replay, WebOptions, shot_source, take_source, write_page
+    from ex4d.web import Replay, WebOptions, new_page, shot_source, take_source, write_page
+    from ex4d_ground.files import made_folder
 
     chosen = WebOptions(side=side)
     if options.parity or options.mode == "endless":
         raise SettingError("A page has solid occluders; drop --parity and --mode endless.")
-    with watched() as watch:
+    new_page(output_dir)  # before anything that takes long
+    with watched() as watch, made_folder(output_dir):
         loaded = load(options, watch)
         mesh, move = loaded.mesh(), loaded.trajectory(warn_of)
         if options.other_frames or options.world_memory:

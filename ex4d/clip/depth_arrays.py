@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ex4d.frames.archive import StoredMember, open_member
-from ex4d_ground.array_files import read_array_header
-from ex4d_ground.errors import DepthError
+from ex4d_ground.array_files import DAMAGED, read_array_header
+from ex4d_ground.errors import DepthError, in_brief
 
 ReadFrame = Callable[[int], tuple[NDArray, str]]
 
@@ -107,9 +107,8 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
         return read()
     except DepthError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, AttributeError, KeyError,
-            NotImplementedError, RuntimeError, SyntaxError) as error:  # fmt: skip
-        text = f"{path} is not a readable {path.suffix} file ({error}); write it again with numpy."
+    except DAMAGED as error:
+        text = f"{path} is not a readable {path.suffix} file ({in_brief(error)}); write it again with numpy."
         raise DepthError(text) from error
 
 

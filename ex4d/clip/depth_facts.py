@@ -1,14 +1,14 @@
 """What a depth file written by ``ex4d depth`` says beside its values: who made it, on what terms, with which lens."""
 
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ex4d_ground.array_files import DAMAGED
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.errors import DepthError, InputError
+from ex4d_ground.parsing import parse_json
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ def read_depth_facts(path: Path) -> DepthFacts:
     if path.suffix.lower() != ".npz" or not path.is_file():
         return DepthFacts()
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if "facts" not in archive.files:
                 return DepthFacts()
             text = str(archive["facts"])
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise DepthError(f"{path} is not a readable .npz file; export it again.") from error
     try:
-        facts = json.loads(text)
+        facts = parse_json(text)
         lens = facts.get("intrinsics")
         return DepthFacts(
             source=str(facts.get("estimator", "file")),

@@ -1,15 +1,15 @@
 """What may be known of a clip besides its depth: how its camera moved, and how thick the things in it are."""
 
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ex4d.types import Clip
+from ex4d_ground.array_files import DAMAGED
 from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Trajectory
-from ex4d_ground.errors import InputError, ShapeError, TrajectoryError
+from ex4d_ground.errors import InputError, ShapeError, TrajectoryError, in_brief
 from ex4d_ground.source_camera import SourceCamera
 
 SAME_LENS = 0.02
@@ -56,14 +56,16 @@ def read_thickness_map(path: Path) -> Float32:  # [H, W] or [T, H, W]
         if path.suffix.lower() == ".npy":
             values = np.load(path, allow_pickle=False)
         else:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 names = archive.files
                 key = "thickness" if "thickness" in names else names[0] if len(names) == 1 else ""
                 if not key:
                     raise InputError(f"{path} has no array 'thickness'; it has: {', '.join(names) or 'nothing'}.")
                 values = archive[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(f"{path} is no thickness map that can be read (.npy or .npz): {error}.") from error
+    except InputError:
+        raise
+    except DAMAGED as error:
+        raise InputError(f"{path} is no thickness map that can be read (.npy or .npz): {in_brief(error)}.") from error
     if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise ShapeError(f"{path} must hold numbers of [H, W] or [T, H, W], got {values.shape} {values.dtype}.")
     return np.ascontiguousarray(values, np.float32)

@@ -35,9 +35,9 @@ from ex4d.types import Clip, Plate
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Intrinsics
-from ex4d_ground.errors import DepthError, SettingError
+from ex4d_ground.errors import DepthError
 from ex4d_ground.files import COLOUR_SUFFIXES
-from ex4d_ground.footage import Fields, exact_rate, rate_text
+from ex4d_ground.footage import Fields, check_rate, exact_rate, rate_text
 from ex4d_ground.remedies import fewer_frames
 from ex4d_ground.sequences import FrameFiles, clip_name
 
@@ -83,8 +83,8 @@ def load_clip(
     """
     lens = lens or Lens(intrinsics, fov_deg, focal_px)
     for rate in (fps, usual_fps):
-        if rate is not None and not 0 < rate <= 1000:
-            raise SettingError(f"The frame rate must be above 0 and at most 1000 frames a second, got {rate}.")
+        if rate is not None:
+            check_rate(rate)
     tell = on_note or (lambda _: None)
     video = Path(video) if isinstance(video, str) else video
     source: bytes | Source = video

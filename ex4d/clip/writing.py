@@ -9,7 +9,6 @@ checksum, and the same players read it. H.264 with qp 0 in RGB is exact too, but
 wrong colours.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ from ex4d.types import Sound
 from ex4d_ground.arrays import Bool, UInt8
 from ex4d_ground.errors import Ex4dError, OutputError, SettingError, ShapeError
 from ex4d_ground.files import output_error
-from ex4d_ground.footage import exact_rate
+from ex4d_ground.footage import check_rate, exact_rate
 
 VIEWING_SUFFIXES = (".mp4", ".mov", ".mkv")
 LOSSLESS_SUFFIX = ".mkv"
@@ -184,7 +183,6 @@ def _check_settings(path: Path, fps: float, lossless: bool) -> None:
         raise SettingError(f"A lossless video is FFV1 in Matroska, so its name must end in .mkv, got {path.name}.")
     if suffix not in VIEWING_SUFFIXES:
         raise SettingError(f"A video's name must end in {', '.join(VIEWING_SUFFIXES)}, got {path.name}.")
-    if not (math.isfinite(fps) and 0 < fps <= 1000):
-        raise SettingError(f"The frame rate must be above 0 and at most 1000 frames a second, got {fps}.")
+    check_rate(fps)
     if path.is_dir():
         raise OutputError(f"Cannot write {path}: there is a folder of that name; choose another name.")

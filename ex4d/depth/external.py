@@ -50,7 +50,15 @@ from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import MEANINGS, EstimatorInfo, Meaning, Setting
-from ex4d_ground.errors import DepthError, DeviceMemoryError, EngineError, InputError, SettingError, WeightsError
+from ex4d_ground.errors import (
+    DepthError,
+    DeviceMemoryError,
+    EngineError,
+    InputError,
+    SettingError,
+    WeightsError,
+    in_brief,
+)
 from ex4d_ground.remedies import fetch_weights, run_command
 from ex4d_ground.source_camera import SourceCamera
 
@@ -214,7 +222,9 @@ class ExternalEstimator(DepthEstimator[dict[str, Any]]):
                 start_new_session=os.name != "nt",
             )
         except OSError as error:
-            raise EngineError(f"The estimator {self.tool.name!r} cannot be started ({error}): {command[0]}") from error
+            raise EngineError(
+                f"The estimator {self.tool.name!r} cannot be started ({in_brief(error)}): {command[0]}"
+            ) from error
         assert process.stdout is not None
         reader = threading.Thread(target=_listen, args=(process.stdout, tail, done), daemon=True)
         reader.start()

@@ -11,7 +11,6 @@ The configuration is ``depth.toml`` in the user's configuration folder, or the f
 """
 
 import os
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from ex4d.weights.layout import weights_root
 from ex4d_ground.descriptions import EstimatorInfo
 from ex4d_ground.errors import SettingError
 from ex4d_ground.files import read_text
+from ex4d_ground.parsing import parse_toml
 
 DEFAULT_ESTIMATOR = "depth-anything-v2"
 """Used when none is named: its small model is Apache-2.0. A non-commercial model is never a default."""
@@ -88,8 +88,8 @@ def configured_tools() -> list[ExternalTool]:
     if not path.is_file():
         return []
     try:
-        tables = tomllib.loads(read_text(path)).get("estimator", [])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tables = parse_toml(read_text(path)).get("estimator", [])
+    except ValueError as error:
         raise SettingError(f"{path} is not valid TOML ({error}); mend or remove it.") from error
     if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise SettingError(f"{path}: estimators must be [[estimator]] tables; mend or remove it.")

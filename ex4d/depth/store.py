@@ -19,12 +19,14 @@ import numpy as np
 from ex4d.frames.archive import write_array_frames
 from ex4d.progress import Watch, reported
 from ex4d_ground import stages
+from ex4d_ground.array_files import DAMAGED
 from ex4d_ground.arrays import Float32
 from ex4d_ground.camera_files import DEPTH_CAMERA
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import Meaning
-from ex4d_ground.errors import DepthError, OutputError
+from ex4d_ground.errors import DepthError, OutputError, in_brief
 from ex4d_ground.files import atomic_path
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.source_camera import SourceCamera
 from ex4d_ground.takes import source_camera_from, source_camera_record
 
@@ -46,7 +48,7 @@ def new_values(shape: tuple[int, int, int]) -> Float32:  # [T, H, W]
             return np.memmap(handle, np.float32, "r+", shape=shape)
     except OSError as error:
         raise OutputError(
-            f"A working file of {size / 2**30:.1f} GiB cannot be made in {tempfile.gettempdir()} ({error}); "
+            f"A working file of {size / 2**30:.1f} GiB cannot be made in {tempfile.gettempdir()} ({in_brief(error)}); "
             "free space there or point TMPDIR at a larger disk."
         ) from error
 
@@ -97,11 +99,11 @@ def load_depth(path: Path) -> DepthFile:
         if "facts.npy" not in archive.namelist():
             raise DepthError(f"{path} was not written by 'ex4d depth'; read it as plain depth values instead.")
         with archive.open("facts.npy") as stream:
-            facts = json.loads(str(np.lib.format.read_array(stream, allow_pickle=False)))
+            facts = parse_json(str(np.lib.format.read_array(stream, allow_pickle=False)))
         camera = None
         if f"{DEPTH_CAMERA}.npy" in archive.namelist():
             with archive.open(f"{DEPTH_CAMERA}.npy") as stream:
-                camera = source_camera_from(json.loads(str(np.lib.format.read_array(stream, allow_pickle=False))))
+                camera = source_camera_from(parse_json(str(np.lib.format.read_array(stream, allow_pickle=False))))
         shape, frames = _stream_member(archive, "depth.npy", path)
         depth = new_values(shape)
         for index, frame in enumerate(frames()):
@@ -133,10 +135,10 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
+    except DAMAGED as error:
         if isinstance(error, DepthError):
             raise
-        raise DepthError(f"{path} cannot be read as an .npz depth file ({error}); write it again.") from error
+        raise DepthError(f"{path} cannot be read as an .npz depth file ({in_brief(error)}); write it again.") from error
 
 
 def _stream_member(

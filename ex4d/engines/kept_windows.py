@@ -3,13 +3,12 @@
 A window builds on the frames of the one before, so they are made in order; what is kept is all frames so far.
 """
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ex4d_ground.array_files import DAMAGED
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import Ex4dError
 from ex4d_ground.files import atomic_path
@@ -87,6 +86,6 @@ def _read(path: Path) -> tuple[UInt8, int] | None:
     try:
         with path.open("rb") as file, np.load(file) as kept:
             frames, done = kept["frames"], int(kept["done"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except DAMAGED:
         return None  # none there, or damaged: made anew, which is always right
     return (frames, done) if frames.dtype == np.uint8 and frames.ndim == 4 else None

@@ -38,8 +38,9 @@ from ex4d.types import Clip
 from ex4d_ground.arrays import Float32, Float64, UInt8
 from ex4d_ground.camera_files import load_camera, save_camera
 from ex4d_ground.cameras import Trajectory
-from ex4d_ground.errors import ClipError, DepthError, InputError, TrajectoryError
+from ex4d_ground.errors import ClipError, DepthError, InputError, TrajectoryError, in_brief
 from ex4d_ground.files import atomic_path, staged_folder
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.source_camera import SourceCamera
 
 SCENE_FILE = "scene.json"
@@ -150,9 +151,9 @@ def save_scene_info(folder: Path, name: str, targets: Sequence[dict[str, str]], 
 
 def _read_info(path: Path) -> dict[str, Any]:
     try:
-        info = json.loads(path.read_text())
+        info = parse_json(path.read_text())
     except (OSError, ValueError) as error:
-        raise ClipError(f"{path} cannot be read as JSON ({error}); mend or replace it.") from error
+        raise ClipError(f"{path} cannot be read as JSON ({in_brief(error)}); mend or replace it.") from error
     if not isinstance(info, dict):
         raise ClipError(f"{path} must hold a JSON object with 'targets', got {type(info).__name__}.")
     return info
@@ -214,7 +215,7 @@ def _read_truth(path: Path, shape: tuple[int, ...]) -> Truth | None:
             visible, unknowable = arrays["visible"].astype(bool), arrays["unknowable"].astype(bool)
     except (KeyError, ValueError, OSError) as error:
         raise InputError(
-            f"{path} must hold 'visible' and 'unknowable' ({error}); delete it to have them computed."
+            f"{path} must hold 'visible' and 'unknowable' ({in_brief(error)}); delete it to have them computed."
         ) from error
     if visible.shape != shape or unknowable.shape != shape:
         raise InputError(f"{path} is {visible.shape}, its frames are {shape}; delete it to have it computed again.")

@@ -19,6 +19,7 @@ from ex4d.eval.summary import merged, summarise
 from ex4d.eval.variants import Variant
 from ex4d.progress import Watch, check, report
 from ex4d_ground.files import atomic_path
+from ex4d_ground.parsing import parse_json
 
 FORMAT, VERSION = "ex4d-eval", 1
 JSON_NAME, HTML_NAME, TABLES_NAME = "eval.json", "report.html", "tables.md"
@@ -124,7 +125,7 @@ def _key(folder: Path, variants: Sequence[Variant], with_extras: bool) -> str:
 
 def _read_scores(path: Path, key: str, variants: Sequence[Variant]) -> tuple[list[VariantScores] | None, Extras | None]:
     try:
-        kept = json.loads(path.read_text())
+        kept = parse_json(path.read_text())
     except (OSError, ValueError):
         return None, None
     if not isinstance(kept, dict) or kept.get("key") != key:

@@ -9,8 +9,6 @@ import hashlib
 import os
 import threading
 import weakref
-import zipfile
-import zlib
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -29,8 +27,9 @@ from ex4d.frames.scratch import free_bytes
 from ex4d.places import MOST_BYTES, kept_places, places_folder
 from ex4d.progress import CancelToken
 from ex4d.types import Clip
-from ex4d_ground.errors import OutputError
-from ex4d_ground.files import atomic_path, forget_unused
+from ex4d_ground.array_files import DAMAGED
+from ex4d_ground.errors import InputError, OutputError
+from ex4d_ground.files import atomic_path, forget_unused, require_regular
 from ex4d_ground.planes import PlaneEdit, read, written
 
 _PLANES = "planes."
@@ -77,6 +76,7 @@ def _key(clip: Clip, cancel: CancelToken | None, planes: str) -> str:
 def _read(path: Path) -> World | None:
     """The world in a file; None if there is none, or it is damaged."""
     try:
+        require_regular(path, MOST_BYTES, InputError)  # a pipe would be waited for
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             parts: dict[str, NDArray[Any]] = dict(file)
         rows = {each.name: parts.pop(_PLANES + each.name) for each in fields(Plane)}
@@ -85,9 +85,10 @@ def _read(path: Path) -> World | None:
             for values in zip(*rows.values(), strict=True)
         ]
         world = World(**parts, planes=tuple(planes))
-        os.utime(path)
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (*DAMAGED, MemoryError):
         return None
+    with suppress(OSError):  # of a folder that can only be read
+        os.utime(path)
     return world
 
 

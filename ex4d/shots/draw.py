@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from ex4d.progress import Watch, check, report, reported
 from ex4d.shots.options import ShotOptions
 from ex4d.types import Clip, Guides
 from ex4d_ground import stages
+from ex4d_ground.array_files import DAMAGED
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import Ex4dError
 from ex4d_ground.files import atomic_path
@@ -159,7 +159,7 @@ def _read_guides(path: Path, trajectory: Trajectory) -> Guides | None:
             for rgba in frames:
                 colours.append(rgba[..., :3])
                 masks.append(rgba[..., 3] > 0)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         if isinstance(error, Ex4dError):  # such as a scratch disk that is full
             raise
         return None  # none there, or damaged: drawn anew, which is always right

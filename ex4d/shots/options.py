@@ -13,7 +13,7 @@ from msgspec import structs
 from ex4d.option_text import OptionText
 from ex4d_ground.arrays import FAR
 from ex4d_ground.errors import ClipError, DepthError, SettingError, TrajectoryError
-from ex4d_ground.footage import Fields
+from ex4d_ground.footage import FASTEST_RATE, SLOWEST_RATE, Fields
 from ex4d_ground.sequences import is_named
 
 if TYPE_CHECKING:
@@ -240,12 +240,13 @@ class ShotOptions:
             value = getattr(self, name)
             if value is not None and not abs(value) < 1e6:
                 raise _refused(f"{{{name}}} must be a place in the picture, in pixels, got {value:g}.")
-        for name in ("focal", "fy", "depth_scale", "fps"):
+        lengths = dict.fromkeys(("focal", "fy", "depth_scale"), (1 / FAR, FAR))
+        for name, (least, most) in {**lengths, "fps": (SLOWEST_RATE, FASTEST_RATE)}.items():
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise _refused(f"{{{name}}} must be a positive number, got {value:g}.")
-            if value is not None and not 1 / FAR < value < FAR:
-                raise _refused(f"{{{name}}} must be between {1 / FAR:g} and {FAR:g}, got {value:g}.")
+            if value is not None and not least <= value <= most:
+                raise _refused(f"{{{name}}} must be between {least:g} and {most:g}, got {value:g}.")
         if self.num_frames is not None and self.num_frames < 2 and not (self.parity and self.num_frames == 0):
             raise _refused(f"{{num_frames}} must be at least 2, got {self.num_frames}.")
 

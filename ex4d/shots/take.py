@@ -48,8 +48,9 @@ class Stereo:
         for name, what, value in named:
             if isinstance(value, float | int) and not 0 < value < float("inf"):
                 raise SettingError(OptionText(f"{{{name}}} must be a positive {what}, got {value:g}."))
-        if isinstance(self.baseline, float | int) and self.baseline >= FAR:
-            raise SettingError(OptionText(f"{{stereo}} must be less than {FAR:g}, got {self.baseline:g}."))
+            if isinstance(value, float | int) and not 1 / FAR <= value <= FAR:
+                text = f"{{{name}}} must be between {1 / FAR:g} and {FAR:g}, got {value:g}."
+                raise SettingError(OptionText(text))
 
     def eyes(self, clip: Clip, move: Trajectory) -> Eyes:
         """The eyes of a take of ``clip``; the left one is the camera of ``move``."""

@@ -35,7 +35,7 @@ def residual_page(clip: Clip, solved: Solved) -> UInt8:  # [H, W, 3]
     Each point has the way it came in the frames before.
     """
     chosen = sorted({round(i) for i in np.linspace(0, clip.num_frames - 1, COLUMNS * ROWS)})
-    tile_height = round(TILE * clip.height / clip.width)
+    tile_height = max(round(TILE * clip.height / clip.width), 1)
     columns = min(COLUMNS, len(chosen))
     rows = -(-len(chosen) // columns)
     page = Image.new("RGB", (columns * TILE, _HEAD + rows * tile_height), _PAGE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from msgspec import Meta
 from ex4d.engines.wan.constants import PROMPT
 from ex4d_ground.errors import InputError
 from ex4d_ground.files import read_text
+from ex4d_ground.parsing import parse_toml
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -135,10 +135,12 @@ class TrainConfig(_Table, frozen=True):
 def read_config(path: Path) -> TrainConfig:
     """The configuration in ``path``; paths in it are relative to its folder. Raises ConfigError."""
     try:
-        content = tomllib.loads(read_text(path))
+        content = parse_toml(read_text(path))
     except FileNotFoundError as error:
         raise ConfigError(f"There is no configuration {path}.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
         raise ConfigError(f"{path} cannot be read as TOML ({error}).") from error
     return parse_config(content, path.parent, what=path.name)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ex4d.train.config import MaskKind
-from ex4d_ground.errors import InputError
+from ex4d_ground.errors import InputError, in_brief
 from ex4d_ground.files import atomic_path
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Manifest(msgspec.Struct, frozen=True):
         except FileNotFoundError as error:
             raise DatasetError(f"{folder} holds no data set (no {MANIFEST}); ex4d train prepare makes one.") from error
         except (OSError, msgspec.DecodeError) as error:
-            raise DatasetError(f"{path} cannot be read ({error}); prepare the data set again.") from error
+            raise DatasetError(f"{path} cannot be read ({in_brief(error)}); prepare the data set again.") from error
         if manifest.format != FORMAT:
             raise DatasetError(f"{path} has format {manifest.format}, this program reads {FORMAT}; prepare it again.")
         return manifest
@@ -159,7 +159,9 @@ class Dataset:
             try:
                 self._prompts = load_file(self.folder / PROMPTS)
             except (OSError, SafetensorError) as error:
-                raise DatasetError(f"{self.folder / PROMPTS} cannot be read ({error}); prepare it again.") from error
+                raise DatasetError(
+                    f"{self.folder / PROMPTS} cannot be read ({in_brief(error)}); prepare it again."
+                ) from error
         return self._prompts
 
     def batch(self, picks: Sequence[tuple[SampleInfo, int]], drop_prompt: Sequence[bool]) -> Batch:
@@ -196,5 +198,6 @@ class Dataset:
             return self._open[shard].get_tensor(key)  # type: ignore[attr-defined]
         except (OSError, SafetensorError) as error:
             raise DatasetError(
-                f"{path} is damaged or missing ({error}); prepare the data set again, which makes this shard anew."
+                f"{path} is damaged or missing ({in_brief(error)}); prepare the data set again, which makes this shard "
+                "anew."
             ) from error

@@ -98,6 +98,8 @@ def prepare_dataset(
     """
     if options.frames % 4 != 1:
         raise SettingError(f"A sample has 4n+1 frames, got {options.frames}.")
+    if options.estimator:
+        _checked_estimator(options.estimator)
     wanted, rejected = _find(folder, options, watch)
     if not wanted:
         raise DatasetError(f"No clip below {folder} can be used: {_reasons(rejected)}.")
@@ -254,6 +256,13 @@ def _load(piece: _Piece, options: PrepareOptions, watch: Watch) -> Clip:
     if not np.isfinite(near).all() or float(near.min()) <= 0:
         raise DepthError(f"The depth of {piece.clip.name} has values that are none.")
     return Clip(colour, near, Intrinsics.from_fov(*piece.size), fps, piece.clip.stem)
+
+
+def _checked_estimator(name: str) -> None:
+    """Raise SettingError for one that there is not, also where every clip has its own depth."""
+    from ex4d.depth import get_estimator
+
+    get_estimator(name)
 
 
 def _estimated(frames: UInt8, options: PrepareOptions, fps: float, watch: Watch) -> Float32:

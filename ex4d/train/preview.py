@@ -16,8 +16,9 @@ from ex4d.train.degrade import degraded
 from ex4d.train.footage import DEPTH_ENDINGS, depth_beside
 from ex4d.train.masks import ClipMasks, MaskRecipe, SimulatedMask, mask_renderer, masked
 from ex4d_ground.arrays import UInt8
-from ex4d_ground.errors import DepthError
+from ex4d_ground.errors import ClipError, DepthError
 from ex4d_ground.files import atomic_path
+from ex4d_ground.sequences import is_named
 
 STAGE = "masks"
 _COLUMNS, _TILE, _HOLE = 5, 240, (200, 40, 90)
@@ -47,6 +48,8 @@ def preview(
 
     Raises ClipError, DepthError (no depth beside the clip), OutputError, Cancelled.
     """
+    if not is_named(clip):
+        raise ClipError(f"There is no file or folder {clip}; check the path of the video.")
     found = depth or depth_beside(clip)
     if found is None:
         names = ", ".join(f"{clip.stem}{end}" for end in DEPTH_ENDINGS)
@@ -79,7 +82,7 @@ def _wall(pictures: Sequence[UInt8]) -> UInt8:
 
 def _page(masks: Sequence[SimulatedMask], shown: Sequence[UInt8]) -> Image.Image:
     count, height, width = shown[0].shape[:3]
-    high = round(_TILE * height / width)
+    high = max(round(_TILE * height / width), 1)
     page = Image.new("RGB", (_COLUMNS * (_TILE + 6) + 6, len(masks) * (high + 24) + 6), (32, 32, 34))
     draw = ImageDraw.Draw(page)
     for row, (mask, frames) in enumerate(zip(masks, shown, strict=True)):

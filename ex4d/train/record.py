@@ -9,6 +9,7 @@ from typing import Any
 
 from ex4d_ground.errors import MissingExtraError
 from ex4d_ground.files import atomic_path
+from ex4d_ground.parsing import parse_json
 
 LOG = "log.jsonl"
 
@@ -55,7 +56,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            lines.append(json.loads(line))
+            lines.append(parse_json(line))
         except ValueError:
             continue
     return lines

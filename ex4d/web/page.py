@@ -62,9 +62,7 @@ def write_page(
     Raises SettingError, ShapeError, OutputError (also for a page that is there already), Cancelled; then the folder is
     as it was. Nothing is cut: a source larger than the page's picture is made smaller as a whole.
     """
-    target = output_dir / PAGE_FILE
-    if target.exists():
-        raise OutputError(f"{target} is there already; choose another folder.")
+    target = new_page(output_dir)
     shot = sources[0]
     with staged_folder(output_dir) as staging:
         described, videos = [], []
@@ -87,6 +85,14 @@ def write_page(
             "replays": [_replay(each) for each in replays],
         }
         (staging / PAGE_FILE).write_text(_page(facts, videos), encoding="utf-8")
+    return target
+
+
+def new_page(output_dir: Path) -> Path:
+    """The page's path in a folder. Raises OutputError for a page that is there already."""
+    target = output_dir / PAGE_FILE
+    if target.exists():
+        raise OutputError(f"{target} is there already; choose another folder.")
     return target
 
 

@@ -6,7 +6,6 @@ is the finished part plus one tensor, so the 14B transformer loads on machines t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from ex4d.weights.mapping import (
 )
 from ex4d.weights.tensors import TensorFiles, apply_op, shard_paths
 from ex4d_ground.errors import MissingExtraError, WeightsError
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.remedies import fetch_weights
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _open_diffusers(folder: Path, part: Part) -> PartFiles:
     stem = "diffusion_pytorch_model" if part in ("transformer", "vae") else "model"
     files = TensorFiles(shard_paths(folder, stem, remedy=fetch_weights("wan")))
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = parse_json((folder / "config.json").read_text())
     except ValueError as error:
         text = f"{folder}/config.json is not valid JSON ({error})."
         raise WeightsError(text, remedy=fetch_weights("wan")) from error

@@ -4,7 +4,6 @@ Head counts are the one thing shapes do not show (except T5's). The published mo
 transformer and 80 in the image encoder; other models need ``config.json`` with ``num_heads`` next to the weights.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ex4d_ground.errors import WeightsError
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.remedies import fetch_weights
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -25,7 +25,7 @@ def hints_beside(folder: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_text())
     except ValueError as error:
         text = f"{path} is not valid JSON ({error}); remove it."
         raise WeightsError(text, remedy=fetch_weights()) from error

@@ -21,8 +21,9 @@ from ex4d.progress import Watch, check, report
 from ex4d.weights.catalogue import Package
 from ex4d.weights.download import download, partial_path
 from ex4d_ground import stages
-from ex4d_ground.errors import Ex4dError, MissingExtraError, OutputError, WeightsError
+from ex4d_ground.errors import Ex4dError, MissingExtraError, OutputError, WeightsError, in_brief
 from ex4d_ground.files import atomic_path, output_error
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.remedies import fetch_weights
 
 RECORD = "ex4d-weights.json"
@@ -57,13 +58,15 @@ class Record:
     def read(cls, folder: Path) -> Record | None:
         """The folder's record, or None if it was not filled by :func:`fetch`."""
         try:
-            content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            content = parse_json((folder / RECORD).read_text(encoding="utf-8"))
             files = tuple(RemoteFile(f["name"], int(f["size"]), f["sha256"]) for f in content["files"])
             return cls(content["repository"], content["revision"], files)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"{folder / RECORD} cannot be read ({error}); remove it and fetch again.") from error
+            raise WeightsError(
+                f"{folder / RECORD} cannot be read ({in_brief(error)}); remove it and fetch again."
+            ) from error
 
     def write(self, folder: Path) -> None:
         """Keep it beside the files."""

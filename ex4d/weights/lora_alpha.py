@@ -6,7 +6,6 @@ In order: a tensor ``.alpha`` beside the layer, the file's own metadata, an ``ad
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ex4d.weights.lora_keys import without_prefix
-from ex4d_ground.errors import WeightsError
+from ex4d_ground.errors import WeightsError, in_brief
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.remedies import Remedy
 
 _PARTS = ("transformer", "unet", "diffusion_model", "model")
@@ -108,7 +108,7 @@ def _from_file(path: Path, remedy: Remedy | None) -> dict[str, Any] | None:
     try:
         found = _parsed(path.read_text(encoding="utf-8-sig"), str(path), remedy)
     except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path} cannot be read ({error}); mend or remove it.", remedy=remedy) from error
+        raise WeightsError(f"{path} cannot be read ({in_brief(error)}); mend or remove it.", remedy=remedy) from error
     if path.name != "config.json":
         return found
     lora = found.get("lora")
@@ -117,8 +117,8 @@ def _from_file(path: Path, remedy: Remedy | None) -> dict[str, Any] | None:
 
 def _parsed(text: str, what: str, remedy: Remedy | None) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        found = parse_json(text)
+    except ValueError as error:
         raise WeightsError(f"{what} is not valid JSON ({error}); mend or remove it.", remedy=remedy) from error
     if not isinstance(found, dict):
         raise WeightsError(f"{what} is no table of settings; mend or remove it.", remedy=remedy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ex4d.weights.mapping import Op
 from ex4d_ground.errors import WeightsError
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.remedies import Remedy, fetch_weights
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def shard_paths(folder: Path, stem: str, *, remedy: Remedy = fetch_weights()) ->
     index = folder / f"{stem}.safetensors.index.json"
     if index.is_file():
         try:
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            names = sorted(set(parse_json(index.read_text())["weight_map"].values()))
         except (ValueError, KeyError, AttributeError) as error:
             raise WeightsError(f"{index} is no shard index ({error}).", remedy=remedy) from error
         return _existing([folder / name for name in names], remedy)

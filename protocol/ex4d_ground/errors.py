@@ -24,6 +24,11 @@ def in_words(message: str, remedy: Remedy | None, place: Place) -> str:
     return f"{message.rstrip('.')}; {words}{'' if is_command else '.'}"
 
 
+def in_brief(error: BaseException) -> str:
+    """What an error from elsewhere says, without the number and the path that the system puts around it."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 class Ex4dError(Exception):
     """Base of every error that is raised on purpose."""
 

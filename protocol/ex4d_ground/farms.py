@@ -15,6 +15,8 @@ from ex4d_ground.errors import InputError, SettingError
 from ex4d_ground.shot_files import ShotFile, read_shot, shot_names
 
 MOST_WINDOWS = 64
+MOST_NEEDED = 100_000
+"""GPUs or GiB: more than any machine has."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class FarmJob:
         if not 1 <= self.windows <= MOST_WINDOWS:
             raise SettingError(f"The windows of a shot must be between 1 and {MOST_WINDOWS}, got {self.windows}.")
         for name, value in (("GPUs", self.gpus), ("GPU memory", self.gpu_memory_gib), ("memory", self.memory_gib)):
-            if not 0 <= value < float("inf"):
-                raise SettingError(f"The {name} that a task needs must not be negative, got {value:g}.")
+            if not 0 <= value <= MOST_NEEDED:
+                raise SettingError(f"The {name} that a task needs must be from 0 to {MOST_NEEDED:,}, got {value:g}.")
         if not self.command.strip():
             raise SettingError("The command that runs a shot is empty; it is usually ex4d.")
 

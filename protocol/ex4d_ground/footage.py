@@ -28,6 +28,8 @@ Fields = Literal["deinterlace", "refuse"]
 """What becomes of interlaced video, whose frames hold two moments each: one picture a frame, or a refusal."""
 _AS_TYPED = 2e-5
 """Share by which a rate that is written with a few digits (23.976, 29.97) may be off."""
+SLOWEST_RATE, FASTEST_RATE = 0.001, 1000.0
+"""Frames a second: of a time lapse a frame in a quarter of an hour."""
 _TIMECODE = re.compile(r"(\d\d?)[:.](\d\d)[:.](\d\d)([:;.])(\d\d)")
 
 
@@ -45,10 +47,17 @@ class Footage(Record, frozen=True, kw_only=True):
     """Whether there is sound."""
 
 
+def check_rate(fps: float) -> None:
+    """Raise SettingError for a frame rate that no file can hold."""
+    if not SLOWEST_RATE <= fps <= FASTEST_RATE:
+        raise SettingError(
+            f"The frame rate must be between {SLOWEST_RATE:g} and {FASTEST_RATE:g} frames a second, got {fps:g}."
+        )
+
+
 def exact_rate(fps: float) -> Fraction:
     """The fraction that a rate means: 23.976 is 24000/1001. Raises SettingError for what is no rate."""
-    if not 0 < fps <= 1000:
-        raise SettingError(f"The frame rate must be above 0 and at most 1000 frames a second, got {fps}.")
+    check_rate(fps)
     nearest = min(USUAL_RATES, key=lambda usual: abs(float(usual) / fps - 1))
     return nearest if abs(float(nearest) / fps - 1) < _AS_TYPED else Fraction(fps).limit_denominator(1001)
 
@@ -64,7 +73,7 @@ def rate_of(text: str) -> Fraction | None:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
         return None
-    return rate if 0 < rate <= 1000 else None
+    return rate if SLOWEST_RATE <= rate <= FASTEST_RATE else None
 
 
 def timecode_after(timecode: str, frames: int, rate: Fraction) -> str:

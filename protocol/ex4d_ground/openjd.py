@@ -7,6 +7,7 @@ The specification: github.com/OpenJobDescription/openjd-specifications.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,10 @@ def write_bundle(job: FarmJob, folder: Path) -> Path:
 def _steps(job: FarmJob) -> Iterator[dict[str, Any]]:
     for shot in job.shots:
         task_path("", shot)
-        if "{{" in shot:
-            raise InputError(f"The shot {shot!r} cannot be in a job template, where {{{{ begins an expression.")
+    for what, texts in (("shot", job.shots), ("option", job.options)):
+        for text in texts:
+            if "{{" in text:
+                raise InputError(f"The {what} {text!r} cannot be in a job template, where {{{{ begins an expression.")
     parts = [job.shots[i : i + MOST_VALUES] for i in range(0, len(job.shots), MOST_VALUES)]
     for number, shots in enumerate(parts, 1):
         before = ""
@@ -113,4 +116,4 @@ def _requirements(job: FarmJob) -> list[dict[str, Any]]:
         ("amount.worker.gpu.memory", job.gpu_memory_gib * MIB),
         ("amount.worker.memory", job.memory_gib * MIB),
     )
-    return [{"name": name, "min": round(least)} for name, least in amounts if least]
+    return [{"name": name, "min": math.ceil(least)} for name, least in amounts if least]

@@ -14,6 +14,7 @@ from typing import Any
 
 from ex4d_ground.errors import InputError, OutputError
 from ex4d_ground.files import atomic_path, read_text, require_regular
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.sequences import natural_key
 
 FORMAT, VERSION = "ex4d-shot", 1
@@ -42,10 +43,10 @@ def read_shot(path: Path | str) -> ShotFile:
         raise InputError(f"There is no shot {path}; name a folder with {SHOT_FILE} in it, or such a file.")
     require_regular(path, MAX_BYTES, InputError)
     try:
-        record = json.loads(read_text(path))
+        record = parse_json(read_text(path))
     except OSError as error:
         raise InputError(f"The shot {path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"The shot {path} is not valid JSON: {error}.") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(f'{path} is no shot: it lacks "format": "{FORMAT}".')

@@ -23,7 +23,7 @@ import numpy as np
 
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.colour import ColourSpace
-from ex4d_ground.errors import ClipError, InputError, TrajectoryError
+from ex4d_ground.errors import ClipError, InputError, TrajectoryError, in_brief
 from ex4d_ground.files import frame_name
 from ex4d_ground.footage import Footage
 from ex4d_ground.records import Record
@@ -232,7 +232,7 @@ def _read(path: Path) -> TakeInfo:
             raise ClipError(f"{path} has {path.stat().st_size} bytes, more than any take's description.")
         data = path.read_bytes()
     except OSError as error:
-        raise ClipError(f"{path} cannot be read, so this is no take folder: {error}.") from error
+        raise ClipError(f"{path} cannot be read, so this is no take folder: {in_brief(error)}.") from error
     return decode_take(data, str(path))
 
 

@@ -60,6 +60,8 @@ def test_without_one_it_says_what_to_do_and_writes_no_camera(ex4d, follow: Filme
         (("-o", "x.npz", "--num_frames", "1"), "--num_frames must be at least 2, got 1"),
         (("-o", "x.npz", "--fov", "50", "--focal", "300"), "exclude each other"),
         (("-o", "x.npz", "--matte", "none.mp4"), "none.mp4"),
+        (("-o", "x.npz", "--picture", "look.jpg"), "--picture writes a .png, got the name 'look.jpg'"),
+        (("-o", "x.npz", "--picture", ""), "--picture writes a .png"),
     ],
 )
 def test_what_cannot_work_is_said_at_once(ex4d, shot, more: tuple[str, ...], words: str) -> None:
@@ -74,6 +76,11 @@ def test_where_nothing_can_be_written_it_says_so_before_the_work(ex4d, shot, tmp
     for given in (("-o", taken / "x.npz"), ("-o", tmp_path / "x.npz", "--picture", taken / "look.png")):
         outcome = ex4d("solve", shot.video, "--depth", shot.depth, *given)
         assert outcome.code == 3 and f"Cannot write {taken}: a part of that path is a file" in outcome.last
+    (tmp_path / "folder.npz").mkdir()
+    for given in (taken, tmp_path / "folder.npz"):
+        outcome = ex4d("solve", shot.video, "--depth", shot.depth, "-o", given)
+        assert outcome.code == 3 and f"Cannot write {given}: there is a f" in outcome.last
+        assert "Focal length" not in outcome.err and "Frames" not in outcome.err
     assert taken.read_text() == "mine"
 
 

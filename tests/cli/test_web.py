@@ -58,6 +58,14 @@ def test_what_cannot_become_a_page_is_refused_in_a_sentence(ex4d, shot, tmp_path
     assert not (tmp_path / "page").exists()
 
 
+def test_a_page_in_the_way_is_told_before_the_shot_is_read(ex4d, shot, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("another's")
+    done = ex4d("web", *shot.source, "--cam", "static", "--output_dir", tmp_path)
+    assert done.code == 3
+    assert "Focal length" not in done.err
+    assert (tmp_path / "index.html").read_text() == "another's"
+
+
 def test_a_larger_clip_is_made_smaller_as_a_whole(ex4d, shot, tmp_path: Path) -> None:
     done = ex4d("web", *shot.source, "--cam", "static", "--side", 48, "--output_dir", tmp_path / "page")
     assert done.code == 0, done.err

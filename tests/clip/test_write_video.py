@@ -143,7 +143,7 @@ def test_cancel_and_bad_frames_leave_nothing(tmp_path: Path, frames: UInt8) -> N
     [
         ("a.mp4", {"fps": 15, "lossless": True}, r"must end in \.mkv, got a\.mp4"),
         ("a.gif", {"fps": 15}, r"must end in \.mp4"),
-        ("a.mp4", {"fps": 0}, r"above 0 and at most 1000 frames a second, got 0"),
+        ("a.mp4", {"fps": 0}, r"between 0.001 and 1000 frames a second, got 0"),
         ("a.mp4", {"fps": float("nan")}, r"got nan"),
     ],
 )

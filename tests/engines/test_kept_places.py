@@ -133,6 +133,35 @@ def test_those_used_longest_ago_go(folder: Path, made: list[World], monkeypatch:
     assert list(folder.iterdir()) == [left[1]]
 
 
+def test_of_a_folder_that_can_only_be_read_places_are_used(
+    folder: Path, made: list[World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(room())
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(kept.os, "utime", refused)
+    require_same(made[0], found(room()))
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("what", ["encrypted", "compressed otherwise", "a folder", "a pipe"])
+def test_what_cannot_be_read_is_made_anew_and_waits_for_nobody(what: str, folder: Path, made: list[World]) -> None:
+    found(room())
+    path = next(folder.iterdir())
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"PK\x01\x02") + (8 if what == "encrypted" else 10)] ^= 1
+    path.unlink()
+    if what == "a folder":
+        path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(whole)
+    assert found(room()) is made[1]
+
+
 def test_a_folder_that_cannot_be_had_costs_only_time(folder: Path, made: list[World]) -> None:
     folder.write_bytes(b"no folder")
     assert [found(room()), found(room())] == made

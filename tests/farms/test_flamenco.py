@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -130,11 +132,42 @@ def test_a_manager_that_cannot_help_is_a_sentence(shots: Path, manager: Flamenco
         port = free.getsockname()[1]
     with pytest.raises(FarmError, match="cannot be reached"):
         Manager(f"127.0.0.1:{port}").etag()
-    for address in ("ftp://farm", "http://", "http://me@farm"):
+    for address in ("ftp://farm", "http://", "http://me@farm", "http://[::1", "http://farm:99999", "farm:x"):
         with pytest.raises(InputError, match="looks like http://farm:8080"):
             Manager(address)
     with pytest.raises(InputError, match="commas separate names"):
         submission(FarmJob(shots, ("a,b",)), etag="")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b"[" * 100_000, "does not answer like a Flamenco Manager"),
+        (200, b"<html>", "does not answer like a Flamenco Manager"),
+        (500, b"[" * 60_000, r"refuses: Internal Server Error \(500\)"),
+        (302, b"", r"refuses: [^\n\\]* \(302\)"),
+    ],
+)
+def test_who_is_no_manager_is_told_in_a_sentence(status: int, body: bytes, said: str) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            if status == 302:
+                self.send_header("Location", self.path)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        with pytest.raises(FarmError, match=said):
+            Manager(f"127.0.0.1:{server.server_port}").etag()
+        server.shutdown()
+        thread.join()
 
 
 def test_the_job_type_is_written_where_the_manager_looks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

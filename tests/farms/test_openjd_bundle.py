@@ -103,6 +103,35 @@ def test_a_gpu_is_asked_for_where_the_engine_runs_on_one(shots: Path, tmp_path: 
     assert "gpu.memory" not in (tmp_path / "less" / "template.json").read_text()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--option=--num_frame=2"], "refuses --option --num_frame=2: No such option"),
+        (["--option=seed=3"], "refuses --option seed=3"),
+        (["--option="], "refuses --option"),
+        (["--option=--seed=x"], "refuses --option --seed=x"),
+        (["--option=--help"], "refuses --option --help"),
+        (["--option=--cam={{Param.Command}}"], "where {{ begins an expression"),
+        (["--gpu_memory", "24"], "--gpu_memory 24 is a GPU's, and a task needs none"),
+        (["--gpu_memory", "nan"], "--gpu_memory nan"),
+        (["--gpus", "1", "--gpu_memory", "nan"], "must be from 0 to 100,000, got nan"),
+        (["--gpus", "99999999999999999999"], "must be from 0 to 100,000, got 1e+20"),
+        (["--memory", "-1"], "must be from 0 to 100,000, got -1"),
+    ],
+)
+def test_what_every_task_would_fail_of_is_refused_here(given, said, shots: Path, tmp_path: Path, capsys) -> None:
+    assert main(["farm", "openjd", str(shots), "--output", str(tmp_path / "bundle"), *given]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_options_of_all_shots_are_those_of_the_command(shots: Path, tmp_path: Path) -> None:
+    more = ["--option=--num-frames", "--option=2", "--option=--set=softness=0.1"]
+    assert main(["farm", "openjd", str(shots), "--output", str(tmp_path / "bundle"), *more]) == 0
+    action = json.loads((tmp_path / "bundle" / "template.json").read_text())["steps"][0]["script"]["actions"]["onRun"]
+    assert action["args"][-3:] == ["--num-frames", "2", "--set=softness=0.1"]
+
+
 def test_plates_that_lie_elsewhere_are_named_so_that_a_farm_brings_them(shots: Path, tmp_path: Path) -> None:
     plate = (shots / "010" / "plate.mp4").rename(tmp_path / "plate.mp4")
     path = shots / "010" / "shot.json"

@@ -39,11 +39,37 @@ def test_a_folder_without_use_says_why(tmp_path, capsys) -> None:
         (["--size", "50x32"], "multiples of 16"),
         (["--part", "4/4"], "I from 0 to N-1"),
         (["--frames", "10"], "4n+1 frames"),
+        (["--estimator", "depht-pro"], "depht-pro"),
+        (["--seed", "-1"], "'--seed'"),
     ],
 )
 def test_wrong_words_are_told(arguments, said, footage, tmp_path, capsys) -> None:
     assert main(["train", "prepare", str(footage), "-o", str(tmp_path / "set"), *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_clip_that_is_not_there_is_told_before_its_depth_is_missed(tmp_path, capsys) -> None:
+    assert main(["train", "preview-masks", str(tmp_path / "no.mp4"), "--output_dir", str(tmp_path)]) == 2
+    assert "There is no file or folder" in capsys.readouterr().err
+    assert main(["train", "preview-masks", str(tmp_path / "no.mp4"), "--output_dir", "x", "--seed", "-1"]) == 2
+    assert "'--seed'" in capsys.readouterr().err
+
+
+def test_masks_of_a_strip_of_pixels_are_shown(tmp_path) -> None:
+    write_video(tmp_path / "strip.mp4", np.zeros((2, 16, 8000, 3), np.uint8), fps=15)
+    np.savez(tmp_path / "strip.npz", depth=np.ones((2, 16, 8000), np.float32))
+    arguments = ["--output_dir", str(tmp_path / "out"), "--num_frames", "2", "--count", "1", "--tracking", "1"]
+    assert main(["train", "preview-masks", str(tmp_path / "strip.mp4"), *arguments]) == 0
+    assert (tmp_path / "out" / "masks.png").is_file()
+
+
+@pytest.mark.parametrize("text", ["a=" + "[" * 100_000, "steps=" + "9" * 5000, "a="])
+def test_a_configuration_that_is_no_toml_is_told(text, tmp_path, capsys) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    assert main(["train", "run", str(tmp_path / "c.toml")]) == 2
+    assert "cannot be read as TOML" in capsys.readouterr().err
+    assert main(["train", "run", str(tmp_path)]) == 2
+    assert f"The configuration {tmp_path} cannot be read: Is a directory" in capsys.readouterr().err
 
 
 def test_doctor_reckons_and_fails_where_it_cannot_fit(tiny_config, write_config, monkeypatch, tmp_path, capsys) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from ex4d_backend.settings import load_settings, split_address
 from ex4d_ground.addresses import DEFAULT_ADDRESS
 from ex4d_ground.errors import Cancelled, Ex4dError, InputError, SettingError
 from ex4d_ground.files import atomic_path, read_text
+from ex4d_ground.parsing import parse_toml
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import ConnectionFailed, JobCancelled, JobFailed, ProtocolError
 
@@ -92,11 +92,11 @@ def own_client_id(folder: Path | None = None) -> str:
 def read_keys(path: Path) -> dict[str, object]:
     """The client's arguments for an encrypted backend. Raises InputError."""
     try:
-        values = tomllib.loads(read_text(path))
+        values = parse_toml(read_text(path))
         server, public, secret = (str(values[k]).encode("ascii") for k in ("server_key", "public_key", "secret_key"))
     except OSError as error:
         raise InputError(f"Cannot read the keys in {path}: {error.strerror or error}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeError, KeyError):
+    except (ValueError, KeyError):
         raise InputError(f"{path} does not hold keys; it must be what 'ex4d keys new NAME' printed.") from None
     if any(len(key) != 40 for key in (server, public, secret)):
         raise InputError(f"A key in {path} does not have 40 characters; copy the output of 'ex4d keys new' again.")

@@ -20,6 +20,7 @@ from ex4d_backend.cli.jobs import find_job
 from ex4d_backend.cli.link import Connection, bytes_for_people, check_writable, connected
 from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
 from ex4d_ground.errors import SettingError, WeightsError, in_words
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.records import Scalar
 from ex4d_ground.texts import one_line
 from ex4d_protocol import messages as m
@@ -85,7 +86,7 @@ def generate(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One of the engine's settings; repeat.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same frames.", min=0)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same frames.", min=0, max=2**63 - 1)] = 0,
     stereo: StereoDistance = None,
     convergence: StereoConvergence = None,
 ) -> None:
@@ -175,7 +176,7 @@ def _setting(text: str) -> tuple[str, Scalar]:
     if not equals or not name:
         raise SettingError(f"--set takes NAME=VALUE, such as --set steps=4; got {text!r}.")
     try:
-        scalar = json.loads(value)
-    except json.JSONDecodeError:
+        scalar = parse_json(value)
+    except ValueError:
         scalar = value
     return name, scalar if isinstance(scalar, bool | int | float | str) else value

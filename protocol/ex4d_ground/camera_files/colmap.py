@@ -11,7 +11,7 @@ import numpy as np
 
 from ex4d_ground.camera_files.colmap_binary import MODELS, read_cameras, read_images
 from ex4d_ground.cameras import Trajectory, from_matrices
-from ex4d_ground.errors import TrajectoryError
+from ex4d_ground.errors import TrajectoryError, in_brief
 from ex4d_ground.files import atomic_path, frame_name, read_text, require_regular
 from ex4d_ground.poses import inverse, quaternion_from_rotation, rotation_from_quaternion
 from ex4d_ground.sequences import natural_key
@@ -106,7 +106,7 @@ def _lines(folder: Path, name: str) -> list[str]:
         require_regular(folder / name, _MAX_BYTES, TrajectoryError)
         text = read_text(folder / name)
     except (OSError, UnicodeDecodeError) as error:
-        raise TrajectoryError(f"{folder} is no COLMAP model: {name} cannot be read ({error}).") from error
+        raise TrajectoryError(f"{folder} is no COLMAP model: {name} cannot be read ({in_brief(error)}).") from error
     return [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ex4d_ground.array_files import DAMAGED
 from ex4d_ground.cameras import Intrinsics
-from ex4d_ground.errors import InputError, SettingError
+from ex4d_ground.errors import InputError, SettingError, in_brief
 from ex4d_ground.files import read_text, require_regular
 
 SUFFIXES = (".txt", ".npy", ".csv")
@@ -24,8 +25,8 @@ def load_lens_matrix(path: Path, width: int, height: int) -> Intrinsics:
             lines = [line for line in read_text(path).splitlines() if not line.lstrip().startswith("#")]
             words = " ".join(lines).replace(",", " ").replace(";", " ").replace("[", " ").replace("]", " ").split()
             values = np.array([float(word) for word in words])
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise SettingError(f"{path} cannot be read as the matrix of a lens: {error}.") from error
+    except (*DAMAGED, MemoryError) as error:
+        raise SettingError(f"{path} cannot be read as the matrix of a lens: {in_brief(error)}.") from error
     numbers = values.reshape(-1)
     if numbers.size in (9, 16):
         k = numbers.reshape(3, 3) if numbers.size == 9 else numbers.reshape(4, 4)

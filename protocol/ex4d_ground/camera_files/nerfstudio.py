@@ -14,8 +14,9 @@ import numpy as np
 
 from ex4d_ground.camera_files.axes import SOURCE, WORLD, CameraFile, named_axes
 from ex4d_ground.cameras import Trajectory, from_matrices
-from ex4d_ground.errors import TrajectoryError
+from ex4d_ground.errors import TrajectoryError, in_brief
 from ex4d_ground.files import atomic_path, frame_name, read_text
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.sequences import natural_key
 
 _OPENGL_AXES = np.array([1.0, -1.0, -1.0, 1.0])
@@ -50,12 +51,9 @@ def load(path: Path, size: tuple[int, int] | None, note: Callable[[str], None]) 
     ``size`` (width, height) is for files that say none. Raises TrajectoryError naming the frame or key.
     """
     try:
-        document = json.loads(read_text(path))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise TrajectoryError(f"{path} is not a readable JSON file: {error}.") from error
-    except (ValueError, RecursionError) as error:
-        text = f"{path} is not a readable JSON file: it is nested too deeply, or a number in it is too long."
-        raise TrajectoryError(text) from error
+        document = parse_json(read_text(path))
+    except (OSError, ValueError) as error:
+        raise TrajectoryError(f"{path} is not a readable JSON file: {in_brief(error)}.") from error
     frames = document.get("frames") if isinstance(document, dict) else None
     if not isinstance(frames, list) or not frames or not all(isinstance(f, dict) for f in frames):
         raise TrajectoryError(f"{path} has no list of frames; it is not a transforms.json.")

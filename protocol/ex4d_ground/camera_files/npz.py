@@ -1,16 +1,17 @@
 """Cameras as .npz: the project's own file and EX-4D's ``camera_*.npz``."""
 
 import io
-import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from ex4d_ground.array_files import DAMAGED
 from ex4d_ground.camera_files.axes import SOURCE, WORLD, CameraFile, named_axes
 from ex4d_ground.cameras import Trajectory, from_matrices
 from ex4d_ground.errors import TrajectoryError
 from ex4d_ground.files import atomic_path
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.poses import poses_from_saved, saved_extrinsics
 from ex4d_ground.takes import source_camera_from
 
@@ -58,7 +59,7 @@ def load(path: Path, size: tuple[int, int] | None) -> CameraFile:
         _require_small(path)
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (*DAMAGED, MemoryError) as error:
         if isinstance(error, TrajectoryError):
             raise
         raise TrajectoryError(f"{path} is not a readable .npz camera file; save the camera again.") from error
@@ -79,8 +80,8 @@ def load_of_depth(path: Path) -> Trajectory:
             text = stream.read(_MAX_UNPACKED + 1)
             if len(text) > _MAX_UNPACKED:
                 raise TrajectoryError(f"The camera in {path} is larger than cameras are.")
-        record = json.loads(str(np.load(io.BytesIO(text), allow_pickle=False)))
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        record = parse_json(str(np.load(io.BytesIO(text), allow_pickle=False)))
+    except (*DAMAGED, MemoryError) as error:
         if isinstance(error, TrajectoryError):
             raise
         raise TrajectoryError(f"The camera in {path} cannot be read; estimate the depth again.") from error

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ex4d_ground.array_files import read_array_header
+from ex4d_ground.array_files import DAMAGED, read_array_header
 from ex4d_ground.arrays import Float64
 from ex4d_ground.camera_files import poses_text
 from ex4d_ground.cameras import Trajectory, from_matrices
@@ -53,7 +53,7 @@ def members(path: Path) -> dict[str, tuple[int, ...]]:
                 with archive.open(name) as stream:
                     found[name.removesuffix(".npy")] = read_array_header(stream)[0]
             return found
-    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise TrajectoryError(f"{path} is not a readable .npz camera file; save the camera again.") from error
 
 
@@ -178,7 +178,7 @@ def _read(path: Path, name: str) -> Float64:
                 raise TrajectoryError(f"The {name} of {path} are {list(shape)} {dtype}, which no cameras are.")
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as stream:
             return np.asarray(np.lib.format.read_array(stream, allow_pickle=False), np.float64)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         if isinstance(error, TrajectoryError):
             raise
         raise TrajectoryError(f"The {name} of {path} cannot be read; export it again.") from error

@@ -9,8 +9,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from ex4d_ground.errors import FarmError, InputError
+from ex4d_ground.errors import FarmError, InputError, in_brief
 from ex4d_ground.flamenco.submission import JOB_TYPE
+from ex4d_ground.parsing import parse_json
 from ex4d_ground.texts import one_line
 
 WAIT_S = 20.0
@@ -45,9 +46,14 @@ class Manager:
     def __init__(self, address: str):
         """Raises InputError for what is no address."""
         address = address.strip()
-        parts = urlsplit(address if "://" in address else f"http://{address}")
+        refused = InputError(f"The address of a Flamenco Manager looks like http://farm:8080, got {address!r}.")
+        try:
+            parts = urlsplit(address if "://" in address else f"http://{address}")
+            parts.port  # noqa: B018 - raises for a port that there cannot be
+        except ValueError:  # also brackets without an end
+            raise refused from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-            raise InputError(f"The address of a Flamenco Manager looks like http://farm:8080, got {address!r}.")
+            raise refused
         self.address = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
     def etag(self) -> str:
@@ -83,11 +89,10 @@ class Manager:
             raise FarmError(f"The Flamenco Manager at {self.address} refuses: {reason}.") from None
         except (URLError, OSError) as error:
             reason = getattr(error, "reason", error)
-            raise FarmError(
-                f"The Flamenco Manager at {self.address} cannot be reached: {one_line(str(reason))}."
-            ) from None
+            told = in_brief(reason) if isinstance(reason, Exception) else str(reason)
+            raise FarmError(f"The Flamenco Manager at {self.address} cannot be reached: {one_line(told)}.") from None
         try:
-            found = json.loads(text) if text and len(text) <= MOST_BYTES else {}
+            found = parse_json(text) if text and len(text) <= MOST_BYTES else {}
         except ValueError:
             found = None
         if not isinstance(found, dict):
@@ -97,10 +102,10 @@ class Manager:
 
 def _reason(error: HTTPError) -> str:
     try:
-        said = json.loads(error.read(1 << 16))
+        said = parse_json(error.read(1 << 16))
         text = str(said["message"])
     except (ValueError, OSError, KeyError, TypeError):
-        text = str(error.reason)
+        text = str(error.reason).partition("\n")[0]
     return f"{one_line(text).rstrip('.')} ({error.code})"
 
 
