@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ex4d_ground.files import from_home
+
 VARIABLE = "EX4D_PLACES"
 """Names the folder; else it is ``places`` in this user's cache folder."""
 MOST_BYTES = 1 << 30
@@ -11,10 +13,10 @@ MOST_BYTES = 1 << 30
 
 
 def places_folder() -> Path:
-    """Where they are kept."""
+    """Where they are kept. Raises SettingError for a home that is nobody's."""
     named = os.environ.get(VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return from_home(named)
     import platformdirs
 
     return platformdirs.user_cache_path("ex4d", appauthor=False) / "places"

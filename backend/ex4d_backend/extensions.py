@@ -15,6 +15,7 @@ from ex4d import __version__
 from ex4d_backend.http_thread import HttpThread, PageHandler
 from ex4d_backend.settings import ExtensionSettings, split_address
 from ex4d_ground.errors import InputError
+from ex4d_ground.files import from_home
 from ex4d_ground.parsing import parse_json
 
 log = logging.getLogger("ex4d_backend.extensions")
@@ -78,7 +79,7 @@ def serve_extensions(settings: ExtensionSettings) -> ExtensionServer | None:
     if not settings.folder:
         return None
     host, port = split_address(f"tcp://{settings.address}")
-    server = ExtensionServer(Path(settings.folder).expanduser(), host.strip("[]"), port)
+    server = ExtensionServer(from_home(settings.folder), host.strip("[]"), port)
     log.info("the Blender extension (%s) is at %s", ", ".join(sorted(server.versions)), server.url)
     if __version__ not in server.versions:
         log.warning("none of the extension's zips is of this backend's version, %s", __version__)

@@ -84,9 +84,7 @@ def written(link: BackendLink, plan: PagePlan) -> Steps[Path]:
     )
     if not pages:
         raise AddonError("The backend sent no page; look at the backend's log.")
-    with files.writing(plan.page):
-        plan.page.parent.mkdir(parents=True)
-        files.write_whole(plan.page, pages[0])
+    files.write_whole(plan.page, pages[0])
     link.client.ack(job_id)
     return plan.page
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ex4d.progress import CancelToken, check
 from ex4d.sky import SKY_DEPTH, SKY_FROM
-from ex4d_ground.arrays import Float32
+from ex4d_ground.arrays import FAR, Float32
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.descriptions import Meaning
 from ex4d_ground.errors import DepthError, SettingError
@@ -42,6 +42,8 @@ class ConvertOptions:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise SettingError(f"{name} must be a positive number, got {value}.")
+            if not 1 / FAR <= value <= FAR:
+                raise SettingError(f"{name} must be between {1 / FAR:g} and {FAR:g}, got {value:g}.")
         if self.near_depth >= self.far_depth:
             raise SettingError(f"near_depth {self.near_depth} must be smaller than far_depth {self.far_depth}.")
 

@@ -12,6 +12,7 @@ from ex4d.settings import About
 from ex4d.weights.catalogue import fetch_remedy
 from ex4d.weights.layout import weights_root
 from ex4d_ground.errors import DeviceMemoryError, Ex4dError, MissingExtraError, SettingError, WeightsError
+from ex4d_ground.files import from_home
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ ModelDir = Annotated[str, About("Folder of the model; empty: the weights folder"
 
 def model_folder(given: str, repository: str) -> Path:
     """The folder of a model: ``given``, or ``repository``'s last part below :func:`weights_root`."""
-    return Path(given).expanduser() if given else weights_root() / repository.rsplit("/", 1)[-1]
+    return from_home(given) if given else weights_root() / repository.rsplit("/", 1)[-1]
 
 
 def require_model(folder: Path, repository: str, *, files: tuple[str, ...]) -> None:

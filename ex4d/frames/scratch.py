@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ex4d_ground.errors import OutputError
+from ex4d_ground.files import from_home
 
 VARIABLE = "EX4D_SCRATCH"
 SPARE_VARIABLE, SPARE_BYTES = "EX4D_SCRATCH_SPARE", 256 << 20
@@ -57,7 +58,7 @@ def more_room() -> str:
 def _candidates() -> Iterator[Path]:
     named = os.environ.get(VARIABLE)
     if named:
-        yield Path(named).expanduser()
+        yield from_home(named)
         return
     import platformdirs
 

@@ -9,9 +9,10 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
-from ex4d_ground.errors import Ex4dError, OutputError
+from ex4d_ground.errors import Ex4dError, OutputError, SettingError
 
 COLOUR_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".dpx", ".bmp", ".webp")
 """Endings of pictures that are read as a clip's frames."""
@@ -31,6 +32,9 @@ _REASONS = {
 }
 
 
+_UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.partial(\..+)?")
+"""Names of :func:`atomic_path` and :func:`staged_folder` before the end."""
+_LEFT_OVER_S = 24 * 3600.0
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{name}{i}" for name in ("COM", "LPT") for i in range(1, 10))}
 """Names that Windows keeps for devices, whatever their ending."""
 
@@ -73,6 +77,14 @@ def decode_text(data: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def from_home(text: str) -> Path:
+    """A path in which ~ and ~NAME stand for people's homes. Raises SettingError for nobody's."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise SettingError(f"Nobody's home is known as {text!r} begins; write the whole path.") from None
+
+
 def require_regular(path: Path, max_bytes: int | None, error: type[Ex4dError]) -> None:
     """Raise ``error`` for a pipe or a device, which may have no end, and for more than ``max_bytes``, if given."""
     state = path.stat()
@@ -99,14 +111,18 @@ def _temporary_name(path: Path) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path that becomes ``path`` when the block ends without an error.
 
-    Whatever happens, nothing temporary stays and an existing ``path`` is either whole and old or whole and new.
+    Whatever happens, nothing temporary stays and an existing ``path`` is either whole and old or whole and new; folders
+    that were made for it go again where it does not come to be.
     An OSError inside the block becomes an :class:`OutputError`, so the block should only write.
     """
     temporary = _temporary_name(path)
+    made: list[Path] = []
     try:
+        made = _missing(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+        made = []
     except OSError as error:
         if isinstance(error, Ex4dError):
             raise
@@ -114,6 +130,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # nothing was made, or its folder cannot be: the error on its way says so
             temporary.unlink()
+        _remove_if_empty(made)
 
 
 @contextmanager
@@ -121,13 +138,16 @@ def staged_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder whose entries move into ``folder`` when the block ends without an error.
 
     For results of several files that belong together: after an error or a cancel ``folder`` is as it was (and
-    is not left behind empty if it did not exist). Files and folders of the same names are replaced. Raises OutputError
-    at once if ``folder`` cannot be made or written to.
+    is not left behind empty if it did not exist). Files and folders of the same names are replaced; what processes left
+    unfinished there that were killed a day ago or longer is removed. Raises OutputError at once if ``folder`` cannot be
+    made or written to.
     """
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    missing: list[Path] = []
     staging: Path | None = None
     try:
+        missing = _missing(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        _forget_leftovers(folder)
         staging = folder / f".{secrets.token_hex(4)}.partial"
         staging.mkdir()
         yield staging
@@ -173,6 +193,20 @@ def _move(source: Path, target: Path) -> None:
         aside.rename(target)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _forget_leftovers(folder: Path) -> None:
+    """Remove what nobody has touched for a day and has a name that only unfinished files and folders of ours have."""
+    oldest = time.time() - _LEFT_OVER_S
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if _UNFINISHED.fullmatch(path.name) and path.lstat().st_mtime < oldest:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _missing(folder: Path) -> list[Path]:
+    """``folder`` and those above it that there are not yet, innermost first. Raises OSError."""
+    return list(takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
 
 
 def _remove_if_empty(folders: list[Path]) -> None:

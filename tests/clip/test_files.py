@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ex4d_ground.errors import Cancelled, DepthError, OutputError
-from ex4d_ground.files import atomic_path, staged_folder
+from ex4d_ground.errors import Cancelled, DepthError, OutputError, SettingError
+from ex4d_ground.files import atomic_path, from_home, staged_folder
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -31,6 +31,18 @@ def test_an_error_keeps_the_old_file_and_its_own_type(tmp_path: Path, error: Bas
         raise error
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [Cancelled("Cancelled."), OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_folders_that_were_made_for_a_file_go_where_it_does_not_come_to_be(
+    tmp_path: Path, error: BaseException
+) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises((type(error), OutputError)), atomic_path(tmp_path / "mine" / "new" / "er" / "a.txt"):
+        raise error
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+    with pytest.raises(OutputError, match="too long"), atomic_path(tmp_path / ("a" * 300) / "a.txt"):
+        raise AssertionError
 
 
 def test_a_full_disk_becomes_a_sentence_with_its_errno(tmp_path: Path) -> None:
@@ -74,3 +86,27 @@ def test_an_unwritable_folder_is_refused_before_any_work(tmp_path: Path) -> None
         pytest.fail("the block must not run")
     with pytest.raises(OutputError, match="is a file, not a folder"), staged_folder(tmp_path / "file"):
         pytest.fail("the block must not run")
+
+
+def test_what_killed_processes_left_goes_after_a_day_and_nothing_else(tmp_path: Path) -> None:
+    left, others = (
+        [".0a1b2c3d.partial", ".clip.0a1b2c3d.partial.mp4"],
+        [".ffffffff.partial", ".mine.partial", "a.partial"],
+    )
+    for name in (left[0], others[0]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "video.mp4").write_text("half")
+    for name in (left[1], *others[1:]):
+        (tmp_path / name).write_text("half")
+    for name in (*left, *others[1:]):
+        os.utime(tmp_path / name, (1, 1))
+    with staged_folder(tmp_path) as staging:
+        (staging / "b.txt").write_text("b")
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, "b.txt"])
+
+
+def test_the_home_of_nobody_is_told() -> None:
+    assert from_home("~/x") == Path.home() / "x"
+    assert from_home("/tmp/~x") == Path("/tmp/~x")
+    with pytest.raises(SettingError, match="'~nobody-of-that-name/x' begins; write the whole path"):
+        from_home("~nobody-of-that-name/x")
