@@ -15,6 +15,7 @@ import typer
 
 from ex4d.option_text import OptionText
 from ex4d.shots.options import OPTION_HELP, ShotOptions
+from ex4d_ground.errors import SettingError
 
 
 def panel(title: str | None, **shared: Any) -> Callable[..., Any]:
@@ -30,8 +31,17 @@ _plain = panel(None)
 OutputDir = Annotated[
     Path, panel("Output", show_default=False)("--output_dir", "Folder for the results; made if missing.")
 ]
-SEEDS = {"min": 0, "max": 2**63 - 1}
+
+
+def _checked_seed(seed: int) -> int:
+    if not 0 <= seed <= MOST_SEED:
+        raise SettingError(f"--seed must be between 0 and {MOST_SEED}, got {seed}.")
+    return seed
+
+
+MOST_SEED = 2**63 - 1
 """What random numbers can be drawn from, as the backend takes it, too."""
+SEEDS: dict[str, Any] = {"callback": _checked_seed}
 Seed = Annotated[int, _plain("--seed", "Same inputs and seed: same frames.", **SEEDS)]
 EngineSettings = Annotated[
     list[str] | None, _plain("--set", "Engine setting as name=value; repeat for more. A wrong name lists all.")

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from ex4d.cli.console import note, say, watched
-from ex4d.cli.options import OutputDir, spread
+from ex4d.cli.options import SEEDS, OutputDir, spread
 from ex4d.cli.stereo import StereoConvergence, StereoDistance, stereo_of
 from ex4d.shots.options import ShotOptions
 from ex4d_backend.cli.jobs import find_job
@@ -86,7 +86,7 @@ def generate(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One of the engine's settings; repeat.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same frames.", min=0, max=2**63 - 1)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same frames.", **SEEDS)] = 0,
     stereo: StereoDistance = None,
     convergence: StereoConvergence = None,
 ) -> None:
