@@ -21,6 +21,8 @@ from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 
 LONG_SIDE = 960
+SHORT_LONG_SIDE = 512
+"""The least of it: smaller pictures are enlarged, so that a window holds as little of the scene as in others."""
 WINDOW = 21
 LEVELS = 5
 MOST_MISS = 0.7
@@ -45,7 +47,8 @@ class Views:
     @property
     def factor(self) -> float:
         """Size of the pictures that are looked at, as a share of the clip's."""
-        return min(1.0, LONG_SIDE / max(self.frames.shape[1:3]))
+        long = max(self.frames.shape[1:3])
+        return min(max(long, SHORT_LONG_SIDE), LONG_SIDE) / long
 
     @property
     def scale(self) -> Float64:  # [2]
@@ -59,7 +62,8 @@ class Views:
         if self.factor == 1.0:
             return np.asarray(grey, np.uint8)
         size = round(grey.shape[1] * self.factor), round(grey.shape[0] * self.factor)
-        return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+        how = cv2.INTER_AREA if self.factor < 1 else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(grey, size, interpolation=how), np.uint8)
 
     def usable(self, t: int) -> tuple[Float32, Bool]:  # [H, W], [H, W]
         """Depth, and where a point may be followed."""
