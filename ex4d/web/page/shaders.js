@@ -282,7 +282,7 @@ vec3 colour() {
   return total > 0.001 ? sum / total : texelFetch(video, pixel, 0).rgb;
 }
 
-const float LEAST_MOVED = 0.25;
+const float LEAST_MOVED = 0.1;
 
 /* Where coding may have moved a pixel off its surface, or moved what is beside it over it: one that hardly anything
    joins, one in a gap between nearer ones, and at an edge one that was settled or has two readings. */
