@@ -200,8 +200,14 @@ def _forget_leftovers(folder: Path) -> None:
     oldest = time.time() - _LEFT_OVER_S
     for path in folder.iterdir():
         with suppress(OSError):
-            if _UNFINISHED.fullmatch(path.name) and path.lstat().st_mtime < oldest:
+            if _UNFINISHED.fullmatch(path.name) and _last_written(path) < oldest:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _last_written(path: Path) -> float:
+    """When a file, or anything in a folder, was written last: a long run's folder may be older than what it holds."""
+    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+    return max(each.lstat().st_mtime for each in (path, *inside))
 
 
 def _missing(folder: Path) -> list[Path]:

@@ -91,14 +91,14 @@ def test_an_unwritable_folder_is_refused_before_any_work(tmp_path: Path) -> None
 def test_what_killed_processes_left_goes_after_a_day_and_nothing_else(tmp_path: Path) -> None:
     left, others = (
         [".0a1b2c3d.partial", ".clip.0a1b2c3d.partial.mp4"],
-        [".ffffffff.partial", ".mine.partial", "a.partial"],
+        [".ffffffff.partial", ".12345678.partial", ".mine.partial", "a.partial"],
     )
-    for name in (left[0], others[0]):
+    for name in (left[0], *others[:2]):
         (tmp_path / name).mkdir()
         (tmp_path / name / "video.mp4").write_text("half")
-    for name in (left[1], *others[1:]):
+    for name in (left[1], *others[2:]):
         (tmp_path / name).write_text("half")
-    for name in (*left, *others[1:]):
+    for name in (f"{left[0]}/video.mp4", *left, *others[1:]):  # a folder is as new as what is written into it
         os.utime(tmp_path / name, (1, 1))
     with staged_folder(tmp_path) as staging:
         (staging / "b.txt").write_text("b")
