@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -78,7 +77,7 @@ def recon(
       ex4d recon --input_video shot.mp4 --depth d.npz --cam layout/camera_v3.npz --output_dir out
     """
     from ex4d.dwmesh import export_ply
-    from ex4d.engines.guide_videos import guide_writer
+    from ex4d.engines.guide_videos import write_guides
     from ex4d.shots.draw import write_guides_file
     from ex4d_ground.camera_files import save_camera as write_camera
     from ex4d_ground.files import staged_folder
@@ -86,15 +85,10 @@ def recon(
     published.check(options)
     name = options.cam_name
     with watched() as watch, staged_folder(output_dir) as staging:
-        with ExitStack() as videos:
-            shot = render_shot(
-                options,
-                watch,
-                still=bool(published.only_first_frame),
-                by_slope=published.filter_type == "boundary",
-                pictures=None if lossless else lambda _: (0,),  # videos are written as guides are drawn
-                watched_by=lambda clip, _: videos.enter_context(guide_writer(staging, name, fps=clip.fps)),
-            )
+        shot = render_shot(
+            options, watch, still=bool(published.only_first_frame), by_slope=published.filter_type == "boundary"
+        )
+        write_guides(staging, shot.guides, name, fps=shot.clip.fps, **watch)
         if save_mesh:
             export_ply(shot.mesh, 0, staging / "DW-Mesh.ply")
         if save_camera:

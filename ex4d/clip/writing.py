@@ -23,8 +23,7 @@ from ex4d.frames import Frames
 from ex4d.progress import Watch, reported
 from ex4d.types import Sound
 from ex4d_ground.arrays import Bool, UInt8
-from ex4d_ground.errors import Ex4dError, OutputError, SettingError, ShapeError
-from ex4d_ground.files import output_error
+from ex4d_ground.errors import OutputError, SettingError, ShapeError
 from ex4d_ground.footage import check_rate, exact_rate
 
 VIEWING_SUFFIXES = (".mp4", ".mov", ".mkv")
@@ -70,15 +69,8 @@ def video_writer(
         container.metadata.update(metadata or {})
         encoder = _Encoder(MovieStream(container, exact_rate(fps)), lossless)
         encoder.sound = None if sound is None else (path.suffix.lower(), sound)
-
-        def write(frame: UInt8 | Bool) -> None:
-            try:
-                encoder.write(frame)
-            except OSError as error:  # here, where it is sure whose it is: several files may be written at once
-                raise error if isinstance(error, Ex4dError) else output_error(path, error) from error
-
         with encoder.movie.ended():
-            yield write
+            yield encoder.write
 
 
 class _Encoder:

@@ -1,48 +1,23 @@
 """Guides as two videos on disk: written, and read back at the size and length a model is to make."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Unpack
 
 import cv2
 import numpy as np
 
-from ex4d.clip import read_video, video_writer
-from ex4d.guides import OnGuide
-from ex4d.progress import Watch, reported
+from ex4d.clip import read_video, write_video
+from ex4d.progress import Watch
 from ex4d.types import Guides
-from ex4d_ground.arrays import Bool, UInt8
+from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import SettingError
 
 
-@contextmanager
-def guide_writer(folder: Path, name: str, *, fps: float) -> Iterator[OnGuide]:
-    """Yield what writes one guide to color_NAME.mp4 and mask_NAME.mp4, as EX-4D calls them, in their order.
-
-    The files appear when the ``with`` block ends well, the guides need not be kept for them. Raises as
-    :func:`ex4d.clip.video_writer`.
-    """
-
-    def writer(what: str) -> AbstractContextManager[Callable[[UInt8 | Bool], None]]:
-        metadata = {"comment": f"EX-4D {what} guide, camera {name}"}
-        return video_writer(folder / f"{what}_{name}.mp4", fps=fps, metadata=metadata)
-
-    with writer("mask") as masks, writer("color") as colours:
-
-        def write(index: int, colour: UInt8, mask: Bool) -> None:
-            del index
-            colours(colour)
-            masks(mask)
-
-        yield write
-
-
 def write_guides(folder: Path, guides: Guides, name: str, *, fps: float, **watch: Unpack[Watch]) -> None:
-    """Write all of ``guides`` as :func:`guide_writer` does. Raises as it, and Cancelled."""
-    with guide_writer(folder, name, fps=fps) as write:
-        for i in reported(range(len(guides.mask)), "Writing guides", len(guides.mask), **watch):
-            write(i, guides.colour[i], guides.mask[i])
+    """Write color_NAME.mp4 and mask_NAME.mp4, as EX-4D calls them. Raises OutputError, Cancelled."""
+    for what, frames in (("color", guides.colour), ("mask", guides.mask)):
+        metadata = {"comment": f"EX-4D {what} guide, camera {name}"}
+        write_video(folder / f"{what}_{name}.mp4", frames, fps=fps, metadata=metadata, **watch)
 
 
 def read_guides(
