@@ -99,11 +99,13 @@ def run(command: str, clip: Path, out: Path, root: Path) -> dict[str, Any]:
         if command == "filled" and root == ROOT:  # checkouts of before have neither the setting nor what it leaves out
             rest += ["--set", "known_first=no"]
         command = "preview"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its modules compiled
+    os.sync()  # or the system writes the clip itself while the command is measured
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", CHILD, command, *map(str, arguments + rest)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
-        cwd=root, capture_output=True, text=True, check=True,
+        env=env, cwd=root, capture_output=True, text=True, check=True,
     )  # fmt: skip
     seconds = time.perf_counter() - began
     user, system, peak = map(float, done.stderr.rpartition("USED ")[2].split()[:3])

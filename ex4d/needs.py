@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ex4d.frames.ahead import thread_count, workers_within
 from ex4d.frames.scratch import VARIABLE, free_bytes, scratch_folder
 from ex4d.frames.stack import IN_MEMORY_BYTES
+from ex4d.frames.store import bits_bytes
 from ex4d_ground.errors import ClipError
 from ex4d_ground.remedies import fewer_frames
 
@@ -13,7 +14,7 @@ WORKING_BYTES_PER_PIXEL = 80
 _PROGRAM_BYTES = 300 << 20
 """The program itself with its loops, a decoder and an encoder; measured (``benchmarks/hd.py``)."""
 _COLOUR, _DEPTH, _MASK = 3, 4, 1
-"""Bytes of a pixel."""
+"""Bytes of a pixel in memory; on the disk a mask's is a bit."""
 _KNOWN = 2
 """What else the clip shows, for a preview: depth on a grid of a quarter of the pixels, and place and colour of those
 that guides lack, of which the clip rarely shows more than one in seven."""
@@ -55,14 +56,15 @@ class RunNeeds:
         """
         pixels, kept = width * height, frames if guides is None else guides
         stacks = [frames * pixels * each for each in (_COLOUR, 0 if in_place else _DEPTH, plate_bytes)]
-        stacks += [kept * pixels * each for each in (_COLOUR, _MASK)]
-        held = disk = 0
+        stacks.append(kept * pixels * _COLOUR)
+        masks = kept * pixels * _MASK
+        held, disk = (masks, 0) if masks <= IN_MEMORY_BYTES else (0, kept * bits_bytes(pixels))
         if takes:
             stacks.append(frames * pixels * _COLOUR)
         if takes and known:  # what fits into memory stays there, the rest goes to the disk
             layer = frames * pixels * _KNOWN
-            held = min(layer, IN_MEMORY_BYTES)
-            disk = layer - held
+            fits = min(layer, IN_MEMORY_BYTES)
+            held, disk = held + fits, disk + layer - fits
         held += sum(each for each in stacks if each <= IN_MEMORY_BYTES)
         disk += sum(each for each in stacks if each > IN_MEMORY_BYTES)
         working = WORKING_BYTES_PER_PIXEL * pixels

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ex4d.frames.scratch import ScratchFile, free_bytes, more_room, scratch_folder
-from ex4d.frames.store import DiskFrames, Frames, FrameStore, bounds_of
+from ex4d.frames.store import BitFrames, DiskFrames, Frames, FrameStore, bits_bytes, bounds_of
 from ex4d_ground.errors import ClipError
 from ex4d_ground.remedies import fewer_frames
 
@@ -76,9 +76,17 @@ class FrameStack:
             if self._buffer is not None:
                 self._buffer[index] = frame
                 return
+        self._write(index, frame)
+
+    def _write(self, index: int, frame: NDArray) -> None:
         assert self._file is not None
-        data = np.ascontiguousarray(frame, self._dtype)
+        data = BitFrames.packed(frame) if self._packs else np.ascontiguousarray(frame, self._dtype)
         self._file.write(index * data.nbytes, data.reshape(-1).view(np.uint8).data)
+
+    @property
+    def _packs(self) -> bool:
+        """Whether frames are bits in the file; one with a name is also read by others, as its type says."""
+        return self._dtype == np.bool_ and self._path is None
 
     def __getitem__(self, index: int) -> NDArray:
         """One frame that was put, as an array of the caller's own."""
@@ -92,15 +100,17 @@ class FrameStack:
             return self._buffer[: self._count]
         if self._file is None:
             return np.empty((0,), np.uint8)
-        return DiskFrames(self._file, (self._count, *self._shape), self._dtype)
+        shape = (self._count, *self._shape)
+        return BitFrames(self._file, shape) if self._packs else DiskFrames(self._file, shape, self._dtype)
 
     def _begin(self, frame: NDArray) -> None:
         needed = frame.nbytes * self._expected
         if self._in_memory:
             self._check_memory(needed, frame)
         if self._path is not None or (needed > IN_MEMORY_BYTES and not self._in_memory):
-            self._check_room(needed, frame)
-            self._file = ScratchFile(needed, self._label, path=self._path)
+            on_disk = bits_bytes(needed) if frame.dtype == np.bool_ and self._path is None else needed
+            self._check_room(on_disk, frame)
+            self._file = ScratchFile(on_disk, self._label, path=self._path)
         else:
             self._buffer = np.empty((self._expected, *frame.shape), frame.dtype)
         self._shape, self._dtype = frame.shape, frame.dtype
@@ -114,7 +124,8 @@ class FrameStack:
             self._check_memory(needed, self._buffer[0])
         elif needed > IN_MEMORY_BYTES:
             self._file = ScratchFile(needed, self._label)
-            self._file.write(0, self._buffer[: self._count].reshape(-1).view(np.uint8).data)
+            for i in range(self._count):
+                self._write(i, self._buffer[i])
             self._buffer = None
             return
         grown = np.empty((capacity, *self._shape), self._dtype)

@@ -83,6 +83,30 @@ def test_two_eyes_join_and_must_fit(on_disk: Path) -> None:
         JoinedFrames(store, VALUES[1:])
 
 
+@pytest.mark.parametrize("begun_in_memory", [False, True])
+def test_masks_lie_on_disk_as_bits(on_disk: Path, monkeypatch: pytest.MonkeyPatch, begun_in_memory: bool) -> None:
+    """Whatever their number of pixels, strides and order, and where they move there while they are collected."""
+    written: list[int] = []
+    write = scratch_module.ScratchFile.write
+
+    def counted(self: scratch_module.ScratchFile, offset: int, data: memoryview) -> None:
+        written.append(data.nbytes)
+        write(self, offset, data)
+
+    monkeypatch.setattr(scratch_module.ScratchFile, "write", counted)
+    if begun_in_memory:
+        monkeypatch.setattr(stack_module, "IN_MEMORY_BYTES", 100)
+    masks = (np.random.default_rng(1).random((9, 7, 5)) < 0.4)[:, ::-1]
+    stack = FrameStack(expected=2 if begun_in_memory else len(masks), label="masks")
+    for i in range(len(masks)) if begun_in_memory else (3, 0, 8, 1, 2, 7, 4, 6, 5):
+        stack.put(i, masks[i])
+    store = stack.frames()
+    assert isinstance(store, FrameStore)
+    assert (store.dtype, store.shape) == (np.bool_, masks.shape)
+    assert np.array_equal(np.asarray(store), masks)
+    assert written == [5] * 9  # 35 bits
+
+
 def test_few_frames_stay_an_array(tmp_path: Path) -> None:
     assert isinstance(stacked(VALUES), np.ndarray)
 
