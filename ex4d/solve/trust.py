@@ -41,9 +41,11 @@ def nearer_to_depth(state: Solution, seen: Observations, width: int, *, cancel: 
     wrong, pictures that can tell fit clearly worse, and ``state`` itself is given back. Raises Cancelled.
     """
     first, nearer = fitting(state, seen, MISFIT * width), state
+    if not len(first):
+        return state
     for most in (2 * MISFIT, MISFIT):
         kept = fitting(nearer, seen, most * width)
-        if not len(kept):
+        if not len(kept):  # depth led astray
             return state
         scatter = depth_scatter(kept.point, residuals(nearer, kept).log_depth)
         nearer, _ = adjusted(nearer, kept, trust_of(width, scatter), cancel=cancel)

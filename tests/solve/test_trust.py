@@ -61,6 +61,11 @@ def test_depth_that_says_nothing_changes_nothing_much() -> None:
     np.testing.assert_allclose(found.camera_from_world, state.camera_from_world, atol=1e-3)
 
 
+def test_a_state_that_explains_nothing_is_left_as_it_is() -> None:
+    truth, seen = filmed(noise_px=0.1)
+    assert nearer_to_depth(truth, replace(seen, xy=seen.xy + WIDTH), WIDTH) is truth
+
+
 def test_scatter_is_told_by_points_that_are_seen_often() -> None:
     chance = np.random.default_rng(0)
     often, once = np.repeat(np.arange(500), 6), 500 + np.arange(300)
