@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
     import process_end  # its folder is on the path once pytest runs
 
     process_end.register(config, process_end, console)
+    # What the add-on keeps for a user, above all takes under way: those of a run that was killed are not this one's.
+    folder = tempfile.TemporaryDirectory(prefix="ex4d-blender-", ignore_cleanup_errors=True)
+    os.environ["BLENDER_USER_DATAFILES"] = folder.name
+    config.add_cleanup(folder.cleanup)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
