@@ -282,19 +282,29 @@ vec3 colour() {
   return total > 0.001 ? sum / total : texelFetch(video, pixel, 0).rgb;
 }
 
-const float LEAST_MOVED = 0.1;
+const float LEAST_MOVED = 0.1, NEARLY = 0.7; // pixels; of the step that is an edge
 
-/* Where coding may have moved a pixel off its surface, or moved what is beside it over it: one that hardly anything
-   joins, one in a gap between nearer ones, and at an edge one that was settled or has two readings. */
+/* Whether coding may have joined, or moved, what an edge should part: a step that is nearly one. */
+bool nearlyApart(ivec2 p, float w) {
+  float there = inside(p) ? disparity(p) : w;
+  return abs(w - there) > NEARLY * SAME * max(w, there);
+}
+
+/* Where coding may have moved a pixel off its surface, or moved what is beside it over it: beside a step that is nearly
+   an edge, one that hardly anything joins, one in a gap between nearer ones, and at an edge one that was settled or has
+   two readings. */
 bool unsure() {
   uint own = texelFetch(cuts, pixel, 0).x, left = 1u, above = 2u;
   if (pixel.x > 0) left = texelFetch(cuts, pixel - ivec2(1, 0), 0).x & 1u;
   if (pixel.y > 0) above = texelFetch(cuts, pixel - ivec2(0, 1), 0).x & 2u;
   bvec4 cut = bvec4(left != 0u, above != 0u, (own & 1u) != 0u, (own & 2u) != 0u);
   int sides = int(cut.x) + int(cut.y) + int(cut.z) + int(cut.w);
+  float w = disparity(pixel);
+  bool steep = !cut.x && nearlyApart(pixel - ivec2(1, 0), w) || !cut.y && nearlyApart(pixel - ivec2(0, 1), w) ||
+    !cut.z && nearlyApart(pixel + ivec2(1, 0), w) || !cut.w && nearlyApart(pixel + ivec2(0, 1), w);
+  if (steep) return true;
   if (sides == 0) return false;
   if (sides > 2 || (stored(pixel).w & 16u) != 0u) return true;
-  float w = disparity(pixel);
   bool across = cut.x && cut.z && min(disparity(pixel - ivec2(1, 0)), disparity(pixel + ivec2(1, 0))) > w;
   return across || cut.y && cut.w && min(disparity(pixel - ivec2(0, 1)), disparity(pixel + ivec2(0, 1))) > w;
 }
