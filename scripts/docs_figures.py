@@ -250,6 +250,7 @@ def hd_costs() -> str:
     names = {
         "recon": "guides (`ex4d recon`)", "preview": "guides and a preview take (`ex4d preview`)",
         "filled": "the same, `known_first=no`", "coverage": "coverage (`ex4d coverage`)",
+        "still": "a preview take of a filming camera that stands still, its holes filled with the place",
     }  # fmt: skip
 
     def said(row: dict[str, Any], name: str, scale: float, digits: int) -> str:
