@@ -183,20 +183,29 @@ rms_rotate.register_autograd(_rotated_backward, setup_context=_keep_rotated)
 _SLOPE, _CUBE = 1.5957691216057308, 0.044715  # 2 * sqrt(2 / pi): tanh(u) is 2 * sigmoid(2 u) - 1
 
 
+def _as(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``x`` as ``dtype``, and itself where it is that already.
+
+    torch 2.11 compiles a function with a gradient of its own that holds a conversion which changes nothing, without a
+    word, to one of no gradient (on a CPU) or to zeros (on a CUDA device).
+    """
+    return x if x.dtype == dtype else x.to(dtype)
+
+
 class _Gelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        wide = x.float()
-        return (wide * torch.sigmoid(_SLOPE * (wide + _CUBE * wide * wide * wide))).to(x.dtype)
+        wide = _as(x, torch.float32)
+        return _as(wide * torch.sigmoid(_SLOPE * (wide + _CUBE * wide * wide * wide)), x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        wide = x.float()
+        wide = _as(x, torch.float32)
         share = torch.sigmoid(_SLOPE * (wide + _CUBE * wide * wide * wide))
         slope = share + wide * share * (1 - share) * (_SLOPE * (1 + 3 * _CUBE * wide * wide))
-        return (gradients[0].float() * slope).to(x.dtype)
+        return _as(_as(gradients[0], torch.float32) * slope, x.dtype)
 
 
 def gelu(x: Tensor) -> Tensor:
