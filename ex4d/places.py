@@ -9,7 +9,8 @@ from ex4d_ground.files import from_home
 VARIABLE = "EX4D_PLACES"
 """Names the folder; else it is ``places`` in this user's cache folder."""
 MOST_BYTES = 1 << 30
-"""What all of them may take together. One takes 9.4 MB for each plane, and as much for what is behind them."""
+"""What all of them may take together. One takes 9.4 MB for each plane, and as much for what is behind them; places of a
+clip that differ in a plane share the others."""
 
 
 def places_folder() -> Path:
@@ -23,5 +24,5 @@ def places_folder() -> Path:
 
 
 def kept_places(folder: Path) -> Iterator[Path]:
-    """Their files in ``folder``, also those that a process which was killed has not finished."""
+    """The files of their parts in ``folder``, also those that a process which was killed has not finished."""
     return folder.glob("*.npz")

@@ -1,48 +1,71 @@
-"""A clip's place is kept on disk: found again by what it is made of, made anew where its file is no good."""
+"""The parts of a clip's place are kept on disk: found again by what they are made of, made anew where a file is bad."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ex4d import Clip
-from ex4d.fill import kept
-from ex4d.fill.plate import Plate
-from ex4d.fill.world import World
-from ex4d.progress import CancelToken
+from ex4d.fill import kept, parts, surfaces, world
+from ex4d.fill.parts import Parts
+from ex4d.fill.plate import clean_plate
+from ex4d.fill.world import World, build_world
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.files import forget_unused
-from ex4d_ground.planes import PlaneEdit
+from ex4d_ground.planes import read
 
-SIZE = 96
+SIZE, FLOOR, WALL = 96, 1.5, 9.0
 LENS = Intrinsics.from_fov(SIZE, SIZE)
+ALL = Counter(clean_plate=1, find_planes=1, plane_surface=2, back_wall=1)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own for places, whose textures are small."""
+    monkeypatch.setenv("EX4D_PLACES", str(tmp_path / "places"))
+    monkeypatch.setattr(surfaces, "TEXELS", 64)
+    return tmp_path / "places"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EX4D_PLACES", str(tmp_path / "places"))
-    return tmp_path / "places"
+def made(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each kind of part is made from now on, not found."""
+    count: Counter[str] = Counter()
+
+    def counted(make: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*arguments: Any) -> Any:
+            count[make.__name__] += 1
+            return make(*arguments)
+
+        return counting
+
+    for module, name in ((kept, "clean_plate"), *((world, n) for n in ("find_planes", "plane_surface", "back_wall"))):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    return count
 
 
 def room(colour: int = 90) -> Clip:
     """A floor and a wall with grain, seen by a camera that stands still."""
     y = (np.arange(SIZE) + 0.5 - LENS.cy) / LENS.fy
-    depth = np.minimum(np.where(y > 0, 1.5 / np.maximum(y, 1e-6), np.inf), 9.0)
+    depth = np.minimum(np.where(y > 0, FLOOR / np.maximum(y, 1e-6), np.inf), WALL)
     grain = np.random.default_rng(0).integers(0, 60, (SIZE, SIZE, 3))
     frames = np.repeat((colour + grain)[None], 3, axis=0).astype(np.uint8)
     return Clip(frames, np.broadcast_to(depth[:, None], (3, SIZE, SIZE)).astype(np.float32).copy(), LENS)
 
 
-def found(clip: Clip) -> World:
+def found(clip: Clip, planes: str = "") -> World:
     """As another process finds it."""
     kept._last.clear()
-    world = kept.world_of(clip)
-    assert world is not None
-    return world
+    place = kept.world_of(clip, planes=planes)
+    assert place is not None
+    return place
 
 
 def require_same(one: World, other: World) -> None:
@@ -57,99 +80,123 @@ def require_same(one: World, other: World) -> None:
         assert replace(a, slope=b.slope) == b
 
 
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[World]:
-    """The worlds that are made from now on, not found; small ones, each another, and made at once."""
-    worlds: list[World] = []
-
-    def make(plate: Plate, cancel: CancelToken | None, edits: tuple[PlaneEdit, ...]) -> World:
-        chance = np.random.default_rng(len(worlds))
-        texture = chance.integers(0, 255, (1, 32, 64, 4), np.uint8)
-        worlds.append(World(chance.random((1, 16), np.float32), texture, chance.random((1, 32, 32)) < 0.5, ()))
-        return worlds[-1]
-
-    monkeypatch.setattr(kept, "build_world", make)
-    return worlds
+def anew(clip: Clip, planes: str) -> World:
+    """The place without anything that is kept."""
+    plate = clean_plate(clip)
+    assert plate is not None
+    return build_world(plate, edits=read(planes))
 
 
-def test_another_process_finds_the_place_and_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_finds_the_place_and_makes_nothing(folder: Path, made: Counter[str]) -> None:
     first = found(room())
-    assert len(first.planes) > 0
-    monkeypatch.setattr(kept, "build_world", None)
+    assert len(first.planes) == 2 and made == ALL
     require_same(first, found(room()))
-    assert [path.suffix for path in folder.iterdir()] == [".npz"]
+    assert made == ALL and {path.suffix for path in folder.iterdir()} == {".npz"}
+
+
+@pytest.mark.parametrize(
+    ("planes", "expected"),
+    [
+        ("smooth floor", {"plane_surface": 1}),
+        ("remove floor", {"back_wall": 1}),
+        (f"add 0 1 0 {1.003 * FLOOR}", {"plane_surface": 1}),  # which lies within the floor that there is
+        (f"remove back wall; add 0.1 0 1 {WALL}; smooth floor", {"plane_surface": 2, "back_wall": 1}),
+    ],
+)
+def test_a_change_makes_only_what_it_touches_and_the_same_pictures(
+    planes: str, expected: dict[str, int], made: Counter[str]
+) -> None:
+    found(room())
+    made.clear()
+    changed = found(room(), planes)
+    assert made == expected
+    require_same(anew(room(), planes), changed)
+    lens, pose = np.array([20.0, 20.0, 32.0, 32.0]), np.eye(4)
+    pose[:3, 3] = 0.4, -0.3, 1.0
+    one, other = (w.paint(np.ones((64, 64), np.bool_), lens, pose) for w in (anew(room(), planes), changed))
+    for each in fields(one):
+        np.testing.assert_array_equal(getattr(one, each.name), getattr(other, each.name))
+    made.clear()
+    found(room())
+    assert not made, "undone, it is all there"
 
 
 def test_what_another_place_is_made_of_finds_nothing(
-    folder: Path, made: list[World], monkeypatch: pytest.MonkeyPatch
+    folder: Path, made: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = room()
     other_lens = replace(LENS, fx=LENS.fx * 1.01)
     nearer = np.array(clip.depth)
     nearer[1, 5, 5] *= 0.999
-    for each in (clip, room(91), replace(clip, intrinsics=other_lens), replace(clip, depth=nearer)):
+    for count, each in enumerate(
+        (clip, room(91), replace(clip, intrinsics=other_lens), replace(clip, depth=nearer)), start=1
+    ):
         found(each)
-    assert len(made) == 4
+        assert made == Counter({name: count * times for name, times in ALL.items()})
     assert kept.world_of(clip) is not kept.world_of(replace(clip, intrinsics=other_lens)), "also what stays in memory"
     monkeypatch.setattr(kept, "source_stamp", lambda module: "of a later version")
     found(clip)
-    assert len(made) == 5 and len(list(folder.iterdir())) == 5
+    assert made["plane_surface"] == 10 and len(list(folder.iterdir())) == 25
 
 
-@pytest.mark.parametrize("damage", ["cut off", "flipped", "empty", "another file"])
-def test_a_damaged_file_is_made_anew(damage: str, folder: Path, made: list[World]) -> None:
+@pytest.mark.parametrize("damage", ["cut off", "flipped", "empty", "another file", "another part"])
+def test_damaged_files_are_made_anew(damage: str, folder: Path, made: Counter[str]) -> None:
+    first = found(room())
+    sizes = {}
+    for path in folder.iterdir():
+        whole = path.read_bytes()
+        sizes[path], middle = len(whole), len(whole) // 2
+        path.write_bytes(
+            {
+                "cut off": whole[:middle],
+                "flipped": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+                "empty": b"",
+                "another file": b"\x93NUMPY of nothing",
+                "another part": b"",
+            }[damage]
+        )
+        if damage == "another part":
+            np.savez(path, numbers=np.zeros(16, np.float32))
+    require_same(first, found(room()))
+    assert made == ALL + ALL
+    require_same(first, found(room()))
+    assert made == ALL + ALL and {path: path.stat().st_size for path in folder.iterdir()} == sizes
+
+
+def test_those_used_longest_ago_go(folder: Path, made: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     found(room())
-    path = next(folder.iterdir())
-    whole = path.read_bytes()
-    middle = len(whole) // 2
-    path.write_bytes(
-        {
-            "cut off": whole[:middle],
-            "flipped": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-            "empty": b"",
-            "another file": b"\x93NUMPY of nothing",
-        }[damage]
-    )
-    assert found(room()) is made[1]
-    require_same(made[1], found(room()))
-    assert len(made) == 2 and path.stat().st_size == len(whole)
-
-
-def test_those_used_longest_ago_go(folder: Path, made: list[World], monkeypatch: pytest.MonkeyPatch) -> None:
-    found(room())
-    oldest = next(folder.iterdir())
+    oldest = set(folder.iterdir())
     (folder / ".half.1234.partial.npz").write_bytes(b"of a process that was killed")
     for path in folder.iterdir():
         os.utime(path, (1, 1))
     found(room())  # used again
     found(room(91))
-    assert oldest.exists()
-    monkeypatch.setattr(kept, "MOST_BYTES", 2 * oldest.stat().st_size)
+    assert all(path.exists() for path in oldest)
+    monkeypatch.setattr(parts, "MOST_BYTES", 2 * sum(path.stat().st_size for path in oldest))
     found(room(92))
-    left = list(folder.iterdir())
-    assert len(left) == 2 and oldest not in left and not any("partial" in path.name for path in left)
-    os.utime(left[0], (1, 1))
+    left = set(folder.iterdir())
+    assert len(left) == 2 * len(oldest) and not left & oldest and not any("partial" in path.name for path in left)
+    unused = left.pop()
+    os.utime(unused, (1, 1))
     forget_unused(folder.iterdir(), unused_s=3600)
-    assert list(folder.iterdir()) == [left[1]]
+    assert set(folder.iterdir()) == left
 
 
-def test_of_a_folder_that_can_only_be_read_places_are_used(
-    folder: Path, made: list[World], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found(room())
+def test_of_a_folder_that_can_only_be_read_places_are_used(made: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = found(room())
 
     def refused(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(kept.os, "utime", refused)
-    require_same(made[0], found(room()))
-    assert len(made) == 1
+    monkeypatch.setattr(parts.os, "utime", refused)
+    require_same(first, found(room()))
+    assert made == ALL
 
 
 @pytest.mark.parametrize("what", ["encrypted", "compressed otherwise", "a folder", "a pipe"])
-def test_what_cannot_be_read_is_made_anew_and_waits_for_nobody(what: str, folder: Path, made: list[World]) -> None:
-    found(room())
-    path = next(folder.iterdir())
+def test_what_cannot_be_read_is_made_anew_and_waits_for_nobody(what: str, folder: Path, made: Counter[str]) -> None:
+    first = found(room())
+    path = max(folder.iterdir(), key=lambda each: each.stat().st_size)
     whole = bytearray(path.read_bytes())
     whole[whole.index(b"PK\x01\x02") + (8 if what == "encrypted" else 10)] ^= 1
     path.unlink()
@@ -159,9 +206,16 @@ def test_what_cannot_be_read_is_made_anew_and_waits_for_nobody(what: str, folder
         os.mkfifo(path)
     else:
         path.write_bytes(whole)
-    assert found(room()) is made[1]
+    require_same(first, found(room()))
+    assert (made - ALL).total() == 1
 
 
-def test_a_folder_that_cannot_be_had_costs_only_time(folder: Path, made: list[World]) -> None:
+def test_a_folder_that_cannot_be_had_costs_only_time(folder: Path, made: Counter[str]) -> None:
     folder.write_bytes(b"no folder")
-    assert [found(room()), found(room())] == made
+    require_same(found(room()), found(room()))
+    assert made == ALL + ALL
+
+
+def test_parts_of_the_same_bytes_cut_elsewhere_are_others(folder: Path) -> None:
+    store = Parts(folder, "clip")
+    assert store._path(folder, ("ab", b"c")) != store._path(folder, ("a", b"bc"))

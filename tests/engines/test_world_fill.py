@@ -13,8 +13,9 @@ from ex4d.dwmesh import DWMesh
 from ex4d.engines import GenerateRequest, get_engine
 from ex4d.engines.world_fill import _sure
 from ex4d.fill import world_of
+from ex4d.fill.surfaces import TEXELS, _folded_round
 from ex4d.fill.texture import completed
-from ex4d.fill.world import TEXELS, Painted, _folded_round
+from ex4d.fill.world import Painted
 from ex4d.guides import render_guides
 from ex4d.progress import CancelToken, Progress
 from ex4d.trajectory import preset
