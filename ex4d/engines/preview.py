@@ -114,13 +114,15 @@ class PreviewEngine:
     def generate(self, request: GenerateRequest, **hooks: Unpack[Hooks]) -> Frames:  # [N, H, W, 3]
         """Fill the guides' holes frame by frame, in order. Raises SettingError, ShapeError, Cancelled."""
         settings = PreviewSettings(**self.about.validated(request.settings))
-        planes.read(settings.planes)  # also where no place is shown, which would leave it unread
+        changed = planes.read(settings.planes)  # also where no place is shown, which would leave it unread
         _check_shapes(request)
         on_frame, on_progress = hooks.get("on_frame"), hooks.get("on_progress")
         count = len(request.guides.colour)
         out = FrameStack(expected=count, label="The preview")
         if settings.fill == "world":
             report(on_progress, stages.PLACE, 0, 1)
+        elif changed:
+            report(on_progress, stages.PLACE, 1, 1, _unused(settings))
         painter = _Painter(request, settings, hooks.get("cancel"))
         if settings.fill == "world":
             report(on_progress, stages.PLACE, 1, 1, painter.without_world)
@@ -147,6 +149,13 @@ class PreviewEngine:
         each = _SECONDS + _KNOWN_SECONDS * chosen.known_first + _WORLD_SECONDS * world
         seconds = each * frames * width * height / 1e6 + _WORLD_ONCE * world
         return Cost("preview", frames, width, height, seconds=seconds)
+
+
+def _unused(settings: PreviewSettings) -> str:
+    return (
+        f"planes says '{settings.planes.strip()}', but fill is '{settings.fill}', which shows no planes: nothing is "
+        "changed by it; fill 'world' shows them."
+    )
 
 
 def _check_shapes(request: GenerateRequest) -> None:

@@ -138,6 +138,21 @@ def test_the_preview_fills_with_the_changed_planes(clip: Clip) -> None:
             cost("preview", frames=3, width=SIZE, height=SIZE, settings={"planes": "away", "fill": fill})
 
 
+def test_a_change_of_planes_that_no_fill_shows_is_told(clip: Clip) -> None:
+    def told(**settings: object) -> list[str]:
+        said: list[str] = []
+        get_engine("preview").generate(
+            request(clip, **settings), on_progress=lambda step: said.append(step.message) if step.message else None
+        )
+        return said
+
+    assert told(fill="background", planes="remove floor") == [
+        "planes says 'remove floor', but fill is 'background', which shows no planes: nothing is changed by it; fill "
+        "'world' shows them."
+    ]
+    assert told(fill="background", planes=" ; ") == told(fill="world", planes="remove floor") == []
+
+
 @pytest.mark.parametrize(
     "text",
     ["hello", "remove", "add floor", "add 1 2 3", "add 0 0 0 1", "add 0 nan 0 1", "floor remove", "add inf 0 0 1"],
