@@ -45,5 +45,11 @@ def with_set(options: ShotOptions, clip: Clip, **watch: Unpack[Watch]) -> tuple[
     first = np.eye(4)
     if options.source_camera is not None:
         first = load_camera(options.source_camera, size=size, lens=other.intrinsics).world_from_camera[0]
-    placed = SetClip(with_source_camera(other, camera), inverse(first) @ camera.world_from_camera[0])
+    try:
+        filmed = with_source_camera(other, camera)
+    except TrajectoryError as error:
+        raise error.reworded(f"The set's camera {options.set_camera} is not that of the set's clip: {error}") from None
+    lens = filmed.intrinsics
+    notes.append(f"Focal length: {lens.fx:.1f} px ({lens.fov_deg:.1f} deg), {lens.source}")
+    placed = SetClip(filmed, inverse(first) @ camera.world_from_camera[0])
     return replace(clip, sets=(placed,)), tuple(f"Of the set: {line}" for line in notes)

@@ -182,3 +182,24 @@ def test_the_second_clips_depth_is_read_as_the_firsts_and_its_camera_named_apart
     short = run(tmp_path / "short.npz", "--fill_invalid").last
     assert f"The set's camera {tmp_path / 'short.npz'} has {count - 1} poses but the set's clip {count} frames" in short
     assert "nobody knows where --set_camera is; solve both" in run("estimate").last
+
+
+def test_the_second_clips_lens_is_said_and_a_camera_of_other_pictures_refused(ex4d, tmp_path: Path) -> None:
+    count, height, width = 4, 40, 56
+    picture = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+    plate = write_pngs(tmp_path / "plate", np.repeat(picture[None], count, 0))
+    np.save(tmp_path / "depth.npy", np.full((count, height, width), 4, np.float32))
+    depth = ("--depth", tmp_path / "depth.npy", "--set_depth", tmp_path / "depth.npy", "--focal", 50)
+    said = ("--input_video", plate, "--set_video", plate, *depth, "--cam", "static", "--world_memory")
+
+    def run(name: str, focal: float, *size: int):
+        rows, times = np.tile([focal, focal, size[0] / 2, size[1] / 2], (count, 1)), np.arange(count, dtype=float)
+        save_camera(tmp_path / name, Trajectory(np.tile(np.eye(4), (count, 1, 1)), rows, times, *size, "filmed"))
+        return ex4d("coverage", *said, "--set_camera", tmp_path / name, "--output_dir", tmp_path / "out")
+
+    twice = run("twice.npz", 100, 2 * width, 2 * height)
+    assert twice.code == 0, twice.err
+    assert "Of the set: Focal length: 50.0 px (58.5 deg), given: filmed." in twice.err
+    other = run("other.npz", 50, width, width)
+    assert other.code == 2 and f"The set's camera {tmp_path / 'other.npz'} is not that of the set's clip" in other.last
+    assert f"one of pictures of {width}x{width} pixels, but the clip's have another shape" in other.last

@@ -256,6 +256,23 @@ def test_a_camera_file_must_be_that_of_the_clip() -> None:
     assert with_source_camera(bare, camera_of(motion(13)), longer=True).source_camera is not None
 
 
+def test_a_camera_of_other_pictures_is_refused_and_one_of_the_same_at_another_size_is_not() -> None:
+    poses = motion()
+    clip = moving_clip(poses)
+    bare = replace(clip, source_camera=None, intrinsics=Intrinsics.from_fov(clip.width, clip.height))
+    given = camera_of(poses, focal=80.0, size=2 * clip.width)
+    assert with_source_camera(bare, given).intrinsics.fx == 80
+    wide = replace(given, width=2 * given.width)
+    with pytest.raises(TrajectoryError, match=f"pictures of {wide.width}x{wide.height} pixels, but the clip's .* shape"):
+        with_source_camera(bare, replace(wide, intrinsics=given.intrinsics * (1, 1, 2, 1)))
+    fine = replace(wide, intrinsics=given.intrinsics * (2, 1, 2, 1))  # the same pictures, pixels half as wide
+    assert with_source_camera(bare, fine).intrinsics.fx == 80
+    elsewhere = replace(given, intrinsics=given.intrinsics * (1, 1, 0.25, 1))
+    about = f"looks at the pixel {clip.width / 8:.0f}, {clip.height / 2:.0f}, as one of pictures of about"
+    with pytest.raises(TrajectoryError, match=about):
+        with_source_camera(bare, elsewhere)
+
+
 def test_a_clip_whose_lens_nobody_said_takes_the_source_cameras() -> None:
     """A solved camera knows the lens: it would be no help to refuse it for another that was only assumed."""
     poses = motion()
