@@ -14,6 +14,7 @@ import typer
 
 from ex4d import __version__
 from ex4d.cli.console import forgiving_output
+from ex4d.cli.options import refuse_empty_words
 from ex4d_backend.cli import keys as keys_cli
 from ex4d_backend.guardian import UNEXPECTED, Guarded, Guardian, is_wanted
 from ex4d_backend.logs import start_logging
@@ -128,6 +129,7 @@ def main() -> None:
     """Entry point; a known error is one sentence and its exit code."""
     forgiving_output()
     try:
+        refuse_empty_words(sys.argv[1:])
         app(args=with_ray_address(sys.argv[1:]))
     except Ex4dError as error:
         typer.echo(f"ex4d-backend: {error.text('cli')}", err=True)

@@ -27,7 +27,7 @@ from ex4d.cli import (
 )
 from ex4d.cli import eval as evaluate
 from ex4d.cli.console import forgiving_output, note, say
-from ex4d.cli.options import flag_of, spread
+from ex4d.cli.options import flag_of, refuse_empty_words, spread
 from ex4d.cli.plugins import CommandGroup
 from ex4d.option_text import OptionText
 from ex4d_ground.errors import Cancelled, Ex4dError, InputError, in_brief, in_words
@@ -94,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     arguments = [a for a in given if a != "--debug"]
     try:
+        refuse_empty_words(arguments)
         app(args=arguments, prog_name="ex4d", obj=arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)

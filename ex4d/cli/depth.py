@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from ex4d.cli.console import note, say, watched
-from ex4d.cli.options import SEEDS, panel
+from ex4d.cli.options import SEEDS, panel, require_between, require_frames
 from ex4d.cli.settings import parse_settings
 from ex4d.cli.shot import announce
 from ex4d.shots.options import ShotOptions
+from ex4d_ground.arrays import FAR
 from ex4d_ground.errors import SettingError, in_words
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ Examples:
 
   ex4d depth inspect shot.mp4 depth.npz --output_dir look
 """
+_BORDER = 100.0
 _plain, _needed = panel(None), panel(None, show_default=False)
 _scene, _lens_option, _step, _file = panel("Estimator"), panel("Lens"), panel("Steps"), panel("From a file")
 Video = Annotated[Path, typer.Argument(help="A video file or a folder of images.", show_default=False)]
@@ -104,7 +107,7 @@ def estimate(
     ] = False,
     fill: Annotated[bool, _step("--fill/--no_fill", "Fill pixels without depth.")] = True,
     clamp_far: Annotated[bool, _step("--clamp_far/--no_clamp_far", "Keep the sky in front of the border.")] = True,
-    border_depth: Annotated[float, _step("--border_depth", "Depth of the mesh's border.")] = 100.0,
+    border_depth: Annotated[float, _step("--border_depth", "Depth of the mesh's border.")] = _BORDER,
     near_depth: Annotated[
         float | None, _step("--near_depth", "Depth given to the nearest point, where no unit is known.")
     ] = None,
@@ -116,9 +119,11 @@ def estimate(
     kind: Annotated[
         str, _file("--kind", "Its numbers: depth, disparity (1/z), inverted (white is near), ray.")
     ] = "depth",
-    scale: Annotated[float | None, _file("--scale", "Factor on its numbers.")] = None,
+    scale: Annotated[float | None, _file("--scale", "Factor on its numbers.", "--depth_scale")] = None,
     offset: Annotated[float, _file("--offset", "Added after --scale.")] = 0.0,
-    channel: Annotated[str | None, _file("--channel", "EXR channel, where several could be meant.")] = None,
+    channel: Annotated[
+        str | None, _file("--channel", "EXR channel, where several could be meant.", "--depth_channel")
+    ] = None,
 ) -> None:
     """Estimate the depth of VIDEO (or convert a depth file for it) and write it with its lens and licence."""
     from ex4d import depth as d
@@ -126,7 +131,24 @@ def estimate(
 
     if from_file is not None and (estimator is not None or settings):
         raise SettingError("--from_file reads finished depth, so --estimator and --set do not apply; drop them.")
-    convert = d.ConvertOptions(near_depth or EX4D_SCALE, unit_scale=unit_scale)
+    of_file = {"--kind": kind != "depth", "--scale": scale, "--offset": offset, "--channel": channel}
+    if from_file is None:
+        _refuse_given(of_file, "says what is in a --from_file; give that too, or drop {flag}.")
+    if parity:
+        steps = {"--align": align is not None, "--steady": steady is not None, "--sharpen": sharpen is not None}
+        steps |= {"--edges": edges, "--no_fill": not fill, "--no_clamp_far": not clamp_far}
+        steps |= {
+            "--border_depth": border_depth != _BORDER,
+            "--near_depth": near_depth,
+            "--unit_scale": unit_scale != 1,
+        }
+        _refuse_given(steps, "does not apply to --parity, which takes EX-4D's steps and values; drop one of them.")
+    require_frames(num_frames)
+    for flag, value in (("--scale", scale), ("--near_depth", near_depth), ("--unit_scale", unit_scale)):
+        require_between(value, 1 / FAR, FAR, flag)
+    require_between(offset, -FAR, FAR, "--offset")
+    require_between(border_depth, 1 / FAR, FAR, "--border_depth")
+    convert = d.ConvertOptions(EX4D_SCALE if near_depth is None else near_depth, unit_scale=unit_scale)
     mending = d.EdgeOptions(fill=fill, sharpen=sharpen, align=edges, clamp_far=clamp_far, border_depth=border_depth)
     options = d.DepthOptions(align, steady, convert=convert, edges=mending)
     if parity:
@@ -153,6 +175,13 @@ def estimate(
     say(str(output))
 
 
+def _refuse_given(flags: Mapping[str, object], why: str) -> None:
+    """Refuse the first flag that was given. Raises SettingError."""
+    for flag, given in flags.items():
+        if given not in (None, False, 0.0):
+            raise SettingError(f"{flag} {why.format(flag=flag)}")
+
+
 def _lens(options: ShotOptions, focal_mm: float | None, sensor_mm: float | None) -> Lens | None:
     """The lens the flags give, for the video's size, or None. Raises SettingError if they contradict one another."""
     from ex4d.depth import from_lens
@@ -164,6 +193,8 @@ def _lens(options: ShotOptions, focal_mm: float | None, sensor_mm: float | None)
         raise SettingError("--fov, --focal, --focal_mm and --lens_from exclude each other; give one of them.")
     if (focal_mm is None) != (sensor_mm is None):
         raise SettingError("--focal_mm and --sensor_mm belong together; give both.")
+    require_between(focal_mm, 1 / FAR, FAR, "--focal_mm")
+    require_between(sensor_mm, 1 / FAR, FAR, "--sensor_mm")
     if focal_mm is not None and sensor_mm is not None:
         return Lens(from_lens(*frame_size(options.input_video), focal_mm, sensor_mm))
     return given_lens(options)
@@ -177,14 +208,20 @@ def inspect(
     ],
     output_dir: Annotated[Path, _needed("--output_dir", "Folder for the pictures.")],
     steady: Annotated[bool, _plain("--steady/--no_steady", "Also show the flicker after the temporal filter.")] = True,
-    border_depth: Annotated[float, _plain("--border_depth", "Depth of the mesh's border.")] = 100.0,
-    scale: Annotated[float | None, _plain("--scale", "Factor on the file's numbers.")] = None,
+    border_depth: Annotated[float, _plain("--border_depth", "Depth of the mesh's border.")] = _BORDER,
+    scale: Annotated[float | None, _plain("--scale", "Factor on the file's numbers.", "--depth_scale")] = None,
+    channel: Annotated[
+        str | None, _plain("--channel", "EXR channel, where several could be meant.", "--depth_channel")
+    ] = None,
     num_frames: NumFrames = None,
 ) -> None:
     """Write contact_sheet.png, flicker.png and histogram.png for a clip's depth."""
     from ex4d.depth.inspect import inspect_depth
 
-    steps: dict[str, Any] = {"with_steady": steady, "border_depth": border_depth, "scale": scale}
+    require_frames(num_frames)
+    require_between(scale, 1 / FAR, FAR, "--scale")
+    require_between(border_depth, 1 / FAR, FAR, "--border_depth")
+    steps: dict[str, Any] = {"with_steady": steady, "border_depth": border_depth, "scale": scale, "channel": channel}
     with watched() as watch:
         result = inspect_depth(video, depth, output_dir, num_frames=num_frames, **steps, **watch)
     for line in result.lines():

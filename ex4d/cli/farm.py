@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.main import get_command
 
 from ex4d.cli.console import note, say
-from ex4d.cli.options import panel, spread
+from ex4d.cli.options import panel, refuse_empty_words, require_between, spread
 from ex4d.cli.run import DEFAULT_ENGINE
 from ex4d_ground.errors import SettingError
 from ex4d_ground.farms import FarmJob
@@ -21,9 +21,8 @@ HELP = """Hand a folder of shots to a render farm: one task a shot, each 'ex4d r
 Who gives the tasks out, watches them and tries again is the farm; see docs/farms.md.
 """
 app = typer.Typer(name="farm", help=HELP, no_args_is_help=True)
-_UsageError: Any = typer.BadParameter.__mro__[1]
-"""What the parser raises; its own name has moved between typer's versions."""
 WATCH_EVERY_S = 2.0
+_HIGHEST_PRIORITY = 1_000_000
 WINDOW_FRAMES = 49
 """Longer clips take no more of a GPU."""
 _option, _needs = panel(None), panel("What a task needs")
@@ -74,10 +73,11 @@ def _check_options(job: FarmJob) -> None:
         return
     tasks = typer.Typer(context_settings={"token_normalize_func": lambda token: token.replace("-", "_")})
     tasks.command()(spread(run))
+    refuse_empty_words(job.options)
     shot = str(job.folder / job.shots[0])
     try:  # without --help, which shows a page and makes nothing
         get_command(tasks).make_context("run", [shot, *job.options], help_option_names=[])
-    except _UsageError as error:
+    except typer.TyperException as error:
         raise SettingError(f"'ex4d run' refuses --option {' '.join(job.options)}: {error.format_message()}") from None
 
 
@@ -153,6 +153,7 @@ def flamenco(
     """
     from ex4d_ground.flamenco import Manager, submission
 
+    require_between(priority, 0, _HIGHEST_PRIORITY, "--priority")
     job, there = tasks.of(shots), Manager(manager)
     news = there.submit(submission(job, etag=there.etag(), task_type=task_type, priority=priority))
     note(f"{news.name}: {news.total} tasks, {news.status}.")

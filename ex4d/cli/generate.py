@@ -8,9 +8,11 @@ import typer
 
 from ex4d.cli.console import say, watched
 from ex4d.cli.devices import DevicesOption, on_devices
-from ex4d.cli.options import EngineSettings, Seed, panel
+from ex4d.cli.options import EngineSettings, Seed, panel, require_between, require_frames
 from ex4d.cli.settings import ready_settings
+from ex4d_ground.camera_files import MAX_SIDE
 from ex4d_ground.errors import SettingError
+from ex4d_ground.footage import FASTEST_RATE, SLOWEST_RATE
 
 _option, _needed, _path = panel(None), panel(None, show_default=False), panel("Model files")
 
@@ -56,8 +58,10 @@ def generate(
     on_devices(devices, context)
     if (height == 0) != (width == 0):
         raise SettingError(f"Give both --height and --width, or 0 for both; got {height} and {width}.")
-    if not 0 < fps < float("inf"):
-        raise SettingError(f"--fps must be a positive number, got {fps:g}.")
+    for flag, side in (("--height", height), ("--width", width)):
+        require_between(side, 0, MAX_SIDE, flag)
+    require_frames(num_frames, 0)
+    require_between(fps, SLOWEST_RATE, FASTEST_RATE, "--fps")
     get_engine("wan")  # says which packages are missing, if any
     from ex4d.engines.wan import WanEngine
     from ex4d.weights import WanWeights

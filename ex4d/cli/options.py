@@ -6,7 +6,7 @@ Underscores are the spelling; dashes are accepted everywhere.
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
@@ -33,12 +33,26 @@ OutputDir = Annotated[
 ]
 
 
+def require_between(value: float | None, least: float, most: float, flag: str) -> None:
+    """Refuse a number, NaN too, that lies outside; None is not given. Raises SettingError."""
+    if value is not None and not least <= value <= most:
+        raise SettingError(f"{flag} must be between {least:g} and {most:g}, got {value:g}.")
+
+
+def require_frames(num_frames: int | None, least: int = 1) -> None:
+    """Refuse a number of first frames that leaves too few. Raises SettingError."""
+    if num_frames is not None and num_frames < least:
+        raise SettingError(f"--num_frames must be at least {least}, got {num_frames}.")
+
+
 def _checked_seed(seed: int) -> int:
     if not 0 <= seed <= MOST_SEED:
         raise SettingError(f"--seed must be between 0 and {MOST_SEED}, got {seed}.")
     return seed
 
 
+_MAY_BE_EMPTY = ("--prompt",)
+"""Options that take a text, of which no letters are one."""
 MOST_SEED = 2**63 - 1
 """What random numbers can be drawn from, as the backend takes it, too."""
 SEEDS: dict[str, Any] = {"callback": _checked_seed}
@@ -51,6 +65,21 @@ EngineSettings = Annotated[
 def flag_of(option: str) -> str:
     """The flag of an option that the library names."""
     return "--depth_set" if option == "estimator_settings" else f"--{option}"
+
+
+def refuse_empty_words(arguments: Sequence[str]) -> None:
+    """Refuse a word that is nothing, as "$OUT" is where OUT is not set: a path of no letters is the working folder.
+
+    Raises SettingError.
+    """
+    for before, word in zip(("", *arguments), arguments, strict=False):
+        flag, given, value = word.partition("=")
+        if word and not (word.startswith("--") and given and not value):
+            continue
+        flag = flag or (before if before.startswith("-") else "")
+        if flag not in _MAY_BE_EMPTY:
+            which = f"What {flag} is given" if flag else "A word on the command line"
+            raise SettingError(f"{which} is empty; give it a value, or leave it out.")
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:

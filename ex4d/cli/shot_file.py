@@ -80,6 +80,8 @@ def _value(shot: ShotFile, name: str, value: Any, *, several: bool) -> Any:
         raise SettingError(f"{shot.path}: {name} is a text, a number, true or false, got {value!r}.")
     text = str(value)
     named = name in _paths() and text not in _WORDS.get(name, ())
+    if not text and (named or name == "cam"):
+        raise SettingError(f"{shot.path}: {name} is empty; give it a value, or leave it out.")
     if named or (name == "cam" and (shot.folder / text).exists()):
         return str(shot.folder / text)
     return value if isinstance(value, bool) else text

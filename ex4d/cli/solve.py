@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ex4d.cli.console import frame_ranges, note, say, warn, watched
-from ex4d.cli.options import panel
+from ex4d.cli.options import panel, require_frames
 from ex4d_ground.errors import DepthError, OutputError, SettingError, TrajectoryError
 
 _plain, _needed = panel(None), panel(None, show_default=False)
@@ -28,6 +28,9 @@ def solve(
     num_frames: Annotated[int | None, _source("--num_frames", "Use only the first N frames.")] = None,
     depth_scale: Annotated[
         float | None, _source("--depth_scale", "Length of one step of whole-number depth; multiplies any other depth.")
+    ] = None,
+    depth_channel: Annotated[
+        str | None, _source("--depth_channel", "EXR channel, pass or part, where several could be depth.")
     ] = None,
     fov: Annotated[float | None, _lens("--fov", "Horizontal field of view in degrees.")] = None,
     focal: Annotated[float | None, _lens("--focal", "Focal length in pixels.")] = None,
@@ -68,8 +71,7 @@ def solve(
 
     if not is_named(depth):
         raise DepthError(f"There is no file or folder {depth}; check the path of the depth.")
-    if num_frames is not None and num_frames < 2:
-        raise SettingError(f"--num_frames must be at least 2, got {num_frames}.")
+    require_frames(num_frames, 2)
     if output.suffix.lower() not in (".npz", ".json", ""):
         raise SettingError(f"--output is an .npz, a .json or a folder, got {output.name!r}.")
     if output.is_dir() if output.suffix else output.is_file():
@@ -82,7 +84,7 @@ def solve(
     with watched() as watch, made_folder(output.parent), made_folder((picture or output).parent):
         clip = load_clip(
             video, depth, lens=given_lens(options), num_frames=num_frames, depth_scale=depth_scale,
-            fill_invalid=True, on_note=lambda line: note(f"{line.rstrip('.')}."), **watch,
+            depth_channel=depth_channel, fill_invalid=True, on_note=lambda line: note(f"{line.rstrip('.')}."), **watch,
         )  # fmt: skip
         lens = clip.intrinsics
         if lens.is_assumed and find_focal == "no":

@@ -20,7 +20,7 @@ from ex4d_ground import stages
 from ex4d_ground.arrays import FAR, Float32
 from ex4d_ground.errors import DepthError, SettingError
 from ex4d_ground.files import DEPTH_SUFFIXES, require_regular
-from ex4d_ground.remedies import scale_depth
+from ex4d_ground.remedies import drop_channel, scale_depth
 from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
 
 
@@ -39,9 +39,9 @@ def read_depth(
     folder, its first file, a pattern, or the files themselves (:mod:`ex4d_ground.sequences`). Whole numbers have no
     unit of their own, so for them ``scale`` is required (0.001 if they are millimetres); for floats it is 1. The
     largest number of a whole-number type says that there is no depth, and becomes NaN, unless ``maximum_is_hole`` is
-    off; so does what an EXR's data window leaves out. ``channel`` names the EXR channel where the choice is not plain.
-    With ``num_frames`` at most that many are read. Values are not judged here: see :mod:`ex4d.clip.invalid`. Raises
-    DepthError, SettingError and Cancelled.
+    off; so does what an EXR's data window leaves out. ``channel`` names the EXR channel where the choice is not plain;
+    other files have none, and it is refused. With ``num_frames`` at most that many are read. Values are not judged
+    here: see :mod:`ex4d.clip.invalid`. Raises DepthError, SettingError and Cancelled.
     """
     opened = open_depth(source, scale=scale, channel=channel, num_frames=num_frames, maximum_is_hole=maximum_is_hole)
     return read_opened(opened, **watch)
@@ -86,6 +86,8 @@ def open_depth(
         raise SettingError(f"The depth scale must be between {1 / FAR:g} and {FAR:g}, got {scale}.")
     path = Path(source.label) if isinstance(source, FrameFiles) else Path(source)
     files = source if isinstance(source, FrameFiles) else find_depth_pictures(path)
+    if channel is not None and not has_channels(files):
+        raise DepthError(f"{path} is no EXR, so it has no channel {channel!r}.", remedy=drop_channel())
     if files is None:
         raw = _Raw(*open_array(path))
     else:
@@ -112,6 +114,11 @@ def open_depth(
     maximum = None if hole is None else float(hole * factor)
     lies_at = _place_of(path) if files is None and factor == 1 and raw.dtype == np.dtype("<f4") else None
     return OpenedDepth(str(path), count, *raw.shape, frames, maximum, lies_at)
+
+
+def has_channels(files: FrameFiles | None) -> bool:
+    """Whether depth pictures, or None for another depth file, have named channels to choose from: EXRs do."""
+    return files is not None and files.paths[0].suffix.lower() == ".exr"
 
 
 def _place_of(path: Path) -> tuple[Path, int] | None:

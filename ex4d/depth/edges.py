@@ -4,14 +4,13 @@ Each step is a function of one frame, and optional. A DW-mesh tears where depth 
 off the picture's edge drags a rim of background along with the foreground; soft jumps make rubber sheets.
 """
 
-import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ex4d.clip.invalid import fill_invalid
-from ex4d_ground.arrays import Bool, Float32, UInt8
+from ex4d_ground.arrays import FAR, Bool, Float32, UInt8
 from ex4d_ground.errors import SettingError
 
 _LAYERS = 16
@@ -48,11 +47,10 @@ class EdgeOptions:
             raise SettingError(f"The edge radius must be between 1 and 64 pixels, got {self.radius}.")
         if not 0 < self.jump < 10:
             raise SettingError(f"The edge jump must be between 0 and 10, got {self.jump}.")
-        if not (math.isfinite(self.border_depth) and self.border_depth > 0 and 0 < self.far_share < 1):
-            raise SettingError(
-                "The border depth must be positive and far_share within 0..1, got "
-                f"{self.border_depth} and {self.far_share}."
-            )
+        if not 0 < self.border_depth < FAR:
+            raise SettingError(f"The border depth must be positive and less than {FAR:g}, got {self.border_depth:g}.")
+        if not 0 < self.far_share < 1:
+            raise SettingError(f"far_share must lie within 0..1, got {self.far_share}.")
 
 
 def fill_frame(depth: Float32) -> tuple[Float32, int]:  # [H, W], number of pixels filled

@@ -55,16 +55,19 @@ def inspect_depth(
     with_steady: bool = True,
     border_depth: float = 100.0,
     scale: float | None = None,
+    channel: str | None = None,
     num_frames: int | None = None,
     **watch: Unpack[Watch],
 ) -> Inspection:
     """Write contact_sheet.png, flicker.png and histogram.png to ``folder``.
 
-    Raises DepthError if the depth does not fit the video, ClipError, OutputError, Cancelled.
+    ``scale`` and ``channel`` as :func:`ex4d.clip.depth.read_depth` takes them. Raises DepthError if the depth does not
+    fit the video, ClipError, SettingError, OutputError, Cancelled.
     """
+    options = EdgeOptions(border_depth=border_depth)
     video_source, depth_source, _ = paired_sources(video, depth, num_frames=num_frames)
     frames = open_frames(video_source, num_frames=num_frames, cancel=watch.get("cancel"))
-    opened = open_depth(depth_source, scale=scale, num_frames=frames.num_frames)
+    opened = open_depth(depth_source, scale=scale, channel=channel, num_frames=frames.num_frames)
     require_same_view((opened.height, opened.width), (frames.height, frames.width), opened.label)
     values = read_opened(opened, **watch)
     if values.shape[1:] != (frames.height, frames.width):
@@ -81,7 +84,6 @@ def inspect_depth(
             target = new_values((values.shape[0], values.shape[1], values.shape[2]))
             steadied = steady(values, frames, "metric", target, **watch)
             series["after the temporal filter"] = flicker(steadied, frames, "metric", cancel=watch.get("cancel"))
-    options = EdgeOptions(border_depth=border_depth)
     low, high = depth_range(values)
     names = ["contact_sheet.png", "histogram.png"] + (["flicker.png"] if series else [])
     with staged_folder(folder) as staging:

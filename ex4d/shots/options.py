@@ -240,7 +240,7 @@ class ShotOptions:
             value = getattr(self, name)
             if value is not None and not abs(value) < 1e6:
                 raise _refused(f"{{{name}}} must be a place in the picture, in pixels, got {value:g}.")
-        lengths = dict.fromkeys(("focal", "fy", "depth_scale"), (1 / FAR, FAR))
+        lengths = dict.fromkeys(("focal", "fy", "depth_scale", "border_depth"), (1 / FAR, FAR))
         for name, (least, most) in {**lengths, "fps": (SLOWEST_RATE, FASTEST_RATE)}.items():
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

@@ -6,6 +6,7 @@ from typing import Unpack
 import numpy as np
 
 from ex4d.clip import load_clip, with_source_camera
+from ex4d.clip.depth import find_depth_pictures, has_channels
 from ex4d.progress import Watch
 from ex4d.shots.options import ShotOptions
 from ex4d.types import Clip, SetClip
@@ -23,12 +24,13 @@ def with_set(options: ShotOptions, clip: Clip, **watch: Unpack[Watch]) -> tuple[
         return clip, ()
     assert options.set_depth is not None and options.set_camera is not None
     notes: list[str] = []
+    channel = options.depth_channel if has_channels(find_depth_pictures(options.set_depth)) else None
     other = load_clip(
         options.set_video,
         options.set_depth,
         fill_invalid=options.fill_invalid,
         depth_scale=options.depth_scale,
-        depth_channel=options.depth_channel,
+        depth_channel=channel,
         colour=options.colour,
         fields=options.fields,
         on_filled=lambda filled: notes.append(f"Filled depth in {filled.describe()}.") if filled.count else None,

@@ -89,6 +89,11 @@ def name_channel() -> Remedy:
     return Remedy(cli="name the channel to use with --depth_channel", panel="choose one as the Depth Channel")
 
 
+def drop_channel() -> Remedy:
+    """For a channel that was named of files that have none."""
+    return Remedy(cli="drop --depth_channel", panel="leave the Depth Channel empty")
+
+
 def render_depth() -> Remedy:
     """For an EXR of whose channels none is depth by its name."""
     return Remedy(

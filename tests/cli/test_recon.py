@@ -212,7 +212,7 @@ def test_wrong_input_is_one_sentence_and_changes_nothing(
         (("--cam", "30", "--focal", "-3"), "--focal must be a positive number, got -3"),
         (("--cam", "30", "--num_frames", "1"), "--num_frames must be at least 2, got 1"),
         (("--cam", "orbit_left", "--amount", "120"), "--amount of orbit_left must be between 0 and 90"),
-        (("--cam", "30", "--border_depth", "0"), "Border depth must be positive"),
+        (("--cam", "30", "--border_depth", "0"), "--border_depth must be a positive number, got 0"),
         (("--cam", "30", "--num_frames", "49"), "has 6 frames, 49 were asked for; use --num_frames 6"),
     ],
 )

@@ -61,7 +61,7 @@ def test_without_one_it_says_what_to_do_and_writes_no_camera(ex4d, follow: Filme
         (("-o", "x.npz", "--fov", "50", "--focal", "300"), "exclude each other"),
         (("-o", "x.npz", "--matte", "none.mp4"), "none.mp4"),
         (("-o", "x.npz", "--picture", "look.jpg"), "--picture writes a .png, got the name 'look.jpg'"),
-        (("-o", "x.npz", "--picture", ""), "--picture writes a .png"),
+        (("-o", "x.npz", "--picture", "look"), "--picture writes a .png, got the name 'look'"),
     ],
 )
 def test_what_cannot_work_is_said_at_once(ex4d, shot, more: tuple[str, ...], words: str) -> None:

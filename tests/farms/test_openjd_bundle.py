@@ -108,7 +108,7 @@ def test_a_gpu_is_asked_for_where_the_engine_runs_on_one(shots: Path, tmp_path: 
     [
         (["--option=--num_frame=2"], "refuses --option --num_frame=2: No such option"),
         (["--option=seed=3"], "refuses --option seed=3"),
-        (["--option="], "refuses --option"),
+        (["--option="], "What --option is given is empty"),
         (["--option=--seed=x"], "refuses --option --seed=x"),
         (["--option=--help"], "refuses --option --help"),
         (["--option=--cam={{Param.Command}}"], "where {{ begins an expression"),

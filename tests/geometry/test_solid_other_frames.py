@@ -263,7 +263,9 @@ def test_a_camera_of_other_pictures_is_refused_and_one_of_the_same_at_another_si
     given = camera_of(poses, focal=80.0, size=2 * clip.width)
     assert with_source_camera(bare, given).intrinsics.fx == 80
     wide = replace(given, width=2 * given.width)
-    with pytest.raises(TrajectoryError, match=f"pictures of {wide.width}x{wide.height} pixels, but the clip's .* shape"):
+    with pytest.raises(
+        TrajectoryError, match=f"pictures of {wide.width}x{wide.height} pixels, but the clip's .* shape"
+    ):
         with_source_camera(bare, replace(wide, intrinsics=given.intrinsics * (1, 1, 2, 1)))
     fine = replace(wide, intrinsics=given.intrinsics * (2, 1, 2, 1))  # the same pictures, pixels half as wide
     assert with_source_camera(bare, fine).intrinsics.fx == 80

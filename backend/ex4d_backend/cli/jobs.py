@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from ex4d.cli.console import say
-from ex4d.cli.options import spread
+from ex4d.cli.options import require_between, spread
 from ex4d_backend.cli.link import OperatorConnection, connected
 from ex4d_ground.errors import InputError
 from ex4d_ground.texts import one_line
@@ -20,6 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+_LONGEST_WAIT_S = 86400.0
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, or enough of its beginning.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -69,6 +70,7 @@ def cancel(
     wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait until it has stopped.")] = 10.0,
 ) -> None:
     """Stop one job and no other."""
+    require_between(wait_s, 0, _LONGEST_WAIT_S, "--wait")
     with connected(link) as client:
         job_id = find_job(client, job)
         if client.ask(m.CancelJob(job_id=job_id)).already_final:
