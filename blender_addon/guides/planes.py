@@ -75,7 +75,10 @@ def restore(shot: bpy.types.Object, setting: str) -> None:
         item = next((each for each in items if _is_meant(edit, each)), None)
         if item is None:
             if edit.name:
-                raise AddonError(f"The take changes the plane '{edit.name}'; render guides first, which finds it.")
+                raise AddonError(
+                    f"The take changes the plane '{edit.name}', which is not in the list; Render Guides lists those "
+                    "that there are."
+                )
             items.append(item := _bare(edit))
         item.update({"use": False} if edit.what == "remove" else {"texture": "SMOOTH"})
     _put(shot, items)

@@ -1,11 +1,12 @@
 """What an artist changes of a place's planes: some are removed, added, or keep only their smooth colours."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ex4d.fill.planes import Plane, added_plane
+from ex4d.fill.names import added_names
+from ex4d.fill.planes import Plane, Samples, added_plane
 from ex4d.fill.plate import Plate
 from ex4d_ground.arrays import Float64
 from ex4d_ground.errors import SettingError
@@ -14,35 +15,9 @@ from ex4d_ground.poses import inverse
 
 LEAST_ADDED = 0.01
 """Share of the picture that an added plane must show: its texture is made up from that."""
-LEVEL, SIDEWAYS = 0.7, 0.7
-"""How much of a floor's normal points down, and of a side wall's to the side."""
+PART_ANGLE_DEG, PART_DISTANCE = 1.0, 0.01
+"""Within this angle, and this share of the distance, a statement tells a plane that is another one's part now."""
 LEAST_DISTANCE = 1e-6
-
-
-def named(planes: Sequence[Plane], down: Float64, taken: Iterable[str] = ()) -> list[Plane]:
-    """The planes with names by their directions, none of them ``taken``; several of one direction are numbered."""
-    names: list[str] = [*taken, *(plane.name for plane in planes)]
-    out: list[Plane] = []
-    for plane in planes:
-        if not plane.name:
-            plain, count = _direction(plane.normal, down), 1
-            name = plain
-            while name in names:
-                count += 1
-                name = f"{plain} {count}"
-            names.append(name)
-            plane = replace(plane, name=name)
-        out.append(plane)
-    return out
-
-
-def _direction(normal: Float64, down: Float64) -> str:
-    """Of a normal that points away from the camera, in its axes."""
-    if abs(normal @ down) > LEVEL:
-        return "floor" if normal @ down > 0 else "ceiling"
-    if abs(normal[0]) > SIDEWAYS:
-        return "right wall" if normal[0] > 0 else "left wall"
-    return "back wall"
 
 
 def edited(
@@ -50,24 +25,25 @@ def edited(
     plate: Plate,
     edits: Sequence[PlaneEdit],
     *,
+    samples: Samples,
     down: Float64,  # [3]
     shown: Callable[[Plane], float],
 ) -> list[Plane]:
-    """``found``, which have names, with ``edits``. Raises SettingError where one is of no plane that there is.
+    """``found`` with ``edits``. Raises SettingError where one is of no plane that there is.
 
-    ``shown`` tells the share of the picture that shows a plane whole.
+    ``samples`` are those of the plate; ``shown`` tells the share of it that shows a plane whole.
     """
     planes, added = list(found), []
     for edit in edits:
         if edit.what == "add":
-            added.append(_added(edit, plate, shown))
+            added.append(_added(edit, plate, samples, shown))
             continue
         at = _matching(found, edit, plate)
         if edit.what == "smooth":
             planes = [replace(each, texture="smooth") if each.name == at.name else each for each in planes]
         else:
             planes = [each for each in planes if each.name != at.name]
-    return [*planes, *named(added, down, [plane.name for plane in found])]
+    return [*planes, *added_names(added, down)]
 
 
 def in_world(plane: Plane, plate: Plate) -> tuple[Float64, float]:
@@ -89,11 +65,9 @@ def _matching(found: Sequence[Plane], edit: PlaneEdit, plate: Plate) -> Plane:
     if edit.name:
         alike = [plane for plane in found if plane.name == edit.name]
     else:
-        normal, distance = _in_plate(edit, plate)
-        near = [plane for plane in found if is_same(normal, distance, plane.normal, plane.distance)]
-        alike = sorted(near, key=lambda plane: abs(plane.distance - distance))
+        alike = _near(found, edit, plate)
     if not alike:
-        there = [f"{plane.name} ({equation(*in_world(plane, plate))})" for plane in found]
+        there = [_told(plane, plate) for plane in found]
         raise SettingError(
             f"planes says '{edit.text}', but the place has no such plane; "
             + (f"it has {', '.join(there)}." if there else "it has none.")
@@ -101,11 +75,29 @@ def _matching(found: Sequence[Plane], edit: PlaneEdit, plate: Plate) -> Plane:
     return alike[0]
 
 
-def _added(edit: PlaneEdit, plate: Plate, shown: Callable[[Plane], float]) -> Plane:
+def _told(plane: Plane, plate: Plate) -> str:
+    return f"{plane.name} ({equation(*in_world(plane, plate))})"
+
+
+def _near(found: Sequence[Plane], edit: PlaneEdit, plate: Plate) -> list[Plane]:
+    """The planes that an equation may tell, the nearest first. Raises SettingError where it tells a part of one."""
+    normal, distance = _in_plate(edit, plate)
+    whole = [p for p in found if is_same(normal, distance, p.normal, p.distance)]
+    exact = {"angle_deg": PART_ANGLE_DEG, "share": PART_DISTANCE}
+    parts = [p for p in found for part in p.parts if is_same(normal, distance, part.normal, part.distance, **exact)]
+    if parts and not any(is_same(normal, distance, p.normal, p.distance, **exact) for p in whole):
+        raise SettingError(
+            f"planes says '{edit.text}', but that is no plane of its own any more: it is the same wall as "
+            f"{_told(parts[0], plate)}; leave it out, or say {parts[0].name} if all of that is meant."
+        )
+    return sorted(whole, key=lambda plane: abs(plane.distance - distance))
+
+
+def _added(edit: PlaneEdit, plate: Plate, samples: Samples, shown: Callable[[Plane], float]) -> Plane:
     normal, distance = _in_plate(edit, plate)
     if distance < LEAST_DISTANCE:
         raise SettingError(f"planes says '{edit.text}', but that plane goes through the camera; move it away from it.")
-    plane = added_plane(plate.inverse, plate.lens, normal / distance)
+    plane = added_plane(samples, normal / distance)
     share = shown(plane)
     if share <= LEAST_ADDED:
         raise SettingError(

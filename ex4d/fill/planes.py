@@ -47,6 +47,8 @@ class Plane:
     texture: Texture = "clip"
     added: bool = False
     """Whether a person added it (:mod:`ex4d.fill.edited`)."""
+    parts: tuple["Plane", ...] = ()
+    """Smaller ones that were found of the same wall (:mod:`ex4d.fill.names`)."""
 
     @property
     def normal(self) -> Float64:  # [3]
@@ -59,17 +61,40 @@ class Plane:
         return float(1 / np.linalg.norm(self.slope))
 
     def shown(self, inverse: Float32, x: Float32, y: Float32) -> Bool:  # [H, W], [1, W], [H, 1]
-        """Where a picture of 1 / z shows the plane itself."""
-        return np.abs(self.inverse(x, y) - inverse) <= self.tolerance * inverse
+        """Where a picture of 1 / z shows the plane itself, or a part of it."""
+        on = np.abs(self.inverse(x, y) - inverse) <= self.tolerance * inverse
+        for part in self.parts:
+            on |= part.shown(inverse, x, y)
+        return on
 
     def inverse(self, x: Float32, y: Float32) -> Float32:
         """1 / z along rays; zero or less where the plane is not met."""
         return (self.slope[0] * x + self.slope[1] * y + self.slope[2]).astype(np.float32)
 
 
-def find_planes(inverse: Float32, lens: Float64) -> list[Plane]:  # [H, W], [4]
+@dataclass(frozen=True)
+class Samples:
+    """The pixels of a picture of 1 / z that are looked at."""
+
+    rays: Float64  # [n, 3] with a z of 1
+    values: Float64  # [n] 1 / z
+    grid: tuple[int, ...]
+    """How many rows and columns they are of."""
+
+    @staticmethod
+    def of(inverse: Float32, lens: Float64) -> "Samples":  # [H, W], [4]
+        """Those of a picture."""
+        height, width = inverse.shape
+        step = max(1, int(np.sqrt(height * width / SAMPLES)))
+        rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step]
+        x, y = (columns + 0.5 - lens[2]) / lens[0], (rows + 0.5 - lens[3]) / lens[1]
+        rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
+        return Samples(rays, inverse[rows, columns].reshape(-1).astype(np.float64), rows.shape)
+
+
+def find_planes(samples: Samples) -> list[Plane]:
     """The bounding planes of what a picture shows, the largest first."""
-    rays, values, grid = _samples(inverse, lens)
+    rays, values, grid = samples.rays, samples.values, samples.grid
     free, found, rng = np.ones(len(values), np.bool_), [], np.random.default_rng(_SEED)
     while len(found) < MOST_PLANES and free.mean() > LEAST_SHARE:
         plane = _best(rays, values, free, grid, rng)
@@ -81,26 +106,15 @@ def find_planes(inverse: Float32, lens: Float64) -> list[Plane]:  # [H, W], [4]
     return [plane for plane in found if plane.distance < FAR * usual]
 
 
-def _samples(inverse: Float32, lens: Float64) -> tuple[Float64, Float64, tuple[int, ...]]:  # [n, 3], [n], [2]
-    """Rays and 1 / z of the pixels that are looked at, and how many rows and columns they are of."""
-    height, width = inverse.shape
-    step = max(1, int(np.sqrt(height * width / SAMPLES)))
-    rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step]
-    x, y = (columns + 0.5 - lens[2]) / lens[0], (rows + 0.5 - lens[3]) / lens[1]
-    rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
-    return rays, inverse[rows, columns].reshape(-1).astype(np.float64), rows.shape
-
-
 def _tolerance(missed: float) -> float:
     return float(np.clip(4 * missed, *TOLERANCE))
 
 
-def added_plane(inverse: Float32, lens: Float64, slope: Float64) -> Plane:  # [H, W], [4], [3]
+def added_plane(samples: Samples, slope: Float64) -> Plane:  # [3]
     """The plane of that slope, whatever lies on it and beyond."""
-    rays, values, _ = _samples(inverse, lens)
-    there = rays @ slope
-    on = _on(there, values)
-    missed = float(np.median(np.abs(there[on] / values[on] - 1))) if on.any() else 0.0
+    there = samples.rays @ slope
+    on = _on(there, samples.values)
+    missed = float(np.median(np.abs(there[on] / samples.values[on] - 1))) if on.any() else 0.0
     return Plane(slope, float(on.mean()), _tolerance(missed))
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ex4d.fill.edited import edited, named
+from ex4d.fill.edited import edited
 from ex4d.fill.kernels import paint_world
+from ex4d.fill.names import named
 from ex4d.fill.parts import Parts
-from ex4d.fill.planes import Plane, find_planes
+from ex4d.fill.planes import Plane, Samples, find_planes
 from ex4d.fill.plate import Plate
 from ex4d.fill.surfaces import Surface, back_wall, less_rim, plane_surface, rays_of
 from ex4d.progress import CancelToken, check
@@ -106,25 +107,25 @@ def build_world(
 
     Raises Cancelled, SettingError.
     """
-    parts, rays = parts or Parts(), rays_of(plate)
+    parts, rays, samples = parts or Parts(), rays_of(plate), Samples.of(plate.inverse, plate.lens)
 
     def shown(plane: Plane) -> float:
         return float(less_rim(plane.shown(plate.inverse, *rays)).mean())
 
     def find() -> _Found:
-        found = [plane for plane in find_planes(plate.inverse, plate.lens) if shown(plane) > LEAST_WHOLE]
+        found = [plane for plane in find_planes(samples) if shown(plane) > LEAST_WHOLE]
         slopes = np.array([plane.slope for plane in found], np.float64).reshape(-1, 3)
         return _Found(slopes, *(np.array([getattr(p, name) for p in found]) for name in ("share", "tolerance")))
 
     found = parts.kept(_Found, ("planes",), find).planes
     down = next((p.normal for p in found if p.normal[1] > 0.8), np.array([0.0, 1.0, 0.0]))
-    planes = edited(named(found, down), plate, edits, down=down, shown=shown)
+    planes = edited(named(found, samples, down), plate, edits, samples=samples, down=down, shown=shown)
     surfaces, explained = [], np.zeros(plate.inverse.shape, np.bool_)
     for plane in planes:
         check(cancel)
         on = plane.shown(plate.inverse, *rays)
         explained |= on
-        key = ("plane", plane.slope.tobytes(), repr(plane.tolerance), plane.texture, down.tobytes())
+        key = ("plane", plane.slope.tobytes(), np.packbits(on).tobytes(), plane.texture, down.tobytes())
         surfaces.append(
             parts.kept(Surface, key, lambda p=plane, o=on: plane_surface(plate, p, less_rim(o), down, rays))
         )

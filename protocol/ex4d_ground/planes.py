@@ -28,7 +28,9 @@ class PlaneInfo(Record, frozen=True, kw_only=True):
     """One plane of a place. New in 1.3."""
 
     name: Text
-    """"floor", "ceiling", "back wall", "left wall", "right wall"; numbered where there are several, largest first."""
+    """"floor", "ceiling", "back wall", "left wall", "right wall"; several of one kind are told apart by where they are,
+    as the filming camera sees them: "left back wall", "far right wall", "upper floor". One that a person added is
+    "added floor"."""
     normal: Vector
     """Of length one, away from the filming camera, in the clip's world."""
     distance: float
@@ -82,13 +84,21 @@ def equation(normal: Iterable[float], distance: float) -> str:
     return " ".join(f"{value + 0.0:.4g}" for value in (*(round(n, 4) for n in normal), distance))
 
 
-def is_same(normal: Iterable[float], distance: float, other_normal: Iterable[float], other_distance: float) -> bool:
+def is_same(
+    normal: Iterable[float],
+    distance: float,
+    other_normal: Iterable[float],
+    other_distance: float,
+    *,
+    angle_deg: float = SAME_ANGLE_DEG,
+    share: float = SAME_DISTANCE,
+) -> bool:
     """Whether two planes are the same after another solve; distances are those from the camera."""
     cosine = sum(a * b for a, b in zip(normal, other_normal, strict=True))
     if cosine < 0:
         cosine, distance = -cosine, -distance
-    near = abs(distance - other_distance) <= SAME_DISTANCE * abs(other_distance)
-    return cosine >= math.cos(math.radians(SAME_ANGLE_DEG)) and near
+    near = abs(distance - other_distance) <= share * abs(other_distance)
+    return cosine >= math.cos(math.radians(angle_deg)) and near
 
 
 def written(edits: Iterable[PlaneEdit]) -> str:

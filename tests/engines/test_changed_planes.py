@@ -73,7 +73,7 @@ def test_a_plane_is_removed_by_its_name_or_by_what_is_near_its_equation(clip: Cl
 def test_an_added_plane_is_painted_where_it_is(clip: Clip) -> None:
     place = changed(clip, f"remove back wall; add 0 0 2 {2 * BACK}")
     [added] = [plane for plane in place.plane_infos if plane.added]
-    assert added.name == "back wall 2", "the name of the one removed stays its own"
+    assert added.name == "added back wall", "the name of the one removed stays its own"
     assert added.distance == pytest.approx(BACK) and added.share > 0.2
     wanted = np.ones((1, 2), np.bool_)
     lens = np.array([1.0, 1.0, 1.0, 3.0])  # it looks upwards, above the floor
