@@ -22,8 +22,7 @@ import numpy as np
 from ex4d.allocation import give_back_large_blocks
 from ex4d.bands import Bands
 from ex4d.dwmesh import DWMesh
-from ex4d.fill import World
-from ex4d.frames import held_bytes
+from ex4d.engines.preview import PreviewSettings, preview_settings
 from ex4d.guides import FrameRenderer, source_frames, thread_count
 from ex4d.guides.objects import GuideObject
 from ex4d.progress import CancelToken, Progress
@@ -34,15 +33,17 @@ from ex4d_backend.child import BEAT_S, ServerConnection, child_arguments, connec
 from ex4d_backend.child_messages import LiveAnswer, LiveForget, LiveOrder, LivePause, Quit, Ready
 from ex4d_backend.client_errors import for_client, without_paths
 from ex4d_backend.live_pictures import coarse_first, rgba, scaled
-from ex4d_backend.live_places import Places, on_plane, share_on_plane
+from ex4d_backend.live_places import NOT_ASKED, KnownPlace, on_plane, share_on_plane
+from ex4d_backend.live_previews import OneFrame
+from ex4d_backend.live_scenes import MESHES, Scene
 from ex4d_backend.live_turns import LiveTurns
 from ex4d_backend.objects import read_objects
-from ex4d_ground.arrays import Bool, Int32, UInt8
+from ex4d_ground.arrays import Bool, Float64, Int32, UInt8
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import Ex4dError
 from ex4d_ground.remedies import Remedy
 from ex4d_protocol.base import MAX_CHUNK_BYTES
-from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveReply, LiveSuperseded, LiveView, Place
+from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveReply, LiveSuperseded, LiveView, Previewed
 from ex4d_protocol.messages import ErrorReply
 from ex4d_protocol.requests import ClipSpec
 
@@ -51,8 +52,6 @@ log = logging.getLogger("ex4d_backend.live_process")
 COVERAGE_EVERY_S = 0.1
 """Coverage that is known is sent this often."""
 PROGRESS_EVERY_S = 0.2
-MESHES = 4
-"""Kept per clip: one per set of edits or options that was looked at."""
 LOADING_BYTES = 20
 """What a pixel of a clip takes in memory, at most, while it is read."""
 ANY_LENGTH_BYTES = 1 << 30
@@ -70,6 +69,8 @@ class LiveRequest:
     request_id: int
     view: LiveView
     trajectory: Trajectory | None = None
+    filling: PreviewSettings | None = None
+    """How its pictures' holes are filled; None where they stay."""
     source: Int32 | None = None  # [N] source frame of each output frame
     seen: Trajectory | None = None
     """The cameras in the axes of the meshes they look at; None until the clip is there."""
@@ -79,9 +80,8 @@ class LiveRequest:
     """Output frames still to draw, next one last."""
     unsent: dict[int, tuple[float, float | None]] = field(default_factory=dict)
     """Coverage that was not sent yet, and the share that goes on a plane where that is known."""
-    place: Place = ""
+    place: KnownPlace = NOT_ASKED
     """How far its clip's place was known when its first frame was drawn."""
-    world: World | None = None
     sent_at: float = 0.0
 
     @property
@@ -92,61 +92,32 @@ class LiveRequest:
     @property
     def told(self) -> dict[str, Any]:
         """What pictures and coverage hold beside: how far the place is known."""
-        return {**self.about, "place": self.place}
+        return {**self.about, "place": self.place.state, "why": self.place.why}
+
+    @property
+    def needs_place(self) -> bool:
+        """Whether anything that it wants depends on its clip's place."""
+        return self.view.on_plane or (self.filling is not None and self.filling.fill == "world")
 
     @property
     def lane(self) -> Lane:
         """What it competes for."""
         return self.client, self.view.view, self.view.picture
 
+    def camera(self, frame: int) -> tuple[Float64, Float64]:  # [4], [4, 4]
+        """Lens and pose of a frame, as the picture has it."""
+        cameras = self.prepare()
+        return cameras.intrinsics[frame], cameras.world_from_camera[frame]
+
     def prepare(self) -> Trajectory:
-        """Check and scale the cameras on first use. Raises TrajectoryError or ShapeError."""
+        """Check settings and cameras and scale these on first use. Raises TrajectoryError, ShapeError, SettingError."""
         if self.trajectory is None:
+            if self.view.preview is not None and self.view.picture:
+                self.filling = preview_settings({**self.view.preview, "planes": self.view.planes})
             self.trajectory = scaled(self.view.trajectory.unpack(), self.view.scale)
             frames = range(len(self.trajectory)) if self.view.picture else coarse_first(len(self.trajectory))
             self.waiting = list(frames)[::-1]
         return self.trajectory
-
-
-class Scene:
-    """One clip in memory, and the renderers of its meshes."""
-
-    def __init__(self, source: sources.LoadedSource, loader: sources.Sources, finder: ThreadPoolExecutor) -> None:
-        self.places = Places(finder)
-        self.clip, self.source, self._loader = source.clip, source, loader
-        """Without a source camera: each view has its own."""
-        self._renderers: OrderedDict[tuple[bytes, bool], tuple[FrameRenderer, int]] = OrderedDict()
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory of the clip, of the edits of its meshes and of its places."""
-        return (
-            held_bytes(self.clip.frames)
-            + held_bytes(self.clip.depth)
-            + sum(size for _, size in self._renderers.values())
-            + self.places.size_bytes
-        )
-
-    def renderer(self, view: LiveView, blobs: Path, bands: Bands, rasterizer: str) -> FrameRenderer:
-        """The renderer of a request's mesh; pictures and coverage have their own, so that each keeps its frame."""
-        key = msgspec.msgpack.encode((view.clip.source_camera, view.mesh, view.raster)), view.picture
-        if key not in self._renderers:
-            while len(self._renderers) >= 2 * MESHES:
-                self._renderers.popitem(last=False)[1][0].close()
-            mesh = self._loader.mesh(sources.filmed(self.source, view.clip), view.clip, view.mesh, blobs)
-            edits = sum(part.size for edit in view.mesh.edits for part in (edit.positions, edit.face_flags) if part)
-            if any(edit.thickness is not None for edit in view.mesh.edits):
-                edits += self.clip.depth.nbytes  # one map for all frames
-            made = FrameRenderer(mesh, sources.drawn_by(view.raster, rasterizer), bands=bands)
-            self._renderers[key] = made, edits
-        self._renderers.move_to_end(key)
-        return self._renderers[key][0]
-
-    def close(self) -> None:
-        """Give back what the renderers hold, on a device above all."""
-        self.places.close()
-        while self._renderers:
-            self._renderers.popitem()[1][0].close()
 
 
 class LiveRenderer:
@@ -238,21 +209,20 @@ class LiveRenderer:
                 request.source = source_frames(trajectory, scene.clip.num_frames)
                 filmed = sources.filmed(scene.source, request.view.clip)
                 request.seen = filmed.clip.seen_by_source(trajectory)
-            if request.view.on_plane and not request.place:  # once: all frames of a request are told the same
-                planes = request.view.planes
-                key = msgspec.msgpack.encode((request.view.clip.source_camera, planes))
-                filmed = sources.filmed(scene.source, request.view.clip)
-                request.place, request.world = scene.places.look(key, filmed.clip, planes)
+            if request.needs_place and not request.place.state:  # once: all frames of a request are told the same
+                request.place = scene.place(request.view, sources.filmed(scene.source, request.view.clip).clip)
             if request.objects is None:
                 view, count = request.view, len(trajectory)
                 moves = {"held": view.object_frames, "start": view.object_start}
                 request.objects = read_objects(view.objects, self._blobs, num_frames=count, **moves)
             frame = request.waiting.pop()
-            renderer = scene.renderer(request.view, self._blobs, self._bands, self._rasterizer)
-            camera = Camera.of(request.seen, frame)
-            colour, mask = renderer.render(int(request.source[frame]), camera, request.objects, index=frame)
+            one = OneFrame.of(trajectory, request.seen, frame, int(request.source[frame]), request.objects)
+            drawn = scene.renderer(request.view).render(one.t, one.camera, one.objects, index=frame)
             ended = not request.waiting
-            self._answer_frame(request, frame, colour, mask, ended=ended)
+            if request.view.picture:
+                self._answer_picture(request, *_shown(scene, request, one, *drawn), drawn[1], frame, ended=ended)
+            else:
+                self._answer_coverage(request, frame, drawn[1], ended=ended)
         except Ex4dError as error:
             ended = self._fail(request, "bad_request", str(error), error.remedy)
         except MemoryError:
@@ -298,7 +268,9 @@ class LiveRenderer:
         folder, limit = Path(tempfile.mkdtemp(dir=self._scratch)), self._most_pixels
         spec, steps = _plain_clip(request), {"on_progress": on_progress, "cancel": CancelToken()}
         try:
-            return Scene(loader.clip(spec, self._blobs, folder, clip_pixels=limit, **steps), loader, self._finder)
+            clip = loader.clip(spec, self._blobs, folder, clip_pixels=limit, **steps)
+            fixed = {"blobs": self._blobs, "bands": self._bands, "rasterizer": self._rasterizer}
+            return Scene(clip, loader, self._finder, **fixed)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -309,14 +281,10 @@ class LiveRenderer:
 
     # --- answering ----------------------------------------------------------------------------------------
 
-    def _answer_frame(self, request: LiveRequest, frame: int, colour: UInt8, mask: Bool, *, ended: bool) -> None:
-        coverage, world, cameras = float(mask.mean()), request.world, request.prepare()
-        camera = cameras.intrinsics[frame], cameras.world_from_camera[frame]
-        if request.view.picture:
-            picture = rgba(colour, mask, None if world is None else on_plane(world, mask, *camera))
-            self._answer_picture(request, frame, picture, coverage, ended=ended)
-            return
-        request.unsent[frame] = coverage, None if world is None else share_on_plane(world, mask, *camera)
+    def _answer_coverage(self, request: LiveRequest, frame: int, mask: Bool, *, ended: bool) -> None:
+        world = request.place.world
+        on_planes = None if world is None else share_on_plane(world, mask, *request.camera(frame))
+        request.unsent[frame] = float(mask.mean()), on_planes
         now = time.monotonic()
         if ended or now - request.sent_at >= COVERAGE_EVERY_S:
             known, request.unsent, request.sent_at = request.unsent, {}, now
@@ -326,15 +294,16 @@ class LiveRenderer:
             self._answer(request, LiveCoverage(**fixed, on_plane=goes_on), ended=ended)
 
     def _answer_picture(
-        self, request: LiveRequest, frame: int, picture: UInt8, coverage: float, *, ended: bool
+        self, request: LiveRequest, picture: UInt8, preview: Previewed, mask: Bool, frame: int, *, ended: bool
     ) -> None:
-        height, width = picture.shape[:2]
-        fixed = {**request.told, "frame": frame, "width": width, "height": height, "coverage": coverage}
+        height, width = mask.shape
+        fixed = {**request.told, "frame": frame, "width": width, "height": height, "coverage": float(mask.mean())}
         data = picture.reshape(-1).data
         for offset in range(0, data.nbytes, MAX_CHUNK_BYTES):
             part = data[offset : offset + MAX_CHUNK_BYTES]
             last = ended and offset + part.nbytes == data.nbytes
-            self._answer(request, LivePicture(**fixed, offset=offset, done=last), ended=last, blob=part)
+            message = LivePicture(**fixed, preview=preview, offset=offset, done=last)
+            self._answer(request, message, ended=last, blob=part)
 
     def _fail(self, request: LiveRequest, code: str, message: str, remedy: Remedy | None = None) -> bool:
         if self._lanes.get(request.lane) is request:
@@ -346,6 +315,20 @@ class LiveRenderer:
         self, request: LiveRequest, message: LiveReply | ErrorReply, *, ended: bool, blob: memoryview | None = None
     ) -> None:
         self._server.send(LiveAnswer(request.client, request.request_id, message, ended), blob)
+
+
+def _shown(
+    scene: Scene, request: LiveRequest, one: OneFrame, colour: UInt8, mask: Bool
+) -> tuple[UInt8, Previewed]:  # [H, W, 3], [H, W] -> [H, W, 4]
+    """What the picture of a frame with this guide shows, and how far it is the preview that was asked for."""
+    view, filling, world = request.view, request.filling, request.place.world
+    goes_on = on_plane(world, mask, *request.camera(one.index)) if world is not None and view.on_plane else None
+    if filling is None:
+        return rgba(colour, mask, goes_on), ""
+    filler = scene.filler(view, one.t, known_first=filling.known_first)
+    if filler is None or (filling.fill == "world" and request.place.state == "finding"):
+        return rgba(colour, mask, goes_on), "finding"
+    return rgba(filler.fill(colour, mask, one, filling, world), mask, goes_on), "shown"
 
 
 def _plain_clip(request: LiveRequest) -> ClipSpec:

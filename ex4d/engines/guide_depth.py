@@ -22,8 +22,9 @@ _BESIDE = np.ones((9, 9), np.uint8)
 class GuideDepth:
     """z-depth per guide frame on the half-size working grid, or None where nothing is known of it."""
 
-    def __init__(self, request: GenerateRequest) -> None:
-        self._guides = request.guides
+    def __init__(self, request: GenerateRequest, smeared: bool | None = None) -> None:
+        """``smeared`` spares looking through the clip's depth, for whoever knows whether that is."""
+        self._guides, self._known_smeared = request.guides, smeared
         self._clip = request.clip
         self._times = request.trajectory.source_time
 
@@ -69,6 +70,8 @@ class GuideDepth:
 
     @cached_property
     def _is_smeared(self) -> bool:
+        if self._known_smeared is not None:
+            return self._known_smeared
         return self._clip is not None and is_smeared(self._clip.depth)
 
     def _of_clip(

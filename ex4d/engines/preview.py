@@ -19,9 +19,10 @@ from ex4d.engines.guide_depth import GuideDepth
 from ex4d.engines.paint_kernels import finish
 from ex4d.engines.steady import SteadyFill
 from ex4d.engines.world_fill import WorldFill
+from ex4d.fill import World
 from ex4d.frames import Frames, FrameStack
 from ex4d.frames.ahead import in_order, thread_count, workers_within
-from ex4d.progress import CancelToken, check, report
+from ex4d.progress import check, report
 from ex4d.settings import About, settings_of
 from ex4d.types import Guides, KnownFrame, working_size
 from ex4d_ground import planes, stages
@@ -113,17 +114,18 @@ class PreviewEngine:
 
     def generate(self, request: GenerateRequest, **hooks: Unpack[Hooks]) -> Frames:  # [N, H, W, 3]
         """Fill the guides' holes frame by frame, in order. Raises SettingError, ShapeError, Cancelled."""
-        settings = PreviewSettings(**self.about.validated(request.settings))
-        changed = planes.read(settings.planes)  # also where no place is shown, which would leave it unread
+        settings = preview_settings(request.settings)
         _check_shapes(request)
         on_frame, on_progress = hooks.get("on_frame"), hooks.get("on_progress")
         count = len(request.guides.colour)
         out = FrameStack(expected=count, label="The preview")
         if settings.fill == "world":
             report(on_progress, stages.PLACE, 0, 1)
-        elif changed:
+        elif planes.read(settings.planes):
             report(on_progress, stages.PLACE, 1, 1, _unused(settings))
-        painter = _Painter(request, settings, hooks.get("cancel"))
+        by_place = settings.fill == "world"
+        world = WorldFill.of(request, hooks.get("cancel"), settings.planes) if by_place else None
+        painter = _Painter(request, settings, world)
         if settings.fill == "world":
             report(on_progress, stages.PLACE, 1, 1, painter.without_world)
             on_used = hooks.get("on_used")
@@ -143,8 +145,7 @@ class PreviewEngine:
     @staticmethod
     def cost(frames: int, width: int, height: int, settings: Mapping[str, Any], gpu: Gpu | None) -> Cost:
         """Time on the processor alone. Raises SettingError."""
-        chosen = PreviewSettings(**PreviewEngine.about.validated(settings))
-        planes.read(chosen.planes)
+        chosen = preview_settings(settings)
         world = chosen.fill == "world"
         each = _SECONDS + _KNOWN_SECONDS * chosen.known_first + _WORLD_SECONDS * world
         seconds = each * frames * width * height / 1e6 + _WORLD_ONCE * world
@@ -156,6 +157,27 @@ def _unused(settings: PreviewSettings) -> str:
         f"planes says '{settings.planes.strip()}', but fill is '{settings.fill}', which shows no planes: nothing is "
         "changed by it; fill 'world' shows them."
     )
+
+
+def preview_settings(given: Mapping[str, Any]) -> PreviewSettings:
+    """The engine's settings with defaults for what is not ``given``. Raises SettingError, also for what it names."""
+    settings = PreviewSettings(**PreviewEngine.about.validated(given))
+    planes.read(settings.planes)  # also where no place is shown, which would leave it unread
+    return settings
+
+
+def preview_frame(
+    request: GenerateRequest, settings: PreviewSettings, world: World | None, *, smeared: bool | None = None
+) -> UInt8:  # [H, W, 3]
+    """The first frame of ``request`` alone, as the engine paints it, for live views.
+
+    It is what a take shows there whose frames are not steadied (``temporal`` 0). ``settings`` stand in for the
+    request's, ``world`` is the place of its clip for them, and ``smeared`` as :class:`GuideDepth` takes it. Raises
+    ShapeError.
+    """
+    _check_shapes(request)
+    painter = _Painter(request, settings, WorldFill(request, world) if settings.fill == "world" else None, smeared)
+    return painter.paint(0, painter.prepare(0))
 
 
 def _check_shapes(request: GenerateRequest) -> None:
@@ -184,17 +206,19 @@ class _Prepared:
 class _Painter:
     """Paints frames in order, keeping what the next frame needs of this one; they may be prepared side by side."""
 
-    def __init__(self, request: GenerateRequest, settings: PreviewSettings, cancel: CancelToken | None) -> None:
+    def __init__(
+        self, request: GenerateRequest, settings: PreviewSettings, world: WorldFill | None, smeared: bool | None = None
+    ) -> None:
         self._request = request
         self._settings = settings
         move, clip = request.trajectory, request.clip
         seen = move if clip is None else clip.seen_by_source(move)
         self._camera_from_world = inverse(move.world_from_camera)
         self._camera_from_source = self._camera_from_world if seen is move else inverse(seen.world_from_camera)
-        self._depth = GuideDepth(request)
+        self._depth = GuideDepth(request, smeared)
         self._steady = SteadyFill(settings.temporal)
         self._memory = ColourVotes()
-        self._world = WorldFill(request, cancel, settings.planes) if settings.fill == "world" else None
+        self._world = world
         by_place = settings.fill in ("world", "background") and not settings.mark_holes
         first = request.first_eye if by_place else None  # marked colours are nothing to go on with
         self._other = None if first is None else OtherEye(request, first, lambda i: self._shown(first.guides, i))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ex4d.engines.base import GenerateRequest
 from ex4d.engines.fill import Filled
-from ex4d.fill import world_of
+from ex4d.fill import World, world_of
 from ex4d.fill.world import Painted
 from ex4d.progress import CancelToken
 from ex4d_ground.arrays import Bool, Float32
@@ -36,11 +36,19 @@ _MARGIN = 1.1
 class WorldFill:
     """Paints the holes of one request from the world of its clip."""
 
-    def __init__(self, request: GenerateRequest, cancel: CancelToken | None = None, planes: str = "") -> None:
-        """``planes`` is what an artist changes of the place's (:mod:`ex4d_ground.planes`). Raises SettingError."""
+    def __init__(self, request: GenerateRequest, world: World | None) -> None:
+        """``world`` is that of the request's clip; None where it has none."""
         self._move = request.trajectory
         self._clip_is_missing = request.clip is None
-        self._world = None if request.clip is None else world_of(request.clip, cancel, planes)
+        self._world = world
+
+    @classmethod
+    def of(cls, request: GenerateRequest, cancel: CancelToken | None = None, planes: str = "") -> "WorldFill":
+        """With the world found, if it is not kept.
+
+        ``planes`` is what an artist changes of the place's (:mod:`ex4d_ground.planes`). Raises SettingError, Cancelled.
+        """
+        return cls(request, None if request.clip is None else world_of(request.clip, cancel, planes))
 
     @property
     def missing(self) -> str:

@@ -2,7 +2,7 @@
 
 from ex4d.frames.ahead import thread_count
 from ex4d.guides.known import known_mesh, render_known
-from ex4d.guides.live import FrameRenderer
+from ex4d.guides.live import FrameRenderer, LayerRenderer
 from ex4d.guides.objects import GuideObject
 from ex4d.guides.render import render_guides
 from ex4d.guides.request import OnGuide, source_frames
@@ -10,6 +10,7 @@ from ex4d.guides.request import OnGuide, source_frames
 __all__ = [
     "FrameRenderer",
     "GuideObject",
+    "LayerRenderer",
     "OnGuide",
     "known_mesh",
     "render_guides",

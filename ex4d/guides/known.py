@@ -6,7 +6,8 @@ layer is the clip's solid mesh with other frames, drawn with the same edits, obj
 nothing of the guides' masks and coverage.
 
 Of it is kept what guides do not show. Where they are drawn of that solid mesh without other frames, both are drawn at
-once (:class:`KnownBeside`); else the layer is drawn frame by frame when it is asked for (:func:`render_known`).
+once (:class:`KnownBeside`); else the layer is drawn frame by frame when it is asked for (:func:`render_known`). For
+live views :class:`ex4d.guides.LayerRenderer` draws it.
 """
 
 import threading
@@ -66,7 +67,7 @@ def render_known(
         camera, t = Camera.of(request.seen, i), request.times[i]
         surface = with_objects(whole.surface(t), objects, i, camera, whole.clip.mesh_from_world(t))
         colour, mask = own.rasterizer.draw(surface, camera, options)
-        return _beside(Drawn(colour, mask, own.rasterizer.inverse_depth), np.asarray(guides.mask[i]))
+        return beside(Drawn(colour, mask, own.rasterizer.inverse_depth), np.asarray(guides.mask[i]))
 
     report(watch.get("on_progress"), stages.KNOWN, 1, 1)
     return Known(len(trajectory), frame)
@@ -104,7 +105,7 @@ class KnownBeside:
         colour, mask = seen[:2]
         if request.source_first_frame and i == 0:
             colour, mask = mesh.clip.frames[t], np.ones(mask.shape, np.bool_)
-        self._frames.put(i, _beside(layer, mask))
+        self._frames.put(i, beside(layer, mask))
         return colour, mask
 
     def known(self) -> Known:
@@ -112,7 +113,7 @@ class KnownBeside:
         return Known(len(self._request.trajectory), lambda i: KnownFrame(*self._frames[i]))
 
 
-def _beside(layer: Drawn, mask: Bool) -> KnownFrame:
+def beside(layer: Drawn, mask: Bool) -> KnownFrame:
     """What of ``layer`` guides with this mask [H, W] do not show."""
     where = np.flatnonzero(layer.mask & ~mask)
     height, width = working_size(*mask.shape)

@@ -6,12 +6,14 @@ from contextlib import AbstractContextManager
 from ex4d.bands import Bands
 from ex4d.dwmesh import DWMesh
 from ex4d.frames.ahead import thread_count
+from ex4d.guides.known import beside, known_mesh
 from ex4d.guides.objects import GuideObject, with_objects
 from ex4d.guides.request import device_bytes
 from ex4d.raster import Camera, choose_rasterizer, get_rasterizer
-from ex4d.raster.cpu import CpuRasterizer
+from ex4d.raster.cpu import CpuRasterizer, Drawn
 from ex4d.surface import Surface
-from ex4d_ground.arrays import Bool, UInt8
+from ex4d.types import KnownFrame
+from ex4d_ground.arrays import Bool, Float32, UInt8
 from ex4d_ground.options import RasterOptions
 
 
@@ -62,6 +64,43 @@ class FrameRenderer(AbstractContextManager["FrameRenderer"]):
         self.close()
 
 
+class LayerRenderer(AbstractContextManager["LayerRenderer"]):
+    """What the clip shows beside a guide (:mod:`ex4d.guides.known`) as soon as possible, again and again.
+
+    Pictures equal those of :func:`ex4d.guides.render_known`, which are always drawn on the CPU. Making one may take
+    seconds: where the clip's camera moves, its frames are put in place. Use it from one thread; close it when done.
+    """
+
+    def __init__(
+        self,
+        mesh: DWMesh,
+        options: RasterOptions = RasterOptions(),
+        *,
+        threads: int | None = None,
+        bands: Bands | None = None,
+    ) -> None:
+        """``mesh`` is that of the guides; ``bands`` as of :class:`FrameRenderer`."""
+        self._frames = _CpuFrames(known_mesh(mesh), CpuRasterizer.name, options, threads, bands)
+
+    def prepare(self, t: int) -> None:
+        """Build the surface of source frame ``t``, and all that the first one to be built needs."""
+        self._frames.surface(t)
+
+    def render(
+        self, t: int, camera: Camera, mask: Bool, objects: Sequence[GuideObject] = (), *, index: int = 0
+    ) -> KnownFrame:
+        """What a guide with this ``mask`` [H, W] does not show; other arguments as of :meth:`FrameRenderer.render`."""
+        colour, shown = self._frames.draw(t, camera, objects, index)
+        return beside(Drawn(colour, shown, self._frames.inverse_depth), mask)
+
+    def close(self) -> None:
+        """End the threads, unless they were borrowed."""
+        self._frames.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class _CpuFrames:
     """All threads work on the same frame."""
 
@@ -74,11 +113,21 @@ class _CpuFrames:
         self._held: tuple[int, Surface] | None = None
 
     def draw(self, t: int, camera: Camera, objects: Sequence[GuideObject], index: int) -> tuple[UInt8, Bool]:
+        place = self._mesh.clip.mesh_from_world(t)
+        surface = with_objects(self.surface(t), objects, index, camera, place)
+        return self._rasterizer.draw(surface, camera, self._options)
+
+    def surface(self, t: int) -> Surface:
+        """That of source frame ``t``; the last one is kept."""
         if self._held is None or self._held[0] != t:
             self._held = t, self._mesh.surface(t, self._bands)
-        place = self._mesh.clip.mesh_from_world(t)
-        surface = with_objects(self._held[1], objects, index, camera, place)
-        return self._rasterizer.draw(surface, camera, self._options)
+        return self._held[1]
+
+    @property
+    def inverse_depth(self) -> Float32:  # [H, W]
+        """1 / z of what was drawn last, by the project's own rasterizer."""
+        assert isinstance(self._rasterizer, CpuRasterizer)
+        return self._rasterizer.inverse_depth
 
     def close(self) -> None:
         if self._is_own:

@@ -10,7 +10,7 @@ import msgspec
 from ex4d_ground.options import RasterOptions
 from ex4d_ground.records import Count, Name, Text
 from ex4d_protocol.base import Tagged
-from ex4d_protocol.maxima import MAX_FRAMES
+from ex4d_protocol.maxima import MAX_FRAMES, Settings
 from ex4d_protocol.requests import ClipSpec, MeshSpec, Objects, TrajectorySpec
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -19,6 +19,7 @@ Shares = Annotated[tuple[Share, ...], msgspec.Meta(max_length=MAX_FRAMES)]
 
 
 Place = Literal["", "finding", "known", "unknown"]
+Previewed = Literal["", "finding", "shown"]
 GOES_ON = 128
 """Alpha of a hole that goes on a floor or a wall of the place."""
 
@@ -51,6 +52,10 @@ class LiveView(Tagged, frozen=True, kw_only=True):
     The place is found beside the pictures, which do not wait for it: ``place`` of the answers says how far that is."""
     planes: Text = ""
     """New in 1.3. As in RenderGuides."""
+    preview: Settings | None = None
+    """New in 1.3. Show what a take of the engine ``preview`` with these settings would: holes are filled. ``planes``
+    stands in for its setting, and ``temporal`` does not count, since there is no frame before. What that needs is found
+    beside the pictures, which are guides until then: ``preview`` of the answers says so. None: guides."""
 
 
 class _LiveAnswer(Tagged, frozen=True, kw_only=True):
@@ -61,14 +66,18 @@ class _LiveAnswer(Tagged, frozen=True, kw_only=True):
 class _Told(_LiveAnswer, frozen=True, kw_only=True):
     place: Place = ""
     """New in 1.3. Of a request with ``on_plane``: "finding" while the place is not known yet, so that asking again
-    later tells more; "known"; or "unknown" where it never will be, above all where the filming camera moves far."""
+    later tells more; "known"; or "unknown" where it never will be, above all where the filming camera moves far. Also
+    of one whose preview is filled with the place."""
+    why: Text = ""
+    """New in 1.3. What kept the place from being found, where that is not the filming camera: a sentence."""
 
 
 class LivePicture(_Told, frozen=True, kw_only=True):
     """S>C data: one frame's guide; the blob is |u1 [height, width, 4] in C order, or a part of it.
 
     RGB is the guide's colour, zero where the camera sees nothing of the source; alpha is 255 where it does, else 0,
-    or :data:`GOES_ON` in a hole that is known to go on a floor or a wall.
+    or :data:`GOES_ON` in a hole that is known to go on a floor or a wall. Where a preview is shown, RGB is that of all
+    pixels.
     """
 
     frame: Count
@@ -76,6 +85,9 @@ class LivePicture(_Told, frozen=True, kw_only=True):
     width: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
     height: Annotated[int, msgspec.Meta(ge=2, le=16_384)]
     coverage: Share
+    preview: Previewed = ""
+    """New in 1.3. Of a request with ``preview``: "finding" while this is still the guide, so that asking again later
+    gives more; or "shown"."""
     offset: Count = 0
     """Of this part among the picture's bytes; parts come in order."""
     done: bool = True
@@ -110,4 +122,14 @@ class LiveSuperseded(_LiveAnswer, frozen=True, kw_only=True):
 
 LiveReply = LivePicture | LiveCoverage | LiveProgress | LiveSuperseded
 
-__all__ = ["GOES_ON", "LiveCoverage", "LivePicture", "LiveProgress", "LiveReply", "LiveSuperseded", "LiveView", "Place"]
+__all__ = [
+    "GOES_ON",
+    "LiveCoverage",
+    "LivePicture",
+    "LiveProgress",
+    "LiveReply",
+    "LiveSuperseded",
+    "LiveView",
+    "Place",
+    "Previewed",
+]
