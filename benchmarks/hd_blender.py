@@ -190,7 +190,7 @@ def live_pictures(bpy: Any, changes: int) -> dict[str, Any]:
     live.spin(live.settled)
     first = time.perf_counter() - start
     if hasattr(views.current, "place"):  # a baseline may not look for it; found once, it is no part of a picture
-        live.spin(lambda: views.current.place.told != "finding")
+        live.spin(lambda: not views.current.place.is_finding)
     cam = bpy.context.scene.ex4d.shot.ex4d.camera
     drawing = [p for p in psutil.Process().children(recursive=True) if "ex4d_backend.live_process" in p.cmdline()]
     before = sum(map(cpu_of, drawing))

@@ -39,7 +39,7 @@ RETURNED_BY = {"run", "edit", "work", "text", "words", "lines", "_lacking", "war
 TABLES = {"KINDS", "CHOICES", "ROLES", "EASINGS", "FRAMES", "PAINTED_AS", "PAINTED", "AUTOMATIC", "CAMERA_CHOICES",
           "DEPTH_CHOICES", "FIELD_CHOICES", "FROM_FILE", "ESTIMATED", "LAYOUTS", "BRUSHES", "NAMES", "KEEPS", "RECEIVE",
           "CONNECTED", "TERMINALS", "LABELS", "FILMED_BY", "FOCAL_CHOICES", "EYES_CHOICES",
-          "WEIGHT_NOTES", "GRIDS", "LEGEND"}  # fmt: skip
+          "WEIGHT_NOTES", "GRIDS", "LEGEND", "NOT_SHOWN", "SHOWN", "NO_PLACE"}  # fmt: skip
 """Names of module constants with words for people."""
 
 

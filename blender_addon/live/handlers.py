@@ -14,7 +14,7 @@ from ..work.languages import say
 from ..work.operators import QuickOperator
 from ..work.properties import Flag, Share, Whole
 from . import overlay, views
-from .places import LEGEND
+from .filling import PREVIEW, STRIPED, Holes
 
 
 def _switched(self: Any, context: bpy.types.Context) -> None:
@@ -29,6 +29,11 @@ def _tuned(self: Any, _context: bpy.types.Context) -> None:
     views.current.moving_scale = self.moving_size / 100
     overlay.current.opacity = self.opacity
     hooks.redraw(hooks.VIEWS)
+
+
+def _chosen(self: Any, _context: bpy.types.Context) -> None:
+    views.current.show_preview(self.holes == PREVIEW)
+    timer.wake()
 
 
 def _resume() -> None:
@@ -46,6 +51,7 @@ class EX4D_PG_live(bpy.types.PropertyGroup):
         update=_switched,
         options={"SKIP_SAVE"},
     )
+    holes: Holes(default=STRIPED, update=_chosen, options={"SKIP_SAVE"})
     auto_coverage: Flag(
         "Auto Coverage",
         "Compute the coverage of the whole move again whenever its keyframes change",
@@ -105,7 +111,12 @@ def draw_switch(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = layout.row()
     row.use_property_split = True
     row.use_property_decorate = False
-    row.prop(context.window_manager.ex4d_live, "enabled", text="Show Holes")
+    switches = context.window_manager.ex4d_live
+    row.prop(switches, "enabled", text="Show Holes")
+    if switches.enabled:
+        split_column(layout).row().prop(switches, "holes", expand=True)
+        if lack := views.current.place.lack():
+            hint(layout, lack)
     if views.current.paused:
         paragraph(layout, views.current.paused, icon="PAUSE", alert=True)
         layout.operator("ex4d.live_resume", icon="PLAY")
@@ -125,7 +136,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         paragraph(layout, state.note, icon="ERROR" if state.note_is_error else "INFO", alert=state.note_is_error)
     elif switches.enabled and state.meter.last_ms is not None:
         layout.label(text=say(f"Picture in {state.meter.last_ms:.0f} ms"), icon="CHECKMARK", translate=False)
-        if legend := LEGEND[state.place.told]:
+        if legend := state.place.words():
             hint(layout, legend)
 
 

@@ -34,14 +34,15 @@ class Overlay:
     frame: int = 0
     """Scene frame the picture is of."""
     picture: UInt8 | None = None  # [H, W, 4], top row first; alpha as of LivePicture
+    is_filled: bool = False
     number: int = 0
     opacity: float = 0.8
     _textures: Any = field(default=None, repr=False)
     _drawn: int = -1
 
-    def put(self, shot_id: str, frame: int, picture: UInt8) -> None:
-        """Show this picture from now on."""
-        self.shot_id, self.frame, self.picture = shot_id, frame, picture
+    def put(self, shot_id: str, frame: int, picture: UInt8, *, is_filled: bool = False) -> None:
+        """Show this picture from now on; one that ``is_filled`` also where its alpha says that it is a hole."""
+        self.shot_id, self.frame, self.picture, self.is_filled = shot_id, frame, picture, is_filled
         self.number += 1
 
     def clear(self) -> None:
@@ -59,9 +60,10 @@ class Overlay:
             return None
         if self._textures is None or self._drawn != self.number:
             height, width = self.picture.shape[:2]
-            data = gpu.types.Buffer("FLOAT", width * height * 4, pixels(self.picture).ravel())
+            shown = opaque(self.picture) if self.is_filled else self.picture
+            data = gpu.types.Buffer("FLOAT", width * height * 4, pixels(shown).ravel())
             colour = gpu.types.GPUTexture((width, height), format="RGBA8", data=data)
-            goes_on = on_plane(self.picture)
+            goes_on = on_plane(shown)
             data = gpu.types.Buffer("FLOAT", goes_on.size, goes_on.ravel())
             self._textures = colour, gpu.types.GPUTexture(goes_on.shape[::-1], format="R8", data=data)
             self._drawn = self.number
@@ -69,6 +71,13 @@ class Overlay:
 
 
 current = Overlay()
+
+
+def opaque(picture: UInt8) -> UInt8:  # [H, W, 4]
+    """The picture without holes."""
+    out = picture.copy()
+    out[..., 3] = 255
+    return out
 
 
 def pixels(picture: UInt8) -> Float32:  # [H, W, 4] -> [H, W, 4]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -74,11 +75,19 @@ class Sources:
         )
 
     def request(
-        self, trajectory: TrajectorySpec, *, sequence: int, scale: float, picture: bool, start: int = 0
+        self,
+        trajectory: TrajectorySpec,
+        *,
+        sequence: int,
+        scale: float,
+        picture: bool,
+        start: int = 0,
+        preview: dict[str, Any] | None = None,
     ) -> LiveView:
         """Ask for ``trajectory``, with the clip, options, edits and objects that a guides job would have.
 
-        ``start`` is the output frame of the first camera.
+        ``start`` is the output frame of the first camera; ``preview`` has the settings of the engine whose pictures are
+        wanted, None: guides.
         """
         target = shot.still_there(self.shot_id)
         mesh = occluders.mesh_spec(target)
@@ -94,6 +103,7 @@ class Sources:
             picture=picture,
             on_plane=True,
             planes=planes.text(target),
+            preview=preview,
             objects=objects,
             object_frames=target.ex4d.num_frames if objects else 0,
             object_start=start if objects else 0,

@@ -29,6 +29,7 @@ from ..work.tasks import Stepper
 from . import camera, overlay
 from .camera import Now
 from .connection import SILENT, Connection
+from .filling import Wish
 from .lane import Lane, Meter, sequence, too_slow
 from .objects import Standing, standing
 from .places import KnownPlace
@@ -50,6 +51,7 @@ class Live:
 
     def __init__(self) -> None:
         self.enabled = self.auto_coverage = False
+        self.holes = Wish()
         self.moving_scale = 0.5
         """Size of the picture while the camera moves, as a share of the render's."""
         self.limit_ms = 400.0
@@ -131,6 +133,11 @@ class Live:
         self.enabled = self.auto_coverage = False
         self.restart()
         self._connection.close()
+
+    def show_preview(self, wanted: bool) -> None:
+        """Show holes as the preview fills them, or striped."""
+        self.holes.preview = wanted
+        self.pictures.wanted = self.enabled and self.now is not None
 
     # --- what Blender's handlers say ----------------------------------------------------------------------
 
@@ -256,6 +263,8 @@ class Live:
         if self._look_again_at is not None and time.monotonic() >= self._look_again_at:
             self._looked_again = True
             self._edits_changed()
+        if self.holes.is_another(scene.name) and not self.pictures.is_open:
+            self.pictures.wanted = self.enabled
         # Once the camera rests, its picture is asked for at full size.
         rests = time.monotonic() - self._changed_at >= REST_S
         if rests and self.shown is not None and self.shown[1] < self._full_scale(self.shown[0]):
@@ -290,7 +299,8 @@ class Live:
         scale = self._full_scale(seen)
         if self._moving:
             scale = max(0.02, min(scale, self.moving_scale))
-        view = sources.request(seen.trajectory, sequence=next(sequence), scale=scale, picture=True, start=seen.index)
+        self.holes.asked, fixed = self.holes.settings(self._scene_name), {"picture": True, "start": seen.index}
+        view = sources.request(seen.trajectory, sequence=next(sequence), scale=scale, preview=self.holes.asked, **fixed)
         self._asked, self.place.asked_at = (seen, scale), time.monotonic()
         lane.send(self._client.live(view), view)
         return True
@@ -342,23 +352,25 @@ class Live:
             starts = message.stage == stages.STARTING
             self._tell("The backend prepares for live views." if starts else f"The backend reads the clip{share}.")
         elif isinstance(message, LivePicture) and event.picture is not None:
-            self._take_picture(lane, event.picture)
-            if self.place.picture_says(message.place) and self.auto_coverage:
+            self._take_picture(lane, event.picture, is_filled=message.preview == "shown")
+            if self.place.picture_says(message, self.holes) and self.auto_coverage:
                 self.coverages.sent, self._move_changed_at = None, time.monotonic()
         elif isinstance(message, LiveCoverage):
             self._take_coverage(message)
 
-    def _take_picture(self, lane: Lane, picture: UInt8) -> None:
+    def _take_picture(self, lane: Lane, picture: UInt8, *, is_filled: bool) -> None:
         if self._asked is None or not self.enabled:
             return
         seen, scale = self._asked
-        if not lane.loading:
+        if not lane.loading and not (is_filled and scale == self._full_scale(seen)):
+            # What comes while the camera moves tells of the link: at full size much of the time is the filling's.
             self.meter.append(time.monotonic() - lane.sent_at)
         target = camera.shot_of(bpy.data.scenes.get(self._scene_name))
         if target is None or target.ex4d.shot_id != seen.shot_id:
             return
         self.shown = seen, scale
-        overlay.current.put(seen.shot_id, target.ex4d.frame_start + seen.index, picture)
+        frame = target.ex4d.frame_start + seen.index
+        overlay.current.put(seen.shot_id, frame, picture, is_filled=is_filled)
         hooks.redraw(hooks.VIEWS)
         self._tell("")
 

@@ -55,7 +55,7 @@ def settle(live) -> None:
     """Until the picture is there at full size, with what is to be known of its holes, and nothing is under way."""
 
     def done() -> bool:
-        return live.is_sharp and not live.waiting and live.place.told != "finding"
+        return live.is_sharp and not live.waiting and not live.place.is_finding
 
     spin(lambda: live.note_is_error or live.paused or done())
     assert not live.note_is_error and not live.paused, live.note or live.paused
