@@ -153,9 +153,10 @@ def check_rigid(poses: Float64) -> None:  # [N, 4, 4]
     if poses.ndim != 3 or poses.shape[1:] != (4, 4):
         raise TrajectoryError(f"Camera poses must be [N, 4, 4], got {poses.shape}.")
     r = poses[:, :3, :3]
-    error = np.abs(r @ r.transpose(0, 2, 1) - np.eye(3)).reshape(len(poses), -1).max(axis=1)
-    last_row = np.abs(poses[:, 3] - [0, 0, 0, 1]).max(axis=1)
-    right = (error <= 1e-3) & (np.linalg.det(r) > 0) & (last_row <= 1e-6) & np.isfinite(poses).all(axis=(1, 2))
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond all lengths are no rotation either
+        error = np.abs(r @ r.transpose(0, 2, 1) - np.eye(3)).reshape(len(poses), -1).max(axis=1)
+        last_row = np.abs(poses[:, 3] - [0, 0, 0, 1]).max(axis=1)
+        right = (error <= 1e-3) & (np.linalg.det(r) > 0) & (last_row <= 1e-6) & np.isfinite(poses).all(axis=(1, 2))
     if not right.all():
         i = int(np.argmin(right))
         raise TrajectoryError(

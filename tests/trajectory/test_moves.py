@@ -158,6 +158,7 @@ def test_a_move_starts_from_the_given_camera():
         (lambda: static(num_frames=2, intrinsics=LENS, world_from_camera=np.eye(3)), ShapeError, r"\(3, 3\)"),
         (lambda: from_matrices(np.eye(4), intrinsics=LENS), ShapeError, r"\[N, 4, 4\]"),
         (lambda: from_matrices(np.diag([2.0, 1, 1, 1])[None], intrinsics=LENS), TrajectoryError, "1 is not rigid"),
+        (lambda: from_matrices(np.diag([1e300, 1, 1, 1])[None], intrinsics=LENS), TrajectoryError, "1 is not rigid"),
         (lambda: from_matrices(np.diag([-1.0, 1, 1, 1])[None], intrinsics=LENS), TrajectoryError, "mirroring"),
         (lambda: from_matrices(np.full((2, 4, 4), np.nan), intrinsics=LENS), TrajectoryError, "NaN"),
         (lambda: from_matrices(np.eye(4)[None], intrinsics=[1.0, 1, 0, 0]), ShapeError, "size="),
