@@ -1,32 +1,26 @@
 """The job scheduler: accepts, queues, runs, cancels and ends jobs. Belongs to the I/O loop; computes nothing itself."""
 
 import logging
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
-from ex4d.places import kept_places
 from ex4d_backend.admission import Admission
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.child_messages import BlobMade, FromJob, JobEnded, JobProgress, RunJob
 from ex4d_backend.client_errors import Refusal, for_client, without_paths
-from ex4d_backend.data_folder import folder_at
-from ex4d_backend.item_files import item_file
+from ex4d_backend.job_folders import JobFolders
 from ex4d_backend.job_progress import share_of
 from ex4d_backend.job_rows import Job
 from ex4d_backend.pool import FETCHES, Pool
 from ex4d_backend.settings import ServerSettings
 from ex4d_backend.store import JobStore
-from ex4d_backend.strays import Strays
+from ex4d_backend.sweep import Sweep
 from ex4d_backend.worker_state import WorkerState
 from ex4d_ground.errors import Ex4dError, OutputError
-from ex4d_ground.files import forget_unused
 from ex4d_ground.remedies import Failure
 from ex4d_protocol import messages as m
 from ex4d_protocol.requests import BlobRef, Request, blobs_of
@@ -34,7 +28,6 @@ from ex4d_protocol.requests import BlobRef, Request, blobs_of
 log = logging.getLogger("ex4d_backend.scheduler")
 
 PUSH_EVERY_S = 0.1
-LOG_TAIL_BYTES = 64 << 10
 QUEUE_NEWS, QUEUE_NEWS_EVERY_S = 50, 0.5
 """So many of the waiting jobs hear of their place, so often: a queue of a thousand must not fill the loop."""
 LISTED_WHOLE, SHORT_MESSAGE = 500, 300
@@ -64,7 +57,7 @@ class JobScheduler:
         self._settings, self.store, self._blobs, self._pool = settings, store, blobs, pool
         self._push = push
         self._admission = Admission(settings, store, blobs, check_room=check_room, forget=self._forget)
-        self._folder = folder_at(settings.folder / "jobs")
+        self.folders = JobFolders(settings.folder / "jobs")
         self._queued = {job.job_id: job for job in store.jobs(phase="queued")}
         self._served: dict[str, float] = {}
         self._failures: dict[str, int] = {}
@@ -75,13 +68,13 @@ class JobScheduler:
         self._unpushed: dict[str, Job] = {}
         self._pushed_at = self._start_after = self._queue_sent_at = 0.0
         self._queue_changed, self._sent_trouble = False, ""
-        self._sweeping: Iterator[None] | None = None
-        self._cleaner = ThreadPoolExecutor(1, "job-cleaner")
         self.draining = False
         self.ended: Counter[str] = Counter()
         """Jobs ended since the start, by phase."""
         self._take_up_lost_jobs(after_fault)
-        self._strays = Strays(self._folder, store)
+        self.sweep = Sweep(
+            settings, store, blobs, self.folders, forget=self._forget, blobs_of=lambda job: blobs_of(self._request(job))
+        )
 
     def _take_up_lost_jobs(self, after_fault: bool) -> None:
         """Jobs that ran when the last server ended start over, unless they seem to be what ended it."""
@@ -91,8 +84,7 @@ class JobScheduler:
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 self._queued.pop(job.job_id, None)
                 self.store.set_aside(job, error)
-        for scratch in self._folder.glob("*/scratch-*"):  # of workers that were killed
-            self._discard(scratch)
+        self.folders.discard_scratch()  # of workers that were killed
         for job in self.store.jobs(phase="running"):
             if job.cancelling:
                 self.store.set_phase(job, "cancelled", "Cancelled; the backend was restarted meanwhile.")
@@ -100,7 +92,7 @@ class JobScheduler:
                 reason = f"The backend ended {ends} times while this job ran; it was not started again."
                 self.store.set_phase(job, "failed", reason, Failure(Ex4dError.code))
             else:
-                self._discard(self.items_folder(job))
+                self.folders.discard(self.folders.items(job))
                 self.store.start_over(job, crashed=after_fault)
                 self._queued[job.job_id] = job
                 log.info("job %s starts over (attempt %d)", job.job_id, job.attempt)
@@ -165,7 +157,7 @@ class JobScheduler:
             raise Refusal("bad_request", f"Job {job_id} is not over yet; its results stay.", job_id=job_id)
         if not job.acknowledged:
             self.store.acknowledge(job)
-            self._discard(self.items_folder(job))
+            self.folders.discard(self.folders.items(job))
         return m.ResultsAcknowledged(job_id=job_id)
 
     def free(self, owner: str, job_id: str, below: int, attempt: int) -> None:
@@ -174,18 +166,12 @@ class JobScheduler:
         if job is None or job.owner != owner or job.attempt != attempt or job.acknowledged:
             return
         with suppress(OutputError):  # then they go with the others, when all are acknowledged
-            gone, folder = self.store.free(job, below), self.items_folder(job)
-            if gone:
-                self._cleaner.submit(_unlink, [folder / item_file(index) for index in gone])
+            if gone := self.store.free(job, below):
+                self.folders.discard_items(job, gone)
 
     def log_tail(self, owner: str | None, job_id: str) -> m.JobLog:
         """The end of a job's log. Raises Refusal."""
-        path, text = self._job_folder(self.find(owner, job_id)) / "log.txt", ""
-        if path.is_file():  # a pipe would be waited for
-            with suppress(FileNotFoundError), path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
-                text = file.read(LOG_TAIL_BYTES).decode("utf-8", "replace")
-        return m.JobLog(job_id=job_id, text=text)
+        return m.JobLog(job_id=job_id, text=self.folders.log_tail(self.find(owner, job_id)))
 
     def state(self, job: Job, *, with_owner: bool = False) -> m.JobState:
         """A job's state as the wire has it; ``with_owner`` for who sees everyone's."""
@@ -246,8 +232,7 @@ class JobScheduler:
                 self._send_state(job)
         self._give_up()
         now = time.monotonic()
-        if self._sweeping is not None and next(self._sweeping, self) is self:
-            self._sweeping = None
+        self.sweep.step()
         news = self._queue_changed or self._pool.trouble != self._sent_trouble
         if news and now - self._queue_sent_at >= QUEUE_NEWS_EVERY_S:
             self._send_queue_positions()
@@ -290,7 +275,7 @@ class JobScheduler:
             job_id=job.job_id,
             attempt=job.attempt,
             request=self.store.request(job.job_id),
-            folder=str(self._job_folder(job)),
+            folder=str(self.folders.of(job)),
             blobs=str(self._settings.folder / "blobs"),
             clip_pixels=self._settings.clip_pixels,
         )
@@ -315,7 +300,7 @@ class JobScheduler:
     def _take_result(self, job: Job, made: m.Item | BlobMade) -> None:
         try:
             if isinstance(made, BlobMade):
-                self._blobs.adopt(job.owner, self.items_folder(job) / made.file, made.sha256, made.size)
+                self._blobs.adopt(job.owner, self.folders.items(job) / made.file, made.sha256, made.size)
             else:
                 self.store.add_item(job, made)
                 self._changed(job)
@@ -327,7 +312,7 @@ class JobScheduler:
         """The worker of a running job is gone."""
         job = self.store.get(job_id)
         if job is not None:
-            self._discard(self._job_folder(job) / f"scratch-{job.attempt}")
+            self.folders.discard_scratch(job)
         if job is None or job.phase != "running" or self.draining:
             return  # when draining it stays "running" in the store and starts over with the next server
         if reason == "cancelled":
@@ -341,7 +326,7 @@ class JobScheduler:
         job = self.store.get(job_id)
         if job is None or job.phase != "running":
             return
-        self._discard(self._job_folder(job) / f"scratch-{job.attempt}")
+        self.folders.discard_scratch(job)
         if self.draining:
             return  # as above
         if job.cancelling:
@@ -350,7 +335,7 @@ class JobScheduler:
             text = f"The worker {reason}, as others had before it: {job.attempt} attempts; submit the job again."
             self._end(job, "failed", text, Failure(Ex4dError.code))
         else:
-            self._discard(self.items_folder(job))
+            self.folders.discard(self.folders.items(job))
             self.store.start_over(job)
             self._queued = dict(sorted({**self._queued, job_id: job}.items(), key=lambda entry: entry[1].seq))
             log.warning("job %s starts over (attempt %d): its worker %s", job_id, job.attempt, reason)
@@ -382,66 +367,20 @@ class JobScheduler:
 
     # --- cleaning -----------------------------------------------------------------------------------------
 
-    def sweep(self) -> None:
-        """Delete results nobody fetched in time, and uploads no job needs; all at once."""
-        self.begin_sweep()
-        for _ in self._sweeping or ():
-            pass
-        self._sweeping = None
-
-    def begin_sweep(self) -> None:
-        """Delete results nobody fetched in time, and kept places of clips nobody asks for any more.
-
-        :meth:`poll` goes on with the uploads that no job needs.
-        """
-        self.store.save_clock()
-        oldest = self.store.clock() - self._settings.results_ttl_hours * 3600
-        self._forget([j for j in self.store.jobs() if j.final and j.ended_at is not None and j.ended_at < oldest])
-        for folder in self._strays.expired(oldest):
-            self._discard(folder)
-        unused_s = self._settings.blobs_ttl_hours * 3600
-        self._cleaner.submit(forget_unused, kept_places(self._settings.places), unused_s=unused_s)
-        self._sweeping = self._sweep_blobs()
-
-    def _sweep_blobs(self) -> Iterator[None]:
-        """In steps of one job: what waiting jobs refer to may be much."""
-        in_use: set[str] = set()
-        for job in self.store.jobs():
-            if not job.final:
-                in_use.update(blobs_of(self._request(job)))
-                yield
-        self._blobs.expire(ttl_s=self._settings.blobs_ttl_hours * 3600, in_use=in_use)
-
     def _request(self, job: Job) -> Request:
         return msgspec.msgpack.decode(self.store.request(job.job_id), type=Request)
 
     def _forget(self, jobs: Collection[Job]) -> None:
         """Drop jobs that nobody needs, with their folders."""
         for job in jobs:
-            self._discard(self._job_folder(job))
+            self.folders.discard(self.folders.of(job))
         if jobs:
             self.store.forget(*jobs)
 
-    def _discard(self, folder: Path) -> None:
-        self._cleaner.submit(shutil.rmtree, folder, ignore_errors=True)
-
-    def _job_folder(self, job: Job) -> Path:
-        return self._folder / job.folder_name
-
-    def items_folder(self, job: Job) -> Path:
-        """Where the items of the job's present attempt are."""
-        return self._job_folder(job) / f"items-{job.attempt}"
-
     def close(self) -> None:
         """Finish deleting and close the store."""
-        self._cleaner.shutdown(wait=True)
+        self.folders.close()
         self.store.close()
-
-
-def _unlink(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):
-            path.unlink()
 
 
 def choose_next(queued: Collection[Job], running: Iterable[Job], served: Mapping[str, float]) -> Job | None:

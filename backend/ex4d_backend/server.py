@@ -1,7 +1,6 @@
 """The server process: one loop over three sockets. It moves bytes and keeps books; workers do the computing."""
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -16,20 +15,21 @@ from ex4d_backend.blobs import BlobStore
 from ex4d_backend.capabilities import capabilities
 from ex4d_backend.client_errors import Refusal
 from ex4d_backend.client_sessions import ClientSession, ClientSessions
-from ex4d_backend.connections import Connections, address_of
+from ex4d_backend.connections import Connections
 from ex4d_backend.data_folder import make_private
 from ex4d_backend.extensions import serve_extensions
+from ex4d_backend.greeting import Greeter
 from ex4d_backend.guardian import Guarded
+from ex4d_backend.health import health_of
 from ex4d_backend.job_rows import Job
 from ex4d_backend.keys import Gatekeeper, KeyRing, key_of, new_operator_secret
-from ex4d_backend.limits import Bucket
 from ex4d_backend.live_views import UNREAD_PICTURES, LiveViews
 from ex4d_backend.metrics import MetricsPage, metrics_text
 from ex4d_backend.outbox import Outbox
 from ex4d_backend.pool import Pool
 from ex4d_backend.ray_workers.pool import RayPool
 from ex4d_backend.scheduler import JobScheduler
-from ex4d_backend.server_process import LoopCalls, lock_folder, package_version, resident_bytes, yield_io_thread
+from ex4d_backend.server_process import LoopCalls, lock_folder, yield_io_thread
 from ex4d_backend.settings import ServerSettings, split_address
 from ex4d_backend.sockets import bind_router, handle_message, not_allowed, poller_of, read_messages, refuse
 from ex4d_backend.storage_room import StorageRoom
@@ -41,7 +41,6 @@ from ex4d_backend.uploads import Uploads
 from ex4d_ground.errors import OutputError
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
-from ex4d_protocol.base import PROTOCOL_MAJOR, PROTOCOL_MINOR
 
 log = logging.getLogger("ex4d_backend.server")
 
@@ -54,8 +53,6 @@ CONTROL_TAKEN = 128 << 10
 """Bytes of a large message that one connection has taken from it before the next one's turn: a ping comes through
 beside many connections that send without end."""
 DATA_PER_ROUND = 2
-NEWCOMERS_PER_S = 200.0
-"""Greetings on new connections that are answered, of all clients together."""
 HOUSEKEEPING_S, METRICS_S, SWEEP_S = 0.1, 1.0, 60.0
 
 
@@ -71,7 +68,6 @@ class Server:
     ) -> None:
         """Raises OutputError for a data folder or port that cannot be used."""
         self.settings = settings
-        self.server_id = secrets.token_hex(8)
         self._still_wanted = still_wanted
         self._started = time.monotonic()
         self._stop_asked = 0
@@ -79,7 +75,6 @@ class Server:
         self._next_housekeeping = self._next_sweep = self._next_metrics = 0.0
         self._rate_limited = 0
         self._bulk_yields = False
-        self._versions = {name: package_version(name) for name in ("ex4d", "pyzmq", "msgspec", "numpy")}
         self._lock = lock_folder(settings.folder)
         make_private(settings.folder)
         # Bulk data keeps one I/O thread busy (BULK_IO_THREAD).
@@ -92,7 +87,7 @@ class Server:
             raise
 
     def _open(self, settings: ServerSettings, guarded: Guarded) -> None:
-        self._operator_secret = new_operator_secret(settings.folder)
+        operator_secret = new_operator_secret(settings.folder)
         self._keys = KeyRing(settings.folder) if settings.curve else None
         self._gate = Gatekeeper(self._context, self._keys) if self._keys else None
         host, port = split_address(guarded.address_for(settings.folder, settings.address))
@@ -111,7 +106,6 @@ class Server:
         self.sessions = ClientSessions(
             requests_per_s=settings.requests_per_s, limit=settings.clients, ping_s=settings.ping_interval_s
         )
-        self._newcomers = Bucket(NEWCOMERS_PER_S)
         store = JobStore(settings.folder / "jobs.sqlite")
         self.notices: list[str] = []
         """What who starts the server should be told: one sentence each."""
@@ -163,6 +157,16 @@ class Server:
             cut_off=self._cut_off,
         )
         self._news = Announcements(self._to_control, self.sessions.identities, capabilities(self.pool, self.settings))
+        self._greeter = Greeter(
+            settings,
+            self.sessions,
+            self._connections[0],
+            self._keys,
+            operator_secret=operator_secret,
+            data_port=self.data_port,
+            capabilities=lambda: self._news.newest,
+            working=lambda: scheduler.working,
+        )
         self._metrics = MetricsPage(settings.metrics_port) if settings.metrics_port else None
         self._extensions = serve_extensions(settings.extensions)
         threading.Thread(target=devices.make_ready, name="make-ready").start()
@@ -234,7 +238,7 @@ class Server:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_S
             try:
-                self.scheduler.begin_sweep()
+                self.scheduler.sweep.begin()
                 self._uploads.expire(self.settings.blobs_ttl_hours * 3600)
             except OutputError as error:  # a full or read-only disk: what is there stays
                 log.error("nothing could be cleaned up: %s", error)
@@ -307,7 +311,7 @@ class Server:
     def _on_control(self, identity: bytes, received: framing.Received, frame: zmq.Frame) -> None:
         message = received.message
         if isinstance(message, m.Hello):
-            answer = self._welcome(identity, message, frame)
+            answer = self._greeter.welcome(identity, message, frame)
         else:
             session = self.sessions.control(identity)
             if session is None:
@@ -384,54 +388,10 @@ class Server:
 
     # --- answers ------------------------------------------------------------------------------------------
 
-    def _welcome(self, identity: bytes, hello: m.Hello, frame: zmq.Frame) -> m.Welcome:
-        if hello.major != PROTOCOL_MAJOR:
-            text = framing.incompatible_sentence(
-                server_major=PROTOCOL_MAJOR, client_major=hello.major, client=hello.client_name or "this client"
-            )
-            raise Refusal("incompatible", text)
-        known = self.sessions.control(identity)
-        if not (known.bucket if known is not None else self._newcomers).take():
-            raise Refusal("rate_limited", "Too many clients say Hello at once; wait a little.")
-        key = key_of(frame)
-        # With encryption the key's name owns the jobs, whatever client_id says.
-        owner = (self._keys.owner(key) if self._keys else None) or hello.client_id
-        if hello.operator and not secrets.compare_digest(hello.operator.encode(), self._operator_secret.encode()):
-            raise Refusal("not_allowed", "This is not the backend whose data folder that is; check --backend.")
-        control, address = self._connections[0], address_of(frame)
-        self.sessions.left(control.ended())  # before this connection takes the number of one that has ended
-        if not self.sessions.has_place(identity, owner, address, working=lambda: self.scheduler.working):
-            text = f"The backend serves {self.settings.clients} connections already; try again later."
-            raise Refusal("rate_limited", text)
-        session = self.sessions.open(identity, owner, hello.client_name, key, operator=bool(hello.operator))
-        session.connection, session.address, session.minor = control.know(frame), address, hello.minor
-        log.info("client %s connected (%s)", hello.client_name or "?", hello.versions)
-        return m.Welcome(
-            session=session.token,
-            data_port=self.data_port,
-            server_id=self.server_id,
-            capabilities=self._news.newest,
-            ping_interval_s=self.settings.ping_interval_s,
-            major=PROTOCOL_MAJOR,
-            minor=PROTOCOL_MINOR,
-            versions=self._versions,
-        )
-
     def _push(self, job: Job, state: m.JobState) -> None:
         for session in self.sessions.of_owner(job.owner):
             self._to_control.send(session.identity, state)
 
     def _health(self) -> m.Health:
-        queued, running = self.scheduler.counts
-        return m.Health(
-            uptime_s=time.monotonic() - self._started,
-            queued=queued,
-            running=running,
-            clients=len(self.sessions),
-            blob_bytes=self._room.blob_bytes,
-            result_bytes=self.scheduler.store.result_bytes(),
-            disk_free_bytes=self._room.disk_free_bytes,
-            memory_bytes=resident_bytes(),
-            draining=self.scheduler.draining,
-            devices=tuple(w.spec() for w in self.pool.workers),
-        )
+        uptime_s = time.monotonic() - self._started
+        return health_of(self.scheduler, self.pool, self._room, clients=len(self.sessions), uptime_s=uptime_s)

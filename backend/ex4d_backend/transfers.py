@@ -234,7 +234,7 @@ class Transfers:
             if not stream.ahead:
                 return False
         item = stream.ahead[0]
-        stream.folder = stream.folder or f"{self._scheduler.items_folder(job)}{os.sep}"
+        stream.folder = stream.folder or f"{self._scheduler.folders.items(job)}{os.sep}"
         cached = stream.next_item < stream.fetched
         if item is None:
             return self._give_up_item(session, stream, "its row in the job table is damaged")

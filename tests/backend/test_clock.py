@@ -75,7 +75,7 @@ def test_a_jump_of_the_computers_clock_deletes_nothing(tmp_path, monkeypatch):
         submit(scheduler, "waiting-job")
         for years in (-30, 30):
             monkeypatch.setattr(time, "time", lambda now=time.time() + years * 365 * 24 * HOUR: now)
-            scheduler.sweep()
+            scheduler.sweep.run()
             monkeypatch.undo()
         assert [job.job_id for job in store.jobs()] == ["finished-job", "waiting-job"]
         assert blobs.has(REF.sha256, REF.size)
@@ -87,19 +87,19 @@ def test_results_expire_after_the_time_the_server_served(tmp_path):
         submit(scheduler, "finished-job")
         store.set_phase(store.get("finished-job"), "done")
         clock.now += 71 * HOUR
-        scheduler.sweep()
+        scheduler.sweep.run()
         assert store.get("finished-job") is not None
     clock.now = 5.0  # the next run of the server, however much later; a monotonic clock starts anywhere
     with scheduler_on(tmp_path, clock) as (scheduler, store, blobs):
         clock.now += 0.5 * HOUR
-        scheduler.sweep()
+        scheduler.sweep.run()
         assert store.get("finished-job") is not None
         clock.now += 1 * HOUR
-        scheduler.sweep()
+        scheduler.sweep.run()
         assert store.get("finished-job") is None
         assert blobs.has(REF.sha256, REF.size)
         clock.now += 168 * HOUR
-        scheduler.sweep()
+        scheduler.sweep.run()
         assert not blobs.has(REF.sha256, REF.size)
 
 
@@ -110,7 +110,7 @@ def test_places_that_nobody_asks_for_go_with_the_uploads(tmp_path):
         (folder / f"{name}.npz").write_bytes(b"floor and walls")
         os.utime(folder / f"{name}.npz", (time.time() - hours * HOUR,) * 2)
     with scheduler_on(tmp_path, Time()) as (scheduler, _, _):
-        scheduler.sweep()
+        scheduler.sweep.run()
     assert [path.name for path in folder.iterdir()] == ["used.npz"]
 
 
@@ -128,15 +128,15 @@ def test_a_job_folder_that_no_row_knows_is_kept_as_long_as_results_and_then_remo
         (folder / "items-1" / "00000000.bin").write_bytes(b"a result")
     with scheduler_on(tmp_path, clock) as (scheduler, _, _):
         clock.now += 71 * HOUR
-        scheduler.sweep()
+        scheduler.sweep.run()
     assert stray.exists()
     with scheduler_on(tmp_path, clock) as (scheduler, store, _):
         submit(scheduler, "comes-again")
         clock.now += 0.9 * HOUR
-        scheduler.sweep()
+        scheduler.sweep.run()
         store.set_phase(store.get("finished-job"), "done")  # anew, so that it stays
         clock.now += 0.2 * HOUR
-        scheduler.sweep()
+        scheduler.sweep.run()
     assert {path.name for path in (tmp_path / "jobs").iterdir()} == {known.name, again.name, "of-somebody-else"}
 
 
@@ -145,7 +145,7 @@ def test_uploads_of_a_waiting_job_never_expire(tmp_path):
     with scheduler_on(tmp_path, clock) as (scheduler, _, blobs):
         submit(scheduler, "waiting-job")
         clock.now += 10_000 * HOUR
-        scheduler.sweep()
+        scheduler.sweep.run()
         assert blobs.has(REF.sha256, REF.size)
 
 
@@ -153,9 +153,9 @@ def test_a_file_time_of_another_clock_starts_to_count_when_it_is_seen(tmp_path):
     clock = Time()
     with scheduler_on(tmp_path, clock) as (scheduler, _, blobs):
         os.utime(blobs.path(REF.sha256), (4e9, 4e9))
-        scheduler.sweep()
+        scheduler.sweep.run()
         clock.now += 169 * HOUR
-        scheduler.sweep()
+        scheduler.sweep.run()
         assert not blobs.has(REF.sha256, REF.size)
 
 
