@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import bpy
 
-from ..jobs.clip import FirstFrame
+from ..jobs.importing import FirstFrame
 from ..scene import mesh, shot, topology
 from ..work import unsaved
 from ..work.errors import AddonError

@@ -12,7 +12,7 @@ import bpy
 from ex4d_ground.colour import KNOWN
 from ex4d_ground.files import COLOUR_SUFFIXES
 
-from ..jobs import clip, depth, engine_settings, estimators, media
+from ..jobs import clip, depth, engine_settings, estimators, importing, media
 from ..scene import colours, materials, orbit, seen_motion, shot, viewing
 from ..scene.clip import ClipFacts, carried, clip_numbers
 from ..work import files, preferences, session, unsaved
@@ -78,7 +78,7 @@ class ImportPlan:
         current = session.get()
         arrival = FirstFrameArrival(self._blend_path, self._show_first, self._look)
         self._folder, self._arrival = folder, arrival
-        steps = clip.import_clip(current.require_link(), source, folder, partial(setattr, arrival, "first"))
+        steps = importing.import_clip(current.require_link(), source, folder, partial(setattr, arrival, "first"))
         task = current.start("Import clip", steps, panel="Clip", deliver=self.deliver)
         task.arrival = arrival
         return task
@@ -140,7 +140,7 @@ class ImportPlan:
         settings = engine_settings.chosen(scene, estimators.key(name), given=self.chosen.estimator_settings)
         return {"estimator": name, "estimator_settings": settings}
 
-    def deliver(self, context: bpy.types.Context, result: clip.ImportedClip) -> Delivery:
+    def deliver(self, context: bpy.types.Context, result: importing.ImportedClip) -> Delivery:
         """Build the shot. Raises AddonError in another mode than Object Mode, or if another file is open by now."""
         if not unsaved.is_open(self._blend_path):
             raise AddonError(
@@ -171,7 +171,7 @@ class ImportPlan:
             message += f" {self._look(context, made)}"
         return Delivery(message.rstrip(), tuple(warnings))
 
-    def _facts(self, clip: clip.ImportedClip | clip.FirstFrame) -> ClipFacts:
+    def _facts(self, clip: importing.ImportedClip | importing.FirstFrame) -> ClipFacts:
         depth_path, depth_info = self.chosen.depth_path, clip.depth_info or {}
         ocio = _configuration(self.chosen.colour_name, self.chosen.ocio_path)
         if clip.depth_info is not None:
@@ -192,7 +192,7 @@ class ImportPlan:
         """Where the shot begins: at its own numbers in a scene that is fitted to it, else where the scene does."""
         return facts.start_frame if self.chosen.fit_scene else scene.frame_start
 
-    def _show_first(self, context: bpy.types.Context, first: clip.FirstFrame, data: bpy.types.Mesh) -> str:
+    def _show_first(self, context: bpy.types.Context, first: importing.FirstFrame, data: bpy.types.Mesh) -> str:
         """Build the shot of its first frame; returns its id."""
         scene, shot_id, facts = context.scene, uuid.uuid4().hex, self._facts(first)
         how = {"shot_id": shot_id, "frame_start": self._frame_start(scene, facts)}

@@ -270,13 +270,14 @@ def test_cancelling_an_estimate_leaves_nothing(blender, estimating, sources, tmp
     from pathlib import Path
 
     from blender_addon.jobs import clip as jobs
+    from blender_addon.jobs.importing import import_clip
     from blender_addon.work import session
 
     blender.ops.ex4d.connect(address=estimating)
     current = session.get()
     source = jobs.ClipSource(Path(sources["video_path"]), None, estimator="slow", name="clip")
     folder = tmp_path / "scene_ex4d" / "clip"
-    task = current.start("Import clip", jobs.import_clip(current.require_link(), source, folder))
+    task = current.start("Import clip", import_clip(current.require_link(), source, folder))
     end = time.monotonic() + 240
     while not task.progress.stage.startswith("depth"):
         assert time.monotonic() < end and not task.finished, task.error

@@ -209,12 +209,13 @@ def test_unknown_preset_engine_and_settings(connected, sources):
 
 def test_cancel_leaves_nothing(connected, sources, tmp_path):
     from blender_addon.jobs import clip as jobs
+    from blender_addon.jobs.importing import import_clip
     from blender_addon.work import session
 
     current = session.get()
     source = jobs.ClipSource(Path(sources["video_path"]), Path(sources["depth_path"]), name="clip")
     folder = tmp_path / "scene_ex4d" / "clip"
-    task = current.start("Import clip", jobs.import_clip(current.require_link(), source, folder))
+    task = current.start("Import clip", import_clip(current.require_link(), source, folder))
     while task.progress.stage == "starting" and not task.finished:
         current.tick()
     assert connected.ops.ex4d.cancel() == {"FINISHED"}

@@ -51,6 +51,7 @@ def assert_short(ticks: np.ndarray, what: str) -> None:
 
 def test_no_tick_takes_long_while_a_mesh_and_a_take_arrive(blender, address, tmp_path, only_own_garbage):
     from blender_addon.jobs import clip as jobs
+    from blender_addon.jobs.importing import import_clip
     from blender_addon.scene.clip import StoredClip, clip_numbers
     from blender_addon.takes import receiving as take_jobs
     from blender_addon.work import session
@@ -60,7 +61,7 @@ def test_no_tick_takes_long_while_a_mesh_and_a_take_arrive(blender, address, tmp
     current = session.get()
     link, identity = current.require_link(), current.require_identity()
     source = jobs.ClipSource(ROOT / "examples" / "clip.mp4", ROOT / "examples" / "depth.npz", name="clip")
-    task = current.start("Import clip", jobs.import_clip(link, source, tmp_path / "shot"))
+    task = current.start("Import clip", import_clip(link, source, tmp_path / "shot"))
     assert_short(drive(current, task), "mesh")
     assert len(list((tmp_path / "shot" / "colour").iterdir())) == FRAMES
 
