@@ -26,3 +26,9 @@ FINAL_PHASES: frozenset[str] = frozenset({"done", "failed", "cancelled"})
 
 class Tagged(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     """A structure that carries its own name in the field ``type``: a message, or one member of a union."""
+
+
+class AboutJob(Tagged, frozen=True, kw_only=True):
+    """A message about one job."""
+
+    job_id: JobId
