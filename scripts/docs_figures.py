@@ -8,7 +8,6 @@ A page marks the place of a table with ``<!-- figures: NAME -->`` and ``<!-- end
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -16,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import farm_figures
+import train_figures
+import wan_figures
+from figure_tables import results, table
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- figures: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
-MODES = ("exact", "fast", "fp8", "turbo")
 
 
 def main() -> int:
@@ -48,17 +48,6 @@ def filled(text: str) -> str:
     return BLOCK.sub(lambda m: f"{m[1]}\n{TABLES[m['name']]().strip()}\n\n{m[4]}", text)
 
 
-def results(name: str) -> dict[str, Any]:
-    """One file of kept results."""
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def blender_versions() -> str:
     """How many tests of each feature passed in each Blender version; failed and skipped ones are named, too."""
     found = results("blender_versions")
@@ -72,118 +61,6 @@ def blender_versions() -> str:
     pythons = ("*Python*", *(each["python"] for each in found.values()))
     head = ("tests that passed", *(each["blender"] for each in found.values()))
     return table(head, [pythons, *rows])
-
-
-def wan_setup() -> str:
-    """On what it was measured."""
-    where = results("wan_h200")["environment"]
-    return (
-        f"{where['frames']} frames of {where['size']} on one {where['gpu']} ({where['gpu_gib']:.0f} GiB), "
-        f"torch {where['torch']}, CUDA {where['cuda']}, diffusers {where['diffusers']}."
-    )
-
-
-def wan_time() -> str:
-    """Time per mode beside the published program's."""
-    found = results("wan_h200")
-    upstream = found["upstream"]
-    rows = [
-        (
-            "published program",
-            f"{upstream['forward_ms']:.0f}",
-            "1.00",
-            f"{upstream['clip_denoising_s_extrapolated']:.1f} *",
-            "",
-            "",
-        )
-    ]
-    for mode in MODES:
-        one = found[mode]
-        whole = found["whole_clip"][mode]
-        measured = "clip_denoising_s" in one
-        denoising = one["clip_denoising_s"] if measured else one["clip_denoising_s_extrapolated"]
-        star = "" if measured else " *"
-        guess = " *" if whole["denoising_extrapolated"] else ""
-        row = (
-            f"`{mode}`",
-            f"{one['forward_ms']:.0f}",
-            f"{one['forward_ratio']:.2f}",
-            f"{denoising:.1f}{star}",
-            f"{one['clip_denoising_ratio']:.2f}{star}",
-            f"{whole['seconds']:.1f}{guess}",
-        )
-        rows.append(row)
-    head = ("mode", "one forward, ms", "times faster", "denoising a clip, s", "times faster", "whole clip, s")
-    return table(head, rows) + (
-        "\n\nThe published program's own model code ran in the same process. \\* Extrapolated from one forward. A "
-        "whole clip includes encoding and decoding; loading the weights is not in it."
-    )
-
-
-def wan_plans() -> str:
-    """Peaks of the memory plans; a plan that failed is shown as such."""
-    rows = []
-    for name, plan in results("wan_h200")["plans"].items():
-        if not isinstance(plan, dict):
-            continue
-        if "error" in plan:
-            cap = re.search(r"([\d.]+) GiB allowed", plan["error"])
-            limit = f"{float(cap[1]):g}" if cap else ""
-            rows.append((f"`{name}`", limit, "**did not fit**", "", ""))
-        else:
-            peak = plan["peak"]["reserved_gib"]
-            rows.append(
-                (
-                    f"`{name}`",
-                    f"{plan['cap_gib']:g}",
-                    f"{peak:.1f}",
-                    f"{plan['forward_ms']:.0f}",
-                    f"{plan['load_s']:.0f}",
-                )
-            )
-    return table(("plan", "cap, GiB", "peak, GiB", "one forward, ms", "loading, s"), rows) + (
-        "\n\nThe allocator was capped at the stated size. The peak is memory reserved by torch."
-    )
-
-
-def wan_cold() -> str:
-    """From starting the program to the end of its first forward."""
-    runs = results("wan_h200")["cold"]
-    rows = [
-        (
-            "the first time" if name == "first" else "again",
-            f"{run['import_s']:.1f}",
-            f"{run['load_s']:.1f}",
-            f"{run['first_step_s']:.1f}",
-            f"{run['total_s']:.0f}",
-        )
-        for name, run in runs.items()
-        if isinstance(run, dict)
-    ]
-    head = (
-        "start of `fast`",
-        "importing, s",
-        "loading and fusing weights, s",
-        "compiling and first forward, s",
-        "in all, s",
-    )
-    return table(head, rows) + (
-        "\n\nThe transformer's weights were read from 16-bit files that the system had just written. Encoding "
-        "the prompt and the guides is not in it."
-    )
-
-
-def wan_errors() -> str:
-    """Error of each mode."""
-    errors = results("wan_h200")["errors"]
-    rows = []
-    for name in ("upstream", *MODES):
-        one = errors[name]
-        guided = f"{one['guided']:.2%}" if "guided" in one else "no guidance"
-        rows.append(("published program" if name == "upstream" else f"`{name}`", f"{one['forward']:.2%}", guided))
-    return table(("mode", "one forward", "after guidance"), rows) + (
-        f"\n\nRelative error on a random model ({errors['model']}). `fp8` pays for its speed with the largest error."
-    )
 
 
 def backend_guides() -> str:
@@ -283,77 +160,6 @@ def _beside(measured: dict[str, Any]) -> str:
     return "" if load < 2 else f" Other programs were running too (load {load:.0f}): an idle machine is faster."
 
 
-def train_steps() -> str:
-    """A training step by what is recomputed, beside plain diffusers + peft, on three cards, and as it is reckoned."""
-    cards = [results(name) for name in ("train_h200", "train_h200_x2", "train_h200_third")]
-    names = {
-        "eager": "diffusers + peft", "compiled": "diffusers + peft, compiled blocks", "full": "`full`",
-        "full_offloaded": "`full`, inputs offloaded", "attention": "`attention`",
-        "attention_offloaded": "`attention`, inputs offloaded", "products": "`products`",
-        "products_eased": "`products`, the last 16 blocks `kept`", "kept": "`kept`",
-    }  # fmt: skip
-    rows = []
-    for section, before in (("peft", ""), ("ours", ""), ("fp8", "8-bit base, ")):
-        for kind, name in names.items():
-            rows += _step_row(before + name, *(m.get(section, {}).get(kind, {}) for m in cards))
-    swapped = cards[1]["card24"]["swapped"]
-    rows += _step_row(f"8-bit base, {swapped} of 40 blocks swapped", {}, cards[1]["card24"], {})
-    columns = ("recomputed", "s a step", "on another card", "on a third", "TFLOP/s", "peak, GiB", "`doctor` reckons")
-    return table(columns, rows)
-
-
-def _step_row(name: str, *cards: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A row where it was measured on any card."""
-    measured = [card for card in cards if "seconds" in card]
-    if not measured:
-        return []
-    m = measured[0]
-    seconds = [f"{each['seconds']:.2f}" if "seconds" in each else "" for each in cards]
-    doctor = f"{m['reckoned_seconds']:.2f} s, {m['reckoned_gib']:.1f} GiB" if "reckoned_gib" in m else ""
-    return [(name, *seconds, f"{m['tflop_per_second']:.0f}", f"{m['peak_gib']:.1f}", doctor)]
-
-
-def train_parallel() -> str:
-    """Two processes beside one."""
-    found = results("train_h200_x2")["parallel"]
-    names = {"one_process": "one GPU", "ddp": "two GPUs, `ddp`", "fsdp2": "two GPUs, `fsdp2`"}
-    rows = []
-    for kind, name in names.items():
-        m = found[kind]
-        rows.append((name, f"{m['seconds']:.2f}", f"{m.get('speedup', 1):.2f}", f"{m['peak_gib']:.1f}"))
-    return table(("", "s a step of each", "clips a second, times one GPU's", "peak of each, GiB"), rows)
-
-
-def train_proof() -> str:
-    """Losses on true occlusions."""
-    names = {"mixture": "both kinds of masks", "mixture_without_geometry": "both, geometry set to zero",
-             "rendering": "rendering masks", "tracking": "tracking masks"}  # fmt: skip
-    runs = results("train_proof_h200")["runs"]
-    rows = [
-        (name, f"{runs[kind]['held_out_hidden']:.3f}", f"{runs[kind]['psnr_hidden']:.1f}",
-         f"{100 * runs[kind]['sharpness_hidden']:.0f} %") for kind, name in names.items()
-    ]  # fmt: skip
-    return table(("trained on", "loss, hidden pixels", "PSNR there, dB", "sharpness there, of the truth's"), rows)
-
-
-def train_masks() -> str:
-    """Simulated masks beside true occlusions."""
-    found = results("train_masks")
-    sorts = [sort for sort in ("blender", "procedural") if sort in found]
-    names = {"truth": "true occlusions", "rendering": "rendering masks, solid",
-             "rendering_endless": "rendering masks, endless", "tracking": "tracking masks"}  # fmt: skip
-    rows = []
-    for sort in sorts:
-        for kind, name in names.items():
-            of = found[sort]["kinds"][kind]
-            figures = (of["hidden"], of["persistence"], sum(of["area_by_size"][-2:]))
-            rows.append((sort.capitalize(), name, *(f"{100 * share:.0f} %" for share in figures)))
-    return table(
-        ("scenes", "masks", "hidden", "of which hidden in the next frame", "area in holes above 10 % of the picture"),
-        rows,
-    )
-
-
 def eval_memory() -> str:
     """Guides with and without what the camera saw at other times, scene by scene."""
     measured = results("eval_memory")
@@ -421,18 +227,18 @@ def farm(part: Callable[[dict[str, Any]], tuple[tuple[str, ...], list[tuple[str,
 
 TABLES: dict[str, Callable[[], str]] = {
     "blender_versions": blender_versions,
-    "wan-setup": wan_setup,
-    "wan-time": wan_time,
-    "wan-plans": wan_plans,
-    "wan-cold": wan_cold,
-    "wan-errors": wan_errors,
+    "wan-setup": wan_figures.setup,
+    "wan-time": wan_figures.time,
+    "wan-plans": wan_figures.plans,
+    "wan-cold": wan_figures.cold,
+    "wan-errors": wan_figures.errors,
     "backend-guides": backend_guides,
     "footage-costs": footage_costs,
     "hd-costs": hd_costs,
-    "train_steps": train_steps,
-    "train_parallel": train_parallel,
-    "train_proof": train_proof,
-    "train_masks": train_masks,
+    "train_steps": train_figures.steps,
+    "train_parallel": train_figures.parallel,
+    "train_proof": train_figures.proof,
+    "train_masks": train_figures.masks,
     "holes": holes,
     "eval-memory": eval_memory,
     "world-memory": world_memory,

@@ -27,16 +27,14 @@ from ex4d.progress import CancelToken, Progress
 from ex4d.shots.take import generate
 from ex4d.takes import save_take
 from ex4d.trajectory import static
-from ex4d.types import Sound
 from ex4d_ground.arrays import Float32
 from ex4d_ground.colour import KNOWN, ColourSpace
 from ex4d_ground.errors import Cancelled, ClipError, OutputError, SettingError, ShapeError
 from ex4d_ground.exports import KINDS, get_kind
-from ex4d_ground.footage import Footage, exact_rate, timecode_after
-from ex4d_ground.names import NameTemplate
+from ex4d_ground.footage import Footage
+from tests.colour.ffprobe import needs_ffmpeg, probe
 from tests.colour.plates import FRAMES, box_depth, smooth_light, write_plate
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffprobe is not installed")
 HDR = {"pq": KNOWN["pq"], "hlg": KNOWN["hlg"]}
 
 
@@ -57,11 +55,6 @@ def half_take(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def header_of(path: Path) -> dict[str, Any]:
     with OpenEXR.File(str(path)) as file:
         return dict(file.header())
-
-
-def probe(path: Path, what: str) -> dict[str, Any]:
-    command = ["ffprobe", "-v", "error", "-show_entries", what, "-of", "json", str(path)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 def test_a_half_plate_is_exported_bit_by_bit(half_take: Path, tmp_path: Path) -> None:
@@ -228,60 +221,6 @@ def test_luma_and_differences_are_those_of_zscale(matrix: Any, pixels: str, bits
             assert np.abs(codes_of(plane) - values).max() <= 1
 
 
-def tone(path: Path, seconds: float, codec: str = "aac") -> None:
-    source = f"sine=frequency=440:sample_rate=48000:duration={seconds}"
-    command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, "-c:a", codec, str(path)]
-    subprocess.run(command, check=True)
-
-
-@needs_ffmpeg
-@pytest.mark.comes_in("Video", "sound", "in the take's MP4, copied or as AAC; left out where time is changed, and said")
-@pytest.mark.parametrize(("codec", "kept"), [("aac", "aac"), ("pcm_s16le", "aac")])
-def test_sound_stays_with_a_take_and_its_exports(tmp_path: Path, codec: str, kept: str) -> None:
-    frames = np.random.default_rng(0).integers(0, 255, (12, 72, 96, 3)).astype(np.uint8)
-    tone(tmp_path / "sound.mov", 0.5, codec)
-    write_video(tmp_path / "a.mov", frames, fps=24, sound=Sound(tmp_path / "sound.mov"))
-    samples = probe(tmp_path / "a.mov", "stream=codec_type,duration_ts,sample_rate,nb_frames")["streams"][1]
-    clip = load_clip(tmp_path / "a.mov", np.full((12, 72, 96), 4, np.float32))
-    assert clip.footage.sound
-    folder = save_take(tmp_path, generate(clip, static(num_frames=12, intrinsics=clip.intrinsics)))
-    movies = [folder.with_suffix(".mp4"), export_take(folder, "prores", tmp_path / "out")[0]]
-    for movie in movies:
-        sound = probe(movie, "stream=codec_type,codec_name,duration_ts,sample_rate")["streams"][1]
-        assert (sound["codec_name"], sound["sample_rate"]) == (kept, "48000")
-        assert abs(int(sound["duration_ts"]) - int(samples["duration_ts"])) <= 1024
-        decoded = sum(frame.samples for frame in av.open(str(movie)).decode(audio=0))
-        assert abs(decoded - 24000) <= 2 * 1024
-
-
-@needs_ffmpeg
-def test_sound_begins_with_the_frame_that_a_move_begins_with(tmp_path: Path) -> None:
-    """A click a second into the clip is heard where its frame is seen."""
-    click = "aevalsrc=if(between(t\\,1\\,1.05)\\,0.9\\,0):s=48000:d=2"
-    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", click, "-c:a", "pcm_s16le", str(tmp_path / "click.mov")]
-    subprocess.run(command, check=True)
-    frames = np.zeros((48, 64, 96, 3), np.uint8) + 90
-    for name, suffix in (("a.mov", "copied"), ("a.mp4", "encoded")):
-        write_video(tmp_path / name, frames[:24], fps=24, sound=Sound(tmp_path / "click.mov", 0.75))
-        with av.open(str(tmp_path / name)) as container:
-            pieces = [frame.to_ndarray().astype(float).reshape(-1) for frame in container.decode(audio=0)]
-        heard = np.abs(np.concatenate(pieces))
-        loud = np.flatnonzero(heard > 0.3 * heard.max())
-        assert loud[0] / 48000 == pytest.approx(0.25, abs=0.05), suffix
-
-
-@needs_ffmpeg
-def test_damaged_sound_does_not_cost_the_pictures(tmp_path: Path) -> None:
-    tone(tmp_path / "sound.mkv", 2, "flac")
-    data = (tmp_path / "sound.mkv").read_bytes()
-    half = len(data) // 2
-    (tmp_path / "sound.mkv").write_bytes(data[:half] + b"\xff" * 4000)
-    frames = np.zeros((48, 64, 96, 3), np.uint8) + 90
-    write_video(tmp_path / "a.mov", frames, fps=24, sound=Sound(tmp_path / "sound.mkv"))
-    with av.open(str(tmp_path / "a.mov")) as container:
-        assert sum(1 for _ in container.decode(video=0)) == 48
-
-
 def test_log_footage_stays_log_in_movies_and_becomes_light_in_exrs(tmp_path: Path) -> None:
     pytest.importorskip("PyOpenColorIO")
     signals = (0.2 + 0.5 * ramp(160, 320)).astype(np.float32)
@@ -346,25 +285,6 @@ def test_a_cancelled_export_leaves_nothing(half_take: Path, tmp_path: Path) -> N
 
 
 @needs_ffmpeg
-def test_sound_of_a_retimed_move_is_left_out_and_said(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from ex4d.dwmesh import DWMesh
-    from ex4d.shots.draw import draw_shot
-    from ex4d.shots.take import sound_of
-
-    tone(tmp_path / "sound.mov", 0.5)
-    frames = np.zeros((6, 72, 96, 3), np.uint8) + 90
-    write_video(tmp_path / "a.mov", frames, fps=24, sound=Sound(tmp_path / "sound.mov"))
-    clip = load_clip(tmp_path / "a.mov", np.full((6, 72, 96), 4, np.float32))
-    move = static(num_frames=6, intrinsics=clip.intrinsics)
-    slow = draw_shot(DWMesh(clip), replace(move, source_time=np.arange(6) / 2))
-    assert sound_of(slow) == (None, "The clip's sound is left out: the move does not follow the clip's time.")
-    late = draw_shot(DWMesh(clip), replace(move, source_time=np.minimum(np.arange(6), 5.0)))
-    assert sound_of(late)[0] == Sound(tmp_path / "a.mov", 0.0)
-
-
-@needs_ffmpeg
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001)])
 def test_time_code_and_rate_of_a_movie_are_read_back(tmp_path: Path, rate: Fraction) -> None:
     path = tmp_path / "a.mov"
@@ -374,65 +294,6 @@ def test_time_code_and_rate_of_a_movie_are_read_back(tmp_path: Path, rate: Fract
             write(ramp(64, 96))
     with open_pictures(path) as (info, _):
         assert info.footage == Footage(rate=footage.rate, timecode="01:02:03:04", reel="B7")
-
-
-def test_rates_are_fractions() -> None:
-    assert exact_rate(23.976) == exact_rate(24000 / 1001) == Fraction(24000, 1001)
-    assert exact_rate(29.97) == Fraction(30000, 1001)
-    assert exact_rate(24.0) == 24
-    assert exact_rate(12.5) == Fraction(25, 2)
-    with pytest.raises(SettingError):
-        exact_rate(0)
-
-
-def test_time_codes_count_on() -> None:
-    ntsc, film = Fraction(30000, 1001), Fraction(24000, 1001)
-    assert timecode_after("00:00:59;29", 1, ntsc) == "00:01:00;02"  # two numbers are dropped each minute
-    assert timecode_after("00:09:59;29", 1, ntsc) == "00:10:00;00"  # but not each tenth
-    assert timecode_after("01:00:00;00", 0, ntsc) == "01:00:00;00"
-    assert timecode_after("23:59:59:23", 1, film) == "00:00:00:00"
-    assert timecode_after("10:00:00:00", -1, film) == "09:59:59:23"
-    for start in ("00:01:00;02", "12:34:56;07", "00:10:00;00"):
-        for step in (1, 17, 1799, 17982, 100000):
-            assert timecode_after(timecode_after(start, step, ntsc), -step, ntsc) == start
-    assert timecode_after("nonsense", 1, film) == ""
-    assert timecode_after("00:00:00:24", 1, film) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{shot}", r"lacks \{frame\}"),
-        ("{shot}_{colour}.{frame}", r"field \{colour\}"),
-        ("{shot.__class__}.{frame}", "field"),
-        ("{frame:>1000000}", "width"),
-        ("../{frame}", "below the output folder"),
-        ("/tmp/{frame}", "below the output folder"),
-        ("{frame", "no template"),
-        ("{frame}.png", r"\.png"),
-        ("{frame!r}", "field"),
-    ],
-)
-def test_a_template_that_cannot_work_is_refused(text: str, said: str) -> None:
-    with pytest.raises(SettingError, match=said):
-        NameTemplate.of(text, suffix=".exr", numbered=True)
-
-
-def test_templates_number_as_studios_do() -> None:
-    template = NameTemplate.of("{shot}/v{take:02}/{shot}_take{take:03}.{frame:04}.exr", suffix=".exr", numbered=True)
-    values = {"take": 3, "frame": 1001, "engine": "wan", "seed": 7, "kind": "exr"}
-    assert str(template.path(shot="sh010", **values)) == "sh010/v03/sh010_take003.1001.exr"
-    assert ".." not in template.path(shot="../../etc", **values).parts
-    movie = NameTemplate.of("{shot}_{engine}_{seed}", suffix=".mov", numbered=False)
-    assert str(movie.path(shot="a", **values)) == "a_wan_7.mov"
-
-
-def test_a_long_name_keeps_its_number_and_ending_or_is_refused() -> None:
-    template = NameTemplate.of("{shot}_take{take:03}.{frame:04}", suffix=".exr", numbered=True)
-    shot = "s" * 100
-    assert str(template.path(shot=shot, take=3, frame=1001)) == f"{shot}_take003.1001.exr"
-    with pytest.raises(SettingError, match="is 317 bytes long; a file's name may have 230: choose a shorter one"):
-        template.path(shot="\u0e44" * 100, take=3, frame=1001)
 
 
 def test_nothing_that_exists_is_replaced(half_take: Path, tmp_path: Path) -> None:
