@@ -49,7 +49,7 @@ class HoleFiller:
     def __init__(self, mesh: DWMesh, options: RasterOptions, bands: Bands, *, known_first: bool, t: int) -> None:
         """``known_first`` as the engine has it; ``t`` is the source frame that is shown first."""
         warm_up()
-        self._clip, self._smeared = mesh.clip, is_smeared(mesh.clip.depth)
+        self._clip, self._bands, self._smeared = mesh.clip, bands, is_smeared(mesh.clip.depth)
         self._layer = LayerRenderer(mesh, options, bands=bands) if known_first else None
         if self._layer is not None:
             self._layer.prepare(t)
@@ -62,7 +62,8 @@ class HoleFiller:
         if self._layer is not None:
             known = self._layer.render(frame.t, frame.camera, mask, frame.objects, index=frame.index)
             guides = guides.with_known(Known(1, lambda _: known))
-        return preview_frame(GenerateRequest(guides, frame.move, self._clip), settings, world, smeared=self._smeared)
+        request = GenerateRequest(guides, frame.move, self._clip)
+        return preview_frame(request, settings, world, smeared=self._smeared, split=self._bands)
 
 
 @cache

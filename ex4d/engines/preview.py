@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Unpack
 import cv2
 import numpy as np
 
+from ex4d.bands import Split, serial
 from ex4d.compiled.arrays import plain
 from ex4d.engines.base import GenerateRequest, Hooks
 from ex4d.engines.both_eyes import OtherEye
@@ -119,12 +120,12 @@ class PreviewEngine:
         on_frame, on_progress = hooks.get("on_frame"), hooks.get("on_progress")
         count = len(request.guides.colour)
         out = FrameStack(expected=count, label="The preview")
+        world = None
         if settings.fill == "world":
             report(on_progress, stages.PLACE, 0, 1)
+            world = WorldFill.of(request, hooks.get("cancel"), settings.planes)
         elif planes.read(settings.planes):
             report(on_progress, stages.PLACE, 1, 1, _unused(settings))
-        by_place = settings.fill == "world"
-        world = WorldFill.of(request, hooks.get("cancel"), settings.planes) if by_place else None
         painter = _Painter(request, settings, world)
         if settings.fill == "world":
             report(on_progress, stages.PLACE, 1, 1, painter.without_world)
@@ -167,16 +168,22 @@ def preview_settings(given: Mapping[str, Any]) -> PreviewSettings:
 
 
 def preview_frame(
-    request: GenerateRequest, settings: PreviewSettings, world: World | None, *, smeared: bool | None = None
+    request: GenerateRequest,
+    settings: PreviewSettings,
+    world: World | None,
+    *,
+    smeared: bool | None = None,
+    split: Split = serial,
 ) -> UInt8:  # [H, W, 3]
     """The first frame of ``request`` alone, as the engine paints it, for live views.
 
     It is what a take shows there whose frames are not steadied (``temporal`` 0). ``settings`` stand in for the
-    request's, ``world`` is the place of its clip for them, and ``smeared`` as :class:`GuideDepth` takes it. Raises
-    ShapeError.
+    request's, ``world`` is the place of its clip for them, and ``smeared`` as :class:`GuideDepth` takes it; ``split``
+    shares the work on the place among threads. Raises ShapeError.
     """
     _check_shapes(request)
-    painter = _Painter(request, settings, WorldFill(request, world) if settings.fill == "world" else None, smeared)
+    by_place = WorldFill(request, world, split) if settings.fill == "world" else None
+    painter = _Painter(request, settings, by_place, smeared)
     return painter.paint(0, painter.prepare(0))
 
 

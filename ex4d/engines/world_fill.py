@@ -8,6 +8,7 @@ Shares and distances were chosen on scenes of other seeds than those that judge 
 import cv2
 import numpy as np
 
+from ex4d.bands import Split, serial
 from ex4d.engines.base import GenerateRequest
 from ex4d.engines.fill import Filled
 from ex4d.fill import World, world_of
@@ -36,11 +37,11 @@ _MARGIN = 1.1
 class WorldFill:
     """Paints the holes of one request from the world of its clip."""
 
-    def __init__(self, request: GenerateRequest, world: World | None) -> None:
-        """``world`` is that of the request's clip; None where it has none."""
+    def __init__(self, request: GenerateRequest, world: World | None, split: Split = serial) -> None:
+        """``world`` is that of the request's clip, None where it has none; ``split`` shares a frame among threads."""
         self._move = request.trajectory
         self._clip_is_missing = request.clip is None
-        self._world = world
+        self._world, self._split = world, split
 
     @classmethod
     def of(cls, request: GenerateRequest, cancel: CancelToken | None = None, planes: str = "") -> "WorldFill":
@@ -75,7 +76,9 @@ class WorldFill:
         if not share.any():
             return
         wanted = _near(share)
-        painted = self._world.paint(wanted, self._move.intrinsics[i], self._move.world_from_camera[i], share > 0)
+        painted = self._world.paint(
+            wanted, self._move.intrinsics[i], self._move.world_from_camera[i], share > 0, self._split
+        )
         share *= _sure(mask, painted)
         if depth is not None:
             share *= _apart(mask & wanted, depth, painted.inverse)

@@ -75,13 +75,14 @@ def paint_world(
     inverse: Float32,  # [H, W] out, where wanted: 1 / z of the surface painted, 0 where none is met
     trust: Float32,  # [H, W] out, where coloured: 0..1, how much of the colour stands on something that is seen
     which: Int32,  # [H, W] out, where wanted: the surface painted, -1 for none
+    first: int,
 ) -> None:
-    """Paint pixels with the nearest surface that is not open there."""
+    """Paint pixels with the nearest surface that is not open there. The arrays may be rows of it from ``first`` on."""
     height, width = wanted.shape
     count, size = textures.shape[0], textures.shape[1]
     ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
     for i in range(height):
-        y = (np.float32(i) + np.float32(0.5) - lens[3]) / lens[1]
+        y = (np.float32(first + i) + np.float32(0.5) - lens[3]) / lens[1]
         for j in range(width):
             if not wanted[i, j]:
                 continue

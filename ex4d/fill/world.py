@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ex4d.bands import Split, serial
 from ex4d.fill.edited import edited
 from ex4d.fill.kernels import paint_world
 from ex4d.fill.names import named
@@ -73,16 +74,23 @@ class World:
         lens: Float64,  # [4]
         world_from_camera: Float64,  # [4, 4]
         coloured: Bool | None = None,  # [H, W]
+        split: Split = serial,
     ) -> Painted:
-        """The ``wanted`` pixels of a camera's picture; those not ``coloured`` (None: all are) have a distance alone."""
+        """The ``wanted`` pixels of a camera's picture; those not ``coloured`` (None: all are) have a distance alone.
+
+        ``split`` shares the rows among threads.
+        """
         shape = wanted.shape
         colour, inverse, trust = (np.zeros(size, np.float32) for size in ((*shape, 3), shape, shape))
         which = np.full(shape, -1, np.int32)
         pose = np.ascontiguousarray((self.plate_from_world @ world_from_camera)[:3], np.float32)
-        paint_world(
-            self.surfaces, self.textures, self.openings, lens.astype(np.float32), pose,
-            wanted, wanted if coloured is None else coloured, colour, inverse, trust, which,
-        )  # fmt: skip
+        lens32, of_rows = lens.astype(np.float32), (wanted, wanted if coloured is None else coloured)
+
+        def paint_rows(a: int, b: int) -> None:
+            rows = [each[a:b] for each in (*of_rows, colour, inverse, trust, which)]
+            paint_world(self.surfaces, self.textures, self.openings, lens32, pose, *rows, a)
+
+        split(shape[0], paint_rows)
         return Painted(colour, inverse, trust, (which >= 0) & (which < len(self.planes)))
 
 
