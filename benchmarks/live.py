@@ -6,8 +6,10 @@ Prints JSON. A real backend process, a real Blender without a window, the exampl
 camera's matrix and updates the depsgraph; the add-on's own handler and timer do the rest, the timer called when it
 asks to be, as Blender does. The clock stops when the overlay holds the picture of that camera. ``full`` is one change
 at a time at the render's size, ``reduced`` at the size used while the camera moves; ``drag`` changes the camera all
-the time and looks at how old the newest picture is when it arrives. ``bare_ms`` is the same frame drawn in this
-process, on the CPU and without any of it. Ends with status 1 if the 95 % limit of ``full`` is above ``bar_ms``.
+the time and looks at how old the newest picture is when it arrives. ``preview`` is all of it once more with holes
+filled as the preview fills them; ``found_s`` is from that choice to its first picture. ``bare_ms`` is the same frame
+drawn in this process, on the CPU and without any of it. Ends with status 1 if the 95 % limit of ``full`` is above
+``bar_ms``.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def measure(folder: Path, changes: int) -> dict[str, Any]:
     bpy.context.window_manager.ex4d_live.enabled = True
     spin(settled)
     first = time.perf_counter() - start
-    spin(lambda: live.current.place.told != "finding")
+    spin(lambda: not live.current.place.is_finding)
     place = time.perf_counter() - start
     rng = np.random.default_rng(1)
     cam = bpy.context.scene.ex4d.shot.ex4d.camera
@@ -75,9 +77,8 @@ def measure(folder: Path, changes: int) -> dict[str, Any]:
         "place": live.current.place.told,
     }
     rest_coverage, live.REST_COVERAGE_S = live.REST_COVERAGE_S, 3600.0  # not in between: it has a part of its own
-    result["full"] = one_by_one(bpy, cam, rest, rng, changes, moving=False)
-    result["reduced"] = one_by_one(bpy, cam, rest, rng, changes, moving=True)
-    result["drag"] = drag(bpy, cam, rest, changes)
+    result |= from_changes(bpy, cam, rest, rng, changes)
+    result["preview"] = preview(bpy, cam, rest, rng, changes)
     result["bare_ms"] = bare()
     live.REST_COVERAGE_S = rest_coverage
     result["coverage_s"] = coverage_seconds(bpy, cam)
@@ -85,6 +86,29 @@ def measure(folder: Path, changes: int) -> dict[str, Any]:
     live.current.stop()
     bpy.ops.ex4d.disconnect()
     return result
+
+
+def from_changes(bpy: Any, cam: Any, rest: Any, rng: np.random.Generator, changes: int) -> dict[str, Any]:
+    """From changes of the camera to their pictures, one at a time and while dragging."""
+    return {
+        "full": one_by_one(bpy, cam, rest, rng, changes, moving=False),
+        "reduced": one_by_one(bpy, cam, rest, rng, changes, moving=True),
+        "drag": drag(bpy, cam, rest, changes),
+    }
+
+
+def preview(bpy: Any, cam: Any, rest: Any, rng: np.random.Generator, changes: int) -> dict[str, Any]:
+    """The same with holes filled; the switch is put back."""
+    from blender_addon.live import overlay
+
+    start = time.perf_counter()
+    bpy.context.window_manager.ex4d_live.holes = "PREVIEW"
+    spin(lambda: overlay.current.is_filled)
+    found = time.perf_counter() - start
+    measured = from_changes(bpy, cam, rest, rng, changes)
+    bpy.context.window_manager.ex4d_live.holes = "STRIPED"
+    spin(lambda: settled() and not overlay.current.is_filled)
+    return {"found_s": found, **measured}
 
 
 def prepare(folder: Path) -> Any:
@@ -185,26 +209,41 @@ def drag(bpy: Any, cam: Any, rest: Any, changes: int) -> dict[str, float]:
 def bare() -> dict[str, float]:
     """The same frame of the same clip, drawn in this process by the library alone."""
     from blender_addon.live import views as live
+    from ex4d.bands import Bands
     from ex4d.clip import load_clip
     from ex4d.dwmesh import DWMesh
-    from ex4d.guides import FrameRenderer
+    from ex4d.engines.preview import preview_settings
+    from ex4d.fill import world_of
+    from ex4d.guides import FrameRenderer, thread_count
     from ex4d.raster import Camera
-    from ex4d_ground.options import MeshOptions
+    from ex4d_backend.live_previews import HoleFiller, OneFrame
+    from ex4d_ground.options import MeshOptions, RasterOptions
 
     clip = load_clip(ROOT / "examples" / "clip.mp4", ROOT / "examples" / "depth.npz")
     spec = live.current.pictures.sent.trajectory
-    camera = Camera.of(spec.unpack(), 0)
+    move = spec.unpack()
+    camera = Camera.of(move, 0)
     found: dict[str, float] = {}
     for mode in ("endless", "solid"):
         with FrameRenderer(DWMesh(clip, MeshOptions(mode=mode)), rasterizer="cpu") as renderer:
-            renderer.render(24, camera)
-            times = []
-            for _ in range(40):
-                start = time.perf_counter()
-                renderer.render(24, camera)
-                times.append(time.perf_counter() - start)
-        found[mode] = 1e3 * float(np.median(times))
+            found[mode] = median_ms(lambda drawn=renderer: drawn.render(24, camera))
+    mesh, place, settings = DWMesh(clip, MeshOptions(mode="endless")), world_of(clip), preview_settings({})
+    with Bands(thread_count()) as bands, FrameRenderer(mesh, rasterizer="cpu", bands=bands) as renderer:
+        filler = HoleFiller(mesh, RasterOptions(), bands, known_first=True, t=24)
+        frame = OneFrame.of(move, move, 0, 24)
+        found["preview"] = median_ms(lambda: filler.fill(*renderer.render(24, camera), frame, settings, place))
     return found
+
+
+def median_ms(draw: Any) -> float:
+    """Of forty times, after one that counts for nothing."""
+    draw()
+    times = []
+    for _ in range(40):
+        start = time.perf_counter()
+        draw()
+        times.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(times))
 
 
 def coverage_seconds(bpy: Any, cam: Any) -> float:

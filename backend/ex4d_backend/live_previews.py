@@ -54,6 +54,11 @@ class HoleFiller:
         if self._layer is not None:
             self._layer.prepare(t)
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory of what it keeps."""
+        return 0 if self._layer is None else self._layer.size_bytes
+
     def fill(
         self, colour: UInt8, mask: Bool, frame: OneFrame, settings: PreviewSettings, world: World | None
     ) -> UInt8:  # [H, W, 3], [H, W] -> [H, W, 3]

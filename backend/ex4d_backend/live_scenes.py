@@ -44,12 +44,13 @@ class Scene:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of the clip, of the edits of its meshes and of its places."""
+        """Memory of the clip, of the edits of its meshes, of its places and of what fills holes."""
         return (
             held_bytes(self.clip.frames)
             + held_bytes(self.clip.depth)
             + sum(size for _, size in self._renderers.values())
             + self._places.size_bytes
+            + sum(filler.size_bytes for filler in self._fillers.done())
         )
 
     def renderer(self, view: LiveView) -> FrameRenderer:

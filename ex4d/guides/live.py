@@ -82,6 +82,11 @@ class LayerRenderer(AbstractContextManager["LayerRenderer"]):
         """``mesh`` is that of the guides; ``bands`` as of :class:`FrameRenderer`."""
         self._frames = _CpuFrames(known_mesh(mesh), CpuRasterizer.name, options, threads, bands)
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the surface that is kept."""
+        return self._frames.size_bytes
+
     def prepare(self, t: int) -> None:
         """Build the surface of source frame ``t``, and all that the first one to be built needs."""
         self._frames.surface(t)
@@ -122,6 +127,14 @@ class _CpuFrames:
         if self._held is None or self._held[0] != t:
             self._held = t, self._mesh.surface(t, self._bands)
         return self._held[1]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of that surface."""
+        if self._held is None:
+            return 0
+        surface = self._held[1]
+        return surface.vertices.nbytes + surface.colors.nbytes + surface.faces.nbytes
 
     @property
     def inverse_depth(self) -> Float32:  # [H, W]

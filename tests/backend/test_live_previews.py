@@ -171,7 +171,7 @@ def test_a_place_that_a_fault_keeps_from_being_found_says_which(clip_files):
         def __getitem__(self, _: Any) -> Any:
             raise OutputError("The scratch file /tmp/somewhere/frames.bin is gone; free some disk.")
 
-    object.__setattr__(clip, "frames", clip.frames.view(Lost))
+    object.__setattr__(clip, "frames", np.asarray(clip.frames).view(Lost))
     with ThreadPoolExecutor(1) as thread:
         places = Places(thread)
         places.look(b"", clip, "")
