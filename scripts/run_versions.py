@@ -46,15 +46,17 @@ LIMIT_S = 1500
 SAME_CODE = (
     "test_addon_axes.py", "test_addon_camera_files.py", "test_addon_files.py", "test_addon_focal_source.py",
     "test_addon_hostile_takes.py", "test_addon_install.py", "test_addon_languages.py", "test_addon_live.py",
-    "test_addon_live_ends.py", "test_addon_live_scene.py", "test_addon_mistakes.py", "test_addon_operators.py",
-    "test_addon_panels.py", "test_addon_panels_jobs.py", "test_addon_panels_words.py", "test_addon_reconnect.py",
-    "test_addon_remedy_buttons.py", "test_addon_survives.py", "test_addon_survives_others.py",
-    "test_addon_survives_ticks.py", "test_addon_take_arrives.py", "test_media_files.py",
+    "test_addon_live_ends.py", "test_addon_live_preview.py", "test_addon_live_scene.py", "test_addon_mistakes.py",
+    "test_addon_operators.py", "test_addon_panels.py", "test_addon_panels_jobs.py", "test_addon_panels_words.py",
+    "test_addon_reconnect.py", "test_addon_remedy_buttons.py", "test_addon_survives.py",
+    "test_addon_survives_others.py", "test_addon_survives_ticks.py", "test_addon_take_arrives.py",
+    "test_media_files.py",
 )  # fmt: skip
 """Files whose tests run no Blender code that differs between versions, or the same code again and again ..."""
 EXCEPT = (
     "test_addon_camera_files.py::test_other_programs_get_an_animated_camera_in_world_space",
     "test_addon_live.py::test_the_picture_is_what_a_guides_job_renders",
+    "test_addon_live_preview.py::test_the_choice_shows_the_frame_of_a_preview_take",
     "test_addon_live_scene.py::test_coverage_follows_the_keyframes_by_itself",
     "test_addon_live_scene.py::test_following_the_move_leaves_the_scene_alone",
     "test_addon_operators.py::test_the_whole_way_through",

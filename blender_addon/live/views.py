@@ -263,7 +263,7 @@ class Live:
         if self._look_again_at is not None and time.monotonic() >= self._look_again_at:
             self._looked_again = True
             self._edits_changed()
-        if self.holes.is_another(scene.name) and not self.pictures.is_open:
+        if self.now is not None and self.holes.is_another(scene.name) and not self.pictures.is_open:
             self.pictures.wanted = self.enabled
         # Once the camera rests, its picture is asked for at full size.
         rests = time.monotonic() - self._changed_at >= REST_S

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from drawn_panels import draw_all
+from drawn_panels import cut_off, draw_all
 from filmed_room import handheld
 from live_parts import guides_of, move_camera, read_png, settle, spin
 
@@ -31,8 +31,9 @@ def take_frame(blender, index: int) -> np.ndarray:  # [H, W, 3]
 
 
 def words(blender) -> set[str]:
-    """Everything that the panels say, paragraphs put together."""
+    """Everything that the panels say, of which no word is cut off; paragraphs are put together."""
     drawn = draw_all(blender.context)
+    assert not [texts for panel in drawn.values() if (texts := cut_off(panel))]
     leaves = [leaf.text for panel in drawn.values() for leaf in panel.leaves]
     return set(leaves) | {" ".join(leaves)}
 
