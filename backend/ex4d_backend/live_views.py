@@ -220,4 +220,5 @@ def weight_of(view: LiveView) -> int:
     if filmed is not None:
         arrays += len(filmed.world_from_camera) + len(filmed.intrinsics)
     refs = len(view.clip.video.blobs) + len(view.clip.depth.blobs) + 3 * len(view.mesh.edits) + 3 * len(view.objects)
-    return 1024 + arrays + 256 * refs
+    settings = sum(64 + (len(value) if isinstance(value, str) else 0) for value in (view.preview or {}).values())
+    return 1024 + arrays + 256 * refs + settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -10,9 +12,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from backend.conftest import FRAMES, HEIGHT, WIDTH
+from backend.conftest import FRAMES, HEIGHT, WIDTH, until
 from backend.test_jobs import picture, run
-from backend.test_live import answer, as_rgba, refusal, view
+from backend.test_live import answer, answers, as_rgba, live_processes, refusal, view
 from backend.test_live_places import turned
 from backend.test_source_camera_jobs import camera, filmed
 from ex4d.clip import load_clip
@@ -152,6 +154,25 @@ def test_the_first_picture_does_not_wait_and_says_that_it_is_a_guide(client, sen
     assert event.message.preview == "finding"
     mesh = DWMesh(load_clip(*clip_files, focal_px=50.0), options)
     np.testing.assert_array_equal(event.picture, as_rgba(render_guides(mesh, one(MOVED, 1).unpack())))
+
+
+def test_a_process_killed_while_it_finds_what_fills_holes_starts_again(make_backend, connect, send_clip):
+    backend = make_backend().start()
+    client = connect(backend)
+    clip = send_clip(client)
+    wanted = view(clip, one(MOVED, 1), preview={})
+    assert answer(client, wanted).message.preview == "finding"
+    [process] = live_processes(backend)
+    os.kill(process.pid, signal.SIGKILL)
+
+    def found() -> bool:
+        [event] = answers(client, asked := client.live(wanted))[asked]
+        assert isinstance(event, LiveAnswer) or event.error.code == "internal"
+        return isinstance(event, LiveAnswer) and event.message.preview == "shown"
+
+    until(found)
+    assert [p.pid for p in live_processes(backend)] not in ([], [process.pid])
+    assert backend.stop() == 0
 
 
 def test_settings_that_the_engine_does_not_have_are_refused_with_a_sentence(client, send_clip):

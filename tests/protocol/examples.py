@@ -288,9 +288,29 @@ FILMED = r.ClipSpec(
     ),
 )
 SOLVE = r.SolveCamera(clip=CLIP, matte=r.Media(kind="image_sequence", blobs=(BLOB, BLOB)), find_focal="changing")
-MESSAGES_1_3: list[m.ClientMessage] = [
+MESSAGES_1_3: list[m.ClientMessage | m.ServerMessage] = [
     m.SubmitJob(job_id=JOB, request=r.RenderGuides(clip=FILMED, trajectory=TRAJECTORY)),
     m.SubmitJob(job_id=JOB, request=SOLVE),
     m.LiveView(view="shot", sequence=1, clip=FILMED, trajectory=TRAJECTORY),
     m.SubmitJob(job_id=JOB, request=r.WebPage(clip=CLIP, take=BLOB, take_number=3, frames=(BLOB, BLOB), side=640)),
+    m.LiveView(
+        view="shot",
+        sequence=2,
+        clip=CLIP,
+        trajectory=TRAJECTORY,
+        on_plane=True,
+        planes="remove floor",
+        preview={"fill": "world", "softness": 0.25},
+    ),
+    m.LivePicture(
+        view="shot",
+        sequence=2,
+        place="unknown",
+        why="There is not enough memory.",
+        frame=0,
+        width=4,
+        height=3,
+        coverage=0.5,
+        preview="shown",
+    ),
 ]
