@@ -60,11 +60,11 @@ def canvas(gpu):
 WHOLE = [(SIZE, SIZE), (SIZE, 0), (0, 0), (0, SIZE)]
 
 
-def live_textures(gpu, picture):
+def live_textures(gpu, picture, *, is_filled=False):
     from blender_addon.live.overlay import Overlay
 
     shown = Overlay()
-    shown.put("shot", 1, picture)
+    shown.put("shot", 1, picture, is_filled=is_filled)
     return shown.textures()
 
 
@@ -93,6 +93,16 @@ def test_the_live_picture_lies_over_the_view_by_its_opacity(gpu, canvas):
     below = np.array([51, 102, 153], np.float64)
     mixed = 0.25 * picture[..., :3] + 0.75 * below
     assert np.abs(canvas.pixels[::-1, :, :3] - mixed).max() < 1, "the level below or above"
+
+
+def test_a_picture_that_is_filled_as_the_preview_shows_its_holes_too(gpu, canvas):
+    from blender_addon.live import overlay
+
+    picture = every_level()
+    picture[:, SIZE // 2 :, 3], picture[SIZE // 2 :, :, 3] = 0, overlay.GOES_ON
+    with canvas.drawing():
+        overlay.draw(live_textures(gpu, picture, is_filled=True), WHOLE, opacity=1.0, stripes_px=16.0)
+    np.testing.assert_array_equal(canvas.pixels[::-1, :, :3], picture[..., :3])
 
 
 def test_holes_are_stripes_of_two_greys(gpu, canvas):
