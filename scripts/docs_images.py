@@ -30,6 +30,10 @@ PICTURES = {
     "drawn-5.2/compare": ("compare", VIEWPORT),
     "filmed/2_moving": ("filming-moving", VIEWPORT),
     "filmed/4_locked_last": ("filming-locked", VIEWPORT),
+    "parts/planes": ("planes", VIEWPORT),
+    "parts/stereo": ("stereo-panel", VIEWPORT),
+    "parts/geometry": ("geometry-panel", (766, 84, 1022, 352)),
+    "parts/geometry-options": ("geometry-options", (1030, 70, 1280, 196)),
 }
 MOST_BYTES = 300_000
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import bpy
+import msgspec
 
 from ex4d_ground.costs import Cost, rough_time
 from ex4d_protocol.messages import CostQuery, CostReply
@@ -40,7 +41,10 @@ def of(scene: bpy.types.Scene, target: bpy.types.Object) -> Cost | None:
         height=max(height, 2),
         settings={**engine_settings.values(scene, engine)},
     )
-    return _watch.answer if _watch.asked == _watch.wanted else None
+    cost = _watch.answer if _watch.asked == _watch.wanted else None
+    if cost is None or cost.seconds is None or not scene.ex4d.stereo:
+        return cost
+    return msgspec.structs.replace(cost, seconds=2 * cost.seconds)  # both eyes, one after the other
 
 
 def refusal() -> str:

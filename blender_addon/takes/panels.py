@@ -48,7 +48,7 @@ def _draw_generate(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
     cost = cost_watch.of(scene, target) if spec is not None and cost_watch.can_ask() else None
     text = say("Generate Preview") if spec is not None and spec.is_preview else say("Generate")
     if cost is not None and cost.seconds:
-        text = say(f"{text} (about {rough_time(cost.seconds * (2 if scene.ex4d.stereo else 1))})")
+        text = say(f"{text} (about {rough_time(cost.seconds)})")
     column = layout.column()
     column.enabled = spec is None or spec.available
     draw_button(column, context, "ex4d.generate", scale=1.5, text=text, icon="RENDER_ANIMATION", translate=False)

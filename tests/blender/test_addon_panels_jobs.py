@@ -227,3 +227,7 @@ def test_the_cost_comes_from_the_backend(connected, shot, moving_camera):
     found = cost_watch.of(scene, shot)
     assert found is not None and (found.engine, found.frames) == ("preview", 5)
     assert cost_watch.lines(found)[0] == "5 frames"
+    scene.ex4d.stereo = True
+    both = cost_watch.of(scene, shot)
+    scene.ex4d.stereo = False
+    assert found.seconds and both is not None and both.seconds == 2 * found.seconds

@@ -22,7 +22,7 @@ FILMED = Path(os.environ["EX4D_UI_FILMED"])
 def script() -> ui.Steps:
     yield from ways.empty()
     yield from ways.connect()
-    _open("EX4D_PT_filming")
+    ways.open_panels("EX4D_PT_filming")
     yield from bring()
     scene, shot = bpy.context.scene, bpy.context.scene.ex4d.shot
     frames, last = shot.ex4d.num_frames, shot.ex4d.frame_start + shot.ex4d.num_frames - 1
@@ -31,18 +31,18 @@ def script() -> ui.Steps:
     ui.measured["seems_to_move"] = bool(shot.ex4d.seems_to_move)
     for frame, name in ((1, "source_first"), (last, "source_last")):
         scene.frame_set(frame)
-        yield from settle()
+        yield from ways.settle()
         ui.screenshot(f"1_{name}")
 
     paint(frames)
     scene.frame_set(1 + frames // 2)
-    yield from settle()
+    yield from ways.settle()
     ui.screenshot("2_moving")
 
     yield from ui.press("bpy.ops.ex4d.estimate_filming")
     yield from ui.wait(done, "the estimate", 400)
     shot.ex4d.show_moving = False
-    yield from settle()
+    yield from ways.settle()
     ui.measured["note"], ui.measured["rig"] = shot.ex4d.filmed_note, shot.ex4d.rig is not None
     ui.measured["path"] = path_of(shot, frames)
     ui.screenshot("3_rig")
@@ -54,17 +54,9 @@ def script() -> ui.Steps:
     area.spaces.active.overlay.show_overlays = False
     for frame, name in ((1, "locked_first"), (last, "locked_last")):
         scene.frame_set(frame)
-        yield from settle()
+        yield from ways.settle()
         ui.screenshot(f"4_{name}")
     ui.measured["frame"] = ui.camera_frame()
-
-
-def _open(panel: str) -> None:
-    """Have a panel that is closed at first open, which a person's click on its heading does."""
-    kind = getattr(bpy.types, panel)
-    bpy.utils.unregister_class(kind)
-    kind.bl_options = set()
-    bpy.utils.register_class(kind)
 
 
 def bring() -> ui.Steps:
@@ -110,16 +102,6 @@ def path_of(shot: bpy.types.Object, frames: int) -> list[list[float]]:
     found = rig.as_filmed(shot)
     assert found is not None and len(found) == frames
     return found.world_from_camera[:, :3, 3].tolist()
-
-
-def settle() -> ui.Steps:
-    """Panels that grow slide to their places, but only while something is redrawn."""
-    for step in range(10):
-        _, area, sidebar = ui.view()
-        ui.mouse(area.x + 300 + step, area.y + 60)
-        for region in (sidebar, *area.regions):
-            region.tag_redraw()
-        yield 0.2
 
 
 ui.start(script)

@@ -70,3 +70,33 @@ def take() -> ui.Steps:
     yield from ui.call("ex4d.generate")
     yield from ui.wait(lambda: len(props.takes) > 0 and not session.get().tasks, "the take")
     yield 0.5
+
+
+def open_panels(*names: str) -> None:
+    """Have panels that are closed at first open, which a person's click on their headings does; before they are drawn.
+
+    What hangs below one is registered again with it, since it would be loose.
+    """
+    kinds = [getattr(bpy.types, name) for name in dir(bpy.types) if name.startswith("EX4D_PT_")]
+
+    def with_those_below(kind: Any) -> list[Any]:
+        below = [each for each in kinds if getattr(each, "bl_parent_id", "") == kind.__name__]
+        return [kind, *(every for each in below for every in with_those_below(each))]
+
+    for name in names:
+        family = with_those_below(getattr(bpy.types, name))
+        for kind in reversed(family):
+            bpy.utils.unregister_class(kind)
+        family[0].bl_options = set()
+        for kind in family:
+            bpy.utils.register_class(kind)
+
+
+def settle() -> ui.Steps:
+    """Panels that grow slide to their places, but only while something is redrawn."""
+    for step in range(10):
+        _, area, sidebar = ui.view()
+        ui.mouse(area.x + 300 + step, area.y + 60)
+        for region in (sidebar, *area.regions):
+            region.tag_redraw()
+        yield 0.2

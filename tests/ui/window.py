@@ -142,11 +142,10 @@ def hovered() -> str:
     return str(bpy.context.window_manager.clipboard)
 
 
-def press(command: str, *, at: float = 0.3, leave: bool = True) -> Steps:
-    """Find the button of an operator by hovering over the sidebar, scrolling if need be, and click it.
+def find(command: str, *, at: float = 0.3) -> Steps:
+    """Scroll the sidebar, if need be, until the mouse is over the button of an operator.
 
-    ``at`` is where buttons are looked for, as a share of the sidebar's width. The mouse leaves the button afterwards,
-    because Blender does not redraw a button under it, unless ``leave`` is False.
+    ``at`` is where buttons are looked for, as a share of the sidebar's width.
     """
     for direction in (0, -80, 14, 14, 14, 14, 14):  # where the sidebar is now, then from its top down
         yield from scroll(direction)
@@ -158,25 +157,33 @@ def press(command: str, *, at: float = 0.3, leave: bool = True) -> Steps:
                 continue
             yield SETTLE_S
             if command in hovered():  # still: it was not the button the mouse has just left
-                print(f"UI: pressing {hovered()}")
-                xdotool("click", 1)
-                counts.actions += 1
-                yield 0.2
-                if leave:
-                    _, area, _ = view()
-                    mouse(area.x + 300, area.y + 60)
-                    yield 0.1
                 return
     raise AssertionError(f"no button for {command} is to be seen in the sidebar")
 
 
+def press(command: str, *, at: float = 0.3, leave: bool = True) -> Steps:
+    """Find the button of an operator as :func:`find` does, and click it.
+
+    The mouse leaves it afterwards, because Blender does not redraw a button under the mouse, unless ``leave`` is False.
+    """
+    yield from find(command, at=at)
+    print(f"UI: pressing {hovered()}")
+    xdotool("click", 1)
+    counts.actions += 1
+    yield 0.2
+    if leave:
+        _, area, _ = view()
+        mouse(area.x + 300, area.y + 60)
+        yield 0.1
+
+
 def choose_file(path: str) -> Steps:
     """Type a file's path into the open file browser and accept it."""
-    yield from wait(lambda: _browser() is not None, "the file browser")
+    yield from wait(lambda: browser() is not None, "the file browser")
     yield 1.5  # it slides open
-    browser = _browser()
-    assert browser is not None
-    region = next(each for each in browser.regions if each.type == "UI")
+    shown = browser()
+    assert shown is not None
+    region = next(each for each in shown.regions if each.type == "UI")
     yield from click(region.x + round(region.width * 0.35), region.y + region.height // 2)
     yield 0.6
     xdotool("key", "ctrl+a")
@@ -185,14 +192,15 @@ def choose_file(path: str) -> Steps:
     yield 0.8
     counts.fields += 1
     for _ in range(4):  # the field's Return splits the path, another leaves the field, and then it is the button's key
-        if _browser() is None:
+        if browser() is None:
             break
         xdotool("key", "Return")
         yield 1.5
-    yield from wait(lambda: _browser() is None, "the end of the file browser", seconds=30)
+    yield from wait(lambda: browser() is None, "the end of the file browser", seconds=30)
 
 
-def _browser() -> Any:
+def browser() -> Any:
+    """The file browser that is open, or None."""
     areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
     return next((area for area in areas if area.type == "FILE_BROWSER"), None)
 
