@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from ex4d.bands import Split, serial
 from ex4d.engines.blur_kernels import add_level, begin_levels, pull, push
 from ex4d.engines.fill_kernels import SIDES, farthest_met, gather, gather_colours, march, sum_visible, vote, weigh_sides
 from ex4d.engines.paint_kernels import fill_holes
@@ -94,14 +95,18 @@ def fill_from_background(
     *,
     softness: float,
     memory: ColourVotes,
+    split: Split = serial,
 ) -> Filled:
-    """Fill every hole. ``softness`` 0..1 fades the mirrored texture; ``memory`` serves frames without depth."""
+    """Fill every hole. ``softness`` 0..1 fades the mirrored texture; ``memory`` serves frames without depth.
+
+    ``split`` shares rows among threads.
+    """
     h, w = away.shape[:2]
     core = _core(mask)
     sums, seed = np.empty((h, w, 4), np.float32), np.empty((h, w), np.bool_)
     sum_visible(colour, core, sums, seed)
     known = _UNKNOWN if depth is None else depth
-    sides = _find_sides(sums, seed, known, away, memory)
+    sides = _find_sides(sums, seed, known, away, memory, split)
     values = _smooth_fill(sums, known, sides)
     near = np.empty((0, 0, 0), np.float32)
     if softness < 1 and seed.any():
@@ -109,7 +114,10 @@ def fill_from_background(
         near = np.asarray(cv2.blur(sums, size), np.float32)
     painted = np.empty(colour.shape, np.float32)
     reach = _TEXTURE_REACH * max(mask.shape)
-    fill_holes(values, colour, mask, core, near, sides.offset, 1.0 - softness, reach, painted)
+    detail = 1.0 - softness
+    split(
+        len(mask), lambda a, b: fill_holes(values, colour, mask, core, near, sides.offset, detail, reach, painted, a, b)
+    )
     return Filled(painted, values, sides)
 
 
@@ -119,12 +127,13 @@ def _core(mask: Bool) -> Bool:  # [H, W]
     return core if core.any() else mask
 
 
-def _find_sides(sums: Float32, seed: Bool, depth: Float32, away: Float32, memory: ColourVotes) -> Sides:
+def _find_sides(sums: Float32, seed: Bool, depth: Float32, away: Float32, memory: ColourVotes, split: Split) -> Sides:
     h, w = seed.shape
     hits = np.full((SIDES, h, w), -1, np.int32)
     if seed.any():
         distance = cv2.distanceTransform((~seed).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
-        march(np.asarray(distance, np.float32), away, hits)
+        reached = np.asarray(distance, np.float32)
+        split((h + 1) // 2, lambda a, b: march(reached, away, hits, 2 * a, min(2 * b, h)))
     share, trust = np.zeros((SIDES, h, w), np.float32), np.zeros((h, w), np.float32)
     offset = np.zeros((h, w, 2), np.float32)
     behind = _UNKNOWN if depth.size else _judge_without_depth(sums, seed, hits, memory)

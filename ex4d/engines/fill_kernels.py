@@ -67,13 +67,16 @@ def march(
     distance: Float32,  # [h, w] to the nearest pixel whose colour may be used, the seeds; 0 for these
     away: Float32,  # [h, w, 2] unit direction in which depth grows along the source's rays
     hits: Int32,  # [SIDES, h, w] out: flat index of the first seed met, -1 for none; seeds' own are left alone
+    first: int,
+    last: int,
 ) -> None:
     """From every other pixel walk in four directions to the first seed; far from them one pixel walks for four.
 
-    The other three take what it met, as far beside it as they are beside the one.
+    The other three take what it met, as far beside it as they are beside the one. Only rows ``first..last-1``, of which
+    the first is even.
     """
     h, w = distance.shape
-    for i in range(h):
+    for i in range(first, last):
         for j in range(w):
             if distance[i, j] == 0:
                 continue

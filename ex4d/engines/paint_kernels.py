@@ -32,18 +32,20 @@ def fill_holes(
     strength: float,
     reach: float,
     painted: Float32,  # [H, W, 3] out: the picture with its holes filled
+    first: int,
+    last: int,
 ) -> None:
     """Draw the smooth fill at full size and mirror the background's texture at the hole's edge into the hole.
 
     Texture is what a smooth fill lacks: a visible pixel less its own neighbourhood's mean. It fades over ``reach``
-    pixels.
+    pixels. Only rows ``first..last-1``.
     """
     height, width = mask.shape
     h, w = values.shape[:2]
     step_y, step_x = np.float32(h / height), np.float32(w / width)
     scale_y, scale_x = np.float32(height / h), np.float32(width / w)
     textured = near.size > 0
-    for i in range(height):
+    for i in range(first, last):
         i0, i1, down = _cells(i, step_y, h)
         a = min(int((i + _HALF) * step_y), h - 1)
         for j in range(width):
@@ -69,6 +71,22 @@ def fill_holes(
                     mean = near[v, u, c] / max(near[v, u, 3], np.float32(1e-3))
                     value += gain * (np.float32(colour[y, x, c]) - mean)
                 painted[i, j, c] = min(max(value, np.float32(0.0)), np.float32(255.0))
+
+
+@kernel
+def mix_in(
+    share: Float32,  # [H, W]
+    colour: Float32,  # [H, W, 3]
+    painted: Float32,  # [H, W, 3] changed in place
+    first: int,
+    last: int,
+) -> None:
+    """Mix a share of other colours into what is painted, in rows ``first..last-1``."""
+    for i in range(first, last):
+        for j in range(share.shape[1]):
+            if share[i, j] > 0:
+                for c in range(3):
+                    painted[i, j, c] += share[i, j] * (colour[i, j, c] - painted[i, j, c])
 
 
 @kernel

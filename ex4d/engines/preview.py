@@ -179,11 +179,11 @@ def preview_frame(
 
     It is what a take shows there whose frames are not steadied (``temporal`` 0). ``settings`` stand in for the
     request's, ``world`` is the place of its clip for them, and ``smeared`` as :class:`GuideDepth` takes it; ``split``
-    shares the work on the place among threads. Raises ShapeError.
+    shares rows among threads. Raises ShapeError.
     """
     _check_shapes(request)
     by_place = WorldFill(request, world, split) if settings.fill == "world" else None
-    painter = _Painter(request, settings, by_place, smeared)
+    painter = _Painter(request, settings, by_place, smeared=smeared, split=split)
     return painter.paint(0, painter.prepare(0))
 
 
@@ -214,7 +214,13 @@ class _Painter:
     """Paints frames in order, keeping what the next frame needs of this one; they may be prepared side by side."""
 
     def __init__(
-        self, request: GenerateRequest, settings: PreviewSettings, world: WorldFill | None, smeared: bool | None = None
+        self,
+        request: GenerateRequest,
+        settings: PreviewSettings,
+        world: WorldFill | None,
+        *,
+        smeared: bool | None = None,
+        split: Split = serial,
     ) -> None:
         self._request = request
         self._settings = settings
@@ -225,7 +231,7 @@ class _Painter:
         self._depth = GuideDepth(request, smeared)
         self._steady = SteadyFill(settings.temporal)
         self._memory = ColourVotes()
-        self._world = world
+        self._world, self._split = world, split
         by_place = settings.fill in ("world", "background") and not settings.mark_holes
         first = request.first_eye if by_place else None  # marked colours are nothing to go on with
         self._other = None if first is None else OtherEye(request, first, lambda i: self._shown(first.guides, i))
@@ -268,7 +274,8 @@ class _Painter:
         depth = self._depth.half(i, lens, view, known)
         beside = depth if known is None else self._depth.with_ramps(i, lens, view, known)
         colour, mask = plain(colour), plain(mask)
-        filled = fill_from_background(colour, mask, beside, away, softness=self._settings.softness, memory=self._memory)
+        softness, memory, split = self._settings.softness, self._memory, self._split
+        filled = fill_from_background(colour, mask, beside, away, softness=softness, memory=memory, split=split)
         if self._world is not None:
             self._world.paint(i, mask, filled, depth)
         return _Prepared(colour, mask, filled, depth)

@@ -11,6 +11,7 @@ import numpy as np
 from ex4d.bands import Split, serial
 from ex4d.engines.base import GenerateRequest
 from ex4d.engines.fill import Filled
+from ex4d.engines.paint_kernels import mix_in
 from ex4d.fill import World, world_of
 from ex4d.fill.world import Painted
 from ex4d.progress import CancelToken
@@ -82,7 +83,7 @@ class WorldFill:
         share *= _sure(mask, painted)
         if depth is not None:
             share *= _apart(mask & wanted, depth, painted.inverse)
-        filled.painted[...] += share[..., None] * (painted.colour - filled.painted)
+        self._split(len(mask), lambda a, b: mix_in(share, painted.colour, filled.painted, a, b))
         small = filled.values.shape[1::-1]
         behind = cv2.resize(painted.inverse, small, interpolation=cv2.INTER_NEAREST)
         part = cv2.resize(share, small, interpolation=cv2.INTER_AREA)

@@ -15,20 +15,15 @@ _FAR, _ANY = np.float32(1e9), np.float32(np.inf)
 
 @inlined
 def _meet(
-    s: Float32, most: Number, ox: Number, oy: Number, oz: Number, dx: Number, dy: Number, dz: Number
+    s: Float32, most: Number, px: Number, py: Number, pz: Number, dx: Number, dy: Number, dz: Number
 ) -> tuple[Number, Number, Number]:
     """Distance along the ray in terms of (dx, dy, dz), and the place on a surface, -1..1 each where it is textured.
 
-    From the distance ``most`` on the place is not looked for.
+    (px, py, pz) is the ray's origin in the surface's own axes. From the distance ``most`` on the place is not looked
+    for.
     ``s`` [16]: three axes, each over rows of three; origin 9..11 of them (of a plane: its distance along the third
     axis in 11); half the extent 12, 13; the radius 14; the kind 15.
     """
-    # In the surface's own axes.
-    px = s[0] * ox + s[1] * oy + s[2] * oz - s[9]
-    py = s[3] * ox + s[4] * oy + s[5] * oz - s[10]
-    pz = s[6] * ox + s[7] * oy + s[8] * oz - s[11]
-    ex = s[0] * dx + s[1] * dy + s[2] * dz
-    ey = s[3] * dx + s[4] * dy + s[5] * dz
     ez = s[6] * dx + s[7] * dy + s[8] * dz
     if s[15] == PLANE:
         t = -pz / ez
@@ -36,7 +31,10 @@ def _meet(
             return _FAR, np.float32(0.0), np.float32(0.0)
         if t >= most:
             return t, np.float32(0.0), np.float32(0.0)
+        ex = s[0] * dx + s[1] * dy + s[2] * dz
+        ey = s[3] * dx + s[4] * dy + s[5] * dz
         return t, (px + t * ex) / s[12], (py + t * ey) / s[13]
+    ex = s[0] * dx + s[1] * dy + s[2] * dz
     # A cylinder round the second axis, from inside.
     a = ex * ex + ez * ez
     b = px * ex + pz * ez
@@ -49,6 +47,7 @@ def _meet(
         return _FAR, np.float32(0.0), np.float32(0.0)
     if t >= most:
         return t, np.float32(0.0), np.float32(0.0)
+    ey = s[3] * dx + s[4] * dy + s[5] * dz
     return t, np.arctan2(px + t * ex, pz + t * ez) / s[12], (py + t * ey) / s[14] / s[13]
 
 
@@ -80,7 +79,12 @@ def paint_world(
     """Paint pixels with the nearest surface that is not open there. The arrays may be rows of it from ``first`` on."""
     height, width = wanted.shape
     count, size = textures.shape[0], textures.shape[1]
-    ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
+    origins = np.empty((count, 3), np.float32)  # of all rays, in the surfaces' own axes
+    for n in range(count):
+        s = surfaces[n]
+        for axis in range(3):
+            along = s[3 * axis] * pose[0, 3] + s[3 * axis + 1] * pose[1, 3] + s[3 * axis + 2] * pose[2, 3]
+            origins[n, axis] = along - s[9 + axis]
     for i in range(height):
         y = (np.float32(first + i) + np.float32(0.5) - lens[3]) / lens[1]
         for j in range(width):
@@ -93,7 +97,7 @@ def paint_world(
             dz = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]
             best, chosen, u, v = _FAR, -1, np.float32(0.0), np.float32(0.0)
             for n in range(count):
-                t, p, q = _meet(surfaces[n], best, ox, oy, oz, dx, dy, dz)
+                t, p, q = _meet(surfaces[n], best, origins[n, 0], origins[n, 1], origins[n, 2], dx, dy, dz)
                 if t >= best:
                     continue
                 if surfaces[n, 15] == PLANE and abs(p) < 1 and abs(q) < 1:
@@ -108,12 +112,12 @@ def paint_world(
                 continue
             # A pixel's size on the surface, in texels: of the neighbours to the right and below.
             _, p, q = _meet(
-                surfaces[chosen], _ANY, ox, oy, oz,
+                surfaces[chosen], _ANY, origins[chosen, 0], origins[chosen, 1], origins[chosen, 2],
                 dx + pose[0, 0] / lens[0], dy + pose[1, 0] / lens[0], dz + pose[2, 0] / lens[0],
             )  # fmt: skip
             across = np.sqrt(np.float64((p - u) ** 2 + (q - v) ** 2))
             _, p, q = _meet(
-                surfaces[chosen], _ANY, ox, oy, oz,
+                surfaces[chosen], _ANY, origins[chosen, 0], origins[chosen, 1], origins[chosen, 2],
                 dx + pose[0, 1] / lens[1], dy + pose[1, 1] / lens[1], dz + pose[2, 1] / lens[1],
             )  # fmt: skip
             along = np.sqrt(np.float64((p - u) ** 2 + (q - v) ** 2))
