@@ -163,7 +163,7 @@ class EX4D_PT_take_list(Step, bpy.types.Panel):
             layout.operator("ex4d.find_takes", icon="VIEWZOOM")
             return
         row = layout.row()
-        row.template_list("EX4D_UL_takes", "", props, "takes", props, "active_take", rows=2)
+        row.template_list("EX4D_UL_takes", "", props, "takes", props, "active_take", rows=1)
         side = row.column(align=True)
         side.operator("ex4d.remove_take", text="", icon="REMOVE")
         side.menu("EX4D_MT_take", text="", icon="DOWNARROW_HLT")
