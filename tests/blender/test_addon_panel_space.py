@@ -86,6 +86,13 @@ def test_with_one_take_the_list_fits_a_small_window(blender, online, shot, movin
     blender.context.scene.ex4d.active_take = 0
     height = list_height(draw_all(blender.context))
     assert 500 < height <= MOST, f"the list is {height:.0f} pixels tall"
+    switches = blender.context.window_manager.ex4d_live
+    switches.enabled = True
+    try:
+        with_live = list_height(draw_all(blender.context))
+    finally:
+        switches.enabled = False
+    assert height < with_live <= MOST, f"with holes shown the list is {with_live:.0f} pixels tall"
 
 
 def test_each_step_adds_what_it_needs_and_no_more(blender, online, shot, moving_camera):
