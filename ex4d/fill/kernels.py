@@ -121,7 +121,9 @@ def paint_world(
                 dx + pose[0, 1] / lens[1], dy + pose[1, 1] / lens[1], dz + pose[2, 1] / lens[1],
             )  # fmt: skip
             along = np.sqrt(np.float64((p - u) ** 2 + (q - v) ** 2))
-            texels = np.sqrt(across * along) * np.float32(0.5) * size
+            # Nearer to the longer of them: a floor's joints that are seen at a low angle flickered by their mean.
+            longer = max(across, along) / max(min(across, along), 1e-12)
+            texels = np.sqrt(across * along) * longer**0.2 * np.float32(0.5) * size
             level, side, top, left = 0, size, 0, 0
             while texels > 1.5 and side > 8:
                 top, left = (0 if level == 0 else top + side), size

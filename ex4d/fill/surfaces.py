@@ -13,6 +13,8 @@ from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 
 TEXELS = 1024
 """Side of a texture."""
+SHARPEST = 0.25
+"""Share of what is seen of a plane, the nearest of it, that shows what repeats there."""
 OPEN = 0.15
 """Share of it from which on the plate looks through a surface."""
 ROUND_TURN = 0.97
@@ -83,9 +85,10 @@ def plane_surface(
     p, q = np.meshgrid(centre[0] + half * at, centre[1] + half * at)
     texels = p[..., None] * axes[0] + q[..., None] * axes[1] + plane.distance * axes[2]
     colour, seen, inverse, there, known = _looked_up(plate, texels, on)
+    sharp = inverse > np.quantile(inverse[known], 1 - SHARPEST) if known.any() else known
     opened = (seen & (there < (1 - OPEN) * inverse)).astype(np.uint8)
     opened = cv2.morphologyEx(opened, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
-    whole, trust = completed(colour, known, detail=plane.texture == "clip")
+    whole, trust = completed(colour, known, detail=plane.texture == "clip", sharp=sharp)
     return Surface(numbers, _as_texture(whole, trust), opened > 0)
 
 
