@@ -1,5 +1,6 @@
 """How engines, depth estimators and camera presets describe themselves: what a panel or command line shows and asks."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
@@ -49,7 +50,11 @@ class Setting(Record, frozen=True):
 
     def _number(self, value: Any) -> int | float:
         wrong = isinstance(value, bool) or not isinstance(value, int | float)
-        if wrong or value != value or (self.kind == "int" and value != int(value)):
+        if (
+            wrong
+            or (isinstance(value, float) and not math.isfinite(value))
+            or (self.kind == "int" and value != int(value))
+        ):
             kind = "a whole number" if self.kind == "int" else "a number"
             raise SettingError(f"{self.name} must be {kind}, got {value!r}.")
         if (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum):

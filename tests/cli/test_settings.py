@@ -39,6 +39,9 @@ def test_values_take_the_settings_type() -> None:
         ("steps=many", "steps must be a whole number, got 'many'"),
         ("steps=0", "between 1 and 100, got 0"),
         ("scale=x", "scale must be a number"),
+        ("scale=inf", "scale must be a number, got inf"),
+        ("scale=nan", "scale must be a number, got nan"),
+        ("scale=1e30", "between 0 and 20, got 1e\\+30"),
         ("lead_in=maybe", "lead_in must be true or false, got 'maybe'"),
         ("mode=slow", "mode must be one of exact, turbo"),
         ("stps=4", "no setting 'stps'; it has: steps, scale, lead_in, prompt, mode"),
@@ -48,3 +51,11 @@ def test_values_take_the_settings_type() -> None:
 def test_wrong_settings_say_what_would_do(pair: str, message: str) -> None:
     with pytest.raises(SettingError, match=message.replace("(", r"\(")):
         parse_settings(INFO, [pair])
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan"), 1e30, 10**400])
+def test_a_program_that_sends_an_absurd_number_is_told_too(value: float) -> None:
+    """On the wire and in files numbers come as numbers, whatever the setting's kind."""
+    for name in ("steps", "scale"):
+        with pytest.raises(SettingError, match=f"{name} must be"):
+            INFO.validated({name: value})
