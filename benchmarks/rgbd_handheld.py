@@ -8,11 +8,13 @@ own depth is used, its holes filled as ``--fill_invalid`` does. Colour was filme
 is drawn as the depth's would have seen it, by the focal length and distance with which neighbouring frames agree best
 (525 px and 25 mm, of a few that were tried).
 
-``ate_of_path`` is the root mean square distance of the estimated positions, without any alignment but that of the first
-frame, in percent of the path's length; ``rotation_deg`` the same of the turns. ``coverage`` is the share of the picture
-that guides show in the last frame of an orbit of 30 degrees, by the recorded poses: of the solid mesh, with other
-frames, and with world memory. ``all_points`` is the share that the points of all frames together fall on, whatever
-stands before them: no way to remember can show more of what was filmed.
+``ate_of_path`` is the absolute trajectory error: the root mean square distance of the estimated positions, in percent
+of the path's length, with the two paths laid onto each other as a turn and a shift of the whole clip can. No scale is
+fitted, as the depth has one. ``first_of_path`` is the same with only the first frames laid onto each other, where one
+frame's wrong turn counts as much as the path; ``rotation_deg`` is so of the turns. ``coverage`` is the share of the
+picture that guides show in the last frame of an orbit of 30 degrees, by the recorded poses: of the solid mesh, with
+other frames, and with world memory. ``all_points`` is the share that the points of all frames together fall on,
+whatever stands before them: no way to remember can show more of what was filmed.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from ex4d.solve import solve_camera
 from ex4d.trajectory import near_depth_of, preset
 from ex4d.trajectory.metrics import rotation_angles
 from ex4d.types import Clip
-from ex4d_ground.arrays import Float32, UInt8
+from ex4d_ground.arrays import Float32, Float64, UInt8
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.options import MeshOptions
 from ex4d_ground.source_camera import SourceCamera
@@ -120,15 +122,31 @@ def solved(clip: Clip) -> dict[str, object]:
     used = time.process_time() - busy
     truth, guess = clip.source_camera.world_from_camera, found.camera.world_from_camera
     path = np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).sum()
-    error = np.sqrt(((guess[:, :3, 3] - truth[:, :3, 3]) ** 2).sum(axis=1).mean())
     turns = rotation_angles(truth[:, :3, :3], guess[:, :3, :3])
     return {
-        "ate_of_path": round(100 * float(error / path), 2),
+        "ate_of_path": round(ate(truth, laid_onto(truth, guess)), 2),
+        "first_of_path": round(ate(truth, guess), 2),
         "rotation_deg": round(float(np.degrees(np.sqrt((turns**2).mean()))), 2),
         "path_m": round(float(path), 2),
         "failure": found.verdict.failure,
         "core_seconds_a_frame": round(used / clip.num_frames, 2),
     }
+
+
+def ate(truth: Float64, guess: Float64) -> float:  # [N, 4, 4], [N, 4, 4]
+    """Root mean square distance of the positions, in percent of the path's length."""
+    path = np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).sum()
+    return 100 * float(np.sqrt(((truth[:, :3, 3] - guess[:, :3, 3]) ** 2).sum(axis=1).mean()) / path)
+
+
+def laid_onto(truth: Float64, guess: Float64) -> Float64:  # [N, 4, 4]
+    """``guess`` turned and shifted as a whole, so that its positions are as near as can be to those of ``truth``."""
+    a, b = truth[:, :3, 3], guess[:, :3, 3]
+    u, _, v = np.linalg.svd((a - a.mean(axis=0)).T @ (b - b.mean(axis=0)))
+    turn = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v
+    whole = np.eye(4)
+    whole[:3, :3], whole[:3, 3] = turn, a.mean(axis=0) - turn @ b.mean(axis=0)
+    return whole @ guess
 
 
 def orbited(clip: Clip, name: str) -> tuple[dict[str, float], UInt8]:

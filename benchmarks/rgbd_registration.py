@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 from holes import SOURCE, Recording
-from rgbd_handheld import COUNT, EVERY, STARTS, read
+from rgbd_handheld import COUNT, EVERY, STARTS, ate, laid_onto, read
 
 from ex4d.solve import solve_camera
 from ex4d.trajectory.metrics import rotation_angles
@@ -104,22 +104,6 @@ def apart(name: str, truth: Float64, guess: Float64) -> dict[str, float]:  # [N,
         f"{name}_rigid": round(ate(truth, laid_onto(truth, guess)), 2),
         f"{name}_deg": round(float(np.degrees(np.sqrt((turns**2).mean()))), 2),
     }
-
-
-def ate(truth: Float64, guess: Float64) -> float:  # [N, 4, 4], [N, 4, 4]
-    """Root mean square distance of the positions, in percent of the path's length."""
-    path = np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).sum()
-    return 100 * float(np.sqrt(((truth[:, :3, 3] - guess[:, :3, 3]) ** 2).sum(axis=1).mean()) / path)
-
-
-def laid_onto(truth: Float64, guess: Float64) -> Float64:  # [N, 4, 4]
-    """``guess`` turned and shifted as a whole, so that its positions are as near as can be to those of ``truth``."""
-    a, b = truth[:, :3, 3], guess[:, :3, 3]
-    u, _, v = np.linalg.svd((a - a.mean(axis=0)).T @ (b - b.mean(axis=0)))
-    turn = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v
-    whole = np.eye(4)
-    whole[:3, :3], whole[:3, 3] = turn, a.mean(axis=0) - turn @ b.mean(axis=0)
-    return whole @ guess
 
 
 def lifted(depth: Float32, lens: Float64) -> Points:  # [h, w] metres, [3, 3]

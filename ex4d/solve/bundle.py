@@ -9,12 +9,15 @@ count little (Cauchy). Frame 0 stands at the origin.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from ex4d.progress import CancelToken, check
+from ex4d.solve.links import Link, add_links
+from ex4d.solve.links import cost as cost_of_links
 from ex4d_ground.arrays import Bool, Float64, Int64
 from ex4d_ground.poses import so3_exp
 
@@ -108,15 +111,16 @@ def adjusted(
     *,
     focal: FocalFreedom = "fixed",
     rounds: int = 12,
+    links: Sequence[Link] = (),
     cancel: CancelToken | None = None,
 ) -> tuple[Solution, Float64]:  # solution, [T] standard deviation of log_focal (0 where fixed)
     """The solution from ``start`` that explains ``seen`` best (Levenberg-Marquardt), of the frames and points in it.
 
-    Where nothing is seen, nothing changes. Raises Cancelled.
+    ``links`` say beside that how cameras stand to each other. Where nothing is seen, nothing changes. Raises Cancelled.
     """
     if not len(seen):
         return start, np.zeros(len(start.lens))
-    system = _System(start, seen, trust, focal)
+    system = _System(start, seen, trust, focal, links)
     state, cost, damping = start, system.cost(start), 1e-4
     for _ in range(rounds):
         check(cancel)
@@ -143,12 +147,15 @@ class _Equations:
     points: Float64  # [P, 3, 3]
     points_right: Float64  # [P, 3]
     mixed: Float64  # [K, 8, 3]
+    camera_from_world: Float64  # [T of the solution, 4, 4] where they hold
 
 
 class _System:
     """The least-squares problem, with frames and points counted among those that are observed."""
 
-    def __init__(self, start: Solution, seen: Observations, trust: Trust, focal: FocalFreedom) -> None:
+    def __init__(
+        self, start: Solution, seen: Observations, trust: Trust, focal: FocalFreedom, links: Sequence[Link]
+    ) -> None:
         self._frames, self._frame = np.unique(seen.frame, return_inverse=True)
         self._used, self._point = np.unique(seen.point, return_inverse=True)
         order = np.argsort(self._frame, kind="stable")
@@ -160,6 +167,9 @@ class _System:
         self._has_depth = np.isfinite(seen.depth[order])
         self._free = self._freedom(focal)
         self._focal: FocalFreedom = focal
+        self._at = np.full(len(start.lens), -1)
+        self._at[self._frames] = SIZE * np.arange(len(self._frames))
+        self._links = [each for each in links if min(self._at[each.first], self._at[each.second]) >= 0]
 
     def _freedom(self, focal: FocalFreedom) -> Float64:  # [8 T, n]
         """Which unknowns there are: columns of what is free, or the same for all frames."""
@@ -186,7 +196,7 @@ class _System:
         )
         if self._focal == "changing":
             total += float((np.diff(focal) ** 2).sum()) / 2 / (self._trust.focal / 20) ** 2
-        return total
+        return total + cost_of_links(self._links, state.camera_from_world)
 
     def equations(self, state: Solution) -> _Equations:
         seen, trust = self._seen, self._trust
@@ -219,7 +229,8 @@ class _System:
         right = np.einsum("kij,ki->kj", by_point, error)
         point_sums = [np.add.reduceat(part[self._by_point], self._point_starts) for part in (of_points, right)]
         self._add_priors(state, *sums)
-        return _Equations(sums[0], sums[1], point_sums[0], point_sums[1], turned @ by_point)
+        of_points, right = point_sums
+        return _Equations(sums[0], sums[1], of_points, right, turned @ by_point, state.camera_from_world)
 
     def _add_priors(self, state: Solution, matrix: Float64, right: Float64) -> None:
         scale, focal = state.log_scale[self._frames], state.log_focal[self._frames]
@@ -260,7 +271,9 @@ class _System:
             matrix[block, block] -= flat @ flat.T
         if self._focal == "changing":
             self._tie_focals(matrix)
-        return matrix, right.ravel(), inverse
+        right = right.ravel()
+        add_links(self._links, equations.camera_from_world, self._at, matrix, right)
+        return matrix, right, inverse
 
     def _tie_focals(self, matrix: Float64) -> None:
         """Focal lengths of neighbouring frames are alike."""

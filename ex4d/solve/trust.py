@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ex4d.progress import CancelToken
@@ -40,17 +42,34 @@ def nearer_to_depth(state: Solution, seen: Observations, width: int, *, cancel: 
     not tell its quality: distances that the pictures hardly know are far from it by their own error. Where depth is
     wrong, pictures that can tell fit clearly worse, and ``state`` itself is given back. Raises Cancelled.
     """
-    first, nearer = fitting(state, seen, MISFIT * width), state
-    if not len(first):
-        return state
+    nearer = by_scatter(state, seen, width, cancel=cancel)
+    return nearer if fit_about_as_well(nearer, state, seen, width, ABOUT_AS_WELL) else state
+
+
+def by_scatter(
+    state: Solution, seen: Observations, width: int, *, scale: float = Trust.scale, cancel: CancelToken | None = None
+) -> Solution:
+    """``state`` adjusted anew with depth that counts by its own scatter, and frames' scales by ``scale``.
+
+    Raises Cancelled.
+    """
+    nearer = state
     for most in (2 * MISFIT, MISFIT):
         kept = fitting(nearer, seen, most * width)
         if not len(kept):  # depth led astray
             return state
         scatter = depth_scatter(kept.point, residuals(nearer, kept).log_depth)
-        nearer, _ = adjusted(nearer, kept, trust_of(width, scatter), cancel=cancel)
+        nearer, _ = adjusted(nearer, kept, replace(trust_of(width, scatter), scale=scale), cancel=cancel)
+    return nearer
+
+
+def fit_about_as_well(nearer: Solution, state: Solution, seen: Observations, width: int, factor: float) -> bool:
+    """Whether the pictures' usual misfit, of what ``state`` explains, is at most ``factor`` times as large."""
+    first = fitting(state, seen, MISFIT * width)
+    if not len(first):
+        return False
     before, after = (float(np.median(residuals(each, first).lengths)) for each in (state, nearer))
-    return nearer if after <= ABOUT_AS_WELL * before else state
+    return after <= factor * before
 
 
 def depth_scatter(point: Int64, log_depth: Float64) -> float:  # [K], [K] NaN where depth says nothing
@@ -62,3 +81,15 @@ def depth_scatter(point: Int64, log_depth: Float64) -> float:  # [K], [K] NaN wh
     often = (views >= SCATTER_VIEWS)[point]
     off = np.abs(log_depth[known] - mean[point])[often]
     return 1.48 * float(np.median(off)) if len(off) else float("inf")
+
+
+def neighbours_scatter(seen: Observations, log_depth: Float64) -> float:  # [K] NaN where depth says nothing
+    """The same between views of neighbouring frames alone: what is wrong in the same way in both does not count.
+
+    Nothing where there are none.
+    """
+    order = np.lexsort((seen.frame, seen.point))
+    order = order[np.isfinite(log_depth[order])]
+    point, frame = seen.point[order], seen.frame[order]
+    off = np.diff(log_depth[order])[(np.diff(point) == 0) & (np.diff(frame) == 1)]
+    return 1.48 * float(np.median(np.abs(off))) / np.sqrt(2) if len(off) else 0.0
