@@ -13,9 +13,9 @@ from ex4d.progress import Watch, check
 from ex4d.solve.bundle import FocalFreedom, Observations, Solution, adjusted, residuals
 from ex4d.solve.initial import placed
 from ex4d.solve.relink import looked_again
-from ex4d.solve.surfaces import on_surfaces
+from ex4d.solve.surfaces import by_depth
 from ex4d.solve.tracks import Views, follow, looked_for
-from ex4d.solve.trust import MISFIT, fitting, nearer_to_depth, trust_of
+from ex4d.solve.trust import MISFIT, fitting, trust_of
 from ex4d.solve.verdict import Verdict, judged, share_that_moves
 from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float64
@@ -88,8 +88,7 @@ def solve_camera(
     solution, seen, sure = solved
     every = _with_left_out(seen, followed, sure)
     moving = share_that_moves(every, residuals(solution, every).lengths < MISFIT * clip.width, clip)
-    solution = nearer_to_depth(solution, seen, clip.width, cancel=watch.get("cancel"))
-    solution = on_surfaces(solution, seen, views, cancel=watch.get("cancel"))
+    solution = by_depth(solution, seen, views, cancel=watch.get("cancel"))
     lengths = residuals(solution, seen).lengths
     fits = lengths < MISFIT * clip.width
     camera = _camera(clip, solution)

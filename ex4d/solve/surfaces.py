@@ -18,7 +18,16 @@ from ex4d.progress import CancelToken, check
 from ex4d.solve.bundle import Observations, Solution, adjusted, residuals
 from ex4d.solve.links import TWIST, Link
 from ex4d.solve.tracks import Views
-from ex4d.solve.trust import MISFIT, by_scatter, depth_scatter, fit_about_as_well, fitting, neighbours_scatter, trust_of
+from ex4d.solve.trust import (
+    MISFIT,
+    by_scatter,
+    depth_scatter,
+    fit_about_as_well,
+    fitting,
+    nearer_to_depth,
+    neighbours_scatter,
+    trust_of,
+)
 from ex4d_ground.arrays import Bool, Float32, Float64
 from ex4d_ground.poses import inverse, se3_exp
 
@@ -55,6 +64,20 @@ class Surface(NamedTuple):
     places: Float64  # [h, w, 3]
     normals: Float64  # [h, w, 3]
     lens: Float64  # [4] for places in whole points of the surface
+
+
+def by_depth(state: Solution, seen: Observations, views: Views, *, cancel: CancelToken | None = None) -> Solution:
+    """Of the cameras that explain the pictures about as well as ``state``, one that agrees better with the depth.
+
+    That is of whole surfaces where the depth is steady, else of the followed points. Pictures that hardly know
+    distances make depth look as if it drifted: it is looked at once more when the points agree with it. Raises
+    Cancelled.
+    """
+    laid = on_surfaces(state, seen, views, cancel=cancel)
+    if laid is not state:
+        return laid
+    nearer = nearer_to_depth(state, seen, views.frames.shape[2], cancel=cancel)
+    return nearer if nearer is state else on_surfaces(nearer, seen, views, cancel=cancel)
 
 
 def on_surfaces(state: Solution, seen: Observations, views: Views, *, cancel: CancelToken | None = None) -> Solution:
