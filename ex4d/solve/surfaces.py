@@ -39,7 +39,7 @@ STEADY = 3.0
 """Factor by which all views of a point may scatter more than neighbouring ones, with depth that does not drift."""
 STEADY_SCALE = 0.01
 """Standard deviation of the logarithm of a frame's depth scale then: such depth does not breathe."""
-LEAST_NOISE = 0.001
+LEAST_NOISE = 0.002
 """The least standard deviation of the depth's logarithm that a link counts by: a surface is not plane to more."""
 AREA = 5.0
 """Points that are wrong together: so many of them count as one."""
