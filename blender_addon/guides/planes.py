@@ -72,7 +72,8 @@ def restore(shot: bpy.types.Object, setting: str) -> None:
         if edit.what == "add":
             items.append(_bare(edit) | {"added": True, "texture": edit.texture.upper()})
             continue
-        item = next((each for each in items if _is_meant(edit, each)), None)
+        meant = [each for each in items if _is_meant(edit, each)]
+        item = min(meant, key=lambda each: abs(each["distance"] - edit.distance), default=None)
         if item is None:
             if edit.name:
                 raise AddonError(
@@ -124,10 +125,11 @@ def _bare(edit: PlaneEdit) -> dict[str, Any]:
 
 
 def _is_of(info: PlaneInfo, item: dict[str, Any]) -> bool:
-    if info.added or item["added"]:
-        both = info.added and item["added"] and item["use"]
-        return both and is_same(info.normal, info.distance, item["normal"], item["distance"])
-    return info.name == item["name"] or (is_same(info.normal, info.distance, item["normal"], item["distance"]))
+    """Never of one that is off: what was found beside it is another plane, however near."""
+    if not item["use"] or info.added != item["added"]:
+        return False
+    same = is_same(info.normal, info.distance, item["normal"], item["distance"])
+    return same or (not info.added and info.name == item["name"])
 
 
 def _is_meant(edit: PlaneEdit, item: dict[str, Any]) -> bool:

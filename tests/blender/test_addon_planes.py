@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from live_parts import prepare
 
+from ex4d_ground.planes import PlaneInfo
+
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
@@ -167,6 +169,46 @@ def test_a_plane_of_none_is_said_in_the_panel_and_nothing_is_lost(filmed, shot):
     with pytest.raises(RuntimeError, match=r"the place has no such plane; it has"):
         filmed.ops.ex4d.render_guides()
     assert [each.name for each in shot.ex4d.planes][-1] == "gone"
+
+
+def wall(name: str, distance: float) -> PlaneInfo:
+    """One of a back wall that steps back by less than two solves may differ."""
+    return PlaneInfo(name=name, normal=(0.0, 0.0, 1.0), distance=distance, share=0.3)
+
+
+LEFT, RIGHT = wall("left back wall", 4.0), wall("right back wall", 4.4)
+
+
+@pytest.fixture
+def bare(blender):
+    """A shot of whose place nothing is known."""
+    return blender.data.objects.new("shot", None)
+
+
+@pytest.mark.parametrize("found", [(LEFT, RIGHT), (RIGHT, LEFT)], ids=["the nearer first", "the farther first"])
+def test_a_plane_that_is_off_stays_off_beside_one_that_is_nearly_the_same(bare, found):
+    from blender_addon.guides import planes
+
+    planes.take(bare, found)
+    off = next(item for item in bare.ex4d.planes if item.name == "right back wall")
+    off.use = False
+    asked = planes.text(bare)
+    planes.take(bare, [LEFT])  # the backend names no plane that was removed
+    assert planes.text(bare) == asked == "remove 0 0 1 4.4"
+    assert [(item.name, item.use) for item in bare.ex4d.planes] == [(p.name, p is LEFT) for p in found]
+
+
+def test_a_take_of_one_of_two_planes_nearly_the_same_brings_back_that_one(bare):
+    from blender_addon.guides import planes
+
+    planes.take(bare, [LEFT, RIGHT])
+    planes.restore(bare, "remove 0 0 1 4.4")
+    assert [(item.name, item.use) for item in bare.ex4d.planes] == [
+        ("left back wall", True),
+        ("right back wall", False),
+    ]
+    planes.restore(bare, "remove 0 0 1 4.1; smooth 0 0 1 4.35")
+    assert planes.text(bare) == "remove 0 0 1 4; smooth 0 0 1 4.4"
 
 
 def test_the_panel_has_a_list_and_says_how_to_add(filmed, shot):
