@@ -53,7 +53,9 @@ JUMP = 0.1
 FEWEST = 200
 """Pairs of points that a link needs."""
 DAMPING = 1e-3
-"""What the points do not tell, a shift along a wall, stays as it was."""
+"""What the points hardly tell, a shift along a wall, stays as it was."""
+UNTOLD = 1e-6
+"""The same, as a share of all that the points tell, of what they do not tell at all: a wall straight ahead."""
 ABOUT_AS_WELL = 1.5
 """Factor on the pictures' usual misfit up to which cameras may leave the pictures for measured depth."""
 
@@ -160,7 +162,9 @@ def laid_on(here: Surface, there: Surface, guess: Float64, noise: float) -> tupl
         weight = 1 / deviation**2 / (1 + (away / deviation) ** 2 / 4)
         slopes = np.hstack([np.cross(points, normals), normals])
         information = (slopes.T * weight) @ slopes
-        damped = information + DAMPING * np.diag(np.diag(information))
+        damped = information + DAMPING * (
+            np.diag(np.diag(information)) + UNTOLD * np.trace(information) * np.eye(TWIST)
+        )
         step = -np.linalg.solve(damped, (slopes.T * weight) @ away)
         pose = se3_exp(np.roll(step, TWIST // 2)) @ pose
     return pose, information, count

@@ -80,6 +80,15 @@ def test_two_views_of_a_room_are_laid_onto_each_other(filmed: Callable[[str], Fi
     assert np.abs(found - truth).max() < 0.2 * np.abs(se3_exp(OFF) @ truth - truth).max()
 
 
+def test_a_wall_straight_ahead_tells_its_distance_and_leaves_the_rest(filmed: Callable[[str], Filmed]) -> None:
+    lens, usable = filmed("handheld").camera.intrinsics[0], np.ones((192, 256), np.bool_)
+    here, there = (surface(np.full(usable.shape, z, np.float32), usable, lens, 1.0) for z in (4.0, 3.98))
+    guess = se3_exp(np.array([0.01, 0.02, 0.0, 0.0, 0.0, 0.0]))
+    found, information, count = laid_on(here, there, guess, NOISE)
+    assert count > surfaces.FEWEST and (information[3, 3], information[4, 4]) == (0, 0)
+    np.testing.assert_allclose(found[:3, 3], [0.01, 0.02, 0.02], atol=1e-4)
+
+
 def test_links_pull_cameras_to_what_was_measured() -> None:
     chance = np.random.default_rng(0)
     truth = np.stack([se3_exp(float(t) * np.array([0.2, 0.0, 0.1, 0.02, -0.05, 0.0])) for t in range(4)])
