@@ -1,11 +1,10 @@
 """Export Geometry: the choices in the file browser, then the writing as a task."""
 
-from pathlib import Path
-
 import bpy
 
 from ..scene import shot
 from ..work import session
+from ..work.chosen import chosen_folder
 from ..work.errors import AddonError
 from ..work.languages import say
 from ..work.operators import LongOperator, QuickOperator, call
@@ -44,7 +43,7 @@ class _Geometry:
         """What was asked for, checked. Raises AddonError."""
         if not self.directory:
             raise AddonError("No folder is chosen; choose where the geometry goes.")
-        folder = Path(bpy.path.abspath(self.directory))
+        folder = chosen_folder(self.directory)
         return planned(context, shot.active_shot(context), self.kind, self.grid, folder)
 
 

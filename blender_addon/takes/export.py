@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import bpy
 from msgspec import structs
 
 from ex4d_ground.exports import KINDS as FORMATS
@@ -22,6 +21,7 @@ from ex4d_protocol.requests import ExportTake
 
 from ..scene import shot
 from ..work import files
+from ..work.chosen import chosen_folder
 from ..work.errors import AddonError
 from ..work.link import BackendLink
 from ..work.tasks import Steps
@@ -197,7 +197,7 @@ class _Sent:
 
 
 def folder_of(directory: str) -> Path:
-    """The chosen folder. Raises AddonError if there is none."""
+    """The chosen folder. Raises AddonError if there is none, or it cannot be."""
     if not directory:
         raise AddonError("No folder is chosen; choose where the take's files go.")
-    return Path(bpy.path.abspath(directory))
+    return chosen_folder(directory)

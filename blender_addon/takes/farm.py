@@ -25,6 +25,7 @@ from ..panels.base import Part, hint
 from ..scene import shot
 from ..scene.clip import StoredClip
 from ..work import connecting, files, preferences, session
+from ..work.chosen import chosen_folder
 from ..work.errors import AddonError
 from ..work.operators import LongOperator, QuickOperator
 from ..work.properties import Folder, Text, Whole
@@ -39,7 +40,7 @@ FARM_FOLDER = "farm"
 def write(context: bpy.types.Context, folder: str) -> Path:
     """Write the active shot's folder below ``folder``, with its camera; returns it. Raises AddonError."""
     target = shot.active_shot(context)
-    parent = Path(bpy.path.abspath(folder)) if folder else shot.output_folder(target) / FARM_FOLDER
+    parent = chosen_folder(folder) if folder else shot.output_folder(target) / FARM_FOLDER
     parent = parent.absolute()
     clip, sampled = shot.stored_clip(target), move.sampled(context, target)
     options = {**_source(clip), **_occluders(context, target), **_engine(context.scene), "cam": CAMERA}

@@ -16,6 +16,7 @@ from ..guides.gather import gather
 from ..jobs import engine_settings, offers
 from ..scene import shot
 from ..work import session
+from ..work.chosen import chosen_folder
 from ..work.errors import AddonError
 from ..work.identity import OpenTake
 from ..work.operators import LongOperator
@@ -61,7 +62,7 @@ def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[
     trajectory, both = inputs.trajectory, eyes.of_shot(context, target)
     made_with: dict[str, Any] = {"engine": engine, "seed": seed, "settings": settings}
     shot_id = target.ex4d.shot_id
-    parent = Path(bpy.path.abspath(folder)) if folder else shot.output_folder(target)
+    parent = chosen_folder(folder) if folder else shot.output_folder(target)
     entry = OpenTake(
         shot_id=shot_id,
         blend_path=bpy.data.filepath,

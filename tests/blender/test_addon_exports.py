@@ -72,3 +72,31 @@ def test_what_lies_in_a_folder_of_the_takes_name_stays(blender, two_takes, tmp_p
     blender.ops.ex4d.export_take(index=0, kind="PNG", directory=str(tmp_path / "out"))
     assert names(mine) == ["frame_0001.png"] and (mine / "frame_0001.png").read_bytes() == b"graded by hand"
     assert len(names(tmp_path / "out" / "take_001_PNG_2")) == 6
+
+
+@pytest.mark.parametrize(("kind", "what"), [("PNG", "take"), ("mp4", "take"), ("USD", "geometry")])
+def test_a_folder_that_cannot_be_is_refused_in_a_sentence(
+    blender,
+    two_takes,  # noqa: F811
+    tmp_path,
+    kind,
+    what,
+):
+    export = getattr(blender.ops.ex4d, f"export_{what}")
+    with pytest.raises(RuntimeError) as refused:
+        export(kind=kind, directory=str(tmp_path / ("n" * 300)))
+    assert "File name too long" in str(refused.value) and "choose another folder" in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_folder_beside_a_blend_that_was_never_saved_is_nowhere_yet(blender, tmp_path, monkeypatch):
+    from blender_addon.work.chosen import chosen_folder
+    from blender_addon.work.errors import AddonError
+
+    monkeypatch.chdir(tmp_path)
+    assert chosen_folder("//out") == Path(blender.data.filepath).parent / "out"
+    blender.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    with pytest.raises(AddonError, match=r"'//out' lies beside the \.blend, which has not been saved yet"):
+        chosen_folder("//out")
+    assert chosen_folder("out") == tmp_path / "out"
