@@ -54,7 +54,8 @@ class Pattern:
 
     def at(self, shape: tuple[int, ...]) -> Float32:  # [T, T, 3]
         """It over a whole texture."""
-        rows, columns = _bins(self.vectors, shape, self.cell.shape)
+        y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+        rows, columns = _bins(self.vectors, x, y, self.cell.shape)
         return self.cell[rows, columns]
 
 
@@ -63,17 +64,18 @@ def pattern_of(detail: Float32, sharp: Bool) -> Pattern | None:  # [T, T, 3], [T
     found = _autocorrelation(detail, sharp) if sharp.mean() >= LEAST_SEEN else None
     if found is None:
         return None
-    fine = detail - cv2.GaussianBlur(detail, (0, 0), COARSE * FINE)
+    fine = (detail - cv2.GaussianBlur(detail, (0, 0), COARSE * FINE))[sharp]
+    y, x = (each.astype(np.float32) for each in np.nonzero(sharp))
     told: list[tuple[float, Float64]] = []
     for vectors in _grids(found):
         vectors = COARSE * _refined(found, _refined(found, vectors, 0.5), 1.0)
-        told.append((_foretold(fine, sharp, vectors), vectors))
+        told.append((_foretold(fine, x, y, vectors), vectors))
     best = max((each for each, _ in told), default=0.0)
     if best < LEAST:
         return None
     good = [vectors for each, vectors in told if each >= AS_GOOD * best]
     chosen = min(good, key=lambda vectors: abs(float(np.linalg.det(vectors))))
-    return Pattern(chosen, _folded(detail, sharp, chosen))
+    return Pattern(chosen, _folded(detail[sharp], x, y, chosen))
 
 
 def _grids(found: Float32) -> list[Float64]:
@@ -110,9 +112,8 @@ def _shortest(vectors: Float64) -> Float64:
     return np.array([a, b])
 
 
-def _bins(vectors: Float64, shape: tuple[int, ...], cell: tuple[int, ...]) -> tuple[Int32, Int32]:
-    """Row and column of a cell [h, w] for each texel."""
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+def _bins(vectors: Float64, x: Float32, y: Float32, cell: tuple[int, ...]) -> tuple[Int32, Int32]:
+    """Row and column of a cell [h, w] for texels."""
     back = np.linalg.inv(vectors).astype(np.float32)
     place = [x * back[0, k] + y * back[1, k] for k in (0, 1)]
     columns, rows = (
@@ -127,33 +128,31 @@ def _size(vectors: Float64) -> tuple[int, int]:
     return max(1, round(float(along))), max(1, round(float(across)))
 
 
-def _folded(detail: Float32, where: Bool, vectors: Float64) -> Float32:  # [h, w, 3]
+def _folded(values: Float32, x: Float32, y: Float32, vectors: Float64) -> Float32:  # [n, 3], [n] -> [h, w, 3]
     """Medians over the cells; 0 where nothing is known. Shadows and what else is not everywhere are gone by it."""
     height, width = _size(vectors)
-    rows, columns = _bins(vectors, where.shape, (height, width))
-    bins = (rows * width + columns)[where]
+    rows, columns = _bins(vectors, x, y, (height, width))
+    bins = rows * width + columns
     count = np.bincount(bins, minlength=height * width)
     middle = np.minimum(np.cumsum(count) - count + count // 2, len(bins) - 1)
     cell = np.zeros((height * width, 3), np.float32)
     for channel in range(3):
-        values = detail[where, channel]
-        cell[:, channel] = values[np.lexsort((values, bins))][middle]
+        cell[:, channel] = values[np.lexsort((values[:, channel], bins)), channel][middle]
     cell[count < LEAST_CELLS] = 0
     return cell.reshape(height, width, 3)
 
 
-def _foretold(detail: Float32, where: Bool, vectors: Float64) -> float:
+def _foretold(values: Float32, x: Float32, y: Float32, vectors: Float64) -> float:  # [n, 3], [n]
     """How well every other cell foretells those between, as a correlation."""
-    y, x = np.mgrid[: where.shape[0], : where.shape[1]].astype(np.float32)
     back = np.linalg.inv(vectors)
-    numbers = sum(np.floor(x * np.float32(back[0, k]) + y * np.float32(back[1, k])).astype(np.int32) for k in (0, 1))
-    even = where & (numbers % 2 == 0)
-    odd = where & ~even
+    numbers = [np.floor(x * np.float32(back[0, k]) + y * np.float32(back[1, k])) for k in (0, 1)]
+    even = (numbers[0] + numbers[1]) % 2 == 0
+    odd = ~even
     if not even.any() or not odd.any():
         return 0.0
-    cell = _folded(detail, even, vectors).mean(axis=2)
-    rows, columns = _bins(vectors, where.shape, cell.shape)
-    told, there = cell[rows[odd], columns[odd]], detail[odd].mean(axis=1)
+    cell = _folded(values[even], x[even], y[even], vectors).mean(axis=2)
+    rows, columns = _bins(vectors, x[odd], y[odd], cell.shape)
+    told, there = cell[rows, columns], values[odd].mean(axis=1)
     usual = CLIP * 1.5 * float(np.median(np.abs(there)))
     there = there.clip(-usual, usual)
     return float((told * there).mean() / np.sqrt((told**2).mean() * (there**2).mean() + 1e-9))
