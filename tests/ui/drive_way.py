@@ -58,6 +58,8 @@ def script() -> ui.Steps:
     take = props.takes[0]
     print("UI: the take is there")
     ui.measured["take"] = {"frames": take.num_frames, "arrived": take.arrived, "shown": take.plane.visible_get()}
+    yield from ui.scroll(8)  # the list of takes ends below a small window
+    ui.mouse(area.x + 300, area.y + 60)
     yield from pictures("6_take")
     yield from ui.measure_list("7_take")
 
