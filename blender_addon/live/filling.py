@@ -42,7 +42,7 @@ class Wish:
 
     def is_another(self, scene_name: str) -> bool:
         """Whether something else was asked for than is wanted now."""
-        return self.settings(scene_name) != self.asked
+        return repr(self.settings(scene_name)) != repr(self.asked)  # a number that is none differs from itself
 
     @property
     def by_place(self) -> bool:

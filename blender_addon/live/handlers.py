@@ -19,10 +19,17 @@ from .filling import PREVIEW, STRIPED, Holes
 
 def _switched(self: Any, context: bpy.types.Context) -> None:
     current = views.current
-    current.enabled, current.auto_coverage = bool(self.enabled), bool(self.auto_coverage)
+    _follow(self)
     current.limit_ms = preferences.get(context).live_limit_ms
     _tuned(self, context)
     _resume()
+
+
+def _follow(switches: Any) -> None:
+    """Do what the panel says."""
+    current = views.current
+    current.enabled, current.auto_coverage = bool(switches.enabled), bool(switches.auto_coverage)
+    current.show_preview(switches.holes == PREVIEW)
 
 
 def _tuned(self: Any, _context: bpy.types.Context) -> None:
@@ -92,8 +99,17 @@ def _noticing(*, new_frame: bool) -> Callable[..., None]:
 
 
 @bpy.app.handlers.persistent
+def _on_load(*_: object) -> None:
+    """Another file, whose window manager may have switches of its own."""
+    was_on = views.current.enabled or views.current.auto_coverage
+    _follow(bpy.context.window_manager.ex4d_live)
+    if was_on or views.current.active:
+        _resume()
+
+
+@bpy.app.handlers.persistent
 def _on_other_data(*_: object) -> None:
-    """Undo, redo or another file: whatever was known of the scene may be wrong."""
+    """Undo or redo: whatever was known of the scene may be wrong."""
     if views.current.active:
         views.current.restart()
         timer.wake()
@@ -145,7 +161,7 @@ listeners = Listeners(
     ("frame_change_post", _noticing(new_frame=True)),
     ("undo_post", _on_other_data),
     ("redo_post", _on_other_data),
-    ("load_post", _on_other_data),
+    ("load_post", _on_load),
     (timer.ticked, _tick),
     (options_changed, views.current.options_changed),
     (above_seen, draw_switch),

@@ -64,6 +64,11 @@ class KnownPlace:
         self.coverage_lacks_it = self.coverage_lacks_it and not is_news
         return is_news
 
+    def give_up(self) -> None:
+        """A request failed: what was being found is not waited for; another picture would fail as well."""
+        if self.is_finding:
+            self.told, self.why, self.preview = "", "", None
+
     def words(self) -> str:
         """What holes look like, where all is as it was asked for."""
         if self.preview is None:

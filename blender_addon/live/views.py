@@ -255,6 +255,7 @@ class Live:
         if target is None or camera.camera_of(scene, target) is None:
             self._tell("Import a clip first." if target is None else "Add a camera move, or choose a shot camera.")
             overlay.current.clear()
+            self.now = self.shown = None  # the same camera is asked for again once it is back
             return worked
         if self._sources is None or self._sources.shot_id != target.ex4d.shot_id:
             self._begin(target.ex4d.shot_id)
@@ -392,6 +393,8 @@ class Live:
     def _take_failure(self, lane: Lane, event: ev.RequestFailed) -> None:
         lane.request_id = None
         lane.sent = None
+        if lane is self.pictures:
+            self.place.give_up()
         error = event.error
         if error.code == "blob_missing" and self._sources is not None:
             self._sources.send_again()

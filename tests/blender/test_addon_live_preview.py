@@ -143,3 +143,76 @@ def test_a_backend_that_does_not_know_previews_is_told(filmed, live):
         assert live.pictures.asked - asked < 5
     finally:
         client.live = send
+
+
+def asked_again(live, moments: int = 60) -> int:
+    """How many pictures are asked for while nothing changes."""
+    settle_or_fail(live)
+    before, left = live.pictures.asked, iter(range(moments))
+    spin(lambda: next(left, None) is None, seconds=30.0)
+    return live.pictures.asked - before
+
+
+def settle_or_fail(live) -> None:
+    """As settle, or until the backend has refused."""
+    spin(lambda: not live.waiting and (live.note_is_error or live.is_sharp), seconds=30.0)
+
+
+def test_what_the_backend_refuses_is_asked_once(filmed, live, monkeypatch):
+    """A number that is none, and a plane that there is not, which is noticed after the first picture."""
+    from blender_addon.live import places
+
+    monkeypatch.setattr(places, "AGAIN_S", 0.01)
+    choose(filmed, "PREVIEW")
+    settle(live)
+    settings = filmed.context.scene.ex4d_engine_preview
+    settings.softness = float("nan")
+    spin(lambda: live.note_is_error)
+    assert says(filmed, "softness must be a number, got nan.") and asked_again(live) < 3
+    settings.softness = 0.4
+    spin(lambda: not live.note_is_error, seconds=30.0)
+    settle(live)
+    planes = filmed.context.scene.ex4d.shot.ex4d.planes
+    wrong = planes.add()
+    wrong.name, wrong.normal, wrong.distance, wrong.use = "gone", (0.0, 0.0, 1.0), 99.0, False
+    spin(lambda: live.note_is_error)
+    assert says(filmed, "the place has no such plane") and asked_again(live) < 3
+    assert not says(filmed, "Holes are striped until the backend has found what fills them.")
+    planes.clear()
+    settings.softness = 0.5
+    spin(lambda: not live.note_is_error, seconds=30.0)
+    settle(live)
+    assert live.place.preview == "shown"
+
+
+def test_the_picture_is_back_after_a_look_at_another_scene(filmed, live):
+    from blender_addon.live import overlay
+
+    choose(filmed, "PREVIEW")
+    settle(live)
+    window, here = filmed.context.window, filmed.context.scene
+    picture = overlay.current.picture
+    window.scene = filmed.data.scenes.new("Other")
+    spin(lambda: overlay.current.picture is None)
+    assert live.note == "Import a clip first."
+    window.scene = here
+    spin(lambda: overlay.current.picture is not None, seconds=30.0)
+    settle(live)
+    np.testing.assert_array_equal(overlay.current.picture, picture)
+    assert live.note == "" and overlay.current.is_filled
+
+
+def test_another_file_leaves_live_as_its_panel_says(filmed, live, tmp_path):
+    """The switches are the window manager's, which another file may bring anew."""
+    from blender_addon.live import overlay
+
+    choose(filmed, "PREVIEW")
+    settle(live)
+    filmed.ops.wm.save_as_mainfile(filepath=str(tmp_path / "kept.blend"))
+    filmed.ops.wm.open_mainfile(filepath=str(tmp_path / "kept.blend"))
+    switches = filmed.context.window_manager.ex4d_live
+    assert (live.enabled, live.holes.preview) == (switches.enabled, switches.holes == "PREVIEW")
+    assert overlay.current.picture is None
+    switches.enabled = True
+    settle(live)
+    assert overlay.current.is_filled == (switches.holes == "PREVIEW")
