@@ -9,11 +9,10 @@ import time
 from typing import Any
 
 import bpy
-import numpy as np
 from msgspec import structs
 
 from ex4d_ground import stages
-from ex4d_ground.arrays import Float64, UInt8
+from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import in_words
 from ex4d_protocol import events as ev
 from ex4d_protocol.client import Client
@@ -29,17 +28,17 @@ from ..work.tasks import Stepper
 from . import camera, overlay
 from .camera import Now
 from .connection import SILENT, Connection
+from .counted import Counted
+from .echoes import Echoes
 from .filling import Wish
 from .lane import Lane, Meter, sequence, too_slow
-from .objects import Standing, standing
+from .objects import standing
 from .places import KnownPlace
 from .sources import Sources
 
 REST_S = 0.2
 """A camera that has not moved for so long rests: then the picture is drawn at full size."""
 REST_COVERAGE_S = 0.5
-ECHO_S = 0.3
-"""For so long after the mesh was evaluated to look for edits, its being reported as changed may come from that."""
 COVERAGE_SIDE = 256
 """Coverage is counted on pictures of about this size."""
 GIVE_UP_S = 10.0
@@ -73,14 +72,10 @@ class Live:
         self._asked: tuple[Now, float] | None = None
         self._move_changed_at: float | None = None
         self._follower: Stepper[TrajectorySpec] = Stepper()
-        self._partial: Float64 = np.empty(0)
-        self._partial_on_plane: Float64 = np.empty(0)
+        self._counted = Counted(0)
         self.place = KnownPlace()
         self._move_seen: tuple[Any, ...] | None = None
-        self._look_again_at: float | None = None
-        self._looked_again = False
-        self._stood: Standing | None = None
-        """Where guide objects stood when one was last reported as changed."""
+        self._echoes = Echoes()
         self._held: tuple[Any, ...] | None = None
         """What decided where a hidden camera stood when it was last seen to."""
         self._look_due = False
@@ -171,30 +166,17 @@ class Live:
             return
         mesh = any(u.is_updated_geometry and u.id.original in (body, body.data) for u in depsgraph.updates)
         if mesh or any(isinstance(each, bpy.types.Object) and each.ex4d.role != NONE for each in changed):
-            self._mesh_changed(standing(scene))
+            looked_at = None if self._sources is None else self._sources.collected_at
+            if self._echoes.is_edit(standing(scene), looked_at):
+                self._edits_changed()
 
     def options_changed(self) -> None:
         """The shot's mesh options are others now: ask again."""
         if self.active:
             self._edits_changed()
 
-    def _mesh_changed(self, now: Standing) -> None:
-        """Look for edits again; what may be the echo of having looked is looked at once more, later.
-
-        An object that stands elsewhere at the same frame is no echo.
-        """
-        moment, sources = time.monotonic(), self._sources
-        seen, self._stood = self._stood, now
-        is_moved = seen is not None and seen.frame == now.frame and seen.objects != now.objects
-        if sources is not None and moment - sources.collected_at < ECHO_S and not is_moved:
-            if not self._looked_again:
-                self._look_again_at = moment + ECHO_S
-            return
-        self._looked_again = False
-        self._edits_changed()
-
     def _edits_changed(self) -> None:
-        self._look_again_at = None
+        self._echoes.forget()
         self._move_changed_at = self._changed_at = time.monotonic()
         self.pictures.wanted = self.enabled
         if self._sources is not None:
@@ -261,8 +243,7 @@ class Live:
             self._begin(target.ex4d.shot_id)
         if self._look_due or self.now is None or self._scene_name != scene.name:
             self._look(scene, target, context.evaluated_depsgraph_get())
-        if self._look_again_at is not None and time.monotonic() >= self._look_again_at:
-            self._looked_again = True
+        if self._echoes.is_due():
             self._edits_changed()
         if self.now is not None and self.holes.is_another(scene.name) and not self.pictures.is_open:
             self.pictures.wanted = self.enabled
@@ -324,8 +305,7 @@ class Live:
         view = sources.request(trajectory, sequence=next(sequence), scale=scale, picture=False)
         if lane.sent is not None and structs.replace(lane.sent, sequence=view.sequence) == view:
             return True  # it would have the same answer
-        self._partial = np.full(trajectory.num_frames, np.nan)
-        self._partial_on_plane = np.zeros(trajectory.num_frames)
+        self._counted = Counted(trajectory.num_frames)
         lane.send(self._client.live(view), view)
         return True
 
@@ -376,19 +356,11 @@ class Live:
         self._tell("")
 
     def _take_coverage(self, message: LiveCoverage) -> None:
-        self._partial[list(message.frames)] = message.coverage
+        self._counted.take(message)
         self.place.coverage_lacks_it = message.place == "finding"
-        if message.on_plane:
-            self._partial_on_plane[list(message.frames)] = message.on_plane
         target = camera.shot_of(bpy.data.scenes.get(self._scene_name))
-        if target is None or self._sources is None or target.ex4d.shot_id != self._sources.shot_id:
-            return
-        if message.done:
-            coverage.forget_partial()
-            coverage.store(target, self._partial, self._partial_on_plane if message.place == "known" else None)
-        else:
-            coverage.put_partial(target.ex4d.shot_id, self._partial)
-        coverage.redraw()
+        if target is not None and self._sources is not None and target.ex4d.shot_id == self._sources.shot_id:
+            self._counted.show(target)
 
     def _take_failure(self, lane: Lane, event: ev.RequestFailed) -> None:
         lane.request_id = None
