@@ -126,14 +126,21 @@ def written(link: BackendLink, plan: TakeExport) -> Steps[TakeExport]:
 
 
 def _take_places(staging: Path, plan: TakeExport) -> None:
-    """Give the files their names. Raises StorageError, AddonError for a name that something has got meanwhile."""
-    for i, path in enumerate(plan.paths):
-        target = plan.folder / path
-        with files.writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                raise AddonError(f"{target} is there already; choose another name or folder.")
-            (staging / frame_name(i, plan.kind.suffix)).rename(target)
+    """Give the files their names, all or none. Raises StorageError, AddonError for a name that is taken meanwhile."""
+    given: list[Path] = []
+    try:
+        for i, path in enumerate(plan.paths):
+            target = plan.folder / path
+            with files.writing(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists():
+                    raise AddonError(f"{target} is there already; choose another name or folder.")
+                (staging / frame_name(i, plan.kind.suffix)).rename(target)
+            given.append(target)
+    except BaseException:
+        for target in given:
+            target.unlink(missing_ok=True)
+        raise
     with files.writing(staging):
         staging.rmdir()
 

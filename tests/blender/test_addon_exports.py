@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from test_addon_take_operators import two_takes  # noqa: F401  a fixture
 
+from ex4d_ground.exports import get_kind
+from ex4d_ground.takes import TakeInfo
+
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
@@ -63,6 +66,23 @@ def test_a_take_copied_twice_is_there_twice(blender, two_takes, tmp_path):  # no
     for _ in range(3):
         blender.ops.ex4d.export_take(index=0, kind="PNG", directory=str(out))
     assert names(out) == ["take_001_PNG", "take_001_PNG_2", "take_001_PNG_3"]
+
+
+def test_files_of_an_export_get_their_names_all_or_none(blender, tmp_path):
+    from blender_addon.takes.export import TakeExport, _take_places
+    from blender_addon.work.errors import AddonError
+
+    staging, folder = tmp_path / "staging", tmp_path / "out"
+    staging.mkdir()
+    folder.mkdir()
+    for name in ("frame_0001.exr", "frame_0002.exr"):
+        (staging / name).write_bytes(b"new")
+    (folder / "shot.1002.exr").write_bytes(b"older")  # came after the export was planned
+    paths = (Path("shot.1001.exr"), Path("shot.1002.exr"))
+    plan = TakeExport(tmp_path / "take", TakeInfo(engine="preview"), get_kind("exr"), folder, paths)
+    with pytest.raises(AddonError, match=r"shot\.1002\.exr is there already"):
+        _take_places(staging, plan)
+    assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("shot.1002.exr", b"older")]
 
 
 def test_what_lies_in_a_folder_of_the_takes_name_stays(blender, two_takes, tmp_path):  # noqa: F811
