@@ -1,4 +1,4 @@
-"""Which of Blender's reports that a mesh changed are edits: to look for edits is to evaluate it, which is reported too."""
+"""Which of Blender's reports that a mesh changed are edits: looking for edits evaluates it, which is reported, too."""
 
 import time
 

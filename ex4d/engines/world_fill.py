@@ -101,7 +101,7 @@ def _sure(mask: Bool, painted: Painted) -> Float32:  # [H, W]
     The back wall stands for much that lies at other depths. Near what is seen that goes on better in the picture, so
     it comes in with the distance to it, where what is beside a hole says less and less.
     """
-    plane = np.clip((painted.trust - TRUSTED[0]) / (TRUSTED[1] - TRUSTED[0]), 0, 1)
+    plane = (np.clip(painted.trust, *TRUSTED) - TRUSTED[0]) / (TRUSTED[1] - TRUSTED[0])
     distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3)
     wall = np.clip(distance / (WALL_FROM * max(mask.shape)), 0, 1)
     wall[painted.trust == 0] = 0

@@ -146,7 +146,11 @@ def _numbers(words: list[str]) -> tuple[float, float, float, float] | None:
 def _normalised(text: str, numbers: tuple[float, float, float, float]) -> tuple[Vector, float]:
     """Normal of length one and the distance along it."""
     x, y, z, distance = numbers
-    length = math.sqrt(x * x + y * y + z * z)
-    if not all(map(math.isfinite, numbers)) or not length > 1e-9:
+    length = math.hypot(x, y, z)
+    if not all(map(math.isfinite, (*numbers, length))):
+        raise SettingError(
+            f"'{text}' holds a number beyond all lengths; write a normal and a distance, such as 0 1 0 1.6."
+        )
+    if not length > 1e-9:
         raise SettingError(f"'{text}' holds a normal without a direction; write one such as 0 1 0, which is downwards.")
     return (x / length, y / length, z / length), distance / length

@@ -155,7 +155,18 @@ def test_a_change_of_planes_that_no_fill_shows_is_told(clip: Clip) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["hello", "remove", "add floor", "add 1 2 3", "add 0 0 0 1", "add 0 nan 0 1", "floor remove", "add inf 0 0 1"],
+    [
+        "hello",
+        "remove",
+        "add floor",
+        "add 1 2 3",
+        "add 0 0 0 1",
+        "add 0 nan 0 1",
+        "floor remove",
+        "add inf 0 0 1",
+        "add 1.7e308 1.7e308 0 1",
+        "add 0 1 0 nan",
+    ],
 )
 def test_what_is_no_statement_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(SettingError, match=r"remove PLANE|such as"):
