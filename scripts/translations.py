@@ -18,11 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 ADDON = ROOT / "blender_addon"
-GROUND = tuple(ROOT / "protocol" / "ex4d_ground" / name for name in ("remedies.py", "stereo.py"))
+GROUND = tuple(ROOT / "protocol" / "ex4d_ground" / name for name in ("remedies.py", "stereo.py", "files.py"))
 
 SAID_FIRST = {
-    "AddonError", "LinkLost", "StorageError", "JobFailed", "TaskCancelled", "StoppedKeeping", "Delivery", "Fix", "tell",
-    "abandon", "say", "_require",
+    "AddonError", "LinkLost", "StorageError", "JobFailed", "TaskCancelled", "StoppedKeeping", "OutputError", "Delivery",
+    "Fix", "tell", "abandon", "say", "_require",
 }  # fmt: skip
 """Calls whose first argument is for people."""
 SAID_SECOND = {"hint", "paragraph", "draw_problem"}
@@ -39,7 +39,7 @@ RETURNED_BY = {"run", "edit", "work", "text", "words", "lines", "_lacking", "war
 TABLES = {"KINDS", "CHOICES", "ROLES", "EASINGS", "FRAMES", "PAINTED_AS", "PAINTED", "AUTOMATIC", "CAMERA_CHOICES",
           "DEPTH_CHOICES", "FIELD_CHOICES", "FROM_FILE", "ESTIMATED", "LAYOUTS", "BRUSHES", "NAMES", "KEEPS", "RECEIVE",
           "CONNECTED", "TERMINALS", "LABELS", "FILMED_BY", "FOCAL_CHOICES", "EYES_CHOICES",
-          "WEIGHT_NOTES", "GRIDS", "LEGEND", "NOT_SHOWN", "SHOWN", "NO_PLACE"}  # fmt: skip
+          "WEIGHT_NOTES", "GRIDS", "LEGEND", "NOT_SHOWN", "SHOWN", "NO_PLACE", "_REASONS"}  # fmt: skip
 """Names of module constants with words for people."""
 
 

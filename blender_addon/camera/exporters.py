@@ -9,10 +9,15 @@ from mathutils import Matrix
 
 from ex4d_ground.arrays import Float64
 from ex4d_ground.cameras import Trajectory
+from ex4d_ground.files import atomic_path
 
 from ..scene import axes, keyframes
 from ..scene.cameras import key_lens
+from ..work import files
 from ..work.errors import AddonError
+
+_LARGEST, _LARGEST_PER_FRAME = 64 << 10, 2 << 10
+"""Bytes: more than either exporter writes of a camera, and of a frame of it."""
 
 
 def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path: Path, *, layout: str) -> None:
@@ -30,16 +35,14 @@ def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path:
     temporary.camera = obj
     try:
         key(obj, in_world(np.array(shot.matrix_world), move), move, start)
-        partial = path.with_name(f"{path.stem}.part{path.suffix}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with bpy.context.temp_override(scene=temporary, view_layer=temporary.view_layers[0]):
-            temporary.frame_set(start)
-            write(partial, temporary)
-        if not partial.exists():
-            raise AddonError(f"Blender wrote nothing to {path}; choose another folder or layout.")
-        partial.replace(path)
-    except OSError as error:
-        raise AddonError(f"Cannot write {path}: {error.strerror or error}; choose another folder.") from error
+        with files.writing(path), atomic_path(path) as partial:
+            files.require_short(path.parent, partial.name)
+            _try_room(partial, len(move.source_time))
+            with bpy.context.temp_override(scene=temporary, view_layer=temporary.view_layers[0]):
+                temporary.frame_set(start)
+                write(partial, temporary)
+            if not partial.exists():
+                raise AddonError(f"Blender wrote nothing to {path}; choose another folder or layout.")
     except RuntimeError as error:
         raise AddonError(f"Blender could not write {path.name}: {error}".strip().rstrip(".") + ".") from error
     finally:
@@ -49,6 +52,12 @@ def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path:
         bpy.data.objects.remove(obj)
         bpy.data.cameras.remove(lens)
         bpy.data.scenes.remove(temporary)
+
+
+def _try_room(path: Path, num_frames: int) -> None:
+    """Raise OSError where a file of a move's size cannot be written: Alembic's exporter would take Blender down."""
+    path.write_bytes(bytes(_LARGEST + num_frames * _LARGEST_PER_FRAME))
+    path.unlink()
 
 
 def in_world(

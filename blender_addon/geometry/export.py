@@ -18,9 +18,8 @@ from ..work import files
 from ..work.pc2 import Pc2Writer
 from ..work.tasks import Steps, TaskProgress
 from . import how_to_open, second_blender, usd_layer
-from .plan import ALEMBIC, GeometryPlan, uv
+from .plan import ALEMBIC, FRAMES_FOLDER, WHOLE_FOLDER, WORK_FOLDER, GeometryPlan, geometry_name, uv
 
-FRAMES_FOLDER = "frames"
 AT_ONCE_S = 0.05
 """So long the mesh is read before Blender goes on: looking at another scene has its price each time."""
 SCRIPT = Path(__file__).with_name("begin_second.py")
@@ -30,17 +29,16 @@ def written(plan: GeometryPlan) -> Steps[GeometryPlan]:
     """Write the files of ``plan`` as steps, all of them or none. Raises AddonError."""
     parent = plan.target.parent
     staging = files.free_folder(parent, files.UNFINISHED)
-    whole, work = staging / "whole", staging / "work"
+    whole, work = staging / WHOLE_FOLDER, staging / WORK_FOLDER
     try:
-        with files.writing(parent, advice="choose another folder"):
+        with files.writing(parent):
             whole.mkdir(parents=True)
             work.mkdir()
         sampled = yield from _sampled(plan, work)
-        ending = ".abc" if plan.kind == ALEMBIC else "_geometry.usdc"
-        told = _told(plan, sampled, work, whole, f"{plan.title}{ending}")
+        told = _told(plan, sampled, work, whole)
         second_blender.write_told(work / "told.json", told)
         yield from second_blender.run(SCRIPT, work / "told.json", work / "second.log")
-        _write_texts(plan, sampled, whole, f"{plan.title}{ending}")
+        _write_texts(plan, sampled, whole)
         with files.writing(plan.target):
             target = files.free_path(plan.target)
             whole.rename(target)
@@ -98,7 +96,7 @@ def _cache(work: Path) -> Path:
     return work / files.CACHE_FILE
 
 
-def _told(plan: GeometryPlan, sampled: Sampled, work: Path, whole: Path, name: str) -> dict[str, Any]:
+def _told(plan: GeometryPlan, sampled: Sampled, work: Path, whole: Path) -> dict[str, Any]:
     """What the second Blender is told, its arrays in a file."""
     arrays: dict[str, Any] = {"uv": uv(plan)}
     for camera, move in plan.moves.items():
@@ -111,7 +109,7 @@ def _told(plan: GeometryPlan, sampled: Sampled, work: Path, whole: Path, name: s
     shown, picture = plan.pictures, plan.picture
     return {
         "kind": plan.kind,
-        "file": str(whole / name),
+        "file": str(whole / geometry_name(plan)),
         "arrays": str(path),
         "cache": str(_cache(work)),
         "grid": (plan.grid.width, plan.grid.height),
@@ -134,11 +132,11 @@ def number_of(frame: int) -> str:
     return f"{frame:04d}"
 
 
-def _write_texts(plan: GeometryPlan, sampled: Sampled, whole: Path, geometry: str) -> None:
+def _write_texts(plan: GeometryPlan, sampled: Sampled, whole: Path) -> None:
     suffix = plan.pictures.suffix or ".png"
     if plan.kind != ALEMBIC:
         layer = usd_layer.Layer(
-            geometry=geometry,
+            geometry=geometry_name(plan),
             fps=plan.fps,
             frames=plan.frames,
             colour=tuple(f"{FRAMES_FOLDER}/colour.{number_of(frame)}{suffix}" for frame in plan.frames),

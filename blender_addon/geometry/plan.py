@@ -32,6 +32,10 @@ GRIDS = (
     ("2", "Half", "Every second vertex to the side and down: a quarter of the size"),
     ("3", "Third", "Every third vertex to the side and down: a ninth of the size"),
 )
+WHOLE_FOLDER, WORK_FOLDER, FRAMES_FOLDER = "whole", "work", "frames"
+"""Folders on the way: what becomes the export, what it is made of; and in it the pictures."""
+PICTURES_FOLDER = "pictures"
+"""Where a video's frames are written on the way."""
 SOURCE_CAMERA, SHOT_CAMERA = "SourceCamera", "ShotCamera"
 NAMES = {
     SOURCE_CAMERA: "The shot has no source camera in this scene; it is left out of the file.",
@@ -129,8 +133,26 @@ def planned(context: bpy.types.Context, target: bpy.types.Object, kind: str, ste
         picture=cameras.Picture.of(scene),
         pictures=pictures_of(target),
     )
+    for below in handled_by_blender(plan):
+        files.require_short(folder, below)
     _require_room(plan, folder)
     return plan
+
+
+def handled_by_blender(plan: GeometryPlan) -> tuple[str, ...]:
+    """The longest paths below the chosen folder that Blender itself writes or reads."""
+    staging = files.free_folder(plan.target.parent, files.UNFINISHED).name
+    picture = frame_name(plan.num_frames - 1)
+    return (
+        f"{staging}/{WHOLE_FOLDER}/{geometry_name(plan)}",
+        f"{staging}/{WORK_FOLDER}/{PICTURES_FOLDER}/{picture}",
+        f"{plan.target.name}/{FRAMES_FOLDER}/visible.{picture}",
+    )
+
+
+def geometry_name(plan: GeometryPlan) -> str:
+    """The file with the mesh and the cameras."""
+    return f"{plan.title}{'.abc' if plan.kind == ALEMBIC else '_geometry.usdc'}"
 
 
 def with_cameras(context: bpy.types.Context, target: bpy.types.Object, plan: GeometryPlan) -> GeometryPlan:

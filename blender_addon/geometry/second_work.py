@@ -19,7 +19,7 @@ from ..camera import exporters
 from ..scene import keyframes, materials, mesh, sequence_render, topology
 from ..work import pc2
 from ..work.errors import AddonError
-from .plan import ALEMBIC
+from .plan import ALEMBIC, PICTURES_FOLDER
 from .second_blender import SPOKEN
 from .usd_layer import MESH_PRIM, ROOT
 
@@ -151,7 +151,7 @@ def _lay_pictures(told: dict[str, Any]) -> None:
 
 def _from_video(told: dict[str, Any]) -> Path:
     """The clip's frames as pictures, for a clip that is played from its video."""
-    video, target = Path(told["video"]), Path(told["arrays"]).with_name("pictures")
+    video, target = Path(told["video"]), Path(told["arrays"]).with_name(PICTURES_FOLDER)
     count = min(materials.movie_frames(video), told["num_frames"])
     if count < told["num_frames"]:
         raise AddonError(f"{video} has {count} of the clip's {told['num_frames']} frames; put back the clip's video.")

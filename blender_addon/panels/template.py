@@ -1,13 +1,12 @@
 """Installing the application template that comes with the extension, which Blender does not do by itself."""
 
 import importlib
-import shutil
 import sys
 from pathlib import Path
 
 import bpy
 
-from ..work.errors import AddonError
+from ..work import files
 from ..work.operators import QuickOperator
 
 NAME = "EX-4D"
@@ -26,10 +25,8 @@ class EX4D_OT_install_template(QuickOperator, bpy.types.Operator):
 
     def run(self, _context: bpy.types.Context) -> str:
         folder = Path(bpy.utils.user_resource("SCRIPTS", path="startup/bl_app_templates_user", create=True))
-        try:
-            shutil.copytree(SOURCE, folder / NAME, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        except OSError as error:
-            raise AddonError(f"Cannot write {folder / NAME}: {error}; choose another folder.") from error
+        with files.writing(folder / NAME):
+            files.copy_folder(SOURCE, folder / NAME, leave="__pycache__", exist_ok=True)
         if str(folder.parent) not in sys.path:  # Blender adds it when it starts, if it is there by then
             sys.path.append(str(folder.parent))
         importlib.invalidate_caches()

@@ -12,7 +12,10 @@ from typing import Any
 
 import bpy
 
+from ex4d_ground.errors import in_brief
+
 from ..work import compat, files, session, unsaved
+from ..work.errors import AddonError
 from ..work.hooks import Listeners
 from . import linked
 
@@ -91,15 +94,16 @@ def _bring_unsaved(blend: Path) -> None:
             f"The shot's files stay in {unsaved.base()} until the next save: {current.tasks[0].title} goes on."
         )
         return
-    beside = files.shot_folder(str(blend), "shot").parent
+    beside = blend.parent
     try:
+        beside = files.shot_folder(str(blend), "shot").parent
         for folder in sorted(folders):
             _save.moved[folder] = unsaved.take_along(folder, beside)
-    except OSError as error:
+    except (AddonError, OSError) as error:
         for made in _save.moved.values():
             shutil.rmtree(made, ignore_errors=True)
         _save.moved = {}
-        why = error.strerror or error
+        why = in_brief(error).rstrip(".")
         current.tell(
             f"The shot's files stay in {unsaved.base()}, for {beside} cannot be written: {why}.", is_error=True
         )

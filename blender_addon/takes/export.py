@@ -68,8 +68,7 @@ def copy(take: Any, folder: Path) -> Path:
     target = files.free_path(folder / f"{take.name}_PNG")
     try:
         with files.writing(target):
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns(LAYERS))
+            files.copy_folder(source, target, leave=LAYERS)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise

@@ -15,7 +15,7 @@ from ..guides import planes
 from ..guides.gather import gather
 from ..jobs import engine_settings, offers
 from ..scene import shot
-from ..work import session
+from ..work import files, session
 from ..work.chosen import chosen_folder
 from ..work.errors import AddonError
 from ..work.identity import OpenTake
@@ -62,7 +62,7 @@ def start(context: bpy.types.Context, *, engine: str, seed: int, settings: dict[
     trajectory, both = inputs.trajectory, eyes.of_shot(context, target)
     made_with: dict[str, Any] = {"engine": engine, "seed": seed, "settings": settings}
     shot_id = target.ex4d.shot_id
-    parent = chosen_folder(folder) if folder else shot.output_folder(target)
+    parent = files.require_short(chosen_folder(folder)) if folder else shot.output_folder(target)
     entry = OpenTake(
         shot_id=shot_id,
         blend_path=bpy.data.filepath,

@@ -8,13 +8,16 @@ Everything of a shot lies below ``<blend folder>/<blend name>_ex4d/<shot>/``: ``
 import contextlib
 import os
 import re
+import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatch
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 from ex4d_ground.errors import OutputError
-from ex4d_ground.files import atomic_path
+from ex4d_ground.files import atomic_path, output_error, shown_path
 from ex4d_ground.remedies import save_file
 
 from .errors import AddonError, StorageError
@@ -33,6 +36,10 @@ UNFINISHED = ".ex4d-export"
 """How folders begin that hold an export which is not whole."""
 
 
+_LONGEST_PATH = 1023
+"""Bytes of a path in Blender (FILE_MAX without its end)."""
+INSIDE = 64
+"""Bytes that the names below a shot's folder may need."""
 _LONGEST_NAME = 96
 """Bytes: file systems allow 255, and the .blend's own folders stand before it."""
 _NO_FILE_NAMES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -50,14 +57,15 @@ def safe_name(name: str) -> str:
 def shot_folder(blend_path: str, shot: str, explicit: str = "") -> Path:
     """Folder for a shot's files.
 
-    Raises AddonError if the .blend was never saved and no folder is given: there would be no place beside it.
+    Raises AddonError if the .blend was never saved and no folder is given: there would be no place beside it; if its
+    path is too long for Blender.
     """
     if explicit:
-        return Path(explicit).absolute() / safe_name(shot)
+        return require_short(Path(explicit).absolute() / safe_name(shot))
     if not blend_path:
         raise AddonError("This .blend has not been saved yet, so its files have no place.", remedy=save_file())
     blend = Path(blend_path)
-    return blend.parent / f"{blend.stem}_ex4d" / safe_name(shot)
+    return require_short(blend.parent / f"{blend.stem}_ex4d" / safe_name(shot))
 
 
 def free_folder(parent: Path, stem: str) -> Path:
@@ -95,12 +103,49 @@ def blender_path(path: Path, blend_path: str) -> str:
 
 
 @contextlib.contextmanager
-def writing(path: Path, *, what: str = "", advice: str = "free some space or choose another folder") -> Iterator[None]:
+def writing(path: Path, *, what: str = "") -> Iterator[None]:
     """Raise StorageError, naming ``path`` (and ``what`` it is), for what the system says against writing it."""
     try:
         yield
+    except OutputError as error:
+        raise StorageError(str(error)) from error
     except OSError as error:
-        raise StorageError(f"Cannot write {what}{path}: {error.strerror or error}; {advice}.") from error
+        raise StorageError(str(output_error(path, error, what=what))) from error
+
+
+def require_short(folder: Path, below: str = "") -> Path:
+    """``folder``, unless Blender cannot open files of it that are named like ``below``, or up to :data:`INSIDE` bytes.
+
+    Raises StorageError.
+    """
+    length, most = len(os.fsencode(folder)), _LONGEST_PATH - (len(os.fsencode(below)) + 1 if below else INSIDE)
+    if length > most:
+        raise StorageError(
+            f"The path {shown_path(folder)} has {length} bytes, and Blender can use no more than {most} here; "
+            "choose a folder with a shorter path."
+        )
+    return folder
+
+
+def copy_folder(
+    source: Path,
+    target: Path,
+    *,
+    leave: str = "",
+    exist_ok: bool = False,
+    copy: Callable[[Path, Path], Any] = shutil.copy2,
+) -> None:
+    """Copy all below ``source``, but for names like ``leave``, to the folder ``target``. Raises the first OSError.
+
+    ``shutil.copytree`` gathers them into a list, which is no sentence.
+    """
+    target.mkdir(parents=True, exist_ok=exist_ok)
+    for entry in sorted(source.iterdir()):
+        if not fnmatch(entry.name, leave):
+            if entry.is_dir():
+                copy_folder(entry, target / entry.name, leave=leave, exist_ok=exist_ok, copy=copy)
+            else:
+                copy(entry, target / entry.name)
 
 
 def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:

@@ -79,7 +79,7 @@ def take_along(folder: Path, beside: Path) -> Path:
     making = target.with_name(f".{target.name}.partial")
     shutil.rmtree(making, ignore_errors=True)
     try:
-        shutil.copytree(folder, making, copy_function=_link)
+        files.copy_folder(folder, making, copy=_link)
         making.rename(target)
     except OSError:
         shutil.rmtree(making, ignore_errors=True)
@@ -87,9 +87,9 @@ def take_along(folder: Path, beside: Path) -> Path:
     return target
 
 
-def _link(source: str, target: str) -> None:
+def _link(source: Path, target: Path) -> None:
     try:
-        Path(target).hardlink_to(source)
+        target.hardlink_to(source)
     except OSError:  # another disk, or one that has no links
         shutil.copy2(source, target)
 

@@ -31,11 +31,10 @@ from ex4d.cli.options import flag_of, refuse_empty_words, spread
 from ex4d.cli.plugins import CommandGroup
 from ex4d.option_text import OptionText
 from ex4d_ground.errors import Cancelled, Ex4dError, InputError, in_brief, in_words
-from ex4d_ground.files import output_error
+from ex4d_ground.files import output_error, shown_path
 from ex4d_ground.texts import one_line
 
 _NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-_LONGEST_NAME = 300
 HELP = """Re-shoot a video that already exists: from clip and depth to guides, coverage and takes.
 
 Start with: ex4d doctor (what is installed, what is missing) and ex4d demo (the whole way on an example clip).
@@ -133,9 +132,10 @@ def _explain(error: BaseException, *, debug: bool) -> int:
 def _explain_path(error: OSError) -> int:
     """A file or folder that cannot be looked at, or is in the way, named where it happened to be met first."""
     name = str(error.filename)
-    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
-    failure = output_error(Path(shown), error) if error.errno in _NOT_WRITTEN else None
-    told = str(failure or f"{shown} cannot be used ({in_brief(error)}); check the path and what you may do there.")
+    failure = output_error(Path(name), error) if error.errno in _NOT_WRITTEN else None
+    told = str(
+        failure or f"{shown_path(name)} cannot be used ({in_brief(error)}); check the path and what you may do there."
+    )
     note(one_line(f"Error: {told}"))
     return (failure or InputError()).exit_code
 

@@ -29,7 +29,11 @@ _REASONS = {
     errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
     errno.EEXIST: "a part of that path is a file, not a folder; choose another folder",
     errno.EISDIR: "there is a folder of that name; choose another name",
+    errno.ENAMETOOLONG: "that path, or a name in it, is too long; choose a shorter one",
+    errno.ENOENT: "a part of that path is not there and cannot be made; choose another folder",
 }
+_LONGEST_SHOWN = 300
+"""Characters of a path in a sentence."""
 
 
 _UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.partial(\..+)?")
@@ -94,10 +98,16 @@ def require_regular(path: Path, max_bytes: int | None, error: type[Ex4dError]) -
         raise error(f"{path} has {state.st_size / 2**20:.0f} MiB, which is too large for what it should be.")
 
 
-def output_error(path: Path, error: OSError) -> OutputError:
-    """``error`` as one sentence about ``path`` with the remedy, its errno kept."""
+def shown_path(path: Path | str) -> str:
+    """A path as it stands in a sentence: of one too long to be read its beginning and its end."""
+    text, half = str(path), _LONGEST_SHOWN // 2
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:half]}...{text[-half:]}"
+
+
+def output_error(path: Path, error: OSError, *, what: str = "") -> OutputError:
+    """``error`` as one sentence about ``path`` (and ``what`` it is) with the remedy, its errno kept."""
     reason = _REASONS.get(error.errno or 0) or f"{error.strerror or error}; choose another folder"
-    result = OutputError(f"Cannot write {path}: {reason}.")
+    result = OutputError(f"Cannot write {what}{shown_path(path)}: {reason}.")
     result.errno = error.errno
     return result
 
