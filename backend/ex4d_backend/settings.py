@@ -12,12 +12,17 @@ from ex4d_ground.addresses import DEFAULT_ADDRESS, DEFAULT_PORT
 from ex4d_ground.errors import SettingError
 from ex4d_ground.files import read_text
 from ex4d_ground.parsing import parse_toml
+from ex4d_ground.values import misfits
 
 ENVIRONMENT_PREFIX = "EX4D_BACKEND_"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 24 * 3600)]
+Hours = Annotated[float, msgspec.Meta(gt=0, le=100 * 366 * 24)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
+SomeBytes = Annotated[int, msgspec.Meta(ge=1, le=1 << 60)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Some = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class ExtensionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,11 +49,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ray: str = ""
     """Workers on the machines of a Ray cluster instead of this one: its address, "auto" for the cluster that this
     machine is part of, or "local" for one of its own. Empty: worker processes here."""
-    ray_gpus: Annotated[int, msgspec.Meta(ge=-1)] = -1
+    ray_gpus: Annotated[int, msgspec.Meta(ge=-1, le=1_000_000)] = -1
     """GPUs of one worker there, which make each shot together; -1 is one where the cluster has any, 0 none."""
-    ray_workers_min: NotNegative = 1
+    ray_workers_min: Number = 1
     """Workers that are kept warm though nothing waits."""
-    ray_workers_max: NotNegative = 0
+    ray_workers_max: Number = 0
     """Workers at most. 0: as many as the cluster has room for now, one a machine where it has no GPUs; a larger number
     has a cluster that scales itself start machines for waiting jobs."""
     log_level: str = "info"
@@ -57,15 +62,15 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """text, or json: one JSON object per line."""
     curve: bool = False
     """Encrypt and admit only allowed client keys; needed for any address that is not loopback."""
-    threads: NotNegative = 0
+    threads: Number = 0
     """CPU threads of a worker; 0 means all cores."""
-    queued_jobs: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    queued_jobs: Some = 1000
     """Jobs that may wait, of all clients together."""
-    clients: Annotated[int, msgspec.Meta(ge=1)] = 256
+    clients: Some = 256
     """Connections at a time."""
-    requests_per_s: Positive = 500.0
+    requests_per_s: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 500.0
     """Requests one connection may make in the long run; four times as many at once. Cancels are never held back."""
-    clip_pixels: Annotated[int, msgspec.Meta(ge=4)] = 2048 * 2048 * 1000
+    clip_pixels: Annotated[int, msgspec.Meta(ge=4, le=1 << 60)] = 2048 * 2048 * 1000
     """Largest clip, width x height x frames: long ones lie on a scratch disk, with about 7 bytes each."""
     rasterizer: str = "auto"
     """What draws guides and live views where the client does not choose: "auto" (a CUDA device with Triton, else the
@@ -75,38 +80,38 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     add-on starts for itself may."""
     live: bool = True
     """Whether clients may ask for live views, drawn by a process of their own beside the first device's worker."""
-    live_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 8 << 30
+    live_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=1 << 60)] = 8 << 30
     """Memory that process may use: for reading one clip (20 bytes a pixel) or keeping several (7 bytes a pixel)."""
-    live_idle_s: Positive = 600.0
+    live_idle_s: Seconds = 600.0
     """It ends when nobody has asked for so long."""
     metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """Prometheus metrics at http://127.0.0.1:PORT/metrics; 0 turns them off."""
-    blob_bytes: Annotated[int, msgspec.Meta(ge=1)] = 16 << 30
+    blob_bytes: SomeBytes = 16 << 30
     """Largest single upload."""
-    storage_bytes: NotNegative = 0
+    storage_bytes: Bytes = 0
     """Disk quota of uploads and results together; 0 means none."""
-    keep_free_bytes: NotNegative = 1 << 30
+    keep_free_bytes: Bytes = 1 << 30
     """Uploads and jobs are refused when the disk has less than this left, and decoded clips leave so much free."""
-    results_ttl_hours: Positive = 72.0
+    results_ttl_hours: Hours = 72.0
     """Finished results nobody has acknowledged are deleted after this; only time in which the server runs counts."""
-    blobs_ttl_hours: Positive = 168.0
+    blobs_ttl_hours: Hours = 168.0
     """Uploads that no job has used for so long are deleted; counted in the same way. So is what was found of the place
     that a clip shows, counted by the machine's clock."""
     extensions: ExtensionSettings = ExtensionSettings()
     """A repository of the Blender extension over HTTP. In a configuration file only."""
-    ping_interval_s: Positive = 2.0
-    session_timeout_s: Positive = 120.0
-    worker_ready_s: Positive = 180.0
-    worker_silent_s: Positive = 30.0
+    ping_interval_s: Seconds = 2.0
+    session_timeout_s: Seconds = 120.0
+    worker_ready_s: Seconds = 180.0
+    worker_silent_s: Seconds = 30.0
     """A worker that sends no heartbeat for so long is killed."""
-    job_stall_s: Positive = 1800.0
+    job_stall_s: Seconds = 1800.0
     """A running job that makes no progress for so long fails, and its worker is replaced. Loading a model from a slow
     disk, or one step of one on a slow device, must fit into it."""
-    cancel_grace_s: Positive = 5.0
+    cancel_grace_s: Seconds = 5.0
     """A cancelled job that has not stopped by then is stopped by killing its worker."""
-    drain_s: Positive = 30.0
+    drain_s: Seconds = 30.0
     """After SIGTERM, how long running jobs may take to end; then they start over at the next start."""
-    max_attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
+    max_attempts: Some = 3
     """Starts of one job over server restarts before it is given up. Those after a crash of the server's own do not
     count: jobs run in other processes."""
     guardian: Literal["auto", "on", "off"] = "auto"
@@ -138,16 +143,26 @@ def load_settings(
     values: dict[str, Any] = {}
     if config is not None:
         values.update(_read_toml(config))
+        _require_fitting(values, f"The configuration {config} sets ")
         _convert(values, f"The configuration {config}")
     hints = get_type_hints(ServerSettings)
     for name in hints:
-        text = environment.get(ENVIRONMENT_PREFIX + name.upper())
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        text = environment.get(variable)
         if text is not None and name != "extensions":
             values[name] = tuple(text.split(",")) if name == "devices" else text
-    values.update({k: v for k, v in overrides.items() if v is not None})
-    settings = _convert(values, "The settings (command line, environment)", strict=False)
+            _require_fitting({name: values[name]}, "The environment sets ", shown=variable, strict=False)
+    given = {k: v for k, v in overrides.items() if v is not None}
+    _require_fitting(given, "The command line sets ", strict=False)
+    settings = _convert(values | given, "The settings (command line, environment)", strict=False)
     check_settings(settings)
     return settings
+
+
+def _require_fitting(values: Mapping[str, Any], source: str, *, shown: str = "", strict: bool = True) -> None:
+    """Raise SettingError for the first value that its setting cannot take, named ``shown`` or as the setting is."""
+    for misfit in misfits(values, ServerSettings, strict=strict):
+        raise SettingError(f"{source}{misfit._replace(name=shown or misfit.name).words}.")
 
 
 def check_settings(settings: ServerSettings) -> None:

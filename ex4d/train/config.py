@@ -13,10 +13,14 @@ from ex4d.engines.wan.constants import PROMPT
 from ex4d_ground.errors import InputError
 from ex4d_ground.files import read_text
 from ex4d_ground.parsing import parse_toml
+from ex4d_ground.values import misfits
 
 Share = Annotated[float, Meta(ge=0, le=1)]
-Positive = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[int, Meta(ge=0)]
+Steps = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+StepsOrNone = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Size = Annotated[int, Meta(ge=1, le=65_536)]
+SizeOrNone = Annotated[int, Meta(ge=0, le=65_536)]
+Factor = Annotated[float, Meta(gt=0, le=1_000_000)]
 MaskKind = Literal["rendering", "tracking"]
 
 
@@ -37,7 +41,7 @@ class Data(_Table, frozen=True):
     """Folder that ``ex4d train prepare`` wrote."""
     kinds: list[MaskKind] = msgspec.field(default_factory=lambda: ["rendering", "tracking"])
     """Which masks to train on."""
-    batch: Positive = 1
+    batch: Size = 1
     """Clips a process takes at once."""
 
 
@@ -48,32 +52,32 @@ class Model(_Table, frozen=True):
     """Weights folder; empty: the one that the engine uses."""
     start: str = ""
     """Empty: from nothing; "ex4d": from the published checkpoint; or a path to a checkpoint or an export."""
-    rank: Positive = 16
-    alpha: Annotated[float, Meta(gt=0)] = 16.0
+    rank: Size = 16
+    alpha: Factor = 16.0
     geometry: bool = True
     """false: geometry tokens are zero throughout, to see what they are worth."""
-    geometry_width: Positive = 1024
+    geometry_width: Size = 1024
     """Inner width of the geometry encoder."""
 
 
 class Train(_Table, frozen=True):
     """``[train]``: the loop."""
 
-    steps: Positive = 10_000
-    seed: NotNegative = 0
-    learning_rate: Annotated[float, Meta(gt=0)] = 3e-5
-    warmup: NotNegative = 100
+    steps: Steps = 10_000
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 3e-5
+    warmup: StepsOrNone = 100
     """Steps over which the learning rate rises from zero."""
-    accumulate: Positive = 1
+    accumulate: Steps = 1
     """Batches a step adds up."""
-    clip: Annotated[float, Meta(gt=0)] = 1.0
+    clip: Factor = 1.0
     """Largest norm of the gradient."""
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.01
+    weight_decay: Annotated[float, Meta(ge=0, le=100)] = 0.01
     optimizer: Literal["adamw", "adamw8bit"] = "adamw"
     """adamw8bit keeps its two averages in 8 bits; needs torchao."""
     ema: Share = 0.0
     """Decay of the running average that exports are made of; 0: none."""
-    shift: Annotated[float, Meta(gt=0)] = 5.0
+    shift: Annotated[float, Meta(gt=0, le=1000)] = 5.0
     """Of the noise levels, as in generation."""
     geometry_dropout: Share = 0.05
     prompt_dropout: Share = 0.1
@@ -90,9 +94,9 @@ class Memory(_Table, frozen=True):
     recompute: Literal["auto", "full", "attention", "products", "kept"] = "auto"
     """What blocks compute again in the backward pass: everything, everything but self-attention, only what lies between
     matrix products, nothing, or as much as the free memory asks for."""
-    eased_blocks: NotNegative = 0
+    eased_blocks: SizeOrNone = 0
     """So many blocks, the last ones, go one step further from full to attention, products, kept; "auto" sets it."""
-    swap_blocks: NotNegative = 0
+    swap_blocks: SizeOrNone = 0
     """Blocks whose frozen weights wait in main memory."""
     offload_inputs: bool = False
     """Blocks' inputs wait in main memory for the backward pass: 5 GiB less at 49 x 512x512."""
@@ -103,13 +107,13 @@ class Output(_Table, frozen=True):
     """``[output]``: what is written, and when (0: never)."""
 
     folder: str = ""
-    checkpoint_every: NotNegative = 500
-    keep: Positive = 3
+    checkpoint_every: StepsOrNone = 500
+    keep: Steps = 3
     """Checkpoints that are kept, the newest ones."""
-    held_out_every: NotNegative = 250
-    held_out_clips: Positive = 8
-    sample_every: NotNegative = 1000
-    sample_steps: Positive = 25
+    held_out_every: StepsOrNone = 250
+    held_out_clips: Size = 8
+    sample_every: StepsOrNone = 1000
+    sample_steps: Annotated[int, Meta(ge=1, le=1000)] = 25
     tensorboard: bool = False
 
 
@@ -148,10 +152,9 @@ def read_config(path: Path) -> TrainConfig:
 def parse_config(content: dict[str, Any], folder: Path, *, what: str = "the configuration") -> TrainConfig:
     """A configuration from plain tables. Raises ConfigError naming what is wrong, and the nearest name there is."""
     _check_names(content, TrainConfig, "", what)
-    try:
-        config = msgspec.convert(content, TrainConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{what}: {_readable(str(error))}.") from error
+    for misfit in misfits(content, TrainConfig):
+        raise ConfigError(f"{what} sets {misfit.words}.")
+    config = msgspec.convert(content, TrainConfig)
     memory = config.memory
     if memory.swap_blocks and memory.recompute not in ("auto", "full"):
         raise ConfigError(f"{what}: swapped blocks recompute in full; set memory.recompute to full or auto.")
@@ -192,12 +195,6 @@ def _homes(name: str) -> list[str]:
     tables = {field.name: field.type for field in msgspec.structs.fields(TrainConfig)}
     kinds = {key: kind for key, kind in tables.items() if isinstance(kind, type) and issubclass(kind, _Table)}
     return [key for key, kind in kinds.items() if name in {f.name for f in msgspec.structs.fields(kind)}]
-
-
-def _readable(problem: str) -> str:
-    """msgspec's sentence with the place in front: ``train.steps: expected `int` >= 1``."""
-    text, _, place = problem.partition(" - at `$.")
-    return f"{place.rstrip('`')}: {text[:1].lower()}{text[1:]}" if place else problem
 
 
 def config_text(config: TrainConfig) -> str:

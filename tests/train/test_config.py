@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from inspect import isclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
 from ex4d.engines.gpu import Gpu
 from ex4d.engines.wan.cost_model import PUBLISHED, tokens
-from ex4d.train.config import ConfigError, parse_config, read_config
+from ex4d.train.config import ConfigError, TrainConfig, parse_config, read_config
 from ex4d.train.cost import GIB, decided, geometry_parameters, lora_parameters, per_block, step_cost, step_tflop
 from ex4d.train.doctor import examine, gpu_of
 from ex4d_ground.errors import SettingError
@@ -27,9 +32,9 @@ CLIP = tokens(49, 512, 512)
         ),
         ({"trainn": {"steps": 3}}, r"sets trainn, which there is not; did you mean train"),
         ({"data": {"accumulate": 3}}, r"data\.accumulate, which there is not; it belongs to \[train\]"),
-        ({"train": {"steps": 0}}, r"train\.steps: expected `int` >= 1"),
-        ({"train": {"steps": "many"}}, r"train\.steps: expected `int`, got `str`"),
-        ({"memory": {"base": "4bit"}}, r"memory\.base: .*4bit"),
+        ({"train": {"steps": 0}}, r"train\.steps = 0: give a whole number from 1"),
+        ({"train": {"steps": "many"}}, r"train\.steps = 'many': give a whole number"),
+        ({"memory": {"base": "4bit"}}, r"memory\.base = '4bit': give one of"),
         ({"memory": {"swap_blocks": 4, "recompute": "kept"}}, "swapped blocks recompute in full"),
         ({"memory": {"swap_blocks": 4}, "parallel": {"kind": "fsdp2"}}, "fsdp2 splits the blocks already"),
     ],
@@ -37,6 +42,32 @@ CLIP = tokens(49, 512, 512)
 def test_a_wrong_configuration_says_what_is_meant(content, said) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_config(content, Path())
+
+
+def numbers() -> Iterator[tuple[str, str, str]]:
+    """Every number of a configuration, with what makes no sense for it."""
+    for table in structs.fields(TrainConfig):
+        for name, hint in get_type_hints(table.type).items() if isclass(table.type) else ():
+            for value in {int: ("-1", "9" * 20), float: ("nan", "inf", "-inf", "-1", "1e30")}.get(hint, ()):
+                yield table.name, name, value
+
+
+def test_the_walk_meets_the_numbers_there_are() -> None:
+    met = {f"{table}.{name}" for table, name, _ in numbers()}
+    assert {"train.learning_rate", "train.ema", "data.batch", "model.alpha", "output.keep", "train.seed"} <= met
+
+
+@pytest.mark.parametrize(("table", "name", "value"), list(numbers()))
+def test_an_absurd_number_is_refused_with_its_name_its_value_and_what_it_may_be(tmp_path, table, name, value) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(f"[{table}]\n{name} = {value}\n")
+    with pytest.raises(ConfigError) as refused:
+        read_config(path)
+    said = str(refused.value)
+    assert said.startswith(f"a.toml sets {table}.{name} = ") and re.search(
+        r": give a (whole )?number (from|above)", said
+    )
+    assert f"{float(value):g}" in said or value in said or "1e+30" in said
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path) -> None:
