@@ -35,9 +35,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 import cv2
+import msgspec
 import numpy as np
 
 from ex4d.depth import guard
@@ -61,6 +62,7 @@ from ex4d_ground.errors import (
 )
 from ex4d_ground.remedies import fetch_weights, run_command
 from ex4d_ground.source_camera import SourceCamera
+from ex4d_ground.values import misfits
 
 POLL_SECONDS = 0.1
 _OUT_OF_MEMORY = re.compile(r"out of ?memory|can't allocate memory|MemoryError", re.IGNORECASE)
@@ -82,7 +84,7 @@ class ExternalTool:
     research_only: bool = False
     gives_intrinsics: bool = False
     temporally_steady: bool = False
-    timeout_s: float = 3600.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=366 * 24 * 3600)] = 3600.0
     input: Literal["png", "npz"] = "png"
     environment: Mapping[str, str] = field(default_factory=dict)
     install: str = ""
@@ -379,7 +381,6 @@ def tool_from_table(table: Mapping[str, Any], origin: str) -> ExternalTool:
     command = table.get("command", ())
     if isinstance(command, str) or not isinstance(command, Sequence) or not all(isinstance(c, str) for c in command):
         raise SettingError(f"{origin}: the command of an estimator must be a list of words, got {command!r}.")
-    try:
-        return ExternalTool(**{**table, "command": tuple(command), "name": str(table.get("name", ""))})
-    except TypeError as error:
-        raise SettingError(f"{origin} has an estimator that cannot be used: {error}.") from error
+    for misfit in misfits({key: value for key, value in table.items() if key != "command"}, ExternalTool):
+        raise SettingError(f"{origin}: the estimator {table.get('name', '')!r} has {misfit.words}.")
+    return ExternalTool(**{**table, "name": table.get("name", ""), "command": tuple(command)})

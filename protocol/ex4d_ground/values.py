@@ -24,10 +24,8 @@ class Misfit(NamedTuple):
         return f"{self.name} = {shown if len(shown) <= 100 else f'{shown[:100]}...'}: give {self.expected}"
 
 
-def misfits(
-    values: Mapping[str, Any], kind: type[msgspec.Struct], *, strict: bool = True, where: str = ""
-) -> Iterator[Misfit]:
-    """What of ``values`` the fields of ``kind`` cannot take; names that it has no field of are passed over.
+def misfits(values: Mapping[str, Any], kind: type, *, strict: bool = True, where: str = "") -> Iterator[Misfit]:
+    """What of ``values`` the fields of ``kind`` cannot take, a structure or a dataclass; other names are passed over.
 
     A number is finite: infinity and NaN fit no field. Without ``strict`` texts may stand for numbers and truth values,
     as in environment variables.
@@ -63,7 +61,7 @@ def expected_words(info: inspect.Type) -> str:
             return "one of " + ", ".join(f'"{value}"' for value in info.values)
         case inspect.ListType() | inspect.VarTupleType():
             return f"a list, each {expected_words(info.item_type)}"
-        case inspect.StructType():
+        case inspect.StructType() | inspect.DictType():
             return "a table"
         case _:
             return "text"

@@ -182,13 +182,38 @@ def test_the_users_own_tools_are_listed_and_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("timeout_s = inf", "has timeout_s = inf: give a number above 0"),
+        ("timeout_s = nan", "has timeout_s = nan: give a number above 0"),
+        ("timeout_s = -1", "has timeout_s = -1: give a number above 0"),
+        ("timeout_s = 'long'", "has timeout_s = 'long': give a number above 0"),
+        ("research_only = 'yes'", "has research_only = 'yes': give true or false"),
+        ("licence = 3", "has licence = 3: give text"),
+        ("input = 'jpg'", "has input = 'jpg': give one of"),
+        ("environment = 3", "has environment = 3: give a table"),
+    ],
+)
+def test_a_configured_tools_entry_that_makes_no_sense_is_named_with_its_value(tmp_path, monkeypatch, entry, said):
+    path = tmp_path / "depth.toml"
+    path.write_text(f"[[estimator]]\nname = 'studio'\ncommand = ['x', '{{frames}}', '{{output}}']\n{entry}\n")
+    monkeypatch.setenv("EX4D_DEPTH_CONFIG", str(path))
+    with pytest.raises(SettingError) as refused:
+        get_estimator("studio")
+    assert f"{path}: the estimator 'studio' {said}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[[estimator", "not valid TOML"),
         ('[[estimator]]\nname = "a"\ncommand = "prog {frames} {output}"\n', "must be a list of words"),
         ('[[estimator]]\nname = "a"\ncommand = ["{frames}{output}"]\ncolour = 3\n', "unknown entry 'colour'"),
         ('[[estimator]]\nname = "depth-pro"\ncommand = ["{frames}{output}"]\n', "which is built in"),
-        ('[[estimator]]\nname = "a"\ncommand = ["{frames}{output}"]\nmeaning = "far"\n', "must be one of metric"),
+        (
+            '[[estimator]]\nname = "a"\ncommand = ["{frames}{output}"]\nmeaning = "far"\n',
+            'give one of "disparity", "metric"',
+        ),
     ],
 )
 def test_a_wrong_configuration_names_the_file_and_the_fault(tmp_path, monkeypatch, text, message):
