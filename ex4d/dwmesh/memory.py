@@ -4,13 +4,15 @@ Further clips of the same place (``Clip.sets``) are remembered and asked as well
 
 Frames spread over the clip are gone through in rounds, coarse to fine. What of a frame is not in the memory yet is put
 to the vote: a pixel stays if at least two frames see its surface in place, alike in depth and colour, and hardly any
-looks through it; what lies within two pixels of a place that is looked through goes with it, for there something moved.
-Its depth and colour are the medians of those that agree. Of what several frames of a round have found only the first
-keeps it. What stays becomes a sheet, cut where a depth edge crosses it.
+looks through it, or if something stands before it in all frames but its own. What lies within two pixels of a place
+that is looked through, and not behind it, goes with it, for there something moved. Its depth and colour are the medians
+of those that agree. Of what several frames of a round have found only the first keeps it. What stays becomes a sheet,
+cut where a depth edge crosses it.
 
 The sheets make one mesh in the world of the known poses. A frame takes from it what lies beside its picture or behind
 its own surface; what it shows itself or looks through it leaves. So the memory never covers what is seen now, and what
-blocks the view of a solid mesh, its hidden walls too, blocks the view of the memory.
+blocks the view of a solid mesh, its hidden walls too, blocks the view of the memory; but walls and bridges, which are
+guesses, end where other frames know better.
 
 All of it works on few and small pictures (:mod:`ex4d.dwmesh.witnesses`): large clips are remembered at a fraction of
 their size.
@@ -37,6 +39,9 @@ MOST_FACES = 8_000_000
 """Triangles after which no frame adds any more: a camera that sees ever new places fills no memory without end."""
 GROWN_PX = 2
 """Pixels around a place that frames look through that go with it, and by which sheets overlap."""
+REMEMBERED_DEPTH = 0.02
+"""Share by which depths may differ where a surface is remembered already: less than of one surface, or what hangs on a
+wall would keep the wall out."""
 COARSER = 1.5
 """Factor by which a surface may be farther from where it was remembered from than from a frame that shows it too."""
 WALL_STEPS = 8
@@ -47,7 +52,9 @@ WALL_MOVES = 1.0
 """Frames that look through a wall's own pixel, as a share of those that see it in place, with which it stands still:
 leaves sway."""
 WALL_FRAMES = 2
-"""Frames that must look through a wall for it to end there."""
+"""Frames that must look through a wall for it to end there, or know what is at a bridge's place."""
+BRIDGE_STEPS = 8
+"""Places along a guessed bridge at which other frames are asked what is there."""
 SEAM_PX = 1.5
 """Pixels beside a frame's picture that still join its surface."""
 
@@ -93,24 +100,22 @@ class WorldMemory:
                     self._memory = _remembered(self.witnesses, self.rounds, split)
             return self._memory
 
-    def behind(self, t: int) -> tuple[Bool, Sheet]:  # [H, W]
-        """Where frame ``t`` has something of the memory behind it, and all that it does not show itself as a sheet."""
+    def behind(self, t: int) -> Sheet:
+        """All that frame ``t`` does not show itself."""
         own, world, lens = self._views.depth(t), self.memory, self._views.lenses(self._clip, [t])[0]
         farthest = cv2.dilate(own, np.ones((3, 3), np.uint8)).astype(np.float32, copy=False)
-        hidden, state = np.zeros(own.shape, np.uint8), np.empty(len(world.vertices), np.uint8)
-        placed = np.empty_like(world.vertices)
+        state, placed = np.empty(len(world.vertices), np.uint8), np.empty_like(world.vertices)
         pose = np.linalg.inv(self.poses[t])
         kernels.place_vertices(
             world.vertices, pose, lens, own, farthest, crossed_quads(own, self._views.limits(t)), SAME_DEPTH, SEAM_PX,
-            hidden, state, placed,
+            state, placed,
         )  # fmt: skip
         index, faces = np.full(len(state), -1, np.int32), np.empty_like(world.faces)
         count, used = kernels.choose_faces(world.faces, state, index, faces)
         vertices, colors = np.empty((used, 3), np.float32), np.empty((used, 4), np.uint8)
         taken = index >= 0
         vertices[index[taken]], colors[index[taken]] = placed[taken], world.colors[taken]
-        window = np.ones((3, 3), np.uint8)
-        return cv2.morphologyEx(hidden, cv2.MORPH_CLOSE, window) > 0, Sheet(vertices, colors, faces[:count].copy())
+        return Sheet(vertices, colors, faces[:count].copy())
 
     def limit_thickness(self, t: int, depth: Float32, rim: Bool, thickness: Float32, split: Split) -> None:
         """Shorten the walls of frame ``t`` behind what stands still to where other frames look through them."""
@@ -125,6 +130,14 @@ class WorldMemory:
             )  # fmt: skip
 
         split(len(depth), work)
+
+    def drop_bridges(self, t: int, strips: Float32) -> None:  # [4 * N, 3]
+        """Leave bridges of frame ``t`` without area where other frames see something in their place, or through it."""
+        of = self.witnesses
+        there, limits = np.linalg.inv(of.poses) @ self.poses[t], np.array([SAME_DEPTH, WALL_DEPTH, WALL_FRAMES])
+        kernels.drop_known(
+            strips.reshape(-1, 4, 3), of.depths, of.crossed, of.nearest, there, of.lenses, limits, BRIDGE_STEPS
+        )
 
 
 def _remembered(of: Witnesses, rounds: list[list[int]], split: Split) -> Memory:
@@ -155,7 +168,7 @@ def _covered(of: Witnesses, k: int, held: UInt8, by: Bool, split: Split) -> UInt
 
     def look(first: int, last: int) -> None:
         kernels.mark_covered(
-            of.depths[k], of.depths, of.crossed, held, by, there, of.lenses, of.lenses[k], SAME_DEPTH, COARSER,
+            of.depths[k], of.depths, of.crossed, held, by, there, of.lenses, of.lenses[k], REMEMBERED_DEPTH, COARSER,
             first, last, covered,
         )  # fmt: skip
 
@@ -177,7 +190,7 @@ def _found(of: Witnesses, k: int, held: UInt8, done: Bool, split: Split) -> _Fou
         )  # fmt: skip
 
     split(len(covered), ask)
-    moved = _grown(votes == kernels.CONTRADICTED)
+    moved = _moved(of.depths[k], votes == kernels.CONTRADICTED)
     kept = (votes == kernels.CONFIRMED) & ~moved
     held[k] = kept | ((covered != 0) & ~moved)
     return _Found(covered != 0, kept, depth[kept], colour[kept])
@@ -196,6 +209,12 @@ def _sheet(
     depth, colour = np.ones(covered.shape, np.float32), np.zeros((*covered.shape, 3), np.uint8)
     depth[found.kept], colour[found.kept] = found.depth, found.colour
     return found.kept & _grown(~covered), depth, colour
+
+
+def _moved(depth: Float32, contradicted: Bool) -> Bool:  # [H, W] each
+    """What goes with places that are looked through: all around them that does not lie behind them."""
+    window = np.ones((2 * GROWN_PX + 1,) * 2, np.uint8)
+    return depth <= (1 + SAME_DEPTH) * cv2.dilate(np.where(contradicted, depth, np.float32(0)), window)
 
 
 def _grown(mask: Bool) -> Bool:  # [H, W]

@@ -65,6 +65,20 @@ def mark_covered(
 
 
 @kernel
+def alike(picture: UInt8, row: int, column: int, wanted: Float64, limit: float) -> bool:  # [H, W, 3], [3]
+    """Whether a colour lies within ``limit`` levels of what the nine pixels around one show, channel by channel."""
+    height, width = picture.shape[:2]
+    for channel in range(3):
+        least, most = 255, 0
+        for j in range(max(row - 1, 0), min(row + 2, height)):
+            for i in range(max(column - 1, 0), min(column + 2, width)):
+                least, most = min(least, picture[j, i, channel]), max(most, picture[j, i, channel])
+        if wanted[channel] < least - limit or wanted[channel] > most + limit:
+            return False
+    return True
+
+
+@kernel
 def vote(
     depth: Float32,  # [H, W] of the frame that is looked at
     colour: UInt8,  # [H, W, 3]
@@ -83,16 +97,20 @@ def vote(
     out_depth: Float32,  # [H, W] the median of what confirms it
     out_colour: UInt8,  # [H, W, 3]
 ) -> None:
-    """Ask all frames, the pixel's own among them, about the wanted pixels."""
+    """Ask all frames, the pixel's own among them, about the wanted pixels.
+
+    They agree where the median of their colours is among what each shows around the place: on what is finer than a
+    pixel, no two frames' pixels lie alike. Of what is nearer in all other frames that look there, the own is believed.
+    """
     count, height, width = depths.shape
     seen, ratios = np.empty((count, 3)), np.empty(count)
-    middle = np.empty(3)
+    middle, at = np.empty(3), np.empty((count, 3), np.int64)
     for j in range(first, last):
         for i in range(width):
             out[j, i] = UNCONFIRMED
             if not wanted[j, i]:
                 continue
-            z, n, through, asked = depth[j, i], 0, 0, 0
+            z, n, through, blocked, asked = depth[j, i], 0, 0, 0, 0
             for k in range(count):
                 u, v, there = place(poses[k], lens, lenses[k], i, j, z)
                 if there <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
@@ -104,28 +122,29 @@ def vote(
                     for channel in range(3):
                         seen[n, channel] = colour_at(colours[k], u, v, channel)
                     ratios[n] = ratio
+                    at[n] = k, row, column
                     n += 1
                 elif nearest[k, row, column] > (1 + limits[0]) * there:
                     through += 1
+                elif ratio < 1:
+                    blocked += 1
             if through > limits[2] * n:
                 out[j, i] = CONTRADICTED
                 continue
             if n < 2:
-                if asked == 1:  # at the end of a pan: nobody else was there to confirm or to contradict it
+                if asked == n + blocked:  # nobody else could see it, to confirm or to contradict it
                     out[j, i] = CONFIRMED
                 continue
             for channel in range(3):
                 middle[channel] = np.sort(seen[:n, channel])[n // 2]
-            alike, own = 0, True
-            for channel in range(3):
-                own = own and abs(colour[j, i, channel] - middle[channel]) <= limits[1]
+            agree = 0
             for m in range(n):
-                if np.abs(seen[m] - middle).max() <= limits[1]:
-                    ratios[alike] = ratios[m]
-                    alike += 1
-            if own and alike >= 2:
+                if alike(colours[at[m, 0]], at[m, 1], at[m, 2], middle, limits[1]):
+                    ratios[agree] = ratios[m]
+                    agree += 1
+            if agree >= 2 and alike(colour, j, i, middle, limits[1]):
                 out[j, i] = CONFIRMED
-                out_depth[j, i] = z * np.sort(ratios[:alike])[alike // 2]
+                out_depth[j, i] = z * np.sort(ratios[:agree])[agree // 2]
                 for channel in range(3):
                     out_colour[j, i, channel] = np.uint8(middle[channel] + 0.5)
 
@@ -140,7 +159,6 @@ def place_vertices(
     crossed: Bool,  # [H - 1, W - 1] quads with a depth edge
     same_depth: float,
     seam: float,  # pixels beside the picture within which it still decides
-    hidden: UInt8,  # [H, W] set where something lies behind
     state: UInt8,  # [V] GONE, SAME or KEPT
     out: Float32,  # [V, 3] in the frame's axes
 ) -> None:
@@ -166,8 +184,6 @@ def place_vertices(
         row, column = min(max(int(v + 0.5), 0), height - 1), min(max(int(u + 0.5), 0), width - 1)
         shown = shown_at(own, crossed, u, v)
         if c > (1 + same_depth) * shown:
-            if inside:
-                hidden[row, column] = 1
             # At the rim of what hides it, it goes on from the background that the frame shows beside.
             far = farthest[row, column]
             if (1 - same_depth) * far <= c < BEHIND * far:
@@ -255,3 +271,37 @@ def limit_thickness(
                 elif through >= limits[3]:
                     thickness[j, i] = full * (step - 1) / steps
                     break
+
+
+@kernel
+def drop_known(
+    strips: Float32,  # [N, 4, 3] corners in a frame's axes: left and right above, then below; changed
+    depths: Float32,  # [K, h, w]
+    crossed: Bool,  # [K, h - 1, w - 1]
+    nearest: Float32,  # [K, h, w] least depth around each pixel
+    poses: Float64,  # [K, 4, 4] axes of each from the frame's
+    lenses: Float64,  # [K, 4]
+    limits: Float64,  # [3] shares of depth, of what is in place and behind it, and frames
+    steps: int,
+) -> None:
+    """Take their area from strips in whose place, anywhere along them, enough frames see a surface or look through."""
+    count, height, width = depths.shape
+    for n in range(len(strips)):
+        strip = strips[n].astype(np.float64)
+        start, end = 0.5 * (strip[0] + strip[2]), 0.5 * (strip[1] + strip[3])
+        if (start == end).all():
+            continue
+        for step in range(steps):
+            x, y, z = start + (end - start) * (2 * step + 1) / (2 * steps)
+            there, through = 0, 0
+            for k in range(count):
+                u, v, c = seen_from(poses[k], lenses[k], x, y, z)
+                if c <= 0 or not (0 <= u <= width - 1 and 0 <= v <= height - 1):
+                    continue
+                ratio = shown_at(depths[k], crossed[k], u, v) / c
+                around = nearest[k, int(v + 0.5), int(u + 0.5)] / c
+                there += abs(ratio - 1) <= limits[0] or abs(around - 1) <= limits[0]
+                through += ratio > 1 + limits[1]
+            if max(there, through) >= limits[2]:
+                strips[n, 1:] = strips[n, 0]
+                break

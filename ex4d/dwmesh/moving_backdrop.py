@@ -27,7 +27,7 @@ SAME_COLOUR = 24
 """Levels by which colours may differ from their median and be the same surface's."""
 LOOKED_THROUGH = 0.2
 """Frames that look through a place, as a share of those that see something there, with which it is still taken."""
-LEAST_FIT = 0.5
+LEAST_FIT = 0.4
 """Share of the points two frames have in common that must be where the motion says; less says that it is wrong."""
 FINE_COLOUR = 12
 """Levels within which colours must stay to tell a motion from none."""

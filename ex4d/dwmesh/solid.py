@@ -255,10 +255,14 @@ class SolidBuilder:
         surface = built.surface
         if backdrop is None:
             return surface
-        hidden, sheet = backdrop.behind(t)
         own, strips = np.split(surface.vertices, [built.own_vertices])
         strips = strips.copy()
-        self._push_bridges(t, strips, hidden)
+        if isinstance(backdrop, WorldMemory):
+            sheet = backdrop.behind(t)
+            backdrop.drop_bridges(t, strips)
+        else:
+            hidden, sheet = backdrop.behind(t)
+            self._push_bridges(t, strips, hidden)
         return replace(
             surface,
             vertices=np.concatenate([own, strips, sheet.vertices]),

@@ -10,7 +10,7 @@ import triton
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from ex4d.dwmesh import memory, memory_kernels, moving_backdrop, solid
+from ex4d.dwmesh import memory, memory_kernels, moving_backdrop
 from ex4d.dwmesh.gpu import memory_kernels as kernels
 from ex4d.dwmesh.gpu.remembered import Remembered, mesh_of
 from ex4d.dwmesh.memory import Memory
@@ -27,7 +27,6 @@ VOTERS_IN_TURN = 64  # more where programs run one after the other
 class Chosen:
     """What the frames of a batch take of the memory."""
 
-    hidden: Tensor  # [B, H, W] uint8 where something lies behind
     slots: Tensor  # [B, V] int32 used vertices up to and with each
     places: Tensor  # [B, F] int32 chosen faces up to and with each
 
@@ -50,7 +49,7 @@ class DeviceMemory:
         assert mesh.solid is not None and mesh.solid.memory is not None
         self._device, self._host = device, mesh.solid.memory
         of = self._host.witnesses
-        self.numbers = self._upload(numbers(mesh))
+        self.numbers = self._upload(numbers())
         self.count, self.height, self.width = of.depths.shape
         self.depths, self.crossed = self._upload(of.depths), self._upload(of.crossed.view(np.uint8))
         self.nearest, self.lenses = self._upload(of.nearest), self._upload(of.lenses)
@@ -63,7 +62,7 @@ class DeviceMemory:
 
     def bytes_per_frame(self, pixels: int) -> int:
         """Device memory that a frame's part of the memory takes while it is looked for."""
-        return 6 * self.mesh.num_vertices + 5 * self.mesh.num_faces + 6 * pixels
+        return 6 * self.mesh.num_vertices + 5 * self.mesh.num_faces + 4 * pixels
 
     def chosen(self, times: Tensor, own: Tensor, crossed: Tensor) -> Chosen:
         """What frames ``times`` [B] int32 that show ``own`` [B, H, W] take.
@@ -71,16 +70,14 @@ class DeviceMemory:
         ``crossed`` [B, H + 1, W + 1] has the quads of their ringed grids that an edge crosses.
         """
         batch, found = len(times), self.mesh
-        hidden = torch.zeros(own.shape, dtype=torch.uint8, device=self._device)
         state = self._empty((batch, found.num_vertices))
-        self._place(times, own, own, crossed, hidden, state, None)
+        self._place(times, own, own, crossed, state, None)
         taken, used = self._empty((batch, found.num_faces)), torch.zeros_like(state)
         kernels.choose_faces[(triton.cdiv(found.num_faces, BLOCK), batch)](
             found.faces, state, taken, used, found.num_vertices, found.num_faces, BLOCK=BLOCK
         )
         slots, places = (torch.cumsum(each, dim=1, dtype=torch.int32) for each in (used, taken))
-        closed = -_widest(-_widest(hidden.float(), 1), 1)
-        return Chosen((closed > 0).to(torch.uint8), slots, places)
+        return Chosen(slots, places)
 
     def lay(
         self,
@@ -93,10 +90,7 @@ class DeviceMemory:
     ) -> None:
         """Put what was chosen behind the frames' own surfaces."""
         vertices, colors, faces = surface
-        farthest = _widest(own, 1)
-        self._place(
-            times, own, farthest, crossed, chosen.hidden, chosen.hidden, (chosen.slots, starts, vertices, colors)
-        )
+        self._place(times, own, _widest(own, 1), crossed, chosen.slots, (chosen.slots, starts, vertices, colors))
         kernels.lay_faces[(triton.cdiv(self.mesh.num_faces, BLOCK), len(times))](
             self.mesh.faces, chosen.places, chosen.slots, starts, faces,
             self.mesh.num_vertices, self.mesh.num_faces, faces.shape[1], BLOCK=BLOCK,
@@ -108,7 +102,6 @@ class DeviceMemory:
         own: Tensor,
         farthest: Tensor,
         crossed: Tensor,
-        hidden: Tensor,
         state: Tensor,
         to: tuple[Tensor, Tensor, Tensor, Tensor] | None,
     ) -> None:
@@ -117,7 +110,7 @@ class DeviceMemory:
         slots, starts, vertices, colors = to or (state, state, found.vertices[None], found.colors)
         kernels.place_vertices[(triton.cdiv(found.num_vertices, BLOCK), batch)](
             times, found.vertices, self._from_world, self._lens, own, farthest, crossed.flatten()[line + 1 :],
-            self.numbers, hidden, state, slots, starts, found.colors.view(torch.int32), vertices,
+            self.numbers, state, slots, starts, found.colors.view(torch.int32), vertices,
             colors.view(torch.int32), found.num_vertices, height, width, line, line * (height + 1), vertices.shape[1],
             PLACE=to is not None, BLOCK=BLOCK, enable_fp_fusion=False,
         )  # fmt: skip
@@ -141,7 +134,7 @@ class DeviceMemory:
                 votes, depth, colour, self.count, self.height, self.width,
                 BLOCK=voters, COUNT=max(2, triton.next_power_of_2(self.count)), enable_fp_fusion=False,
             )  # fmt: skip
-            still = 1 - _grown((votes == memory_kernels.CONTRADICTED).to(torch.uint8))
+            still = 1 - _moved(self.depths[frames.long()], votes == memory_kernels.CONTRADICTED)
             kept = (votes == memory_kernels.CONFIRMED).to(torch.uint8) * still
             held[frames.long()] = kept | (covered * still)
             before = [together[:n] for n in range(len(together))]
@@ -172,18 +165,22 @@ class DeviceMemory:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
 
-def numbers(mesh: DWMesh) -> Float64:
+def numbers() -> Float64:
     """The settings that the kernels share, at the places they name."""
-    assert mesh.solid is not None
-    vote = [SAME_DEPTH, SAME_COLOUR, moving_backdrop.LOOKED_THROUGH, memory.COARSER, memory_kernels.BEHIND]
+    vote = [SAME_DEPTH, SAME_COLOUR, moving_backdrop.LOOKED_THROUGH, memory.REMEMBERED_DEPTH, memory.COARSER]
     wall = [memory.WALL_MOVES, memory.WALL_DEPTH, memory.WALL_FRAMES, memory.SEAM_PX, memory_kernels.LEAST_INVERSE]
-    x, y, pitch, _ = mesh.solid.first_optics
-    return np.array([*vote, *wall, solid.BEHIND_BACKDROP, x[1], pitch[0], y[1], pitch[1]], np.float64)
+    return np.array([*vote, memory_kernels.BEHIND, *wall], np.float64)
 
 
 def _widest(values: Tensor, pixels: int) -> Tensor:  # [B, H, W] floating point
     """The greatest of all values within so many pixels of each."""
     return max_pool2d(values[:, None], 2 * pixels + 1, stride=1, padding=pixels)[:, 0]
+
+
+def _moved(depth: Tensor, contradicted: Tensor) -> Tensor:  # [N, H, W] float32, bool -> uint8
+    """What goes with places that are looked through: all around them that does not lie behind them."""
+    around = _widest(torch.where(contradicted, depth, 0.0), memory.GROWN_PX)
+    return (depth <= (1 + SAME_DEPTH) * around).to(torch.uint8)
 
 
 def _grown(mask: Tensor) -> Tensor:  # [B, H, W] uint8

@@ -13,9 +13,8 @@ import triton.language as tl
 from ex4d.dwmesh import edges, memory_kernels
 
 # Places in ``numbers``.
-DEPTH, COLOUR, THROUGH, COARSE, BEHIND = (tl.constexpr(n) for n in range(5))
-WALL_MOVES, WALL_DEPTH, WALL_FRAMES, SEAM, LEAST, BRIDGE = (tl.constexpr(n) for n in range(5, 11))
-X, PITCH_X, Y, PITCH_Y = (tl.constexpr(n) for n in range(11, 15))
+DEPTH, COLOUR, THROUGH, REMEMBERED, COARSE, BEHIND = (tl.constexpr(n) for n in range(6))
+WALL_MOVES, WALL_DEPTH, WALL_FRAMES, SEAM, LEAST = (tl.constexpr(n) for n in range(6, 11))
 CONFIRMED, CONTRADICTED = tl.constexpr(memory_kernels.CONFIRMED), tl.constexpr(memory_kernels.CONTRADICTED)
 GONE, SAME, KEPT = (tl.constexpr(s) for s in (memory_kernels.GONE, memory_kernels.SAME, memory_kernels.KEPT))
 RIGHT, DOWN = tl.constexpr(edges.CUT_RIGHT), tl.constexpr(edges.CUT_DOWN)
@@ -96,7 +95,7 @@ def mark_covered(
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = n < size
     x, y, z = _lifted(depths + k * size, lenses + k * LENS, n, width, ok)
-    same, least, coarser = tl.load(numbers + DEPTH), tl.load(numbers + LEAST), tl.load(numbers + COARSE)
+    same, least, coarser = tl.load(numbers + REMEMBERED), tl.load(numbers + LEAST), tl.load(numbers + COARSE)
     found = tl.zeros((BLOCK,), tl.int32)
     for other in range(count):
         if tl.load(asked + which * count + other) != 0:
@@ -141,6 +140,18 @@ def _colour_at(picture, u, v, height, width, channel, ok):
     return (1 - b) * top + b * bottom
 
 
+@triton.jit
+def _alike(picture, row, column, height, width, channel, wanted, limit, ok):
+    """Whether a level lies within ``limit`` of what the nine pixels around one show."""
+    least, most = row * 0 + 255, row * 0
+    for down in tl.static_range(3):
+        for right in tl.static_range(3):
+            at = _within(row + down - 1, height - 1) * width + _within(column + right - 1, width - 1)
+            level = tl.load(picture + at * 3 + channel, mask=ok, other=0).to(tl.int32)
+            least, most = tl.minimum(least, level), tl.maximum(most, level)
+    return (wanted >= least.to(tl.float64) - limit) & (wanted <= most.to(tl.float64) + limit)
+
+
 @triton.jit(do_not_specialize=["count", "height", "width"])
 def vote(
     frames, wanted,  # [N] int32, [N, H * W] uint8
@@ -175,23 +186,25 @@ def vote(
         same, level, least = tl.load(numbers + DEPTH), tl.load(numbers + COLOUR), tl.load(numbers + LEAST)
         ratio = _shown_at(depths + base, quads, u, v, height, width, width - 1, least, inside) / c
         seen = inside & (tl.abs(ratio - 1) <= same)
-        place = base + (v + 0.5).to(tl.int32) * width + (u + 0.5).to(tl.int32)
-        around = tl.load(nearest + place, mask=inside, other=0.0).to(tl.float64)
-        through = tl.sum((inside & ~seen & (around > (1 + same) * c)).to(tl.int32), 1)
-        number, asked = tl.sum(seen.to(tl.int32), 1), tl.sum(inside.to(tl.int32), 1)
+        row, column = (v + 0.5).to(tl.int32), (u + 0.5).to(tl.int32)
+        around = tl.load(nearest + base + row * width + column, mask=inside, other=0.0).to(tl.float64)
+        past = inside & ~seen & (around > (1 + same) * c)
+        through, number = tl.sum(past.to(tl.int32), 1), tl.sum(seen.to(tl.int32), 1)
+        unsure = tl.sum((inside & ~seen & ~past & ~(ratio < 1)).to(tl.int32), 1)
         alike, own = seen, want
         shade = tl.zeros((BLOCK,), tl.int32)
         for channel in tl.static_range(3):
             values = _colour_at(colours + base * 3, u, v, height, width, channel, inside)
             middle = _middle(values, seen, number, index, count)
-            alike &= tl.abs(values - middle[:, None]) <= level
-            colour = tl.load(colours + (first + n) * 3 + channel, mask=want, other=0).to(tl.float64)
-            own &= tl.abs(colour - middle) <= level
+            alike &= _alike(colours + base * 3, row, column, height, width, channel, middle[:, None], level, inside)
+            own &= _alike(
+                colours + first * 3, n // width, n % width, height, width, channel, middle, level, want
+            )  # fmt: skip
             shade |= (middle + 0.5).to(tl.int32) << (8 * channel)
         agree = tl.sum(alike.to(tl.int32), 1)
         against = through.to(tl.float64) > tl.load(numbers + THROUGH) * number.to(tl.float64)
         held = want & ~against & (number >= 2) & own & (agree >= 2)
-        alone = want & ~against & (number < 2) & (asked == 1)
+        alone = want & ~against & (number < 2) & (through + unsure == 0)
         said = tl.where(held | alone, CONFIRMED, tl.where(want & against, CONTRADICTED, said))
         lies = z * _middle(ratio, alike, agree, index, count)
         tl.store(out_depth + first + n, lies.to(tl.float32), mask=held)
@@ -210,7 +223,6 @@ def place_vertices(
     own, farthest,  # [B, H * W] float32: what the frames show, and the greatest depth around each pixel
     crossed,  # [B, ...] uint8, first of the quads between pixels; ``line`` a row, ``further`` a frame
     numbers,
-    hidden,  # [B, H * W] uint8, set where something lies behind
     state,  # [B, V] uint8, written
     slots, starts, shades,  # [B, V] int32 places from 1 on, [B] int32 first vertex, [V] int32 colours
     vertices, colors,  # [B, most, 3] float32 and [B, most] int32, written
@@ -239,10 +251,10 @@ def place_vertices(
     shown = _shown_at(
         own + pixels, crossed + frame * further, u, v, height, width, line, tl.load(numbers + LEAST), near
     )
-    place = _within((v + 0.5).to(tl.int32), height - 1) * width + _within((u + 0.5).to(tl.int32), width - 1)
     covers = near & (c > (1 + same) * shown)
     alike = near & ~covers & (c >= (1 - same) * shown)
     if PLACE:
+        place = _within((v + 0.5).to(tl.int32), height - 1) * width + _within((u + 0.5).to(tl.int32), width - 1)
         far = tl.load(farthest + pixels + place, mask=near, other=1.0).to(tl.float64)
         goes_on = covers & ((1 - same) * far <= c) & (c < behind * far)
         shift = tl.where(goes_on, behind * far / c_safe, 1.0)
@@ -253,7 +265,6 @@ def place_vertices(
         tl.store(vertices + at * 3 + 2, (c.to(tl.float32).to(tl.float64) * shift).to(tl.float32), mask=ok)
         tl.store(colors + at, tl.load(shades + n, mask=ok, other=0), mask=ok)
     else:
-        tl.store(hidden + pixels + place, tl.full((BLOCK,), 1, tl.uint8), mask=covers & inside)
         says = tl.where(alike & inside, SAME, tl.where(inside & ~covers & ~alike, GONE, KEPT))
         tl.store(state + frame * count + n, says.to(tl.uint8), mask=ok)
 

@@ -13,7 +13,7 @@ from ex4d.dwmesh import walls
 from ex4d.dwmesh.gpu import wall_kernels
 from ex4d.dwmesh.gpu.memory import Chosen, DeviceMemory
 from ex4d.dwmesh.gpu.parts import Parts
-from ex4d.dwmesh.memory import WALL_STEPS, Memory
+from ex4d.dwmesh.memory import BRIDGE_STEPS, WALL_STEPS, Memory
 from ex4d.dwmesh.mesh import DWMesh
 
 BLOCK = 128  # corners or bridges a program
@@ -69,9 +69,10 @@ class SolidMemory:
         chosen = self._chosen(parts.times, crossed)
         batch, most = parts.bridges.shape
         height, width = (n + 2 for n in self._shape)
-        wall_kernels.push_bridges[(triton.cdiv(most, BLOCK), batch)](
-            parts.ends, chosen.hidden, self.memory.numbers, parts.vertices,
-            height, width, height * width, parts.vertices.shape[1],
+        of = self.memory
+        wall_kernels.drop_bridges[(triton.cdiv(most, BLOCK), batch)](
+            parts.times, parts.ends, of.depths, of.crossed, of.nearest, of.walls, of.lenses, of.numbers, parts.vertices,
+            height, height * width, parts.vertices.shape[1], of.count, of.height, of.width, BRIDGE_STEPS,
             SIDE=walls.SIDE_VERTICES, BLOCK=BLOCK, enable_fp_fusion=False,
         )  # fmt: skip
         own = self._own(parts.times)

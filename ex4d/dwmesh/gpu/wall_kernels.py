@@ -1,5 +1,5 @@
-"""Triton kernels of what world memory changes in a solid mesh: walls end where frames look through them, and bridges
-give way to what was seen. They take the CPU's decisions bit for bit, as :mod:`ex4d.dwmesh.gpu.memory_kernels`."""
+"""Triton kernels of what world memory changes in a solid mesh: walls end where frames look through them, and bridges go
+where frames know what is there. They take the CPU's decisions bit for bit, as :mod:`ex4d.dwmesh.gpu.memory_kernels`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ import triton
 import triton.language as tl
 
 from ex4d.dwmesh.gpu.memory_kernels import (
-    BRIDGE,
     DEPTH,
     DOWN,
     LEAST,
     LENS,
-    PITCH_X,
-    PITCH_Y,
     POSE,
     RIGHT,
     WALL_DEPTH,
     WALL_FRAMES,
     WALL_MOVES,
-    X,
-    Y,
     _moved,
     _pixel,
     _shown_at,
-    _within,
 )
 
 
@@ -102,43 +96,53 @@ def limit_corners(
     tl.store(thickness + frame * most * 4 + n, limit, mask=ok)
 
 
-@triton.jit(do_not_specialize=["grid_height", "grid_width", "size", "most"])
-def push_bridges(
+@triton.jit(do_not_specialize=["grid_height", "size", "most", "count", "height", "width", "steps"])
+def drop_bridges(
+    times,  # [B] int32
     ends,  # [B, 3, grid_height] int32 from list_cuts
-    hidden,  # [B, (grid_height - 2) * (grid_width - 2)] uint8
-    numbers,
-    vertices,  # [B, most, 3] float32; bridges under whose middle something was seen move behind it
-    grid_height, grid_width,
+    depths, crossed, nearest,  # [K, h * w] float32, [K, (h - 1) * (w - 1)] uint8, [K, h * w] float32
+    poses,  # [T, K, 16] axes of each witness from those of each frame
+    lenses, numbers,
+    vertices,  # [B, most, 3] float32; what is dropped keeps its first corner alone
+    grid_height,
     size,  # vertices before those of the first wall
-    most,
+    most, count, height, width, steps,
     SIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Bridges are guesses, and give way to what was seen."""
+    """Take their area from bridges in whose place enough frames see a surface, or look through it."""
     frame = tl.program_id(1).to(tl.int64)
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     end = ends + frame * 3 * grid_height + grid_height - 1
     ok = n < tl.load(end + 2 * grid_height)
     first = vertices + (frame * most + size + SIDE * tl.load(end) + 4 * n) * 3
-    x, y = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
-    for corner in tl.static_range(4):
-        z = tl.load(first + 3 * corner + 2, mask=ok, other=1.0)
-        x += tl.div_rn(tl.load(first + 3 * corner, mask=ok, other=0.0), z)
-        y += tl.div_rn(tl.load(first + 3 * corner + 1, mask=ok, other=0.0), z)
-    along = (x * 0.25 - tl.load(numbers + X).to(tl.float32)).to(tl.float64) / tl.load(numbers + PITCH_X)
-    down = (y * 0.25 - tl.load(numbers + Y).to(tl.float32)).to(tl.float64) / tl.load(numbers + PITCH_Y)
-    # To the nearest pixel; halves go to the even one, as on the CPU.
-    column, row = _rounded(along), _rounded(down)
-    width, height = grid_width - 2, grid_height - 2
-    place = _within(row, height - 1) * width + _within(column, width - 1)
-    back = ok & (tl.load(hidden + frame * height * width + place, mask=ok, other=0) != 0)
-    factor = tl.load(numbers + BRIDGE).to(tl.float32)
-    for value in tl.static_range(12):
-        tl.store(first + value, tl.load(first + value, mask=back, other=0.0) * factor, mask=back)
+    x, along_x = _middles(first, ok)
+    y, along_y = _middles(first + 1, ok)
+    z, along_z = _middles(first + 2, ok)
+    ok &= (along_x != 0) | (along_y != 0) | (along_z != 0)
+    same, least, behind = tl.load(numbers + DEPTH), tl.load(numbers + LEAST), 1 + tl.load(numbers + WALL_DEPTH)
+    pose, pixels, frames = poses + tl.load(times + frame) * count * POSE, height * width, tl.load(numbers + WALL_FRAMES)
+    open_ = ok
+    for step in range(steps):
+        there, through = tl.zeros((BLOCK,), tl.int32), tl.zeros((BLOCK,), tl.int32)
+        part, parts = 2 * step + 1, 2 * steps
+        for k in range(count):
+            ratio, around, seen = _ratios(
+                x + along_x * part / parts, y + along_y * part / parts, z + along_z * part / parts,
+                pose + k * POSE, lenses + k * LENS, depths + k * pixels, crossed + k * (height - 1) * (width - 1),
+                nearest + k * pixels, height, width, least, open_,
+            )  # fmt: skip
+            there += (seen & ((tl.abs(ratio - 1) <= same) | (tl.abs(around - 1) <= same))).to(tl.int32)
+            through += (seen & (ratio > behind)).to(tl.int32)
+        open_ &= tl.maximum(there, through).to(tl.float64) < frames
+    for corner in tl.static_range(1, 4):
+        for axis in tl.static_range(3):
+            value = tl.load(first + axis, mask=ok, other=0.0)
+            tl.store(first + 3 * corner + axis, value, mask=ok & ~open_)
 
 
 @triton.jit
-def _rounded(x):
-    """The nearest integer, of two the even one."""
-    low = tl.floor(x)
-    rest, n = x - low, low.to(tl.int32)
-    return n + ((rest > 0.5) | ((rest == 0.5) & ((n & 1) != 0))).to(tl.int32)
+def _middles(first, ok):
+    """One coordinate of a bridge's left end, and the way from there to its right end; its corners are three apart."""
+    start = tl.load(first, mask=ok, other=1.0).to(tl.float64) + tl.load(first + 6, mask=ok, other=1.0).to(tl.float64)
+    end = tl.load(first + 3, mask=ok, other=1.0).to(tl.float64) + tl.load(first + 9, mask=ok, other=1.0).to(tl.float64)
+    return start * 0.5, end * 0.5 - start * 0.5
