@@ -46,6 +46,12 @@ class SetClip:
     place: Float64  # [4, 4] brings its world, that of its first frame, into the world of the clip it is for
 
 
+def check_clip_size(height: int, width: int) -> None:
+    """Raise ShapeError for a clip without pixels inside its border, of which no mesh or move can be made."""
+    if min(height, width) < 3:
+        raise ShapeError(f"A clip of {width}x{height} pixels is too small; at least 3x3 are needed.")
+
+
 @dataclass(frozen=True)
 class Clip:
     """A source video with its depth and intrinsics. Of long ones frames come from a disk (:mod:`ex4d.frames`)."""

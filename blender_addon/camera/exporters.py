@@ -17,7 +17,7 @@ from ..work import files
 from ..work.errors import AddonError
 
 _LARGEST, _LARGEST_PER_FRAME = 64 << 10, 2 << 10
-"""Bytes: more than either exporter writes of a camera, and of a frame of it."""
+"""Bytes: more than either exporter writes of a camera, and of a frame of it. Alembic's would take Blender down."""
 
 
 def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path: Path, *, layout: str) -> None:
@@ -37,7 +37,7 @@ def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path:
         key(obj, in_world(np.array(shot.matrix_world), move), move, start)
         with files.writing(path), atomic_path(path) as partial:
             files.require_short(path.parent, partial.name)
-            _try_room(partial, len(move.source_time))
+            files.try_room(partial, _LARGEST + len(move.source_time) * _LARGEST_PER_FRAME)
             with bpy.context.temp_override(scene=temporary, view_layer=temporary.view_layers[0]):
                 temporary.frame_set(start)
                 write(partial, temporary)
@@ -52,12 +52,6 @@ def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path:
         bpy.data.objects.remove(obj)
         bpy.data.cameras.remove(lens)
         bpy.data.scenes.remove(temporary)
-
-
-def _try_room(path: Path, num_frames: int) -> None:
-    """Raise OSError where a file of a move's size cannot be written: Alembic's exporter would take Blender down."""
-    path.write_bytes(bytes(_LARGEST + num_frames * _LARGEST_PER_FRAME))
-    path.unlink()
 
 
 def in_world(

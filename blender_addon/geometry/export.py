@@ -37,7 +37,7 @@ def written(plan: GeometryPlan) -> Steps[GeometryPlan]:
         sampled = yield from _sampled(plan, work)
         told = _told(plan, sampled, work, whole)
         second_blender.write_told(work / "told.json", told)
-        yield from second_blender.run(SCRIPT, work / "told.json", work / "second.log")
+        yield from second_blender.run(SCRIPT, work / "told.json", work / "second.log", target=plan.target)
         _write_texts(plan, sampled, whole)
         with files.writing(plan.target):
             target = files.free_path(plan.target)
@@ -110,6 +110,7 @@ def _told(plan: GeometryPlan, sampled: Sampled, work: Path, whole: Path) -> dict
     return {
         "kind": plan.kind,
         "file": str(whole / geometry_name(plan)),
+        "target": str(plan.target),
         "arrays": str(path),
         "cache": str(_cache(work)),
         "grid": (plan.grid.width, plan.grid.height),

@@ -19,11 +19,15 @@ from ..work.tasks import Steps, TaskProgress
 SPOKEN = "ex4d: "
 """How lines begin that the second Blender means for us: a JSON object with ``stage``, or with ``error``."""
 
+_LEAST_ROOM = 4 << 20
+"""Bytes: with less, it is the full disk that ended the second Blender. Exporters abort there, without a word."""
 
-def run(script: Path, told: Path, log_path: Path) -> Steps[None]:
+
+def run(script: Path, told: Path, log_path: Path, *, target: Path) -> Steps[None]:
     """Have a second Blender run ``script`` with the file ``told``, as steps that tell its progress.
 
-    It is ended with the steps, whatever ends them. Raises AddonError with its own sentence if it fails.
+    It is ended with the steps, whatever ends them. Raises AddonError with its own sentence if it fails; StorageError,
+    which names ``target``, if the disk of its log is full.
     """
     with _started(script, told, log_path) as process, log_path.open("rb") as said:
         error, rest = "", b""
@@ -38,6 +42,9 @@ def run(script: Path, told: Path, log_path: Path) -> Steps[None]:
             if ended:
                 break
             yield None
+    if process.returncode and not error:
+        with files.writing(target):
+            files.try_room(log_path.with_name("room"), _LEAST_ROOM)
     if error or process.returncode:
         raise AddonError(
             error or f"The second Blender, which writes the files, ended with code {process.returncode}; try again.",

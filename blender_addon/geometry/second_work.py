@@ -13,7 +13,7 @@ import numpy as np
 
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import Ex4dError
-from ex4d_ground.files import frame_name
+from ex4d_ground.files import frame_name, output_error
 
 from ..camera import exporters
 from ..scene import keyframes, materials, mesh, sequence_render, topology
@@ -33,12 +33,14 @@ def main(told: dict[str, Any]) -> int:
         _lay_pictures(told)
     except (Ex4dError, RuntimeError, OSError) as error:
         traceback.print_exc()
-        _say(error=str(error if isinstance(error, Ex4dError) else _as_sentence(error)))
+        _say(error=str(error if isinstance(error, Ex4dError) else _as_sentence(error, Path(told["target"]))))
         return 1
     return 0
 
 
-def _as_sentence(error: Exception) -> AddonError:
+def _as_sentence(error: RuntimeError | OSError, target: Path) -> Ex4dError:
+    if isinstance(error, OSError):
+        return output_error(target, error)
     reason = " ".join(str(error).removeprefix("Error: ").split()).rstrip(".")
     return AddonError(f"Blender could not write the files: {reason}; free some space or choose another folder.")
 

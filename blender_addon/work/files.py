@@ -127,6 +127,14 @@ def require_short(folder: Path, below: str = "") -> Path:
     return folder
 
 
+def try_room(path: Path, size: int) -> None:
+    """Raise OSError where a file of so many bytes cannot be written to ``path``, where there is none."""
+    try:
+        path.write_bytes(bytes(size))
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def copy_folder(
     source: Path,
     target: Path,

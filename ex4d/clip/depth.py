@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from ex4d.clip.depth_arrays import open_array, place_in_archive
 from ex4d.clip.depth_channel import depth_channel
 from ex4d.clip.exr import open_exr
 from ex4d.clip.images import read_image
+from ex4d.clip.timing import retimed
 from ex4d.frames import FrameStack
 from ex4d.progress import Watch, reported
 from ex4d_ground import stages
@@ -22,6 +24,9 @@ from ex4d_ground.errors import DepthError, SettingError
 from ex4d_ground.files import DEPTH_SUFFIXES, require_regular
 from ex4d_ground.remedies import drop_channel, scale_depth
 from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
+
+if TYPE_CHECKING:
+    from ex4d.clip.video import VideoInfo
 
 
 def read_depth(
@@ -69,6 +74,19 @@ class OpenedDepth:
     """What the largest number of a whole-number type is after scaling; None for floats."""
     lies_at: tuple[Path, int] | None = None
     """File and place in it from which on the frames lie as they are to be read, one after the other; None elsewhere."""
+
+    def played_as(self, video: VideoInfo, num_frames: int) -> OpenedDepth:
+        """The first ``num_frames`` that belong to a video's: of depth with a frame for each that was filmed at a rate
+        that varied, those that are played by its time stamps. Depth of another length stays as it is.
+        """
+        shown = video.shown
+        if shown and self.num_frames == video.stored != len(shown):
+            frames: Callable[[], Iterator[Float32]] = lambda: retimed(self.frames(), shown[:num_frames])  # noqa: E731
+        elif self.num_frames != (len(shown) or num_frames):
+            return self
+        else:
+            frames = lambda: islice(self.frames(), num_frames)  # noqa: E731
+        return replace(self, num_frames=num_frames, frames=frames, lies_at=None)
 
 
 def open_depth(

@@ -23,7 +23,6 @@ from ex4d.clip.kept import DEPTH_FILE
 from ex4d.clip.lens import with_pixel_aspect
 from ex4d.clip.pairing import Source, paired_sources
 from ex4d.clip.resample import require_same_view, resized
-from ex4d.clip.timing import retimed
 from ex4d.clip.video import VideoInfo, open_video, read_pictures
 from ex4d.frames import DepthStack, Frames, LinkedDepth, bounds_of, frames_in
 from ex4d.frames.ahead import read_ahead
@@ -209,7 +208,7 @@ def _read_depth(
         )
     frames = opened.frames()
     if info.shown and opened.num_frames == info.stored != len(info.shown):
-        frames = retimed(frames, info.shown[:count])
+        frames = opened.played_as(info, count).frames()
         tell(f"{opened.label} has a frame for each that was filmed; they are played by the video's time stamps.")
     elif opened.num_frames < count or (opened.num_frames > count and not info.cut):
         raise _other_length(opened.label, opened.num_frames, count)

@@ -16,6 +16,9 @@ FLOW_SIDE = 640
 SMALL_SIDE = 320
 """Frames up to this size get flow at their full size."""
 
+_LEAST_SIDE = 12
+"""OpenCV refuses pictures of which both sides are shorter."""
+
 
 @dataclass(frozen=True)
 class FlowPair:
@@ -36,6 +39,18 @@ def to_gray(frame: UInt8) -> UInt8:  # [H, W, 3] -> [h, w]
     return gray.astype(np.uint8, copy=False)
 
 
+def followed(
+    dis: cv2.DISOpticalFlow, before: UInt8, after: UInt8, start: Float32 | None = None
+) -> Float32:  # [h, w] twice -> [h, w, 2]
+    """Where each pixel of ``before`` is in ``after``, as a shift; none in pictures that are too small to tell.
+
+    ``start`` is a flow for OpenCV to begin with, which is changed.
+    """
+    if max(before.shape) < _LEAST_SIDE:
+        return np.zeros((*before.shape, 2), np.float32)
+    return dis.calc(before, after, start).astype(np.float32, copy=False)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
 def flow_between(
     gray_a: UInt8,  # [h, w]
     gray_b: UInt8,  # [h, w]
@@ -45,8 +60,7 @@ def flow_between(
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     if max(gray_a.shape) <= SMALL_SIDE:
         dis.setFinestScale(0)  # the preset stops at half size, which costs small frames too much accuracy
-    forward = _scaled(dis.calc(gray_a, gray_b, None), size)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    backward = _scaled(dis.calc(gray_b, gray_a, None), size)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    forward, backward = (_scaled(followed(dis, *pair), size) for pair in ((gray_a, gray_b), (gray_b, gray_a)))
     return FlowPair(forward, backward, _consistent(forward, backward), _consistent(backward, forward))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ex4d.clip.depth import OpenedDepth, open_depth
 from ex4d.clip.video import open_video
 from ex4d.depth.base import FrameSource
 from ex4d.frames import Frames, FrameStore
@@ -78,3 +79,23 @@ def open_frames(
     if isinstance(source, Path | FrameFiles):
         return StreamedFrames(source, num_frames=num_frames, cancel=cancel)
     return source
+
+
+def opened_beside(
+    frames: FrameSource,
+    depth: Path | FrameFiles,
+    *,
+    scale: float | None = None,
+    channel: str | None = None,
+    num_frames: int | None = None,
+    maximum_is_hole: bool = True,
+) -> OpenedDepth:
+    """Depth of ``frames``, the first ``num_frames`` of both: as :func:`ex4d.clip.depth.open_depth` opens it, and played
+    by the time stamps of a video whose rate varies. Raises DepthError, SettingError.
+    """
+    video = frames.info if isinstance(frames, StreamedFrames) else None
+    varies = video is not None and bool(video.shown)
+    opened = open_depth(
+        depth, scale=scale, channel=channel, num_frames=None if varies else num_frames, maximum_is_hole=maximum_is_hole
+    )
+    return opened.played_as(video, frames.num_frames) if varies and video is not None else opened

@@ -6,12 +6,12 @@ from typing import Unpack
 
 import numpy as np
 
-from ex4d.clip.depth import open_depth, read_opened
+from ex4d.clip.depth import read_opened
 from ex4d.clip.invalid import find_invalid
 from ex4d.clip.pairing import paired_sources
 from ex4d.clip.resample import require_same_view, resized
 from ex4d.depth.edges import EdgeOptions
-from ex4d.depth.frames import open_frames
+from ex4d.depth.frames import open_frames, opened_beside
 from ex4d.depth.pictures import depth_range, write_contact_sheet, write_flicker_plot, write_histogram
 from ex4d.depth.store import new_values
 from ex4d.depth.temporal import flicker, mean_flicker, steady
@@ -67,7 +67,7 @@ def inspect_depth(
     options = EdgeOptions(border_depth=border_depth)
     video_source, depth_source, _ = paired_sources(video, depth, num_frames=num_frames)
     frames = open_frames(video_source, num_frames=num_frames, cancel=watch.get("cancel"))
-    opened = open_depth(depth_source, scale=scale, channel=channel, num_frames=frames.num_frames)
+    opened = opened_beside(frames, depth_source, scale=scale, channel=channel, num_frames=num_frames)
     require_same_view((opened.height, opened.width), (frames.height, frames.width), opened.label)
     values = read_opened(opened, **watch)
     if values.shape[1:] != (frames.height, frames.width):

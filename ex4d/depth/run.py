@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ex4d.clip.depth import open_depth, read_opened
+from ex4d.clip.depth import read_opened
 from ex4d.clip.pairing import paired_sources
 from ex4d.clip.resample import require_same_view, resized
 from ex4d.depth.align import Alignment, align
@@ -22,7 +22,7 @@ from ex4d.depth.edge_steps import edge_steps
 from ex4d.depth.edges import EdgeOptions
 from ex4d.depth.estimator import recorded
 from ex4d.depth.fallback import estimate_within_memory
-from ex4d.depth.frames import StreamedFrames, open_frames
+from ex4d.depth.frames import StreamedFrames, open_frames, opened_beside
 from ex4d.depth.lens import lens_warning, resolve_lens
 from ex4d.depth.registry import DEFAULT_ESTIMATOR, get_estimator
 from ex4d.depth.store import DepthFile, new_values
@@ -194,7 +194,8 @@ def depth_from_file(
         pixel_aspect=streamed.pixel_aspect if streamed else 1.0,
     )
     is_depth = kind in ("depth", "ray")  # elsewhere the largest number is the nearest
-    opened = open_depth(depth_source, scale=scale, channel=channel, num_frames=num_frames, maximum_is_hole=is_depth)
+    how = {"scale": scale, "channel": channel, "num_frames": num_frames, "maximum_is_hole": is_depth}
+    opened = opened_beside(frames, depth_source, **how)
     size = (frames.height, frames.width)
     require_same_view((opened.height, opened.width), size, opened.label)
     if opened.num_frames != frames.num_frames:

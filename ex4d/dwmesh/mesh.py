@@ -17,7 +17,7 @@ from ex4d.dwmesh.solid import SolidBuilder
 from ex4d.frames import Frames, FrameStore, MappedFrames, bounds_of
 from ex4d.sky import before_border, has_sky
 from ex4d.surface import QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface, SurfacePair, cap_faces, grid_faces
-from ex4d.types import Clip
+from ex4d.types import Clip, check_clip_size
 from ex4d_ground import remedies
 from ex4d_ground.arrays import Bool, Float32, Int8, Int32, UInt8
 from ex4d_ground.cameras import Intrinsics
@@ -56,6 +56,8 @@ class DWMesh:
         face_flags: Mapping[int, Int8] = {},  # frame -> [F] FACE_*
         thickness_map: Float32 | None = None,  # [H, W] or [T, H, W], NaN where the options decide
     ) -> None:
+        if options.mode == "solid":
+            check_clip_size(*clip.depth.shape[1:3])
         clip = _with_sky(clip, options.border_depth)
         _check_depth(clip.depth)
         self.clip = clip

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ex4d.depth.flow import followed
 from ex4d.eval.metrics import known_mean
 from ex4d_ground.arrays import Bool, Float32, UInt8
 from ex4d_ground.errors import ShapeError
@@ -67,8 +68,7 @@ def flow_stability(
 def _backward_flow(dis: cv2.DISOpticalFlow, before: UInt8, after: UInt8) -> Flow:
     """Where each pixel of ``after`` was in ``before``, and whether the forward flow leads back to it."""
     nothing = np.zeros((*before.shape, 2), np.float32)
-    back = dis.calc(after, before, nothing.copy()).astype(np.float32)
-    forth = dis.calc(before, after, nothing.copy())
+    back, forth = followed(dis, after, before, nothing.copy()), followed(dis, before, after, nothing.copy())
     returned = back + _warp(forth, back, cv2.INTER_LINEAR)
     height, width = before.shape
     x = np.arange(width, dtype=np.float32)[None, :] + back[..., 0]

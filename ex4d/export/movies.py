@@ -26,8 +26,8 @@ _TRANSFERS = {"gamma24": 1, "srgb": 1, "gamma22": 4, "gamma28": 5, "pq": 16, "ga
 """sRGB pictures become video as they are, which is what every program calls BT.709."""
 _X265 = "log-level=error:bframes=0"
 """With B-frames x265 gives movies of one or two frames decoding times that mean nothing."""
-_LEAST_OF_DNXHR = (256, 120)
-"""Width and height: SMPTE ST 2019-1, as FFmpeg checks it."""
+_LEAST = {"dnxhd": ("DNxHR", 256, 120), "libx265": ("H.265", 16, 16)}
+"""Width and height: SMPTE ST 2019-1, as FFmpeg checks it; and what x265 takes."""
 _MATRICES: dict[Matrix, int] = {"bt709": 1, "bt601": 6, "bt2020": 9}
 
 
@@ -79,8 +79,7 @@ class _Encoder:
 
     def _open(self, height: int, width: int) -> Any:
         kind, space = self._kind, self._space
-        if kind.codec == "dnxhd" and (width < _LEAST_OF_DNXHR[0] or height < _LEAST_OF_DNXHR[1]):
-            raise ShapeError(f"DNxHR holds pictures from 256x120 pixels on, these are {width}x{height}; use ProRes.")
+        _require_storable(kind.codec, width, height)
         stream = self.movie.container.add_stream(kind.codec, rate=self.movie.rate)
         stream.width, stream.height = width, height
         stream.pix_fmt = fitting(kind.pixels, height, width)
@@ -102,6 +101,17 @@ class _Encoder:
             suffix = ".mov" if kind.suffix == ".mov" else ".mp4"
             self.movie.track = SoundTrack(self.movie.container, suffix, self._sound)
         return stream
+
+
+def _require_storable(codec: str, width: int, height: int) -> None:
+    """Raise ShapeError for pictures that a codec cannot hold."""
+    name, *least = _LEAST.get(codec, ("", 0, 0))
+    if width < least[0] or height < least[1]:
+        raise ShapeError(
+            f"{name} holds pictures from {least[0]}x{least[1]} pixels on, these are {width}x{height}; use ProRes."
+        )
+    if codec == "dnxhd" and width % 2:
+        raise ShapeError(f"{name} holds pictures of an even width, these are {width}x{height}; use ProRes.")
 
 
 def fitting(pixels: str, height: int, width: int) -> str:

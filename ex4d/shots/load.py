@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Unpack
 
 from ex4d.clip import InvalidDepth, load_clip, read_thickness_map
-from ex4d.clip.depth import read_depth
+from ex4d.clip.depth import open_depth, read_opened
 from ex4d.clip.depth_facts import read_depth_facts
 from ex4d.clip.invalid import fill_invalid, require_valid
 from ex4d.clip.load import check_depth_fits, with_pictures
@@ -147,9 +147,10 @@ def _published(options: ShotOptions, path: Path, watch: Watch) -> LoadedShot:
     """The clip after the published program's input step; depth may be of the size before or after it."""
     video, files, note = paired_sources(options.input_video, path)
     read = read_published(video, num_frames=options.num_frames, keep_size=options.keep_size, **watch)
-    scale, channel = options.depth_scale, options.depth_channel
-    limit = None if options.num_frames == 0 else len(read.frames)
-    values = read.depth(read_depth(files, scale=scale, channel=channel, num_frames=limit, **watch))
+    limit = None if options.num_frames == 0 or read.video.shown else len(read.frames)
+    opened = open_depth(files, scale=options.depth_scale, channel=options.depth_channel, num_frames=limit)
+    opened = opened.played_as(read.video, len(read.frames)) if read.video.shown else opened
+    values = read.depth(read_opened(opened, **watch))
     check_depth_fits(values, read.frames, label=str(path))
     filled = None
     if options.fill_invalid:

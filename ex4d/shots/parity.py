@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from ex4d.clip.colours import AS_PUBLISHED
-from ex4d.clip.video import open_video, read_video
+from ex4d.clip.video import VideoInfo, open_video, read_video
 from ex4d.dwmesh.mesh import FACE_OCCLUDED, FACE_VISIBLE
 from ex4d.frames import FrameStack
 from ex4d.frames.ahead import first
@@ -49,6 +49,7 @@ class PublishedFrames:
     fps: float
     filmed: tuple[int, int]
     """Width and height of the frames before."""
+    video: VideoInfo
 
     def depth(self, values: Float32) -> Float32:  # [T, h, w] -> [T, H, W]
         """Depth that was made for the frames as they were filmed, by the nearest pixel; any other as it is."""
@@ -87,7 +88,7 @@ def read_published(
             stack.append(frame)
     if len(stack) < max(2, num_frames or 0):
         read_video(video, num_frames=num_frames or None)  # says what is wrong with it
-    return PublishedFrames(np.asarray(stack.frames()), info.fps, filmed)
+    return PublishedFrames(np.asarray(stack.frames()), info.fps, filmed, info)
 
 
 def steep_faces(vertices: Float32, faces: Int32) -> Int8:  # [V, 3], [F, 3] -> [F] of FACE_* values

@@ -10,7 +10,7 @@ import numpy as np
 from ex4d.trajectory.moves import MoveSetup, dolly, lens_zoom, orbit, pedestal, sway, truck, vertigo
 from ex4d.trajectory.published import TARGET_MARGIN, published_poses
 from ex4d.trajectory.timing import Easing
-from ex4d.types import Clip
+from ex4d.types import Clip, check_clip_size
 from ex4d_ground.arrays import Float32, Float64
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.descriptions import PresetInfo
@@ -67,12 +67,13 @@ def near_depth_of(
     """Nearest depth of frame 0, from which presets take their target distance (this + 0.15).
 
     With ``border_depth`` the outermost rows and columns count as that depth, as they do in the mesh (and in EX-4D).
-    Raises DepthError if there is no finite positive depth.
+    Raises DepthError if there is no finite positive depth, ShapeError if it is too small.
     """
     depth = source.depth[0] if isinstance(source, Clip) else np.asarray(source)
     depth = depth[0] if depth.ndim == 3 else depth
-    if depth.ndim != 2 or min(depth.shape) < 3:
-        raise DepthError(f"Depth must be [H, W] or [T, H, W] with sides of at least 3 pixels, got {depth.shape}.")
+    if depth.ndim != 2:
+        raise DepthError(f"Depth must be [H, W] or [T, H, W], got {depth.shape}.")
+    check_clip_size(*depth.shape)
     if border_depth is not None:
         depth = np.pad(depth[1:-1, 1:-1], 1, constant_values=border_depth)
     near = float(depth.min())

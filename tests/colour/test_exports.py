@@ -157,6 +157,28 @@ def test_10_bit_movies_come_back_within_a_code_value(tmp_path: Path, kind: str) 
                 assert (off > 1).mean() < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("kind", "width", "height", "said"),
+    [
+        ("dnxhr", 255, 120, "DNxHR holds pictures from 256x120 pixels on, these are 255x120; use ProRes"),
+        ("dnxhr", 641, 359, "DNxHR holds pictures of an even width, these are 641x359; use ProRes"),
+        ("mp4-10", 3, 5, "H.265 holds pictures from 16x16 pixels on, these are 3x5; use ProRes"),
+        ("mp4-10-lossless", 64, 9, "H.265 holds pictures from 16x16 pixels on, these are 64x9; use ProRes"),
+    ],
+)
+def test_a_size_that_a_codec_cannot_hold_is_told_with_one_that_can(tmp_path, kind, width, height, said) -> None:
+    def written(kind: str) -> Path:
+        path = tmp_path / f"a{get_kind(kind).suffix}"
+        with movie_writer(path, get_kind(kind), KNOWN["rec709"], Footage(rate="25/1")) as write:
+            write(ramp(height, width))
+        return path
+
+    with pytest.raises(ShapeError) as refused:
+        written(kind)
+    assert said in str(refused.value) and not list(tmp_path.iterdir())
+    assert written("prores").stat().st_size > 0
+
+
 def test_a_lossless_movie_holds_every_number_that_is_stored(tmp_path: Path) -> None:
     """So what the lossy H.265 is off by on grain is its own quantiser's, not a conversion's."""
     grain = np.random.default_rng(3).normal(0.5, 0.1, (2, 96, 128, 3)).clip(0, 1).astype(np.float32)

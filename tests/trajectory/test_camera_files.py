@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -146,6 +147,17 @@ def test_unusable_npz_files_are_refused(tmp_path, move):
         load_camera(path)
     with pytest.raises(TrajectoryError, match=r"cam\.abc"):
         save_camera(tmp_path / "cam.abc", move)
+
+
+def test_a_colmap_folder_that_the_disk_cannot_hold_is_whole_or_not_there(tmp_path, move):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))  # enough for the lens, too little for the poses
+    try:
+        with pytest.raises(OutputError, match=r"Cannot write .*model"):
+            save_camera(tmp_path / "model", move, layout="colmap")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_unusable_colmap_folders_are_refused(tmp_path, move):

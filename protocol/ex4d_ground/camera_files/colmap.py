@@ -12,7 +12,7 @@ import numpy as np
 from ex4d_ground.camera_files.colmap_binary import MODELS, read_cameras, read_images
 from ex4d_ground.cameras import Trajectory, from_matrices
 from ex4d_ground.errors import TrajectoryError, in_brief
-from ex4d_ground.files import atomic_path, frame_name, read_text, require_regular
+from ex4d_ground.files import frame_name, read_text, require_regular, staged_folder
 from ex4d_ground.poses import inverse, quaternion_from_rotation, rotation_from_quaternion
 from ex4d_ground.sequences import natural_key
 
@@ -24,7 +24,7 @@ _ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEY
 
 
 def save(folder: Path, trajectory: Trajectory) -> None:
-    """Write the three files; one PINHOLE camera per distinct lens. Raises OutputError."""
+    """Write the three files, all or none; one PINHOLE camera per distinct lens. Raises OutputError."""
     lenses, camera_of_frame = np.unique(trajectory.intrinsics, axis=0, return_inverse=True)
     cameras = ["# CAMERA_ID MODEL WIDTH HEIGHT fx fy cx cy"]
     for i, lens in enumerate(lenses):
@@ -33,9 +33,9 @@ def save(folder: Path, trajectory: Trajectory) -> None:
     for i, c in enumerate(inverse(trajectory.world_from_camera)):
         numbers = _numbers(np.concatenate([quaternion_from_rotation(c[:3, :3]), c[:3, 3]]))
         images += [f"{i + 1} {numbers} {int(camera_of_frame.reshape(-1)[i]) + 1} {frame_name(i)}", ""]
-    for name, lines in (("cameras.txt", cameras), ("images.txt", images), ("points3D.txt", ["# no points"])):
-        with atomic_path(folder / name) as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with staged_folder(folder) as staging:
+        for name, lines in (("cameras.txt", cameras), ("images.txt", images), ("points3D.txt", ["# no points"])):
+            (staging / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def find_model(folder: Path) -> Path | None:
