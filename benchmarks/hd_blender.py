@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from live import cpu_of  # the benchmark beside this one
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURE = "--measure"
@@ -176,7 +177,7 @@ def measure(folder: Path, side: int, changes: int) -> dict[str, Any]:
 
 def live_pictures(bpy: Any, changes: int) -> dict[str, Any]:
     """Live views of a camera move at the clip's full size, one change of the camera at a time."""
-    import live  # the benchmark beside this one
+    import live
     import psutil
 
     from blender_addon.live import views
@@ -215,13 +216,6 @@ def most_resident(process: Any) -> int:
     except OSError:
         return process.memory_info().rss
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
-def cpu_of(process: Any) -> float:
-    """Processor time of a process and of those below it that live, or have ended and were waited for."""
-    own = [process, *process.children(recursive=True)]
-    times = [each.cpu_times() for each in own]
-    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
 def import_clip(bpy: Any, source: Path, side: int) -> dict[str, Any]:

@@ -299,9 +299,10 @@ def backgrounds(still: Any) -> None:
 
 
 def previews(clip: Any) -> None:
-    """Holes filled in every way."""
+    """Holes filled in every way, and told apart."""
     from ex4d.dwmesh import DWMesh
     from ex4d.engines import GenerateRequest, get_engine
+    from ex4d.engines.plane_share import PlaneShares
     from ex4d.guides import render_guides
     from ex4d_ground.options import MeshOptions
 
@@ -310,6 +311,7 @@ def previews(clip: Any) -> None:
     for source in (clip, None):
         for settings in ({"fill": "world"}, {"softness": 1.0, "fill": "nearest"}):
             get_engine("preview").generate(GenerateRequest(guides, path, source, settings))
+    PlaneShares(clip, path).add(0, None, guides.mask[0])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What live views are made of: smaller cameras, the order of a move's frames, guides as pictures."""
 
+import cv2
 import numpy as np
 
 from ex4d_ground.arrays import Bool, UInt8
@@ -27,9 +28,7 @@ def coarse_first(count: int) -> list[int]:
 
 def rgba(colour: UInt8, mask: Bool, on_plane: Bool | None = None) -> UInt8:  # [H, W, 3], [H, W] -> [H, W, 4]
     """A guide as a picture: alpha 255 where the source is seen, :data:`GOES_ON` in holes that go on a plane."""
-    out = np.empty((*mask.shape, 4), np.uint8)
-    out[..., :3] = colour
-    np.multiply(mask, np.uint8(255), out=out[..., 3])
+    alpha = mask * np.uint8(255)
     if on_plane is not None:
-        out[..., 3][on_plane] = GOES_ON
-    return out
+        alpha[on_plane] = GOES_ON
+    return cv2.merge((colour, alpha))

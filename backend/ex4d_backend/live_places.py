@@ -4,6 +4,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from ex4d.bands import Split
 from ex4d.engines.plane_share import enlarged, going_on
 from ex4d.fill import World, world_of
 from ex4d.progress import CancelToken
@@ -60,14 +61,18 @@ class Places:
         self._found.close()
 
 
-def share_on_plane(world: World, mask: Bool, lens: Float64, world_from_camera: Float64) -> float:  # [H, W], [4], [4, 4]
+def share_on_plane(
+    world: World, mask: Bool, lens: Float64, world_from_camera: Float64, split: Split
+) -> float:  # [H, W], [4], [4, 4]
     """Share of a picture that is hole and goes on a plane, as coverage has it."""
-    return float(going_on(world, mask, lens, world_from_camera).mean())
+    return float(going_on(world, mask, lens, world_from_camera, split).mean())
 
 
-def on_plane(world: World, mask: Bool, lens: Float64, world_from_camera: Float64) -> Bool:  # -> [H, W]
-    """The holes that go on a plane."""
-    return enlarged(going_on(world, mask, lens, world_from_camera), mask)
+def on_plane(
+    world: World, mask: Bool, lens: Float64, world_from_camera: Float64, split: Split, *, roughly: bool
+) -> Bool:  # -> [H, W]
+    """The holes that go on a plane; ``roughly`` in pictures of a moving camera, which the sharp one follows."""
+    return enlarged(going_on(world, mask, lens, world_from_camera, split, roughly=roughly), mask)
 
 
 def _find(clip: Clip, cancel: CancelToken, planes: str) -> KnownPlace:

@@ -23,10 +23,10 @@ from ex4d_ground.options import RasterOptions
 class OneFrame:
     """What one picture shows."""
 
-    move: Trajectory
-    """Its camera alone, in the world."""
+    whole: Trajectory
+    """The move that it is a frame of, in the world."""
     camera: Camera
-    """The same in the axes of the mesh."""
+    """Its camera in the axes of the mesh."""
     t: int
     """The source frame."""
     objects: tuple[GuideObject, ...]
@@ -38,9 +38,14 @@ class OneFrame:
         cls, move: Trajectory, seen: Trajectory, i: int, t: int, objects: tuple[GuideObject, ...] = ()
     ) -> "OneFrame":
         """Frame ``i`` of a move; ``seen`` is the move in the axes of the meshes."""
-        one = slice(i, i + 1)
+        return cls(move, Camera.of(seen, i), t, objects, i)
+
+    @property
+    def move(self) -> Trajectory:
+        """Its camera alone, in the world."""
+        one, move = slice(self.index, self.index + 1), self.whole
         parts = move.world_from_camera[one], move.intrinsics[one], move.source_time[one]
-        return cls(Trajectory(*parts, move.width, move.height, move.name), Camera.of(seen, i), t, objects, i)
+        return Trajectory(*parts, move.width, move.height, move.name)
 
 
 class HoleFiller:

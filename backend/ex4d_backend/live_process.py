@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ex4d.allocation import give_back_large_blocks
+from ex4d.allocation import give_back_kept, keep_blocks_of_frames
 from ex4d.bands import Bands
 from ex4d.dwmesh import DWMesh
 from ex4d.engines.preview import PreviewSettings, preview_settings
@@ -52,6 +52,8 @@ log = logging.getLogger("ex4d_backend.live_process")
 COVERAGE_EVERY_S = 0.1
 """Coverage that is known is sent this often."""
 PROGRESS_EVERY_S = 0.2
+KEPT_S = 2.0
+"""After so long without a picture the memory that one is drawn in goes back to the system."""
 LOADING_BYTES = 20
 """What a pixel of a clip takes in memory, at most, while it is read."""
 ANY_LENGTH_BYTES = 1 << 30
@@ -144,6 +146,8 @@ class LiveRenderer:
         self._finder = ThreadPoolExecutor(1, "place")
         self._paused: set[int] = set()
         """Clients that have not read their last pictures."""
+        self._keeps_since: float | None = None
+        """When memory for the next picture was last left in the process; None where it is given back."""
         self._quit = False
 
     def run(self) -> None:
@@ -153,6 +157,10 @@ class LiveRenderer:
             request = self._next()
             if request is not None:
                 self._step(request)
+                self._keeps_since = time.monotonic()
+            elif self._keeps_since is not None and time.monotonic() - self._keeps_since > KEPT_S:
+                give_back_kept()
+                self._keeps_since = None
 
     # --- hearing ------------------------------------------------------------------------------------------
 
@@ -220,7 +228,7 @@ class LiveRenderer:
             drawn = scene.renderer(request.view).render(one.t, one.camera, one.objects, index=frame)
             ended = not request.waiting
             if request.view.picture:
-                self._answer_picture(request, *_shown(scene, request, one, *drawn), drawn[1], frame, ended=ended)
+                self._answer_picture(request, *self._shown(scene, request, one, *drawn), drawn[1], frame, ended=ended)
             else:
                 self._answer_coverage(request, frame, drawn[1], ended=ended)
         except Ex4dError as error:
@@ -278,12 +286,28 @@ class LiveRenderer:
         """Let the longest unused clips go while all together take more than may be, the last ``keep`` not."""
         while len(self._scenes) > keep and sum(s.size_bytes for s in self._scenes.values()) > self._memory_bytes:
             self._scenes.popitem(last=False)[1].close()
+            give_back_kept()
 
     # --- answering ----------------------------------------------------------------------------------------
 
+    def _shown(
+        self, scene: Scene, request: LiveRequest, one: OneFrame, colour: UInt8, mask: Bool
+    ) -> tuple[UInt8, Previewed]:  # [H, W, 3], [H, W] -> [H, W, 4]
+        """What the picture of a frame with this guide shows, and how far it is the preview that was asked for."""
+        view, filling, world = request.view, request.filling, request.place.world
+        goes_on = None
+        if world is not None and view.on_plane:
+            goes_on = on_plane(world, mask, *request.camera(one.index), self._bands, roughly=view.scale < 1)
+        if filling is None:
+            return rgba(colour, mask, goes_on), ""
+        filler = scene.filler(view, one.t, known_first=filling.known_first)
+        if filler is None or (filling.fill == "world" and request.place.state == "finding"):
+            return rgba(colour, mask, goes_on), "finding"
+        return rgba(filler.fill(colour, mask, one, filling, world), mask, goes_on), "shown"
+
     def _answer_coverage(self, request: LiveRequest, frame: int, mask: Bool, *, ended: bool) -> None:
         world = request.place.world
-        on_planes = None if world is None else share_on_plane(world, mask, *request.camera(frame))
+        on_planes = None if world is None else share_on_plane(world, mask, *request.camera(frame), self._bands)
         request.unsent[frame] = float(mask.mean()), on_planes
         now = time.monotonic()
         if ended or now - request.sent_at >= COVERAGE_EVERY_S:
@@ -317,20 +341,6 @@ class LiveRenderer:
         self._server.send(LiveAnswer(request.client, request.request_id, message, ended), blob)
 
 
-def _shown(
-    scene: Scene, request: LiveRequest, one: OneFrame, colour: UInt8, mask: Bool
-) -> tuple[UInt8, Previewed]:  # [H, W, 3], [H, W] -> [H, W, 4]
-    """What the picture of a frame with this guide shows, and how far it is the preview that was asked for."""
-    view, filling, world = request.view, request.filling, request.place.world
-    goes_on = on_plane(world, mask, *request.camera(one.index)) if world is not None and view.on_plane else None
-    if filling is None:
-        return rgba(colour, mask, goes_on), ""
-    filler = scene.filler(view, one.t, known_first=filling.known_first)
-    if filler is None or (filling.fill == "world" and request.place.state == "finding"):
-        return rgba(colour, mask, goes_on), "finding"
-    return rgba(filler.fill(colour, mask, one, filling, world), mask, goes_on), "shown"
-
-
 def _plain_clip(request: LiveRequest) -> ClipSpec:
     """What is read: another source camera is no other clip."""
     return msgspec.structs.replace(request.view.clip, source_camera=None)
@@ -360,7 +370,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--clip-pixels", type=int, required=True)
     args = parser.parse_args(argv)
-    give_back_large_blocks()
+    keep_blocks_of_frames()
     server = connect_to_server(args)
     shutil.rmtree(args.scratch, ignore_errors=True)  # of a process that was killed
     args.scratch.mkdir(parents=True)

@@ -10,7 +10,8 @@ from typing import Unpack
 import cv2
 import numpy as np
 
-from ex4d.engines.world_fill import UNKNOWN, is_believed
+from ex4d.bands import Split, serial
+from ex4d.engines.world_fill import BELIEVED, UNKNOWN
 from ex4d.fill import World, world_of
 from ex4d.progress import Watch, report
 from ex4d.types import Clip
@@ -76,16 +77,25 @@ def going_on(
     mask: Bool,  # [H, W]
     lens: Float64,  # [4] fx, fy, cx, cy in pixels
     world_from_camera: Float64,  # [4, 4]
+    split: Split = serial,
+    *,
+    roughly: bool = False,
 ) -> Bool:  # [h, w]
-    """The holes of a camera's picture that go on a plane, looked at in one pixel in so many."""
-    step = max(1, max(mask.shape) // SIDE)
+    """The holes of a camera's picture that go on a plane, looked at in one pixel in so many.
+
+    ``roughly`` looks at small pictures, too, in every other pixel; ``split`` shares the rows among threads.
+    """
+    side = max(mask.shape)
+    step = max(1, side // SIDE)
+    if roughly and side > SIDE:
+        step = max(2, step)
     first = step // 2
     holes = np.ascontiguousarray(~mask[first::step, first::step])
     if not holes.any():
         return holes
     fx, fy, cx, cy = lens
     small = np.array([fx, fy, cx - first - 0.5, cy - first - 0.5]) / step + [0, 0, 0.5, 0.5]
-    return holes & is_believed(world.paint(holes, small, world_from_camera))
+    return world.shows_plane(holes, small, world_from_camera, BELIEVED, split)
 
 
 def enlarged(small: Bool, mask: Bool) -> Bool:  # [h, w], [H, W] -> [H, W]

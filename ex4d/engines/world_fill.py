@@ -27,6 +27,8 @@ APART = 24 / 512
 """Of the picture's longer side: so far from it the place is painted in full."""
 TRUSTED = (0.3, 0.7)
 """Trust in a plane's texture from which on it counts, and at which it counts in full."""
+BELIEVED = sum(TRUSTED) / 2
+"""Trust at which the texture counts half."""
 WALL_FROM = 0.04
 """Of the picture's longer side: so far from what is seen the back wall is painted in full."""
 UNKNOWN = "where the filming camera moves far or zooms, or nobody knows how"
@@ -88,11 +90,6 @@ class WorldFill:
         behind = cv2.resize(painted.inverse, small, interpolation=cv2.INTER_NEAREST)
         part = cv2.resize(share, small, interpolation=cv2.INTER_AREA)
         filled.values[..., 3] += part * (behind - filled.values[..., 3])
-
-
-def is_believed(painted: Painted) -> Bool:  # [H, W]
-    """Where the place's surface is a plane whose texture is believed, half at least."""
-    return painted.on_plane & (painted.trust >= sum(TRUSTED) / 2)
 
 
 def _sure(mask: Bool, painted: Painted) -> Float32:  # [H, W]

@@ -61,6 +61,86 @@ def _folded(place: Number, size: Number) -> Number:
     return min(max(at * size - np.float32(0.5), np.float32(0.0)), np.float32(size - 1))
 
 
+@inlined
+def _origins(surfaces: Float32, pose: Float32) -> Float32:  # [S, 16], [3, 4] -> [S, 3]
+    """Where all rays begin, in the surfaces' own axes."""
+    count = surfaces.shape[0]
+    origins = np.empty((count, 3), np.float32)
+    for n in range(count):
+        s = surfaces[n]
+        for axis in range(3):
+            along = s[3 * axis] * pose[0, 3] + s[3 * axis + 1] * pose[1, 3] + s[3 * axis + 2] * pose[2, 3]
+            origins[n, axis] = along - s[9 + axis]
+    return origins
+
+
+@inlined
+def _ray(pose: Float32, lens: Float32, i: Number, j: Number) -> tuple[Number, Number, Number]:
+    """Direction of the ray of a pixel's centre, 1 along the camera's axis."""
+    y = (np.float32(i) + np.float32(0.5) - lens[3]) / lens[1]
+    x = (np.float32(j) + np.float32(0.5) - lens[2]) / lens[0]
+    dx = pose[0, 0] * x + pose[0, 1] * y + pose[0, 2]
+    dy = pose[1, 0] * x + pose[1, 1] * y + pose[1, 2]
+    dz = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]
+    return dx, dy, dz
+
+
+@inlined
+def _nearest(
+    surfaces: Float32, openings: Bool, origins: Float32, dx: Number, dy: Number, dz: Number
+) -> tuple[Number, Number, Number, Number]:
+    """The nearest surface that a ray meets and that is not open there: its distance, number (-1: none) and place."""
+    size = openings.shape[1]
+    best, chosen, u, v = _FAR, -1, np.float32(0.0), np.float32(0.0)
+    for n in range(surfaces.shape[0]):
+        t, p, q = _meet(surfaces[n], best, origins[n, 0], origins[n, 1], origins[n, 2], dx, dy, dz)
+        if t >= best:
+            continue
+        if surfaces[n, 15] == PLANE and abs(p) < 1 and abs(q) < 1:
+            row, column = int(_folded(q, size) + 0.5), int(_folded(p, size) + 0.5)
+            if openings[n, row, column]:
+                continue
+        best, chosen, u, v = t, n, p, q
+    return best, chosen, u, v
+
+
+@inlined
+def _level(
+    s: Float32, size: Number, pose: Float32, lens: Float32,
+    px: Number, py: Number, pz: Number, dx: Number, dy: Number, dz: Number, u: Number, v: Number,
+) -> tuple[Number, Number, Number]:  # fmt: skip
+    """Side of the level of a surface's texture that a pixel at (u, v) of it needs, and its first row and column."""
+    # A pixel's size on the surface, in texels: of the neighbours to the right and below.
+    _, p, q = _meet(
+        s, _ANY, px, py, pz, dx + pose[0, 0] / lens[0], dy + pose[1, 0] / lens[0], dz + pose[2, 0] / lens[0]
+    )
+    across = np.sqrt(np.float64((p - u) ** 2 + (q - v) ** 2))
+    _, p, q = _meet(
+        s, _ANY, px, py, pz, dx + pose[0, 1] / lens[1], dy + pose[1, 1] / lens[1], dz + pose[2, 1] / lens[1]
+    )
+    along = np.sqrt(np.float64((p - u) ** 2 + (q - v) ** 2))
+    # Nearer to the longer of them: a floor's joints that are seen at a low angle flickered by their mean.
+    longer = max(across, along) / max(min(across, along), 1e-12)
+    texels = np.sqrt(across * along) * longer**0.2 * np.float32(0.5) * size
+    level, side, top, left = 0, size, 0, 0
+    while texels > 1.5 and side > 8:
+        top, left = (0 if level == 0 else top + side), size
+        level, side, texels = level + 1, side // 2, texels * np.float32(0.5)
+    return side, top, left
+
+
+@inlined
+def _between(
+    texture: UInt8, channel: int, r0: Number, c0: Number, r1: Number, c1: Number, a: Number, b: Number
+) -> Number:
+    """A channel between four texels: ``a`` of the way from row r0 to r1, ``b`` from column c0 to c1."""
+    upper = (1 - b) * texture[r0, c0, channel]
+    upper += b * texture[r0, c1, channel]
+    lower = (1 - b) * texture[r1, c0, channel]
+    lower += b * texture[r1, c1, channel]
+    return (1 - a) * upper + a * lower
+
+
 @kernel
 def paint_world(
     surfaces: Float32,  # [S, 16] as _meet takes them
@@ -78,67 +158,64 @@ def paint_world(
 ) -> None:
     """Paint pixels with the nearest surface that is not open there. The arrays may be rows of it from ``first`` on."""
     height, width = wanted.shape
-    count, size = textures.shape[0], textures.shape[1]
-    origins = np.empty((count, 3), np.float32)  # of all rays, in the surfaces' own axes
-    for n in range(count):
-        s = surfaces[n]
-        for axis in range(3):
-            along = s[3 * axis] * pose[0, 3] + s[3 * axis + 1] * pose[1, 3] + s[3 * axis + 2] * pose[2, 3]
-            origins[n, axis] = along - s[9 + axis]
+    size = textures.shape[1]
+    origins = _origins(surfaces, pose)
     for i in range(height):
-        y = (np.float32(first + i) + np.float32(0.5) - lens[3]) / lens[1]
         for j in range(width):
             if not wanted[i, j]:
                 continue
             inverse[i, j], trust[i, j], which[i, j] = 0, 0, -1
-            x = (np.float32(j) + np.float32(0.5) - lens[2]) / lens[0]
-            dx = pose[0, 0] * x + pose[0, 1] * y + pose[0, 2]
-            dy = pose[1, 0] * x + pose[1, 1] * y + pose[1, 2]
-            dz = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]
-            best, chosen, u, v = _FAR, -1, np.float32(0.0), np.float32(0.0)
-            for n in range(count):
-                t, p, q = _meet(surfaces[n], best, origins[n, 0], origins[n, 1], origins[n, 2], dx, dy, dz)
-                if t >= best:
-                    continue
-                if surfaces[n, 15] == PLANE and abs(p) < 1 and abs(q) < 1:
-                    row, column = int(_folded(q, size) + 0.5), int(_folded(p, size) + 0.5)
-                    if openings[n, row, column]:
-                        continue
-                best, chosen, u, v = t, n, p, q
+            dx, dy, dz = _ray(pose, lens, first + i, j)
+            best, chosen, u, v = _nearest(surfaces, openings, origins, dx, dy, dz)
             if chosen < 0:
                 continue
             inverse[i, j], which[i, j] = 1 / best, chosen
             if not coloured[i, j]:
                 continue
-            # A pixel's size on the surface, in texels: of the neighbours to the right and below.
-            _, p, q = _meet(
-                surfaces[chosen], _ANY, origins[chosen, 0], origins[chosen, 1], origins[chosen, 2],
-                dx + pose[0, 0] / lens[0], dy + pose[1, 0] / lens[0], dz + pose[2, 0] / lens[0],
-            )  # fmt: skip
-            across = np.sqrt(np.float64((p - u) ** 2 + (q - v) ** 2))
-            _, p, q = _meet(
-                surfaces[chosen], _ANY, origins[chosen, 0], origins[chosen, 1], origins[chosen, 2],
-                dx + pose[0, 1] / lens[1], dy + pose[1, 1] / lens[1], dz + pose[2, 1] / lens[1],
-            )  # fmt: skip
-            along = np.sqrt(np.float64((p - u) ** 2 + (q - v) ** 2))
-            # Nearer to the longer of them: a floor's joints that are seen at a low angle flickered by their mean.
-            longer = max(across, along) / max(min(across, along), 1e-12)
-            texels = np.sqrt(across * along) * longer**0.2 * np.float32(0.5) * size
-            level, side, top, left = 0, size, 0, 0
-            while texels > 1.5 and side > 8:
-                top, left = (0 if level == 0 else top + side), size
-                level, side, texels = level + 1, side // 2, texels * np.float32(0.5)
+            px, py, pz = origins[chosen, 0], origins[chosen, 1], origins[chosen, 2]
+            side, top, left = _level(surfaces[chosen], size, pose, lens, px, py, pz, dx, dy, dz, u, v)
             r, c = _folded(v, side), _folded(u, side)
             r0, c0 = int(r), int(c)
-            r1, c1 = min(r0 + 1, side - 1), min(c0 + 1, side - 1)
             a, b = r - r0, c - c0
+            rows, columns = (top + r0, top + min(r0 + 1, side - 1)), (left + c0, left + min(c0 + 1, side - 1))
             for channel in range(4):
-                upper = (1 - b) * textures[chosen, top + r0, left + c0, channel]
-                upper += b * textures[chosen, top + r0, left + c1, channel]
-                lower = (1 - b) * textures[chosen, top + r1, left + c0, channel]
-                lower += b * textures[chosen, top + r1, left + c1, channel]
-                value = (1 - a) * upper + a * lower
+                value = _between(textures[chosen], channel, rows[0], columns[0], rows[1], columns[1], a, b)
                 if channel < 3:
                     colour[i, j, channel] = value
                 else:
                     trust[i, j] = value / np.float32(255.0)
+
+
+@kernel
+def find_planes_shown(
+    surfaces: Float32,  # [S, 16], and so on, as paint_world takes them
+    textures: UInt8,  # [S, T, 2 * T, 4]
+    openings: Bool,  # [S, T, T]
+    lens: Float32,  # [4]
+    pose: Float32,  # [3, 4]
+    wanted: Bool,  # [H, W] pixels to look at
+    planes: int,  # how many of the surfaces are planes, from the first on
+    least: float,  # trust, 0..1
+    out: Bool,  # [H, W] out, where wanted: whether that shows a plane, and is trusted so much at least
+    first: int,
+) -> None:
+    """What :func:`paint_world` paints with a plane that is to be trusted, without its colours: a third of the time."""
+    height, width = wanted.shape
+    size = textures.shape[1]
+    origins = _origins(surfaces, pose)
+    for i in range(height):
+        for j in range(width):
+            if not wanted[i, j]:
+                continue
+            dx, dy, dz = _ray(pose, lens, first + i, j)
+            _, chosen, u, v = _nearest(surfaces, openings, origins, dx, dy, dz)
+            if chosen < 0 or chosen >= planes:
+                out[i, j] = False
+                continue
+            px, py, pz = origins[chosen, 0], origins[chosen, 1], origins[chosen, 2]
+            side, top, left = _level(surfaces[chosen], size, pose, lens, px, py, pz, dx, dy, dz, u, v)
+            r, c = _folded(v, side), _folded(u, side)
+            r0, c0 = int(r), int(c)
+            r1, c1 = min(r0 + 1, side - 1), min(c0 + 1, side - 1)
+            value = _between(textures[chosen], 3, top + r0, left + c0, top + r1, left + c1, r - r0, c - c0)
+            out[i, j] = np.float32(value / np.float32(255.0)) >= least

@@ -13,7 +13,7 @@ import numpy as np
 
 from ex4d.bands import Split, serial
 from ex4d.fill.edited import edited
-from ex4d.fill.kernels import paint_world
+from ex4d.fill.kernels import find_planes_shown, paint_world
 from ex4d.fill.names import named
 from ex4d.fill.parts import Parts
 from ex4d.fill.planes import Plane, Samples, find_planes
@@ -83,15 +83,31 @@ class World:
         shape = wanted.shape
         colour, inverse, trust = (np.zeros(size, np.float32) for size in ((*shape, 3), shape, shape))
         which = np.full(shape, -1, np.int32)
-        pose = np.ascontiguousarray((self.plate_from_world @ world_from_camera)[:3], np.float32)
-        lens32, of_rows = lens.astype(np.float32), (wanted, wanted if coloured is None else coloured)
+        fixed, of_rows = self._seen_by(lens, world_from_camera), (wanted, wanted if coloured is None else coloured)
 
         def paint_rows(a: int, b: int) -> None:
-            rows = [each[a:b] for each in (*of_rows, colour, inverse, trust, which)]
-            paint_world(self.surfaces, self.textures, self.openings, lens32, pose, *rows, a)
+            paint_world(*fixed, *(each[a:b] for each in (*of_rows, colour, inverse, trust, which)), a)
 
         split(shape[0], paint_rows)
         return Painted(colour, inverse, trust, (which >= 0) & (which < len(self.planes)))
+
+    def shows_plane(
+        self,
+        wanted: Bool,  # [H, W]
+        lens: Float64,  # [4]
+        world_from_camera: Float64,  # [4, 4]
+        trust: float,
+        split: Split = serial,
+    ) -> Bool:  # [H, W]
+        """The ``wanted`` pixels that :meth:`paint` has of a plane, with so much ``trust`` at least."""
+        fixed, out = self._seen_by(lens, world_from_camera), np.zeros(wanted.shape, np.bool_)
+        split(len(out), lambda a, b: find_planes_shown(*fixed, wanted[a:b], len(self.planes), trust, out[a:b], a))
+        return out
+
+    def _seen_by(self, lens: Float64, world_from_camera: Float64) -> tuple[Float32, UInt8, Bool, Float32, Float32]:
+        """What the compiled loops take of the world and of a camera."""
+        pose = np.ascontiguousarray((self.plate_from_world @ world_from_camera)[:3], np.float32)
+        return self.surfaces, self.textures, self.openings, lens.astype(np.float32), pose
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ex4d import Clip
-from ex4d.engines.plane_share import SIDE, PlaneShares
+from ex4d.bands import Bands
+from ex4d.engines.plane_share import SIDE, PlaneShares, going_on
+from ex4d.fill import world_of
 from ex4d_ground.cameras import Intrinsics, Trajectory
 
 WIDTH, HEIGHT = 4 * SIDE, 96
@@ -38,6 +40,32 @@ def test_holes_over_the_floor_go_on_it_and_those_in_the_sky_are_invented() -> No
     assert planes.shares[0] == pytest.approx(0.25 / 2, abs=0.03) and planes.shares[1] == 0
     where = planes.where(0, mask)
     assert not where[mask].any() and where[-8:][:, WIDTH // 4 : WIDTH // 2].all() and not where[: HEIGHT // 2 - 4].any()
+
+
+def test_planes_are_told_as_they_are_painted() -> None:
+    world = world_of(floor_before_a_sky())
+    assert world is not None
+    wanted = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.7
+    pose = np.eye(4)
+    pose[:3, 3] = 0.3, -0.2, 1.0
+    lens = np.array([LENS.fx / 3, LENS.fy / 3, LENS.cx, LENS.cy])  # past what the clip shows, where trust falls
+    painted = world.paint(wanted, lens, pose)
+    trust = float(np.quantile(painted.trust[painted.on_plane], 0.3))
+    expected = painted.on_plane & (painted.trust >= trust)
+    assert expected.any() and (painted.on_plane & ~expected).any()
+    with Bands(2) as bands:
+        np.testing.assert_array_equal(world.shows_plane(wanted, lens, pose, trust, bands), expected)
+
+
+def test_a_rough_look_is_at_fewer_pixels_of_small_pictures_alone() -> None:
+    world = world_of(floor_before_a_sky())
+    assert world is not None
+    lens, holes = static().intrinsics[0], np.zeros((HEIGHT, WIDTH), np.bool_)
+    for width, rough in ((WIDTH, (HEIGHT // 4, SIDE)), (2 * SIDE - 2, (HEIGHT // 2, SIDE - 1)), (SIDE, (HEIGHT, SIDE))):
+        exact = going_on(world, holes[:, :width], lens, np.eye(4))
+        roughly = going_on(world, holes[:, :width], lens, np.eye(4), roughly=True)
+        assert roughly.shape == rough and exact.shape[1] == (width if width < 2 * SIDE else SIDE)
+        assert roughly.mean() == pytest.approx(exact.mean(), abs=0.02)
 
 
 def test_nothing_is_said_where_the_filming_camera_moves() -> None:
