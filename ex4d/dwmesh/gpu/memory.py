@@ -121,7 +121,7 @@ class DeviceMemory:
         colours = self._upload(of.colours)
         poses = self._upload(np.stack([of.seen_from(k) for k in range(self.count)]))
         held, sheet = (torch.zeros(shape, dtype=torch.uint8, device=self._device) for _ in range(2))
-        depth, colour = self.depths.clone(), colours.clone()
+        depth, colour, around = self.depths.clone(), colours.clone(), _levels_around(colours)
         done: list[int] = []
         voters = VOTERS_IN_TURN if self._device.type == "cpu" else VOTERS
         for together in self._host.rounds:
@@ -130,8 +130,8 @@ class DeviceMemory:
             wanted = _grown(1 - covered)
             votes = self._empty(covered.shape)
             kernels.vote[(triton.cdiv(self.height * self.width, voters), len(together))](
-                frames, wanted, self.depths, self.crossed, self.nearest, colours, poses, self.lenses, self.numbers,
-                votes, depth, colour, self.count, self.height, self.width,
+                frames, wanted, self.depths, self.crossed, self.nearest, colours, *around, poses, self.lenses,
+                self.numbers, votes, depth, colour, self.count, self.height, self.width,
                 BLOCK=voters, COUNT=max(2, triton.next_power_of_2(self.count)), enable_fp_fusion=False,
             )  # fmt: skip
             still = 1 - _moved(self.depths[frames.long()], votes == memory_kernels.CONTRADICTED)
@@ -175,6 +175,16 @@ def numbers() -> Float64:
 def _widest(values: Tensor, pixels: int) -> Tensor:  # [B, H, W] floating point
     """The greatest of all values within so many pixels of each."""
     return max_pool2d(values[:, None], 2 * pixels + 1, stride=1, padding=pixels)[:, 0]
+
+
+def _levels_around(colours: Tensor) -> tuple[Tensor, Tensor]:  # [K, H, W, 3] uint8
+    """The least and the most levels of the nine pixels around each, a frame at a time."""
+    least, most = torch.empty_like(colours), torch.empty_like(colours)
+    for picture, low, high in zip(colours, least, most, strict=True):
+        levels = picture.permute(2, 0, 1).float()
+        low.copy_((255 - _widest(255 - levels, 1)).permute(1, 2, 0))
+        high.copy_(_widest(levels, 1).permute(1, 2, 0))
+    return least, most
 
 
 def _moved(depth: Tensor, contradicted: Tensor) -> Tensor:  # [N, H, W] float32, bool -> uint8

@@ -141,22 +141,18 @@ def _colour_at(picture, u, v, height, width, channel, ok):
 
 
 @triton.jit
-def _alike(picture, row, column, height, width, channel, wanted, limit, ok):
-    """Whether a level lies within ``limit`` of what the nine pixels around one show."""
-    least, most = row * 0 + 255, row * 0
-    for down in tl.static_range(3):
-        for right in tl.static_range(3):
-            at = _within(row + down - 1, height - 1) * width + _within(column + right - 1, width - 1)
-            level = tl.load(picture + at * 3 + channel, mask=ok, other=0).to(tl.int32)
-            least, most = tl.minimum(least, level), tl.maximum(most, level)
-    return (wanted >= least.to(tl.float64) - limit) & (wanted <= most.to(tl.float64) + limit)
+def _alike(least, most, place, channel, wanted, limit, ok):
+    """Whether a level lies within ``limit`` of the least and the most that the nine pixels around a place show."""
+    low = tl.load(least + place * 3 + channel, mask=ok, other=0).to(tl.float64)
+    high = tl.load(most + place * 3 + channel, mask=ok, other=0).to(tl.float64)
+    return (wanted >= low - limit) & (wanted <= high + limit)
 
 
 @triton.jit(do_not_specialize=["count", "height", "width"])
 def vote(
     frames, wanted,  # [N] int32, [N, H * W] uint8
     depths, crossed, nearest,  # [K, ...] as above; [K, H * W] float32 least depth around each pixel
-    colours,  # [K, H * W, 3] uint8
+    colours, least_around, most_around,  # [K, H * W, 3] uint8, levels of the nine pixels around each
     poses, lenses, numbers,
     out,  # [N, H * W] uint8, written
     out_depth,  # [K, H * W] float32, written at confirmed pixels of ``frames``, as is the next
@@ -172,7 +168,7 @@ def vote(
     want = here & (tl.load(wanted + which.to(tl.int64) * size + n, mask=here, other=0) != 0)
     said = tl.zeros((BLOCK,), tl.int32)
     if tl.sum(want.to(tl.int32), 0) > 0:
-        first = k * size
+        first = k.to(tl.int64) * size
         x, y, z = _lifted(depths + first, lenses + k * LENS, n, width, want)
         index = tl.arange(0, COUNT)[None, :]
         there = want[:, None] & (index < count)
@@ -186,8 +182,8 @@ def vote(
         same, level, least = tl.load(numbers + DEPTH), tl.load(numbers + COLOUR), tl.load(numbers + LEAST)
         ratio = _shown_at(depths + base, quads, u, v, height, width, width - 1, least, inside) / c
         seen = inside & (tl.abs(ratio - 1) <= same)
-        row, column = (v + 0.5).to(tl.int32), (u + 0.5).to(tl.int32)
-        around = tl.load(nearest + base + row * width + column, mask=inside, other=0.0).to(tl.float64)
+        place = base + (v + 0.5).to(tl.int32) * width + (u + 0.5).to(tl.int32)
+        around = tl.load(nearest + place, mask=inside, other=0.0).to(tl.float64)
         past = inside & ~seen & (around > (1 + same) * c)
         through, number = tl.sum(past.to(tl.int32), 1), tl.sum(seen.to(tl.int32), 1)
         unsure = tl.sum((inside & ~seen & ~past & ~(ratio < 1)).to(tl.int32), 1)
@@ -196,10 +192,8 @@ def vote(
         for channel in tl.static_range(3):
             values = _colour_at(colours + base * 3, u, v, height, width, channel, inside)
             middle = _middle(values, seen, number, index, count)
-            alike &= _alike(colours + base * 3, row, column, height, width, channel, middle[:, None], level, inside)
-            own &= _alike(
-                colours + first * 3, n // width, n % width, height, width, channel, middle, level, want
-            )  # fmt: skip
+            alike &= _alike(least_around, most_around, place, channel, middle[:, None], level, inside)
+            own &= _alike(least_around, most_around, first + n, channel, middle, level, want)
             shade |= (middle + 0.5).to(tl.int32) << (8 * channel)
         agree = tl.sum(alike.to(tl.int32), 1)
         against = through.to(tl.float64) > tl.load(numbers + THROUGH) * number.to(tl.float64)
