@@ -87,10 +87,10 @@ class Blender:
 
         write = FolderWriter.write
 
-        def stopping(writer: FolderWriter, name: str | Path, data: bytes | memoryview) -> None:
+        def stopping(self: FolderWriter, name: str | Path, data: bytes | memoryview) -> None:
             if name == frame_name(2):
-                writer.hand(lambda: time.sleep(600))
-            write(writer, name, data)
+                self.hand(lambda: time.sleep(600))
+            write(self, name, data)
 
         FolderWriter.write = stopping
         spin_to_two_frames(begin(bpy, seed))
