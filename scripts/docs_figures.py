@@ -180,6 +180,22 @@ def eval_memory() -> str:
     return f"{table(head, rows)}\n\nMean of {views} views a scene, {angle} degrees from that moment's source camera."
 
 
+def eval_memory_other_seeds() -> str:
+    """The same of other seeds' scenes: what the mask is worth with true depth and with depth made worse."""
+    measured = {seed: results(f"eval_memory_seed{seed}")["scores"] for seed in (23, 31, 47)}
+    variants = ("other frames", "world memory")
+
+    def cells(scenes: dict[str, dict[str, dict[str, float]]], scene: str) -> list[str]:
+        return [f"{scenes[scene][v]['iou']:.3f} ({100 * scenes[scene][v]['false_visible']:.1f} %)" for v in variants]
+
+    rows = [
+        (scene, str(seed), *(cell for scenes in depths.values() for cell in cells(scenes, scene)))
+        for scene in next(iter(measured.values()))["true"]
+        for seed, depths in measured.items()
+    ]
+    return table(("scene", "seed", *variants, *(f"{v}, drift and blur" for v in variants)), rows)
+
+
 def world_memory() -> str:
     """What world memory costs on a processor alone."""
     measured = results("world_memory")
@@ -241,6 +257,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "train_masks": train_figures.masks,
     "holes": holes,
     "eval-memory": eval_memory,
+    "eval-memory-other-seeds": eval_memory_other_seeds,
     "world-memory": world_memory,
     "moving": moving,
     "farm-needs": lambda: farm(farm_figures.needs),
