@@ -85,7 +85,7 @@ thickness_map: Thickness per pixel in the depth's unit, NaN where {thickness} de
 other_frames: Show behind things the background that other frames saw, where the camera stands still or
     {source_camera} says how it moves. Shadows there are those of other moments. Off by default.
 world_memory: {other_frames}, and beside the picture what the camera saw at any other time, where {source_camera} says
-    how it moves. Of things that stand still it takes what at least two frames agree on. Off by default.
+    how it moves. Of things that stand still it takes what two frames agree on, or one alone could see. Off by default.
 source_camera: How the camera that filmed the clip moved: a camera file as {cam} takes it, with one pose per frame in
     the depth's unit, such as 'ex4d solve' writes, or 'estimate', to do that here. Then the new camera and what is added
     stand in one world, that of the clip's first frame. Default: the clip's camera is taken to stand still.
