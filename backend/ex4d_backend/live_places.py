@@ -45,7 +45,7 @@ class Places:
     def size_bytes(self) -> int:
         """Memory of those that are found."""
         worlds = [each.world for each in self._found.done()]
-        return sum(world.textures.nbytes + world.openings.nbytes for world in worlds if world is not None)
+        return sum(world.size_bytes for world in worlds if world is not None)
 
     def look(self, key: bytes, clip: Clip, planes: str) -> KnownPlace:
         """How far the place of ``clip`` is known, with what is changed of its ``planes``; the first look has it found.

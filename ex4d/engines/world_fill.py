@@ -102,7 +102,7 @@ def _sure(mask: Bool, painted: Painted) -> Float32:  # [H, W]
     distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3)
     wall = np.clip(distance / (WALL_FROM * max(mask.shape)), 0, 1)
     wall[painted.trust == 0] = 0
-    return np.where(painted.on_plane, plane, wall).astype(np.float32)
+    return np.where(painted.on_plane | painted.on_thing, plane, wall).astype(np.float32)
 
 
 def _wide(mask: Bool) -> Float32:  # [H, W]

@@ -86,21 +86,36 @@ def _ray(pose: Float32, lens: Float32, i: Number, j: Number) -> tuple[Number, Nu
 
 
 @inlined
+def _texel(place: Number, size: Number) -> Number:
+    """The texel of a place between -1 and 1."""
+    return int(_folded(place, size) + 0.5)
+
+
+@inlined
 def _nearest(
-    surfaces: Float32, openings: Bool, origins: Float32, dx: Number, dy: Number, dz: Number
-) -> tuple[Number, Number, Number, Number]:
-    """The nearest surface that a ray meets and that is not open there: its distance, number (-1: none) and place."""
-    size = openings.shape[1]
+    surfaces: Float32, openings: Bool, things: Float32, outlines: Bool, origins: Float32, starts: Float32,
+    dx: Number, dy: Number, dz: Number,
+) -> tuple[Number, Number, Number, Number]:  # fmt: skip
+    """The nearest of the surfaces, not open there, and things that a ray meets: its distance, number and place.
+
+    ``origins`` are the ray's in the axes of the surfaces, ``starts`` in those of the things. Things' numbers go on
+    where the surfaces' end; -1: none.
+    """
     best, chosen, u, v = _FAR, -1, np.float32(0.0), np.float32(0.0)
-    for n in range(surfaces.shape[0]):
+    count, size = surfaces.shape[0], openings.shape[1]
+    for n in range(count):
         t, p, q = _meet(surfaces[n], best, origins[n, 0], origins[n, 1], origins[n, 2], dx, dy, dz)
         if t >= best:
             continue
-        if surfaces[n, 15] == PLANE and abs(p) < 1 and abs(q) < 1:
-            row, column = int(_folded(q, size) + 0.5), int(_folded(p, size) + 0.5)
-            if openings[n, row, column]:
-                continue
+        inside = surfaces[n, 15] == PLANE and abs(p) < 1 and abs(q) < 1
+        if inside and openings[n, _texel(q, size), _texel(p, size)]:
+            continue
         best, chosen, u, v = t, n, p, q
+    size = outlines.shape[1]
+    for n in range(things.shape[0]):
+        t, p, q = _meet(things[n], best, starts[n, 0], starts[n, 1], starts[n, 2], dx, dy, dz)
+        if t < best and abs(p) < 1 and abs(q) < 1 and outlines[n, _texel(q, size), _texel(p, size)]:
+            best, chosen, u, v = t, count + n, p, q
     return best, chosen, u, v
 
 
@@ -146,6 +161,9 @@ def paint_world(
     surfaces: Float32,  # [S, 16] as _meet takes them
     textures: UInt8,  # [S, T, 2 * T, 4] RGB and trust; level 0 left, the smaller ones in a column beside it
     openings: Bool,  # [S, T, T] where a surface is seen through
+    things: Float32,  # [K, 16] planes that things go on in
+    thing_textures: UInt8,  # [K, t, 2 * t, 4]
+    outlines: Bool,  # [K, t, t] where a thing is
     lens: Float32,  # [4] fx, fy, cx, cy of the picture
     pose: Float32,  # [3, 4] world from camera
     wanted: Bool,  # [H, W] pixels to paint
@@ -153,33 +171,41 @@ def paint_world(
     colour: Float32,  # [H, W, 3] out, where coloured
     inverse: Float32,  # [H, W] out, where wanted: 1 / z of the surface painted, 0 where none is met
     trust: Float32,  # [H, W] out, where coloured: 0..1, how much of the colour stands on something that is seen
-    which: Int32,  # [H, W] out, where wanted: the surface painted, -1 for none
+    which: Int32,  # [H, W] out, where wanted: the surface painted, S and more for things, -1 for none
     first: int,
 ) -> None:
     """Paint pixels with the nearest surface that is not open there. The arrays may be rows of it from ``first`` on."""
     height, width = wanted.shape
-    size = textures.shape[1]
-    origins = _origins(surfaces, pose)
+    count = surfaces.shape[0]
+    origins, starts = _origins(surfaces, pose), _origins(things, pose)
     for i in range(height):
         for j in range(width):
             if not wanted[i, j]:
                 continue
             inverse[i, j], trust[i, j], which[i, j] = 0, 0, -1
             dx, dy, dz = _ray(pose, lens, first + i, j)
-            best, chosen, u, v = _nearest(surfaces, openings, origins, dx, dy, dz)
+            best, chosen, u, v = _nearest(surfaces, openings, things, outlines, origins, starts, dx, dy, dz)
             if chosen < 0:
                 continue
             inverse[i, j], which[i, j] = 1 / best, chosen
             if not coloured[i, j]:
                 continue
-            px, py, pz = origins[chosen, 0], origins[chosen, 1], origins[chosen, 2]
-            side, top, left = _level(surfaces[chosen], size, pose, lens, px, py, pz, dx, dy, dz, u, v)
+            if chosen < count:
+                surface, texture, origin = surfaces[chosen], textures[chosen], origins[chosen]
+            else:
+                surface, texture, origin = (
+                    things[chosen - count],
+                    thing_textures[chosen - count],
+                    starts[chosen - count],
+                )
+            size = texture.shape[0]
+            side, top, left = _level(surface, size, pose, lens, origin[0], origin[1], origin[2], dx, dy, dz, u, v)
             r, c = _folded(v, side), _folded(u, side)
             r0, c0 = int(r), int(c)
             a, b = r - r0, c - c0
             rows, columns = (top + r0, top + min(r0 + 1, side - 1)), (left + c0, left + min(c0 + 1, side - 1))
             for channel in range(4):
-                value = _between(textures[chosen], channel, rows[0], columns[0], rows[1], columns[1], a, b)
+                value = _between(texture, channel, rows[0], columns[0], rows[1], columns[1], a, b)
                 if channel < 3:
                     colour[i, j, channel] = value
                 else:
@@ -191,6 +217,9 @@ def find_planes_shown(
     surfaces: Float32,  # [S, 16], and so on, as paint_world takes them
     textures: UInt8,  # [S, T, 2 * T, 4]
     openings: Bool,  # [S, T, T]
+    things: Float32,  # [K, 16]
+    thing_textures: UInt8,  # [K, t, 2 * t, 4]
+    outlines: Bool,  # [K, t, t]
     lens: Float32,  # [4]
     pose: Float32,  # [3, 4]
     wanted: Bool,  # [H, W] pixels to look at
@@ -202,13 +231,13 @@ def find_planes_shown(
     """What :func:`paint_world` paints with a plane that is to be trusted, without its colours: a third of the time."""
     height, width = wanted.shape
     size = textures.shape[1]
-    origins = _origins(surfaces, pose)
+    origins, starts = _origins(surfaces, pose), _origins(things, pose)
     for i in range(height):
         for j in range(width):
             if not wanted[i, j]:
                 continue
             dx, dy, dz = _ray(pose, lens, first + i, j)
-            _, chosen, u, v = _nearest(surfaces, openings, origins, dx, dy, dz)
+            _, chosen, u, v = _nearest(surfaces, openings, things, outlines, origins, starts, dx, dy, dz)
             if chosen < 0 or chosen >= planes:
                 out[i, j] = False
                 continue

@@ -59,6 +59,16 @@ def less_rim(shown: Bool) -> Bool:  # [H, W]
     return cv2.erode(shown.view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_)
 
 
+def plane_axes(plane: Plane, down: Float64) -> Float64:  # [3, 3]
+    """Two axes in a plane, the first level, and its normal; a row each."""
+    normal = plane.normal
+    along = np.cross(down, normal)
+    if np.linalg.norm(along) < 0.3:  # a floor or a ceiling
+        along = np.array([1.0, 0.0, 0.0]) - normal[0] * normal
+    first = along / np.linalg.norm(along)
+    return np.stack([first, np.cross(normal, first), normal])
+
+
 def plane_surface(
     plate: Plate,
     plane: Plane,
@@ -67,12 +77,7 @@ def plane_surface(
     rays: tuple[Float32, Float32],  # as of rays_of
 ) -> Surface:
     """A plane with what the plate shows of it, carried on."""
-    normal = plane.normal
-    along = np.cross(down, normal)
-    if np.linalg.norm(along) < 0.3:  # a floor or a ceiling
-        along = np.array([1.0, 0.0, 0.0]) - normal[0] * normal
-    first = along / np.linalg.norm(along)
-    axes = np.stack([first, np.cross(normal, first), normal])
+    axes = plane_axes(plane, down)
     z = 1 / plate.inverse[on]
     points = np.stack([np.broadcast_to(r, on.shape)[on] * z for r in rays] + [z], axis=1)
     places = points @ axes[:2].T
@@ -84,7 +89,7 @@ def plane_surface(
     at = (2 * np.arange(TEXELS) + 1) / TEXELS - 1
     p, q = np.meshgrid(centre[0] + half * at, centre[1] + half * at)
     texels = p[..., None] * axes[0] + q[..., None] * axes[1] + plane.distance * axes[2]
-    colour, seen, inverse, there, known = _looked_up(plate, texels, on)
+    colour, seen, inverse, there, known = looked_up(plate, texels, on)
     sharp = inverse > np.quantile(inverse[known], 1 - SHARPEST) if known.any() else known
     opened = (seen & (there < (1 - OPEN) * inverse)).astype(np.uint8)
     opened = cv2.morphologyEx(opened, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
@@ -111,7 +116,7 @@ def back_wall(plate: Plate, free: Bool, down: Float64) -> Surface:
     turn, up = np.meshgrid(ROUND_FOLDS * half * at, ROUND_HEIGHT * at)
     around = np.stack([np.sin(turn), up, np.cos(turn)], axis=-1)
     behind = less_rim(free & (depth > NEAR_BACK * radius))
-    colour, _, _, _, known = _looked_up(plate, radius * around @ axes, behind)
+    colour, _, _, _, known = looked_up(plate, radius * around @ axes, behind)
     inner = slice(TEXELS // 2 - TEXELS // (2 * ROUND_FOLDS), TEXELS // 2 + TEXELS // (2 * ROUND_FOLDS))
     whole, trust = completed(colour[:, inner], known[:, inner], level=True)
     return Surface(numbers, _as_texture(*_folded_round(whole, trust)), np.zeros((TEXELS, TEXELS), np.bool_))
@@ -142,7 +147,7 @@ def _as_texture(colour: Float32, trust: Float32) -> UInt8:  # [T, T, 3], [T, T] 
     return with_smaller(np.dstack([colour, 255 * trust]).astype(np.uint8))
 
 
-def _looked_up(plate: Plate, points: Float64, where: Bool) -> tuple[UInt8, Bool, Float32, Float32, Bool]:
+def looked_up(plate: Plate, points: Float64, where: Bool) -> tuple[UInt8, Bool, Float32, Float32, Bool]:
     """What the plate shows of points [T, T, 3].
 
     Colour, whether they are in the picture, their own 1 / z, that seen there, and whether they are at a place of

@@ -45,7 +45,7 @@ def completed(
     distance, labels = cv2.distanceTransformWithLabels(
         (~whole).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    here = np.stack(np.meshgrid(*map(np.arange, known.shape), indexing="ij"), axis=-1).astype(np.int32)  # [T, T, 2]
+    here = _places(known.shape)
     source, usable = _mirrored(here, _nearest_in_row(here, whole) if level else _nearest(here, whole, labels), whole)
     pattern = None if level or not detail else pattern_of(rest, whole if sharp is None else whole & sharp)
     if pattern is None:
@@ -58,12 +58,29 @@ def completed(
     return out.clip(0, 255).astype(np.float32), trust.astype(np.float32)
 
 
+def mirrored_on(colour: UInt8, known: Bool) -> UInt8:  # [T, T, 3], [T, T]
+    """A texture whose unknown part mirrors the known one at its border, as far as that goes; beyond, it is smooth."""
+    whole = cv2.erode(known.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_)
+    if not whole.any():
+        return colour
+    _, labels = cv2.distanceTransformWithLabels((~whole).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    here = _places(known.shape)
+    source, usable = _mirrored(here, _nearest(here, whole, labels), whole)
+    beyond = _smooth(colour, whole, level=False).clip(0, 255).astype(np.uint8)
+    return np.where(usable[..., None], colour[source[..., 0], source[..., 1]], beyond)
+
+
 def _going_on(pattern: Pattern, rest: Float32, known: Bool, wanted: Int32) -> Float32:  # [T, T, 3], [T, T, 2]
     """The detail of a texture with a pattern; what else there is comes from near the ``wanted`` rows and columns."""
     repeated = pattern.at(known.shape)
     other = _beside_pattern(rest, repeated, known)
     source = aligned(pattern.vectors, wanted, known)
     return repeated + np.where(source[..., :1] >= 0, other[source[..., 0], source[..., 1]], 0)
+
+
+def _places(shape: tuple[int, ...]) -> Int32:  # [T, T, 2]
+    """Row and column of each texel."""
+    return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).astype(np.int32)
 
 
 def _nearest(here: Int32, known: Bool, labels: Any) -> Int32:  # [T, T, 2]

@@ -7,7 +7,7 @@ place looks the same in every frame and from everywhere.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ex4d.fill.parts import Parts
 from ex4d.fill.planes import Plane, Samples, find_planes
 from ex4d.fill.plate import Plate
 from ex4d.fill.surfaces import Surface, back_wall, less_rim, plane_surface, rays_of
+from ex4d.fill.things import Sight, Things, things_of
 from ex4d.progress import CancelToken, check
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 from ex4d_ground.planes import PlaneEdit, PlaneInfo, as_vector
@@ -36,6 +37,7 @@ class Painted:
     inverse: Float32  # [H, W] 1 / z of the surface; 0 where there is none
     trust: Float32  # [H, W] 0..1
     on_plane: Bool  # [H, W] whether that is a plane, not the back wall
+    on_thing: Bool  # [H, W] whether it is a thing that goes on beyond the picture's edge
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class World:
     openings: Bool  # [S, T, T]
     planes: tuple[Plane, ...]
     plate_from_world: Float64 = field(default_factory=lambda: np.eye(4))  # [4, 4] surfaces are in the plate's axes
+    things: Things = field(default_factory=Things.none)  # in the same axes
 
     @property
     def plane_infos(self) -> tuple[PlaneInfo, ...]:
@@ -89,7 +92,13 @@ class World:
             paint_world(*fixed, *(each[a:b] for each in (*of_rows, colour, inverse, trust, which)), a)
 
         split(shape[0], paint_rows)
-        return Painted(colour, inverse, trust, (which >= 0) & (which < len(self.planes)))
+        on_plane, on_thing = (which >= 0) & (which < len(self.planes)), which >= len(self.surfaces)
+        return Painted(colour, inverse, trust, on_plane, on_thing)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of its textures."""
+        return sum(array.nbytes for array in self._arrays)
 
     def shows_plane(
         self,
@@ -104,10 +113,15 @@ class World:
         split(len(out), lambda a, b: find_planes_shown(*fixed, wanted[a:b], len(self.planes), trust, out[a:b], a))
         return out
 
-    def _seen_by(self, lens: Float64, world_from_camera: Float64) -> tuple[Float32, UInt8, Bool, Float32, Float32]:
+    @property
+    def _arrays(self) -> tuple[Float32, UInt8, Bool, Float32, UInt8, Bool]:
+        things = self.things
+        return self.surfaces, self.textures, self.openings, things.numbers, things.textures, things.outlines
+
+    def _seen_by(self, lens: Float64, world_from_camera: Float64) -> tuple[Float32 | UInt8 | Bool, ...]:
         """What the compiled loops take of the world and of a camera."""
         pose = np.ascontiguousarray((self.plate_from_world @ world_from_camera)[:3], np.float32)
-        return self.surfaces, self.textures, self.openings, lens.astype(np.float32), pose
+        return *self._arrays, lens.astype(np.float32), pose
 
 
 @dataclass(frozen=True)
@@ -156,10 +170,21 @@ def build_world(
     check(cancel)
     key = ("back wall", np.packbits(explained).tobytes(), down.tobytes())
     surfaces.append(parts.kept(Surface, key, lambda: back_wall(plate, ~explained, down)))
-    return World(
+    world = World(
         np.stack([surface.numbers for surface in surfaces]),
         np.stack([surface.texture for surface in surfaces]),
         np.stack([surface.openings for surface in surfaces]),
         tuple(planes),
         inverse(plate.world_from_camera),
     )
+    check(cancel)
+    return replace(world, things=_things(world, plate, down, parts))
+
+
+def _things(world: World, plate: Plate, down: Float64, parts: Parts) -> Things:
+    """What stands before the place and goes on beyond the picture's edge."""
+    sight, wall = Sight.of(plate), float(world.surfaces[-1, 14])
+    everywhere = np.ones(sight.inverse.shape, np.bool_)
+    behind = world.paint(everywhere, sight.lens, plate.world_from_camera, ~everywhere).inverse
+    key = ("things", behind.tobytes(), repr(wall), down.tobytes())
+    return parts.kept(Things, key, lambda: things_of(plate, sight, behind, wall, down))

@@ -16,6 +16,7 @@ from ex4d import Clip
 from ex4d.fill import kept, parts, surfaces, world
 from ex4d.fill.parts import Parts
 from ex4d.fill.plate import clean_plate
+from ex4d.fill.things import Things
 from ex4d.fill.world import World, build_world
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.files import forget_unused
@@ -23,7 +24,7 @@ from ex4d_ground.planes import read
 
 SIZE, FLOOR, WALL = 96, 1.5, 9.0
 LENS = Intrinsics.from_fov(SIZE, SIZE)
-ALL = Counter(clean_plate=1, find_planes=1, plane_surface=2, back_wall=1)
+ALL = Counter(clean_plate=1, find_planes=1, plane_surface=2, back_wall=1, things_of=1)
 
 
 @pytest.fixture(autouse=True)
@@ -46,18 +47,21 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return counting
 
-    for module, name in ((kept, "clean_plate"), *((world, n) for n in ("find_planes", "plane_surface", "back_wall"))):
+    of_world = ("find_planes", "plane_surface", "back_wall", "things_of")
+    for module, name in ((kept, "clean_plate"), *((world, name) for name in of_world)):
         monkeypatch.setattr(module, name, counted(getattr(module, name)))
     return count
 
 
 def room(colour: int = 90) -> Clip:
-    """A floor and a wall with grain, seen by a camera that stands still."""
+    """A floor and a wall with grain, seen by a camera that stands still, and a post that the picture's edge cuts."""
     y = (np.arange(SIZE) + 0.5 - LENS.cy) / LENS.fy
     depth = np.minimum(np.where(y > 0, FLOOR / np.maximum(y, 1e-6), np.inf), WALL)
     grain = np.random.default_rng(0).integers(0, 60, (SIZE, SIZE, 3))
     frames = np.repeat((colour + grain)[None], 3, axis=0).astype(np.uint8)
-    return Clip(frames, np.broadcast_to(depth[:, None], (3, SIZE, SIZE)).astype(np.float32).copy(), LENS)
+    depths = np.broadcast_to(depth[:, None], (3, SIZE, SIZE)).astype(np.float32).copy()
+    depths[:, 20:60, -9:] = 3.0
+    return Clip(frames, depths, LENS)
 
 
 def found(clip: Clip, planes: str = "") -> World:
@@ -69,8 +73,9 @@ def found(clip: Clip, planes: str = "") -> World:
 
 
 def require_same(one: World, other: World) -> None:
-    for each in fields(World):
-        a, b = getattr(one, each.name), getattr(other, each.name)
+    pairs = [(getattr(one, each.name), getattr(other, each.name)) for each in fields(World)]
+    pairs += [(getattr(one.things, each.name), getattr(other.things, each.name)) for each in fields(Things)]
+    for a, b in pairs:
         if isinstance(a, np.ndarray):
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
@@ -89,7 +94,7 @@ def anew(clip: Clip, planes: str) -> World:
 
 def test_another_process_finds_the_place_and_makes_nothing(folder: Path, made: Counter[str]) -> None:
     first = found(room())
-    assert len(first.planes) == 2 and made == ALL
+    assert len(first.planes) == 2 and len(first.things.numbers) == 1 and made == ALL
     require_same(first, found(room()))
     assert made == ALL and {path.suffix for path in folder.iterdir()} == {".npz"}
 
@@ -98,9 +103,9 @@ def test_another_process_finds_the_place_and_makes_nothing(folder: Path, made: C
     ("planes", "expected"),
     [
         ("smooth floor", {"plane_surface": 1}),
-        ("remove floor", {"back_wall": 1}),
-        (f"add 0 1 0 {1.003 * FLOOR}", {"plane_surface": 1}),  # which lies within the floor that there is
-        (f"remove back wall; add 0.1 0 1 {WALL}; smooth floor", {"plane_surface": 2, "back_wall": 1}),
+        ("remove floor", {"back_wall": 1, "things_of": 1}),
+        (f"add 0 1 0 {1.003 * FLOOR}", {"plane_surface": 1}),  # which lies within and behind the floor that there is
+        (f"remove back wall; add 0.1 0 1 {WALL}; smooth floor", {"plane_surface": 2, "back_wall": 1, "things_of": 1}),
     ],
 )
 def test_a_change_makes_only_what_it_touches_and_the_same_pictures(
@@ -136,7 +141,7 @@ def test_what_another_place_is_made_of_finds_nothing(
     assert kept.world_of(clip) is not kept.world_of(replace(clip, intrinsics=other_lens)), "also what stays in memory"
     monkeypatch.setattr(kept, "source_stamp", lambda module: "of a later version")
     found(clip)
-    assert made["plane_surface"] == 10 and len(list(folder.iterdir())) == 25
+    assert made["plane_surface"] == 10 and len(list(folder.iterdir())) == 30
 
 
 @pytest.mark.parametrize("damage", ["cut off", "flipped", "empty", "another file", "another part"])

@@ -199,7 +199,8 @@ def test_planes_are_believed_near_what_is_seen_of_them_and_the_back_wall_far_fro
     shape, on_plane = mask.shape, np.arange(100)[:, None] < 50
     trust = np.broadcast_to(np.linspace(1, 0.2, 100, dtype=np.float32), shape)
     nothing = np.zeros(shape, np.float32)
-    share = _sure(mask, Painted(np.zeros((*shape, 3), np.float32), nothing, trust, np.broadcast_to(on_plane, shape)))
+    on, off = np.broadcast_to(on_plane, shape), np.zeros(shape, np.bool_)
+    share = _sure(mask, Painted(np.zeros((*shape, 3), np.float32), nothing, trust, on, off))
     assert (np.diff(share[0]) <= 0).all() and share[0, 0] == pytest.approx(1) and share[0, 99] == 0
     assert (np.diff(share[99]) >= 0).all() and share[99, 10] < 0.3 and share[99, 99] == 1
 
