@@ -286,6 +286,7 @@ def deep_picture(mesh: Any, camera: Any, options: Any, objects: Any) -> None:
 def backgrounds(still: Any) -> None:
     """What other frames saw, of a still camera and of a moving one."""
     from ex4d.dwmesh import DWMesh
+    from ex4d.fill.plate import clean_plate
     from ex4d_ground.options import MeshOptions
     from ex4d_ground.source_camera import SourceCamera
 
@@ -296,6 +297,7 @@ def backgrounds(still: Any) -> None:
     for clip in (still, replace(still, source_camera=camera)):
         DWMesh(clip, options).surface(3)
         DWMesh(clip, memory).surface(3)
+        clean_plate(clip)
 
 
 def previews(clip: Any) -> None:

@@ -8,6 +8,7 @@ from ex4d.dwmesh import DWMesh
 from ex4d.dwmesh.backdrop import Backdrop
 from ex4d.dwmesh.solid import SolidBuilder
 from ex4d.dwmesh.still import references
+from ex4d.fill.usual import usual_colours
 from ex4d.trajectory.metrics import rotation_angles
 from ex4d.types import Clip
 from ex4d_ground.arrays import Float32, Float64, UInt8
@@ -66,11 +67,15 @@ def _stays_near(clip: Clip) -> bool:
 
 
 def _of_one_frame(clip: Clip, backdrop: Backdrop) -> Plate:
-    """What the camera that moves shows in the middle of the clip, with what the other frames know behind it."""
+    """What the camera that moves shows in the middle of the clip, with what the other frames know behind it.
+
+    Shadows that only that moment shows are gone (:mod:`ex4d.fill.usual`).
+    """
     t = clip.num_frames // 2
     layer, k = backdrop.layer(t), clip.lens(t)
     lens = np.array([k.fx, k.fy, k.cx, k.cy])
-    return Plate(layer.colour, (1 / layer.depth).astype(np.float32), lens, clip.world_from_camera[t])
+    colour = usual_colours(clip, t, layer)
+    return Plate(colour, (1 / layer.depth).astype(np.float32), lens, clip.world_from_camera[t])
 
 
 def _of_all_frames(clip: Clip, solid: SolidBuilder, backdrop: Backdrop, lens: Float64) -> Plate:
