@@ -1,4 +1,4 @@
-"""Make the documentation's picture of the ways a preview fills holes: the example clip's last frame of three orbits.
+"""Make the documentation's picture of the ways a preview fills holes: the example clip's last frame of some orbits.
 
 python scripts/make_fill_pictures.py [--output docs/images]
 """
@@ -20,7 +20,7 @@ from ex4d.trajectory import near_depth_of, preset
 from ex4d.types import Clip
 from ex4d_ground.cameras import Intrinsics
 
-ANGLES = (15, 30, 60)
+MOVES = (("orbit_right", 15), ("orbit_right", 30), ("orbit_right", 60), ("orbit_left", 30))
 WAYS = (
     {"fill": "background", "known_first": False},
     {"fill": "background", "known_first": True},
@@ -36,13 +36,14 @@ def main() -> int:
     options = parser.parse_args()
     clip, rows = example(), []
     last = clip.num_frames - 1
-    for angle in ANGLES:
+    for name, angle in MOVES:
         move = preset(
-            "orbit_right", num_frames=2, intrinsics=clip.intrinsics, near_depth=near_depth_of(clip, 100.0), amount=angle
+            name, num_frames=2, intrinsics=clip.intrinsics, near_depth=near_depth_of(clip, 100.0), amount=angle
         )
         move = replace(move, source_time=np.full(2, float(last)))
         tiles = [np.asarray(generate(clip, move, settings=way).frames)[1] for way in WAYS]
-        rows.append((f"{angle} degrees", ["beside, from left:", "background,", "known first,", "world"], tiles))
+        notes = [f"to the {name.removeprefix('orbit_')};", "beside, from left:", "background,", "known first,", "world"]
+        rows.append((f"{angle} degrees", notes, tiles))
     path = options.output / "fill-courtyard.jpg"
     labelled_rows(rows, width=WIDTH, label=LABEL).convert("RGB").save(path, quality=86, optimize=True)
     print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")

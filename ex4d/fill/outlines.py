@@ -28,7 +28,7 @@ BESIDE = 0.05
 """Of that side: how far from the cut its silhouette is looked at, at most as far as the cut is long."""
 ROUND, ALONG = 2 / 3, 0.25
 """How far a thing goes on: of the cut's length, and of the thing's thickness inwards from it."""
-THICK, LONGEST = 0.8, 0.3
+THICK, LONGEST = 0.5, 0.3
 """At most that share of the thickness, and that of the picture's longer side."""
 OUTWARD = 0.25
 """Cosine of the largest angle from the cut's normal at which a silhouette goes on."""
@@ -47,7 +47,7 @@ class CutThing:
 
     own: Bool  # [h, w] what is seen of it
     near: Bool  # [h, w] of that, as far from the cut as it goes on
-    outline: Float64  # [n, 2] x and y at depth 1 of the rays round where it goes on, and a pixel of what is seen
+    outline: Float64  # [n, 2] x and y at depth 1 of the rays round where it goes on, with some of what is seen
     slope: Float64  # [3] of its plane, as of :class:`ex4d.fill.planes.Plane`
 
 
@@ -68,6 +68,11 @@ class _Edge:
         x, y = (np.concatenate(each) for each in zip(*sides, strict=True))
         out = np.stack([(x == width - 1) * 1.0 - (x == 0), (y == height - 1) * 1.0 - (y == 0)], axis=1)
         return _Edge(np.stack([x, y], axis=1), out / np.linalg.norm(out, axis=1, keepdims=True))
+
+    @property
+    def has_corner(self) -> bool:
+        """Whether they lie on more than one side."""
+        return bool(np.ptp(self.outward, axis=0).max() > 0)
 
 
 def cut_things(inverse: Float32, behind: Float32, lens: Float64) -> list[CutThing]:  # [h, w], [h, w], [4]
@@ -134,6 +139,8 @@ def _going_on(inverse: Float32, own: Bool, cut: _Edge, lens: Float64) -> CutThin
     reach = min(ROUND * length + ALONG * thickness, THICK * thickness, LONGEST * max(height, width))
     curve = _closing(ends, _tangents(own, cut, length, reach), reach)
     pixels = np.concatenate([curve, (cut.pixels - cut.outward)[::-1]])
+    if cut.has_corner:
+        pixels = _round_corner(pixels, cut, reach)
     outline = (pixels + 0.5 - centre) / focal
     y, x = np.nonzero(own & (distance <= max(length, 8)))
     rays = (np.stack([x, y], axis=1) + 0.5 - centre) / focal
@@ -187,6 +194,14 @@ def _closing(ends: Float64, tangents: Float64, reach: float) -> Float64:  # [2, 
     first, second = ends + reach / 0.75 * tangents
     weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
     return np.add.reduce([w * p for w, p in zip(weights, (ends[0], first, second, ends[1]), strict=True)])
+
+
+def _round_corner(outline: Float64, cut: _Edge, reach: float) -> Float64:  # [n, 2] -> [m, 2]
+    """The outline of a thing in a corner of the picture, which the curve from end to end does not go round."""
+    along = np.linspace(0, 1, len(cut.pixels))[:, None]
+    beyond = cut.pixels + 4 * along * (1 - along) * reach * cut.outward
+    hull = cv2.convexHull(np.concatenate([outline, beyond]).astype(np.float32))
+    return np.asarray(hull[:, 0], np.float64)
 
 
 def _slope(rays: Float64, values: Float64, outline: Float64) -> Float64:  # [n, 2], [n], [m, 2] -> [3]

@@ -97,11 +97,12 @@ def _thing(plate: Plate, thing: CutThing, lens: Float64, down: Float64) -> tuple
     texels = p[..., None] * axes[0] + q[..., None] * axes[1] + plane.distance * axes[2]
     own, near = (_enlarged(each, plate) for each in (thing.own, thing.near))
     colour, *_, known = looked_up(plate, texels, less_rim(own))
-    there = looked_up(plate, texels, near)[-1].view(np.uint8)
+    _, inside, *_, beside = looked_up(plate, texels, near)
+    there = np.zeros(beside.shape, np.uint8)
     corners = (((outline - centre) / half + 1) / 2 * TEXELS - 0.5) * 2**_SHIFT
     cv2.fillPoly(there, [np.rint(corners).astype(np.int32)], (1,), cv2.LINE_8, _SHIFT)
     texture = np.dstack([mirrored_on(colour, known), np.full(known.shape, 255, np.uint8)])
-    return numbers, with_smaller(texture), there > 0
+    return numbers, with_smaller(texture), beside | (there > 0) & ~inside
 
 
 def _enlarged(small: Bool, plate: Plate) -> Bool:  # [h, w] -> [H, W]

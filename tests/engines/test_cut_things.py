@@ -33,7 +33,7 @@ FLOOR, WALL, NEAR = 1.5, 9.0, 3.0
 YELLOW = np.array([240, 220, 40])
 
 
-def seen(pose: np.ndarray, left: float, right: float) -> tuple[np.ndarray, np.ndarray]:
+def seen(pose: np.ndarray, left: float, right: float, drop: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Colour [H, W, 3] and z-depth [H, W] of a floor and a wall with grain, and a yellow board that stands before them.
 
     The board reaches from ``left`` to ``right`` in the world.
@@ -42,14 +42,14 @@ def seen(pose: np.ndarray, left: float, right: float) -> tuple[np.ndarray, np.nd
     rays = np.stack([(x - LENS.cx) / LENS.fx, (y - LENS.cy) / LENS.fy, np.ones_like(x)], axis=-1) @ pose[:3, :3].T
     eye = pose[:3, 3]
     with np.errstate(divide="ignore"):
-        to_floor = np.where(rays[..., 1] > 0, (FLOOR - eye[1]) / rays[..., 1], np.inf)
+        to_floor = np.where(rays[..., 1] > 0, (FLOOR + drop - eye[1]) / rays[..., 1], np.inf)
     depth = np.minimum(to_floor, (WALL - eye[2]) / rays[..., 2])
     point = eye + rays * depth[..., None]
     tiles = 40 * ((np.floor(point[..., 0] / 0.5) + np.floor(point[..., 2] / 0.5)) % 2)
     colour = np.stack([90 + tiles, 100 + tiles, 160 - tiles], axis=-1)
     to_board = (NEAR - eye[2]) / rays[..., 2]
     place = eye + rays * to_board[..., None]
-    board = (place[..., 0] > left) & (place[..., 0] < right) & (place[..., 1] > -0.5) & (place[..., 1] < FLOOR)
+    board = (place[..., 0] > left) & (place[..., 0] < right) & (place[..., 1] > -0.5) & (place[..., 1] < FLOOR + drop)
     stripes = np.where(np.floor(place[..., 1:2] / 0.2) % 2 > 0, YELLOW, YELLOW - 40)
     return np.where(board[..., None], stripes, colour).astype(np.uint8), np.where(board, to_board, depth).astype("f4")
 
@@ -59,9 +59,12 @@ def edge() -> float:
     return NEAR * (SIZE - LENS.cx) / LENS.fx
 
 
-def clip(left: float = 0.6, right: float = 9.0) -> Clip:
-    """The board's left side lies ``left`` of the picture's right edge, its right side ``right`` of its left one."""
-    colour, depth = seen(np.eye(4), edge() - left, edge() - left + right)
+def clip(left: float = 0.6, right: float = 9.0, drop: float = 0.0) -> Clip:
+    """The board's left side lies ``left`` of the picture's right edge, its right side ``right`` of its left one.
+
+    Floor and board lie ``drop`` lower than they would: the board of a low floor is cut by the lower edge, too.
+    """
+    colour, depth = seen(np.eye(4), edge() - left, edge() - left + right, drop)
     return Clip(np.stack([colour] * FRAMES), np.stack([depth] * FRAMES), LENS)
 
 
@@ -112,6 +115,16 @@ def test_a_board_that_the_edge_cuts_goes_on_as_itself_and_closes() -> None:
     np.testing.assert_allclose(1 / painted.inverse[beyond], NEAR, rtol=0.1)
     striped = painted.colour[: beyond.shape[0], SIZE // 2 + SIZE + 3, 0][beyond[:, SIZE // 2 + SIZE + 3]]
     assert striped.std() > 10, "with its own texture"
+
+
+def test_a_board_in_the_pictures_corner_goes_on_round_it() -> None:
+    painted = whole(place_of(clip(drop=1.0)))
+    middle = painted.on_thing[SIZE // 2 : SIZE // 2 + SIZE, SIZE // 2 : SIZE // 2 + SIZE]
+    board = clip(drop=1.0).depth[0] < NEAR + 0.1
+    assert board[-1, -1] and not middle[~board].any(), "where the clip shows something else, there is none of it"
+    assert painted.on_thing[: SIZE // 2 + SIZE, SIZE // 2 + SIZE + 2].any(), "to the right"
+    assert painted.on_thing[SIZE // 2 + SIZE + 2, : SIZE // 2 + SIZE].any(), "below"
+    assert painted.on_thing[SIZE // 2 + SIZE + 2, SIZE // 2 + SIZE + 2], "and between"
 
 
 @pytest.mark.parametrize(
