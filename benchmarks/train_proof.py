@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from proof_scenes import ProofScenes
 from recorded import Recorded
 from safetensors.torch import save_file
 from torch import Tensor
@@ -42,7 +43,7 @@ from ex4d.train.objective import Levels
 from ex4d.train.published import start_from
 from ex4d.train.record import LOG, read_log
 from ex4d.train.sampling import sample_latents
-from ex4d.train.scenes import SceneOptions, Scenes
+from ex4d.train.scenes import Scenes
 from ex4d.types import Clip
 from ex4d.weights import WanWeights
 from ex4d_ground.cameras import Intrinsics, from_matrices
@@ -56,50 +57,16 @@ RUNS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class Proof:
+class Proof(ProofScenes):
     def __init__(self, args: argparse.Namespace):
+        super().__init__(seed=args.seed, tiny=args.tiny)
         self.args = args
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        self.options = SceneOptions(frames=9, size=96) if not args.tiny else SceneOptions(frames=5, size=32, things=2)
-        self.chance = torch.Generator(self.device).manual_seed(args.seed)
         self.folder: Path = args.folder
         self.results: dict[str, Any] = {"seed": args.seed, "frames": self.options.frames, "size": self.options.size}
-        self.buffer: Tensor | None = None
 
     def seconds(self, stage: str) -> float:
         return self.args.seconds * SHARES[stage]
-
-    # Scenes
-
-    def orbits(self, scenes: Scenes) -> Tensor:
-        """Target cameras that stay clear of everything; where one does not, the source camera."""
-        count = len(scenes.room)
-
-        def even(low: float, high: float) -> Tensor:
-            return low + (high - low) * torch.rand(count, generator=self.chance, device=self.device)
-
-        most = scenes.options.orbit_deg
-        pose = scenes.orbit(even(-most, most), even(-8, 8), even(3.0, 5.0))
-        return torch.where(scenes.is_free(pose).view(-1, 1, 1, 1), pose, scenes.still())
-
-    @torch.no_grad()
-    def clips(self, count: int, *, orbit: bool) -> Tensor:  # [count, 3, T, H, W] -1..1
-        scenes = Scenes.draw(count, self.chance, self.options)
-        colour = scenes.render(self.orbits(scenes) if orbit else scenes.still()).colour
-        return colour.permute(0, 4, 1, 2, 3) * 2 - 1
-
-    def batch(self, count: int) -> Tensor:
-        """From a buffer on the device, an eighth of which is new each time: rendering is a fraction of a step."""
-        size = 64 if not self.args.tiny else 4
-        if self.buffer is None:
-            self.buffer = torch.cat([self.clips(size // 4, orbit=i % 4 > 0) for i in range(4)])
-        fresh = max(1, count // 4)
-        where = torch.randint(size, (fresh,), generator=self.chance, device=self.device)
-        self.buffer[where] = self.clips(
-            fresh, orbit=bool(torch.rand(1, generator=self.chance, device=self.device) < 0.7)
-        )
-        return self.buffer[torch.randint(size, (count,), generator=self.chance, device=self.device)]
 
     # The base
 

@@ -17,7 +17,7 @@ from ex4d_backend.client_errors import for_client, without_paths
 from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
 from ex4d_ground.errors import Ex4dError, SettingError
 from ex4d_protocol import messages as m
-from ex4d_protocol.requests import packed
+from ex4d_protocol.camera_specs import packed
 
 log = logging.getLogger("ex4d_backend.devices")
 

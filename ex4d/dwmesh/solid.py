@@ -29,35 +29,15 @@ from ex4d.dwmesh.kernels import fill_ringed_colors, lift_rows
 from ex4d.dwmesh.memory import WorldMemory
 from ex4d.dwmesh.sharpen import is_smeared, roughness, sharpened, smear_px
 from ex4d.dwmesh.still import SteadyDepth, wavers
+from ex4d.dwmesh.thickness import BUSH_PX, REMEMBERED_BUSH_PX, checked_map, estimated
 from ex4d.dwmesh.walls import QUAD_FACES, SIDE_FACES, SIDE_VERTICES, build_pieces, count_cuts
 from ex4d.surface import QUAD_DROP, Surface, SurfacePair, cap_faces
 from ex4d.types import Clip
 from ex4d_ground.arrays import Bool, Float32, Float64, Int8, Int32, Int64, UInt8
 from ex4d_ground.cameras import Intrinsics
-from ex4d_ground.errors import SettingError, ShapeError
 from ex4d_ground.options import MeshOptions
 
 # Found on rendered scenes with known visibility (see ex4d.eval), and checked on others.
-DEPTH_PER_WIDTH = 0.93
-"""How deep a thing is taken to be, from its nearest point on, for its smaller extent across the picture."""
-LEAST_PER_WIDTH = 0.25
-"""What a wall has of that extent at least."""
-COLUMN_RATIO = 2.4
-"""How much more an extent down a column counts: what is wider than tall, as a table is, goes back further than up."""
-PER_COVERED_END = 0.7
-"""Share by which an extent grows for each end that something nearer covers."""
-PARTLY_COVERED_PX = 0.7
-"""Pixels that a run counts too many: those at its ends are covered in part."""
-LARGEST_SHARE = 0.3
-"""No estimate is more than this share of the depth."""
-CROWD_PX = 9
-"""Side of the window in which cut pixels are counted."""
-BUSH_PX = 8.5
-"""The thickness, in pixels, where they are dense (foliage)."""
-REMEMBERED_BUSH_PX = 4.0
-"""The same where the world's memory knows what lies behind: too thick a thicket hides it."""
-CROWD_SHARES = (0.3, 0.52)
-"""Share of cut pixels in the window at which a thicket begins, and is complete."""
 RIM_PX = 0.6
 """How far, in pixel widths, a surface turns away between its last pixel and its rim."""
 SMEARED_JUMP = 0.03
@@ -114,7 +94,7 @@ class SolidBuilder:
 
     def __init__(self, clip: Clip, options: MeshOptions, thickness_map: Float32 | None = None) -> None:
         self._clip, self._options = clip, options
-        self.thickness_map = None if thickness_map is None else _checked_map(clip, thickness_map)
+        self.thickness_map = None if thickness_map is None else checked_map(clip, thickness_map)
         sharpen = options.sharpen_edges
         self._smeared = sharpen == "on" or (sharpen == "auto" and is_smeared(clip.depth))
         self._smear_px = smear_px(clip.depth) if self._smeared else 0.0
@@ -323,7 +303,7 @@ class SolidBuilder:
     def _thickness(self, t: int, inverse: Float32, cuts: UInt8, split: Split) -> Float32:  # [H + 2, W + 2]
         given = self._options.thickness
         if isinstance(given, str):
-            thickness = self._estimate(t, inverse, cuts, split)
+            thickness = estimated(inverse, cuts, self.optics(t).pitch, self.bush_px, split)
             if self.memory is not None:
                 self._limit(self.memory, t, inverse, cuts, thickness, split)
         elif self._options.thickness_unit == "share":
@@ -334,22 +314,6 @@ class SolidBuilder:
             painted = self.thickness_map[t] if self.thickness_map.ndim == 3 else self.thickness_map
             inner = thickness[1:-1, 1:-1]
             inner[...] = np.where(np.isnan(painted), inner, painted)
-        return thickness
-
-    def _estimate(self, t: int, inverse: Float32, cuts: UInt8, split: Split) -> Float32:
-        (height, width), pitch = inverse.shape, self.optics(t).pitch
-        pitch_x, pitch_down = float(pitch[0]), COLUMN_RATIO * float(pitch[1])
-        thickness = np.empty(inverse.shape, np.float32)
-        extent = np.empty(inverse.shape, np.float32)
-        shape: Float64 = np.array([DEPTH_PER_WIDTH, LEAST_PER_WIDTH, PER_COVERED_END], np.float64)
-        split(height, lambda a, b: edges.row_thickness(inverse, cuts, pitch_x, shape, a, b, extent, thickness))
-        split(width, lambda a, b: edges.column_thickness(inverse, cuts, pitch_down, shape, a, b, extent, thickness))
-        area = CROWD_PX**2
-        limits = np.array(
-            [PARTLY_COVERED_PX, LARGEST_SHARE, CROWD_SHARES[0] * area, CROWD_SHARES[1] * area, self.bush_px], np.float64
-        )
-        reach = CROWD_PX // 2
-        split(height, lambda a, b: edges.settle_thickness(inverse, cuts, reach, pitch_x, limits, a, b, thickness))
         return thickness
 
     def _limit(
@@ -391,15 +355,3 @@ def _starts(sizes: Int64, first: int) -> tuple[Int64, int]:
     """Where each of several parts begins behind ``first``, and where the last ends."""
     ends = first + np.cumsum(sizes)
     return ends - sizes, int(ends[-1])
-
-
-def _checked_map(clip: Clip, thickness: Float32) -> Float32:
-    wanted = clip.depth.shape
-    if thickness.shape not in (wanted, wanted[1:]):
-        raise ShapeError(f"The thickness map must be {wanted[1:]} or {wanted}, got {thickness.shape}.")
-    bad = int((np.isinf(thickness) | (thickness < 0)).sum())
-    if bad:
-        raise SettingError(
-            f"The thickness map is negative or infinite at {bad} pixels; use NaN to leave a pixel alone."
-        )
-    return np.ascontiguousarray(thickness, np.float32)

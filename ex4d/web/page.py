@@ -27,7 +27,7 @@ from ex4d_ground.files import staged_folder
 PAGE_FILE = "index.html"
 SMALLEST_SIDE, USUAL_SIDE, LARGEST_SIDE = 48, 960, 2048
 LIBRARY = "three.min.js"
-_SCRIPTS = ("shaders.js", "picture.js", "player.js", "controls.js", "main.js")
+_SCRIPTS = ("shaders.js", "surface_shaders.js", "picture.js", "player.js", "controls.js", "main.js")
 _MARGIN = 0.02
 """Share of the range of disparity that is left free at either end, for coding errors."""
 

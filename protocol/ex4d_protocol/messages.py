@@ -12,11 +12,12 @@ from ex4d_ground.costs import Cost
 from ex4d_ground.records import Count, Name, Record, Text
 from ex4d_ground.remedies import Failure, Remedy
 from ex4d_protocol.base import FINAL_PHASES, AboutJob, JobId, JobPhase, Sha256, Tagged  # noqa: F401
+from ex4d_protocol.camera_specs import unpacked
 from ex4d_protocol.capabilities import Capabilities, DeviceSpec, Limits  # noqa: F401
 from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress, LiveSuperseded, LiveView
 from ex4d_protocol.maxima import MAX_ASKED, MAX_FRAMES, Settings, Versions
 from ex4d_protocol.proofs import MAX_PROOFS
-from ex4d_protocol.requests import BlobRef, Request, unpacked
+from ex4d_protocol.requests import BlobRef, Request
 from ex4d_protocol.results import AckResults, Credit, GetResults, Item, ResultsAcknowledged, ResultsEnd
 
 # --- connection ---------------------------------------------------------------------------------------

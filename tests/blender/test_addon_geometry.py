@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from filmed_room import handheld
+from geometry_parts import ENDINGS, at, exported, lens_of, lenses_of, pose_of, read_back, world_vertices
 from small_clip import ROOT, make_clip, png_bytes
 from small_shot import build_shot
 
@@ -17,7 +18,6 @@ from ex4d_ground.files import frame_name
 FIRST, FRAMES = 1001, 4
 CHECKED = (FIRST, FIRST + FRAMES // 2, FIRST + FRAMES - 1)
 CAMERAS = ("SourceCamera", "ShotCamera")
-ENDINGS = {"ALEMBIC": ".abc", "USD": ".usda"}
 
 
 @pytest.fixture
@@ -62,54 +62,6 @@ def edit_a_frame(body: Any) -> None:
 
     pushed = np.tile(np.float32([0.3, 0.1, 0]), (len(body.data.vertices), 1))
     layers.add(body, "Pushed", pushed, mode="OFFSET", frames=layers.FrameRange(FIRST + 2, FIRST + 2))
-
-
-def exported(blender: Any, out: Path, kind: str, grid: str = "1") -> Path:
-    """The folder that was made."""
-    before = set(out.iterdir()) if out.exists() else set()
-    assert blender.ops.ex4d.export_geometry(kind=kind, grid=grid, directory=str(out)) == {"FINISHED"}
-    (made,) = set(out.iterdir()) - before
-    return made
-
-
-def read_back(blender: Any, made: Path, kind: str) -> dict[str, Any]:
-    """The objects of the file, by their names in it."""
-    before = set(blender.data.objects)
-    (path,) = made.glob(f"*{ENDINGS[kind]}")
-    if kind == "ALEMBIC":
-        blender.ops.wm.alembic_import(filepath=str(path), as_background_job=False, set_frame_range=False)
-    else:
-        blender.ops.wm.usd_import(filepath=str(path), set_frame_range=False)
-    return {each.name.split(".")[0]: each for each in set(blender.data.objects) - before}
-
-
-def at(blender: Any, frame: int) -> Any:
-    blender.context.scene.frame_set(frame)
-    return blender.context.evaluated_depsgraph_get()
-
-
-def world_vertices(obj: Any, depsgraph: Any) -> np.ndarray:
-    from blender_addon.scene import mesh
-
-    world = np.array(obj.evaluated_get(depsgraph).matrix_world)
-    return mesh.evaluated_positions(obj, depsgraph) @ world[:3, :3].T + world[:3, 3]
-
-
-def lens_of(blender: Any, obj: Any, depsgraph: Any) -> tuple[float, ...]:
-    """fx, fy in picture widths; the principal point in picture widths and heights."""
-    from blender_addon.scene import cameras
-
-    picture = cameras.Picture.of(blender.context.scene)
-    fx, fy, cx, cy = cameras.lens_at(depsgraph, picture, obj, 0)
-    return fx / picture.width, fy / picture.width, cx / picture.width, cy / picture.height
-
-
-def pose_of(obj: Any, depsgraph: Any) -> np.ndarray:
-    return np.array(obj.evaluated_get(depsgraph).matrix_world.normalized())
-
-
-def lenses_of(blender: Any, used: dict[str, Any], depsgraph: Any) -> dict[str, tuple[Any, Any]]:
-    return {name: (pose_of(obj, depsgraph), lens_of(blender, obj, depsgraph)) for name, obj in used.items()}
 
 
 @pytest.mark.parametrize("kind", list(ENDINGS))

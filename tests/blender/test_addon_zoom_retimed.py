@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filmed_room import room
+from geometry_parts import at, exported, lenses_of, pose_of, read_back, world_vertices
 from live_parts import PATIENT_MS, guide_shown, guides_of, settle
 from small_clip import write_source_files
 
@@ -95,8 +96,6 @@ def read(blender, path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["ALEMBIC", "USD"])
 def test_geometry_is_what_the_shot_shows(connected, shot, zooming, tmp_path, kind):
-    from test_addon_geometry import at, exported, lenses_of, pose_of, read_back, world_vertices
-
     used = {"SourceCamera": shot.ex4d.source_camera, "ShotCamera": shot.ex4d.camera}
     expected = {}
     for frame in (1, 3, 6):

@@ -21,8 +21,8 @@ with atheris.instrument_imports(include=["ex4d_protocol"]):
     from ex4d_protocol.arrays import view_array, view_json
     from ex4d_protocol.client import Client
     from ex4d_protocol.errors import DamagedItem, FrameError
-    from ex4d_protocol.job_book import TrackedJob
     from ex4d_protocol.messages import BlobsMissing, ChunkAck, Item
+    from ex4d_protocol.tracked_job import TrackedJob
 
 from protocol.examples import MESSAGES, MESSAGES_1_1
 

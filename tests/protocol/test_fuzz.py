@@ -14,9 +14,9 @@ from ex4d_protocol import framing
 from ex4d_protocol.arrays import view_array
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import FrameError
-from ex4d_protocol.job_book import TrackedJob
 from ex4d_protocol.messages import Item
 from ex4d_protocol.requests import Generate, RenderGuides
+from ex4d_protocol.tracked_job import TrackedJob
 from protocol.mutations import stream
 
 

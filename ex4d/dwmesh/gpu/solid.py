@@ -11,6 +11,7 @@ import triton
 from torch import Tensor
 
 from ex4d.dwmesh import bridges, edges, solid, walls
+from ex4d.dwmesh import thickness as guess
 from ex4d.dwmesh.gpu import bridge_kernels, piece_kernels, solid_kernels, thickness_kernels
 from ex4d.dwmesh.gpu.parts import Parts
 from ex4d.dwmesh.gpu.solid_memory import SolidMemory
@@ -258,17 +259,17 @@ def numbers(mesh: DWMesh) -> Float64:
     """The settings that the kernels share, at the places they name."""
     builder, options = mesh.solid, mesh.options
     assert builder is not None
-    area = solid.CROWD_PX**2
+    area = guess.CROWD_PX**2
     optics = builder.first_optics  # a clip that zooms is built on the host
     x, y = (float(ray[0]) for ray in optics[:2])
     pitch_x, pitch_y = (float(p) for p in optics.pitch)
     grid = [options.border_depth, builder.jump, *optics.steep, x, pitch_x, y, pitch_y]
-    runs = [solid.DEPTH_PER_WIDTH, solid.LEAST_PER_WIDTH, solid.PER_COVERED_END, solid.PARTLY_COVERED_PX]
-    crowd = [solid.LARGEST_SHARE, solid.CROWD_SHARES[0] * area, solid.CROWD_SHARES[1] * area, builder.bush_px]
+    runs = [guess.DEPTH_PER_WIDTH, guess.LEAST_PER_WIDTH, guess.PER_COVERED_END, guess.PARTLY_COVERED_PX]
+    crowd = [guess.LARGEST_SHARE, guess.CROWD_SHARES[0] * area, guess.CROWD_SHARES[1] * area, builder.bush_px]
     rim = [1.0 + solid.RIM_PX * float(optics.pitch.mean()), walls.LEAST_END, walls.HALF]
     turn = [*walls.ROUND, walls.ROUND_START, walls.ROUND_GAIN, *walls.ROUND_LIMITS]
     given = 0.0 if isinstance(options.thickness, str) else options.thickness
-    down = solid.COLUMN_RATIO * pitch_y
+    down = guess.COLUMN_RATIO * pitch_y
     return np.array([*grid, *runs, *crowd, down, *rim, *turn, solid.SAME_SURFACE, bridges.CLEARANCE, given], np.float64)
 
 

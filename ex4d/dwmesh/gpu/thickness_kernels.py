@@ -11,10 +11,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from ex4d.dwmesh import solid
+from ex4d.dwmesh import thickness
 from ex4d.dwmesh.gpu.solid_kernels import PITCH_X
 
-CROWD = tl.constexpr(solid.CROWD_PX)
+CROWD = tl.constexpr(thickness.CROWD_PX)
 # Places in ``numbers`` behind those of solid_kernels.py.
 PER_WIDTH, LEAST_WIDTH, PER_END = tl.constexpr(8), tl.constexpr(9), tl.constexpr(10)
 OFF, MOST_SHARE, THIN_CROWD = tl.constexpr(11), tl.constexpr(12), tl.constexpr(13)
