@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ex4d.fill.names import LEVEL
 from ex4d_ground.arrays import Bool, Float32, Float64, Int32, Int64
 
 SAME = 0.08
@@ -38,6 +39,8 @@ STEEPEST = 1.6
 """Factor by which the inverse depth of what goes on may differ from what is seen at the cut."""
 STIFF = 2.0
 """How much a thing counts as upright before the camera, against the slope that is seen of it."""
+FLAT = 0.02
+"""Share of the inverse depth by which what is seen of a table's top, at most places, may miss its plane."""
 _STEPS = 24
 
 
@@ -75,7 +78,12 @@ class _Edge:
         return bool(np.ptp(self.outward, axis=0).max() > 0)
 
 
-def cut_things(inverse: Float32, behind: Float32, lens: Float64) -> list[CutThing]:  # [h, w], [h, w], [4]
+def cut_things(
+    inverse: Float32,  # [h, w]
+    behind: Float32,  # [h, w]
+    lens: Float64,  # [4]
+    down: Float64,  # [3]
+) -> list[CutThing]:
     """The things of a picture of 1 / z that its edge cuts, the largest first.
 
     ``behind`` is 1 / z of the place behind them, ``lens`` fx, fy, cx, cy in pixels.
@@ -92,7 +100,7 @@ def cut_things(inverse: Float32, behind: Float32, lens: Float64) -> list[CutThin
         own = _without_gaps(pieces == piece, GAP * side)
         for run in _runs(own[edge.pixels[:, 1], edge.pixels[:, 0]], GAP * side):
             if CUT[0] * side <= len(run) <= CUT[1] * side:
-                out.append(_going_on(inverse, own, _Edge(edge.pixels[run], edge.outward[run]), lens))
+                out.append(_going_on(inverse, own, _Edge(edge.pixels[run], edge.outward[run]), lens, down))
     return out
 
 
@@ -128,7 +136,7 @@ def _runs(on: Bool, gap: float) -> list[Int64]:  # [n]
     return [(np.arange(run[0], run[-1] + 1) + start) % len(on) for run in runs]
 
 
-def _going_on(inverse: Float32, own: Bool, cut: _Edge, lens: Float64) -> CutThing:
+def _going_on(inverse: Float32, own: Bool, cut: _Edge, lens: Float64, down: Float64) -> CutThing:
     height, width = own.shape
     focal, centre = lens[:2], lens[2:]
     away = np.ones(own.shape, np.uint8)
@@ -144,7 +152,8 @@ def _going_on(inverse: Float32, own: Bool, cut: _Edge, lens: Float64) -> CutThin
     outline = (pixels + 0.5 - centre) / focal
     y, x = np.nonzero(own & (distance <= max(length, 8)))
     rays = (np.stack([x, y], axis=1) + 0.5 - centre) / focal
-    return CutThing(own, own & (distance <= reach), outline, _slope(rays, inverse[y, x].astype(np.float64), outline))
+    slope = _slope(rays, inverse[y, x].astype(np.float64), outline, down)
+    return CutThing(own, own & (distance <= reach), outline, slope)
 
 
 def _thickness(own: Bool, cut: _Edge) -> float:
@@ -204,13 +213,19 @@ def _round_corner(outline: Float64, cut: _Edge, reach: float) -> Float64:  # [n,
     return np.asarray(hull[:, 0], np.float64)
 
 
-def _slope(rays: Float64, values: Float64, outline: Float64) -> Float64:  # [n, 2], [n], [m, 2] -> [3]
-    """The plane of what is seen near the cut, nearer to upright, and nowhere on the outline very near or far."""
+def _slope(rays: Float64, values: Float64, outline: Float64, down: Float64) -> Float64:  # [n, 2], [n], [m, 2] -> [3]
+    """The plane of what is seen near the cut: a table's top, else nearer to upright.
+
+    Nowhere on the outline is it very near or far.
+    """
     middle, usual = rays.mean(axis=0), float(np.median(values))
-    offset = rays - middle
-    upright = STIFF * np.sqrt(len(rays)) * float(offset.std()) * np.eye(2)
-    rows = np.concatenate([offset, upright]), np.concatenate([values - usual, np.zeros(2)])
-    tilt = np.linalg.lstsq(*rows, rcond=None)[0]
+    offset, rest = rays - middle, values - usual
+    tilt = np.linalg.lstsq(offset, rest, rcond=None)[0]
+    normal = np.array([*tilt, usual - tilt @ middle])
+    missed = float(np.median(np.abs(offset @ tilt - rest) / values))
+    if missed > FLAT or abs(normal @ down) < LEVEL * np.linalg.norm(normal):
+        upright = STIFF * np.sqrt(len(rays)) * float(offset.std()) * np.eye(2)
+        tilt = np.linalg.lstsq(np.concatenate([offset, upright]), np.concatenate([rest, np.zeros(2)]), rcond=None)[0]
     most = float(np.abs((outline - middle) @ tilt).max()) / usual
     tilt = tilt * min(1.0, (1 - 1 / STEEPEST) / max(most, 1e-9))
     return np.array([*tilt, usual - tilt @ middle])

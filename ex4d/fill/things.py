@@ -68,7 +68,7 @@ def things_of(plate: Plate, sight: Sight, behind: Float32, wall: float, down: Fl
     back wall's distance.
     """
     near = np.maximum(behind, np.float32(1 / (FAR * wall)))
-    found = cut_things(sight.inverse, near, sight.lens)[:MOST_THINGS]
+    found = cut_things(sight.inverse, near, sight.lens, down)[:MOST_THINGS]
     if not found:
         return Things.none()
     made = [_thing(plate, thing, sight.lens, down) for thing in found]

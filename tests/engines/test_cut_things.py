@@ -30,6 +30,7 @@ LENS = Intrinsics.from_fov(SIZE, SIZE)
 WIDE = np.array([LENS.fx, LENS.fy, SIZE, SIZE])
 """A lens for pictures twice as large, with the clip's in the middle."""
 FLOOR, WALL, NEAR = 1.5, 9.0, 3.0
+DOWN = np.array([0.0, 1.0, 0.0])
 YELLOW = np.array([240, 220, 40])
 
 
@@ -140,7 +141,22 @@ def test_floor_and_walls_are_no_things_also_where_no_plane_was_found() -> None:
     y, x = np.mgrid[:SIZE, :SIZE]
     hills = (1 / depth * (1 + 0.3 * np.sin(x / 9) * np.cos(y / 7))).astype(np.float32)
     far = np.full_like(depth, 1 / 100)
-    assert cut_things(hills, far, np.array([LENS.fx, LENS.fy, LENS.cx, LENS.cy])) == []
+    assert cut_things(hills, far, np.array([LENS.fx, LENS.fy, LENS.cx, LENS.cy]), DOWN) == []
+
+
+def test_a_table_that_the_edge_cuts_goes_on_level() -> None:
+    given, height = clip(-1.0), 0.7
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    down = (y - LENS.cy) / LENS.fy
+    top = height / np.maximum(down, 1e-6)
+    right = (x - LENS.cx) / LENS.fx * top
+    on = (down > 0) & (right > 0.3) & (right < 3) & (top > 2.2) & (top < 3.6)
+    frames, depth = np.where(on[..., None], YELLOW, given.frames).astype(np.uint8), np.where(on, top, given.depth)
+    painted = whole(place_of(Clip(frames, depth.astype(np.float32), LENS)))
+    beyond = painted.on_thing[:, SIZE // 2 + SIZE + 1 :]
+    assert beyond.sum() > 0.2 * on.sum()
+    down = (np.arange(2 * SIZE)[:, None] + 0.5 - SIZE) / LENS.fy / painted.inverse[:, SIZE // 2 + SIZE + 1 :]
+    np.testing.assert_allclose(down[beyond], height, rtol=0.05)
 
 
 def test_it_stands_still_in_the_world_wherever_it_is_seen_from() -> None:
