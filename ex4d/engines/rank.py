@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 _LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What other libraries would take for a group of their own."""
@@ -41,17 +42,36 @@ def main() -> None:
         group = join(rank, size, args.kind, args.folder / "group")
         if rank == 0 or args.everywhere:
             sys.argv = [args.module, *args.arguments]
-            runpy.run_module(args.module, run_name="__main__", alter_sys=True)
-            return
+            code = _run(args.module)
+            if rank == 0:
+                sys.exit(code)
+            _leave(code)
         from ex4d.engines.wan.engine import free_bytes, held_bytes
         from ex4d.engines.wan.leading import follow
 
         follow(group, lambda: free_bytes(group.device) + held_bytes(group.device))
-        sys.stdout.flush()
-        os._exit(0)  # at once: whoever has told the leader to leave waits for all of them
+        _leave(0)
     except Exception as error:
         _note(error)
         raise
+
+
+def _run(module: str) -> int | str | None:
+    """What ``module`` exits with as a program."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def _leave(code: int | str | None) -> NoReturn:
+    """End a process that does not lead, at once: whoever has told the leader to leave waits for all of them, and
+    torch's threads may abort the process while the interpreter ends.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 def _note(error: Exception) -> None:

@@ -64,6 +64,18 @@ def test_two_processes_make_the_frames_of_one(tmp_path: Path) -> None:
     assert_alike(2, ["exact", "fp8", "turbo"], tmp_path)
 
 
+def test_what_aborts_while_a_follower_ends_is_not_its_work_failing(tmp_path: Path, monkeypatch) -> None:
+    """As torch's threads do now and then, after all is done."""
+    (tmp_path / "ends_badly.py").write_text(
+        "import atexit, os\nfrom ex4d.engines.members import joined\n"
+        "assert joined().agree() is False\n"
+        "if not joined().leads:\n    atexit.register(os.abort)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    ran = launched(2, "ends_badly")
+    assert ran.returncode == 0, ran.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("count", [2, 4, 8])
