@@ -313,7 +313,8 @@ def previews(clip: Any) -> None:
     for source in (clip, None):
         for settings in ({"fill": "world"}, {"softness": 1.0, "fill": "nearest"}):
             get_engine("preview").generate(GenerateRequest(guides, path, source, settings))
-    PlaneShares(clip, path).add(0, None, guides.mask[0])
+    last = len(path) - 1  # the first frame has no holes
+    PlaneShares(clip, path).add(last, None, guides.mask[last])
 
 
 if __name__ == "__main__":

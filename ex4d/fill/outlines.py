@@ -13,6 +13,8 @@ import numpy as np
 from ex4d.fill.names import LEVEL
 from ex4d_ground.arrays import Bool, Float32, Float64, Int32, Int64
 
+MOST = 6
+"""Things that go on."""
 SAME = 0.08
 """Share of the inverse depth by which neighbours of one thing may differ."""
 BEFORE, LEAST_BEFORE = 1.3, 1.06
@@ -84,7 +86,7 @@ def cut_things(
     lens: Float64,  # [4]
     down: Float64,  # [3]
 ) -> list[CutThing]:
-    """The things of a picture of 1 / z that its edge cuts, the largest first.
+    """The things of a picture of 1 / z that its edge cuts, the largest first, not more than ``MOST``.
 
     ``behind`` is 1 / z of the place behind them, ``lens`` fx, fy, cx, cy in pixels.
     """
@@ -93,15 +95,16 @@ def cut_things(
     area = np.bincount(pieces.ravel())
     well = np.bincount(pieces.ravel(), (inverse > BEFORE * behind).ravel(), len(area))
     fit = (well >= WELL * area) & (area >= AREA[0] * inverse.size) & (area <= AREA[1] * inverse.size)
-    out = []
+    fit &= np.bincount(pieces[edge.pixels[:, 1], edge.pixels[:, 0]], minlength=len(area)) > 0
+    out: list[CutThing] = []
     for piece in np.argsort(-area, kind="stable"):
-        if piece == 0 or not fit[piece]:
+        if piece == 0 or not fit[piece] or len(out) >= MOST:
             continue
         own = _without_gaps(pieces == piece, GAP * side)
         for run in _runs(own[edge.pixels[:, 1], edge.pixels[:, 0]], GAP * side):
             if CUT[0] * side <= len(run) <= CUT[1] * side:
                 out.append(_going_on(inverse, own, _Edge(edge.pixels[run], edge.outward[run]), lens, down))
-    return out
+    return out[:MOST]
 
 
 def _pieces(inverse: Float32, before: Bool) -> Int32:  # [h, w]

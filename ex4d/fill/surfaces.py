@@ -13,6 +13,8 @@ from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 
 TEXELS = 1024
 """Side of a texture."""
+LEAST_HALF = 1e-6
+"""Share of a plane's distance that half its texture is long at least, also where a single pixel shows it."""
 SHARPEST = 0.25
 """Share of what is seen of a plane, the nearest of it, that shows what repeats there."""
 OPEN = 0.15
@@ -83,6 +85,7 @@ def plane_surface(
     places = points @ axes[:2].T
     centre = np.median(places, axis=0)
     half = float(min(1.5 * np.quantile(np.abs(places - centre), 0.95), 2 * np.median(z)))
+    half = max(half, LEAST_HALF * plane.distance)
     numbers = np.zeros(16, np.float32)
     numbers[:9], numbers[9:11], numbers[11] = axes.ravel(), centre, plane.distance
     numbers[12:14], numbers[15] = half, PLANE

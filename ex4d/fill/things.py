@@ -13,14 +13,12 @@ from ex4d.fill.kernels import PLANE
 from ex4d.fill.outlines import CutThing, cut_things
 from ex4d.fill.planes import Plane
 from ex4d.fill.plate import Plate
-from ex4d.fill.surfaces import less_rim, looked_up, plane_axes
+from ex4d.fill.surfaces import LEAST_HALF, less_rim, looked_up, plane_axes
 from ex4d.fill.texture import mirrored_on, with_smaller
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
 
 TEXELS = 512
 """Side of a thing's texture."""
-MOST_THINGS = 6
-"""The largest of them go on."""
 WORKING = 512
 """Pixels along the longer side of the picture in which they are looked for."""
 FAR = 0.5
@@ -68,7 +66,7 @@ def things_of(plate: Plate, sight: Sight, behind: Float32, wall: float, down: Fl
     back wall's distance.
     """
     near = np.maximum(behind, np.float32(1 / (FAR * wall)))
-    found = cut_things(sight.inverse, near, sight.lens, down)[:MOST_THINGS]
+    found = cut_things(sight.inverse, near, sight.lens, down)
     if not found:
         return Things.none()
     made = [_thing(plate, thing, sight.lens, down) for thing in found]
@@ -88,7 +86,7 @@ def _thing(plate: Plate, thing: CutThing, lens: Float64, down: Float64) -> tuple
     seen = places((np.column_stack([x, y]) + 0.5 - lens[2:]) / lens[:2])
     corners = np.concatenate([outline, seen])
     low, high = corners.min(axis=0), corners.max(axis=0)
-    centre, half = (low + high) / 2, (high - low) / 2 * (1 + 4 / TEXELS)
+    centre, half = (low + high) / 2, np.maximum((high - low) / 2 * (1 + 4 / TEXELS), LEAST_HALF * plane.distance)
     numbers = np.zeros(16, np.float32)
     numbers[:9], numbers[9:11], numbers[11] = axes.ravel(), centre, plane.distance
     numbers[12:14], numbers[15] = half, PLANE

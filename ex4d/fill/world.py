@@ -1,9 +1,10 @@
 """The place that a clip shows: bounding planes, and a back wall bent round behind them, each with one texture.
 
 The planes are those of :mod:`ex4d.fill.planes` in the clip's clean plate. The back wall, as a photographer's cyclorama,
-is a cylinder round the source camera as far away as what no plane explains: hills, trees, a sky. A pixel of a hole
-takes the nearest of them that is not open there. All of it depends on the clip alone, so it is made once, and a filled
-place looks the same in every frame and from everywhere.
+is a cylinder round the source camera as far away as what no plane explains: hills, trees, a sky. Before them stand
+things that the picture's edge cuts (:mod:`ex4d.fill.things`). A pixel of a hole takes the nearest of them that is not
+open there. All of it depends on the clip alone, so it is made once, and a filled place looks the same in every frame
+and from everywhere.
 """
 
 from collections.abc import Sequence

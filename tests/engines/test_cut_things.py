@@ -159,6 +159,17 @@ def test_a_table_that_the_edge_cuts_goes_on_level() -> None:
     np.testing.assert_allclose(down[beyond], height, rtol=0.05)
 
 
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (2, 9), (3, 5), (8, 8), (17, 40)])
+def test_of_tiny_pictures_too_something_is_painted(height: int, width: int) -> None:
+    rng = np.random.default_rng(height * width)
+    for _ in range(12):
+        lens, depth = Intrinsics.from_fov(width, height), np.full((height, width), 9.0, np.float32)
+        depth[rng.integers(0, height) :, rng.integers(0, width) :] = rng.uniform(0.3, 6)
+        frame = rng.integers(0, 255, (1, height, width, 3), np.uint8)
+        painted = whole(place_of(Clip(frame, depth[None], lens)))
+        assert np.isfinite(painted.colour).all() and np.isfinite(painted.inverse).all()
+
+
 def test_it_stands_still_in_the_world_wherever_it_is_seen_from() -> None:
     world, pose = place_of(clip()), np.eye(4)
     pose[:3, 3] = 0.5, -0.1, -0.3
