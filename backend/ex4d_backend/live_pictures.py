@@ -31,4 +31,4 @@ def rgba(colour: UInt8, mask: Bool, on_plane: Bool | None = None) -> UInt8:  # [
     alpha = mask * np.uint8(255)
     if on_plane is not None:
         alpha[on_plane] = GOES_ON
-    return cv2.merge((colour, alpha))
+    return np.asarray(cv2.merge((colour, alpha)), np.uint8)

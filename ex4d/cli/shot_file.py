@@ -49,6 +49,8 @@ def _defaults(context: typer.Context, shot: ShotFile) -> dict[str, Any]:
             raise SettingError(f"{shot.path}: there is no option {name!r}; it has {', '.join(sorted(known))}.")
         option = known[name]
         assert option.name is not None
+        if isinstance(value, bool) and not getattr(option, "is_flag", False):
+            raise SettingError(f"{shot.path}: {name} is a text or a number, got {_text(value)}.")
         found[option.name] = _value(shot, name, value, several=getattr(option, "multiple", False))
     return found
 

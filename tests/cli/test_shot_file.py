@@ -84,6 +84,8 @@ def test_a_shot_that_another_machine_has_made_meanwhile_is_not_written_twice(
         ('{"format": "ex4d-shot", "version": 1, "options": {"set": [1]}}', "set is an object"),
         ('{"format": "ex4d-shot", "version": 1, "options": {"seed": {}}}', "seed is a text, a number"),
         ('{"format": "ex4d-shot", "version": 1, "options": {"cam": ["30"]}}', "cam is a text, a number"),
+        ('{"format": "ex4d-shot", "version": 1, "options": {"fps": true}}', "fps is a text or a number, got true"),
+        ('{"format": "ex4d-shot", "version": 1, "options": {"cam": false}}', "cam is a text or a number, got false"),
         ('{"format": "ex4d-shot", "version": 1, "options": {"export": {}}}', "export is a list of texts, got {}"),
         (
             '{"format": "ex4d-shot", "version": 1, "options": {"input_video": ".", "cam": "30", "engine": "preview", '
