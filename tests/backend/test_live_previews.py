@@ -17,8 +17,9 @@ from backend.test_jobs import picture, run
 from backend.test_live import answer, answers, as_rgba, live_processes, refusal, view
 from backend.test_live_places import turned
 from backend.test_source_camera_jobs import camera, filmed
-from ex4d.clip import load_clip
+from ex4d.clip import load_clip, write_video
 from ex4d.dwmesh import DWMesh
+from ex4d.fill import world_of
 from ex4d.guides import render_guides
 from ex4d_backend.live_places import Places
 from ex4d_ground.errors import OutputError
@@ -26,7 +27,7 @@ from ex4d_ground.options import MeshOptions
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.events import LiveAnswer
-from ex4d_protocol.requests import ClipSpec, Generate, MeshEdit, MeshSpec, ObjectSpec, TrajectorySpec
+from ex4d_protocol.requests import ClipSpec, Generate, Media, MeshEdit, MeshSpec, ObjectSpec, TrajectorySpec
 
 ALONE = {"temporal": 0.0}
 """A take's settings without what comes of the frame before."""
@@ -127,6 +128,21 @@ def test_a_filming_camera_that_moves_counts_and_one_that_moves_far_has_no_place(
     clip = filmed(send_clip(client), camera(step))
     for event in assert_same_as_take(client, clip, {}):
         assert (event.message.place, event.message.why) == (place, "")
+
+
+def test_a_thing_that_the_edge_cuts_goes_on_as_in_the_take(client, tmp_path):
+    rng = np.random.default_rng(6)
+    frames = np.repeat(rng.integers(0, 60, (1, HEIGHT, WIDTH, 3), np.uint8), FRAMES, axis=0)
+    depth = np.full((FRAMES, HEIGHT, WIDTH), 4.0, np.float32)
+    frames[:, 12:28, WIDTH - 14 :], depth[:, 12:28, WIDTH - 14 :] = (200, 30, 40), 2.0
+    write_video(tmp_path / "clip.mkv", frames, fps=12, lossless=True)
+    np.savez(tmp_path / "depth.npz", depth=depth)
+    files = tmp_path / "clip.mkv", tmp_path / "depth.npz"
+    world = world_of(load_clip(*files, focal_px=50.0))
+    assert world is not None and len(world.things.numbers) == 1
+    video, archive = (client.wait_uploaded(client.upload(path), 120).ref for path in files)
+    media = Media(kind="video", blobs=(video,)), Media(kind="npz", blobs=(archive,))
+    assert_same_as_take(client, ClipSpec(video=media[0], depth=media[1], focal_px=50.0), {})
 
 
 def test_a_smaller_picture_is_that_of_a_take_of_its_size(client, send_clip):
