@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from test_addon_take_operators import two_takes  # noqa: F401  a fixture
 
@@ -105,16 +105,24 @@ def test_a_camera_that_the_disk_cannot_hold_leaves_what_was_there(blender, shot,
 
 
 @pytest.mark.parametrize("kind", ["ALEMBIC", "USD"])
-def test_a_second_blender_that_a_full_disk_ends_is_told_so(blender, shot, moving_camera, tmp_path, kind):
+def test_a_second_blender_that_a_full_disk_ends_is_told_so(blender, shot, moving_camera, tmp_path, monkeypatch, kind):
     """Its exporters abort where they cannot write, without a word of why."""
     from blender_addon.geometry import export, plan
     from blender_addon.work.errors import StorageError
 
     made = plan.with_cameras(blender.context, shot, plan.planned(blender.context, shot, kind, "1", tmp_path / "out"))
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def seen(*arguments: Any, **more: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*arguments, **more))
+        return started[-1]
+
+    monkeypatch.setattr("blender_addon.geometry.second_blender.subprocess.Popen", seen)
     with pytest.raises(StorageError) as refused, no_file_beyond(3 << 20):  # more than is written here
         for progress in export.written(made):
             if progress is not None and progress.stage == "writing frames":
-                (second,) = psutil.Process().children()
-                resource.prlimit(second.pid, resource.RLIMIT_FSIZE, (1000, 1000))
+                for process in started:
+                    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, 1000))
     assert f"Cannot write {made.target}: the file would grow beyond the allowed size" in str(refused.value)
     assert not list((tmp_path / "out").iterdir())
