@@ -25,16 +25,27 @@ def kernel(function: Callable[..., R]) -> Callable[..., R]:
 
     Arguments have one type each, whoever calls: a second signature is compiled anew, and does not come along.
     """
-    return _compiled(function)
+    return _compiled(function, counted=True)
 
 
 def inlined(function: Callable[..., R]) -> Callable[..., R]:
-    """The same for a helper that becomes part of the loops it is called in."""
-    return _compiled(function, forceinline=True)
+    """The same as :func:`borrowing` for a helper that becomes part of the loops it is called in."""
+    return _compiled(function, counted=False, forceinline=True)
 
 
-def _compiled(function: Callable[..., R], *, forceinline: bool = False) -> Callable[..., R]:
-    dispatcher: Any = njit(nogil=True, error_model="numpy", forceinline=forceinline)(function)
+def borrowing(function: Callable[..., R]) -> Callable[..., R]:
+    """The same for a loop, or a helper, that neither makes arrays nor returns any: those it is given are its caller's.
+
+    So none of them has to be counted, which numba does with locked instructions at calls and slices: a fifth of the
+    time of drawing an HD guide. What makes an array does not compile.
+    """
+    return _compiled(function, counted=False)
+
+
+def _compiled(function: Callable[..., R], *, counted: bool, forceinline: bool = False) -> Callable[..., R]:
+    # Said also where it is numba's own choice: else a loop would have what the one has that calls it first.
+    options = {"nogil": True, "error_model": "numpy", "forceinline": forceinline, "_nrt": counted}
+    dispatcher: Any = njit(**options)(function)
     if dispatcher is not function:  # else compiling is switched off, by NUMBA_DISABLE_JIT
         dispatcher._cache = KernelCache(function)  # where cache=True would put numba's own
         KERNELS.append(dispatcher)

@@ -7,7 +7,7 @@ block and show nothing: they stop rays that would else pass where the rest of a 
 
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined, kernel
 from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT, SKIP, any_bits
 from ex4d.dwmesh.walls import LEAST_END
 from ex4d_ground.arrays import Float32, Float64, Int32, Int64, UInt8
@@ -19,7 +19,7 @@ MAX_RUN = 64
 """Pixels after which a surface is not followed any further."""
 
 
-@kernel
+@borrowing
 def count_row_cuts(cuts: UInt8, first: int, last: int, counts: Int64) -> None:
     """How many strips a row may need: one per cut inside the ring."""
     for j in range(first, last):
@@ -53,7 +53,7 @@ def _slope(row: Float32, cuts: UInt8, i: int, side: int) -> float:  # row, cuts 
     return np.float64(row[i]) - row[k]
 
 
-@kernel
+@borrowing
 def _run(cuts: UInt8, i: int, side: int) -> int:
     """Pixels of the unbroken run that ends at ``i`` towards ``side``."""
     n = 1
@@ -65,7 +65,7 @@ def _run(cuts: UInt8, i: int, side: int) -> int:
     return n
 
 
-@kernel
+@borrowing
 def _meet(row: Float32, cuts: UInt8, p: int, q: int, same: float) -> bool:
     """Whether columns ``p`` and ``q`` show one surface: at one depth, or each on the other's continuation."""
     gap = q - p
@@ -87,7 +87,7 @@ def _deepest(inverse: Float32, cuts: UInt8, j: int, k: int) -> float:
     return least
 
 
-@kernel
+@borrowing
 def _covered(inverse: Float32, cuts: UInt8, j: int, i: int, side: int, most: int, step: float) -> int:
     """Over how many columns from ``i`` towards ``side`` a surface stays under nearer ones; ``step`` is its slope."""
     n = 0

@@ -7,7 +7,7 @@ between them would be steeper than the mesh's angle limit.
 
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined, kernel
 from ex4d_ground.arrays import Bool, Float32, Float64, Int8, Int32, UInt8
 
 CUT_RIGHT, CUT_DOWN = 1, 2
@@ -27,17 +27,17 @@ def any_bits(cuts: UInt8) -> np.uint8:  # cuts [N]
     return found
 
 
-@kernel
+@borrowing
 def _apart(
     before: Float32, p: Float32, q: Float32, after: Float32, jump: np.float32, steep: np.float32, out: UInt8, bit: int
 ) -> None:
     """Set ``bit`` of ``out[i]`` where ``p[i]`` and ``q[i]``, neighbours in a line of four, are on two surfaces."""
-    for i in range(len(out)):
+    mark, none = np.uint8(bit), np.uint8(0)
+    for i in range(len(out)):  # without a branch: many processors write single bytes of a vector one by one
         near = max(p[i], q[i])
         step = abs(p[i] - q[i])
         miss = min(abs(p[i] + p[i] - before[i] - q[i]), abs(q[i] + q[i] - after[i] - p[i]))
-        if step > steep * near or min(miss, step) > jump * near:
-            out[i] |= bit
+        out[i] |= mark if (step > steep * near) | (min(miss, step) > jump * near) else none
 
 
 @kernel
@@ -63,7 +63,9 @@ def cut_rows(
             inner, beyond, rest = row[1 : width - 1], row[3:], before[1:]
             before[0], after[n - 1] = inner[0], inner[n]
             for i in range(n - 1):
-                rest[i], after[i] = inner[i], beyond[i]
+                rest[i] = inner[i]
+            for i in range(n - 1):
+                after[i] = beyond[i]
             _apart(before, inner[:n], inner[1:], after, limit, x_limit, out[1 : width - 2], np.int64(CUT_RIGHT))
             out[0] = CUT_RIGHT
             out[width - 2] = CUT_RIGHT
@@ -78,7 +80,7 @@ def cut_rows(
             _apart(above[s], row[s], below[s], last_row[s], limit, y_limit, out[s], np.int64(CUT_DOWN))
 
 
-@kernel
+@borrowing
 def quad_cuts(cuts: UInt8, first: int, last: int, quads: UInt8) -> None:
     """Per quad, which of its sides are cut: bit 0 top, 1 right, 2 bottom, 3 left. ``quads`` is [H - 1, W - 1]."""
     width = cuts.shape[1]

@@ -7,7 +7,7 @@ values per pixel are flattened first, because only then the stride is a constant
 
 import numpy as np
 
-from ex4d.compiled.kernel import kernel
+from ex4d.compiled.kernel import borrowing, kernel
 from ex4d_ground.arrays import Bool, Float32, Float64
 
 
@@ -35,7 +35,7 @@ def lift_rows(
             out[3 * i + 2] = z
 
 
-@kernel
+@borrowing
 def _load_row(vertices: Float32, row: int, width: int, out: Float64) -> None:  # out [3, W]
     source = vertices[row * width : (row + 1) * width].reshape(-1)
     x, y, z = out[0], out[1], out[2]
@@ -45,7 +45,7 @@ def _load_row(vertices: Float32, row: int, width: int, out: Float64) -> None:  #
         z[i] = source[3 * i + 2]
 
 
-@kernel
+@borrowing
 def _thin_row(a: Float64, b: Float64, c: Float64, ai: int, bi: int, ci: int, tan_sq: float, out: Bool) -> None:
     """Mark the triangles (a[:, i+ai], b[:, i+bi], c[:, i+ci]) whose smallest angle has a tangent^2 below ``tan_sq``.
 
@@ -93,7 +93,7 @@ def thin_grid_faces(
         _thin_row(lower, upper, lower, 0, 1, 1, tan_sq, thin[half + start : half + start + quads])
 
 
-@kernel
+@borrowing
 def visible_grid_rows(
     occluded: Bool,  # [>= 2 * (H - 1) * (W - 1)] in the mesh's face order
     height: int,
@@ -124,7 +124,7 @@ def visible_grid_rows(
                 row[i + 1] &= not low[i]
 
 
-@kernel
+@borrowing
 def fill_colors(frame: np.ndarray, visible: Bool, blank: bool, first: int, last: int, colors: np.ndarray) -> None:
     """RGBA per vertex from ``frame`` [HW, 3]: alpha 255 where visible, else 0 (and black with ``blank``)."""
     source, seen, out = frame[first:last].reshape(-1), visible[first:last], colors[first:last].reshape(-1)
@@ -137,7 +137,7 @@ def fill_colors(frame: np.ndarray, visible: Bool, blank: bool, first: int, last:
         out[4 * v + 3] = 255 if seen[v] else 0
 
 
-@kernel
+@borrowing
 def fill_ringed_colors(
     frame: np.ndarray,  # [H, W, 3]
     hidden: Bool,  # [H * W], or empty for none

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined, kernel
 from ex4d.dwmesh.edges import CUT_DOWN, CUT_RIGHT, SKIP, any_bits
 from ex4d_ground.arrays import Float32, Float64, Int32, Int64, UInt8
 
@@ -47,7 +47,7 @@ LEAST_END = 0.96
 """No end of a surface is nearer or farther than its pixel by more than this factor, whatever the slope."""
 
 
-@kernel
+@borrowing
 def count_cuts(quads: UInt8, first: int, last: int, counts: Int64) -> None:  # counts [H - 1, 2]
     """Cut sides, and quads that have one, per row of quads ``first..last-1``."""
     for j in range(first, last):
@@ -113,7 +113,7 @@ def _end(j: int, i: int, down: int, right: int, cuts: UInt8, vertices: Float32, 
     return float(1.0 / min(max(end, LEAST_END * w), w / LEAST_END))
 
 
-@kernel
+@borrowing
 def _row_ends(j: int, bit: int, cuts: UInt8, vertices: Float32, rim: float, ends: Float64) -> None:
     """Where the surfaces end at cuts to the right of (``bit`` CUT_RIGHT) or below (CUT_DOWN) the pixels of row ``j``.
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined, kernel
 from ex4d_ground.arrays import Float32
 
 Number = Any  # what compiled code sees as a scalar
 
 
-@kernel
+@borrowing
 def begin_levels(
     values: Float32,  # [h, w, 4] of gather_colours
     trust: Float32,  # [h, w]
@@ -46,7 +46,7 @@ def _place(at: Number, step: Number, count: Number) -> tuple[Number, Number, Num
     return first, min(first + 1, count - 1), place - np.float32(first)
 
 
-@kernel
+@borrowing
 def add_level(
     packed: Float32,  # [h, w, 4] colours times weight, weight; or of a coarser grid
     level: Float32,  # [h, w] wanted blur level
@@ -81,7 +81,7 @@ def add_level(
                 mixed[i, j, 2] += share * blue
 
 
-@kernel
+@borrowing
 def pull(values: Float32, weight: Float32, small: Float32, small_weight: Float32) -> None:
     """One step down a pyramid: weighted means [h, w, 4] of two by two pixels, and their weights, 1 at most."""
     h, w = weight.shape

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined
 from ex4d_ground.arrays import Bool, Float32, Int32, UInt8
 
 Number = Any  # what compiled code sees as a scalar
@@ -20,7 +20,7 @@ FAR = 8.0
 """Working pixels: farther than this from all that is visible, four pixels march as one."""
 
 
-@kernel
+@borrowing
 def sum_visible(
     colour: UInt8,  # [H, W, 3]
     core: Bool,  # [H, W]
@@ -62,7 +62,7 @@ def _walk(i: Number, j: Number, dx: Number, dy: Number, distance: Float32) -> Nu
         step = max(np.float32(1.0), here - np.float32(1.0))
 
 
-@kernel
+@borrowing
 def march(
     distance: Float32,  # [h, w] to the nearest pixel whose colour may be used, the seeds; 0 for these
     away: Float32,  # [h, w, 2] unit direction in which depth grows along the source's rays
@@ -104,7 +104,7 @@ def march(
                 hits[side, i, j] = _walk(i, j, dx, dy, distance)
 
 
-@kernel
+@borrowing
 def vote(
     hits: Int32,  # [SIDES, h, w]
     behind: Float32,  # [h, w] out: votes for "lies behind the hole"
@@ -126,7 +126,7 @@ def vote(
                     flat_front[b] += gap
 
 
-@kernel
+@borrowing
 def farthest_met(
     seed: Bool,  # [h, w]
     hits: Int32,  # [SIDES, h, w]
@@ -151,7 +151,7 @@ def farthest_met(
     return count
 
 
-@kernel
+@borrowing
 def weigh_sides(
     seed: Bool,  # [h, w]
     hits: Int32,  # [SIDES, h, w]
@@ -213,7 +213,7 @@ def weigh_sides(
                     share[side, i, j] /= total
 
 
-@kernel
+@borrowing
 def gather(
     values: Float32,  # [h, w, 4] at the seeds
     seed: Bool,  # [h, w]
@@ -238,7 +238,7 @@ def gather(
                         out[i, j, c] += part * flat[hit, c]
 
 
-@kernel
+@borrowing
 def gather_colours(
     sums: Float32,  # [h, w, 4] of sum_visible
     depth: Float32,  # [h, w], or [0, 0] if unknown

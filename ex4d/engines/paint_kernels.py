@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined
 from ex4d_ground.arrays import Bool, Float32, UInt8
 
 Number = Any  # what compiled code sees as a scalar
@@ -21,7 +21,7 @@ def _cells(at: Number, step: Number, count: Number) -> tuple[Number, Number, Num
     return first, min(first + 1, count - 1), place - np.float32(first)
 
 
-@kernel
+@borrowing
 def fill_holes(
     values: Float32,  # [h, w, 4] smooth colours on the working grid, and 1 / depth
     colour: UInt8,  # [H, W, 3]
@@ -73,7 +73,7 @@ def fill_holes(
                 painted[i, j, c] = min(max(value, np.float32(0.0)), np.float32(255.0))
 
 
-@kernel
+@borrowing
 def mix_in(
     share: Float32,  # [H, W]
     colour: Float32,  # [H, W, 3]
@@ -89,7 +89,7 @@ def mix_in(
                     painted[i, j, c] += share[i, j] * (colour[i, j, c] - painted[i, j, c])
 
 
-@kernel
+@borrowing
 def carry_on(
     values: Float32,  # [h, w, 4] the last is 1 / depth of the background, also in holes
     mask: Bool,  # [H, W]
@@ -155,7 +155,7 @@ def carry_on(
                 painted[i, j, c] += keep * (before - painted[i, j, c])
 
 
-@kernel
+@borrowing
 def finish(
     colour: UInt8,  # [H, W, 3]
     mask: Bool,  # [H, W]

@@ -61,7 +61,7 @@ def _folded(place: Number, size: Number) -> Number:
     return min(max(at * size - np.float32(0.5), np.float32(0.0)), np.float32(size - 1))
 
 
-@inlined
+@kernel
 def _origins(surfaces: Float32, pose: Float32) -> Float32:  # [S, 16], [3, 4] -> [S, 3]
     """Where all rays begin, in the surfaces' own axes."""
     count = surfaces.shape[0]
@@ -246,5 +246,5 @@ def find_planes_shown(
             r, c = _folded(v, side), _folded(u, side)
             r0, c0 = int(r), int(c)
             r1, c1 = min(r0 + 1, side - 1), min(c0 + 1, side - 1)
-            value = _between(textures[chosen], 3, top + r0, left + c0, top + r1, left + c1, r - r0, c - c0)
+            value = _between(textures[chosen], np.int64(3), top + r0, left + c0, top + r1, left + c1, r - r0, c - c0)
             out[i, j] = np.float32(value / np.float32(255.0)) >= least

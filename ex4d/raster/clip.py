@@ -6,7 +6,7 @@ so two triangles that share an edge get the very same point and stay joined.
 
 import numpy as np
 
-from ex4d.compiled.kernel import kernel
+from ex4d.compiled.kernel import borrowing, kernel
 from ex4d.raster.kernels import BEHIND, GUARD, IN_FRONT, SUBPIXELS, Projected, Target, View, fill_triangle
 from ex4d_ground.arrays import Float64
 
@@ -14,7 +14,7 @@ MAX_CORNERS = 8 + 1  # a triangle cut by five planes; one to spare for rounding
 COLUMNS = 7  # x, y, z in camera axes, then RGBA
 
 
-@kernel
+@borrowing
 def cut(source: Float64, count: int, plane: Float64, target: Float64) -> int:
     """Keep the part of polygon ``source[:count]`` with plane . (x, y, z, 1) >= 0; returns the corners written."""
     written = 0
@@ -35,7 +35,7 @@ def cut(source: Float64, count: int, plane: Float64, target: Float64) -> int:
     return written
 
 
-@kernel
+@borrowing
 def draw_any(a: int, b: int, c: int, hide: bool, points: Projected, view: View, target: Target) -> None:
     """Draw a triangle of any size, cut where that is needed."""
     state = view.state
@@ -94,7 +94,7 @@ def cut_to_view(
     return count, Projected(sx, sy, inv_z, polygon[:, 3:])
 
 
-@kernel
+@borrowing
 def off_screen(corners: Float64, lens: Float64, width: int, height: int) -> bool:
     """Whether all three corners lie behind the near plane, or outside the same side of the image (one pixel spare)."""
     fx, fy, cx, cy, near = lens[0], lens[1], lens[2], lens[3], lens[4]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined
 from ex4d.raster.kernels import HALF, SHIFT
 from ex4d.surface.flags import QUAD_DROP
 from ex4d_ground.arrays import Int32
@@ -45,7 +45,7 @@ def _cover(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int], k: int) -
     zero, one, two, tiny, drop = _I(0), _I(1), _I(2), _I(TINY), _I(QUAD_DROP)
     half, below_half, above_half = _I(HALF), _I(HALF - 1), _I(HALF + 1)
 
-    @kernel
+    @borrowing
     def cover(chunk: Int32, count: int, columns: int, first: int, last: int) -> None:
         """Fill in the codes and first samples of ``count`` triangles; image rows to draw are ``first..last-1``."""
         width, top, bottom = _I(columns), _I(first), _I(last)

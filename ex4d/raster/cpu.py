@@ -220,7 +220,8 @@ class _Drawing:
 
     def clear(self, first: int, last: int) -> Target:
         """Rows ``first..last-1`` of the picture, empty."""
-        self._nearest[first:last], self._picture[first:last] = 0, 0
+        for array in (self._nearest, self._picture):
+            array[first:last].view(np.uint8)[...] = 0  # of bytes numpy makes one call to clear them
         return Target(first, last, self._nearest, self._picture, self._limits, self._surface.one_sided)
 
     def copied(self, target: Target) -> Target:

@@ -6,11 +6,11 @@ over as a whole where those are not drawn.
 
 import numpy as np
 
-from ex4d.compiled.kernel import kernel
+from ex4d.compiled.kernel import borrowing, kernel
 from ex4d.raster import cover, kernels, samples
 from ex4d.raster.clip import draw_any
 from ex4d.raster.kernels import Projected, Target, View
-from ex4d_ground.arrays import Int32, UInt8
+from ex4d_ground.arrays import Float32, Int32, UInt8
 
 RUN = cover.CHUNK
 """Faces in a run."""
@@ -22,7 +22,7 @@ def num_runs(faces: Int32) -> int:
     return -(-len(faces) // RUN)
 
 
-@kernel
+@borrowing
 def run_rows(faces: Int32, sy: Int32, state: UInt8, first: int, last: int, rows: Int32) -> None:
     """First and last row of the picture that each of the runs ``first..last-1`` can touch, into ``rows`` [runs, 2]."""
     for k in range(first, last):
@@ -36,7 +36,7 @@ def run_rows(faces: Int32, sy: Int32, state: UInt8, first: int, last: int, rows:
         rows[k, 0], rows[k, 1] = kernels.first_sample(low), kernels.last_sample(high)
 
 
-@kernel
+@borrowing
 def _load(faces: Int32, sx: Int32, sy: Int32, chunk: Int32) -> None:
     """Look up the corners of ``faces`` into the fields of ``chunk``."""
     for n in range(len(faces)):
@@ -46,7 +46,7 @@ def _load(faces: Int32, sx: Int32, sy: Int32, chunk: Int32) -> None:
         chunk[cover.C_X + n], chunk[cover.C_Y + n] = sx[c], sy[c]
 
 
-@kernel
+@borrowing
 def _put_off(faces: Int32, state: UInt8, chunk: Int32) -> None:
     """Leave those that are not wholly in front for later."""
     for n in range(len(faces)):
@@ -67,11 +67,29 @@ def draw_faces(
     target: Target,
 ) -> None:
     """Draw runs ``begin..end-1`` of triangles given by index."""
+    later = np.empty(RUN, np.int32)  # keeps the code for large triangles out of the inner loop
+    _draw_runs(faces, rows, begin, end, all_in_front, rgba, points, view, target, later, samples.scratch())
+
+
+@borrowing
+def _draw_runs(
+    faces: Int32,
+    rows: Int32,
+    begin: int,
+    end: int,
+    all_in_front: bool,
+    rgba: Int32,
+    points: Projected,
+    view: View,
+    target: Target,
+    later: Int32,  # [RUN]
+    scratch: tuple[Int32, Int32, Int32, Float32],
+) -> None:
+    """The same, in arrays that are there."""
     sx, sy, state = points.sx, points.sy, view.state
-    chunk, some, records, depths = samples.scratch()
+    chunk, some, records, depths = scratch
     chunk[cover.FLAG : cover.FLAG + RUN] = 0
     columns, first, last = target.nearest.shape[1], target.first, target.last
-    later = np.empty(RUN, np.int32)  # keeps the code for large triangles out of the inner loop
     n = np.int64(0)  # not a literal: what takes it would be compiled for that, too
     for k in range(begin, end):
         if len(rows) > 0 and (rows[k, 0] >= last or rows[k, 1] < first):
@@ -102,7 +120,7 @@ def draw_faces(
     samples.draw_samples(records, depths, n, rgba, points, target)
 
 
-@kernel
+@borrowing
 def _draw_large(faces: Int32, chosen: Int32, points: Projected, view: View, target: Target) -> None:
     """Draw those that are large or have to be cut."""
     for n in range(len(chosen)):

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined, kernel
 from ex4d.raster import cover, kernels, samples
 from ex4d.raster.clip import draw_any
 from ex4d.raster.kernels import Number, Projected, Target, View
 from ex4d.surface.flags import QUAD_DROP
-from ex4d_ground.arrays import Int32, UInt8
+from ex4d_ground.arrays import Float32, Int32, UInt8
 
 
-@kernel
+@borrowing
 def row_is_outside(above: Int32, below: Int32, target: Target) -> bool:
     """Whether no triangle between two grid rows (their ``bounds``) can touch a sample of the target."""
     if above[5] & below[5] == kernels.BEHIND:
@@ -22,7 +22,7 @@ def row_is_outside(above: Int32, below: Int32, target: Target) -> bool:
     return x0 > x1 or y0 > y1 or x0 >= target.nearest.shape[1] or x1 < 0 or y0 >= target.last or y1 < target.first
 
 
-@kernel
+@borrowing
 def draw_large(
     chosen: Int32, v00: int, width: int, flags: UInt8, points: Projected, view: View, target: Target
 ) -> None:  # chosen [N], flags [W - 1] of the row's quads
@@ -35,7 +35,7 @@ def draw_large(
         draw_any(a, b, c, hide, points, view, target)
 
 
-@kernel
+@borrowing
 def _load(sx: Int32, sy: Int32, corner: int, width: int, flags: UInt8, chunk: Int32) -> None:
     """Copy the quads to the right of vertex ``corner``, as many as ``flags`` has, into the fields of ``chunk``."""
     count = len(flags)
@@ -53,7 +53,7 @@ def _load(sx: Int32, sy: Int32, corner: int, width: int, flags: UInt8, chunk: In
         chunk[cover.FLAG + i] = flags[i]
 
 
-@kernel
+@borrowing
 def _put_off(state: UInt8, corner: int, width: int, flags: UInt8, chunk: Int32) -> None:
     """Leave triangles that are not wholly in front for later."""
     for i in range(len(flags)):
@@ -91,11 +91,30 @@ def draw_grid(
     bottom: int,
 ) -> None:
     """Draw the triangles of rows ``top..bottom-1`` of the quads of a grid of ``width`` vertices a row."""
-    sx, sy, state = points.sx, points.sy, view.state
-    columns, first, last = target.nearest.shape[1], target.first, target.last
     plain = np.zeros(width - 1, np.uint8)
     later = np.empty(2 * (width - 1), np.int32)  # keeps the code for large triangles out of the inner loop
-    chunk, some, records, depths = samples.scratch()
+    _draw_grid(width, quad_flags, bounds, rgba, points, view, target, top, bottom, plain, later, samples.scratch())
+
+
+@borrowing
+def _draw_grid(
+    width: int,
+    quad_flags: UInt8,
+    bounds: Int32,
+    rgba: Int32,
+    points: Projected,
+    view: View,
+    target: Target,
+    top: int,
+    bottom: int,
+    plain: UInt8,  # [W - 1]
+    later: Int32,  # [2 * (W - 1)]
+    scratch: tuple[Int32, Int32, Int32, Float32],
+) -> None:
+    """The same, in arrays that are there."""
+    sx, sy, state = points.sx, points.sy, view.state
+    columns, first, last = target.nearest.shape[1], target.first, target.last
+    chunk, some, records, depths = scratch
     n = np.int64(0)  # not a literal: what takes it would be compiled for that, too
     for j in range(top, bottom):
         if row_is_outside(bounds[j], bounds[j + 1], target):
@@ -113,7 +132,8 @@ def draw_grid(
                 _put_off(state, corner, width, part, chunk)
             found = cover.find_drawn(chunk, count, some)
             if 2 * found > count:
-                n = samples.draw_samples(records, depths, n, rgba, points, target)
+                if n:
+                    n = samples.draw_samples(records, depths, n, rgba, points, target)
                 found = samples.draw_dense(
                     chunk, some, found, count, corner, width, records, depths, rgba, points, target
                 )

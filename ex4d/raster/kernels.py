@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined, kernel
 from ex4d.raster.subpixels import SUBPIXELS
 from ex4d_ground.arrays import Float32, Float64, Int32, UInt8
 
@@ -77,9 +77,25 @@ def project(
     state: UInt8,  # [V] out: IN_FRONT, NEEDS_CLIP (outside the guard band) or BEHIND (nearer than near)
 ) -> None:
     """Project vertices ``first..last-1`` and snap them to the subpixel grid."""
+    _project(vertices, view, lens, first, last, sx, sy, inv_z, state, np.empty(4 * BLOCK))
+
+
+@borrowing
+def _project(
+    vertices: Float32,
+    view: Float64,
+    lens: Float64,
+    first: int,
+    last: int,
+    sx: Int32,
+    sy: Int32,
+    inv_z: Float32,
+    state: UInt8,
+    block: Float64,  # [4 * BLOCK] room for what lies between
+) -> None:
+    """The same, in an array that is there."""
     near = lens[4]
     # In blocks, and written field by field: compilers use vector instructions where a loop writes to one array only.
-    block = np.empty(4 * BLOCK)
     for start in range(first, last, BLOCK):
         count = min(BLOCK, last - start)
         _to_image(vertices[start : start + count].reshape(-1), view, lens, block)
@@ -87,6 +103,16 @@ def project(
         inverse = block[3 * BLOCK : 3 * BLOCK + count]
         out_x, out_y, out_w = sx[start : start + count], sy[start : start + count], inv_z[start : start + count]
         out_state = state[start : start + count]
+        if not _any_outside(px, py, zc, near):
+            for n in range(count):
+                out_x[n] = np.int32(px[n])
+            for n in range(count):
+                out_y[n] = np.int32(py[n])
+            for n in range(count):
+                out_w[n] = np.float32(inverse[n])
+            for n in range(count):
+                out_state[n] = IN_FRONT
+            continue
         for n in range(count):
             inside = zc[n] >= near and abs(px[n]) <= GUARD and abs(py[n]) <= GUARD
             out_x[n] = np.int32(px[n] if inside else 0.0)
@@ -101,7 +127,16 @@ def project(
             out_state[n] = IN_FRONT if inside else (NEEDS_CLIP if zc[n] >= near else BEHIND)
 
 
-@kernel
+@inlined
+def _any_outside(px: Float64, py: Float64, zc: Float64, near: float) -> bool:
+    """Whether any vertex is nearer than ``near`` or outside the guard band; without a branch, as vectors have it."""
+    found = np.uint8(0)
+    for n in range(len(px)):
+        found |= np.uint8(not (zc[n] >= near and abs(px[n]) <= GUARD and abs(py[n]) <= GUARD))
+    return found != 0
+
+
+@borrowing
 def _to_image(vertices: Float32, view: Float64, lens: Float64, block: Float64) -> None:
     """Image x and y in whole subpixels, camera z and its inverse, as the four fields of ``block`` [4 * BLOCK].
 
@@ -121,7 +156,7 @@ def _to_image(vertices: Float32, view: Float64, lens: Float64, block: Float64) -
         block[3 * BLOCK + n] = inverse
 
 
-@kernel
+@borrowing
 def row_bounds(sx: Int32, sy: Int32, state: UInt8, width: int, first: int, last: int, bounds: Int32) -> None:
     """Per grid row: smallest and largest snapped x and y, and whether all are in front, or all behind.
 
@@ -147,7 +182,7 @@ def row_bounds(sx: Int32, sy: Int32, state: UInt8, width: int, first: int, last:
         bounds[j, 4], bounds[j, 5] = seen_or, seen_and
 
 
-@kernel
+@borrowing
 def unpack_rows(picture: Int32, first: int, last: int, colour: UInt8, mask: UInt8) -> None:
     """Colour [H, W, 3] and mask [H, W] of rows ``first..last-1``."""
     for j in range(first, last):
@@ -216,7 +251,7 @@ def _any_below(depths: Float32, limit: np.float32) -> bool:  # depths [N]
     return found != 0
 
 
-@kernel
+@borrowing
 def fill_triangle(a: int, b: int, c: int, hide: bool, points: Projected, target: Target) -> None:
     """Draw one triangle of any size, finding each row's span of samples by division. ``hide``: no colour.
 

@@ -5,9 +5,11 @@ As in :mod:`ex4d.raster.cover`, fields lie in one array at constant distances, s
 instructions.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from ex4d.compiled.kernel import inlined, kernel
+from ex4d.compiled.kernel import borrowing, inlined, kernel
 from ex4d.raster import cover
 from ex4d.raster.cover import CHUNK, CHUNK_SIZE, TINY
 from ex4d.raster.kernels import HALF, SHIFT, SUBPIXELS, Number, Projected, Target, first_sample, last_sample, owns_edge
@@ -28,6 +30,8 @@ DEPTHS_SIZE = 4 * STRIDE
 
 LOWEST_BIT = np.array([0, 0, 1, 0, 2, 0, 1, 0, 3, 0, 1, 0, 2, 0, 1, 0], np.int32)
 """Place of the lowest bit that is set, of numbers up to 15."""
+OPAQUE = 254.5
+"""What is mixed of alphas of 255 is above this threshold, however it is rounded."""
 Triangle = tuple[Number, Number, Number, Number]
 """Its corners (vertices), and whether it is hidden."""
 _I = np.int32  # see cover.py
@@ -58,7 +62,7 @@ def put_block(records: Int32, n: Number, triangle: Triangle, block: Number, colu
     return n
 
 
-@kernel
+@borrowing
 def put_tested(
     records: Int32, n: Number, triangle: Triangle, points: tuple[Int32, Int32], columns: int, first: int, last: int
 ) -> Number:
@@ -88,7 +92,7 @@ def put_tested(
     return n
 
 
-@kernel
+@borrowing
 def _look_up(records: Int32, depths: Float32, count: int, sx: Int32, sy: Int32, inv_z: Float32, rgba: Int32) -> None:
     """Fill in what is known of the corners."""
     for n in range(count):
@@ -106,43 +110,79 @@ def _mix(q0: Number, q1: Number, q2: Number, a: Number, b: Number, c: Number, sh
     return q0 * _I((a >> shift) & 255) + q1 * _I((b >> shift) & 255) + q2 * _I((c >> shift) & 255)
 
 
-@kernel
+@inlined
+def _all_shown(records: Int32, count: int) -> bool:
+    """Whether no sample is of a hidden triangle, and all corners are opaque; without a branch, as vectors have it."""
+    hidden, both = _I(0), _I(-1)
+    for n in range(count):
+        hidden |= records[HIDE + n]
+        both &= records[A_RGBA + n] & records[B_RGBA + n] & records[C_RGBA + n]
+    return hidden == 0 and (both >> 24) & 255 == 255
+
+
+def _weigher(opaque: bool) -> Callable[..., None]:
+    """A compiled loop for the depth and colour of samples, all of which are as :func:`_all_shown` says if ``opaque``.
+
+    The arithmetic is that of :func:`ex4d.raster.kernels.shade`.
+    """
+
+    @borrowing
+    def weigh(
+        records: Int32, depths: Float32, count: int, one_sided: bool, far_inv: float, threshold: float, rounding: float
+    ) -> None:
+        """Fill in RESULT and DEPTH."""
+        zero = _I(0)
+        for n in range(count):
+            px, py = _I(_I(records[COLUMN + n] << SHIFT) + HALF), _I(_I(records[ROW + n] << SHIFT) + HALF)
+            ax, ay = _I(records[A_X + n] - px), _I(records[A_Y + n] - py)
+            bx, by = _I(records[B_X + n] - px), _I(records[B_Y + n] - py)
+            cx, cy = _I(records[C_X + n] - px), _I(records[C_Y + n] - py)
+            a, b, c = records[A_RGBA + n], records[B_RGBA + n], records[C_RGBA + n]
+            wb, wc = depths[B_W + n], depths[C_W + n]
+            area = _I((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+            turned = area < zero
+            bx, cx = cx if turned else bx, bx if turned else cx
+            by, cy = cy if turned else by, by if turned else cy
+            b, c = c if turned else b, b if turned else c
+            wb, wc = wc if turned else wb, wb if turned else wc
+            inv_area = 1.0 / _I(abs(area))
+            q0 = _I((cy - by) * bx - (cx - bx) * by) * inv_area * depths[A_W + n]
+            q1 = _I((ay - cy) * cx - (ax - cx) * cy) * inv_area * wb
+            q2 = _I((by - ay) * ax - (bx - ax) * ay) * inv_area * wc
+            total = q0 + q1 + q2
+            depths[DEPTH + n] = np.float32(total) if total >= far_inv else np.float32(-1.0)
+            z = 1.0 / total
+            hidden = turned & one_sided
+            if opaque:
+                seen = (total > 0.0) & (not hidden)
+            else:
+                a_alpha, b_alpha, c_alpha = _I((a >> 24) & 255), _I((b >> 24) & 255), _I((c >> 24) & 255)
+                hidden |= records[HIDE + n] != zero
+                hidden |= (a_alpha <= threshold) & (b_alpha <= threshold) & (c_alpha <= threshold)
+                seen = (_mix(q0, q1, q2, a, b, c, 24) * z > threshold) & (not hidden)
+            red = _I(_mix(q0, q1, q2, a, b, c, 0) * z + rounding)
+            green = _I(_mix(q0, q1, q2, a, b, c, 8) * z + rounding)
+            blue = _I(_mix(q0, q1, q2, a, b, c, 16) * z + rounding)
+            records[RESULT + n] = _I(red | (green << 8) | (blue << 16) | (1 << 24)) if seen else zero
+
+    return weigh
+
+
+_weigh_opaque, _weigh_any = _weigher(True), _weigher(False)
+
+
+@inlined
 def _weigh(
     records: Int32, depths: Float32, count: int, one_sided: bool, far_inv: float, threshold: float, rounding: float
 ) -> None:
-    """Depth and colour of each sample; the arithmetic is that of :func:`ex4d.raster.kernels.shade`."""
-    zero = _I(0)
-    for n in range(count):
-        px, py = _I(_I(records[COLUMN + n] << SHIFT) + HALF), _I(_I(records[ROW + n] << SHIFT) + HALF)
-        ax, ay = _I(records[A_X + n] - px), _I(records[A_Y + n] - py)
-        bx, by = _I(records[B_X + n] - px), _I(records[B_Y + n] - py)
-        cx, cy = _I(records[C_X + n] - px), _I(records[C_Y + n] - py)
-        a, b, c = records[A_RGBA + n], records[B_RGBA + n], records[C_RGBA + n]
-        wb, wc = depths[B_W + n], depths[C_W + n]
-        area = _I((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
-        turned = area < zero
-        bx, cx = cx if turned else bx, bx if turned else cx
-        by, cy = cy if turned else by, by if turned else cy
-        b, c = c if turned else b, b if turned else c
-        wb, wc = wc if turned else wb, wb if turned else wc
-        inv_area = 1.0 / _I(abs(area))
-        q0 = _I((cy - by) * bx - (cx - bx) * by) * inv_area * depths[A_W + n]
-        q1 = _I((ay - cy) * cx - (ax - cx) * cy) * inv_area * wb
-        q2 = _I((by - ay) * ax - (bx - ax) * ay) * inv_area * wc
-        total = q0 + q1 + q2
-        depths[DEPTH + n] = np.float32(total) if total >= far_inv else np.float32(-1.0)
-        z = 1.0 / total
-        a_alpha, b_alpha, c_alpha = _I((a >> 24) & 255), _I((b >> 24) & 255), _I((c >> 24) & 255)
-        hidden = (records[HIDE + n] != zero) | (turned & one_sided)
-        hidden |= (a_alpha <= threshold) & (b_alpha <= threshold) & (c_alpha <= threshold)
-        seen = (_mix(q0, q1, q2, a, b, c, 24) * z > threshold) & (not hidden)
-        red = _I(_mix(q0, q1, q2, a, b, c, 0) * z + rounding)
-        green = _I(_mix(q0, q1, q2, a, b, c, 8) * z + rounding)
-        blue = _I(_mix(q0, q1, q2, a, b, c, 16) * z + rounding)
-        records[RESULT + n] = _I(red | (green << 8) | (blue << 16) | (1 << 24)) if seen else zero
+    """Depth and colour of each sample."""
+    if threshold < OPAQUE and _all_shown(records, count):
+        _weigh_opaque(records, depths, count, one_sided, far_inv, threshold, rounding)
+    else:
+        _weigh_any(records, depths, count, one_sided, far_inv, threshold, rounding)
 
 
-@kernel
+@borrowing
 def _keep(records: Int32, depths: Float32, count: int, nearest: Float32, picture: Int32) -> None:
     """Depth test, in order."""
     for n in range(count):
@@ -152,7 +192,7 @@ def _keep(records: Int32, depths: Float32, count: int, nearest: Float32, picture
             picture[row, column] = records[RESULT + n]
 
 
-@kernel
+@borrowing
 def _lay_out(chunk: Int32, count: int, records: Int32) -> None:
     """Records of the first sample of each of a chunk's quads: its place, and the corners' of the triangle it is in."""
     zero, one, two, three, four = _I(0), _I(1), _I(2), _I(3), _I(4)
@@ -174,7 +214,7 @@ def _lay_out(chunk: Int32, count: int, records: Int32) -> None:
         records[C_Y + i] = chunk[cover.LOWER_Y + i + 1] if second else y1
 
 
-@kernel
+@borrowing
 def _lay_out_colours(chunk: Int32, count: int, upper: Int32, lower: Int32, records: Int32) -> None:
     """The same corners' colours, of the row of vertices above the quads and of that below."""
     for i in range(count):
@@ -184,7 +224,7 @@ def _lay_out_colours(chunk: Int32, count: int, upper: Int32, lower: Int32, recor
         records[C_RGBA + i] = lower[i + 1] if second else upper[i + 1]
 
 
-@kernel
+@borrowing
 def _lay_out_depths(chunk: Int32, count: int, upper: Float32, lower: Float32, depths: Float32) -> None:
     """And their inverse depths."""
     for i in range(count):
@@ -194,7 +234,7 @@ def _lay_out_depths(chunk: Int32, count: int, upper: Float32, lower: Float32, de
         depths[C_W + i] = lower[i + 1] if second else upper[i + 1]
 
 
-@kernel
+@borrowing
 def draw_dense(
     chunk: Int32,
     some: Int32,
@@ -235,7 +275,7 @@ def draw_dense(
     return left
 
 
-@kernel
+@borrowing
 def draw_samples(records: Int32, depths: Float32, count: int, rgba: Int32, points: Projected, target: Target) -> int:
     """Draw the first ``count`` records; ``rgba`` [V] is a colour as one number. Returns 0: none left."""
     _look_up(records, depths, count, points.sx, points.sy, points.inv_z, rgba)
