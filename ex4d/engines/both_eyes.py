@@ -114,7 +114,8 @@ def _take(
     values[..., 3] = inverse_depth
     shares: Float32 = np.array([1, 1, _DEPTH_TOLERANCE], np.float32)
     real, given = np.ones(have.shape, np.float32), np.empty(have.shape, np.float32)
-    carry_on(values, have, move, lenses, picture, seen, real, depth, shares, painted, given)
+    nothing: Float32 = np.zeros(depth.shape, np.float32)
+    carry_on(values, have, move, lenses, picture, seen, real, depth, nothing, shares, painted, given)
     have |= given > 0
 
 

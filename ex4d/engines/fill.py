@@ -64,6 +64,7 @@ class Filled:
     painted: Float32  # [H, W, 3] 0..255: the guide, and the fill in its holes
     values: Float32  # [h, w, 4] the smooth fill on the working grid, and 1 / depth of what lies behind the holes
     sides: Sides
+    things: Float32  # [h, w] 1 / depth of what stands before the place in holes, and a little around it; 0 elsewhere
 
 
 def away_from_source(
@@ -118,7 +119,7 @@ def fill_from_background(
     split(
         len(mask), lambda a, b: fill_holes(values, colour, mask, core, near, sides.offset, detail, reach, painted, a, b)
     )
-    return Filled(painted, values, sides)
+    return Filled(painted, values, sides, np.zeros(values.shape[:2], np.float32))
 
 
 def _core(mask: Bool) -> Bool:  # [H, W]

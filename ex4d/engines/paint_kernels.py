@@ -99,13 +99,15 @@ def carry_on(
     last_mask: Bool,  # [H, W]
     last_real: Float32,  # [H, W] 1 where the colour is the source's own, fading as it is carried on
     last_depth: Float32,  # [h, w] of what was visible
+    last_things: Float32,  # [h, w] 1 / depth of what was painted before the background, 0 where nothing was
     shares: Float32,  # [3] kept of any fill, kept of the source's own colours, tolerance of the depth
     painted: Float32,  # [H, W, 3] changed in place
     real: Float32,  # [H, W] out
 ) -> None:
     """Blend each hole pixel with what the background behind it looked like in the last frame.
 
-    That can be trusted where a hole was then, too, and where the source showed just that surface.
+    That can be trusted where a hole was then, too, in which nothing stood before it, and where the source showed just
+    that surface.
     """
     height, width = mask.shape
     h, w = values.shape[:2]
@@ -139,11 +141,13 @@ def carry_on(
             v, u = at_y - np.float32(m0), at_x - np.float32(n0)
             p, q, r, s = (1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u
             seen = p * last_mask[m0, n0] + q * last_mask[m0, n1] + r * last_mask[m1, n0] + s * last_mask[m1, n1]
+            b, a = min(int((at_y + _HALF) * step_y), h - 1), min(int((at_x + _HALF) * step_x), w - 1)
+            there = pz / max(inverse, np.float32(1e-9))
+            if last_things[b, a] * there > 1 + tolerance:
+                continue
             if seen > 1 - _HOLE:
                 if seen <= _HALF:
                     continue
-                b, a = min(int((at_y + _HALF) * step_y), h - 1), min(int((at_x + _HALF) * step_x), w - 1)
-                there = pz / max(inverse, np.float32(1e-9))
                 if not abs(last_depth[b, a] - there) < tolerance * there:
                     continue
             was = p * last_real[m0, n0] + q * last_real[m0, n1] + r * last_real[m1, n0] + s * last_real[m1, n1]

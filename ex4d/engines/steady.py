@@ -26,6 +26,7 @@ class _Frame:
     camera_from_world: Float64  # [4, 4]
     lens: Float64  # [4] in pixels of the full size
     depth: Float32 | None  # [h, w]
+    things: Float32  # [h, w] as of Filled
 
 
 class SteadyFill:
@@ -55,10 +56,10 @@ class SteadyFill:
                 shares: Float32 = np.array([self._temporal, _REAL_KEPT, _DEPTH_TOLERANCE], np.float32)
                 lenses: Float32 = np.array([lens, last.lens], np.float32)
                 carry_on(
-                    filled.values, mask, move, lenses, last.painted, last.mask, last.real, last.depth, shares,
-                    painted, real,
+                    filled.values, mask, move, lenses, last.painted, last.mask, last.real, last.depth,
+                    last.things, shares, painted, real,
                 )  # fmt: skip
-        self._last = _Frame(painted, mask, real, camera_from_world, lens, depth)
+        self._last = _Frame(painted, mask, real, camera_from_world, lens, depth, filled.things)
 
     def _blend(self, last: _Frame, fill: Float32, mask: Bool, source: Float32) -> Float32:
         """Where the motion was estimated: everywhere, because what changed is looked for in neighbourhoods.

@@ -90,6 +90,9 @@ class WorldFill:
         behind = cv2.resize(painted.inverse, small, interpolation=cv2.INTER_NEAREST)
         part = cv2.resize(share, small, interpolation=cv2.INTER_AREA)
         filled.values[..., 3] += part * (behind - filled.values[..., 3])
+        things = cv2.resize(painted.on_thing.view(np.uint8), small, interpolation=cv2.INTER_NEAREST)
+        before = np.where((things > 0) & (part > 0), behind, np.float32(0))
+        cv2.dilate(before, np.ones((3, 3), np.uint8), filled.things)
 
 
 def _sure(mask: Bool, painted: Painted) -> Float32:  # [H, W]

@@ -215,6 +215,23 @@ def test_a_preview_shows_it_in_holes_and_changes_nothing_that_is_known(monkeypat
         np.testing.assert_array_equal(each, np.asarray(now))
 
 
+def test_it_leaves_no_trail_where_the_frame_before_showed_it() -> None:
+    given = clip()
+    times = np.zeros(6)
+    back = preset("zoom_out", num_frames=6, intrinsics=LENS, near_depth=NEAR, amount=3.0, source_time=times)
+    mesh, world = DWMesh(given, MeshOptions(mode="solid")), place_of(given)
+    guides = render_guides(mesh, back, rasterizer="cpu")
+    known = guides.with_known(render_known(mesh, back, guides))
+    yellow = previewed(GenerateRequest(known, back, given, {"temporal": 0.9}))[..., 2] < 90
+    everywhere, beyond = np.ones((SIZE, SIZE), np.bool_), 0
+    for i in range(len(back)):
+        there = world.paint(everywhere, back.intrinsics[i], back.world_from_camera[i]).on_thing
+        there |= np.array(guides.mask[i]) & yellow[i]
+        assert not (yellow[i] & ~(cv2.dilate(there.view(np.uint8), np.ones((5, 5), np.uint8)) > 0)).any()
+        beyond += (yellow[i] & ~np.array(guides.mask[i])).sum()
+    assert beyond > 100, "it goes on"
+
+
 def _shown(guides: Guides) -> Bool:  # [N, H, W]
     """What the guides show, and the second layer but for its points, which previews leave out."""
     shown = np.array(guides.mask)
