@@ -1,13 +1,14 @@
 """How fast the backend moves results, beside bare pyzmq with zero copy in the same run; prints JSON, then a table.
 
-    python benchmarks/backend.py [--rounds 30] [--skip-curve] [--output FILE] [--check]
+    python benchmarks/backend.py [--rounds 30] [--skip-curve] [--baseline CHECKOUT] [--output FILE] [--check]
 
 49 RGB frames of 512x512 lie on disk as the results of jobs (written by the worker's own recorder); a real server
 process streams them to a real client. Bare pyzmq (ROUTER to DEALER, no copies, no checks, no disk) sends buffers of the
 same sizes from one process to another. Every round moves the clip with both, one right after the other, in turns which
 goes first; the figure is the median of the rounds' ratios, and all of them are in the JSON. A second client, in a
 process of its own, asks small questions while clips go out and come in; then jobs are cancelled while they run. CPU
-time by thread is there too: it says where time goes also on a busy machine. With --check a missed bar is exit code 1.
+time by thread is there too: it says where time goes also on a busy machine. ``baseline`` is what the same script of
+another checkout says of that one, right after. With --check a missed bar is exit code 1.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -233,6 +236,20 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def of_baseline(checkout: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """The report of another checkout, by its own script."""
+    path = os.pathsep.join(str(checkout / sub) for sub in ("", "backend", "protocol"))
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder, "report.json")
+        command = [sys.executable, "benchmarks/backend.py", "--output", str(output)]
+        for name in ("rounds", "seconds", "cancels"):
+            command += [f"--{name}", str(getattr(args, name))]
+        command += ["--skip-curve"] * args.skip_curve
+        environment = os.environ | {"PYTHONPATH": path}
+        subprocess.run(command, cwd=checkout, env=environment, stdout=subprocess.DEVNULL, check=True)
+        return json.loads(output.read_text(encoding="utf-8"))
+
+
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -240,6 +257,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of questions, in each direction")
     parser.add_argument("--cancels", type=int, default=100)
     parser.add_argument("--skip-curve", action="store_true")
+    parser.add_argument("--baseline", type=Path, help="another checkout, measured right after this one")
     parser.add_argument("--output", type=Path, help="also write the JSON there")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     args = parser.parse_args()
@@ -259,6 +277,8 @@ def main() -> None:
                 Path(folder), curve=name == "curve", rounds=args.rounds, seconds=args.seconds, cancels=args.cancels
             )
         report[name] = {**found, "met": verdicts(found)}
+    if args.baseline is not None:
+        report["baseline"] = of_baseline(args.baseline.resolve(), args)
     text = json.dumps(report, indent=1)
     print(text)
     print(table(report))
