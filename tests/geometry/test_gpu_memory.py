@@ -164,6 +164,7 @@ def test_walls_end_where_the_cpu_s_do(device: Any) -> None:
     """Walls that are drawn too thick are shortened by what other frames see, in the same places."""
     from ex4d.bands import serial
     from ex4d.dwmesh.gpu.build import DeviceMesh
+    from ex4d.dwmesh.thickness import estimated
 
     mesh = DWMesh(filmed(SMALL, shaken=False), REMEMBERS)
     solid = DeviceMesh(mesh, device, kernels=True).solid
@@ -173,7 +174,7 @@ def test_walls_end_where_the_cpu_s_do(device: Any) -> None:
     inverse = np.float32(1) / mesh.solid._depth(2, None)
     cuts = mesh.solid.cuts(2, None, None, serial)
     wanted = mesh.solid._thickness(2, inverse, cuts, serial).reshape(-1)
-    guessed = mesh.solid._estimate(2, inverse, cuts, serial).reshape(-1)
+    guessed = estimated(inverse, cuts, mesh.solid.optics(2).pitch, mesh.solid.bush_px, serial).reshape(-1)
     upper_left = parts.quads[0, :found, 0].cpu().numpy()
     corners = upper_left[:, None] + [0, 1, solid.width + 1, solid.width]
     assert (wanted[corners] < guessed[corners]).any()
