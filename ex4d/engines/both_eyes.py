@@ -3,7 +3,8 @@
 Where the left eye's picture has the place that lies behind a hole, as footage or as its own fill, the right eye's gets
 that, moved by its depth; so do the few pixels between it and what hides it, where depths are mixed. At the picture's
 sides the right eye sees past the left one's picture: what ends there is carried on by its mirror image. The rest is
-filled as in any other picture: of both eyes by one and the same place, as that is the clip's.
+filled as in any other picture: of both eyes by one and the same place, as that is the clip's. So are things that stand
+before the place in holes, which nothing of the left eye's picture that lies behind them is taken from.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from ex4d.engines.base import FirstEye, GenerateRequest
 from ex4d.engines.fill import Filled
 from ex4d.engines.guide_depth import GuideDepth
 from ex4d.engines.paint_kernels import carry_on
+from ex4d.engines.world_fill import WorldFill
 from ex4d.types import working_size
 from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
 from ex4d_ground.poses import inverse
@@ -34,9 +36,18 @@ _SIDE = 3.0
 class OtherEye:
     """What the left eye shows, for the right eye's holes."""
 
-    def __init__(self, request: GenerateRequest, first: FirstEye, shown: Callable[[int], tuple[UInt8, Bool]]) -> None:
-        """``request`` is the right eye's; ``shown`` gives the left eye's frame as it was before it was filled."""
-        self._request, self._first, self._shown = request, first, shown
+    def __init__(
+        self,
+        request: GenerateRequest,
+        first: FirstEye,
+        shown: Callable[[int], tuple[UInt8, Bool]],
+        world: WorldFill | None = None,
+    ) -> None:
+        """``request`` is the right eye's; ``shown`` gives the left eye's frame as it was before it was filled.
+
+        ``world`` is what both eyes' holes are painted from, None where they are not.
+        """
+        self._request, self._first, self._shown, self._world = request, first, shown, world
         clip = request.clip
         seen = first.trajectory if clip is None else clip.seen_by_source(first.trajectory)
         self._camera_from_source = inverse(seen.world_from_camera)
@@ -60,14 +71,23 @@ class OtherEye:
         move = (view @ inverse(camera_from_source))[:3].astype(np.float32)
         lenses: Float32 = np.array([self._request.trajectory.intrinsics[i], lens], np.float32)
         left, seen = np.asarray(self._first.frames[i], np.float32), plain(self._shown(i)[1])
-        have = mask.copy()
+        before, own = self._things(i, seen, there), _full(filled.things, mask) > 0
+        have = mask | own
         for inverse_depth in (_by_rows(mask, _full(depth, mask)), _full(filled.values[..., 3], mask)):
-            _take(have, inverse_depth, move, lenses, (left, seen, _full(there, mask)), filled.painted)
-        have |= _seams(have & ~mask, ~have, filled.painted)
+            _take(have, inverse_depth, move, lenses, (left, seen, _full(there, mask), before), filled.painted)
+        have |= _seams(have & ~mask & ~own, ~have, filled.painted)
         at = _in_left(have, depth, filled, move, lenses)
         width = mask.shape[1]
         _carry_on_sides(have, at >= width - _SIDE, filled.painted)
         _carry_on_sides(have[:, ::-1], at[:, ::-1] <= _SIDE, filled.painted[:, ::-1])
+
+    def _things(self, i: int, seen: Bool, depth: Float32) -> Float32:  # [H, W], [h, w] -> [H, W]
+        """1 / depth of the things in the left eye's holes, 0 elsewhere."""
+        if self._world is None:
+            return np.zeros(seen.shape, np.float32)
+        holes = cv2.resize(seen.view(np.uint8), depth.shape[::-1], interpolation=cv2.INTER_NEAREST) == 0
+        move = self._first.trajectory
+        return _full(self._world.things(holes, move.intrinsics[i] * _scale(seen), move.world_from_camera[i]), seen)
 
 
 def _scale(mask: Bool) -> Float64:  # [4]
@@ -105,17 +125,16 @@ def _take(
     inverse_depth: Float32,  # [H, W] of what lies behind holes
     move: Float32,  # [3, 4] the left eye's camera from the right one's
     lenses: Float32,  # [2, 4] the right eye's, the left one's
-    left: tuple[Float32, Bool, Float32],  # [H, W, 3] its picture, [H, W] what it shows, [H, W] depth of that
+    left: tuple[Float32, Bool, Float32, Float32],  # [H, W, 3] its picture; [H, W] what it shows, its depth, _things
     painted: Float32,  # [H, W, 3]
 ) -> None:
     """Paint what ``have`` lacks with what the left eye has there; both are changed in place."""
-    picture, seen, depth = left
+    picture, seen, depth, things = left
     values = np.zeros((*have.shape, 4), np.float32)
     values[..., 3] = inverse_depth
     shares: Float32 = np.array([1, 1, _DEPTH_TOLERANCE], np.float32)
     real, given = np.ones(have.shape, np.float32), np.empty(have.shape, np.float32)
-    nothing: Float32 = np.zeros(depth.shape, np.float32)
-    carry_on(values, have, move, lenses, picture, seen, real, depth, nothing, shares, painted, given)
+    carry_on(values, have, move, lenses, picture, seen, real, depth, things, shares, painted, given)
     have |= given > 0
 
 

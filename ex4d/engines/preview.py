@@ -234,7 +234,7 @@ class _Painter:
         self._world, self._split = world, split
         by_place = settings.fill in ("world", "background") and not settings.mark_holes
         first = request.first_eye if by_place else None  # marked colours are nothing to go on with
-        self._other = None if first is None else OtherEye(request, first, lambda i: self._shown(first.guides, i))
+        self._other = None if first is None else OtherEye(request, first, lambda i: self._shown(first.guides, i), world)
         self._last_painted: UInt8 | None = None
         self._tint: Float32 = np.array([*HOLE_TINT, settings.mark_holes], np.float32)
 

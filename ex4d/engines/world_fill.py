@@ -15,7 +15,7 @@ from ex4d.engines.paint_kernels import mix_in
 from ex4d.fill import World, world_of
 from ex4d.fill.world import Painted
 from ex4d.progress import CancelToken
-from ex4d_ground.arrays import Bool, Float32
+from ex4d_ground.arrays import Bool, Float32, Float64
 
 NARROW = 10 / 512
 """Of the picture's longer side: holes less wide than this continue what is beside them."""
@@ -91,8 +91,19 @@ class WorldFill:
         part = cv2.resize(share, small, interpolation=cv2.INTER_AREA)
         filled.values[..., 3] += part * (behind - filled.values[..., 3])
         things = cv2.resize(painted.on_thing.view(np.uint8), small, interpolation=cv2.INTER_NEAREST)
-        before = np.where((things > 0) & (part > 0), behind, np.float32(0))
-        cv2.dilate(before, np.ones((3, 3), np.uint8), filled.things)
+        filled.things[...] = _around(np.where((things > 0) & (part > 0), behind, np.float32(0)))
+
+    def things(self, holes: Bool, lens: Float64, world_from_camera: Float64) -> Float32:  # [H, W], [4], [4, 4]
+        """1 / depth of the things that stand before the place in a camera's holes, and a little around; 0 elsewhere."""
+        if self._world is None or not len(self._world.things.numbers):
+            return np.zeros(holes.shape, np.float32)
+        painted = self._world.paint(holes, lens, world_from_camera, np.zeros_like(holes), self._split)
+        return _around(np.where(painted.on_thing, painted.inverse, np.float32(0)))
+
+
+def _around(inverse: Float32) -> Float32:  # [h, w]
+    """1 / depth of what stands before something, and of its rim, where colours are mixed."""
+    return np.asarray(cv2.dilate(inverse, np.ones((3, 3), np.uint8)), np.float32)
 
 
 def _sure(mask: Bool, painted: Painted) -> Float32:  # [H, W]

@@ -100,6 +100,27 @@ def test_what_the_left_picture_ends_with_goes_on_in_the_right_one() -> None:
     assert np.abs(right[holes].astype(int) - (90, 140, 60)).max() <= 2
 
 
+def test_a_thing_that_the_pictures_edge_cuts_stands_at_its_own_depth_for_both_eyes() -> None:
+    rows, columns = np.mgrid[0:H, 0:W] + 0.5
+    floor = np.minimum(1.5 / np.maximum((rows - LENS.cy) / LENS.fy, 1e-6), 9.0)
+    board = (columns > 125) & (rows > 30)
+    frame = np.where(
+        board[..., None], np.array([240, 220, 30], np.uint8), textured(7) // 2 + np.array([0, 0, 110], np.uint8)
+    )
+    clip = clip_of(frame, np.where(board, 1.0, floor))
+    back = np.eye(4)
+    back[2, 3] = -0.3
+    left, right, mask = both(clip, move=static(num_frames=2, intrinsics=LENS, world_from_camera=back))
+    thing = [(each[..., 2] < 70)[45:65] for each in (left, right)]
+    assert (thing[1] & ~mask[45:65]).sum() > 100, "it goes on"
+    for each in thing:
+        first, last = each.argmax(axis=1), W - 1 - each[:, ::-1].argmax(axis=1)
+        np.testing.assert_array_equal(last - first + 1, each.sum(axis=1), err_msg="without a gap")
+    np.testing.assert_allclose(thing[1].sum(axis=1), thing[0].sum(axis=1), atol=2)
+    parallax = LENS.fx * 0.12 * (1 / 3.0 - 1 / 1.3)
+    np.testing.assert_allclose(thing[1].argmax(axis=1) - thing[0].argmax(axis=1), parallax, atol=1.5)
+
+
 def test_the_right_eye_is_beside_the_left_one_and_converges_where_asked() -> None:
     turn = np.eye(4)
     turn[:3, :3] = cv2.Rodrigues(np.array([0.1, 0.4, 0.0]))[0]
