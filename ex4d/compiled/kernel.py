@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import llvmlite
 from numba import njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.registry import cpu_target
 
 from ex4d.compiled import notice, shipped
 from ex4d.compiled.sources import source_stamp
@@ -18,6 +19,8 @@ from ex4d.compiled.sources import source_stamp
 R = TypeVar("R")
 KERNELS: list[Any] = []
 """All of the modules imported so far, as numba's dispatchers."""
+MAY_BORROW = hasattr(cpu_target.options, "_nrt")
+"""Whether this numba has its option, which no manual names, to leave references uncounted; else loops are slower."""
 
 
 def kernel(function: Callable[..., R]) -> Callable[..., R]:
@@ -44,7 +47,9 @@ def borrowing(function: Callable[..., R]) -> Callable[..., R]:
 
 def _compiled(function: Callable[..., R], *, counted: bool, forceinline: bool = False) -> Callable[..., R]:
     # Said also where it is numba's own choice: else a loop would have what the one has that calls it first.
-    options = {"nogil": True, "error_model": "numpy", "forceinline": forceinline, "_nrt": counted}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": forceinline}
+    if MAY_BORROW:
+        options["_nrt"] = counted
     dispatcher: Any = njit(**options)(function)
     if dispatcher is not function:  # else compiling is switched off, by NUMBA_DISABLE_JIT
         dispatcher._cache = KernelCache(function)  # where cache=True would put numba's own

@@ -71,3 +71,11 @@ def test_a_kernel_that_a_borrowing_loop_calls_may_make_arrays(monkeypatch):
     out = np.zeros(1)
     compiled(outer, decorators.borrowing, monkeypatch=monkeypatch)(np.array([3.0, 1.0, 2.0]), out)
     assert out[0] == 2.0
+
+
+def test_a_numba_without_that_option_counts_and_does_the_same(monkeypatch):
+    monkeypatch.setattr(decorators, "MAY_BORROW", False)
+    borrowing = compiled(sums, decorators.borrowing, monkeypatch=monkeypatch)
+    found = np.zeros(3)
+    borrowing(np.ones((3, 4)), found)
+    assert (found == 3).all() and "@NRT_" in "".join(borrowing.inspect_llvm().values())
