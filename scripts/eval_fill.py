@@ -56,6 +56,8 @@ def main() -> int:
             moves = [m for m in moves if m.target is judged.target] + [judged]
         pictures += strips(moves)
         print(f"{scene.name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    if not scores:
+        parser.error(f"{folder} has no scene that is named {' or '.join(options.only or ['anything'])}.")
     title = f"Fills of {folder.name}{f', {options.perturb}' if options.perturb else ''}"
     page = write_fill_report(options.out, title, scores, pictures)
     for heading, table in tables(scores):

@@ -20,7 +20,9 @@ class Misfit(NamedTuple):
     @property
     def words(self) -> str:
         """As it stands in a sentence: "train.steps = 0: give a whole number from 1 to 100"."""
-        shown = repr(self.value).replace("True", "true").replace("False", "false")
+        shown = repr(self.value)
+        if not isinstance(self.value, str):
+            shown = shown.replace("True", "true").replace("False", "false")
         return f"{self.name} = {shown if len(shown) <= 100 else f'{shown[:100]}...'}: give {self.expected}"
 
 
@@ -61,6 +63,8 @@ def expected_words(info: inspect.Type) -> str:
             return "one of " + ", ".join(f'"{value}"' for value in info.values)
         case inspect.ListType() | inspect.VarTupleType():
             return f"a list, each {expected_words(info.item_type)}"
+        case inspect.DictType(value_type=inspect.StrType()):
+            return "a table of texts"
         case inspect.StructType() | inspect.DictType():
             return "a table"
         case _:

@@ -191,7 +191,9 @@ def test_the_users_own_tools_are_listed_and_found(tmp_path, monkeypatch):
         ("research_only = 'yes'", "has research_only = 'yes': give true or false"),
         ("licence = 3", "has licence = 3: give text"),
         ("input = 'jpg'", "has input = 'jpg': give one of"),
-        ("environment = 3", "has environment = 3: give a table"),
+        ("environment = 3", "has environment = 3: give a table of texts"),
+        ("environment = {THREADS = 4}", "has environment = {'THREADS': 4}: give a table of texts"),
+        ("research_only = 'True'", "has research_only = 'True': give true or false"),
     ],
 )
 def test_a_configured_tools_entry_that_makes_no_sense_is_named_with_its_value(tmp_path, monkeypatch, entry, said):
