@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 
 from ex4d_ground.arrays import Float32, Float64
+from ex4d_ground.files import made_folder
 
 from ..camera.exporters import in_world
 from ..edit import collect, sampling
@@ -27,21 +28,23 @@ SCRIPT = Path(__file__).with_name("begin_second.py")
 
 def written(plan: GeometryPlan) -> Steps[GeometryPlan]:
     """Write the files of ``plan`` as steps, all of them or none. Raises AddonError."""
-    parent = plan.target.parent
-    staging = files.free_folder(parent, files.UNFINISHED)
+    with files.writing(plan.target), made_folder(plan.target.parent):
+        return (yield from _written(plan))
+
+
+def _written(plan: GeometryPlan) -> Steps[GeometryPlan]:
+    staging = files.free_folder(plan.target.parent, files.UNFINISHED)
     whole, work = staging / WHOLE_FOLDER, staging / WORK_FOLDER
     try:
-        with files.writing(parent):
-            whole.mkdir(parents=True)
-            work.mkdir()
+        whole.mkdir(parents=True)
+        work.mkdir()
         sampled = yield from _sampled(plan, work)
         told = _told(plan, sampled, work, whole)
         second_blender.write_told(work / "told.json", told)
         yield from second_blender.run(SCRIPT, work / "told.json", work / "second.log", target=plan.target)
         _write_texts(plan, sampled, whole)
-        with files.writing(plan.target):
-            target = files.free_path(plan.target)
-            whole.rename(target)
+        target = files.free_path(plan.target)
+        whole.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return replace(plan, target=target)

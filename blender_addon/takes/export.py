@@ -12,7 +12,7 @@ from msgspec import structs
 from ex4d_ground.exports import KINDS as FORMATS
 from ex4d_ground.exports import LAYOUTS as EYES
 from ex4d_ground.exports import ExportKind, export_paths, get_kind, layout_of, name_template
-from ex4d_ground.files import frame_name
+from ex4d_ground.files import frame_name, made_folder
 from ex4d_ground.stereo import RIGHT
 from ex4d_ground.takes import LAYERS, TakeInfo, missing_frames, shot_name, sound_of_take, take_number
 from ex4d_protocol import events as ev
@@ -66,12 +66,12 @@ def copy(take: Any, folder: Path) -> Path:
     """Copy the pictures of ``take`` to a folder of a free name below ``folder``; returns it. Raises AddonError."""
     source = listing.require_frames(take)
     target = files.free_path(folder / f"{take.name}_PNG")
-    try:
-        with files.writing(target):
+    with files.writing(target), made_folder(folder):
+        try:
             files.copy_folder(source, target, leave=LAYERS)
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
     return target
 
 
@@ -108,9 +108,7 @@ def written(link: BackendLink, plan: TakeExport) -> Steps[TakeExport]:
     """Have the backend make the export, and write its files; all of them or none. Raises AddonError."""
     sent = _Sent.of(link.client.upload, plan)
     staging = files.free_folder(plan.folder, files.UNFINISHED)
-    with files.writing(plan.folder):
-        plan.folder.mkdir(parents=True, exist_ok=True)
-    with FolderWriter(staging, in_place=True) as writer:
+    with files.writing(plan.folder), made_folder(plan.folder), FolderWriter(staging, in_place=True) as writer:
 
         def on_item(item: ev.ItemReceived) -> None:
             writer.write(frame_name(max(item.frame, 0), plan.kind.suffix), item.data)

@@ -11,7 +11,7 @@ import bpy
 from ex4d_ground.camera_files import save_camera
 from ex4d_ground.errors import Ex4dError
 from ex4d_ground.farms import MOST_WINDOWS, FarmJob
-from ex4d_ground.files import plain_name
+from ex4d_ground.files import plain_name, staged_folder
 from ex4d_ground.flamenco import JobNews, Manager, submission
 from ex4d_ground.openjd import write_bundle
 from ex4d_ground.shot_files import write_shot
@@ -47,13 +47,12 @@ def write(context: bpy.types.Context, folder: str) -> Path:
     options |= _eyes(context, target)
     place = files.free_path(parent / plain_name(target.name))
     try:
-        with files.writing(place):
-            place.mkdir(parents=True)
-            save_camera(place / CAMERA, sampled, layout="ex4d-blender")
+        with files.writing(place), staged_folder(place) as staging:
+            save_camera(staging / CAMERA, sampled, layout="ex4d-blender")
             if clip.filmed_by is not None:
-                save_camera(place / FILMED_BY_FILE, clip.filmed_by.as_trajectory(), layout="ex4d-blender")
+                save_camera(staging / FILMED_BY_FILE, clip.filmed_by.as_trajectory(), layout="ex4d-blender")
                 options["source_camera"] = FILMED_BY_FILE
-            write_shot(place, options)
+            write_shot(staging, options)
     except Ex4dError as error:
         raise AddonError(str(error)) from error
     return place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,19 @@ def test_files_of_an_export_get_their_names_all_or_none(blender, tmp_path):
     with pytest.raises(AddonError, match=r"shot\.1002\.exr is there already"):
         _take_places(staging, plan)
     assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("shot.1002.exr", b"older")]
+
+
+def test_a_copy_that_fails_leaves_no_folder_behind(blender, two_takes, tmp_path, monkeypatch):  # noqa: F811
+    from blender_addon.work import files
+
+    def full(source, target, **_):
+        target.mkdir(parents=True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "copy_folder", full)
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        blender.ops.ex4d.export_take(index=0, kind="PNG", directory=str(tmp_path / "of" / "mine"))
+    assert not (tmp_path / "of").exists()
 
 
 def test_what_lies_in_a_folder_of_the_takes_name_stays(blender, two_takes, tmp_path):  # noqa: F811
