@@ -89,6 +89,7 @@ def going_on(
     step = max(1, side // SIDE)
     if roughly and side > SIDE:
         step = max(2, step)
+    step = min(step, *mask.shape)  # of a narrow picture there would be no row
     first = step // 2
     holes = np.ascontiguousarray(~mask[first::step, first::step])
     if not holes.any():

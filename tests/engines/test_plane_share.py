@@ -7,7 +7,7 @@ import pytest
 
 from ex4d import Clip
 from ex4d.bands import Bands
-from ex4d.engines.plane_share import SIDE, PlaneShares, going_on
+from ex4d.engines.plane_share import SIDE, PlaneShares, enlarged, going_on
 from ex4d.fill import world_of
 from ex4d_ground.cameras import Intrinsics, Trajectory
 
@@ -66,6 +66,17 @@ def test_a_rough_look_is_at_fewer_pixels_of_small_pictures_alone() -> None:
         roughly = going_on(world, holes[:, :width], lens, np.eye(4), roughly=True)
         assert roughly.shape == rough and exact.shape[1] == (width if width < 2 * SIDE else SIDE)
         assert roughly.mean() == pytest.approx(exact.mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("size", [(3, 8 * SIDE), (8 * SIDE, 3), (1, 2 * SIDE), (1, 1)])
+@pytest.mark.parametrize("roughly", [False, True])
+def test_of_a_narrow_picture_too_something_is_looked_at(size: tuple[int, int], roughly: bool) -> None:
+    world, (height, width) = world_of(floor_before_a_sky()), size
+    assert world is not None
+    down = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])  # on the floor
+    holes, lens = np.zeros(size, np.bool_), np.array([width, width, width / 2, height / 2], np.float64)
+    on_floor = going_on(world, holes, lens, down, roughly=roughly)
+    assert on_floor.size and enlarged(on_floor, holes).shape == size
 
 
 def test_nothing_is_said_where_the_filming_camera_moves() -> None:
