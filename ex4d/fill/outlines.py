@@ -90,6 +90,8 @@ def cut_things(
 
     ``behind`` is 1 / z of the place behind them, ``lens`` fx, fy, cx, cy in pixels.
     """
+    if min(inverse.shape) < 2:  # a line is all edge
+        return []
     side, edge = max(inverse.shape), _Edge.of(*inverse.shape)
     pieces = _pieces(inverse, inverse > LEAST_BEFORE * behind)
     area = np.bincount(pieces.ravel())

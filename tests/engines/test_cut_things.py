@@ -170,6 +170,15 @@ def test_of_tiny_pictures_too_something_is_painted(height: int, width: int) -> N
         assert np.isfinite(painted.colour).all() and np.isfinite(painted.inverse).all()
 
 
+@pytest.mark.parametrize(("height", "width"), [(3, 1280), (1280, 3)])
+def test_of_a_narrow_picture_that_is_looked_at_as_a_line_too(height: int, width: int) -> None:
+    depth = np.full((1, height, width), 9.0, np.float32)
+    depth[:, height // 2 :, width // 2 :] = 2
+    frame = np.random.default_rng(0).integers(0, 255, (1, height, width, 3), np.uint8)
+    painted = whole(place_of(Clip(frame, depth, Intrinsics.from_fov(width, height))))
+    assert np.isfinite(painted.colour).all() and painted.inverse.max() > 0
+
+
 def test_it_stands_still_in_the_world_wherever_it_is_seen_from() -> None:
     world, pose = place_of(clip()), np.eye(4)
     pose[:3, 3] = 0.5, -0.1, -0.3
