@@ -68,7 +68,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Jobs that may wait, of all clients together."""
     clients: Some = 256
     """Connections at a time."""
-    requests_per_s: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 500.0
+    requests_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e12)] = 500.0
     """Requests one connection may make in the long run; four times as many at once. Cancels are never held back."""
     clip_pixels: Annotated[int, msgspec.Meta(ge=4, le=1 << 60)] = 2048 * 2048 * 1000
     """Largest clip, width x height x frames: long ones lie on a scratch disk, with about 7 bytes each."""

@@ -170,7 +170,7 @@ MISTAKES = [
     Mistake("a seed beyond the random numbers'", lambda p: clip(p, "--seed", 2**63), "--seed must be", 2, "preview"),
     Mistake("a frame rate that no file can hold", lambda p: clip(p, "--fps", "1e-8"),
             "--fps must be between 0.001 and 1000, got 1e-08"),
-    Mistake("a name that no disk can hold", lambda p: with_video(p, "v" * 4000), "vvv... cannot be used (File name"),
+    Mistake("a name that no disk can hold", lambda p: with_video(p, "v" * 4000), "vvv cannot be used (File name"),
     Mistake("a camera of a name that no disk can hold", lambda p: with_cam(p, "c" * 4000), "check the path"),
     Mistake("a folder that a variable should have named", lambda p: (*p.shot.source, "--cam", "30", "--output_dir", ""),
             "What --output_dir is given is empty; give it a value"),
