@@ -207,7 +207,7 @@ def world_memory() -> str:
     head = ("guides", "seconds", "processor seconds", "memory beyond the clip, MiB")
     clip, load = f"{measured['frames']} frames of {measured['size']}", measured["load_before"]
     return table(head, rows) + (
-        f"\n\n{clip} on {measured['threads']} cores, where other programs ran too (load {load:.0f}): "
+        f"\n\n{clip} on {measured['threads']} cores, whose load average was {load:.1f} before: "
         "`benchmarks/world_memory.py`."
     )
 
