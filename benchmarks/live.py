@@ -286,7 +286,7 @@ def bare_preview(clip: Any, move: Any, camera: Any) -> float:
     """The same frame with its holes filled."""
     from ex4d.bands import Bands
     from ex4d.dwmesh import DWMesh
-    from ex4d.engines.preview import preview_settings
+    from ex4d.engines.preview_settings import preview_settings
     from ex4d.fill import world_of
     from ex4d.guides import FrameRenderer, thread_count
     from ex4d_backend.live_previews import HoleFiller, OneFrame

@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 import sys
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import get_args
 
@@ -11,8 +12,11 @@ import msgspec
 from ex4d_ground.remedies import Failure
 from ex4d_protocol.base import FINAL_PHASES, JobPhase
 from ex4d_protocol.messages import JobState
+from ex4d_protocol.requests import Request
 
 _failure_decoder = msgspec.msgpack.Decoder(Failure)
+decode_request: Callable[[bytes], Request] = msgspec.msgpack.Decoder(Request).decode
+"""A job's request, as its row holds it."""
 
 
 @dataclass(slots=True)

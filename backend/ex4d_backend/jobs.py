@@ -57,8 +57,6 @@ from ex4d_protocol.requests import (
 _MESHES_AT_ONCE = 2
 """Frames whose mesh is made side by side: writing them takes the rest of the time, and a full 4K grid much memory."""
 
-decode_request: Callable[[bytes], Request] = msgspec.msgpack.Decoder(Request).decode
-
 
 class Runner:
     """Runs jobs one after the other and keeps the last clip, mesh and guides warm."""

@@ -9,7 +9,8 @@ from ex4d.bands import Bands
 from ex4d.dwmesh import DWMesh
 from ex4d.dwmesh.sharpen import is_smeared
 from ex4d.engines import GenerateRequest
-from ex4d.engines.preview import PreviewSettings, preview_frame
+from ex4d.engines.preview_painter import preview_frame
+from ex4d.engines.preview_settings import PreviewSettings
 from ex4d.fill import World
 from ex4d.guides import GuideObject, LayerRenderer
 from ex4d.raster import Camera

@@ -22,7 +22,7 @@ import numpy as np
 from ex4d.allocation import give_back_kept, keep_blocks_of_frames
 from ex4d.bands import Bands
 from ex4d.dwmesh import DWMesh
-from ex4d.engines.preview import PreviewSettings, preview_settings
+from ex4d.engines.preview_settings import PreviewSettings, preview_settings
 from ex4d.guides import FrameRenderer, source_frames, thread_count
 from ex4d.guides.objects import GuideObject
 from ex4d.progress import CancelToken, Progress

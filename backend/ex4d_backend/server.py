@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from ex4d.allocation import give_back_kept
 from ex4d_backend import devices
 from ex4d_backend.announcements import Announcements
 from ex4d_backend.blobs import BlobStore
@@ -29,7 +30,7 @@ from ex4d_backend.outbox import Outbox
 from ex4d_backend.pool import Pool
 from ex4d_backend.ray_workers.pool import RayPool
 from ex4d_backend.scheduler import JobScheduler
-from ex4d_backend.server_process import LoopCalls, lock_folder, yield_io_thread
+from ex4d_backend.server_process import TRIM_S, LoopCalls, lock_folder, yield_io_thread
 from ex4d_backend.settings import ServerSettings, split_address
 from ex4d_backend.sockets import bind_router, handle_message, not_allowed, poller_of, read_messages, refuse
 from ex4d_backend.storage_room import StorageRoom
@@ -72,7 +73,7 @@ class Server:
         self._started = time.monotonic()
         self._stop_asked = 0
         self._drain_until: float | None = None
-        self._next_housekeeping = self._next_sweep = self._next_metrics = 0.0
+        self._next_housekeeping = self._next_sweep = self._next_metrics = self._next_trim = 0.0
         self._rate_limited = 0
         self._bulk_yields = False
         self._lock = lock_folder(settings.folder)
@@ -242,6 +243,9 @@ class Server:
                 self._uploads.expire(self.settings.blobs_ttl_hours * 3600)
             except OutputError as error:  # a full or read-only disk: what is there stays
                 log.error("nothing could be cleaned up: %s", error)
+        if now >= self._next_trim:
+            self._next_trim = now + TRIM_S
+            give_back_kept()
         if self._metrics is not None and now >= self._next_metrics:
             self._next_metrics = now + METRICS_S
             counts = {"restarts": self.pool.restarts, "rate_limited": self._rate_limited}

@@ -15,15 +15,18 @@ from filelock import FileLock, Timeout
 
 from ex4d_ground.errors import OutputError
 from ex4d_ground.files import output_error
+from ex4d_protocol.base import MAX_CHUNK_BYTES
 
 log = logging.getLogger("ex4d_backend.server_process")
 
 BULK_YIELDS = 4
 """By how much the thread of bulk data is nicer than the loop; less than children are (``child.YIELDING``), for live
 pictures travel by it, and would wait for whoever computes."""
-LARGE_BYTES, SPARE_BYTES = 512 << 10, 8 << 20
-"""See :func:`ex4d.allocation.give_back_large_blocks`: with blocks from 2 MiB on, requests with long moves stayed, 30 to
-50 MiB more after a minute of them, and no ping came sooner."""
+LARGE_BYTES, SPARE_BYTES = MAX_CHUNK_BYTES + (64 << 10), 8 << 20
+"""See :func:`ex4d.allocation.give_back_large_blocks`. The memory of files' and results' parts stays for the next ones:
+where each part's came from the system, which clears it, encryption took nearly twice the processor time."""
+TRIM_S = 5.0
+"""How often what is free of the kept memory goes back: requests with long moves, a minute of them, left 50 MiB."""
 _WAKE = "inproc://wake"
 
 

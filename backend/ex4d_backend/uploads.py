@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ PENDING_BYTES, PENDING_CHUNKS = 32 << 20, 512
 """Uploads that may wait for the disk, of all clients together; beyond it clients are not read from."""
 PARTIALS_EACH, PARTIALS = 64, 4096
 """Uploads that may be under way, of one client and of all; beyond it the one that was quiet for longest is dropped."""
+FLUSHED_BYTES = 8 << 20
+"""So much of an upload is handed to the disk for good while the rest still comes, so that its end waits for little."""
 RESERVED_S = 60.0
 """An upload's announced size counts as used so long after its last chunk."""
 
@@ -43,10 +45,14 @@ class _Partial:
     pending: int = 0
     """Chunks that wait to be written."""
     hasher: Any = None
-    """Of what was written, if all of it was in this run; else the whole file is read at the end."""
+    """Of what is written, if all of it is in this run; else the whole file is read at the end."""
     broken: OutputError | None = None
     """Why the last chunk could not be written; those behind it fail with it."""
     verifying: bool = False
+    unflushed: int = 0
+    """Bytes written since the disk was last asked to hold them; for the writing thread."""
+    flush: Future[None] | None = None
+    """The last time it was asked."""
 
     @property
     def digest(self) -> str:
@@ -111,6 +117,8 @@ class Uploads:
         self._partials = {partial.key: partial for partial in _partials_in(self._folder)}
         self._finishing: deque[_Partial] = deque()
         self._writer = ThreadPoolExecutor(1, "upload-writer")
+        self._hasher = ThreadPoolExecutor(1, "upload-hasher")
+        self._flusher = ThreadPoolExecutor(1, "upload-flusher")
         self._finisher = ThreadPoolExecutor(1, "upload-finisher")
 
     @property
@@ -163,7 +171,8 @@ class Uploads:
         partial.pending += 1
         self._pending_bytes += data.nbytes
         self._pending_chunks += 1
-        self._writer.submit(self._write, partial, offset, data, done)
+        written = self._writer.submit(self._write, partial, offset, data)
+        self._hasher.submit(self._hash, partial, data, written, done)
         return None
 
     def _admit(self, owner: str, digest: str, size: int) -> _Partial:
@@ -202,7 +211,7 @@ class Uploads:
         with suppress(OSError):
             partial.path.unlink(missing_ok=True)
 
-    def _write(self, partial: _Partial, offset: int, data: memoryview, done: Done) -> None:
+    def _write(self, partial: _Partial, offset: int, data: memoryview) -> None:
         """On the writing thread."""
         if partial.broken is None:
             try:
@@ -210,13 +219,26 @@ class Uploads:
             except OSError as error:
                 partial.broken = output_error(self._folder, error)
             else:
-                if partial.hasher is not None:
-                    partial.hasher.update(data)
+                self._flush_some(partial, data.nbytes)
+
+    def _hash(self, partial: _Partial, data: memoryview, written: Future[None], done: Done) -> None:
+        """On the hashing thread, while the same chunk is written."""
+        if partial.hasher is not None:  # what is not written after all goes with the hasher, see _written
+            partial.hasher.update(data)
+        written.result()
         length = data.nbytes
         self._post(lambda: self._written(partial, length, done))
 
+    def _flush_some(self, partial: _Partial, written: int) -> None:
+        """On the writing thread: have the disk hold what there is, beside what is done here, unless it is at it."""
+        partial.unflushed += written
+        last = partial.flush  # one that failed stays: the disk tells an error once
+        if partial.unflushed >= FLUSHED_BYTES and (last is None or (last.done() and last.exception() is None)):
+            partial.unflushed = 0
+            partial.flush = self._flusher.submit(flush_file, partial.path)
+
     def _written(self, partial: _Partial, length: int, done: Done) -> None:
-        """On the loop, after :meth:`_write`."""
+        """On the loop, when a chunk is written and hashed, or could not be."""
         error = partial.broken
         partial.pending -= 1
         partial.touched = time.monotonic()
@@ -268,6 +290,8 @@ class Uploads:
             if actual != partial.digest:
                 changed = "The file changed while it was uploaded; upload it again."
                 return ("", True) if partial.hasher is None else (changed, False)
+            if partial.flush is not None:
+                partial.flush.result()
             flush_file(partial.path)
         except OSError as problem:
             return str(output_error(self._folder, problem)), False
@@ -292,7 +316,8 @@ class Uploads:
 
     def close(self) -> None:
         """Stop the threads; what was not written yet has not been acknowledged either."""
-        for thread in (self._writer, self._finisher):
+        # Each may wait for one behind it.
+        for thread in (self._hasher, self._writer, self._finisher, self._flusher):
             thread.shutdown(wait=True, cancel_futures=True)
 
 

@@ -136,7 +136,7 @@ class ProgressSender:
 
 def run_job(runner: Any, server: ToServer, order: RunJob) -> JobEnded:
     """Run one job; whatever happens becomes its outcome."""
-    from ex4d_backend.jobs import decode_request
+    from ex4d_backend.job_rows import decode_request
     from ex4d_backend.recording import JobContext, JobLog, Recorder
 
     token = server.begin(order)

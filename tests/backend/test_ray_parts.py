@@ -85,7 +85,7 @@ def test_uploads_arrive_in_parts_and_only_whole(tmp_path: Path, monkeypatch: pyt
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShotActor:
     """An actor in this process, whose jobs do nothing but see whether they are cancelled."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr("ex4d_backend.jobs.decode_request", lambda data: data)
+    monkeypatch.setattr("ex4d_backend.job_rows.decode_request", lambda data: data)
     monkeypatch.setattr("ex4d_backend.jobs.Runner.run", lambda self, request, context: context.watch["cancel"].check())
     return ShotActor(1, "cpu")
 

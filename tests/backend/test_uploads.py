@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import queue
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from backend.conftest import until
+from ex4d_backend.blobs import BlobStore
+from ex4d_backend.uploads import FLUSHED_BYTES, Settled, Uploads
+from ex4d_ground.errors import OutputError
 from ex4d_protocol import messages as m
 from ex4d_protocol.base import MAX_CHUNK_BYTES
 from ex4d_protocol.errors import RequestRefused, UploadFailed
@@ -52,6 +60,40 @@ def test_two_clients_may_send_the_same_blob_at_once(client, connect, backend):
         return mine.at_server and theirs.at_server
 
     until(both_arrived)
+
+
+def test_what_the_disk_says_once_while_the_rest_comes_is_not_lost(tmp_path, monkeypatch):
+    """Linux tells an error of writing back to whom asks first: a blob must not count because a later flush was well."""
+    calls: queue.Queue[Callable[[], None]] = queue.Queue()
+    settled: list[Settled] = []
+    store = BlobStore(tmp_path, post=calls.put, clock=time.monotonic)
+    uploads = Uploads(store, blob_bytes=1 << 40, check_room=lambda *_: None, post=calls.put, on_settled=settled.append)
+    flushed: list[Path] = []
+
+    def flush(path: Path) -> None:
+        flushed.append(path)
+        if len(flushed) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("ex4d_backend.uploads.flush_file", flush)
+    data = content(3 * FLUSHED_BYTES, 9)
+    digest = hashlib.sha256(data).hexdigest()
+    for offset in range(0, len(data), 1 << 20):
+        assert (
+            uploads.put("me", digest, len(data), offset, memoryview(data)[offset : offset + (1 << 20)], _stored) is None
+        )
+        calls.get(timeout=60)()
+    while not settled:
+        calls.get(timeout=60)()
+    uploads.close()
+    store.close()
+    assert "Input/output error" in settled[0].error
+    assert not store.has(digest, len(data))
+    assert len(flushed) == 1
+
+
+def _stored(_have: int, error: OutputError | None) -> None:
+    assert error is None
 
 
 def test_an_empty_file_can_be_uploaded(client, tmp_path):

@@ -13,7 +13,8 @@ from ex4d.clip import with_source_camera
 from ex4d.dwmesh import DWMesh
 from ex4d.engines import GenerateRequest, get_engine
 from ex4d.engines.plane_share import going_on
-from ex4d.engines.preview import preview_frame, preview_settings
+from ex4d.engines.preview_painter import preview_frame
+from ex4d.engines.preview_settings import preview_settings
 from ex4d.fill import World, world_of
 from ex4d.fill.outlines import THICK, cut_things
 from ex4d.fill.world import Painted

@@ -133,7 +133,7 @@ def test_temporal_blending_makes_the_fill_steadier():
 def test_the_number_of_threads_changes_no_byte(depth, monkeypatch):
     outcomes = []
     for threads in (1, 4):
-        monkeypatch.setattr("ex4d.engines.preview.thread_count", lambda n=threads: n)
+        monkeypatch.setattr("ex4d.engines.preview_painter.thread_count", lambda n=threads: n)
         outcomes.append(run(request(depth=depth)))
     np.testing.assert_array_equal(*outcomes)
 

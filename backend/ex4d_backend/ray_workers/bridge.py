@@ -39,7 +39,7 @@ from ex4d_backend.child_messages import (
 )
 from ex4d_backend.data_folder import file_at
 from ex4d_backend.item_files import item_file
-from ex4d_backend.jobs import decode_request
+from ex4d_backend.job_rows import decode_request
 from ex4d_backend.ray_workers.actor import ShotActor, described
 from ex4d_backend.worker import ServerThread
 from ex4d_ground.files import output_error

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from ex4d_backend.devices import answer_cost
-from ex4d_backend.jobs import decode_request
+from ex4d_backend.job_rows import decode_request
 from ex4d_backend.worker_state import WorkerState
 from ex4d_ground.errors import Ex4dError
 from ex4d_protocol import messages as m
