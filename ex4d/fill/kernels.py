@@ -145,6 +145,18 @@ def _level(
 
 
 @inlined
+def _around(
+    s: Float32, size: Number, pose: Float32, lens: Float32,
+    px: Number, py: Number, pz: Number, dx: Number, dy: Number, dz: Number, u: Number, v: Number,
+) -> tuple[Number, Number, Number, Number, Number, Number]:  # fmt: skip
+    """The texels round the place (u, v) of a surface, in the level that a pixel there needs, as _between takes them."""
+    side, top, left = _level(s, size, pose, lens, px, py, pz, dx, dy, dz, u, v)
+    r, c = _folded(v, side), _folded(u, side)
+    r0, c0 = int(r), int(c)
+    return top + r0, left + c0, top + min(r0 + 1, side - 1), left + min(c0 + 1, side - 1), r - r0, c - c0
+
+
+@inlined
 def _between(
     texture: UInt8, channel: int, r0: Number, c0: Number, r1: Number, c1: Number, a: Number, b: Number
 ) -> Number:
@@ -199,13 +211,9 @@ def paint_world(
                     starts[chosen - count],
                 )
             size = texture.shape[0]
-            side, top, left = _level(surface, size, pose, lens, origin[0], origin[1], origin[2], dx, dy, dz, u, v)
-            r, c = _folded(v, side), _folded(u, side)
-            r0, c0 = int(r), int(c)
-            a, b = r - r0, c - c0
-            rows, columns = (top + r0, top + min(r0 + 1, side - 1)), (left + c0, left + min(c0 + 1, side - 1))
+            around = _around(surface, size, pose, lens, origin[0], origin[1], origin[2], dx, dy, dz, u, v)
             for channel in range(4):
-                value = _between(texture, channel, rows[0], columns[0], rows[1], columns[1], a, b)
+                value = _between(texture, channel, *around)
                 if channel < 3:
                     colour[i, j, channel] = value
                 else:
@@ -242,9 +250,6 @@ def find_planes_shown(
                 out[i, j] = False
                 continue
             px, py, pz = origins[chosen, 0], origins[chosen, 1], origins[chosen, 2]
-            side, top, left = _level(surfaces[chosen], size, pose, lens, px, py, pz, dx, dy, dz, u, v)
-            r, c = _folded(v, side), _folded(u, side)
-            r0, c0 = int(r), int(c)
-            r1, c1 = min(r0 + 1, side - 1), min(c0 + 1, side - 1)
-            value = _between(textures[chosen], np.int64(3), top + r0, left + c0, top + r1, left + c1, r - r0, c - c0)
+            around = _around(surfaces[chosen], size, pose, lens, px, py, pz, dx, dy, dz, u, v)
+            value = _between(textures[chosen], np.int64(3), *around)
             out[i, j] = np.float32(value / np.float32(255.0)) >= least
