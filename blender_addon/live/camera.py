@@ -46,6 +46,11 @@ def camera_of(scene: bpy.types.Scene, shot: bpy.types.Object) -> bpy.types.Objec
     return cam if cam is not None and cam.name in scene.objects and cam.type == "CAMERA" else None
 
 
+def is_playing() -> bool:
+    """Whether any window plays the animation."""
+    return any(window.screen.is_animation_playing for window in bpy.context.window_manager.windows)
+
+
 def move_of(shot: bpy.types.Object, cam: bpy.types.Object) -> tuple[Any, ...]:
     """What decides the whole move, cheap enough to compare at every change: keys, parents, constraints, timing.
 

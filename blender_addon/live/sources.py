@@ -1,7 +1,6 @@
 """The shot's clip and edits as a live view refers to them, collected and uploaded before the first one is asked."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..jobs.object_uploads import ObjectUploads, SceneObject
 from ..scene import shot
 from ..work.errors import AddonError
 from ..work.tasks import Stepper, Steps
+from . import camera
 from . import objects as live_objects
 
 Found = tuple[tuple[FrameEdit, ...], tuple[SceneObject, ...]]
@@ -55,15 +55,15 @@ class Sources:
         self._clip_uploads = tuple(self._client.upload(path) for path in paths)
         self.mesh_changed()
 
-    def ready(self, may_collect: Callable[[], bool]) -> bool:
+    def ready(self) -> bool:
         """Do a step of what is left to do; whether a request can be made now. Raises AddonError.
 
-        Edits are looked for only while ``may_collect``: it evaluates the mesh, which playback should not wait for.
+        Edits are not looked for during playback, which should not wait for it: it evaluates the mesh.
         """
         target = shot.still_there(self.shot_id)
         body = target.ex4d.mesh
         if self._stale and not (body is not None and thickness_weights.is_open(body)):
-            if not may_collect():
+            if camera.is_playing():
                 return False
             self._collect(target)
             if self._stale:

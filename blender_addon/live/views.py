@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 import bpy
-from msgspec import structs
 
 from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
@@ -17,30 +16,25 @@ from ex4d_ground.errors import in_words
 from ex4d_protocol import events as ev
 from ex4d_protocol.client import Client
 from ex4d_protocol.live import LiveCoverage, LivePicture, LiveProgress
-from ex4d_protocol.requests import TrajectorySpec
 
 from ..guides import coverage
 from ..scene.roles import NONE
 from ..work import hooks
 from ..work.addon import log
 from ..work.errors import AddonError
-from ..work.tasks import Stepper
 from . import camera, overlay
 from .camera import Now
 from .connection import SILENT, Connection
-from .counted import Counted
 from .echoes import Echoes
 from .filling import Wish
 from .lane import Lane, Meter, sequence, too_slow
 from .objects import standing
 from .places import KnownPlace
 from .sources import Sources
+from .whole_move import WholeMove
 
 REST_S = 0.2
 """A camera that has not moved for so long rests: then the picture is drawn at full size."""
-REST_COVERAGE_S = 0.5
-COVERAGE_SIDE = 256
-"""Coverage is counted on pictures of about this size."""
 GIVE_UP_S = 10.0
 """Without any news of a request for so long, the link is too slow whatever its round trips were."""
 
@@ -59,7 +53,7 @@ class Live:
         self.paused = ""
         """Why it paused by itself; "" while it runs."""
         self.meter = Meter()
-        self.pictures, self.coverages = Lane(), Lane()
+        self.pictures, self.coverages = Lane(), WholeMove()
         self._connection = Connection()
         self._sources: Sources | None = None
         self.now: Now | None = None
@@ -70,11 +64,7 @@ class Live:
         self.shown: tuple[Now, float] | None = None
         """The camera whose picture is shown, and the picture's size as a share of the render's."""
         self._asked: tuple[Now, float] | None = None
-        self._move_changed_at: float | None = None
-        self._follower: Stepper[TrajectorySpec] = Stepper()
-        self._counted = Counted(0)
         self.place = KnownPlace()
-        self._move_seen: tuple[Any, ...] | None = None
         self._echoes = Echoes()
         self._held: tuple[Any, ...] | None = None
         """What decided where a hidden camera stood when it was last seen to."""
@@ -102,7 +92,7 @@ class Live:
     @property
     def computes_coverage(self) -> bool:
         """Whether the coverage of the move is still to come."""
-        return self._move_changed_at is not None or self.coverages.is_open
+        return self.coverages.is_to_come
 
     @property
     def _client(self) -> Client | None:
@@ -114,14 +104,13 @@ class Live:
         self.meter.clear()
         for lane in (self.pictures, self.coverages):
             lane.reset()
-        self._follower.drop()
         self._sources = self.now = self.shown = self._asked = None
         self.place = KnownPlace()
-        coverage.forget_partial()
         overlay.current.clear()
         if self.active:
             self.pictures.wanted = self.enabled
-            self._changed_at = self._move_changed_at = time.monotonic()
+            self._changed_at = time.monotonic()
+            self.coverages.changed()
 
     def stop(self) -> None:
         """Switched off."""
@@ -159,9 +148,7 @@ class Live:
         changed = [update.id.original for update in depsgraph.updates]
         ours = (cam, cam.data, target) if cam is not None else ()
         if cam is not None and any(isinstance(each, bpy.types.Action) or each in ours for each in changed):
-            move = camera.move_of(target, cam)
-            if move != self._move_seen:
-                self._move_seen, self._move_changed_at = move, time.monotonic()
+            self.coverages.compare(target, cam)
         if body is None:
             return
         mesh = any(u.is_updated_geometry and u.id.original in (body, body.data) for u in depsgraph.updates)
@@ -177,7 +164,8 @@ class Live:
 
     def _edits_changed(self) -> None:
         self._echoes.forget()
-        self._move_changed_at = self._changed_at = time.monotonic()
+        self._changed_at = time.monotonic()
+        self.coverages.changed()
         self.pictures.wanted = self.enabled
         if self._sources is not None:
             self._sources.mesh_changed()
@@ -197,7 +185,7 @@ class Live:
         same_frame = seen is not None and self.now is not None and seen.index == self.now.index
         self.now, self._scene_name, self._changed_at = seen, scene.name, moment
         if same_frame:
-            self._move_changed_at = moment
+            self.coverages.changed()
         self.pictures.wanted = self.enabled and seen is not None
         return self._ask_picture()
 
@@ -211,7 +199,7 @@ class Live:
             return self._advance(context)
         except AddonError as error:
             self.pictures.wanted = False
-            self._follower.drop()
+            self.coverages.stop_following()
             self._tell(error.text("panel"), is_error=True)
             return True
         except Exception as error:  # the timer that carries everything else must go on
@@ -261,7 +249,8 @@ class Live:
         assert self._client is not None
         self._sources = Sources(self._client, shot_id)
         self.now = self.shown = None
-        self.pictures.wanted, self._move_changed_at = self.enabled, time.monotonic()
+        self.pictures.wanted = self.enabled
+        self.coverages.changed()
         overlay.current.clear()
 
     # --- asking -------------------------------------------------------------------------------------------
@@ -275,7 +264,7 @@ class Live:
         lane, seen, sources = self.pictures, self.now, self._sources
         if not lane.wanted or lane.is_open or seen is None or sources is None or self._client is None:
             return False
-        if self._client.state != "connected" or not sources.ready(_may_collect):
+        if self._client.state != "connected" or not sources.ready():
             self._tell(sources.note)
             return False
         scale = self._full_scale(seen)
@@ -288,26 +277,9 @@ class Live:
         return True
 
     def _ask_coverage(self, context: bpy.types.Context) -> bool:
-        """Follow the move once nothing has changed for a while, and ask for its coverage if it is another."""
-        changed, lane, sources = self._move_changed_at, self.coverages, self._sources
-        if changed is None or sources is None or self._client is None or self.pictures.is_open or _is_playing():
+        if self._sources is None or self._client is None or self.pictures.is_open:
             return False
-        if time.monotonic() - max(changed, self._changed_at) < REST_COVERAGE_S:
-            self._follower.drop()
-            return False
-        if not sources.ready(_may_collect):
-            return False
-        trajectory = self._follower.step(lambda: camera.follow(context.scene.name))
-        if trajectory is None:
-            return True
-        self._move_changed_at = None
-        scale = min(1.0, max(0.02, COVERAGE_SIDE / max(trajectory.width, trajectory.height)))
-        view = sources.request(trajectory, sequence=next(sequence), scale=scale, picture=False)
-        if lane.sent is not None and structs.replace(lane.sent, sequence=view.sequence) == view:
-            return True  # it would have the same answer
-        self._counted = Counted(trajectory.num_frames)
-        lane.send(self._client.live(view), view)
-        return True
+        return self.coverages.ask(context, self._client, self._sources, camera_changed_at=self._changed_at)
 
     # --- answers ------------------------------------------------------------------------------------------
 
@@ -335,7 +307,8 @@ class Live:
         elif isinstance(message, LivePicture) and event.picture is not None:
             self._take_picture(lane, event.picture, is_filled=message.preview == "shown")
             if self.place.picture_says(message, self.holes) and self.auto_coverage:
-                self.coverages.sent, self._move_changed_at = None, time.monotonic()
+                self.coverages.sent = None
+                self.coverages.changed()
         elif isinstance(message, LiveCoverage):
             self._take_coverage(message)
 
@@ -356,11 +329,10 @@ class Live:
         self._tell("")
 
     def _take_coverage(self, message: LiveCoverage) -> None:
-        self._counted.take(message)
         self.place.coverage_lacks_it = message.place == "finding"
         target = camera.shot_of(bpy.data.scenes.get(self._scene_name))
-        if target is not None and self._sources is not None and target.ex4d.shot_id == self._sources.shot_id:
-            self._counted.show(target)
+        is_ours = target is not None and self._sources is not None and target.ex4d.shot_id == self._sources.shot_id
+        self.coverages.take(message, target if is_ours else None)
 
     def _take_failure(self, lane: Lane, event: ev.RequestFailed) -> None:
         lane.request_id = None
@@ -373,7 +345,7 @@ class Live:
             if lane is self.pictures:
                 lane.wanted = self.enabled
             else:
-                self._move_changed_at = time.monotonic()
+                self.coverages.changed()
         elif error.code == "no_session":
             self._tell(SILENT)
         else:
@@ -394,11 +366,9 @@ class Live:
         log.warning("%s", reason)
         for each in (self.pictures, self.coverages):
             each.reset()
-        self._follower.drop()
         self.paused = reason
         overlay.current.clear()
         hooks.redraw(hooks.VIEWS)
-        coverage.forget_partial()
         coverage.redraw()
 
     def _tell(self, note: str, *, is_error: bool = False) -> None:
@@ -408,11 +378,3 @@ class Live:
 
 
 current = Live()
-
-
-def _is_playing() -> bool:
-    return any(window.screen.is_animation_playing for window in bpy.context.window_manager.windows)
-
-
-def _may_collect() -> bool:
-    return not _is_playing()
