@@ -53,7 +53,7 @@ def fill_invalid() -> Remedy:
     return Remedy(
         action="fill_invalid",
         cli="--fill_invalid fills it from what surrounds it in the same frame",
-        panel="import it with 'Fill Invalid Depth'",
+        panel="import it with 'Fill Invalid'",
     )
 
 
@@ -80,37 +80,38 @@ def scale_or_border() -> Remedy:
     """For depth that lies behind the mesh's border."""
     return Remedy(
         cli="if the depth is in millimetres or such, give --depth_scale, otherwise raise --border_depth",
-        panel="if it is in millimetres or such, set the depth's Scale (0.001), otherwise raise the Border Depth",
+        panel="if it is in millimetres or such, set the depth's Scale to 0.001, otherwise to less than it is",
     )
 
 
 def name_channel() -> Remedy:
     """For an EXR of whose channels more than one is depth by its name, or not the one that was named."""
-    return Remedy(cli="name the channel to use with --depth_channel", panel="choose one as the Depth Channel")
+    return Remedy(cli="name the channel to use with --depth_channel", panel="enter one as the depth's Channel")
 
 
 def drop_channel() -> Remedy:
     """For a channel that was named of files that have none."""
-    return Remedy(cli="drop --depth_channel", panel="leave the Depth Channel empty")
+    return Remedy(cli="drop --depth_channel", panel="leave the depth's Channel empty")
 
 
 def render_depth() -> Remedy:
     """For an EXR of whose channels none is depth by its name."""
     return Remedy(
         cli="render the Z pass, or name the channel to use with --depth_channel",
-        panel="render the Z pass, or choose the Depth Channel",
+        panel="render the Z pass, or enter the depth's Channel",
     )
 
 
 def give_lens() -> Remedy:
     """For a lens that nothing says."""
-    return Remedy(cli="give --fov, --focal or --lens_from", panel="enter the Field of View")
+    return Remedy(cli="give --fov, --focal or --lens_from", panel="enter the FOV")
 
 
 def give_source_camera() -> Remedy:
     """For other frames of a clip whose camera moved."""
     return Remedy(
-        cli="say with --source_camera how the camera moved, or drop --other_frames", panel="turn off 'Other Frames'"
+        cli="say with --source_camera how the camera moved, or drop --other_frames",
+        panel="say under Filming Camera how the camera moved, or turn off 'Other Frames'",
     )
 
 

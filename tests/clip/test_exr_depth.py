@@ -110,7 +110,7 @@ def test_what_does_not_mean_depth_is_never_taken(tmp_path: Path, channels) -> No
         read_one(tmp_path, channels)
     assert sorted(channels)[0] in str(caught.value)
     assert "name the channel to use with --depth_channel" in caught.value.text("cli")
-    assert "Depth Channel" in caught.value.text("panel")
+    assert "depth's Channel" in caught.value.text("panel")
     chosen = sorted(channels)[-1]
     assert np.array_equal(read_depth(tmp_path / "seq", channel=chosen)[0], channels[chosen])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,20 @@ def test_a_remedy_has_words_that_end_a_sentence_and_no_flags_in_blender(remedy: 
     end = "" if "run: " in remedy.panel else "."  # a command is to be copied
     assert in_words("It is wrong.", remedy, "panel") == f"It is wrong; {remedy.panel}{end}"
     assert in_words("It is wrong.", None, "panel") == "It is wrong."
+
+
+def test_remedies_in_blender_name_what_the_extension_shows() -> None:
+    """Every capitalised word within a sentence is a label of ours, Blender's own, or an engine's setting."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import translations
+
+    labels = set(translations.said())
+    others = {"Preferences", "System", "Network", "Allow Online Access", "Object Mode", "Tab", "Ctrl", "S", "Z"}
+    others |= {"Memory", "Offload"}  # of the wan engine
+    sources = {"EX"}  # EX-4D's source
+    named = {name for each in made() for name in re.findall(r"(?<![\w.])[A-Z]\w*(?: [A-Z]\w*)*", each.panel)}
+    assert {"Fill Invalid", "Channel", "Scale", "FOV", "Filming Camera", "Other Frames", "Look Again"} <= named
+    assert named - labels - others - sources == set()
 
 
 def test_an_error_keeps_code_and_remedy_when_it_is_worded_anew() -> None:
