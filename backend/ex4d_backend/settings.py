@@ -172,7 +172,7 @@ def check_settings(settings: ServerSettings) -> None:
         if host not in LOOPBACK_HOSTS and not settings.curve:
             raise SettingError(
                 f"{address} can be reached from other machines, which is refused without encryption: "
-                "use tcp://127.0.0.1:PORT, or set curve = true and allow each client's key (ex4d-backend keys new)."
+                "use tcp://127.0.0.1:PORT, or set curve = true and allow each client's key (ex4d keys new)."
             )
     if settings.extensions.folder:
         host, _ = split_address(f"tcp://{settings.extensions.address}")

@@ -1,4 +1,4 @@
-"""The key file a backend on another machine asks for: ``ex4d-backend keys new NAME`` writes one."""
+"""The key file a backend on another machine asks for: ``ex4d keys new NAME`` writes one."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def read(path: Path) -> dict[str, Any]:
         raise AddonError(f"Cannot read the key file {path}: {error.strerror or error}; choose it again.") from error
     except (ValueError, KeyError, AttributeError) as error:
         raise AddonError(
-            f"{path} is not a key file; make one on the backend's machine with 'ex4d-backend keys new NAME'."
+            f"{path} is not a key file; make one on the backend's machine with 'ex4d keys new NAME'."
         ) from error
     if any(len(key) != 40 for key in (server, public, secret)):
         raise AddonError(f"A key in {path} does not have 40 characters; copy the file again.")

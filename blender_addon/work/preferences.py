@@ -34,9 +34,7 @@ class EX4D_AP_preferences(bpy.types.AddonPreferences):
         default=True,
     )
     key_file: Text(
-        "Key File",
-        "Keys for a backend on another machine, made there with 'ex4d-backend keys new NAME'",
-        subtype="FILE_PATH",
+        "Key File", "Keys for a backend on another machine, made there with 'ex4d keys new NAME'", subtype="FILE_PATH"
     )
     flamenco: Text("Flamenco Manager", "Address of a Flamenco Manager, such as http://farm:8080, to submit shots to")
     backend_command: Text(

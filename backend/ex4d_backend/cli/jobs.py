@@ -18,6 +18,7 @@ from ex4d_protocol.client import Client
 app = typer.Typer(
     help="See, follow and stop jobs on a backend. A job is named by its id or the beginning of it.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 _LONGEST_WAIT_S = 86400.0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # else whoever starts a server has ZeroMQ and numpy in memory
 app = typer.Typer(
     help="Allow and shut out clients of an encrypted backend (curve = true). Run it where the backend runs.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The backend's data folder.")]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Run shots on a backend. The clip is sent as bytes (once), the results come back as files.",
     no_args_is_help=True,
+    add_completion=False,
 )
 ABILITIES_WAIT_S = 20.0
 """So long a backend that has just started may take to know its engines, before its job is submitted all the same."""
