@@ -34,8 +34,8 @@ INTRO = """# Gallery
 
 Everything here is made from `examples/clip.mp4` and its depth by the commands shown, on a CPU. The checker pattern is
 what the new camera does not see of the clip: an engine has to fill it. The percentage is the coverage, the share of the
-frame that the clip really shows. Results are by the `preview` engine, which has no model: it only closes holes from
-their surroundings.
+frame that the clip really shows. Results are by the `preview` engine, which has no model: it shows in holes
+what else the clip shows, and carries its floor and walls on.
 """
 
 
