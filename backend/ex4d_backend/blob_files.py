@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ex4d_ground.errors import InputError
+from ex4d_ground.errors import InputError, OutputError
 
 _PARTIAL = re.compile(r"(?:([0-9a-f]{16})-)?([0-9a-f]{64})-([0-9]{1,19})\.part", re.ASCII)
+
+REMOVED = "What the backend had of this file was removed or changed while it was uploaded; upload it again."
+"""What is told of an upload whose file somebody else than the server has touched."""
 
 
 def blob_path(folder: Path, digest: str) -> Path:
@@ -36,8 +39,13 @@ def partial_of(name: str) -> tuple[str, str, int] | None:
 
 
 def write_at(path: Path, offset: int, data: memoryview) -> None:
-    """Write ``data`` at ``offset`` of a file that is made if need be; nothing stays of it if that fails."""
-    with path.open("r+b" if path.exists() else "wb", buffering=0) as file:
+    """Write ``data`` at ``offset`` of a file that begins anew with offset 0; nothing stays of it if that fails.
+
+    Raises OutputError where the file does not reach to ``offset``, for what is between would be zeros; else OSError.
+    """
+    if size_of(path) < offset:
+        raise OutputError(REMOVED)
+    with path.open("r+b" if offset else "wb", buffering=0) as file:
         try:
             file.seek(offset)
             written = 0
@@ -47,6 +55,14 @@ def write_at(path: Path, offset: int, data: memoryview) -> None:
             with suppress(OSError):
                 file.truncate(offset)
             raise
+
+
+def size_of(path: Path) -> int:
+    """How many bytes a file has; 0 if there is none, or something else in its place."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
 
 
 def digest_of(path: Path) -> str:

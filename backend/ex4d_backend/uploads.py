@@ -5,13 +5,23 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ex4d_backend.blob_files import digest_of, flush_file, flush_folders, owner_mark, partial_name, partial_of, write_at
+from ex4d_backend.blob_files import (
+    REMOVED,
+    digest_of,
+    flush_file,
+    flush_folders,
+    owner_mark,
+    partial_name,
+    partial_of,
+    size_of,
+    write_at,
+)
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.client_errors import Refusal, without_paths
 from ex4d_backend.data_folder import file_at, folder_at, set_aside
@@ -48,6 +58,8 @@ class _Partial:
     """Of what is written, if all of it is in this run; else the whole file is read at the end."""
     broken: OutputError | None = None
     """Why the last chunk could not be written; those behind it fail with it."""
+    left: int = 0
+    """Bytes to go on from after that."""
     verifying: bool = False
     unflushed: int = 0
     """Bytes written since the disk was last asked to hold them; for the writing thread."""
@@ -65,7 +77,12 @@ class _Partial:
     @property
     def quiet(self) -> bool:
         """Whether no thread has anything to do with it."""
-        return not self.verifying and not self.pending
+        return not self.verifying and not self.pending and (self.flush is None or self.flush.done())
+
+    @property
+    def forgotten(self) -> BaseException | None:
+        """Why the disk does not hold what it was asked to hold: it tells that once, of any byte there is."""
+        return self.flush.exception() if self.flush is not None and self.flush.done() else None
 
 
 @dataclass(frozen=True)
@@ -213,13 +230,20 @@ class Uploads:
 
     def _write(self, partial: _Partial, offset: int, data: memoryview) -> None:
         """On the writing thread."""
-        if partial.broken is None:
-            try:
-                write_at(partial.path, offset, data)
-            except OSError as error:
-                partial.broken = output_error(self._folder, error)
-            else:
-                self._flush_some(partial, data.nbytes)
+        if partial.broken is not None:
+            return
+        try:
+            if partial.forgotten is not None:
+                raise partial.forgotten
+            if not offset:
+                folder_at(self._folder)
+                file_at(partial.path)
+            write_at(partial.path, offset, data)
+        except OSError as error:
+            partial.left = size_of(partial.path)
+            partial.broken = self._sentence(error)
+        else:
+            self._flush_some(partial, data.nbytes)
 
     def _hash(self, partial: _Partial, data: memoryview, written: Future[None], done: Done) -> None:
         """On the hashing thread, while the same chunk is written."""
@@ -232,10 +256,10 @@ class Uploads:
     def _flush_some(self, partial: _Partial, written: int) -> None:
         """On the writing thread: have the disk hold what there is, beside what is done here, unless it is at it."""
         partial.unflushed += written
-        last = partial.flush  # one that failed stays: the disk tells an error once
+        last = partial.flush  # one that failed stays, see _Partial.forgotten
         if partial.unflushed >= FLUSHED_BYTES and (last is None or (last.done() and last.exception() is None)):
             partial.unflushed = 0
-            partial.flush = self._flusher.submit(flush_file, partial.path)
+            partial.flush = self._flusher.submit(_flush_what_is_there, partial.path)
 
     def _written(self, partial: _Partial, length: int, done: Done) -> None:
         """On the loop, when a chunk is written and hashed, or could not be."""
@@ -249,7 +273,10 @@ class Uploads:
             self._finish_if_whole(partial)
         elif not partial.pending:
             # Nothing of it is under way any more: a client may go on from what is there.
-            partial.broken, partial.hasher, partial.queued = None, None, partial.received
+            if partial.forgotten is not None:
+                partial.left, partial.flush = 0, None
+            partial.received = partial.queued = min(partial.received, partial.left)
+            partial.broken = partial.hasher = None
         done(partial.received, error)
 
     def _finish_if_whole(self, partial: _Partial) -> None:
@@ -275,7 +302,7 @@ class Uploads:
                 partial.path.replace(file_at(target))
                 moved.append(target.parent)
             except OSError as problem:
-                settled[i] = partial, str(output_error(self._folder, problem)), False
+                settled[i] = partial, str(self._sentence(problem)), False
         try:
             flush_folders([self._blobs.folder, *moved] if moved else [])
         except OSError as problem:
@@ -284,18 +311,26 @@ class Uploads:
 
     def _verify(self, partial: _Partial) -> tuple[str, bool]:
         """On the finishing thread: (why it cannot be taken, whether to send it again from its start)."""
+        if partial.flush is not None:
+            wait([partial.flush])  # it has the file open, which is moved or removed now
         try:
-            partial.path.touch()  # a blob of no bytes has no file yet
+            if not partial.size:
+                partial.path.touch()  # a blob of no bytes has no file yet
+            if size_of(partial.path) != partial.size:
+                return REMOVED, False
+            if partial.forgotten is not None:
+                raise partial.forgotten
             actual = partial.hasher.hexdigest() if partial.hasher is not None else digest_of(partial.path)
             if actual != partial.digest:
                 changed = "The file changed while it was uploaded; upload it again."
                 return ("", True) if partial.hasher is None else (changed, False)
-            if partial.flush is not None:
-                partial.flush.result()
             flush_file(partial.path)
         except OSError as problem:
-            return str(output_error(self._folder, problem)), False
+            return str(self._sentence(problem)), False
         return "", False
+
+    def _sentence(self, error: OSError) -> OutputError:
+        return error if isinstance(error, OutputError) else output_error(self._folder, error)
 
     def _settle(self, settled: list[tuple[_Partial, str, bool]]) -> None:
         """On the loop, after :meth:`_finish_some`: count blobs as whole, or drop what is wrong."""
@@ -319,6 +354,11 @@ class Uploads:
         # Each may wait for one behind it.
         for thread in (self._hasher, self._writer, self._finisher, self._flusher):
             thread.shutdown(wait=True, cancel_futures=True)
+
+
+def _flush_what_is_there(path: Path) -> None:
+    with suppress(FileNotFoundError):  # removed by hand, or given up: who needs it looks for it
+        flush_file(path)
 
 
 def _partials_in(folder: Path) -> Iterable[_Partial]:

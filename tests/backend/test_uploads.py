@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import queue
+import shutil
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,38 +65,137 @@ def test_two_clients_may_send_the_same_blob_at_once(client, connect, backend):
     until(both_arrived)
 
 
-def test_what_the_disk_says_once_while_the_rest_comes_is_not_lost(tmp_path, monkeypatch):
-    """Linux tells an error of writing back to whom asks first: a blob must not count because a later flush was well."""
-    calls: queue.Queue[Callable[[], None]] = queue.Queue()
-    settled: list[Settled] = []
-    store = BlobStore(tmp_path, post=calls.put, clock=time.monotonic)
-    uploads = Uploads(store, blob_bytes=1 << 40, check_room=lambda *_: None, post=calls.put, on_settled=settled.append)
-    flushed: list[Path] = []
+class Direct:
+    """Uploads without a server around them, whose loop is :meth:`send`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
+        self.settled: list[Settled] = []
+        self.errors: list[str] = []
+        self.store = BlobStore(folder, post=self.calls.put, clock=time.monotonic)
+        self.uploads = Uploads(
+            self.store,
+            blob_bytes=1 << 40,
+            check_room=lambda *_: None,
+            post=self.calls.put,
+            on_settled=self.settled.append,
+        )
+
+    def send(self, data: bytes, offset: int, end: int) -> int:
+        """Send chunks up to ``end`` or the first error, each when the last is written; what there is of it now."""
+        digest, view = hashlib.sha256(data).hexdigest(), memoryview(data)
+        told: list[int] = []
+
+        def stored(have: int, error: OutputError | None) -> None:
+            told.append(have)
+            self.errors += [str(error)] if error else []
+
+        failed = len(self.errors)
+        while offset < end and len(self.errors) == failed:
+            assert self.uploads.put("me", digest, len(data), offset, view[offset : offset + (1 << 20)], stored) is None
+            self.calls.get(timeout=60)()
+            offset = told[-1]
+        return offset
+
+    def end(self) -> Settled:
+        """What became of the one that is whole."""
+        while not self.settled:
+            self.calls.get(timeout=60)()
+        return self.settled[0]
+
+
+@pytest.fixture
+def direct(tmp_path) -> Iterator[Direct]:
+    made = Direct(tmp_path)
+    yield made
+    made.uploads.close()
+    made.store.close()
+
+
+def test_what_the_disk_says_once_while_the_rest_comes_is_not_lost(direct, monkeypatch):
+    """Linux tells an error of writing back to whom asks first, and what it concerns may be any byte before it."""
+    flushed = threading.Event()
 
     def flush(path: Path) -> None:
-        flushed.append(path)
-        if len(flushed) == 1:
-            raise OSError(errno.EIO, "Input/output error")
+        monkeypatch.setattr("ex4d_backend.uploads.flush_file", lambda path: None)
+        flushed.set()
+        raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("ex4d_backend.uploads.flush_file", flush)
     data = content(3 * FLUSHED_BYTES, 9)
+    assert direct.send(data, 0, FLUSHED_BYTES) == FLUSHED_BYTES
+    assert flushed.wait(60)
+    assert direct.send(data, FLUSHED_BYTES, len(data)) == 0, "no byte of it is known to be there"
+    assert len(direct.errors) == 1 and "Input/output error" in direct.errors[0]
+    assert direct.send(data, 0, len(data)) == len(data)
+    assert direct.end().error == "" and len(direct.errors) == 1
+
+
+def test_an_error_of_the_disk_after_the_last_byte_drops_the_upload(direct, monkeypatch):
+    whole = threading.Event()
+
+    def flush(path: Path) -> None:
+        monkeypatch.setattr("ex4d_backend.uploads.flush_file", lambda path: None)
+        assert whole.wait(60)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("ex4d_backend.uploads.flush_file", flush)
+    data = content(2 * FLUSHED_BYTES, 10)
+    direct.send(data, 0, len(data))
+    whole.set()
+    assert "Input/output error" in direct.end().error
+    assert not direct.store.has(hashlib.sha256(data).hexdigest(), len(data))
+
+
+def test_an_upload_that_is_being_flushed_is_not_given_up(direct, tmp_path, monkeypatch):
+    """Windows removes no file that another thread has open: it would stay, counted by nobody."""
+    goes_on = threading.Event()
+    monkeypatch.setattr("ex4d_backend.uploads.flush_file", lambda path: goes_on.wait(60))
+    direct.send(content(2 * FLUSHED_BYTES, 11), 0, FLUSHED_BYTES)
+    direct.uploads.expire(-1.0)
+    parts = list((tmp_path / "partial").iterdir())
+    assert len(parts) == 1
+    goes_on.set()
+
+    def given_up() -> bool:
+        direct.uploads.expire(-1.0)
+        return not parts[0].exists()
+
+    until(given_up)
+
+
+def _become_a_folder(part: Path) -> None:
+    part.unlink()
+    part.mkdir()
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        pytest.param(Path.unlink, id="removed"),
+        pytest.param(lambda part: os.truncate(part, 100), id="cut"),
+        pytest.param(_become_a_folder, id="a folder"),
+        pytest.param(lambda part: shutil.rmtree(part.parent), id="all of them"),
+    ],
+)
+@pytest.mark.parametrize("sent", [2 << 20, 4 << 20], ids=["amid", "after the last byte"])
+def test_a_part_that_somebody_touches_never_counts_as_whole(direct, tmp_path, touch, sent):
+    data = content(4 << 20, 12)
     digest = hashlib.sha256(data).hexdigest()
-    for offset in range(0, len(data), 1 << 20):
-        assert (
-            uploads.put("me", digest, len(data), offset, memoryview(data)[offset : offset + (1 << 20)], _stored) is None
-        )
-        calls.get(timeout=60)()
-    while not settled:
-        calls.get(timeout=60)()
-    uploads.close()
-    store.close()
-    assert "Input/output error" in settled[0].error
-    assert not store.has(digest, len(data))
-    assert len(flushed) == 1
-
-
-def _stored(_have: int, error: OutputError | None) -> None:
-    assert error is None
+    goes_on = threading.Event()
+    direct.uploads._finisher.submit(goes_on.wait, 60)  # what is whole is not looked at yet
+    have = direct.send(data, 0, sent)
+    touch(next((tmp_path / "partial").iterdir()))
+    goes_on.set()
+    if sent < len(data):
+        have = direct.send(data, have, len(data))
+        assert "removed or changed" in direct.errors[0] and have <= 100
+        direct.send(data, have, len(data))
+        assert direct.end().error == ""
+        assert hashlib.sha256(direct.store.path(digest).read_bytes()).hexdigest() == digest
+    else:
+        assert "removed or changed" in direct.end().error
+        assert not direct.store.has(digest, len(data)) and not direct.store.path(digest).exists()
 
 
 def test_an_empty_file_can_be_uploaded(client, tmp_path):
