@@ -12,13 +12,11 @@ from ex4d_ground.addresses import DEFAULT_ADDRESS, DEFAULT_PORT
 from ex4d_ground.errors import SettingError
 from ex4d_ground.files import read_text
 from ex4d_ground.parsing import parse_toml
-from ex4d_ground.values import misfits
+from ex4d_ground.values import Hours, Seconds, misfits
 
 ENVIRONMENT_PREFIX = "EX4D_BACKEND_"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 24 * 3600)]
-Hours = Annotated[float, msgspec.Meta(gt=0, le=100 * 366 * 24)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
 SomeBytes = Annotated[int, msgspec.Meta(ge=1, le=1 << 60)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
@@ -35,7 +33,10 @@ class ExtensionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything an operator can set. Sizes in bytes, times in seconds unless the name says otherwise."""
+    """Everything an operator can set. Sizes in bytes, times in seconds unless the name says otherwise.
+
+    None is 0 or endless: seconds go up to 366 days, hours to 100 years.
+    """
 
     address: str = DEFAULT_ADDRESS
     """tcp://HOST:PORT of the control socket; port "auto" takes a free one."""

@@ -35,10 +35,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Any, Literal
 
 import cv2
-import msgspec
 import numpy as np
 
 from ex4d.depth import guard
@@ -62,7 +61,7 @@ from ex4d_ground.errors import (
 )
 from ex4d_ground.remedies import fetch_weights, run_command
 from ex4d_ground.source_camera import SourceCamera
-from ex4d_ground.values import misfits
+from ex4d_ground.values import Seconds, misfits
 
 POLL_SECONDS = 0.1
 _OUT_OF_MEMORY = re.compile(r"out of ?memory|can't allocate memory|MemoryError", re.IGNORECASE)
@@ -84,7 +83,7 @@ class ExternalTool:
     research_only: bool = False
     gives_intrinsics: bool = False
     temporally_steady: bool = False
-    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=366 * 24 * 3600)] = 3600.0
+    timeout_s: Seconds = 3600.0
     input: Literal["png", "npz"] = "png"
     environment: Mapping[str, str] = field(default_factory=dict)
     install: str = ""

@@ -2,10 +2,17 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import msgspec
 from msgspec import inspect
+
+THAT_IS = "that_is"
+"""In the ``extra`` of a number's :class:`msgspec.Meta`: its bound in words that people think in."""
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 24 * 3600, extra={THAT_IS: "366 days"})]
+"""How long something is waited for, or may go on: who wants no end takes a year. More are numbers typed wrong."""
+Hours = Annotated[float, msgspec.Meta(gt=0, le=100 * 366 * 24, extra={THAT_IS: "100 years"})]
+"""How long something is kept."""
 
 
 class Misfit(NamedTuple):
@@ -54,6 +61,9 @@ def _fits(value: Any, wanted: Any, strict: bool) -> bool:
 def expected_words(info: inspect.Type) -> str:
     """What a type takes, for people."""
     match info:
+        case inspect.Metadata(type=bare, extra=extra):
+            words = (extra or {}).get(THAT_IS)
+            return expected_words(bare) + (f", that is {words}" if words else "")
         case inspect.IntType() | inspect.FloatType():
             what = "a whole number" if isinstance(info, inspect.IntType) else "a number"
             return f"{what}{_range(info)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -38,6 +39,20 @@ def test_an_absurd_number_is_refused_with_its_name_its_value_and_what_it_may_be(
         said = str(refused.value)
         assert said.startswith(f"{source} sets {shown} = ") and ": give a " in said and "number " in said
         assert value in said or repr(float(value)) in said
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "words"),
+    [("job_stall_s", 31622400, "366 days"), ("results_ttl_hours", 878400, "100 years"), ("clients", 1000000, None)],
+)
+def test_the_longest_time_is_taken_and_one_beyond_it_told_in_words(name, most, words):
+    assert getattr(load_settings(environment={}, overrides={name: most}), name) == most
+    with pytest.raises(SettingError) as refused:
+        load_settings(environment={}, overrides={name: most + 1})
+    assert str(refused.value).endswith(f" {most}, that is {words}." if words else f" {most}.")
+    if words:
+        example = (Path(__file__).parents[2] / "backend" / "backend.example.toml").read_text(encoding="utf-8")
+        assert f"up to {most} ({words}" in example
 
 
 def test_a_value_of_another_kind_is_refused_in_the_same_words(tmp_path):
