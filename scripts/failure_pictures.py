@@ -40,7 +40,6 @@ COLOUR_REASONS = {
     "thin": "Poles and wires are outlines above all, blended with what is behind them.",
     "zoom": "The lens magnifies: the source is softer than the target.",
 }
-Legend = Sequence[tuple[tuple[int, int, int], str]]
 ERROR_GAIN = 4
 TILE, GAP, BAND, TEXT = 208, 6, 24, 292
 PAGE, INK, QUIET = (250, 250, 248), (32, 36, 44), (104, 108, 116)

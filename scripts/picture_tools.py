@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CLIP = ("--input_video", "examples/clip.mp4", "--depth", "examples/depth.npz")
 """The example clip, as the commands in the docs name it."""
 
-PAGE, INK, QUIET, WARN = (32, 32, 34), (232, 232, 234), (160, 160, 166), (240, 150, 90)
+PAGE, INK, QUIET = (32, 32, 34), (232, 232, 234), (160, 160, 166)
 GAP, BAR = 8, 34
 
 

@@ -38,7 +38,7 @@ class ClipFiles:
 
 
 def find_clip(video: Path, depth: Path | None, num_frames: int | None = None) -> ClipFiles:
-    """A clip's files as :func:`find_video` and :func:`find_depth` find them, paired by number or time stamp.
+    """A clip's video and depth, each a file or a sequence; two sequences are paired by number or time stamp.
 
     Gaps behind the first ``num_frames`` do not matter. Raises AddonError.
     """
@@ -71,14 +71,6 @@ def numbered_from(path: Path) -> tuple[Path, ...]:
     files = find_sequence(path, (path.suffix,), AddonError)
     missing = files.missing()
     return files.paths if not missing else files.first(sum(s < missing[0] for s in files.stamps or ())).paths
-
-
-def find_depth(path: Path) -> MediaFiles:
-    """An .npz or .npy file, or a folder or the first of 16-bit PNG or EXR frames. Raises AddonError."""
-    files = _depth_pictures(path)
-    if files is not None:
-        files.require_whole(AddonError)
-    return _depth(path, files)
 
 
 def _video_pictures(path: Path) -> FrameFiles | None:

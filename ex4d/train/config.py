@@ -195,8 +195,3 @@ def _homes(name: str) -> list[str]:
     tables = {field.name: field.type for field in msgspec.structs.fields(TrainConfig)}
     kinds = {key: kind for key, kind in tables.items() if isinstance(kind, type) and issubclass(kind, _Table)}
     return [key for key, kind in kinds.items() if name in {f.name for f in msgspec.structs.fields(kind)}]
-
-
-def config_text(config: TrainConfig) -> str:
-    """The configuration as JSON, for records."""
-    return msgspec.json.format(msgspec.json.encode(config)).decode()

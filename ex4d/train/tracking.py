@@ -78,9 +78,11 @@ class CoTracker:
         try:
             from cotracker.predictor import CoTrackerPredictor  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise SettingError("The tracker 'cotracker' needs CoTracker's own package; or use lucas-kanade.") from error
+            raise SettingError(
+                "The tracker 'cotracker' needs CoTracker's own package, which is not installed; use LucasKanade."
+            ) from error
         if not checkpoint.is_file():
-            raise SettingError(f"CoTracker's checkpoint {checkpoint} is missing.")
+            raise SettingError(f"CoTracker's checkpoint {checkpoint} is not there; give the path of one that is.")
         self._device = device
         self._model = CoTrackerPredictor(checkpoint=str(checkpoint)).to(device)
 
