@@ -74,6 +74,7 @@ def serve(
     }
     settings = load_settings(config, overrides=overrides)
     if check_config:
+        _check_devices(settings)
         for name, value in msgspec.to_builtins(settings).items():
             typer.echo(f"{name} = {value!r}")
         typer.echo(f"Settings are valid; data folder: {settings.folder}")
@@ -89,6 +90,14 @@ def serve(
             raise
         logging.getLogger("ex4d_backend").exception("the server ends by a fault")
         raise SystemExit(UNEXPECTED) from None
+
+
+def _check_devices(settings: ServerSettings) -> None:
+    """Raise SettingError as a start would for devices that there cannot be."""
+    from ex4d_backend.devices import wanted_devices
+
+    if not settings.ray:
+        wanted_devices(settings.devices)
 
 
 def _serve(settings: ServerSettings, guarded: Guarded, *, port_file: Path | None, parent: int | None) -> None:

@@ -24,7 +24,7 @@ class MetricsPage(HttpThread):
                 else:
                     self.answer(404, CONTENT_TYPE, b"See /metrics\n")
 
-        super().__init__("metrics", "127.0.0.1", port, Handler, "choose another port")
+        super().__init__("metrics", "127.0.0.1", port, Handler, "choose another metrics_port")
 
     def publish(self, text: str) -> None:
         """Serve this from now on."""

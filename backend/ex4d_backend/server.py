@@ -95,9 +95,10 @@ class Server:
         self._control, self.port = bind_router(
             self._context, host, port, io_thread=0, gate=self._gate, waiting=CONTROL_WAITING, taken_bytes=CONTROL_TAKEN
         )
-        data_host, data_port = split_address(settings.data_address) if settings.data_address else (host, 0)
+        at = split_address(settings.data_address) if settings.data_address else (host, 0)
+        chosen_by = "data_address" if settings.data_address else "--address"
         self._data, self.data_port = bind_router(
-            self._context, data_host, data_port, io_thread=BULK_IO_THREAD, gate=self._gate, waiting=DATA_WAITING
+            self._context, *at, io_thread=BULK_IO_THREAD, gate=self._gate, waiting=DATA_WAITING, setting=chosen_by
         )
         self._to_control, self._to_data = Outbox(self._control), Outbox(self._data, unread_bytes=UNREAD_PICTURES)
         self._connections = Connections(self._control, "control"), Connections(self._data, "data")

@@ -151,7 +151,7 @@ def load_settings(
         variable = ENVIRONMENT_PREFIX + name.upper()
         text = environment.get(variable)
         if text is not None and name != "extensions":
-            values[name] = tuple(text.split(",")) if name == "devices" else text
+            values[name] = tuple(part.strip() for part in text.split(",")) if name == "devices" else text
             _require_fitting({name: values[name]}, "The environment sets ", shown=variable, strict=False)
     given = {k: v for k, v in overrides.items() if v is not None}
     _require_fitting(given, "The command line sets ", strict=False)
@@ -183,6 +183,11 @@ def check_settings(settings: ServerSettings) -> None:
                 "and whoever can change it on the way runs code there: use 127.0.0.1:PORT and put a web server with "
                 "TLS in front of it, or copy the folder to one."
             )
+    if 0 < settings.ray_workers_max < settings.ray_workers_min:
+        raise SettingError(
+            f"ray_workers_min is {settings.ray_workers_min}, above ray_workers_max, {settings.ray_workers_max}: "
+            "raise ray_workers_max, or set it to 0 for as many as the cluster has room for."
+        )
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise SettingError(f"log_level must be debug, info, warning or error, got {settings.log_level!r}.")
     if settings.log_format not in ("text", "json"):
@@ -197,7 +202,7 @@ def split_address(address: str) -> tuple[str, int]:
         port = "0"
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
-    if scheme != "tcp" or not host or not port.isdigit() or int(port) > 65535:
+    if scheme != "tcp" or not host or not port.isdecimal() or int(port) > 65535:
         raise SettingError(f"An address looks like tcp://127.0.0.1:{DEFAULT_PORT} (or :auto), got {address!r}.")
     return host, int(port)
 

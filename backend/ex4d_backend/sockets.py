@@ -35,11 +35,13 @@ def bind_router(
     gate: Gatekeeper | None,
     waiting: int,
     taken_bytes: int = -1,
+    setting: str = "--address",
 ) -> tuple[zmq.Socket[Any], int]:
     """A ROUTER socket on ``host``, encrypted if there is a ``gate``, and its port (0 asks for a free one).
 
     It takes ``waiting`` messages of one client before they are read. About ``taken_bytes`` are taken from a connection
-    before the next one's turn (-1: what the system has of it, which may be megabytes). Raises OutputError.
+    before the next one's turn (-1: what the system has of it, which may be megabytes). ``setting`` is what chose the
+    address. Raises OutputError, which names it.
     """
     socket = context.socket(zmq.ROUTER)
     for option, value in (
@@ -63,9 +65,9 @@ def bind_router(
     except zmq.ZMQError as error:
         socket.close(0)
         if error.errno == errno.EADDRINUSE:
-            text = f"Port {port} on {host} is taken; choose another with --address tcp://{host}:PORT (or :auto)."
+            text = f"Port {port} on {host} is taken; choose another with {setting} tcp://{host}:PORT (or :auto)."
         else:
-            text = f"Cannot listen on {host}:{port}: {error.strerror or error}; check --address."
+            text = f"Cannot listen on {host}:{port}: {error.strerror or error}; check {setting}."
         raise OutputError(text) from None
     return socket, int(bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").rpartition(b":")[2])
 

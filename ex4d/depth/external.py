@@ -351,7 +351,7 @@ def _listen(stream: IO[str], tail: deque[str], done: list[int]) -> None:
     with suppress(ValueError, OSError):  # closed while reading: the tool was stopped
         for line in stream:
             words = line.split()
-            if len(words) == 3 and words[0] == "progress" and words[1].isdigit() and words[2].isdigit():
+            if len(words) == 3 and words[0] == "progress" and words[1].isdecimal() and words[2].isdecimal():
                 done[:] = int(words[1]), int(words[2])
             elif words:
                 tail.append(line.strip())

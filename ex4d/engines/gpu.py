@@ -53,6 +53,6 @@ def parse_listing(text: str) -> Gpu | None:
     """The first line of ``name, total, free`` (MiB) that ``nvidia-smi`` prints; None if it says something else."""
     for line in text.splitlines():
         name, *numbers = (part.strip() for part in line.rsplit(",", 2))
-        if len(numbers) == 2 and all(number.isdigit() for number in numbers):
+        if len(numbers) == 2 and all(number.isdecimal() for number in numbers):
             return Gpu(name, int(numbers[0]) * _MIB, int(numbers[1]) * _MIB)
     return None

@@ -42,7 +42,12 @@ def test_a_taken_port_is_one_clear_sentence(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         text = one_sentence(start("--address", f"tcp://127.0.0.1:{port}", "--data-dir", str(tmp_path)))
+        config = tmp_path / "backend.toml"
+        config.write_text(f"data_address = 'tcp://127.0.0.1:{port}'")
+        own = ("--address", "tcp://127.0.0.1:auto", "--data-dir", str(tmp_path))
+        of_data = one_sentence(start(*own, "--config", str(config)))
     assert f"Port {port}" in text and "taken" in text and "--address" in text
+    assert f"Port {port}" in of_data and "data_address" in of_data and "--address" not in of_data
 
 
 def test_a_data_folder_that_cannot_be_written_is_one_clear_sentence(tmp_path):
@@ -69,7 +74,7 @@ def test_settings_come_from_file_then_environment_then_command_line(tmp_path):
     config.write_text(TOML)
     settings = load_settings(
         config,
-        environment={"EX4D_BACKEND_CANCEL_GRACE_S": "3.5", "EX4D_BACKEND_DEVICES": "cpu,cuda:1"},
+        environment={"EX4D_BACKEND_CANCEL_GRACE_S": "3.5", "EX4D_BACKEND_DEVICES": "cpu, cuda:1"},
         overrides={"address": "tcp://127.0.0.1:7001", "data_dir": None},
     )
     assert settings.address == "tcp://127.0.0.1:7001"
@@ -86,6 +91,7 @@ def test_settings_come_from_file_then_environment_then_command_line(tmp_path):
         ("queued_jobs = 'many'", "queued_jobs"),
         ("address = 'http://x'", "looks like tcp://"),
         ("log_level = 'loud'", "loud"),
+        ("ray_workers_min = 5\nray_workers_max = 2", "raise ray_workers_max"),
         ("= 3", "not valid TOML"),
     ],
 )
@@ -104,12 +110,15 @@ def test_check_config_reports_and_starts_nothing(tmp_path):
     assert not (tmp_path / "data").exists()
     config.write_text("nonsense = 1")
     assert "nonsense" in one_sentence(start("--config", str(config), "--check-config"))
+    for devices, why in (("['gpu']", "got 'gpu'"), ("['cuda:0+0']", "twice"), ("[]", "at least one")):
+        config.write_text(f"devices = {devices}")
+        assert why in one_sentence(start("--config", str(config), "--check-config"))
 
 
 def test_addresses_are_parsed():
     assert split_address("tcp://127.0.0.1:auto") == ("127.0.0.1", 0)
     assert split_address("tcp://[::1]:7764") == ("[::1]", 7764)
-    for bad in ("127.0.0.1:1", "tcp://:1", "tcp://h", "tcp://h:99999", "ipc:///x:1"):
+    for bad in ("127.0.0.1:1", "tcp://:1", "tcp://h", "tcp://h:99999", "tcp://h:²", "ipc:///x:1"):
         with pytest.raises(SettingError):
             split_address(bad)
 
