@@ -11,6 +11,7 @@ import numpy as np
 
 from ex4d.frames import DepthStack, Frames, bounds_of
 from ex4d_ground.arrays import Float32
+from ex4d_ground.texts import percent
 
 SKY_DEPTH = np.float32(1e10)
 """What infinity becomes, so that depth stays finite."""
@@ -46,7 +47,7 @@ class Sky:
         if not self.count:
             return ""
         stored = " and ".join("infinity" if np.isinf(v) else f"{v:g}" for v in self.values)
-        share = f"{100 * self.count / self.total:.2g} %"
+        share = percent(self.count / self.total)
         return f"{share} of the depth is sky (stored as {stored}); it lies just in front of the mesh's border."
 
 

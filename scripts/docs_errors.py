@@ -5,15 +5,20 @@ python scripts/docs_errors.py [--check] [--output docs/errors.md]
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from written_page import write_or_check
+from written_page import ROOT, write_or_check
 
 from ex4d_ground import errors, remedies
 from ex4d_protocol import messages
+
+PACKAGES = ("protocol/ex4d_ground", "protocol/ex4d_protocol", "ex4d", "backend/ex4d_backend", "blender_addon")
+"""Where errors are defined, the tree's root first."""
 
 HEAD = """# Errors
 
@@ -54,7 +59,7 @@ def main() -> int:
 
 def page() -> str:
     """The whole page."""
-    codes = [(f"`{k.code}`", str(k.exit_code), f"`{k.__name__}`", first_line(k)) for k in kinds(errors.Ex4dError)]
+    codes = [(f"`{k.code}`", k.exit_code, f"`{k.name}`", k.about) for k in kinds()]
     refusals = ", ".join(f"`{code}`" for code in messages.ErrorCode.__args__)
     found = [(code_of(r), remedies.ACTIONS.get(r.action, "-"), r.cli or "-", r.panel or "-") for r in every_remedy()]
     return f"{HEAD}{rows(codes)}{WIRE}{refusals}\n{REMEDIES}{rows(found)}"
@@ -65,17 +70,42 @@ def rows(cells: Sequence[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
 
-def kinds(base: type[errors.Ex4dError]) -> Iterator[type[errors.Ex4dError]]:
-    """The error tree of the ground package, from its root, in order of definition."""
-    yield base
-    for kind in base.__subclasses__():
-        if kind.__module__ == errors.__name__:
-            yield from kinds(kind)
+class Kind(NamedTuple):
+    """An error class with a code of its own."""
+
+    name: str
+    code: str
+    exit_code: str
+    about: str
 
 
-def first_line(kind: type) -> str:
-    """What the class is for."""
-    return (inspect.getdoc(kind) or "").partition("\n")[0]
+def kinds(root: Path = ROOT) -> list[Kind]:
+    """Every error class that has a code of its own, those of a file in order of definition.
+
+    The sources are read, not run: some need what is not installed everywhere.
+    """
+    files = [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
+    files.sort(key=lambda path: path != root / PACKAGES[0] / "errors.py")
+    exits: dict[str, str] = {"Exception": "1"}
+    found: list[Kind] = []
+    for node in (node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8")))):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        base = next((b.id for b in node.bases if isinstance(b, ast.Name) and b.id in exits), None)
+        if base is None:
+            continue
+        values = constants_of(node)
+        exits[node.name] = values.get("exit_code", exits[base])
+        if "code" in values:
+            about = (ast.get_docstring(node) or "").partition("\n")[0]
+            found.append(Kind(node.name, values["code"], exits[node.name], about))
+    return found
+
+
+def constants_of(node: ast.ClassDef) -> dict[str, str]:
+    """What the class itself sets to constants, by name."""
+    lines = [line for line in node.body if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant)]
+    return {ast.unparse(line.targets[0]): str(ast.literal_eval(line.value)) for line in lines}
 
 
 def code_of(remedy: errors.Remedy) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from ex4d.cli.console import frame_ranges, note, say, warn, watched
 from ex4d.cli.options import panel, require_frames
-from ex4d_ground.errors import DepthError, OutputError, SettingError, TrajectoryError
+from ex4d_ground.errors import CameraNotSolvedError, DepthError, OutputError, SettingError
 
 _plain, _needed = panel(None), panel(None, show_default=False)
 _lens, _source = panel("Lens", show_default=False), panel("Source", show_default=False)
@@ -103,7 +103,7 @@ def solve(
             residual_picture(clip, solved, picture)
             say(str(picture.with_suffix(".png")))
         if verdict.failure:
-            raise TrajectoryError(verdict.failure, code="camera_not_solved")
+            raise CameraNotSolvedError(verdict.failure)
         if verdict.lost:
             warn(f"Frames {frame_ranges(verdict.lost)} show too little and keep the pose of the one before.")
     if find_focal != "no" and verdict.focal_known:

@@ -16,6 +16,7 @@ from ex4d.sky import take_sky
 from ex4d_ground import remedies, stages
 from ex4d_ground.arrays import Bool, Float32
 from ex4d_ground.errors import DepthError
+from ex4d_ground.texts import percent
 
 _THREADS = 8
 """Frames that are filled, and so held, at a time."""
@@ -44,7 +45,7 @@ class InvalidDepth:
         """For people: "12 of 98304 pixels (0.012 %: 10 NaN, 2 zero or negative; first in frame 3)"."""
         kinds = ((self.nan, "NaN"), (self.infinite, "infinite"), (self.not_positive, "zero or negative"))
         parts = ", ".join(f"{n} {what}" for n, what in kinds if n)
-        share = f"{100 * self.count / max(self.total, 1):.2g} %"
+        share = percent(self.count / max(self.total, 1))
         first = f"; first in frame {self.frames[0] + 1}" if self.frames else ""
         return f"{self.count} of {self.total} pixels ({share}{': ' if parts else ''}{parts}{first})"
 

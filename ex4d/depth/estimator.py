@@ -57,7 +57,7 @@ class DepthEstimator(ABC, Generic[S]):
 
     @abstractmethod
     def require(self) -> None:
-        """Raise what keeps it from running here: MissingExtraError, WeightsError or EngineError."""
+        """Raise what keeps it from running here: MissingExtraError, MissingProgramError or WeightsError."""
 
     @abstractmethod
     def _estimate(self, run: EstimateRun, settings: S) -> DepthEstimate: ...
@@ -87,8 +87,8 @@ class DepthEstimator(ABC, Generic[S]):
     ) -> DepthEstimate:
         """Estimate depth for every frame.
 
-        Raises Cancelled, SettingError, ClipError (too short), MissingExtraError, WeightsError, DeviceMemoryError,
-        EngineError (NaN or constant output, external tool failed).
+        Raises Cancelled, SettingError, ClipError (too short), MissingExtraError, MissingProgramError, WeightsError,
+        DeviceMemoryError, EngineError (NaN or constant output, external tool failed).
         """
         return self._estimate(EstimateRun(frames, out, seed, watch), self._checked(settings))
 

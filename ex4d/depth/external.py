@@ -55,6 +55,7 @@ from ex4d_ground.errors import (
     DeviceMemoryError,
     EngineError,
     InputError,
+    MissingProgramError,
     SettingError,
     WeightsError,
     in_brief,
@@ -143,8 +144,8 @@ class ExternalEstimator(DepthEstimator[dict[str, Any]]):
             return
         text = f"The program {program} of the estimator {self.tool.name!r} is not installed"
         if not self.tool.install:
-            raise EngineError(f"{text}; install it, or mend its command in the configuration.")
-        raise EngineError(f"{text}.", remedy=run_command(self.tool.install.removeprefix("run: ")))
+            raise MissingProgramError(f"{text}; install it, or mend its command in the configuration.")
+        raise MissingProgramError(f"{text}.", remedy=run_command(self.tool.install.removeprefix("run: ")))
 
     def _require_weights(self) -> None:
         package = find_package(self.tool.weights) if self.tool.weights else None

@@ -15,7 +15,7 @@ from ex4d.trajectory import PRESETS, near_depth_of, preset, within
 from ex4d.types import Clip
 from ex4d_ground.camera_files import SOURCE, OnNote, load_camera, load_camera_file
 from ex4d_ground.cameras import Trajectory
-from ex4d_ground.errors import TrajectoryError
+from ex4d_ground.errors import CameraNotSolvedError
 from ex4d_ground.filmed_paths import stabilised
 from ex4d_ground.sequences import ranges
 from ex4d_ground.source_camera import SourceCamera
@@ -27,7 +27,7 @@ SHAKE_S = 1.0
 def filmed(options: ShotOptions, clip: Clip, **watch: Unpack[Watch]) -> tuple[Clip, tuple[str, ...]]:
     """The clip with its source camera as the options say, and what people should know of that.
 
-    Raises TrajectoryError (``camera_not_solved`` where an estimate cannot be relied on), ClipError for a matte,
+    Raises TrajectoryError, CameraNotSolvedError where an estimate cannot be relied on, ClipError for a matte,
     Cancelled.
     """
     if options.source_camera is None:
@@ -46,7 +46,7 @@ def _estimated(options: ShotOptions, clip: Clip, watch: Watch) -> tuple[Clip, tu
     solved = solve_camera(clip, matte=matte, **watch)
     verdict = solved.verdict
     if verdict.failure:
-        raise TrajectoryError(verdict.failure, code="camera_not_solved")
+        raise CameraNotSolvedError(verdict.failure)
     notes = estimate_notes(clip, verdict.lines(), verdict.lost, still=verdict.still)
     return with_source_camera(clip, solved.camera), notes
 

@@ -180,7 +180,8 @@ def _numbers(options: ShotOptions) -> Lens:
 
 
 def require_estimator(options: ShotOptions) -> None:
-    """Raise what the estimator lacks here, before anything is read: WeightsError, MissingExtraError, EngineError.
+    """Raise what the estimator lacks here, before anything is read: WeightsError, MissingExtraError,
+    MissingProgramError.
 
     Its settings may name other weights; then it says so itself.
     """

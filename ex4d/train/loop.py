@@ -19,7 +19,7 @@ from ex4d.train import state
 from ex4d.train.building import build, resolved
 from ex4d.train.config import ConfigError, TrainConfig
 from ex4d.train.dataset import MANIFEST, Dataset, file_sha256
-from ex4d.train.errors import TrainingError
+from ex4d.train.errors import DivergedError
 from ex4d.train.held_out import held_out_loss
 from ex4d.train.model import TrainedModel
 from ex4d.train.objective import Levels, Losses, draw, flow_loss, generator
@@ -48,7 +48,7 @@ def train(config: TrainConfig, *, weights: WanWeights | None = None, **watch: Un
     """Train as ``config`` says, going on from the newest checkpoint in its folder.
 
     In a program that accelerate or torchrun started several times, each process takes its part of every batch.
-    Raises ConfigError, DatasetError, WeightsError, TrainingError (a loss that is no number: the last checkpoint is
+    Raises ConfigError, DatasetError, WeightsError, DivergedError (a loss that is no number: the last checkpoint is
     kept), OutputError, Cancelled (after a checkpoint of where it stood).
     """
     if not config.data.dataset or not config.output.folder:
@@ -168,10 +168,9 @@ class _Run:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             kept = f"the checkpoint {self.saved} is kept" if self.saved else "there is no checkpoint yet"
             what = "loss" if not math.isfinite(loss) else "gradient"
-            raise TrainingError(
+            raise DivergedError(
                 f"Step {self.step + 1} has a {what} of {loss if what == 'loss' else norm}; {kept}: lower "
-                "train.learning_rate or look at the data.",
-                code="diverged",
+                "train.learning_rate or look at the data."
             )
         self.optimizer.step()
         self._average()

@@ -87,6 +87,12 @@ class TrajectoryError(InputError):
     code = "bad_camera"
 
 
+class CameraNotSolvedError(TrajectoryError):
+    """How the camera moved that filmed cannot be told from the clip, or not reliably; the message says why."""
+
+    code = "camera_not_solved"
+
+
 class SettingError(InputError):
     """A setting is unknown, of the wrong type, or out of range."""
 
@@ -135,6 +141,13 @@ class EngineError(Ex4dError):
     """A generation engine failed; the message says at which step."""
 
     code = "engine"
+
+
+class MissingProgramError(EngineError):
+    """A program that a part is run by is not installed; the message or the remedy says how it gets there."""
+
+    exit_code = 4
+    code = "missing_program"
 
 
 class DeviceMemoryError(EngineError):

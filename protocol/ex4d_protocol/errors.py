@@ -32,6 +32,12 @@ class RequestRefused(ProtocolError):
     """The server answered with an ErrorReply, whose code and remedy these are."""
 
 
+class BackendTooOld(RequestRefused):
+    """The backend speaks an older protocol and would leave out a part of the request; the message names it."""
+
+    code = "backend_too_old"
+
+
 class JobFailed(ProtocolError):
     """A job ended as "failed"; message, code and remedy are the server's."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from ex4d_ground.errors import InputError
 from ex4d_ground.remedies import update_backend
 from ex4d_protocol.base import PROTOCOL_MAJOR
-from ex4d_protocol.errors import RequestRefused
+from ex4d_protocol.errors import BackendTooOld
 from ex4d_protocol.live import LiveView
 from ex4d_protocol.messages import Welcome
 from ex4d_protocol.requests import BlobRef, BuildMesh, RenderGuides, TrajectorySpec
@@ -60,13 +60,12 @@ def lacks(welcome: Welcome | None, what: str) -> bool:
 
 
 def require(request: msgspec.Struct, welcome: Welcome) -> None:
-    """Raise RequestRefused, naming all of it, for a request of which the server would leave something out."""
+    """Raise BackendTooOld, naming all of it, for a request of which the server would leave something out."""
     missing = {NEW[what][1]: NEW[what][0] for what in _used(request) if lacks(welcome, what)}
     if missing:
-        raise RequestRefused(
+        raise BackendTooOld(
             f"The backend speaks protocol {welcome.major}.{welcome.minor} and would leave out {', '.join(missing)}, "
             f"new in {PROTOCOL_MAJOR}.{max(missing.values())}.",
-            code="backend_too_old",
             remedy=update_backend(),
         )
 
@@ -78,7 +77,7 @@ def adapted(request: Adaptable, welcome: Welcome | None) -> Adaptable:
     knows no source camera draws every frame's mesh as if that had stood still: guides and live views are the same if
     each camera is told relative to the one that filmed the frame it shows, and vertices are in that one's axes in any
     case. What joins frames, a lens that changes, objects, and takes (whose description would be another) cannot be said
-    so: such a request stays as it is, for :func:`require` to refuse. Raises RequestRefused for a move that shows frames
+    so: such a request stays as it is, for :func:`require` to refuse. Raises BackendTooOld for a move that shows frames
     which the source camera does not have.
     """
     clip = getattr(request, "clip", None)
@@ -97,7 +96,7 @@ def adapted(request: Adaptable, welcome: Welcome | None) -> Adaptable:
     try:
         seen = TrajectorySpec.pack(camera.seen_by_source(request.trajectory.unpack()))
     except InputError as error:
-        raise RequestRefused(str(error), code="bad_request") from error
+        raise BackendTooOld(str(error), code="bad_request") from error
     return msgspec.structs.replace(request, clip=bare, trajectory=seen)
 
 

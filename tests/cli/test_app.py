@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from ex4d.cli.console import frame_ranges
 
 from .conftest import Shot, start
 
-COMMANDS = ("recon", "preview", "coverage", "doctor", "demo")
+COMMANDS = ("recon", "preview", "coverage", "generate", "run", "export", "web", "solve", "doctor", "demo", "depth")
 
 
 def test_help_names_every_command(ex4d) -> None:
@@ -28,6 +29,19 @@ def test_every_command_explains_itself_with_an_example(ex4d, command: str) -> No
     outcome = ex4d(command, "--help")
     assert outcome.code == 0
     assert f"ex4d {command}" in outcome.out.split("Examples:")[1]
+
+
+def test_no_command_offers_options_of_the_shell() -> None:
+    from typer.main import get_command
+
+    def options(command: Any) -> set[str]:
+        below = [command.get_command(None, name) for name in getattr(command, "commands", {})]
+        return {word for p in command.params for word in p.opts}.union(*(options(c) for c in below))
+
+    group: Any = get_command(app)
+    every = {name: options(group.get_command(None, name)) for name in group.list_commands(None)}
+    assert {"remote", "jobs", "keys"} <= set(every)  # those of the backend's package, too
+    assert [name for name, found in every.items() if any("completion" in word for word in found)] == []
 
 
 def test_help_loads_nothing_heavy() -> None:

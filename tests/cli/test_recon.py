@@ -177,7 +177,7 @@ def broken(shot: Shot, tmp_path: Path, what: str) -> tuple[object, ...]:
         ("one frame", "has one frame; a clip needs at least 2"),
         ("smaller depth", "is 56x30 pixels but the video is 56x40"),
         ("shorter depth", "has 4 frames but the video has 6"),
-        ("negative depth", "13440 of 13440 pixels (1e+02 %: 13440 zero or negative; first in frame 1)"),
+        ("negative depth", "13440 of 13440 pixels (100 %: 13440 zero or negative; first in frame 1)"),
         ("a camera with NaN", "NaN"),
         ("a camera with scale", "not rigid"),
     ],

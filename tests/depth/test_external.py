@@ -233,6 +233,7 @@ def test_a_program_that_is_not_there_is_said_before_anything_runs(monkeypatch, t
     with pytest.raises(EngineError, match="is not installed") as caught:
         estimator.estimate(ArrayFrames(FRAMES))
     assert "pip install depth-anything-3" in caught.value.text("cli")
+    assert caught.value.exit_code == 4
 
 
 PACKAGE = """

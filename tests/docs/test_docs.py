@@ -98,6 +98,18 @@ def test_generated_pages_are_up_to_date(name: str):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_page_of_errors_has_every_code_that_the_sources_give():
+    page = (DOCS / "errors.md").read_text(encoding="utf-8")
+    found = {
+        code
+        for folder in ("protocol", "ex4d", "backend", "blender_addon")
+        for path in (ROOT / folder).rglob("*.py")
+        for code in re.findall(r"""\bcode ?= ?["']([a-z_]+)["']""", path.read_text(encoding="utf-8"))
+    }
+    assert {"camera_not_solved", "diverged", "backend_too_old", "storage_full"} <= found
+    assert [code for code in sorted(found) if f"`{code}`" not in page] == []
+
+
 def test_the_gallery_shows_every_camera_move():
     from ex4d.trajectory import PRESETS
 

@@ -9,7 +9,7 @@ from ex4d.shots.options import ShotOptions
 from ex4d.types import Clip
 from ex4d_backend.cli.media import upload_media, video_files
 from ex4d_backend.cli.received import follow
-from ex4d_ground.errors import TrajectoryError
+from ex4d_ground.errors import CameraNotSolvedError
 from ex4d_ground.takes import source_camera_from
 from ex4d_protocol import messages as m
 from ex4d_protocol import minors
@@ -28,8 +28,8 @@ def filmed_there(
 ) -> tuple[Clip, tuple[str, ...]]:
     """``clip`` with the camera that the backend finds for ``spec``, and what people should know of it.
 
-    Raises TrajectoryError (``camera_not_solved``) with the backend's reason where it found none, ClipError for a matte,
-    the protocol's errors, Cancelled.
+    Raises CameraNotSolvedError with the backend's reason where it found none, ClipError for a matte, the protocol's
+    errors, Cancelled.
     """
     matte = None if shot.source_matte is None else upload_media(client, video_files(shot.source_matte), watch)
     info: dict[str, Any] = {}
@@ -43,7 +43,7 @@ def filmed_there(
     client.ask(m.AckResults(job_id=job_id))
     if not info.get("solved") or info.get("camera") is None:
         reason = str(info.get("failure") or "The backend found no camera for this clip; give one.")
-        raise TrajectoryError(reason, code="camera_not_solved")
+        raise CameraNotSolvedError(reason)
     lines, lost = (info.get(name) or () for name in ("notes", "lost"))
     notes = estimate_notes(clip, [str(line) for line in lines], [int(t) for t in lost], still=bool(info.get("still")))
     return with_source_camera(clip, source_camera_from(info["camera"])), notes
