@@ -241,7 +241,7 @@ class Uploads:
             write_at(partial.path, offset, data)
         except OSError as error:
             partial.left = size_of(partial.path)
-            partial.broken = self._sentence(error)
+            partial.broken = self._failed(error)
         else:
             self._flush_some(partial, data.nbytes)
 
@@ -302,7 +302,7 @@ class Uploads:
                 partial.path.replace(file_at(target))
                 moved.append(target.parent)
             except OSError as problem:
-                settled[i] = partial, str(self._sentence(problem)), False
+                settled[i] = partial, str(self._failed(problem)), False
         try:
             flush_folders([self._blobs.folder, *moved] if moved else [])
         except OSError as problem:
@@ -326,11 +326,14 @@ class Uploads:
                 return ("", True) if partial.hasher is None else (changed, False)
             flush_file(partial.path)
         except OSError as problem:
-            return str(self._sentence(problem)), False
+            return str(self._failed(problem)), False
         return "", False
 
-    def _sentence(self, error: OSError) -> OutputError:
-        return error if isinstance(error, OutputError) else output_error(self._folder, error)
+    def _failed(self, error: OSError) -> OutputError:
+        """What the client is told of it; who runs the server finds it in the log, with the folder."""
+        told = error if isinstance(error, OutputError) else output_error(self._folder, error)
+        log.error("an upload cannot be kept: %s", told)
+        return told
 
     def _settle(self, settled: list[tuple[_Partial, str, bool]]) -> None:
         """On the loop, after :meth:`_finish_some`: count blobs as whole, or drop what is wrong."""

@@ -112,7 +112,7 @@ def direct(tmp_path) -> Iterator[Direct]:
     made.store.close()
 
 
-def test_what_the_disk_says_once_while_the_rest_comes_is_not_lost(direct, monkeypatch):
+def test_what_the_disk_says_once_while_the_rest_comes_is_not_lost(direct, monkeypatch, caplog):
     """Linux tells an error of writing back to whom asks first, and what it concerns may be any byte before it."""
     flushed = threading.Event()
 
@@ -127,6 +127,9 @@ def test_what_the_disk_says_once_while_the_rest_comes_is_not_lost(direct, monkey
     assert flushed.wait(60)
     assert direct.send(data, FLUSHED_BYTES, len(data)) == 0, "no byte of it is known to be there"
     assert len(direct.errors) == 1 and "Input/output error" in direct.errors[0]
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [
+        f"an upload cannot be kept: {direct.errors[0]}"
+    ]
     assert direct.send(data, 0, len(data)) == len(data)
     assert direct.end().error == "" and len(direct.errors) == 1
 
