@@ -18,7 +18,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 ADDON = ROOT / "blender_addon"
-GROUND = tuple(ROOT / "protocol" / "ex4d_ground" / name for name in ("remedies.py", "stereo.py", "files.py"))
+GROUND = tuple(
+    ROOT / "protocol" / name
+    for name in (
+        "ex4d_ground/remedies.py",
+        "ex4d_ground/stereo.py",
+        "ex4d_ground/files.py",
+        "ex4d_protocol/client_keys.py",
+    )
+)
 
 SAID_FIRST = {
     "AddonError", "LinkLost", "StorageError", "JobFailed", "TaskCancelled", "StoppedKeeping", "OutputError", "Delivery",
@@ -104,7 +112,8 @@ def of_call(node: ast.Call) -> Iterator[str]:
     for keyword in node.keywords:
         if keyword.arg in ("text", "heading") or (keyword.arg == "panel" and name == "Remedy"):
             yield from words(keyword.value)
-    position = 0 if name in SAID_FIRST else 1 if name in SAID_SECOND else None
+    error = isinstance(node.func, ast.Name) and name == "error"  # the kind of error that a caller asked for
+    position = 0 if error or name in SAID_FIRST else 1 if name in SAID_SECOND else None
     if position is not None and len(node.args) > position:
         yield from words(node.args[position])
     if name in MADE:

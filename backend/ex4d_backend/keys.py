@@ -14,6 +14,7 @@ import zmq.utils.z85
 from ex4d_backend.data_folder import file_at
 from ex4d_ground.errors import InputError, SettingError
 from ex4d_ground.files import atomic_path, output_error, require_regular
+from ex4d_protocol.client_keys import client_keys_text
 
 log = logging.getLogger("ex4d_backend.keys")
 
@@ -85,8 +86,7 @@ class KeyRing:
         public, secret = zmq.curve_keypair()
         server_public, _ = self.server_pair()
         write_private(path, public.decode() + "\n")
-        keys = {"server_key": server_public, "public_key": public, "secret_key": secret}
-        return "".join(f"{key} = '{value.decode()}'\n" for key, value in keys.items())
+        return client_keys_text(server_public, public, secret)
 
     def revoke(self, name: str) -> None:
         """Shut a client out, also one that is connected now. Raises InputError for an unknown name."""

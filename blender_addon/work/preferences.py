@@ -3,14 +3,15 @@
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import bpy
 
 from ex4d_ground.addresses import DEFAULT_ADDRESS
+from ex4d_protocol.client_keys import ClientKeys, read_client_keys
 
-from . import keys, local_backend
+from . import local_backend
 from .addon import PACKAGE
+from .errors import AddonError
 from .hooks import Hook
 from .properties import Flag, Number, Text
 
@@ -89,10 +90,10 @@ def get(context: bpy.types.Context) -> EX4D_AP_preferences:
     return context.preferences.addons[PACKAGE].preferences
 
 
-def key_file(context: bpy.types.Context) -> dict[str, Any] | None:
+def key_file(context: bpy.types.Context) -> ClientKeys | None:
     """The chosen key file's keys; None if there is none. Raises AddonError if it cannot be read."""
     given = get(context).key_file
-    return keys.read(Path(bpy.path.abspath(given))) if given else None
+    return read_client_keys(Path(bpy.path.abspath(given)), AddonError) if given else None
 
 
 def data_folder(context: bpy.types.Context) -> Path:

@@ -334,7 +334,7 @@ def test_status_says_what_the_backend_can_do(ex4d):
         (("jobs", "show", "nonesuch"), 2, "No job seen here begins with 'nonesuch'"),
         (("jobs", "list", "--backend", "tcp://127.0.0.1:1"), 1, "start one with 'ex4d-backend' or check the address"),
         (("jobs", "list", "--backend", "nonsense"), 2, "An address looks like tcp://"),
-        (("jobs", "list", "--keys", "/nonesuch.toml"), 2, "Cannot read the keys"),
+        (("jobs", "list", "--keys", "/nonesuch.toml"), 2, "The key file /nonesuch.toml cannot be read"),
         (("jobs", "list", "--all", "--data-dir", "DATA"), 2, "name its data folder with --data-dir"),
         (("keys", "new", "../up", "--data-dir", "DATA"), 2, "A key's name has letters"),
     ],

@@ -156,8 +156,8 @@ def test_a_move_turns_around_what_was_chosen(blender, shot, small_clip, centre, 
 
 
 def test_key_file_is_read_or_refused_in_one_sentence(tmp_path: Path):
-    from blender_addon.work import keys
     from blender_addon.work.errors import AddonError
+    from ex4d_protocol.client_keys import read_client_keys
 
     path = tmp_path / "my.key"
     path.write_text(
@@ -166,8 +166,8 @@ def test_key_file_is_read_or_refused_in_one_sentence(tmp_path: Path):
             for name, letter in zip(("server", "public", "secret"), "abc", strict=False)
         )
     )
-    found = keys.read(path)
+    found = read_client_keys(path, AddonError)
     assert found == {"server_key": b"a" * 40, "keypair": (b"b" * 40, b"c" * 40)}
     path.write_text("nothing")
     with pytest.raises(AddonError, match="is not a key file; make one"):
-        keys.read(path)
+        read_client_keys(path, AddonError)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import platformdirs
 
@@ -17,9 +17,9 @@ from ex4d_backend.keys import read_operator_secret
 from ex4d_backend.settings import load_settings, split_address
 from ex4d_ground.addresses import DEFAULT_ADDRESS
 from ex4d_ground.errors import Cancelled, Ex4dError, InputError, SettingError
-from ex4d_ground.files import atomic_path, read_text
-from ex4d_ground.parsing import parse_toml
+from ex4d_ground.files import atomic_path
 from ex4d_protocol.client import Client
+from ex4d_protocol.client_keys import read_client_keys
 from ex4d_protocol.errors import ConnectionFailed, JobCancelled, JobFailed, ProtocolError
 
 _option = panel(None)
@@ -89,20 +89,6 @@ def own_client_id(folder: Path | None = None) -> str:
     return client_id
 
 
-def read_keys(path: Path) -> dict[str, object]:
-    """The client's arguments for an encrypted backend. Raises InputError."""
-    try:
-        values = parse_toml(read_text(path))
-        server, public, secret = (str(values[k]).encode("ascii") for k in ("server_key", "public_key", "secret_key"))
-    except OSError as error:
-        raise InputError(f"Cannot read the keys in {path}: {error.strerror or error}.") from None
-    except (ValueError, KeyError):
-        raise InputError(f"{path} does not hold keys; it must be what 'ex4d keys new NAME' printed.") from None
-    if any(len(key) != 40 for key in (server, public, secret)):
-        raise InputError(f"A key in {path} does not have 40 characters; copy the output of 'ex4d keys new' again.")
-    return {"server_key": server, "keypair": (public, secret)}
-
-
 BUSY_S = 15.0
 """What a backend that is there may take longer to answer, on a busy machine; one that is not there is told of early."""
 
@@ -111,7 +97,7 @@ BUSY_S = 15.0
 def connected(connection: Connection, *, timeout_s: float = 3.0) -> Iterator[Client]:
     """A connected client; leaving the block leaves the backend. Protocol errors inside become Ex4dErrors."""
     operator = connection.operator_secret()
-    given = read_keys(connection.keys) if connection.keys else {}
+    given: Any = read_client_keys(connection.keys) if connection.keys else {}
     split_address(connection.backend)
     client = Client(
         connection.backend,
@@ -119,7 +105,7 @@ def connected(connection: Connection, *, timeout_s: float = 3.0) -> Iterator[Cli
         client_id=connection.client_id or own_client_id(),
         versions={"ex4d": __version__},
         operator=operator,
-        **given,  # pyright: ignore[reportArgumentType] - server_key and keypair
+        **given,
     )
     with translated():
         try:
