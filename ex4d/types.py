@@ -18,6 +18,7 @@ from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import DepthError, ShapeError, TrajectoryError
 from ex4d_ground.footage import Footage
 from ex4d_ground.poses import inverse
+from ex4d_ground.remedies import larger_clip
 from ex4d_ground.source_camera import SourceCamera
 from ex4d_ground.stereo import Eyes
 from ex4d_ground.takes import TakeInfo
@@ -49,7 +50,7 @@ class SetClip:
 def check_clip_size(height: int, width: int) -> None:
     """Raise ShapeError for a clip without pixels inside its border, of which no mesh or move can be made."""
     if min(height, width) < 3:
-        raise ShapeError(f"A clip of {width}x{height} pixels is too small; at least 3x3 are needed.")
+        raise ShapeError(f"A clip of {width}x{height} pixels is too small.", remedy=larger_clip(3, 3))
 
 
 @dataclass(frozen=True)

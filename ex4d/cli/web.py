@@ -42,6 +42,7 @@ def web(
     new_page(output_dir)  # before anything that takes long
     with watched() as watch, made_folder(output_dir):
         loaded = load(options, watch)
+        chosen.size(loaded.clip.width, loaded.clip.height)
         mesh, move = loaded.mesh(), loaded.trajectory(warn_of)
         if options.other_frames or options.world_memory:
             note("A page shows of each moment its own pixels alone: what other frames saw is left out.")

@@ -30,7 +30,7 @@ from ex4d.frames.stack import IN_MEMORY_BYTES
 from ex4d.lens import Lens
 from ex4d.progress import Watch, reported
 from ex4d.sky import SKY_FROM, Sky, take_sky
-from ex4d.types import Clip, Plate
+from ex4d.types import Clip, Plate, check_clip_size
 from ex4d_ground import stages
 from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Intrinsics
@@ -180,6 +180,7 @@ def _require_fit(
         first = next(frames, None)
     if first is None:
         return  # the reader says so
+    check_clip_size(*first.shape[:2])
     if on_opened is not None:
         in_place = opened.lies_at is not None and _reads_in_place(opened, min(info.num_frames, opened.num_frames))
         on_opened(info, first.shape[1], first.shape[0], in_place)

@@ -11,6 +11,10 @@ from ex4d.progress import Watch
 from ex4d.types import Guides
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import SettingError
+from ex4d_ground.remedies import larger_picture
+
+LEAST = 16
+"""Pixels along each side of the model's smallest picture: a 2x2 patch of latents of 8 pixels."""
 
 
 def write_guides(folder: Path, guides: Guides, name: str, *, fps: float, **watch: Unpack[Watch]) -> None:
@@ -36,15 +40,23 @@ def read_guides(
     """
     if num_frames is not None and num_frames < 1:
         raise SettingError(f"At least one frame is needed, got {num_frames}.")
-    if size is not None and min(size) < 16:
-        raise SettingError(f"A picture of {size[0]}x{size[1]} pixels is too small; at least 16x16 is needed.")
+    if size is not None:
+        _check_size(size)
     colours, fps = read_video(colour, **watch)
     masks, _ = read_video(mask, **watch)
     count = num_frames or len(colours)
-    size = size or (colours.shape[2], colours.shape[1])
+    if size is None:
+        size = (colours.shape[2], colours.shape[1])
+        _check_size(size)
     shown = _fitted(masks, count, size).max(axis=3) > 127
     fitted = _fitted(colours, count, size)
     return Guides(np.where(shown[..., None], fitted, np.uint8(0)), shown), fps
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if min(size) < LEAST:
+        text = f"A picture of {size[0]}x{size[1]} pixels is too small for the model."
+        raise SettingError(text, remedy=larger_picture(LEAST))
 
 
 def _fitted(frames: UInt8, count: int, size: tuple[int, int]) -> UInt8:  # [T, H, W, 3] -> [count, height, width, 3]

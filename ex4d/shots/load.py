@@ -24,7 +24,7 @@ from ex4d.shots.options import ShotOptions
 from ex4d.shots.parity import FOCAL_PX, read_published
 from ex4d.shots.sets import with_set
 from ex4d.trajectory import far_from_source
-from ex4d.types import Clip
+from ex4d.types import Clip, check_clip_size
 from ex4d_ground.arrays import Float32
 from ex4d_ground.cameras import Intrinsics, Trajectory
 from ex4d_ground.errors import Ex4dError, ShapeError
@@ -214,6 +214,7 @@ def _estimated(options: ShotOptions, reckon: Callable[[int, int, int, int], None
         reading = {"num_frames": options.num_frames, "colour": options.colour, "fields": options.fields}
         frames, plate, info = read_pictures(video, **reading, **watch)
         own_fps, notes, pixel_aspect = info.fps, tuple(info.notes), info.pixel_aspect
+    check_clip_size(*frames.shape[1:3])
     reckon(len(frames), frames.shape[2], frames.shape[1], 0 if info is None else plate_bytes_of(info))
     edges = EdgeOptions(border_depth=options.mesh_options().border_depth)
     result = estimate_depth(

@@ -69,10 +69,12 @@ def solve_camera(
     ``lens`` holds fx, fy, cx, cy where they differ from the clip's, also for each frame. ``focal`` "shared" looks for
     one focal length, "changing" for one a frame (a zoom) from the given one on; what cannot be seen stays as given, and
     the verdict says so. ``matte`` gives of each frame [H, W], true where something moves by itself. Whether the camera
-    can be relied on stands in the verdict: look at ``verdict.failure`` before using it. Raises ShapeError, Cancelled.
+    can be relied on stands in the verdict: look at ``verdict.failure`` before using it. Raises ShapeError, also for
+    pictures too narrow to follow points in; Cancelled.
     """
     rows = intrinsics_rows(clip.intrinsics if lens is None else lens, clip.num_frames)
     views = Views(clip.frames, clip.depth, clip.sky_from, None if matte is None else _checked(matte, clip))
+    views.check_size()
     seen = followed = follow(views, **watch)
     if _is_still(seen, views):
         return _still(clip, rows, seen)

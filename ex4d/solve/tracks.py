@@ -7,6 +7,7 @@ point that is seen is none of a surface.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Unpack
@@ -19,6 +20,8 @@ from ex4d.progress import Watch, reported
 from ex4d.solve.bundle import Observations
 from ex4d_ground import stages
 from ex4d_ground.arrays import Bool, Float32, Float64, UInt8
+from ex4d_ground.errors import ShapeError
+from ex4d_ground.remedies import larger_clip
 
 LONG_SIDE = 960
 SHORT_LONG_SIDE = 512
@@ -49,6 +52,16 @@ class Views:
         """Size of the pictures that are looked at, as a share of the clip's."""
         long = max(self.frames.shape[1:3])
         return min(max(long, SHORT_LONG_SIDE), LONG_SIDE) / long
+
+    def check_size(self) -> None:
+        """Raise ShapeError for pictures so narrow that the window round a point does not fit into them."""
+        height, width = self.frames.shape[1:3]
+        least = math.ceil(WINDOW / self.factor)
+        if min(width, height) < least:
+            raise ShapeError(
+                f"In pictures of {width}x{height} pixels no points can be followed.",
+                remedy=larger_clip(max(width, least), max(height, least)),
+            )
 
     @property
     def scale(self) -> Float64:  # [2]

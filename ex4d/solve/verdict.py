@@ -80,7 +80,7 @@ def judged(
     if len(lost) > (1 - FEWEST_PLACED) * len(sure):
         failure = (
             f"{len(lost)} of {len(sure)} frames, the first of them frame {lost[0] + 1}, show too few points that can "
-            "be followed (blur, darkness, or nothing but plain surfaces); give a camera."
+            "be followed (blur, darkness, few pixels, or nothing but plain surfaces); give a camera."
         )
     elif moving > MOST_MOVING:
         failure = f"{100 * moving:.0f} % of the frame moves by itself, too much to know what stands still; {way_out}."

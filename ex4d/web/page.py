@@ -6,6 +6,7 @@ import base64
 import gzip
 import html
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -19,10 +20,11 @@ from ex4d.web.frames import page_frame
 from ex4d.web.limits import orbit_limits, target_distance
 from ex4d.web.movie import Coding, write_tiles
 from ex4d.web.sources import Replay, WebSource
-from ex4d.web.tiles import FIELDS, KINDS, LAYERS, MAX_FRAMES, SEGMENTS, Layout, PageFrame
+from ex4d.web.tiles import FIELDS, KINDS, LAYERS, LEAST, MAX_FRAMES, SEGMENTS, Layout, PageFrame
 from ex4d_ground import stages
-from ex4d_ground.errors import OutputError, SettingError
+from ex4d_ground.errors import OutputError, SettingError, ShapeError
 from ex4d_ground.files import staged_folder
+from ex4d_ground.remedies import Remedy, larger_clip, larger_page
 
 PAGE_FILE = "index.html"
 SMALLEST_SIDE, USUAL_SIDE, LARGEST_SIDE = 48, 960, 2048
@@ -45,9 +47,26 @@ class WebOptions:
             raise SettingError(f"A page's side must be from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, got {self.side}.")
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of the page's picture of a source of this size."""
-        scale = min(1.0, self.side / max(width, height), Layout.most(width, height))
-        return max(round(width * scale), 2), max(round(height * scale), 2)
+        """Width and height of the page's picture of a source of this size. Raises ShapeError for one too small."""
+        largest = min(1.0, Layout.most(width, height))
+        scale = min(self.side / max(width, height), largest)
+        size = round(width * scale), round(height * scale)
+        if min(size) < LEAST:
+            raise ShapeError(
+                f"A page's picture needs {LEAST} pixels along each side, and a clip of {width}x{height} pixels gives "
+                f"one of {size[0]}x{size[1]}.",
+                remedy=_larger(width, height, largest),
+            )
+        return size
+
+
+def _larger(width: int, height: int, largest: float) -> Remedy:
+    """What to do about a page's picture too small of a clip that is made ``largest`` times its size at most."""
+    short, long = sorted((width, height))
+    if short * largest >= LEAST:
+        return larger_page(math.ceil(LEAST * long / short))
+    least = math.ceil(LEAST / largest)
+    return larger_clip(max(width, least), max(height, least))
 
 
 def write_page(

@@ -32,6 +32,8 @@ FIELDS = 16
 MAX_FRAMES = 1 << FIELDS
 BLOCK = 16
 """Pixels along each side of what the codec predicts at once: no block belongs to two tiles."""
+LEAST = 2 * BLOCK
+"""Pixels of a picture along each side, at least."""
 LARGEST = (2048, 1136)
 """Width and height of a tile: four of them and the frame number are the largest picture of H.264's levels that players
 know (5.1)."""
@@ -51,9 +53,9 @@ class Layout:
     height: int
 
     def __post_init__(self) -> None:
-        if self.width > LARGEST[0] or self.height > LARGEST[1] or min(self.width, self.height) < 2 * BLOCK:
+        if self.width > LARGEST[0] or self.height > LARGEST[1] or min(self.width, self.height) < LEAST:
             raise ShapeError(
-                f"A page's picture is from {2 * BLOCK} to {LARGEST[0]}x{LARGEST[1]} pixels, got "
+                f"A page's picture is from {LEAST}x{LEAST} to {LARGEST[0]}x{LARGEST[1]} pixels, got "
                 f"{self.width}x{self.height}."
             )
 

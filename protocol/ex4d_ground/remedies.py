@@ -67,6 +67,25 @@ def fewer_frames(num_frames: int) -> Remedy:
     )
 
 
+def larger_clip(width: int, height: int) -> Remedy:
+    """For a clip of too few pixels."""
+    size = f"{width}x{height} pixels"
+    return Remedy(cli=f"give a clip of at least {size}", panel=f"choose a clip of at least {size}")
+
+
+def larger_picture(least: int) -> Remedy:
+    """For guides of too few pixels for a model."""
+    return Remedy(
+        cli=f"give --width and --height of at least {least}",
+        panel=f"choose a render size of at least {least}x{least} pixels",
+    )
+
+
+def larger_page(side: int) -> Remedy:
+    """For a web page whose picture has too few pixels along one side; the clip has enough."""
+    return Remedy(cli=f"give --side {side} or more", panel="choose a clip whose sides differ less")
+
+
 def scale_depth() -> Remedy:
     """For whole-number depth whose unit nothing says."""
     words = "for example 0.001 for millimetres"

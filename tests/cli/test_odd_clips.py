@@ -82,10 +82,30 @@ def test_depth_of_a_tiny_clip_can_be_looked_at(ex4d, tmp_path, width, height):
     assert done.code == 0, done.err
 
 
-def test_a_clip_too_small_for_a_move_is_refused_with_its_size(ex4d, tmp_path):
-    video, depth = tiny(tmp_path, 2, 2)
-    done = ex4d("coverage", "--input_video", video, "--depth", depth, "--cam", "30", "--output_dir", tmp_path / "out")
-    assert done.code == 2 and "A clip of 2x2 pixels is too small; at least 3x3 are needed" in done.last
+@pytest.mark.parametrize("command", ["coverage", "recon", "preview", "run", "web", "solve"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (2, 40)])
+def test_a_clip_too_small_for_a_move_is_refused_with_its_size_by_every_command(ex4d, tmp_path, command, size):
+    video, depth = tiny(tmp_path, *size)
+    shot = (video, "--output", tmp_path / "camera.npz") if command == "solve" else ("--input_video", video)
+    more = () if command == "solve" else ("--cam", "30", "--output_dir", tmp_path / "out")
+    more = (*more, "--engine", "preview") if command == "run" else more
+    done = ex4d(command, *shot, "--depth", depth, *more)
+    width, height = size
+    told = f"Error: A clip of {width}x{height} pixels is too small; give a clip of at least 3x3 pixels."
+    assert done.code == 2 and done.last == told
+    assert not (tmp_path / "out").exists() and not (tmp_path / "camera.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "remedy"),
+    [((5, 40), 960, "give a clip of at least 32x40 pixels"), ((96, 40), 48, "give --side 77 or more")],
+)
+def test_a_page_with_too_small_a_picture_is_refused_with_what_would_do(ex4d, tmp_path, size, side, remedy):
+    video, depth = tiny(tmp_path, *size)
+    source = ("--input_video", video, "--depth", depth, "--cam", "30", "--output_dir", tmp_path / "page")
+    done = ex4d("web", *source, "--side", side)
+    assert done.code == 2 and done.last.endswith(f"; {remedy}.") and f"{size[0]}x{size[1]} pixels gives" in done.last
+    assert not (tmp_path / "page").exists()
 
 
 def test_depth_with_more_frames_than_the_video_is_not_looked_at_in_part(ex4d, tmp_path):
