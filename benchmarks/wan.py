@@ -32,7 +32,7 @@ from wan_errors import errors
 from wan_memory import cold_start, cold_worker, memory_plans
 from wan_time import attention, codec, measure_mode, upstream, whole_clip
 
-from ex4d.engines.wan.plan import GIB
+from ex4d_ground.costs import GIB
 
 START = time.time()
 

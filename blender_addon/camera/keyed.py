@@ -20,7 +20,6 @@ from ..scene import keyframes
 from ..scene.mesh import values_of
 from ..work.addon import log
 
-LENS_PATHS = ("lens", "shift_x", "shift_y")
 ROUNDING = 16 * float(np.finfo(np.float32).eps)
 """How far single precision goes astray in a few steps of a transform, as a share."""
 
@@ -109,7 +108,7 @@ def keys_of(cam: bpy.types.Object) -> str:
         [(lens.type, lens.sensor_fit, lens.sensor_width, lens.sensor_height)],
     ]
     digest = hashlib.sha256(repr(state).encode())
-    for owner, still in ((cam, keyframes.POSE_PATHS), (lens, LENS_PATHS)):
+    for owner, still in ((cam, keyframes.POSE_PATHS), (lens, keyframes.LENS_PATHS)):
         data = owner.animation_data
         digest.update(repr(data is not None and (len(data.nla_tracks), len(data.drivers))).encode())
         curves = list(keyframes.fcurves(owner))

@@ -129,7 +129,7 @@ def apply(
         cam.parent = target
         cam.matrix_parent_inverse.identity()
         keyframes.clear(cam, keyframes.POSE_PATHS)
-        keyframes.clear(cam.data, keyed.LENS_PATHS)
+        keyframes.clear(cam.data, keyframes.LENS_PATHS)
     else:
         stays = _why_it_stays(before, asked=replaces)
         cam = shot.new_camera(f"{target.name} Camera", target, scene=scene)

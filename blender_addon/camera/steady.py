@@ -60,7 +60,7 @@ class EX4D_OT_follow_source(_OfSource, bpy.types.Operator):
         made.parent = target.ex4d.rig
         _give_lens(target, made, camera, 0)
         source = target.ex4d.source_camera.data
-        for path in rig.LENS_PATHS:
+        for path in keyframes.LENS_PATHS:
             if keyframes.varies(source, path):
                 drive(made.data.driver_add(path), "own", Variable("own", source, path))
         move.look_through(context.scene, target, made)

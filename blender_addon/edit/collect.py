@@ -96,18 +96,23 @@ def whole_mesh(shot: bpy.types.Object) -> bpy.types.Object:
     """The shot's mesh object, with no edit open. Raises AddonError, also if its vertices are not the grid's."""
     body = shot.ex4d.mesh
     if body is None:
-        raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
+        raise shots.lost_mesh(shot)
     state.require_finished(body)
     thickness_weights.require_finished(body)
     state.require_grid(shot, body)
     return body
 
 
-def _changed_positions(body: bpy.types.Object, imported: Path, frame_start: int, t: int) -> Float32 | None:  # [V, 3]
-    """Positions of source frame ``t`` with every modifier; None if they are to the bit those that were ``imported``."""
+def require_playing(body: bpy.types.Object) -> None:
+    """Raise AddonError unless the mesh plays the clip's frames."""
     cache = layers.cache_of(body)
     if not cache.show_viewport:
         raise AddonError(f"The modifier '{cache.name}' is switched off; switch it on, it plays the clip's mesh.")
+
+
+def _changed_positions(body: bpy.types.Object, imported: Path, frame_start: int, t: int) -> Float32 | None:  # [V, 3]
+    """Positions of source frame ``t`` with every modifier; None if they are to the bit those that were ``imported``."""
+    require_playing(body)
     cached = pc2.read_pc2(imported)
     with sampling.sampling(body, user_modifiers=True) as sampler:
         positions = sampler.positions(frame_start + t)

@@ -18,6 +18,7 @@ from ..scene import layer_nodes, layers, linked, mesh
 from ..scene import shot as shots
 from ..scene.layer_nodes import Mode
 from ..scene.layers import FrameRange
+from ..scene.shot import lost_mesh
 from ..work.errors import AddonError
 from . import sampling
 
@@ -29,7 +30,7 @@ def body_of(shot: bpy.types.Object) -> bpy.types.Object:
     """The shot's mesh object. Raises AddonError if it is gone, linked from another file, or has shape keys."""
     body = shot.ex4d.mesh
     if body is None or body.type != "MESH":
-        raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
+        raise lost_mesh(shot)
     for what in (body, body.data):
         library = linked.library_of(what)
         if what.library is not None or (library is not None and what == body.data):  # an override has no own vertices

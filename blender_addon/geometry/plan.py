@@ -14,7 +14,7 @@ from ex4d_ground.grids import Grid
 
 from ..camera import exporters
 from ..edit import collect
-from ..scene import axes, cameras, layers, linked, materials, shot
+from ..scene import axes, cameras, linked, materials, shot
 from ..work import files, pc2
 from ..work.errors import AddonError
 
@@ -170,9 +170,7 @@ def require_whole(target: bpy.types.Object) -> None:
     """Raise AddonError unless the shot's mesh has come, is not being edited and plays its frames. Reads no file."""
     if target.ex4d.arriving or target.ex4d.num_frames < 1:
         raise AddonError(f"Only the first frame of '{target.name}' is here yet; wait until the clip is imported.")
-    cache = layers.cache_of(collect.whole_mesh(target))
-    if not cache.show_viewport:
-        raise AddonError(f"The modifier '{cache.name}' is switched off; switch it on, it plays the clip's mesh.")
+    collect.require_playing(collect.whole_mesh(target))
 
 
 def require_exporter(kind: str) -> None:

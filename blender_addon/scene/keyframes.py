@@ -11,6 +11,8 @@ from ex4d_ground.arrays import Float64
 from ex4d_ground.poses import quaternion_from_rotation
 
 POSE_PATHS = ("location", "rotation_euler")
+LENS_PATHS = ("lens", "shift_x", "shift_y")
+"""Of a camera's data."""
 
 
 def key_poses(

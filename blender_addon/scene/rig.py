@@ -25,9 +25,8 @@ from . import cameras, keyframes
 from .drivers import Variable, drive
 
 HANDLE_SIZE = 1e-4
-"""As small as the shot's own Empty: it stands where the camera does, and its axes would be drawn over the footage."""
+"""Length of the axes of a shot's Empty and of its rig: they stand where the camera does, over the footage."""
 POSE_PATHS = ("location", "rotation_quaternion")
-LENS_PATHS = ("lens", "shift_x", "shift_y")
 _ROUNDING = 1e-6
 """How far a key may be from the pose it was made of: single precision, and a quaternion's own rounding."""
 
@@ -100,11 +99,11 @@ def put(shot: bpy.types.Object, camera: SourceCamera, collection: bpy.types.Coll
         props.rig = rig
     unfollow(shot)
     keyframes.clear(rig, POSE_PATHS)
-    keyframes.clear(props.source_camera.data, LENS_PATHS)
+    keyframes.clear(props.source_camera.data, keyframes.LENS_PATHS)
     keyframes.key_quaternions(rig, camera.world_from_camera, frame_start=props.frame_start)
     keyframes.set_interpolation(rig, "LINEAR", paths=POSE_PATHS)
     cameras.key_lens(props.source_camera.data, camera.as_trajectory(), frame_start=props.frame_start)
-    keyframes.set_interpolation(props.source_camera.data, "LINEAR", paths=LENS_PATHS)
+    keyframes.set_interpolation(props.source_camera.data, "LINEAR", paths=keyframes.LENS_PATHS)
     for obj in (props.mesh, props.source_camera):
         if obj.parent == shot:
             obj.parent = rig
@@ -121,7 +120,7 @@ def take_off(shot: bpy.types.Object) -> None:
     if props.source_camera is not None:
         unfollow(shot)
         lens = props.source_camera.data
-        keyframes.clear(lens, LENS_PATHS)
+        keyframes.clear(lens, keyframes.LENS_PATHS)
         cameras.match_lens(lens, tuple(props.intrinsics), width=props.width, height=props.height)
     if rig is None:
         return
@@ -171,7 +170,7 @@ def _keyed(shot: bpy.types.Object) -> list[tuple[bpy.types.ID, tuple[str, ...]]]
     if props.rig is not None:
         found.append((props.rig, POSE_PATHS))
     if props.source_camera is not None:
-        found.append((props.source_camera.data, LENS_PATHS))
+        found.append((props.source_camera.data, keyframes.LENS_PATHS))
     return found
 
 

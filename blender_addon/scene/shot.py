@@ -18,9 +18,6 @@ from ..work.errors import AddonError
 from . import axes, cameras, linked, materials, mesh, retime, rig
 from .clip import ClipFacts, StoredClip
 
-HANDLE_SIZE = 1e-4
-"""Length of the axes that a shot's Empty shows."""
-
 
 def require_object_mode(context: bpy.types.Context) -> None:
     """Raise AddonError unless Blender is in Object Mode: data of an object being edited cannot be replaced."""
@@ -154,6 +151,11 @@ def build_first(
     return made
 
 
+def lost_mesh(shot: bpy.types.Object) -> AddonError:
+    """For a shot whose mesh somebody deleted."""
+    return AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
+
+
 def complete(shot: bpy.types.Object, facts: ClipFacts, folder: Path, *, lay_in: str) -> None:
     """All frames of a shot that was built by its first one have come to ``folder``: play them.
 
@@ -162,7 +164,7 @@ def complete(shot: bpy.types.Object, facts: ClipFacts, folder: Path, *, lay_in: 
     """
     props = shot.ex4d
     if props.mesh is None:
-        raise AddonError(f"Shot '{shot.name}' has lost its mesh; undo its deletion or import the clip again.")
+        raise lost_mesh(shot)
     _tell(props, facts)
     props.arriving, props.folder = False, files.blender_path(folder, bpy.data.filepath)
     first = pc2.read_pc2(folder / files.CACHE_FILE)[0]
@@ -217,7 +219,7 @@ def _build(
     empty = bpy.data.objects.new(facts.name, None)
     # It stands where the source camera does, so its axes would be drawn over the footage. Hidden it would not be
     # evaluated; so it is tiny.
-    empty.empty_display_type, empty.empty_display_size = "PLAIN_AXES", HANDLE_SIZE
+    empty.empty_display_type, empty.empty_display_size = "PLAIN_AXES", rig.HANDLE_SIZE
     empty.rotation_euler = axes.SHOT_EULER
     collection = bpy.data.collections.new(facts.name)
     context.scene.collection.children.link(collection)

@@ -80,14 +80,12 @@ def planned(take: Any, kind: str, name: str, folder: Path, eyes: str = "") -> Ta
 
     Raises AddonError, SettingError for a name that is no template.
     """
-    source, chosen = listing.require_frames(take), get_kind(kind)
-    if take.partial:
-        raise AddonError(f"{take.name} is not whole: {take.arrived} of {take.num_frames} frames; make it again.")
+    source, chosen = listing.require_whole(take), get_kind(kind)
     info = structs.replace(listing.read_info(source), num_frames=take.num_frames)
     layout = layout_of(eyes or None, stereo=True) if info.eyes is not None else None
     lost = missing_frames(source, info)
     if lost:
-        raise AddonError(f"The frames of {take.name} are not in {source} any more; generate it again.")
+        raise listing.lost_frames(take, source)
     template = name_template(chosen, name.strip() or None, layout)
     paths = export_paths(info, chosen, template, shot=shot_name(info, source), take=take_number(source))
     there = next((path for path in paths if (folder / path).exists()), None)

@@ -87,8 +87,21 @@ def require_frames(take: Any) -> Path:
     folder = folder_of(take)
     there = len(frames_in(folder))
     if there < (take.arrived if take.partial else take.num_frames):
-        raise AddonError(f"The frames of {take.name} are not in {folder} any more; generate it again.")
+        raise lost_frames(take, folder)
     return folder
+
+
+def require_whole(take: Any) -> Path:
+    """The folder of a take that is not partial. Raises AddonError, also if frames that it should hold are gone."""
+    folder = require_frames(take)
+    if take.partial:
+        raise AddonError(f"{take.name} is not whole: {take.arrived} of {take.num_frames} frames; make it again.")
+    return folder
+
+
+def lost_frames(take: Any, folder: Path) -> AddonError:
+    """For a take whose frames somebody deleted or moved."""
+    return AddonError(f"The frames of {take.name} are not in {folder} any more; generate it again.")
 
 
 def show_only(scene: bpy.types.Scene, chosen: Any, *, visible: bool = True) -> None:

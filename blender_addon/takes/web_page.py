@@ -44,9 +44,7 @@ class PagePlan:
 
 def planned(context: bpy.types.Context, take: Any, folder: Path) -> PagePlan:
     """What a page with ``take`` comes to, checked; it gets a folder of its own in ``folder``. Raises AddonError."""
-    source = listing.require_frames(take)
-    if take.partial:
-        raise AddonError(f"{take.name} is not whole: {take.arrived} of {take.num_frames} frames; make it again.")
+    source = listing.require_whole(take)
     target = shot.by_id(take.shot_id)
     if target is None:
         raise AddonError(f"The shot of {take.name} is not in this scene any more; a page needs its depth.")

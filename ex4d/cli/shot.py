@@ -172,9 +172,16 @@ def warn_of(sentence: str) -> None:
 
 def announce(info: EstimatorInfo) -> None:
     """Name the estimator and its licence before it runs; warn if it is not for production."""
-    note(f"Depth is estimated by {info.title}; licence: {info.licence_text}.")
-    if info.research_only:
-        warn(f"{info.name} is for research only; depth-anything-v2 may be used commercially.")
+    tell_terms(info.name, info.title, info.licence_text, research_only=info.research_only)
+
+
+def tell_terms(estimator: str, title: str, licence: str, *, research_only: bool) -> None:
+    """Name what estimates depth, and its licence; warn if it is not for production."""
+    from ex4d.depth import DEFAULT_ESTIMATOR
+
+    note(f"Depth is estimated by {title}; licence: {licence}.")
+    if research_only:
+        warn(f"{estimator} is for research only; {DEFAULT_ESTIMATOR} may be used commercially.")
 
 
 def tell_drawn(shot: RenderedShot) -> None:

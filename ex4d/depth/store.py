@@ -19,7 +19,7 @@ import numpy as np
 from ex4d.frames.archive import write_array_frames
 from ex4d.progress import Watch, reported
 from ex4d_ground import stages
-from ex4d_ground.array_files import DAMAGED
+from ex4d_ground.array_files import DAMAGED, read_array_header
 from ex4d_ground.arrays import Float32
 from ex4d_ground.camera_files import DEPTH_CAMERA
 from ex4d_ground.cameras import Intrinsics
@@ -148,7 +148,7 @@ def _stream_member(
     if member not in names:
         raise DepthError(f"{path} has no array {member[:-4]!r}, only {', '.join(n[:-4] for n in names) or 'nothing'}.")
     with archive.open(member) as stream:
-        shape, fortran, dtype = _read_header(stream)
+        shape, fortran, dtype = read_array_header(stream)
     if len(shape) == 4 and shape[1] == 1:  # [T, 1, H, W] is common among depth tools
         shape = (shape[0], *shape[2:])
     if len(shape) != 3 or fortran or dtype.kind not in "fiu" or 0 in shape:
@@ -157,7 +157,7 @@ def _stream_member(
 
     def frames() -> Iterator[Float32]:
         with archive.open(member) as stream:
-            _read_header(stream)
+            read_array_header(stream)
             for index in range(shape[0]):
                 data = stream.read(count * dtype.itemsize)
                 if len(data) != count * dtype.itemsize:
@@ -165,9 +165,3 @@ def _stream_member(
                 yield np.frombuffer(data, dtype).reshape(shape[1:]).astype(np.float32)
 
     return (int(shape[0]), int(shape[1]), int(shape[2])), frames
-
-
-def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(stream)

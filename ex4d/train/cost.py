@@ -7,11 +7,11 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from ex4d.engines.wan.cost_model import forward_tflop, speed_of
-from ex4d.engines.wan.plan import ModelSize
+from ex4d.engines.wan.cost_model import BUS, forward_tflop, speed_of
+from ex4d.engines.wan.plan import SLOTS, ModelSize
 from ex4d.train.config import Memory, TrainConfig
+from ex4d_ground.costs import GIB
 
-GIB = 1 << 30
 Recompute = Literal["full", "attention", "products", "kept"]
 STEPS: tuple[Recompute, ...] = ("full", "attention", "products", "kept")
 SHARE = {"full": 1.0, "attention": 0.7, "products": 0.02, "kept": 0.0}
@@ -19,8 +19,6 @@ SHARE = {"full": 1.0, "attention": 0.7, "products": 0.02, "kept": 0.0}
 _ATTENTION_BACKWARD = 2.5  # times its forward: five products for two
 _EFFICIENCY = 0.93  # of the speed that a forward alone reaches
 _FP8_FORWARD = 1.25  # what 8-bit products gain in forwards; gradients are computed in 16 bits
-_BUS = 20e9  # bytes a second from page-locked memory
-_SLOTS = 3
 _KEPT = {"full": 0.0, "attention": 2.1, "products": 24.0, "kept": 43.6}
 """Bytes a block keeps for each token and channel, besides its input."""
 _WORKING = 34.0
@@ -73,7 +71,7 @@ def step_cost(config: TrainConfig, size: ModelSize, tokens: int, gpu: str, *, pr
     each = 1 if memory.base == "fp8" else 4 if memory.precision == "float32" else 2
     block = (10 * size.dim**2 + 2 * size.dim * size.ffn_dim) * each
     swapped = min(memory.swap_blocks, size.num_layers)
-    resident = size.num_layers - swapped + (min(_SLOTS, swapped) if swapped else 0)
+    resident = size.num_layers - swapped + (min(SLOTS, swapped) if swapped else 0)
     frozen = block * resident + _OUTSIDE * size.dim**2
     if config.parallel.kind == "fsdp2" and processes > 1:
         frozen = frozen / processes + 2 * block
@@ -119,4 +117,4 @@ def _seconds(
         forwards = config.data.batch * (1 + share) * sum(forward_tflop(tokens, size))
         work = work - forwards * (1 - 1 / _FP8_FORWARD)
     # Swapped blocks come twice a step, beside the computation.
-    return max(work / (speed * _EFFICIENCY), 2 * moved / _BUS) * config.train.accumulate
+    return max(work / (speed * _EFFICIENCY), 2 * moved / BUS) * config.train.accumulate

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ex4d.cli.console import note
-from ex4d.cli.shot import load, tell_eyes, warn_of
+from ex4d.cli.shot import load, tell_eyes, tell_terms, warn_of
 from ex4d.clip import read_video
 from ex4d.depth import DepthFile, save_depth
 from ex4d.progress import Watch
@@ -151,7 +151,7 @@ def _estimated(
     job_id = client.submit(request, title=name)
     follow(client, job_id, keep, watch)
     client.ask(m.AckResults(job_id=job_id))
-    note(f"Depth is estimated by {info['title']}; licence: {info['licence']}.")
+    tell_terms(info["estimator"], info["title"], info["licence"], research_only=info["research_only"])
     for line in info["warnings"]:
         note(line)
     height, width = frames.shape[1:3]

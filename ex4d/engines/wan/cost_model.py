@@ -43,7 +43,7 @@ _SPEEDS = (  # TFLOP/s the model reaches in 16 bits: measured on the H200, from 
 )  # fmt: skip
 _FP8_GAIN = 1.39  # measured on an H200
 _NO_FP8 = ("A100", "A800", "A40", "A10", "A6000", "A5000", "3090", "3080", "3060")
-_BUS = 20e9  # bytes a second from page-locked memory, or between GPUs without a link of their own
+BUS = 20e9  # bytes a second from page-locked memory, or between GPUs without a link of their own
 _LINKED = ("B200", "GH200", "H200", "H100", "H800", "A100", "A800")
 _LINK = 200e9  # bytes a second between GPUs of one host that have one: half of what the slowest of them promise
 
@@ -162,6 +162,6 @@ def _seconds(runs: list[tuple[int, int]], branches: int, pixels: int, plan: Memo
     streamed = (PUBLISHED.num_layers - plan.resident_blocks) * PUBLISHED.block_parameters * (1 if plan.fp8 else 2)
     for count, length in runs:
         work = sum(forward_tflop(length)) / (speed * (_FP8_GAIN if fp8 else 1)) / sharing
-        exchange = exchanged_bytes(length, sharing) / (_LINK if any(name in gpu.name for name in _LINKED) else _BUS)
-        total += count * branches / side_by_side * (max(work, streamed / _BUS) + exchange)
+        exchange = exchanged_bytes(length, sharing) / (_LINK if any(name in gpu.name for name in _LINKED) else BUS)
+        total += count * branches / side_by_side * (max(work, streamed / BUS) + exchange)
     return total

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from ex4d_ground.costs import GIB
 from ex4d_ground.errors import DeviceMemoryError, SettingError
 from ex4d_ground.remedies import offload
 
@@ -13,8 +14,8 @@ Mode = Literal["exact", "fast", "fp8", "turbo"]
 Memory = Literal["auto", "resident", "fp8", "offload"]
 PlanName = Literal["resident", "fp8", "offload"]
 
-GIB = 1 << 30
-_SLOTS = 3
+SLOTS = 3
+"""Blocks of the offload plan that are on the GPU while others stream."""
 _RESERVE = 700 << 20  # CUDA context, cuBLAS and cuDNN workspaces, fragmentation
 _CONDITIONING = 4  # of a block's 12 large matrices' worth: cross-attention keys and values, text and image
 _GEOMETRY_PARAMETERS, _GEOMETRY_WIDTH = 23_200_000, 1024  # EX-4D's encoder, float32
@@ -117,7 +118,7 @@ class Phases:
 def phases(plan: MemoryPlan, mode: Mode, size: ModelSize, work: Workload) -> Phases:
     """What each phase needs under ``plan`` (whose expected peak is not looked at)."""
     streamed = plan.resident_blocks < size.num_layers
-    blocks = size.block_parameters * (1 if plan.fp8 else 2) * (plan.resident_blocks + (_SLOTS if streamed else 0))
+    blocks = size.block_parameters * (1 if plan.fp8 else 2) * (plan.resident_blocks + (SLOTS if streamed else 0))
     base = blocks + 4 * _GEOMETRY_PARAMETERS + 3000 * size.dim
     vae = _VAE_PARAMETERS * (4 if plan.vae_float32 else 2)
     kept = 0 if plan.saving else vae  # between its two turns
@@ -209,7 +210,7 @@ def plans(mode: Mode, memory: Memory, size: ModelSize, work: Workload, free: int
 def _offload_plans(mode: Mode, size: ModelSize, work: Workload, free: int) -> list[MemoryPlan]:
     """As many blocks resident as fit in nine tenths of ``free``, then none."""
     best = 0
-    for resident in range(size.num_layers - _SLOTS, -1, -1):
+    for resident in range(size.num_layers - SLOTS, -1, -1):
         if make_plan("offload", mode, size, work, free, resident).expected_peak <= 0.9 * free:
             best = resident
             break
