@@ -20,7 +20,7 @@ from ex4d_protocol.requests import BlobRef
 log = logging.getLogger("ex4d_backend.blobs")
 
 CHECK_AGAIN_S = 10.0
-"""A blob whose job failed is read again if it was last found right longer ago than that."""
+"""A blob whose job or live view failed is read again if it was last found right longer ago than that."""
 
 
 class BlobStore:
@@ -100,14 +100,20 @@ class BlobStore:
         for digest in doubted:
             self._read_through(digest, one_less)
 
-    def check_again(self, digests: Iterable[str]) -> None:
-        """A job that used these failed: read them again, in case the disk has changed them meanwhile."""
-        now = time.monotonic()
+    def check_again(self, digests: Iterable[str]) -> bool:
+        """What used these failed: read them again, in case the disk has changed them meanwhile.
+
+        Whether some are not there any more, which is known at once.
+        """
+        now, lost = time.monotonic(), False
         for digest in digests:
             if digest in self._sizes and self._size_on_disk(digest) != self._sizes[digest]:
                 self._lose(digest)
+            if digest not in self._sizes:
+                lost = True
             elif now - self._verified.get(digest, now) > CHECK_AGAIN_S:
                 self._read_through(digest, lambda: None)
+        return lost
 
     def _size_on_disk(self, digest: str) -> int:
         try:

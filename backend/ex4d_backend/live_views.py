@@ -32,6 +32,8 @@ OPEN_BYTES = 256 << 20
 """Of all requests that have not ended, about, in the server's or the process's memory."""
 UNREAD_PICTURES = 32 << 20
 """Bytes of pictures that a client may leave unread before no more are made for it."""
+DOUBTED_PER_S = 1000
+"""Files of one client's views that failed are looked at again no faster: the loop does it."""
 PROGRESS_EVERY_S = 0.5
 """Who waits for the process to start hears of it this often."""
 
@@ -46,6 +48,8 @@ class OpenRequest:
     sequence: int
     weight: int
     """About how many bytes it takes in memory."""
+    blobs: tuple[str, ...]
+    """Digests of the files that it shows."""
     order: LiveOrder | None
     """Until the process is ready to take it."""
 
@@ -80,8 +84,10 @@ class LiveViews(ChildProcess):
         self._requests: dict[tuple[int, int], OpenRequest] = {}
         """By client and request id."""
         self._clients: dict[int, ClientSession] = {}
-        self._checked: dict[int, bytes] = {}
-        """A digest of clip, mesh and objects of each client's last request, whose blobs were seen to be there."""
+        self._checked: dict[int, tuple[bytes, tuple[str, ...]]] = {}
+        """A digest of clip, mesh and objects of each client's last request, and its blobs, seen to be there."""
+        self._doubted: dict[int, float] = {}
+        """When files of each client's requests may be looked at again (monotonic)."""
         self._paused: set[int] = set()
         """Clients that have not read their last pictures."""
         self._used_at = self._progress_at = 0.0
@@ -94,16 +100,19 @@ class LiveViews(ChildProcess):
         client = session.number
         self._clients[client] = session
         content = hashlib.sha256(msgspec.msgpack.encode((view.clip, view.mesh, view.objects))).digest()
-        if self._checked.get(client) != content:
-            self._blobs.require(session.owner, blobs_of(view).values(), "view")
-            self._checked[client] = content
+        if self._checked.get(client, (b"",))[0] != content:
+            refs = blobs_of(view)
+            self._blobs.require(session.owner, refs.values(), "view")
+            self._checked[client] = content, tuple(refs)
+        _, blobs = self._checked[client]
         if not self.running and time.monotonic() < self.start_at:
             raise Refusal("internal", "The process for live views has just ended; it is started again in a moment.")
         self._used_at = time.monotonic()
         lane, weight, order = (view.view, view.picture), weight_of(view), LiveOrder(client, request_id, view)
         self._drop_older(client, lane)
         self._check_room(client, lane, weight)
-        request = self._requests[client, request_id] = OpenRequest(session, lane, view.sequence, weight, order)
+        request = OpenRequest(session, lane, view.sequence, weight, blobs, order)
+        self._requests[client, request_id] = request
         if self.ready:
             self._pass_on(request)
         elif not self.running:
@@ -163,10 +172,22 @@ class LiveViews(ChildProcess):
             if message.ended:
                 del self._requests[key]
             self._used_at = time.monotonic()
-            self._answer(request.session, message.request_id, message.message, *(frame.buffer for frame in blobs))
+            answer = message.message
+            if isinstance(answer, m.ErrorReply) and self._has_lost_files(request):
+                answer = msgspec.structs.replace(answer, code="blob_missing")
+            self._answer(request.session, message.request_id, answer, *(frame.buffer for frame in blobs))
             if blobs and message.client not in self._paused and self._data.choked(request.session.data_identity):
                 self._paused.add(message.client)
                 self.send(LivePause(message.client, True))
+
+    def _has_lost_files(self, request: OpenRequest) -> bool:
+        """Look again at the files of a request that failed; whether some are gone or cut, and to be sent again."""
+        client, now = request.session.number, time.monotonic()
+        if now < self._doubted.get(client, 0.0):
+            return False
+        self._doubted[client] = now + len(request.blobs) / DOUBTED_PER_S
+        self._checked.pop(client, None)  # what is found to be damaged later is missing for the next request
+        return self._blobs.check_again(request.blobs)
 
     def resume(self) -> None:
         """Have pictures made again for clients that have read theirs."""
@@ -206,6 +227,7 @@ class LiveViews(ChildProcess):
     def _forget(self, client: int) -> None:
         del self._clients[client]
         self._checked.pop(client, None)
+        self._doubted.pop(client, None)
         self._paused.discard(client)
         for key in [key for key in self._requests if key[0] == client]:
             del self._requests[key]

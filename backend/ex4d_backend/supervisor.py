@@ -158,6 +158,7 @@ class ChildProcess:
             MARK_VARIABLE: mark,
         }
         try:
+            folder_at(self.log_path.parent)
             with file_at(self.log_path).open("ab") as output:
                 self._log_begins = output.tell()
                 self._process = subprocess.Popen(
@@ -273,7 +274,7 @@ class Supervisor:
         """A new folder for one process's temporary files."""
         folder = self._scratch / secrets.token_hex(8)
         with suppress(OSError):  # a full or read-only disk: the process will say so
-            folder.mkdir(mode=0o700)
+            folder.mkdir(mode=0o700, parents=True)
         return folder
 
     def remove(self, folder: Path) -> None:

@@ -16,7 +16,7 @@ from ex4d_backend.uploads import PARTIALS_EACH
 from ex4d_protocol import messages as m
 from ex4d_protocol.client import Client
 from ex4d_protocol.errors import JobFailed, RequestRefused
-from ex4d_protocol.events import UploadProgress
+from ex4d_protocol.events import Event, LiveAnswer, RequestFailed, UploadProgress
 from ex4d_protocol.requests import BlobRef, MeshEdit, MeshSpec, RenderGuides
 
 
@@ -144,6 +144,33 @@ def test_an_upload_damaged_while_the_server_runs_fails_one_job_and_is_sent_again
             client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(1))), 120)
         again = client.submit(RenderGuides(clip=clip, trajectory=poses(1)))
         assert client.wait_job(again, 120).phase == "done", damage
+
+
+def test_a_live_view_of_a_file_that_is_gone_or_cut_has_it_sent_again(make_backend, connect, send_clip):
+    server = make_backend().start()
+    client = connect(server)
+    for k, damage in enumerate((cut, empty, Path.unlink)):
+        clip = replace(send_clip(client), focal_px=60.0 + k)  # the process has what it has read in memory
+        shown = m.LiveView(view="shot", sequence=k, clip=clip, trajectory=poses(1))
+        for path in blobs_of_folder(server.data_dir):
+            damage(path)
+
+        failed = ended(client, shown)
+        assert isinstance(failed, RequestFailed) and failed.error.code == "blob_missing", (damage, failed)
+        send_clip(connect(server, client_id=client.client_id))
+        assert isinstance(ended(client, shown), LiveAnswer), damage
+
+
+def ended(client: Client, shown: m.LiveView) -> Event:
+    """How a live view ends."""
+    request_id = client.live(shown)
+
+    def is_end(event: Event) -> bool:
+        if not isinstance(event, RequestFailed | LiveAnswer) or event.request_id != request_id:
+            return False
+        return isinstance(event, RequestFailed) or event.ended
+
+    return client.wait_for(is_end, 120)
 
 
 def test_a_waiting_job_whose_file_was_damaged_fails_with_a_sentence_and_the_rest_runs(

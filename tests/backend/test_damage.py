@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 import zmq
+from msgspec.structs import replace
 
 from backend.conftest import long_job, poses, until
 from ex4d_backend.keys import KeyRing
 from ex4d_protocol import framing
 from ex4d_protocol import messages as m
-from ex4d_protocol.errors import RequestRefused
+from ex4d_protocol.errors import JobFailed, RequestRefused
 from ex4d_protocol.events import ItemReceived
 from ex4d_protocol.requests import RenderGuides
 
@@ -196,6 +197,25 @@ def test_what_lies_in_a_place_of_the_servers_is_set_aside(
         assert f"it was set aside as {Path(name).name}.aside-1" in backend.output()
     until(backend.workers)
     assert "Traceback" not in backend.output()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows removes no folder whose files are open")
+def test_folders_that_somebody_removes_while_it_serves_are_made_again(make_backend, connect, send_clip) -> None:
+    backend = make_backend().start()
+    client = connect(backend)
+    clip = send_clip(client)
+    until(backend.workers)
+    assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(2))), 120).phase == "done"
+    for name in ("blobs", "jobs", "logs", "scratch"):
+        shutil.rmtree(backend.data_dir / name)
+    [worker] = backend.workers()
+    worker.kill()
+    until(lambda: backend.workers() and worker not in backend.workers())
+    clip = replace(clip, focal_px=60.0)  # the new worker has read nothing yet
+    with pytest.raises(JobFailed, match="send it again"):
+        client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(2))), 240)
+    assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(2))), 240).phase == "done"
+    assert all((backend.data_dir / name).is_dir() for name in ("blobs", "jobs", "logs", "scratch"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
