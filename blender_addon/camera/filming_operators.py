@@ -95,6 +95,7 @@ class EX4D_OT_film_from_file(QuickOperator, bpy.types.Operator):
     """Have the shot's mesh go where the cameras of a file stand, so that the world they filmed stands still"""
 
     bl_label = "Open Camera File..."
+    remembers = ("filepath",)
     panel = "Clip"
     bl_options = {"REGISTER", "UNDO"}
     requires = (filming.require_whole,)

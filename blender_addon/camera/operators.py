@@ -104,6 +104,7 @@ class EX4D_OT_export_camera(QuickOperator, bpy.types.Operator):
     """Write the shot camera's move to a file for other programs"""
 
     bl_label = "Export Camera"
+    remembers = ("layout_name",)
     panel = "Camera"
     requires = (shot.active_shot, shot.active_camera)
 
@@ -153,6 +154,7 @@ class EX4D_OT_import_camera(QuickOperator, bpy.types.Operator):
     """Key a move from a file (.npz, nerfstudio's .json, COLMAP's model, poses as text) on a new camera"""
 
     bl_label = "Import Camera"
+    remembers = ("filepath",)
     panel = "Camera"
     requires = (shot.active_shot, shot.require_object_mode)
     bl_options = {"REGISTER", "UNDO"}

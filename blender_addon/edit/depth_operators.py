@@ -38,6 +38,7 @@ class EX4D_OT_smooth_depth(_DepthTool, bpy.types.Operator):
     """Even out the depth of the selected vertices without crossing depth edges"""
 
     bl_label = "Smooth Depth"
+    remembers = ("iterations", "strength", "edge_ratio")
 
     iterations: Whole("Iterations", "How often; more reaches further", default=10, min=1, max=1000, soft_max=100)
     strength: Strength()
@@ -52,6 +53,7 @@ class EX4D_OT_flatten_depth(_DepthTool, bpy.types.Operator):
     """Bring the selected vertices to the plane that fits them best"""
 
     bl_label = "Flatten to Plane"
+    remembers = ("strength",)
 
     strength: Strength()
 
@@ -63,6 +65,7 @@ class EX4D_OT_push_edge(_DepthTool, bpy.types.Operator):
     """Move the depth edges in the selection: outward, so that what is in front grows, or inward"""
 
     bl_label = "Push or Pull Edge"
+    remembers = ("edge_ratio",)
 
     pixels: Whole("Pixels", "Positive grows what is in front, negative what is behind", default=1, min=-64, max=64)
     edge_ratio: EdgeRatio("Neighbours whose depths differ by more than this factor have an edge between them")

@@ -95,6 +95,7 @@ class EX4D_OT_finish_edit(EditOperator, bpy.types.Operator):
     """Keep what was changed in this frame as a new edit layer"""
 
     bl_label = "Finish Edit"
+    remembers = ("mode", "before", "after", "falloff", "every_frame")
 
     name: Text("Name", "Of the new layer; empty names it after its frame")
     mode: Choice(

@@ -53,6 +53,7 @@ class EX4D_OT_select_object(EditOperator, bpy.types.Operator):
     """Select the whole of what the selected vertices belong to, up to the depth edges around it"""
 
     bl_label = "Select Whole Object"
+    remembers = ("edge_ratio",)
     panel = "Behind Objects"
 
     edge_ratio: EdgeRatio(

@@ -51,6 +51,7 @@ class EX4D_OT_export_geometry(_Geometry, QuickOperator, bpy.types.Operator):
     """Write the mesh of every frame with its edits, both cameras and the clip's pictures for other programs"""
 
     bl_label = "Export Geometry"
+    remembers = ("kind", "grid", "directory")
     bl_options = {"REGISTER"}
     _asked = False
     """Whether a person is waiting: the file browser ends in ``execute``, which must not block then."""

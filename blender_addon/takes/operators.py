@@ -213,6 +213,7 @@ class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
     """Write this take to files: OpenEXR, PNG, ProRes, DNxHR or MP4, in the depth and colours of its plate"""
 
     bl_label = "Export Take"
+    remembers = ("kind", "eyes", "directory")
     bl_options = {"REGISTER"}
 
     kind: Choice("Format", "What the files are", *export.CHOICES)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import bpy
 from ex4d_ground.errors import Ex4dError
 
 from . import connecting, delivery, session, timer
-from .addon import log
+from .addon import PACKAGE, log
 from .errors import AddonError, TaskCancelled
 from .languages import say
 from .tasks import Task
@@ -64,6 +65,23 @@ def call(other: Any, how: str = "EXEC_DEFAULT", **options: Any) -> set[str]:
         raise AddonError(str(error).strip().removeprefix("Error: ")) from error
 
 
+def _forget(operator: type[Any]) -> None:
+    """Have what a caller leaves out be the default, except what the operator ``remembers``.
+
+    A button otherwise takes it from whoever ran the operator last: *Import Clip* took the example's video after *Try
+    the Example*.
+    """
+    found: dict[str, Any] = {}
+    for base in reversed(operator.__mro__):
+        if base.__module__.startswith(f"{PACKAGE}."):
+            found |= inspect.get_annotations(base)
+    for name, prop in found.items():
+        if name in operator.remembers or not hasattr(prop, "keywords"):
+            continue
+        options = {*prop.keywords.get("options", {"ANIMATABLE"}), "SKIP_SAVE"}
+        operator.__annotations__[name] = prop.function(**{**prop.keywords, "options": options})
+
+
 class _Pressed:
     """Mixin: the class EX4D_OT_show_take is the operator ex4d.show_take, greyed while something is lacking."""
 
@@ -71,11 +89,14 @@ class _Pressed:
     """Label of the panel that says what went wrong."""
     requires: tuple[Check, ...] = ()
     """What must hold before the button can be pressed; what the first one raises is in the tooltip."""
+    remembers: tuple[str, ...] = ()
+    """Settings that a dialog or the tool's options show, and that begin as they were last chosen there."""
 
     def __init_subclass__(cls) -> None:
         kind, _, name = cls.__name__.partition("_OT_")
         if kind == "EX4D":
             cls.bl_idname = f"ex4d.{name}"  # type: ignore[attr-defined]
+            _forget(cls)
 
     @classmethod
     def lacking(cls, context: bpy.types.Context) -> Ex4dError | None:
