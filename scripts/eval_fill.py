@@ -1,4 +1,4 @@
-"""Judge how the preview engine fills holes, on scenes whose other views are known: today's fill and every candidate.
+"""Judge how the preview engine fills holes, on scenes whose other views are known, in every way there is.
 
     python scripts/eval_fill.py OUT                       held-out scenes, orbits of 30 degrees (some minutes)
     python scripts/eval_fill.py OUT --scenes FOLDER       scenes that are there, without Blender

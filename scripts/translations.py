@@ -1,6 +1,6 @@
 """What the extension says, and which of it a language lacks.
 
-    python scripts/translations.py [--language th_TH] [--template FILE]
+    python scripts/translations.py [--language th_TH]
 
 Looks at the code: labels, tooltips, and the sentences of operators and errors. A value inside a sentence is written {}.
 Prints what the language's .po lacks, as entries to be filled in; exit code 1 if that is anything.

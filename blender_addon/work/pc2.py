@@ -67,7 +67,8 @@ def read_pc2(path: Path) -> Float32:  # [samples, points, 3], memory-mapped
         with path.open("rb") as file:
             head = file.read(HEADER.size)
     except OSError as error:
-        raise AddonError(f"Cannot read the mesh cache {path}: {error.strerror or error}.") from error
+        reason = error.strerror or error
+        raise AddonError(f"Cannot read the mesh cache {path}: {reason}; import the clip again.") from error
     if len(head) < HEADER.size or not head.startswith(MAGIC):
         raise AddonError(f"{path} is not a PC2 mesh cache; import the clip again.")
     _, _, points, _, _, samples = HEADER.unpack(head)

@@ -10,7 +10,7 @@ from ex4d.clip.orientation import OrientationReader
 from ex4d.colour import View
 from ex4d_ground.errors import ClipError
 from ex4d_ground.footage import Fields
-from ex4d_ground.remedies import fewer_frames
+from ex4d_ground.remedies import deinterlace, fewer_frames
 
 INTERLACED = "The video is interlaced; the two fields of each frame are made one picture (deinterlaced)."
 
@@ -57,8 +57,7 @@ class Decoder:
         """The first interlaced frame has come. Raises ClipError."""
         if self._fields == "refuse":
             raise ClipError(
-                f"{capital(self._label)} is interlaced: each frame holds two moments. Give a progressive video, or let "
-                "the fields be deinterlaced."
+                f"{capital(self._label)} is interlaced: each frame holds two moments.", remedy=deinterlace()
             )
         self._note(INTERLACED)
 

@@ -67,7 +67,8 @@ parity: Exactly what EX-4D's published program does: 49 frames, stretched to mul
     focal length 500 px, mesh corners on pixel corners, border at 100, vertices on 1/16 pixel, over-long moves at
     lengths other than 49, frame 0 is the source frame.
 keep_size: With {parity}: leave the frames at the clip's own size.
-fov: Horizontal field of view of the clip, in degrees. Default: the lens that the depth file names, else 54.22.
+fov: Horizontal field of view of the clip, in degrees. Default: the lens that the depth file, the clip, its estimator or
+    {source_camera} names, else 54.22.
 focal: Focal length of the clip in pixels, instead of {fov}.
 fy: Vertical focal length in pixels, beside {focal} or {fov}. Default: as the horizontal one.
 cx: Where the view axis meets the picture, in pixels from its left edge, beside {focal} or {fov}. Default: the middle.

@@ -53,7 +53,7 @@ def train(config: TrainConfig, *, weights: WanWeights | None = None, **watch: Un
     """
     if not config.data.dataset or not config.output.folder:
         missing = "data.dataset" if not config.data.dataset else "output.folder"
-        raise ConfigError(f"The configuration sets no {missing}.")
+        raise ConfigError(f"The configuration sets no {missing}; set it in the TOML file.")
     run = _Run(config, weights, watch)
     try:
         return run.go()

@@ -248,13 +248,19 @@ def _load(piece: _Piece, options: PrepareOptions, watch: Watch) -> Clip:
     if beside is not None:
         depth = np.asarray(read_depth(beside)[piece.first : last], np.float32)
         if depth.shape != frames.shape[:3]:
-            raise DepthError(f"{beside.name} has depth of {depth.shape} for frames of {frames.shape[:3]}.")
+            raise DepthError(
+                f"{beside.name} has depth of {depth.shape} for frames of {frames.shape[:3]}; make it for this clip, or "
+                "remove it: then it is estimated."
+            )
     else:
         depth = _estimated(frames, options, fps, watch)
     colour = fitted(frames, piece.size, cv2.INTER_AREA).astype(np.uint8)
     near = fitted(depth, piece.size, cv2.INTER_NEAREST).astype(np.float32)
     if not np.isfinite(near).all() or float(near.min()) <= 0:
-        raise DepthError(f"The depth of {piece.clip.name} has values that are none.")
+        raise DepthError(
+            f"The depth of {piece.clip.name} has values that are no depth (NaN, zero or negative); mend it, or remove "
+            "its file: then it is estimated."
+        )
     return Clip(colour, near, Intrinsics.from_fov(*piece.size), fps, piece.clip.stem)
 
 

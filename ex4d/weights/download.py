@@ -163,4 +163,4 @@ def _accept(partial: Path, path: Path, have: int, size: int, sha256: str, digest
         return
     partial.unlink()
     what = f"{have} bytes instead of {size}" if have != size else "another SHA-256 than the hub states"
-    raise WeightsError(f"{path.name} arrived with {what} and was thrown away.")
+    raise WeightsError(f"{path.name} arrived with {what} and was thrown away; fetch it again.")

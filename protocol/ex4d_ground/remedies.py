@@ -57,6 +57,14 @@ def fill_invalid() -> Remedy:
     )
 
 
+def deinterlace() -> Remedy:
+    """For interlaced video that was asked to be refused."""
+    return Remedy(
+        cli="give a progressive video, or drop '--fields refuse'",
+        panel="choose a progressive video, or set Interlaced to Deinterlace",
+    )
+
+
 def fewer_frames(num_frames: int) -> Remedy:
     """For a source that holds only so many frames, or is too long by the rest."""
     return Remedy(
