@@ -36,7 +36,7 @@ Examples:
 _BORDER = 100.0
 _plain, _needed = panel(None), panel(None, show_default=False)
 _scene, _lens_option, _step, _file = panel("Estimator"), panel("Lens"), panel("Steps"), panel("From a file")
-Video = Annotated[Path, typer.Argument(help="A video file or a folder of images.", show_default=False)]
+Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file or a folder of images.", show_default=False)]
 NumFrames = Annotated[int | None, _plain("--num_frames", "Use only the first N frames.")]
 
 
@@ -204,7 +204,10 @@ def _lens(options: ShotOptions, focal_mm: float | None, sensor_mm: float | None)
 def inspect(
     video: Video,
     depth: Annotated[
-        Path, typer.Argument(help="Its depth: what 'ex4d depth' wrote, or any depth file.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DEPTH", help="Its depth: what 'ex4d depth' wrote, or any depth file.", show_default=False
+        ),
     ],
     output_dir: Annotated[Path, _needed("--output_dir", "Folder for the pictures.")],
     steady: Annotated[bool, _plain("--steady/--no_steady", "Also show the flicker after the temporal filter.")] = True,

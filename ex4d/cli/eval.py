@@ -14,7 +14,11 @@ app = typer.Typer(
 
 Data = Annotated[
     Path,
-    typer.Argument(help="A scene folder, or a folder of them (scripts/make_scenes.py makes some).", show_default=False),
+    typer.Argument(
+        metavar="DATA",
+        help="A scene folder, or a folder of them (scripts/make_scenes.py makes some).",
+        show_default=False,
+    ),
 ]
 _option = panel(None)
 Output = Annotated[
@@ -72,8 +76,12 @@ def _run(data: Path, output_dir: Path, variants: list, title: str, *, with_extra
 
 @app.command("results")
 def results(
-    video: Annotated[Path, typer.Argument(help="The generated video, or a folder of frames.", show_default=False)],
-    truth: Annotated[Path, typer.Argument(help="What a camera really saw on the same move.", show_default=False)],
+    video: Annotated[
+        Path, typer.Argument(metavar="VIDEO", help="The generated video, or a folder of frames.", show_default=False)
+    ],
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="What a camera really saw on the same move.", show_default=False)
+    ],
     output_dir: Output,
     camera: Annotated[Path | None, _option("--camera", "The move that was asked for.")] = None,
     estimated: Annotated[Path | None, _option("--estimated_camera", "The move estimated from the video.")] = None,

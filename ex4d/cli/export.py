@@ -28,7 +28,9 @@ ExportName = Annotated[str | None, _option("--name", NAME_HELP)]
 
 
 def export(
-    take: Annotated[Path, typer.Argument(help="The take's folder, such as shots/010/take_003.", show_default=False)],
+    take: Annotated[
+        Path, typer.Argument(metavar="TAKE", help="The take's folder, such as shots/010/take_003.", show_default=False)
+    ],
     output_dir: OutputDir,
     kind: Annotated[list[str], _option("--kind", KIND_HELP)] = ("exr",),  # type: ignore[assignment]
     eyes: ExportEyes = None,

@@ -191,7 +191,9 @@ def cancel(job: JobId, manager: ManagerAddress) -> None:
 
 @app.command("job_type")
 def job_type(
-    output: Annotated[Path, typer.Argument(help="The Manager's folder 'scripts', or a file.", show_default=False)],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="The Manager's folder 'scripts', or a file.", show_default=False)
+    ],
 ) -> None:
     """Write Flamenco's job type, one JavaScript file, for the Manager's folder 'scripts'."""
     from ex4d_ground.files import atomic_path

@@ -16,7 +16,9 @@ _lens, _source = panel("Lens", show_default=False), panel("Source", show_default
 
 
 def solve(
-    video: Annotated[Path, typer.Argument(help="A video file or a folder of images.", show_default=False)],
+    video: Annotated[
+        Path, typer.Argument(metavar="VIDEO", help="A video file or a folder of images.", show_default=False)
+    ],
     depth: Annotated[Path, _source("--depth", "Its depth, as 'ex4d depth' writes it, or any depth file.")],
     output: Annotated[
         Path, _needed("--output", "The camera file: .npz, .json (nerfstudio), or a folder (COLMAP).", "-o")

@@ -17,7 +17,7 @@ long), run.
 
 app = typer.Typer(name="train", no_args_is_help=True, help=HELP)
 _option = panel(None)
-Config = Annotated[Path, typer.Argument(help="The run's configuration (TOML).", show_default=False)]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's configuration (TOML).", show_default=False)]
 Occluders = Annotated[
     Literal["endless", "solid", "mixed"], _option("--occluders", "How a mesh blocks what lies behind it.")
 ]
@@ -41,7 +41,7 @@ def run(config: Config) -> None:
 
 @app.command("preview_masks")
 def preview_masks(
-    clip: Annotated[Path, typer.Argument(help="A video.", show_default=False)],
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="A video.", show_default=False)],
     output_dir: Annotated[Path, _option("--output_dir", "Folder for the sheet and the video.", show_default=False)],
     depth: Annotated[Path | None, _option("--depth", "The clip's depth. Default: a file beside it.")] = None,
     count: Annotated[int, _option("--count", "Masks to show.", min=1, max=64)] = 8,
@@ -74,7 +74,9 @@ def preview_masks(
 
 @app.command("prepare")
 def prepare(
-    folder: Annotated[Path, typer.Argument(help="Folder with footage, searched to its depths.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder with footage, searched to its depths.", show_default=False)
+    ],
     output: Annotated[Path, _option("--output", "The data set's folder.", "-o", show_default=False)],
     masks: Annotated[int, _option("--masks", "Masks of each sample.", min=1, max=64)] = 4,
     seed: Annotated[int, _option("--seed", "Of masks and of what is held out.", **SEEDS)] = 0,

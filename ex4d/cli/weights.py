@@ -16,7 +16,8 @@ Weights lie below $EX4D_WEIGHTS, or in the user's data folder; --root chooses an
 """
 
 Names = Annotated[
-    list[str] | None, typer.Argument(help="Names of 'ex4d weights list'. Default: wan and ex4d.", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="NAMES", help="Names of 'ex4d weights list'. Default: wan and ex4d.", show_default=False),
 ]
 _option = panel(None)
 Root = Annotated[Path | None, _option("--root", "Weights folder. Default: $EX4D_WEIGHTS, or the user's data folder.")]

@@ -16,6 +16,12 @@ app = typer.Typer(
     add_completion=False,
 )
 
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="Of a client, such as workstation-1: letters, digits, - and _.", show_default=False
+    ),
+]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The backend's data folder.")]
 Config = Annotated[Path | None, typer.Option("--config", help="The backend's TOML file of settings.")]
 
@@ -28,7 +34,7 @@ def _ring(data_dir: Path | None, config: Path | None) -> "KeyRing":
 
 
 @app.command("new")
-def new(name: str, data_dir: DataDir = None, config: Config = None) -> None:
+def new(name: Name, data_dir: DataDir = None, config: Config = None) -> None:
     """Allow a client and print its keys: hand them over safely, they are not kept here."""
     typer.echo(_ring(data_dir, config).new(name), nl=False)
 
@@ -41,7 +47,7 @@ def list_keys(data_dir: DataDir = None, config: Config = None) -> None:
 
 
 @app.command("revoke")
-def revoke(name: str, data_dir: DataDir = None, config: Config = None) -> None:
+def revoke(name: Name, data_dir: DataDir = None, config: Config = None) -> None:
     """Shut a client out at once, also if it is connected."""
     _ring(data_dir, config).revoke(name)
     typer.echo(f"{name} is shut out.")
