@@ -20,7 +20,7 @@ from ex4d_protocol import messages as m
 from ex4d_protocol.base import PROTOCOL_MAJOR
 from ex4d_protocol.errors import FrameError, IncompatibleError
 from ex4d_protocol.events import CapabilitiesChanged, Connected, Disconnected, Event, Incompatible
-from ex4d_protocol.transport import HUNG_UP, Channel
+from ex4d_protocol.transport import HUNG_UP, UNANSWERED, Channel
 
 ConnectionState = Literal["disconnected", "connecting", "connected", "incompatible"]
 
@@ -256,7 +256,7 @@ class Connection:
             return
         reason = control.failure() or (data.failure() if data else None)
         if reason is not None:
-            self.lose(reason)
+            self.lose(self._unanswered(control, data) if reason == UNANSWERED and data else reason)
             return
         interval = self.welcome.ping_interval_s if self.welcome else WELCOME_TIMEOUT_S
         heard = max(control.last_heard, data.last_heard) if data is not None else control.last_heard
@@ -265,9 +265,22 @@ class Connection:
         # However long this side was away, it counts as one interval: the server must get time to answer.
         self._silence_s += min(gap_s, interval)
         if self.state == "connecting" and now - self._state_since > WELCOME_TIMEOUT_S:
-            self.lose(f"something listens there but has not answered for {WELCOME_TIMEOUT_S:g} seconds")
+            self.lose(self._unanswered(control, data))
         elif self.state == "connected" and self._silence_s > interval * SILENT_INTERVALS:
             self.lose(f"it has been silent for {interval * SILENT_INTERVALS:g} seconds")
         elif self.state == "connected" and now - max(self._pinged_at, min(control.last_sent, heard)) > interval:
             self._pinged_at = now
             control.send(m.Ping(), request_id=next(self.ids))
+
+    @staticmethod
+    def _unanswered(control: Channel, data: Channel | None) -> str:
+        """Why there was no Welcome, or nothing after it, as far as can be told from here."""
+        if not control.connected:
+            return (
+                f"nothing there has answered for {WELCOME_TIMEOUT_S:g} seconds (a wrong name, a machine that is off, "
+                "or a firewall)"
+            )
+        if data is not None and not data.connected:
+            port = data.address.rpartition(":")[2]
+            return f"it answers, but its data port {port} cannot be reached (its setting data_address chooses the port)"
+        return f"something listens there but has not answered for {WELCOME_TIMEOUT_S:g} seconds"

@@ -25,7 +25,7 @@ _HANDSHAKE_FAILURES = {
     zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "the encryption handshake failed; check the server's key",
     zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "the encryption handshake failed; check the keys on both sides",
 }
-CLOSED = "it closed the connection"
+CLOSED, UNANSWERED = "it closed the connection", "nothing answers there"
 HUNG_UP = frozenset({CLOSED, *_HANDSHAKE_FAILURES.values()})
 """Reasons that a client without keys also gets from an encrypted server, which cannot tell it more."""
 
@@ -42,6 +42,8 @@ class Channel:
         keypair: tuple[bytes, bytes] | None = None,
     ):
         self.address = address
+        self.connected = False
+        """Whether something listens there, as far as :meth:`failure` has looked."""
         self.last_sent = self.last_heard = time.monotonic()
         self._socket = context.socket(zmq.DEALER)
         for option, value in _OPTIONS.items():
@@ -52,7 +54,7 @@ class Channel:
             public, secret = keypair or zmq.curve_keypair()
             self._socket.curve_serverkey = server_key
             self._socket.curve_publickey, self._socket.curve_secretkey = public, secret
-        watched = zmq.Event.CLOSED | zmq.Event.DISCONNECTED
+        watched = zmq.Event.CONNECTED | zmq.Event.CLOSED | zmq.Event.DISCONNECTED
         for event in _HANDSHAKE_FAILURES:
             watched |= event
         self._monitor: zmq.Socket[Any] = self._socket.get_monitor_socket(watched)
@@ -86,8 +88,10 @@ class Channel:
             event = zmq.Event(zmq.utils.monitor.recv_monitor_message(self._monitor)["event"])
             if event in _HANDSHAKE_FAILURES:
                 return _HANDSHAKE_FAILURES[event]
-            if event == zmq.Event.CLOSED:
-                reason = "nothing answers there"
+            if event == zmq.Event.CONNECTED:
+                self.connected = True
+            elif event == zmq.Event.CLOSED:
+                reason = UNANSWERED
             elif event == zmq.Event.DISCONNECTED:
                 reason = CLOSED
         return reason

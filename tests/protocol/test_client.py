@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -99,6 +100,30 @@ def test_a_server_that_is_not_ours_is_a_clear_error(serve, client_of, reply):
     client.wait_for(lambda e: isinstance(e, Disconnected), 60)
     with pytest.raises(ConnectionFailed, match="unreadable"):
         client.wait_connected(0.1)
+
+
+def why_not_connected(client: Client) -> str:
+    client.wait_for(lambda e: isinstance(e, Disconnected), 60)
+    with pytest.raises(ConnectionFailed) as caught:
+        client.wait_connected(0.1)
+    return str(caught.value)
+
+
+def test_why_there_is_no_connection_says_no_more_than_is_known(serve, client_of, free_port):
+    """A tunnel or a firewall for the address that people type alone leaves the data port shut."""
+    welcome = m.Welcome(session="s", data_port=free_port, server_id="x", capabilities=CAPABILITIES)
+    only_control = serve(lambda r: raw(welcome, r.header.id) if isinstance(r.message, m.Hello) else None)
+    assert f"data port {free_port} cannot be reached" in why_not_connected(client_of(only_control))
+    assert "something listens there but has not answered" in why_not_connected(client_of(serve(lambda r: None)))
+    assert "nothing there has answered" in why_not_connected(client_of("tcp://no-such-machine.invalid:7764"))
+    assert "nothing answers there" in why_not_connected(client_of(f"tcp://127.0.0.1:{free_port}"))
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def test_messages_of_a_newer_minor_are_ignored(serve, client_of):
