@@ -1,8 +1,9 @@
-"""Fill the docs' tables of measured figures from benchmarks/results: no figure is typed by hand.
+"""Fill the docs' tables of measured figures from benchmarks/results.
 
-    python scripts/docs_figures.py [--check] [--docs docs]
+    python scripts/docs_figures.py [--check] [--pages PAGE ...]
 
-A page marks the place of a table with ``<!-- figures: NAME -->`` and ``<!-- end -->``.
+Without ``--pages`` those of docs/, the README and that of the benchmarks. A page marks the place of a table with
+``<!-- figures: NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bench_figures
 import farm_figures
 import train_figures
 import wan_figures
 from figure_tables import results, table
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "benchmarks" / "README.md"]
 BLOCK = re.compile(r"(<!-- figures: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -27,10 +30,10 @@ def main() -> int:
     """Fill or check every page; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only say whether the pages are up to date")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    parser.add_argument("--pages", type=Path, nargs="+", default=PAGES)
     options = parser.parse_args()
     stale = []
-    for page in sorted(options.docs.glob("*.md")):
+    for page in options.pages:
         old = page.read_text(encoding="utf-8")
         new = filled(old)
         if new != old:
@@ -248,6 +251,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "wan-plans": wan_figures.plans,
     "wan-cold": wan_figures.cold,
     "wan-errors": wan_figures.errors,
+    "wan-parallel": wan_figures.parallel,
+    "how-fast": bench_figures.how_fast,
+    "guides-gpu": bench_figures.guides_gpu,
+    "depth-memory": bench_figures.depth_memory,
+    "guides-cpu": bench_figures.guides_cpu,
+    "live": bench_figures.live,
+    "backend": bench_figures.backend,
+    "blender": bench_figures.blender,
     "backend-guides": backend_guides,
     "footage-costs": footage_costs,
     "hd-costs": hd_costs,

@@ -30,6 +30,7 @@ def time() -> str:
             f"{upstream['clip_denoising_s_extrapolated']:.1f} *",
             "",
             "",
+            f"{upstream['peak']['reserved_gib']:.1f}",
         )
     ]
     for mode in MODES:
@@ -46,10 +47,11 @@ def time() -> str:
             f"{denoising:.1f}{star}",
             f"{one['clip_denoising_ratio']:.2f}{star}",
             f"{whole['seconds']:.1f}{guess}",
+            f"{one['peak']['reserved_gib']:.1f}",
         )
         rows.append(row)
-    head = ("mode", "one forward, ms", "times faster", "denoising a clip, s", "times faster", "whole clip, s")
-    return table(head, rows) + (
+    times = ("one forward, ms", "times faster", "denoising a clip, s", "times faster", "whole clip, s")
+    return table(("mode", *times, "GPU memory, GiB"), rows) + (
         "\n\nThe published program's own model code ran in the same process. \\* Extrapolated from one forward. A "
         "whole clip includes encoding and decoding; loading the weights is not in it."
     )
@@ -119,3 +121,33 @@ def errors() -> str:
     return table(("mode", "one forward", "after guidance"), rows) + (
         f"\n\nRelative error on a random model ({errors['model']}). `fp8` pays for its speed with the largest error."
     )
+
+
+def parallel() -> str:
+    """One clip on two GPUs beside one of them, and the bars they are held to."""
+    two = results("wan_parallel_h200")["two"]
+    branches, tokens = (
+        "a guided step, prompt and negative prompt side by side",
+        "a single run, its tokens shared (Ulysses)",
+    )
+    parts = [
+        (mode, what, two[mode][kind])
+        for mode in MODES[:3]
+        for what, kind in ((branches, "branches"), (tokens, "ulysses"))
+    ]
+    parts.append(("turbo", "denoising a clip, four runs", two["turbo"]["clip"]))
+    rows = [
+        (
+            f"`{mode}`: {what}",
+            f"{one['alone_ms']:,.0f} ms",
+            f"{one['shared_ms']:,.0f} ms",
+            f"{one['times_faster']:.2f}",
+            f"{one['bar']:g}" if "bar" in one else "",
+        )
+        for mode, what, one in parts
+    ]
+    whole, bar = two["whole_clip"]["turbo"], f"{two['turbo']['clip']['bar']:g}"
+    alone, shared = (f"{whole[name]:.2f} s" for name in ("alone_s", "shared_s"))
+    what = "`turbo`: a whole clip, encoding and decoding with it"
+    rows.append((what, alone, shared, f"{whole['times_faster']:.2f}", bar))
+    return table(("", "one GPU", "two", "times faster", "bar"), rows)
