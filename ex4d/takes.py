@@ -34,7 +34,7 @@ from ex4d_ground import stages
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import ClipError, Ex4dError, ShapeError, in_brief
-from ex4d_ground.files import frame_name, output_error
+from ex4d_ground.files import frame_name, output_error, told_as
 from ex4d_ground.footage import Footage
 from ex4d_ground.stereo import RIGHT
 from ex4d_ground.takes import LAYERS, TAKE_FILE, TakeInfo, claim_take_folder, describe, read_take_info
@@ -67,15 +67,16 @@ def save_take(
     movie = staging.with_suffix(".mp4")
     try:
         staging.mkdir(parents=True)
-        _write_frames(staging, movie if video else None, take, watch)
-        for k, eye in enumerate(eyes_of(take)):
-            count, layers = len(eye.frames), (staging / RIGHT if k else staging) / LAYERS
-            if eye.layers is not None:
-                _write_layers(layers, eye, eye.layers, watch)
-            elif layer_files:
-                layers.mkdir()
-                for i, path in enumerate(layer_files[k * count : (k + 1) * count]):
-                    path.replace(layers / frame_name(i, ".exr"))
+        with told_as(staging, folder), told_as(movie, folder):
+            _write_frames(staging, movie if video else None, take, watch)
+            for k, eye in enumerate(eyes_of(take)):
+                count, layers = len(eye.frames), (staging / RIGHT if k else staging) / LAYERS
+                if eye.layers is not None:
+                    _write_layers(layers, eye, eye.layers, watch)
+                elif layer_files:
+                    layers.mkdir()
+                    for i, path in enumerate(layer_files[k * count : (k + 1) * count]):
+                        path.replace(layers / frame_name(i, ".exr"))
         (staging / TAKE_FILE).write_text(document, encoding="utf-8")
         return _take_place(folder, staging, movie if video else None)
     except OSError as error:

@@ -40,11 +40,9 @@ def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path:
             files.try_room(partial, _LARGEST + len(move.source_time) * _LARGEST_PER_FRAME)
             with bpy.context.temp_override(scene=temporary, view_layer=temporary.view_layers[0]):
                 temporary.frame_set(start)
-                write(partial, temporary)
+                _try(write, partial, temporary)
             if not partial.exists():
                 raise AddonError(f"Blender wrote nothing to {path}; choose another folder or layout.")
-    except RuntimeError as error:
-        raise AddonError(f"Blender could not write {path.name}: {error}".strip().rstrip(".") + ".") from error
     finally:
         animated = [each.animation_data for each in (obj, lens) if each.animation_data is not None]
         for action in {data.action for data in animated if data.action}:  # from 4.4 they may share one
@@ -52,6 +50,13 @@ def save(scene: bpy.types.Scene, shot: bpy.types.Object, move: Trajectory, path:
         bpy.data.objects.remove(obj)
         bpy.data.cameras.remove(lens)
         bpy.data.scenes.remove(temporary)
+
+
+def _try(write: Callable[[Path, bpy.types.Scene], None], path: Path, scene: bpy.types.Scene) -> None:
+    try:
+        write(path, scene)
+    except RuntimeError as error:
+        raise AddonError(f"Blender could not write {path.name}: {error}".strip().rstrip(".") + ".") from error
 
 
 def in_world(

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ex4d_ground.arrays import Float32, Float64
-from ex4d_ground.files import made_folder
+from ex4d_ground.files import made_folder, told_as
 
 from ..camera.exporters import in_world
 from ..edit import collect, sampling
@@ -28,12 +28,12 @@ SCRIPT = Path(__file__).with_name("begin_second.py")
 
 def written(plan: GeometryPlan) -> Steps[GeometryPlan]:
     """Write the files of ``plan`` as steps, all of them or none. Raises AddonError."""
-    with files.writing(plan.target), made_folder(plan.target.parent):
-        return (yield from _written(plan))
-
-
-def _written(plan: GeometryPlan) -> Steps[GeometryPlan]:
     staging = files.free_folder(plan.target.parent, files.UNFINISHED)
+    with files.writing(plan.target), made_folder(plan.target.parent), told_as(staging, plan.target):
+        return (yield from _written(plan, staging))
+
+
+def _written(plan: GeometryPlan, staging: Path) -> Steps[GeometryPlan]:
     whole, work = staging / WHOLE_FOLDER, staging / WORK_FOLDER
     try:
         whole.mkdir(parents=True)

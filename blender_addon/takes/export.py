@@ -12,7 +12,7 @@ from msgspec import structs
 from ex4d_ground.exports import KINDS as FORMATS
 from ex4d_ground.exports import LAYOUTS as EYES
 from ex4d_ground.exports import ExportKind, export_paths, get_kind, layout_of, name_template
-from ex4d_ground.files import frame_name, made_folder
+from ex4d_ground.files import frame_name, made_folder, told_as
 from ex4d_ground.stereo import RIGHT
 from ex4d_ground.takes import LAYERS, TakeInfo, missing_frames, shot_name, sound_of_take, take_number
 from ex4d_protocol import events as ev
@@ -106,7 +106,12 @@ def written(link: BackendLink, plan: TakeExport) -> Steps[TakeExport]:
     """Have the backend make the export, and write its files; all of them or none. Raises AddonError."""
     sent = _Sent.of(link.client.upload, plan)
     staging = files.free_folder(plan.folder, files.UNFINISHED)
-    with files.writing(plan.folder), made_folder(plan.folder), FolderWriter(staging, in_place=True) as writer:
+    with (
+        files.writing(plan.folder),
+        made_folder(plan.folder),
+        told_as(staging, plan.folder),
+        FolderWriter(staging, in_place=True) as writer,
+    ):
 
         def on_item(item: ev.ItemReceived) -> None:
             writer.write(frame_name(max(item.frame, 0), plan.kind.suffix), item.data)

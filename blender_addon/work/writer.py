@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
+from ex4d_ground.files import told_as
+
 from . import files
 from .errors import StorageError
 from .tasks import Steps
@@ -84,7 +86,8 @@ class FolderWriter:
     def check(self) -> None:
         """Raise what went wrong on the thread, if anything did."""
         if self._error is not None:
-            raise self._error
+            with told_as(self.folder, self._target):
+                raise self._error
 
     def write(self, name: str | Path, data: bytes | memoryview) -> None:
         """Write a file below the folder. Raises what went wrong earlier."""
@@ -137,7 +140,7 @@ class FolderWriter:
             self.folder.mkdir(parents=True, exist_ok=not self._clears)  # a claimed folder is there, and empty
         except OSError as error:
             raise StorageError(
-                f"Cannot make the folder {self.folder}: {error.strerror or error}; choose a folder you can write to."
+                f"Cannot make the folder {self._target}: {error.strerror or error}; choose a folder you can write to."
             ) from error
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from ex4d.cli.console import frame_ranges, note, warn
 from ex4d.progress import Watch
 from ex4d.shots.options import ShotOptions
 from ex4d_ground.errors import in_words
+from ex4d_ground.files import told_of_folder
 
 if TYPE_CHECKING:
     from ex4d.guides import OnGuide
@@ -79,7 +81,8 @@ def render_eyes(
             note(f"Going on with the depth in {kept_depth}.")
     known = bool(settings and settings.get(KNOWN_FIRST))
     kept_guides = None if pictures is None else lambda count: len(pictures(count))
-    loaded = load(options, watch, takes=takes, known=known, guides=kept_guides)
+    with nullcontext() if kept is None else told_of_folder(kept, "the depth to go on with"):
+        loaded = load(options, watch, takes=takes, known=known, guides=kept_guides)
     mesh, move = loaded.mesh(), loaded.trajectory(warn_of)
     if still:
         move = replace(move, source_time=np.zeros(len(move)))

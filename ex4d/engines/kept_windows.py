@@ -11,7 +11,7 @@ import numpy as np
 from ex4d_ground.array_files import DAMAGED
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.errors import Ex4dError
-from ex4d_ground.files import atomic_path
+from ex4d_ground.files import atomic_path, told_of_folder
 
 
 class Paused(Ex4dError):
@@ -70,7 +70,11 @@ class PassWindows:
         count = self.before + done
         if count >= self.total:
             return  # what follows is the take
-        with atomic_path(self.path) as staged, staged.open("wb") as file:
+        with (
+            told_of_folder(self.path, "the finished windows"),
+            atomic_path(self.path) as staged,
+            staged.open("wb") as file,
+        ):
             np.savez(file, frames=frames, done=np.int64(done))
         if self.at_most is not None and count >= self.at_most:
             raise _paused(count, self.total)

@@ -64,7 +64,8 @@ def _candidates() -> Iterator[Path]:
 
     with suppress(RuntimeError):  # no home and no entry of this user
         yield Path(platformdirs.user_cache_dir("ex4d", appauthor=False)) / "scratch"
-    yield Path(tempfile.gettempdir())
+    with suppress(OSError):  # none can be written to
+        yield Path(tempfile.gettempdir())
 
 
 def _is_usable(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from ex4d_ground import stages
 from ex4d_ground.array_files import DAMAGED
 from ex4d_ground.cameras import Trajectory
 from ex4d_ground.errors import Ex4dError
-from ex4d_ground.files import atomic_path
+from ex4d_ground.files import atomic_path, told_of_folder
 from ex4d_ground.options import RasterOptions
 
 Keep = Callable[[ShotPlan, Callable[[], Guides]], Guides]
@@ -134,7 +134,8 @@ def kept_in_file(path: Path, on_found: Callable[[Path], None]) -> Keep:
             on_found(path)
             return guides
         guides = draw()
-        write_guides_file(path, guides)
+        with told_of_folder(path, "the guides to go on with"):
+            write_guides_file(path, guides)
         return guides
 
     return keep

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ex4d.progress import Watch, reported
 from ex4d.weights.layout import Part
 from ex4d_ground.errors import Ex4dError, OutputError
-from ex4d_ground.files import output_error
+from ex4d_ground.files import output_error, told_as
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        yield temporary
+        with told_as(temporary, target):
+            yield temporary
         temporary.rename(target)
     except OSError as error:
         if isinstance(error, Ex4dError):

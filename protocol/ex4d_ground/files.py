@@ -2,6 +2,7 @@
 
 import codecs
 import errno
+import os
 import re
 import secrets
 import shutil
@@ -38,6 +39,7 @@ _LONGEST_SHOWN = 300
 
 _UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{8}\.partial(\..+)?")
 """Names of :func:`atomic_path` and :func:`staged_folder` before the end."""
+_STEM_BYTES = 64
 _LEFT_OVER_S = 24 * 3600.0
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{name}{i}" for name in ("COM", "LPT") for i in range(1, 10))}
 """Names that Windows keeps for devices, whatever their ending."""
@@ -112,9 +114,51 @@ def output_error(path: Path, error: OSError, *, what: str = "") -> OutputError:
     return result
 
 
+@contextmanager
+def told_as(hidden: Path, asked: Path) -> Iterator[None]:
+    """What goes wrong in the block is told of ``asked`` where it names ``hidden``, which is gone when it is read.
+
+    Both lie in the same folder, or ``hidden`` lies in ``asked``.
+    """
+    try:
+        yield
+    except Ex4dError as error:
+        text = str(error).replace(str(hidden), str(asked))
+        if hidden.parent == asked:  # of a long path only the end may be there
+            text = text.replace(f"{os.sep}{hidden.name}{os.sep}", os.sep)
+        else:
+            text = text.replace(hidden.name, asked.name)
+        if text == str(error):
+            raise
+        raise _reworded(error, text) from error
+
+
+@contextmanager
+def told_of_folder(hidden: Path, what: str) -> Iterator[None]:
+    """What cannot be written in the block is told of the folder of ``hidden``, and ``what`` was to be kept there.
+
+    For files that people did not ask for by name; ``hidden`` may be the beginning of a name.
+    """
+    try:
+        yield
+    except OutputError as error:
+        if hidden.name not in str(error) or not error.errno:
+            raise
+        raise output_error(hidden.parent, error, what=f"{what} into ") from error
+
+
+def _reworded(error: Ex4dError, text: str) -> Ex4dError:
+    other = error.reworded(text)
+    if isinstance(error, OSError):
+        other.errno = error.errno
+    return other
+
+
 def _temporary_name(path: Path) -> Path:
-    # Hidden, in the same folder (so that the rename is atomic), same suffix (encoders look at it).
-    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
+    # Hidden, in the same folder (so that the rename is atomic), same suffix (encoders look at it). Of a long name the
+    # beginning: with all of it, this one could be too long where that one is not.
+    stem = os.fsencode(path.stem)[:_STEM_BYTES].decode(errors="ignore")
+    return path.with_name(f".{stem}.{secrets.token_hex(4)}.partial{path.suffix}")
 
 
 @contextmanager
@@ -130,7 +174,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         made = _missing(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
+        with told_as(temporary, path):
+            yield temporary
         temporary.replace(path)
         made = []
     except OSError as error:
@@ -160,16 +205,10 @@ def staged_folder(folder: Path) -> Iterator[Path]:
         _forget_leftovers(folder)
         staging = folder / f".{secrets.token_hex(4)}.partial"
         staging.mkdir()
-        yield staging
+        with told_as(staging, folder):
+            yield staging
         for entry in sorted(staging.iterdir()):
             _move(entry, folder / entry.name)
-    except OutputError as error:
-        if staging is None:
-            raise
-        # Messages from inside name files in the temporary folder, which is gone when they are read.
-        renamed = OutputError(str(error).replace(str(staging), str(folder)))
-        renamed.errno = error.errno
-        raise renamed from error
     except OSError as error:
         if isinstance(error, Ex4dError):
             raise

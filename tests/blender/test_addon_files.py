@@ -80,6 +80,15 @@ def finish(writer: FolderWriter) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_what_cannot_be_written_into_a_folder_is_told_of_where_it_will_be(tmp_path: Path, in_place: bool):
+    with pytest.raises(AddonError) as refused, FolderWriter(tmp_path / "guides", in_place=in_place) as writer:
+        writer.write("a" * 300, b"x")
+        finish(writer)
+    assert str(refused.value).startswith(f"Cannot write {tmp_path / 'guides'}") and "too long" in str(refused.value)
+    assert ".part" not in str(refused.value)
+
+
 def test_folder_appears_whole_and_replaces_the_older_one(tmp_path: Path):
     for text in (b"old", b"new"):
         with FolderWriter(tmp_path / "guides", replaces=True) as writer:

@@ -91,6 +91,7 @@ def test_a_copy_of_a_take_that_the_disk_cannot_hold_is_taken_back(blender, two_t
     with no_file_beyond(200):
         said = refusal(lambda: blender.ops.ex4d.export_take(index=0, kind="PNG", directory=str(tmp_path / "out")))
     assert "Cannot write" in said and "the file would grow beyond the allowed size" in said and "[(" not in said
+    assert ".ex4d-export" not in said and str(tmp_path / "out") in said
     assert not list((tmp_path / "out").glob("*"))
 
 
@@ -100,7 +101,8 @@ def test_a_camera_that_the_disk_cannot_hold_leaves_what_was_there(blender, shot,
     path.parent.mkdir()
     path.write_bytes(b"older")
     with no_file_beyond(200):
-        refusal(lambda: blender.ops.ex4d.export_camera(layout_name=layout, filepath=str(path)))
+        said = refusal(lambda: blender.ops.ex4d.export_camera(layout_name=layout, filepath=str(path)))
+    assert path.name in said and ".partial" not in said
     assert [(each.name, each.read_bytes()) for each in path.parent.iterdir()] == [(path.name, b"older")]
 
 

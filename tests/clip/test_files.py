@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ex4d_ground.errors import Cancelled, DepthError, OutputError, SettingError
-from ex4d_ground.files import atomic_path, from_home, staged_folder
+from ex4d_ground.files import atomic_path, from_home, output_error, shown_path, staged_folder, told_of_folder
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -52,6 +52,38 @@ def test_a_full_disk_becomes_a_sentence_with_its_errno(tmp_path: Path) -> None:
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_what_goes_wrong_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    """Also where the sentence comes from whoever was given the hidden one, and the path is shortened."""
+    deep = tmp_path.joinpath(*["a" * 60] * 6)
+    for folder in (tmp_path, deep):
+        with pytest.raises(DepthError) as refused, atomic_path(folder / "a.txt") as temporary:
+            raise DepthError(f"{shown_path(temporary)} is none.")
+        said = str(refused.value)
+        assert said.startswith(str(folder)[:100]) and said.endswith(f"{str(folder)[-20:]}{os.sep}a.txt is none.")
+        with pytest.raises(OutputError) as refused, staged_folder(folder) as staging:
+            raise output_error(staging / "right" / "b.txt", OSError(errno.ENOSPC, "full"))
+        assert str(refused.value).endswith(
+            f"{os.sep}right{os.sep}b.txt: the disk is full; free some space or choose another folder."
+        )
+        assert ".partial" not in str(refused.value) and refused.value.errno == errno.ENOSPC
+
+
+def test_what_nobody_asked_for_by_name_is_told_of_its_folder(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "full")
+    with pytest.raises(OutputError) as refused, told_of_folder(tmp_path / ".guides-1", "the guides"):
+        raise output_error(tmp_path / ".guides-1-0.npz", full)
+    assert str(refused.value).startswith(f"Cannot write the guides into {tmp_path}: the disk is full;")
+    with pytest.raises(OutputError, match=r"mine\.npz"), told_of_folder(tmp_path / ".guides-1", "the guides"):
+        raise output_error(tmp_path / "mine.npz", full)
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".txt", "\u0e01" * 83 + ".txt", "." + "a" * 254])
+def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path: Path, name: str) -> None:
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_text("whole")
+    assert os.listdir(tmp_path) == [name]
 
 
 def test_a_staged_folder_moves_everything_at_the_end(tmp_path: Path) -> None:

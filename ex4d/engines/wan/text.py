@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ex4d_ground.errors import MissingExtraError, WeightsError
+from ex4d_ground.files import atomic_path
 from ex4d_ground.remedies import fetch_weights
 
 TEXT_TOKENS = 512
@@ -103,11 +104,9 @@ class PromptCache:
 
         if self._encoder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{self._stem(prompt)}-{self._encoder}.safetensors"
-        temporary = path.with_suffix(".tmp")
-        save_file({"embedding": embedding.contiguous()}, temporary, metadata={"prompt": prompt})
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            save_file({"embedding": embedding.contiguous()}, temporary, metadata={"prompt": prompt})
 
 
 def encoder_id(paths: Sequence[Path]) -> str:
