@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,12 +51,13 @@ def _nerf(
     encoding: str = "utf-8",
     order: tuple[int, ...] = tuple(range(FRAMES)),
     rows: int = 4,
+    picture: Callable[[int], str] = lambda i: f"./images/{i + 8}.png",
     **keys: Any,
 ):
     def make(folder: Path) -> Path:
         frames = [
             {
-                "file_path": f"./images/{i + 8}.png",
+                "file_path": picture(i),
                 "transform_matrix": (pose @ _OPENGL)[:rows].tolist(),
                 **(frame(i) if frame else {}),
             }
@@ -89,14 +91,26 @@ def _published(folder: Path) -> Path:
     return folder / "camera_x.npz"
 
 
-def _colmap(points: str | None, camera: str = "PINHOLE 64 48 40 40 32 24", *, encoding: str = "utf-8", end: str = "\n"):
+def _after_gap(i: int) -> int:
+    """Numbers of pictures of which the third has no camera."""
+    return i + 8 + (i > 1)
+
+
+def _colmap(
+    points: str | None,
+    camera: str = "PINHOLE 64 48 40 40 32 24",
+    *,
+    encoding: str = "utf-8",
+    end: str = "\n",
+    picture: Callable[[int], str] = lambda i: f"f{i + 8}.png",
+):
     def make(folder: Path) -> Path:
         folder = folder / "sparse"
         folder.mkdir()
         lines = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"]
         for i in reversed(range(FRAMES)):  # not in the order of their names
             lines += [
-                f"{i + 1} 1 0 0 0 {-float(poses()[i, 0, 3])!r} 0 0 1 f{i + 8}.png",
+                f"{i + 1} 1 0 0 0 {-float(poses()[i, 0, 3])!r} 0 0 1 {picture(i)}",
                 *([] if points is None else [points]),
             ]
         (folder / "cameras.txt").write_text(f"# a comment{end}1 {camera}{end}", encoding=encoding, newline="")
@@ -158,6 +172,24 @@ def _text(name: str, text: str):
     return make
 
 
+def _in_parts(folder: Path) -> Path:
+    """A project of which COLMAP could not join two parts."""
+    project = _inside("sparse/0", _colmap_binary)(folder)
+    shutil.copytree(project / "sparse" / "0", project / "sparse" / "1")
+    return project
+
+
+def _timed(name: str, line: Callable[[int, float], str], header: str = ""):
+    def make(folder: Path) -> Path:
+        lines = [line(i, float(pose[0, 3])) for i, pose in enumerate(poses())]
+        return _text(name, "\n".join([*([header] if header else []), *lines]) + "\n")(folder)
+
+    return make
+
+
+_EUROC = "#timestamp [ns], p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m], q_RS_w [], q_RS_x [], q_RS_y [], q_RS_z []"
+
+
 def _tum(folder: Path) -> Path:
     lines = [f"{1305031102 + i / 30:.4f} {pose[0, 3]} 0 0 0 0 0 1" for i, pose in enumerate(poses())]
     return _text("groundtruth.txt", "# timestamp tx ty tz qx qy qz qw\n" + "\n".join(reversed(lines)))(folder)
@@ -178,6 +210,10 @@ def _seven_scenes(folder: Path) -> Path:
     made = _matrices(folder / "seq-01", lambda i: f"frame-{i:06d}.pose.txt")
     (made / "frame-000008.color.png").write_bytes(b"x")
     return made
+
+
+def _seven_scenes_gap(folder: Path) -> Path:
+    return _matrices(folder / "seq-01", lambda i: f"frame-{_after_gap(i - 8):06d}.pose.txt")
 
 
 def _scannet(folder: Path) -> Path:
@@ -315,12 +351,31 @@ CASES = (
     CameraCase("KITTI", _kitti, ASSUMED, said="no lens"),
     CameraCase("7-Scenes", _seven_scenes, ASSUMED, said="no lens"),
     CameraCase("a folder of numbered matrices", _scannet, ASSUMED, said="no lens"),
+    CameraCase("EuRoC", _timed("data.csv", lambda i, x: f"{1403636579763555584 + i},{x},0,0,1,0,0,0", _EUROC), ASSUMED,
+               said="no lens"),
+    CameraCase("a trajectory whose first line names its columns",
+               _timed("cam.csv", lambda i, x: f"{i},1,0,0,0,{x},0,0", "time,qw,qx,qy,qz,tx,ty,tz"), ASSUMED,
+               said="no lens"),
+    CameraCase("7-Scenes that lost a frame", _seven_scenes_gap, ASSUMED, said="lacks the camera of frame 10"),
+    CameraCase("COLMAP that lost an image", _colmap("", picture=lambda i: f"f{_after_gap(i)}.png"),
+               said="lacks the camera of frame 10 between f8.png and f13.png"),
+    CameraCase("COLMAP of every second image", _colmap("", picture=lambda i: f"f{8 + 2 * i}.png")),
+    CameraCase("COLMAP of a rig", _colmap("", picture=lambda i: f"cam{i // 3}/{i:04d}.png"),
+               said="2 folders of pictures"),
+    CameraCase("COLMAP that could not join its parts", _in_parts, said="2 models that COLMAP did not join"),
+    CameraCase("nerfstudio that lost a picture", _nerf(picture=lambda i: f"images/{_after_gap(i)}.png", **_LENS),
+               _UNCENTRED, said="lacks the camera of frame 10"),
     CameraCase("ViPE", _vipe(), last_lens=(80.0, 80.0, 32.0, 24.0)),
     CameraCase("ViPE's results", _vipe(folder_named=True), last_lens=(80.0, 80.0, 32.0, 24.0)),
     CameraCase("MegaSaM", _megasam),
     CameraCase("MegaSaM's reconstruction", _megasam_folder),
     CameraCase("Depth Anything 3", _depth_anything, last_lens=(80.0, 80.0, 32.0, 24.0)),
     CameraCase("Depth Anything 3, streaming", _depth_anything_streaming),
+    CameraCase("nerfstudio of a panorama", _nerf(camera_model="EQUIRECTANGULAR", **_LENS), None, "EQUIRECTANGULAR"),
+    CameraCase("nerfstudio of an orthographic frame",
+               _nerf(lambda i: {"camera_model": "ORTHOPHOTO"} if i == 3 else {}, **_LENS), None, "ORTHOPHOTO"),
+    CameraCase("Nuke's camera called a text", _timed("chan.txt", lambda i, x: f"{i + 1} {x} 0 0 0 0 0 40"), None,
+               "line 1 is no quaternion"),
     CameraCase("ViPE of a panorama", _vipe("PANORAMA"), None, "PANORAMA"),
     CameraCase("ViPE that lost a frame", _vipe(lost=1), None, "lacks frame 2"),
     CameraCase("ViPE without its lens", _vipe(lens=False), None, "lens is missing"),

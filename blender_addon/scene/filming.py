@@ -74,7 +74,9 @@ def of_file(shot: bpy.types.Object, path: Path, *, scale: float = 0.0) -> Filmin
     notes: list[str] = []
     fx, fy, cx, cy = props.intrinsics
     lens = Intrinsics(fx, fy, cx, cy, *size)
-    found = SourceCamera.of_trajectory(load_camera(path, size=size, lens=lens, on_note=notes.append))
+    found = SourceCamera.of_trajectory(
+        load_camera(path, size=size, lens=lens, on_note=notes.append, whole=props.num_frames)
+    )
     if len(found) < props.num_frames:
         raise AddonError(
             f"{path.name} has {len(found)} cameras, the shot's clip has {props.num_frames} frames; give one with a "

@@ -36,7 +36,11 @@ def filmed(options: ShotOptions, clip: Clip, **watch: Unpack[Watch]) -> tuple[Cl
         return _estimated(options, clip, watch)
     notes: list[str] = []
     camera = load_camera(
-        options.source_camera, size=(clip.width, clip.height), lens=clip.intrinsics, on_note=notes.append
+        options.source_camera,
+        size=(clip.width, clip.height),
+        lens=clip.intrinsics,
+        on_note=notes.append,
+        whole=clip.num_frames,
     )
     return with_source_camera(clip, camera, longer=options.num_frames is not None), tuple(notes)
 

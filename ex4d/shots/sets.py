@@ -38,7 +38,9 @@ def with_set(options: ShotOptions, clip: Clip, **watch: Unpack[Watch]) -> tuple[
         **watch,
     )
     size = other.width, other.height
-    camera = load_camera(options.set_camera, size=size, lens=other.intrinsics, on_note=notes.append)
+    camera = load_camera(
+        options.set_camera, size=size, lens=other.intrinsics, on_note=notes.append, whole=other.num_frames
+    )
     if len(camera) != other.num_frames:
         raise TrajectoryError(
             f"The set's camera {options.set_camera} has {len(camera)} poses but the set's clip {other.num_frames} "

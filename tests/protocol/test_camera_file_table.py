@@ -15,7 +15,10 @@ from ex4d_ground.errors import TrajectoryError
 @pytest.mark.comes_in("Cameras", "nerfstudio's transforms.json", "read in the order of its pictures' names")
 @pytest.mark.comes_in("Cameras", "COLMAP's models, text or binary", "read in the order of its images' names")
 @pytest.mark.comes_in("Cameras", "a lens with distortion, a fisheye", "read without its distortion, and said")
-@pytest.mark.comes_in("Cameras", "poses of TUM, KITTI, 7-Scenes", "read; the lens is the clip's, or assumed and said")
+@pytest.mark.comes_in("Cameras", "a panorama, an orthographic camera, another kind than perspective", "refused, named")
+@pytest.mark.comes_in(
+    "Cameras", "poses of TUM, EuRoC, KITTI, 7-Scenes", "read; the lens is the clip's, or assumed and said"
+)
 @pytest.mark.comes_in("Cameras", "scale, shear, mirroring, NaN, a pipe, endless nesting", "refused with the reason")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_camera_file_is_read_right_or_refused_with_its_reason(case: CameraCase, tmp_path):
@@ -58,3 +61,31 @@ def test_any_rotation_survives_every_layout(layout, tmp_path):
     np.testing.assert_allclose(again.world_from_camera, turned, atol=1e-6 if layout == "ex4d" else 1e-9)
     np.testing.assert_allclose(again.intrinsics, lenses, rtol=1e-6)
     assert (again.width, again.height) == (128, 96)
+
+
+GAPS = [case for case in CASES if "lost a" in case.name and case.lens is not None]
+
+
+@pytest.mark.comes_in("Cameras", "a frame without a camera", "said; refused in the camera that filmed the clip")
+@pytest.mark.parametrize("case", GAPS, ids=lambda case: case.name)
+def test_a_file_that_says_how_a_clip_was_filmed_may_lack_no_camera_of_it(case: CameraCase, tmp_path):
+    path = case.make(tmp_path)
+    assert len(load_camera(path, size=(WIDTH, HEIGHT), whole=2)) == FRAMES  # the gap lies behind the clip
+    with pytest.raises(TrajectoryError, match=r"lacks the camera of frame 10 .* have every frame solved"):
+        load_camera(path, size=(WIDTH, HEIGHT), whole=3)
+
+
+def test_the_cameras_of_two_folders_filmed_no_clip(tmp_path):
+    path = next(case for case in CASES if case.name == "COLMAP of a rig").make(tmp_path)
+    with pytest.raises(TrajectoryError, match=r"2 folders of pictures \(cam0, cam1\); leave those of the clip alone"):
+        load_camera(path, whole=FRAMES)
+
+
+def test_quaternions_that_seem_to_begin_with_w_are_named(tmp_path):
+    (tmp_path / "traj.txt").write_text("0 0 0 0 1 0 0 0\n1 0.1 0 0 1 0 0 0\n")
+    notes: list[str] = []
+    load_camera(tmp_path / "traj.txt", size=(WIDTH, HEIGHT), on_note=notes.append)
+    assert "seem to have w first" in notes[0] and "# time tx ty tz qw qx qy qz" in notes[0]
+    (tmp_path / "traj.txt").write_text("# time tx ty tz qw qx qy qz\n0 0 0 0 1 0 0 0\n1 0.1 0 0 1 0 0 0\n")
+    move = load_camera(tmp_path / "traj.txt", size=(WIDTH, HEIGHT))
+    np.testing.assert_allclose(move.world_from_camera[:, :3, :3], np.tile(np.eye(3), (2, 1, 1)))

@@ -69,9 +69,10 @@ def load_camera(
     size: tuple[int, int] | None = None,
     lens: Intrinsics | None = None,
     on_note: OnNote | None = None,
+    whole: int | None = None,
 ) -> Trajectory:
     """The cameras of a file or folder as they are there: :func:`load_camera_file` without what they are relative to."""
-    return load_camera_file(path, size=size, lens=lens, on_note=on_note).move
+    return load_camera_file(path, size=size, lens=lens, on_note=on_note, whole=whole).move
 
 
 def load_camera_file(
@@ -80,12 +81,15 @@ def load_camera_file(
     size: tuple[int, int] | None = None,
     lens: Intrinsics | None = None,
     on_note: OnNote | None = None,
+    whole: int | None = None,
 ) -> CameraFile:
     """Read the cameras of a file or folder; names and contents tell the layout.
 
     ``size`` (width, height) is for files that hold none, ``lens`` for those that hold poses alone; without it a lens is
     assumed for them, and ``on_note`` is told. A lens that bends lines does not hinder the path: its focal length and
-    centre are used, and ``on_note`` is told. Raises TrajectoryError with the file's name and what is wrong with it.
+    centre are used, and ``on_note`` is told. Pictures that have no camera in it are said as well; where they are among
+    the first ``whole``, since the file says how a clip of so many frames was filmed, they are refused. Raises
+    TrajectoryError with the file's name and what is wrong with it.
     """
     path = Path(path)
     if path.suffix.lower() in (".txt", ".bin", ".ply") and path.stem in ("cameras", "images", "points3D"):
@@ -97,7 +101,7 @@ def load_camera_file(
     note = on_note or (lambda _: None)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused below, in a sentence
-            file = _read(path, size, lens, note)
+            file = _read(path, size, lens, note, whole)
         _check_reasonable(file.move)
         return file
     except InputError as error:
@@ -118,9 +122,11 @@ def holds_model(folder: Path) -> bool:
     return colmap.find_model(folder) is not None or (folder / "transforms.json").is_file()
 
 
-def _read(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote) -> CameraFile:
+def _read(
+    path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote, whole: int | None
+) -> CameraFile:
     if path.is_dir():
-        return _read_folder(path, size, lens, note)
+        return _read_folder(path, size, lens, note, whole)
     require_regular(path, None, TrajectoryError)
     suffix = path.suffix.lower()
     if suffix == ".npz":  # pictures and depth may lie beside the cameras: only those are read
@@ -136,7 +142,7 @@ def _read(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, not
     if suffix == ".npz":
         return npz.load(path, size)
     if suffix == ".json":
-        return nerfstudio.load(path, size, note)
+        return nerfstudio.load(path, size, note, whole)
     if path.name == solvers.STREAMED and (streamed := solvers.load_streamed(path, size)) is not None:
         return CameraFile(streamed, WORLD)
     if suffix in poses_text.SUFFIXES:
@@ -147,16 +153,25 @@ def _read(path: Path, size: tuple[int, int] | None, lens: Intrinsics | None, not
     )
 
 
-def _read_folder(folder: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote) -> CameraFile:
+def _read_folder(
+    folder: Path, size: tuple[int, int] | None, lens: Intrinsics | None, note: OnNote, whole: int | None
+) -> CameraFile:
     model = colmap.find_model(folder)
     if model is not None:
-        return CameraFile(colmap.load(model, note), WORLD)
+        others = [] if model == folder else colmap.other_models(model)
+        if others:
+            names = ", ".join(path.name for path in others)
+            note(
+                f"{model.parent} holds {1 + len(others)} models that COLMAP did not join; {model.name} is used, not "
+                f"{names}"
+            )
+        return CameraFile(colmap.load(model, note, whole), WORLD)
     if (folder / "transforms.json").is_file():
-        return nerfstudio.load(folder / "transforms.json", size, note)
+        return nerfstudio.load(folder / "transforms.json", size, note, whole)
     solved = solvers.load_folder(folder, size)
     if solved is not None:
         return CameraFile(solved, WORLD)
-    return CameraFile(poses_text.load_folder(folder, size, lens, note), WORLD)
+    return CameraFile(poses_text.load_folder(folder, size, lens, note, whole), WORLD)
 
 
 def _check_reasonable(move: Trajectory) -> None:

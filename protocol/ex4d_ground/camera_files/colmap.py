@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ex4d_ground.camera_files.colmap_binary import MODELS, read_cameras, read_images
+from ex4d_ground.camera_files.pictures import check_pictures
 from ex4d_ground.cameras import Trajectory, from_matrices
 from ex4d_ground.errors import TrajectoryError, in_brief
 from ex4d_ground.files import frame_name, read_text, require_regular, staged_folder
@@ -49,10 +50,19 @@ def find_model(folder: Path) -> Path | None:
     return None
 
 
-def load(folder: Path, note: Callable[[str], None]) -> Trajectory:
+def other_models(model: Path) -> list[Path]:
+    """The models beside one that COLMAP has numbered: it writes one for each part that it could not join."""
+    if not model.name.isdecimal():
+        return []
+    beside = (path for path in model.parent.iterdir() if path.name.isdecimal() and path != model)
+    return sorted((path for path in beside if find_model(path) == path), key=lambda path: int(path.name))
+
+
+def load(folder: Path, note: Callable[[str], None], whole: int | None = None) -> Trajectory:
     """Read a model in the natural order of its image names; normal source time. Text is preferred where both are there.
 
-    A camera that bends lines gives its focal length and centre, and ``note`` is told. Raises TrajectoryError for
+    A camera that bends lines gives its focal length and centre, and ``note`` is told; so it is of images that are
+    missing, see :func:`~ex4d_ground.camera_files.pictures.check_pictures` for ``whole``. Raises TrajectoryError for
     missing files, cameras of unknown models, or mixed picture sizes.
     """
     described, lines = _read_model(folder)
@@ -73,6 +83,7 @@ def load(folder: Path, note: Callable[[str], None]) -> Trajectory:
             f"The lens in {folder} bends lines ({', '.join(bent)}): its focal length and centre are used, not its "
             "distortion"
         )
+    check_pictures(folder, [name for _, name, _ in images], note, whole)
     return from_matrices(
         np.stack([inverse(pose) for _, _, pose in images]),
         intrinsics=np.array([lens for lens, _, _ in rows]),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ex4d_ground.camera_files.axes import SOURCE, WORLD, CameraFile, named_axes
+from ex4d_ground.camera_files.pictures import check_pictures
 from ex4d_ground.cameras import Trajectory, from_matrices
 from ex4d_ground.errors import TrajectoryError, in_brief
 from ex4d_ground.files import atomic_path, frame_name, read_text
@@ -22,6 +23,8 @@ from ex4d_ground.sequences import natural_key
 _OPENGL_AXES = np.array([1.0, -1.0, -1.0, 1.0])
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _KEYS = ("fl_x", "fl_y", "cx", "cy")
+_NOT_FLAT = ("EQUIRECT", "PANORAMA", "SPHERICAL", "OMNIDIRECTIONAL", "VR180", "ORTHO")
+"""What the names of camera models hold that project onto something else than a plane, or without perspective."""
 
 
 def save(path: Path, trajectory: Trajectory) -> None:
@@ -45,10 +48,11 @@ def save(path: Path, trajectory: Trajectory) -> None:
         temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
-def load(path: Path, size: tuple[int, int] | None, note: Callable[[str], None]) -> CameraFile:
+def load(path: Path, size: tuple[int, int] | None, note: Callable[[str], None], whole: int | None = None) -> CameraFile:
     """Read a transforms.json, frames in the order of the numbers in their ``file_path``, where all have one.
 
-    ``size`` (width, height) is for files that say none. Raises TrajectoryError naming the frame or key.
+    ``size`` (width, height) is for files that say none; ``whole`` as in
+    :func:`~ex4d_ground.camera_files.pictures.check_pictures`. Raises TrajectoryError naming the frame or key.
     """
     try:
         document = parse_json(read_text(path))
@@ -59,14 +63,17 @@ def load(path: Path, size: tuple[int, int] | None, note: Callable[[str], None]) 
         raise TrajectoryError(f"{path} has no list of frames; it is not a transforms.json.")
     if size is not None and (document.get("w") is None or document.get("h") is None):
         document |= {"w": size[0], "h": size[1]}
-    return _from_document(path, document, frames, note)
+    return _from_document(path, document, frames, note, whole)
 
 
 def _from_document(
-    path: Path, document: dict[str, Any], frames: list[dict[str, Any]], note: Callable[[str], None]
+    path: Path, document: dict[str, Any], frames: list[dict[str, Any]], note: Callable[[str], None], whole: int | None
 ) -> CameraFile:
     order = _order(frames)
     frames = [frames[i] for i in order]
+    if _has_names(frames):
+        check_pictures(path, [frame["file_path"] for frame in frames], note, whole)
+    _require_flat(path, [document, *frames])
     bent = {_distortion({**document, **frame}) for frame in frames} - {""}
     if bent:
         note(f"The lens in {path} bends lines ({min(bent)}): its focal length and centre are used, not its distortion")
@@ -94,12 +101,27 @@ def _from_document(
 
 def _order(frames: list[dict[str, Any]]) -> list[int]:
     """Places of the frames in the order of their pictures, as the file itself has them where some name none."""
-    paths = [frame.get("file_path") for frame in frames]
-    if not all(isinstance(path, str) and path for path in paths) or len(set(paths)) != len(paths):
+    if not _has_names(frames):
         return list(range(len(frames)))
+    paths = [frame["file_path"] for frame in frames]
     names = [str(path).replace("\\", "/").rpartition("/")[2] for path in paths]
     keys = names if len(set(names)) == len(names) else [str(path) for path in paths]
     return sorted(range(len(frames)), key=lambda i: natural_key(keys[i]))
+
+
+def _has_names(frames: list[dict[str, Any]]) -> bool:
+    """Whether each frame names a picture of its own."""
+    paths = [frame.get("file_path") for frame in frames]
+    return all(isinstance(path, str) and path for path in paths) and len(set(paths)) == len(paths)
+
+
+def _require_flat(path: Path, holders: list[dict[str, Any]]) -> None:
+    """Refuse camera models whose pictures are no perspective of a plane. Raises TrajectoryError."""
+    for model in (str(keys.get("camera_model", "")) for keys in holders):
+        if any(word in model.upper() for word in _NOT_FLAT):
+            raise TrajectoryError(
+                f"{path}: its cameras are {model}, not perspective ones; only such can be drawn with."
+            )
 
 
 def _name(i: int, frame: dict[str, Any]) -> str:
