@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+INSTALL = {
+    "triton": "pip install triton",
+    "nvdiffrast": "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast",
+}
+"""The command that installs what each GPU rasterizer draws with, by its name; of use where there is a device."""
+
 
 def has_driver() -> bool:
     """Whether NVIDIA's driver is installed and this process may see a device; the driver is not started by asking."""

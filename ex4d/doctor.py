@@ -194,6 +194,7 @@ def _parts() -> list[Part]:
     from ex4d.depth import list_estimators
     from ex4d.engines import list_engines
     from ex4d.raster import describe_rasterizers
+    from ex4d.raster.choice import install_remedy
 
     def engines() -> list[Part]:
         return [Part("engine", i.name, i.licence, i.available, _why_not(i)) for i in list_engines()]
@@ -203,10 +204,9 @@ def _parts() -> list[Part]:
         return [Part("depth estimator", i.name, i.licence_text, i.available, _why_not(i)) for i in infos]
 
     def rasterizers() -> list[Part]:
-        return [
-            Part("rasterizer", i.name, i.licence, i.available, i.why if not i.available else "")
-            for i in describe_rasterizers()
-        ]
+        infos = describe_rasterizers()
+        lacks = {i.name: in_words(i.why, install_remedy(i.name), "cli") for i in infos if not i.available}
+        return [Part("rasterizer", i.name, i.licence, i.available, lacks.get(i.name, "")) for i in infos]
 
     surveys = (("engine", engines), ("depth estimator", estimators), ("rasterizer", rasterizers))
     return [part for kind, look in surveys for part in _survey(kind, look)]

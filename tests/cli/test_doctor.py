@@ -70,6 +70,21 @@ def test_engines_and_estimators_state_licence_and_what_they_lack(report: doctor.
         assert part.available or part.missing
 
 
+def test_where_there_is_a_gpu_what_draws_on_it_is_named_with_its_command(monkeypatch) -> None:
+    from ex4d.raster import choice
+
+    real = choice.find_spec
+    monkeypatch.setattr(choice, "has_driver", lambda: True)
+    monkeypatch.setattr(choice, "has_triton", lambda: False)
+    monkeypatch.setattr(choice, "find_spec", lambda name: None if name == "nvdiffrast" else real(name))
+    lacks = {p.name: p.missing for p in doctor.examine().parts if p.kind == "rasterizer"}
+    assert lacks["triton"] == "Triton is not installed; run: pip install triton"
+    assert lacks["nvdiffrast"].startswith("nvdiffrast is not installed; run: pip install --no-build-isolation git+")
+    monkeypatch.setattr(choice, "has_driver", lambda: False)  # then no command would help
+    lacks = {p.name: p.missing for p in doctor.examine().parts if p.kind == "rasterizer"}
+    assert "run:" not in lacks["nvdiffrast"] and "no NVIDIA driver" in lacks["nvdiffrast"]
+
+
 def test_the_table_shows_what_the_json_holds(ex4d, report: doctor.Report) -> None:
     shown = ex4d("doctor").out
     for part in report.parts:

@@ -26,7 +26,7 @@ NO_MESSAGES = {
     "ex4d/engines/followers.py": LEADER_FLAGS,
     "ex4d/engines/launch.py": GROUP_FLAGS,
     "ex4d/engines/rank.py": GROUP_FLAGS,
-    "ex4d/raster/gpu/device.py": ["pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast"],
+    "ex4d/cuda.py": ["pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast"],
 }
 """Commands to be run, by us or by a remedy."""
 

@@ -4,23 +4,21 @@ from importlib.util import find_spec
 
 import torch
 
-from ex4d.cuda import has_triton, interpreted
+from ex4d.cuda import INSTALL, has_triton, interpreted
 from ex4d_ground.errors import RasterError
 from ex4d_ground.remedies import run_command, use_cpu_rasterizer
-
-NVDIFFRAST_SOURCE = "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast"
 
 
 def check_device(name: str, device: torch.device | str | None = None) -> torch.device:
     """The device rasterizer ``name`` shall run on; the current CUDA device by default. Raises RasterError."""
     if name == "triton" and not has_triton():
         text = "The rasterizer 'triton' needs Triton, which is not installed."
-        raise RasterError(text, remedy=run_command("pip install triton"))
+        raise RasterError(text, remedy=run_command(INSTALL[name]))
     if name == "nvdiffrast" and find_spec("nvdiffrast") is None:
         raise RasterError(
             "The rasterizer 'nvdiffrast' is not installed: use 'triton' or 'cpu', unless its licence, which allows "
             "non-commercial use only, fits.",
-            remedy=run_command(NVDIFFRAST_SOURCE),
+            remedy=run_command(INSTALL[name]),
         )
     if name == "triton" and interpreted() and device is None:
         return torch.device("cpu")
