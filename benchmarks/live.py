@@ -95,8 +95,7 @@ def measure(folder: Path, changes: int) -> dict[str, Any]:
 
     preferences.get(bpy.context).live_limit_ms = 10_000
     start = time.perf_counter()
-    switches = bpy.context.window_manager.ex4d_live
-    switches.enabled = switches.auto_coverage = True
+    bpy.context.window_manager.ex4d_live.enabled = True
     spin(settled)
     first = time.perf_counter() - start
     knows_place = hasattr(live.current, "place")  # a baseline may look for none, and fill no holes

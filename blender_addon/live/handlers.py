@@ -61,7 +61,7 @@ class EX4D_PG_live(bpy.types.PropertyGroup):
     holes: Holes(default=STRIPED, update=_chosen, options={"SKIP_SAVE"})
     auto_coverage: Flag(
         "Auto Coverage",
-        "Compute the coverage of the whole move again whenever its keyframes change",
+        "Compute the coverage of the whole move again whenever its keyframes change, also while no holes are shown",
         update=_switched,
         options={"SKIP_SAVE"},
     )

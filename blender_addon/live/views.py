@@ -92,7 +92,7 @@ class Live:
     @property
     def computes_coverage(self) -> bool:
         """Whether the coverage of the move is still to come."""
-        return self.auto_coverage and self.coverages.is_to_come
+        return self.coverages.is_to_come
 
     @property
     def _client(self) -> Client | None:
@@ -277,7 +277,7 @@ class Live:
         return True
 
     def _ask_coverage(self, context: bpy.types.Context) -> bool:
-        if not self.auto_coverage or self._sources is None or self._client is None or self.pictures.is_open:
+        if self._sources is None or self._client is None or self.pictures.is_open:
             return False
         return self.coverages.ask(context, self._client, self._sources, camera_changed_at=self._changed_at)
 
