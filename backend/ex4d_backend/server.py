@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import zmq
 
 from ex4d.allocation import give_back_kept
 from ex4d_backend import devices
 from ex4d_backend.announcements import Announcements
+from ex4d_backend.answers import answer_to
 from ex4d_backend.blobs import BlobStore
 from ex4d_backend.capabilities import capabilities
 from ex4d_backend.client_errors import Refusal
@@ -89,6 +89,16 @@ class Server:
 
     def _open(self, settings: ServerSettings, guarded: Guarded) -> None:
         operator_secret = new_operator_secret(settings.folder)
+        self._open_sockets(settings, guarded)
+        self._open_store(settings, guarded)
+        self._employ(settings)
+        self._open_reception(settings, operator_secret)
+        self._metrics = MetricsPage(settings.metrics_port) if settings.metrics_port else None
+        self._extensions = serve_extensions(settings.extensions)
+        threading.Thread(target=devices.make_ready, name="make-ready").start()
+
+    def _open_sockets(self, settings: ServerSettings, guarded: Guarded) -> None:
+        """Where clients come in, and who they are."""
         self._keys = KeyRing(settings.folder) if settings.curve else None
         self._gate = Gatekeeper(self._context, self._keys) if self._keys else None
         host, port = split_address(guarded.address_for(settings.folder, settings.address))
@@ -108,6 +118,9 @@ class Server:
         self.sessions = ClientSessions(
             requests_per_s=settings.requests_per_s, limit=settings.clients, ping_s=settings.ping_interval_s
         )
+
+    def _open_store(self, settings: ServerSettings, guarded: Guarded) -> None:
+        """Jobs, files and how these come and go."""
         store = JobStore(settings.folder / "jobs.sqlite")
         self.notices: list[str] = []
         """What who starts the server should be told: one sentence each."""
@@ -144,11 +157,17 @@ class Server:
             post=self._post,
             answer=lambda session, message, request_id: self._to_control.send(session.identity, message, request_id),
         )
+
+    def _employ(self, settings: ServerSettings) -> None:
+        """The processes that compute."""
         self._children = Supervisor(settings, self._context)
         wanted = devices.wanted_devices(settings.devices)
         scheduler = self.scheduler
         self.pool.employ(self._children, wanted, scheduler.take, scheduler.crashed, scheduler.lost)
         self.live = LiveViews(self._children, wanted, self.sessions, self._blobs, self._to_control, self._to_data)
+
+    def _open_reception(self, settings: ServerSettings, operator_secret: str) -> None:
+        """Who is let in, who is heard when, and what is told to all."""
         self._turns = Turns(
             self._control,
             client_of=self.sessions.owner_of,
@@ -167,11 +186,8 @@ class Server:
             operator_secret=operator_secret,
             data_port=self.data_port,
             capabilities=lambda: self._news.newest,
-            working=lambda: scheduler.working,
+            working=lambda: self.scheduler.working,
         )
-        self._metrics = MetricsPage(settings.metrics_port) if settings.metrics_port else None
-        self._extensions = serve_extensions(settings.extensions)
-        threading.Thread(target=devices.make_ready, name="make-ready").start()
 
     # --- the loop -----------------------------------------------------------------------------------------
 
@@ -327,7 +343,7 @@ class Server:
             if isinstance(message, m.LiveView | m.HaveBlobs | m.ProveBlobs):
                 self._answer_later(session, message, received.header.id)
                 return
-            answer = self._answer(session, message)
+            answer = answer_to(session, message, self.scheduler, self.pool, self._health)
         self._to_control.send(identity, answer, received.header.id)
 
     def _on_data(self, identity: bytes, received: framing.Received, frame: zmq.Frame) -> None:
@@ -355,35 +371,6 @@ class Server:
                 self._transfers.have(session, message, id)
             case m.ProveBlobs():
                 self._transfers.prove(session, message, id)
-
-    def _answer(self, session: ClientSession, message: Any) -> msgspec.Struct:
-        scheduler, owner = self.scheduler, session.owner
-        whose = None if session.operator else owner
-        match message:
-            case m.Ping():
-                return m.Pong()
-            case m.SubmitJob():
-                return scheduler.submit(owner, message)
-            case m.CancelJob():
-                if session.operator:
-                    log.info("the operator cancels job %s", message.job_id)
-                return scheduler.cancel(whose, message.job_id)
-            case m.GetJob():
-                return scheduler.state(scheduler.find(whose, message.job_id), with_owner=session.operator)
-            case m.ListJobs():
-                return scheduler.list(whose, unacknowledged_only=message.unacknowledged_only)
-            case m.GetJobLog():
-                return scheduler.log_tail(whose, message.job_id)
-            case m.AckResults():
-                return scheduler.acknowledge(owner, message.job_id)
-            case m.PresetQuery():
-                return devices.answer_preset(message)
-            case m.CostQuery():
-                return devices.answer_cost(message, [w.spec() for w in self.pool.workers])
-            case m.GetHealth():
-                return self._health()
-        kind = type(message).__name__
-        raise Refusal("bad_message", f"{kind} belongs on the data socket, not on the control socket.")
 
     def _limit(self, session: ClientSession, detail: str = "") -> None:
         if not session.bucket.take():
