@@ -5,6 +5,11 @@ from typing import Any
 
 import bpy
 
+from ..work.hooks import Hook
+
+begun, ended = Hook(), Hook()
+"""Called with the scene and the shot's Empty as somebody begins to edit or paint its mesh, and as that ends."""
+
 AXES = ("lock_x", "lock_y")
 """The mesh lies in the source camera's space: with these locked, Blender's brushes move vertices along z alone."""
 WEIGHTS_OPACITY = 0.5
@@ -33,6 +38,7 @@ def begin(context: bpy.types.Context, body: bpy.types.Object, mode: str) -> str:
 
     Returns a sentence of what was changed for good, "" if nothing was.
     """
+    begun(context.scene, context.scene.ex4d.shot)
     space = _view(context)
     if space is None:
         return ""
@@ -51,6 +57,7 @@ def begin(context: bpy.types.Context, body: bpy.types.Object, mode: str) -> str:
 
 def end(context: bpy.types.Context, body: bpy.types.Object) -> None:
     """Give the view the artist's own overlays back."""
+    ended(context.scene, context.scene.ex4d.shot)
     before, body.ex4d_edit.view_json = body.ex4d_edit.view_json, ""
     space = _view(context)
     if before and space is not None:

@@ -16,6 +16,8 @@ from ..work.languages import say
 from . import coverage
 
 MOST_PROBLEMS = 6
+GRAPH_UNITS = 5
+"""Side of the graph, in a button's height; Blender draws pictures in panels as squares."""
 
 above_seen, above_guides = Hook(), Hook()
 """Called with layout and context: what comes before the share that is seen, and first in the Coverage panel."""
@@ -76,14 +78,16 @@ def _draw_graph(layout: bpy.types.UILayout, props: bpy.types.PropertyGroup, valu
     key = hashlib.sha1(values.tobytes() + on_plane.tobytes() + f"{props.min_coverage:.3f}".encode()).hexdigest()
     graph = previews.graph(key, lambda: coverage.graph(values, minimum=props.min_coverage, on_plane=on_plane))
     row = layout.row()
+    row.alignment = "LEFT"
     shares = row.column()
     shares.ui_units_x = 2
     for text in ("100%", "", "50%", "", "0%"):
         shares.label(text=text, translate=False)
     column = row.column(align=True)
-    column.template_icon(graph, scale=5)
+    column.ui_units_x = GRAPH_UNITS
+    column.template_icon(graph, scale=GRAPH_UNITS)
     first = props.shot.ex4d.frame_start
-    frames = column.row()
+    frames = column.split(factor=0.5)
     frames.label(text=f"{first}", translate=False)
     last = frames.row()
     last.alignment = "RIGHT"

@@ -92,7 +92,9 @@ class EX4D_PT_clip(Step, bpy.types.Panel):
 
 
 def _draw_beginning(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Nothing is there yet: what to begin with."""
+    """Nothing is there yet, or chosen: what to begin with."""
+    if any(thing.ex4d.is_shot for thing in context.scene.objects):
+        split_column(layout).prop(context.scene.ex4d, "shot")
     column = layout.column()
     column.scale_y = 1.5
     column.operator("ex4d.open_video", icon="FILE_MOVIE")
@@ -121,8 +123,10 @@ def _draw_shot(layout: bpy.types.UILayout, context: bpy.types.Context, target: b
         paragraph(layout, "The shot's mesh was deleted; import it again.", icon="ERROR", alert=True)
         return
     cache = shot.cache_of(target)
-    if not os.path.exists(cache):  # noqa: PTH110 - called on every redraw; no Path needs making
+    if not facts.arriving and not os.path.exists(cache):  # noqa: PTH110 - called on every redraw; no Path needs making
         paragraph(layout, f"The mesh cache {cache} is missing; import the clip again.", icon="ERROR", alert=True)
+    if facts.mesh.hide_viewport or facts.mesh.hide_get():
+        layout.operator("ex4d.show_mesh", icon="HIDE_ON")
 
 
 class EX4D_PT_files(Part, bpy.types.Panel):
@@ -216,7 +220,11 @@ class EX4D_PT_lens(Part, OfShot, bpy.types.Panel):
             layout.operator("ex4d.standard_view")
         column = split_column(layout)
         column.prop(facts, "scene_scale", text="Scale")
-        row = column.row(align=True, heading="Mesh")
+        split = layout.split(factor=0.4)
+        name = split.row()
+        name.alignment = "RIGHT"
+        name.label(text="Mesh")
+        row = split.row(align=True)
         row.prop(facts.mesh, "hide_viewport", text="", icon="RESTRICT_VIEW_OFF", invert_checkbox=True)
         row.prop(facts.mesh, "hide_render", text="", icon="RESTRICT_RENDER_OFF", invert_checkbox=True)
 

@@ -13,7 +13,7 @@ from ex4d_ground.colour import KNOWN
 from ex4d_ground.files import COLOUR_SUFFIXES
 
 from ..jobs import clip, depth, engine_settings, estimators, importing, media
-from ..scene import colours, materials, orbit, seen_motion, shot, viewing
+from ..scene import colours, in_the_way, materials, orbit, seen_motion, shot, viewing
 from ..scene.clip import ClipFacts, carried, clip_numbers
 from ..work import files, preferences, session, unsaved
 from ..work.errors import AddonError
@@ -206,6 +206,8 @@ class ImportPlan:
             return ""
         shot.fit_scene(scene, made)
         said = viewing.look_at_footage(self._view, scene, made)
+        if said and (moved := in_the_way.make_way(context, made)):
+            session.get().tell(moved)
         if said and preferences.get(context).orbit_after_import:
             orbit.start(self._view, made)
         return said

@@ -32,7 +32,8 @@ def draw_news(layout: bpy.types.UILayout, context: bpy.types.Context, panel: str
     row = box.row()
     is_error = current.message_is_error
     icon = "ERROR" if is_error else "INFO"
-    paragraph(row.column(), current.message, icon=icon, alert=is_error, narrower=BOXED + BESIDE_BUTTON)
+    words = _short(current.message, current.message_remedy)
+    paragraph(row.column(), words, icon=icon, alert=is_error, narrower=BOXED + BESIDE_BUTTON)
     row.operator("ex4d.dismiss", text="", icon="X", emboss=False)
     draw_fix(box, current.message_remedy)
     if current.message_job:
@@ -41,8 +42,16 @@ def draw_news(layout: bpy.types.UILayout, context: bpy.types.Context, panel: str
 
 def draw_problem(layout: bpy.types.UILayout, sentence: str, remedy: Remedy | None, **look: Any) -> None:
     """What is wrong, with the button that mends it."""
-    paragraph(layout.column(), in_words(sentence, remedy, "panel"), **look)
+    paragraph(layout.column(), _short(in_words(sentence, remedy, "panel"), remedy), **look)
     draw_fix(layout, remedy)
+
+
+def _short(sentence: str, remedy: Remedy | None) -> str:
+    """Without the command that a button copies: its tooltip has it, and a panel is narrow."""
+    fix = fixes.fix_for(remedy)
+    if fix is None or remedy is None or fix.operator != "ex4d.copy_command" or remedy.action != "run_command":
+        return sentence
+    return sentence.replace(f"; {remedy.panel}", "")
 
 
 def draw_fix(layout: bpy.types.UILayout, remedy: Remedy | None) -> None:
@@ -136,6 +145,10 @@ class EX4D_OT_copy_command(QuickOperator, bpy.types.Operator):
 
     def run(self, context: bpy.types.Context) -> str:
         context.window_manager.clipboard = self.command
+        session.get().tell(
+            "The command is copied. Run it in a terminal of the backend's machine, then restart the backend: the icon "
+            "in this panel's header has Restart."
+        )
         return f"Copied: {self.command}"
 
 

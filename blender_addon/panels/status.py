@@ -2,11 +2,9 @@
 
 import bpy
 
-from ex4d_ground.errors import in_words
-
 from ..work import connecting, preferences, session
 from .base import hint, paragraph
-from .messages import draw_fix, draw_problem
+from .messages import draw_problem
 
 CONNECTED, CONNECTING, SILENT, NONE = "Connected", "Connecting", "Not Answering", "Not Connected"
 ICONS = {CONNECTED: "CHECKMARK", CONNECTING: "SORTTIME", SILENT: "ERROR", NONE: "UNLINKED"}
@@ -60,6 +58,8 @@ def _draw_connect(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     layout.operator("ex4d.connect", icon="LINKED")
     if prefs.address:
         hint(layout, f"Will connect to {prefs.address}.")
+    elif prefs.auto_start and (hindrance := connecting.hindrance(context)) is not None:
+        draw_problem(layout, str(hindrance), hindrance.remedy, icon="ERROR")
     elif prefs.auto_start:
         hint(layout, "Will start a backend on this machine. Another address: see the add-on's preferences.")
     else:
@@ -80,7 +80,6 @@ def _draw_facts(layout: bpy.types.UILayout) -> None:
     for engine in current.capabilities.engines:
         paragraph(layout, engine.title, icon="CHECKBOX_HLT" if engine.available else "CHECKBOX_DEHLT")
         if not engine.available:
-            paragraph(layout, in_words(engine.missing, engine.remedy, "panel"), icon="BLANK1")
-            draw_fix(layout, engine.remedy)
+            draw_problem(layout, engine.missing, engine.remedy, icon="BLANK1")
     if current.backend is None:
         hint(layout, "The backend runs elsewhere; disconnecting leaves its jobs running.")

@@ -2,6 +2,7 @@
 
 from ..work.hooks import classes_of
 from . import (
+    aside,
     engine_presets,
     engines,
     eyes_operators,
@@ -29,4 +30,4 @@ CLASSES = classes_of(
     farm,
     wipe_gizmo,
 )
-FEATURES = (resume.listeners, eyes_overlay.overlay)
+FEATURES = (resume.listeners, eyes_overlay.overlay, aside.listeners)

@@ -232,6 +232,18 @@ class EX4D_OT_export_take(_OnTake, bpy.types.Operator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
+    def draw(self, context: bpy.types.Context) -> None:
+        """Beside the files: what counts for the chosen format and this take."""
+        column = self.layout.column()
+        column.use_property_split, column.use_property_decorate = True, False
+        column.prop(self, "kind")
+        if self.kind in ("PNG", export.WEB):
+            return
+        column.prop(self, "name")
+        props = context.scene.ex4d
+        if 0 <= props.active_take < len(props.takes) and props.takes[props.active_take].stereo:
+            column.prop(self, "eyes")
+
     def work(self, context: bpy.types.Context, take: EX4D_PG_take) -> str:
         folder = export.folder_of(self.directory)
         if self.kind == "PNG":

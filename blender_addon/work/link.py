@@ -269,7 +269,7 @@ class BackendLink:
         """How far the job is while it runs; then how many of its items are here."""
         view = self.client.jobs[job_id]
         state = view.state
-        if state is not None and state.phase == "running" and state.total:
+        if state is not None and state.phase == "running" and state.stage:
             return TaskProgress(state.stage, state.done, state.total, state.message, state.share)
         known = state is not None and state.phase == "done"
         return TaskProgress("receiving", len(view.received), state.items if known and state is not None else 0)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from ex4d_ground import stages
 from ex4d_protocol.errors import ProtocolError
 
 from .addon import log
@@ -114,7 +115,7 @@ class Task:
     stage_at: float = field(default_factory=time.monotonic)
     """When the present stage began; time left is reckoned from it."""
     whole_from: tuple[float, float] = field(default_factory=lambda: (time.monotonic(), 0.0))
-    """When the share of the whole job was first known, and what it was."""
+    """When the share of the whole job was first known, and what it was; anew once compiled parts are prepared."""
     watched_at: float = field(default_factory=time.monotonic)
     """When an operator last looked after this task."""
     progress: TaskProgress = TaskProgress("starting")
@@ -139,7 +140,8 @@ class Task:
             worked = True
             if progress.stage != self.progress.stage:
                 self.stage_at = time.monotonic()
-            if progress.whole and not self.progress.whole:
+            prepared = self.progress.stage == stages.PREPARING != progress.stage
+            if progress.whole and (prepared or not self.progress.whole):
                 self.whole_from = time.monotonic(), progress.whole
             self.progress = progress
             if time.perf_counter() >= deadline:
@@ -148,7 +150,13 @@ class Task:
 
     @property
     def seconds_left(self) -> float | None:
-        """A guess from how fast it went so far; None while there is too little to go by."""
+        """A guess from how fast it went so far; None while there is too little to go by.
+
+        Nobody knows how fast a stage goes of which nothing is done; of compiled parts the message says it.
+        """
+        waits = self.progress.total and not self.progress.done
+        if waits or self.progress.stage == stages.PREPARING:
+            return None
         now, (since, first) = time.monotonic(), self.whole_from
         gone = self.progress.whole - first
         if self.progress.whole and gone > 0.02 and now - since > 3:

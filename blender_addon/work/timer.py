@@ -12,6 +12,8 @@ SOON_S = 0.004
 """While somebody waits for an answer, such as a live picture."""
 REDRAW_S = 0.1
 """Drawing the panels ten times a second shows all a person can read."""
+CLOCK_S = 1.0
+"""Time left is a clock: it goes on while nothing is heard of what runs."""
 
 ticked = hooks.Hook()
 """Called with the context on every tick; a listener says whether it did something that the panels show."""
@@ -30,7 +32,8 @@ def tick() -> float:
     for task in current.tasks:
         worked |= task.arrival is not None and task.arrival.update(bpy.context)
     delivered = delivery.put_orphans()
-    if delivered or (worked and time.monotonic() - _last_redraw > REDRAW_S):
+    since = time.monotonic() - _last_redraw
+    if delivered or (worked and since > REDRAW_S) or (current.tasks and since > CLOCK_S):
         redraw()
     if _is_awaited:
         return SOON_S

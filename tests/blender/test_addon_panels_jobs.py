@@ -131,6 +131,48 @@ def test_progress_stands_in_the_place_of_the_button_that_started_it(blender, onl
         online.tasks.clear()
 
 
+def test_time_left_is_not_reckoned_from_what_was_prepared(blender, monkeypatch):
+    """Half a minute of compiling, a quarter of the job by its weights, said that the rest takes a minute and a half."""
+    import time
+
+    from blender_addon.work import tasks
+
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    reported = [
+        tasks.TaskProgress("preparing", whole=0.25, message="Preparing, once: about 30 s."),
+        tasks.TaskProgress("guides", 0, 49, whole=0.25),
+        tasks.TaskProgress("guides", 20, 49, whole=0.55),
+    ]
+    task = tasks.Task("Render guides", iter(reported))
+    task.advance(0.0)
+    now += 30
+    assert task.seconds_left is None, "the message says how long"
+    task.advance(0.0)
+    now += 4
+    assert task.seconds_left is None, "no guide is there yet"
+    task.advance(0.0)
+    assert task.seconds_left == pytest.approx(4 * 0.45 / 0.3)
+
+
+def test_what_runs_is_called_what_it_is_though_something_has_arrived(blender):
+    """A preview has made its first item while its loops are compiled: that is no receiving."""
+    from types import SimpleNamespace
+
+    from blender_addon.work.link import BackendLink
+
+    state = SimpleNamespace(
+        phase="running", stage="preparing", done=0, total=0, message="About 30 s.", share=0.1, items=0
+    )
+    link = BackendLink.__new__(BackendLink)
+    link.client = SimpleNamespace(jobs={"a": SimpleNamespace(state=state, received={0})})
+    found = link._receiving("a")
+    assert (found.stage, found.message, found.whole) == ("preparing", "About 30 s.", 0.1)
+    state.phase, state.items = "done", 4
+    found = link._receiving("a")
+    assert (found.stage, found.done, found.total) == ("receiving", 1, 4)
+
+
 def test_importing_shows_its_progress_alone(blender, online):
     from blender_addon.work import tasks
 
