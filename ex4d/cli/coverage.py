@@ -82,8 +82,10 @@ def coverage(
         return
     _print_table(summary)
     _print_planes(shares[0].planes)
-    if summary["low_frames"]:
-        warn(f"The clip covers less than {100 * low:.0f} % of frames {frame_ranges(summary['low_frames'])}.")
+    low_frames = summary["low_frames"]
+    if low_frames:
+        which = f"frame{'s' * (len(low_frames) > 1)} {frame_ranges(low_frames)}"
+        warn(f"The clip covers less than {100 * low:.0f} % of {which}.")
     say(summary["plot"])
 
 

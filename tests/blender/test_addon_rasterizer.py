@@ -24,7 +24,7 @@ def test_the_choice_goes_to_the_backend_and_the_take_says_what_drew(ready, quiet
 @pytest.mark.any_blender
 def test_a_rasterizer_that_the_backend_lacks_is_refused_in_one_sentence(ready):
     ready.context.scene.ex4d.rasterizer = "TRITON"
-    with pytest.raises(RuntimeError, match=r"needs a CUDA device|'gpu' extra|not installed|no NVIDIA driver"):
+    with pytest.raises(RuntimeError, match="needs a CUDA device"):
         ready.ops.ex4d.render_guides()
 
 

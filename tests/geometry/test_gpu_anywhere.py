@@ -170,6 +170,6 @@ def test_a_machine_without_the_device_is_told_what_to_do() -> None:
         pytest.skip("this machine has a CUDA device, or Triton's interpreter stands in for one")
     clip = make_clip()
     for name in ("triton", "nvdiffrast"):
-        with pytest.raises(RasterError, match=r"not installed|needs a CUDA device") as caught:
+        with pytest.raises(RasterError, match=r"needs a CUDA device") as caught:
             render_guides(DWMesh(clip), make_trajectory(clip), rasterizer=name)
         assert name in str(caught.value)
