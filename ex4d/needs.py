@@ -75,7 +75,7 @@ class RunNeeds:
     def text(self) -> str:
         """All of it in one line, for people."""
         disk = f", and {self.disk_bytes / 2**30:.1f} GiB of scratch disk" if self.disk_bytes else ""
-        size = f"{self.frames} frames of {self.width}x{self.height}"
+        size = f"{self.frames} frame{'' if self.frames == 1 else 's'} of {self.width}x{self.height}"
         return f"{size} take about {self.memory_bytes / 2**30:.1f} GiB of memory{disk} while they are worked on"
 
     def require_room(self) -> None:

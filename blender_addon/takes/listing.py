@@ -18,8 +18,6 @@ from ..work import compat, files
 from ..work.errors import AddonError
 
 FRAME_FILE = re.compile(r"frame_(\d{4,})\.png")
-MOST_FRAMES = 100_000
-"""An unfinished take that says more is not believed."""
 SAME_RATE = 1e-4
 """Share by which two rates may differ and sound still fit: a frame in seven minutes of film."""
 TAKE_MARK = "ex4d_take"
@@ -226,5 +224,5 @@ def _fill_in(entry: Any, shot: bpy.types.Object, info: TakeInfo) -> None:
     seen = info.mean_coverage
     entry.coverage, entry.frame_start = seen if math.isfinite(seen) else 0.0, shot.ex4d.frame_start
     last = frames[-1] + 1 if frames else 0
-    entry.num_frames = len(frames) if whole else _whole(max(min(info.num_frames, MOST_FRAMES), last))
+    entry.num_frames = len(frames) if whole else _whole(max(info.num_frames, last))
     entry.partial, entry.arrived, entry.stereo = not whole, len(frames), info.eyes is not None

@@ -18,6 +18,7 @@ from ex4d.colour import View
 from ex4d.colour.ocio import colour_space_by_name
 from ex4d_ground.arrays import UInt8
 from ex4d_ground.colour import KNOWN, ColourSpace, Matrix, Transfer
+from ex4d_ground.errors import ClipError
 
 _HD_LINES = 720
 """From this height on video that says nothing is BT.709, below BT.601: what players do."""
@@ -42,6 +43,8 @@ _MATRICES: dict[int, Matrix] = {
     9: "bt2020",
     10: "bt2020",
 }
+_OTHER_MATRICES = {8: "YCgCo", 11: "YDzDx", 14: "ICtCp"}
+"""Codings that are said and not understood; read by another matrix their colours would be wrong."""
 _SWSCALE: dict[Matrix, str] = {"bt709": "ITU709", "bt601": "ITU601", "smpte240m": "SMPTE240M", "bt2020": "BT2020"}
 _LUMA: dict[Matrix, tuple[float, float]] = {
     "bt709": (0.2126, 0.0722),
@@ -94,9 +97,14 @@ AS_PUBLISHED = ColourChoice(as_published=True)
 
 
 def colour_of(frame: Any) -> ColourSpace:
-    """What a decoded frame of a video says of its colours."""
+    """What a decoded frame of a video says of its colours. Raises ClipError for a coding that is not understood."""
     kind = frame.format
     rgb = kind.is_rgb or "gbr" in kind.name
+    if not rgb and int(frame.colorspace) in _OTHER_MATRICES:
+        raise ClipError(
+            f"The video's colours are coded as {_OTHER_MATRICES[int(frame.colorspace)]}, which is not read; convert "
+            "it to BT.709 or RGB."
+        )
     said = [int(code) not in (_UNSAID, 0) for code in (frame.color_trc, frame.color_primaries)]
     matrix = "rgb" if rgb else _MATRICES.get(int(frame.colorspace))
     primaries = _PRIMARIES.get(int(frame.color_primaries))

@@ -6,6 +6,7 @@ from typing import Any
 
 from ex4d.clip.colours import AS_STORED, ColourChoice, FrameReader, Picture
 from ex4d.clip.container import capital
+from ex4d.clip.left_out import of_video
 from ex4d.clip.orientation import OrientationReader
 from ex4d.colour import View
 from ex4d_ground.errors import ClipError
@@ -45,6 +46,9 @@ class Decoder:
         count = 0
         try:
             for frame in _progressive(self._container.decode(self._stream), self._stream, self._interlaced):
+                if count == 0:
+                    for text in of_video(frame):
+                        self._note(text)
                 orientation = self._orientation_of(frame)
                 self.turned = orientation.transposed
                 yield self._read(frame, orientation)

@@ -15,6 +15,7 @@ from ex4d.clip.depth_arrays import open_array, place_in_archive
 from ex4d.clip.depth_channel import depth_channel
 from ex4d.clip.exr import open_exr
 from ex4d.clip.images import read_image
+from ex4d.clip.left_out import require_one_picture
 from ex4d.clip.timing import retimed
 from ex4d.frames import FrameStack
 from ex4d.progress import Watch, reported
@@ -110,6 +111,8 @@ def open_depth(
         raw = _Raw(*open_array(path))
     else:
         files.first(num_frames).require_whole(DepthError)
+        if len(files) == 1:
+            require_one_picture(files.paths[0], DepthError)
         raw = _open_pictures(files.paths, channel)
     if len(raw) == 0 or 0 in raw.shape:
         raise DepthError(f"{path} holds no depth (its shape is {(len(raw), *raw.shape)}); export it again.")

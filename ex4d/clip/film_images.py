@@ -24,7 +24,7 @@ _PICTURE_LAYERS = ("", "rgba", "rgb", "beauty", "combined", "composite", "image"
 def read_exr_plate(path: Path) -> tuple[NDArray, ColourSpace]:  # [H, W, 3]
     """The picture of an EXR file in its display window, black outside its data window. Raises ClipError."""
     with open_exr(path, ClipError) as exr:
-        channels = _rgb_channels(exr, path)
+        channels = picture_channels(exr, path)
         planes = [exr.picture(c, outside=0.0) for c in channels]
         half = all(plane.dtype == np.float16 for plane in planes)
         picture = np.stack([plane.astype(np.float16 if half else np.float32, copy=False) for plane in planes], axis=-1)
@@ -46,7 +46,8 @@ def exr_pixel_aspect(path: Path) -> float:
         return exr.pixel_aspect(exr.channels[0])
 
 
-def _rgb_channels(exr: Exr, path: Path) -> list[ExrChannel]:
+def picture_channels(exr: Exr, path: Path) -> list[ExrChannel]:
+    """Red, green and blue of the pass that is the picture itself. Raises ClipError with what there is."""
     passes: dict[tuple[int, str, str], dict[str, ExrChannel]] = {}
     for channel in exr.channels:
         layer, _, last = channel.name.rpartition(".")

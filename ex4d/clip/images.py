@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ex4d.clip.colours import ColourChoice, Picture, scaled_to_16_bits
 from ex4d.clip.film_images import DPX_MAGICS, EXR_MAGIC, decode_dpx, read_exr_plate
+from ex4d.clip.left_out import of_pictures
 from ex4d.clip.orientation import AS_STORED, Orientation, from_exif
 from ex4d.colour import View
 from ex4d.colour.view import as_signals
@@ -21,6 +22,8 @@ _EXIF_ORIENTATION = 0x0112
 _SAMPLED = 5
 """Frames of a linear sequence that are looked at for light above white."""
 _SHARE_ABOVE_WHITE = 1e-4
+
+cv2.setLogLevel(0)  # its words about damaged files would stand beside the sentence that says what to do
 
 
 def read_image(path: Path, error: type[InputError] = ClipError) -> NDArray:  # [H, W] or [H, W, 3|4], BGR(A)
@@ -79,6 +82,8 @@ class SequenceReader:
         """What the frames mean, and how they are shown."""
         if self.view.note():
             note(self.view.note())
+        for text in of_pictures(files[0]):
+            note(text)
 
     def pictures(self) -> Iterator[Picture]:
         """Each frame. Raises ClipError."""

@@ -16,6 +16,7 @@ from ex4d.sky import take_sky
 from ex4d_ground import remedies, stages
 from ex4d_ground.arrays import Bool, Float32
 from ex4d_ground.errors import DepthError
+from ex4d_ground.sequences import ranges
 from ex4d_ground.texts import percent
 
 _THREADS = 8
@@ -139,7 +140,7 @@ def _require_some(invalid: InvalidDepth, label: str) -> None:
     """Raise DepthError for frames without a single valid pixel."""
     if invalid.empty_frames:
         raise DepthError(
-            f"{label} has no valid pixel at all in {len(invalid.empty_frames)} frames "
-            f"(first: frame {invalid.empty_frames[0] + 1}), so there is nothing to fill them from; render or "
-            "estimate them again."
+            f"{label} has no valid pixel at all in frame{'s' if len(invalid.empty_frames) > 1 else ''} "
+            f"{ranges([t + 1 for t in invalid.empty_frames])}, so there is nothing to fill from; render or estimate "
+            "depth there again."
         )

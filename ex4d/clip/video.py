@@ -16,6 +16,7 @@ from ex4d.clip.decoding import Decoder
 from ex4d.clip.film_images import exr_pixel_aspect, is_exr
 from ex4d.clip.footage import footage_of_container, footage_of_sequence
 from ex4d.clip.images import SequenceReader
+from ex4d.clip.left_out import require_one_picture
 from ex4d.clip.timing import Resampled, retimed, to_constant_rate
 from ex4d.colour import View
 from ex4d.frames import Frames, FrameStack
@@ -187,6 +188,8 @@ def find_pictures(path: Path) -> FrameFiles | None:
 
 
 def _open_sequence(files: FrameFiles, colour: ColourChoice) -> tuple[VideoInfo, Iterator[Picture]]:
+    if len(files) == 1:
+        require_one_picture(files.paths[0], ClipError)
     notes: list[str] = []
     reader = SequenceReader(files.paths, colour, notes.append)
     footage = footage_of_sequence(files)

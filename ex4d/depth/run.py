@@ -199,10 +199,11 @@ def depth_from_file(
     size = (frames.height, frames.width)
     require_same_view((opened.height, opened.width), size, opened.label)
     if opened.num_frames != frames.num_frames:
+        both, one = min(opened.num_frames, frames.num_frames), opened.num_frames == 1
         raise DepthError(
-            f"{source} holds {opened.num_frames} frames of depth but the video has {frames.num_frames}; "
-            "give depth of the video's own length.",
-            remedy=fewer_frames(min(opened.num_frames, frames.num_frames)),
+            f"{source} holds {opened.num_frames} frame{'' if one else 's'} of depth but the video has "
+            f"{frames.num_frames}; give depth of the video's own length.",
+            remedy=fewer_frames(both) if both > 1 else None,
         )
     values = read_opened(opened, **watch)
     values = file_to_depth(

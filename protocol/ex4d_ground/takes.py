@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -35,6 +35,8 @@ VERSION = 2
 TAKE_FILE = "take.json"
 LAYERS = "plate"
 """Folder of a take's layers, one EXR a frame."""
+MOST_FRAMES = 100_000
+"""More than any take: as many cameras as a camera file may hold."""
 MAX_BYTES = 256 << 20
 """Larger than the description of any take: 10,000 cameras take 6 MB."""
 PARTIAL_FILE = "partial.json"
@@ -115,7 +117,7 @@ class TakeInfo(Record, frozen=True, kw_only=True, omit_defaults=False):
     are those of the place that filled holes."""
     seed: int = 0
     fps: float = 15.0
-    num_frames: int = 0
+    num_frames: Annotated[int, msgspec.Meta(ge=0, le=MOST_FRAMES)] = 0
     width: int = 0
     height: int = 0
     frames: str = frame_name(0)

@@ -105,7 +105,7 @@ def test_filling_changes_the_invalid_pixels_only_and_says_how_many(video: Path, 
 def test_a_frame_without_any_depth_cannot_be_filled(video: Path, depth: Float32) -> None:
     bad = depth.copy()
     bad[3] = np.nan
-    with pytest.raises(DepthError, match=r"no valid pixel at all in 1 frames \(first: frame 4\)"):
+    with pytest.raises(DepthError, match=r"no valid pixel at all in frame 4, so"):
         load_clip(video, bad, fill_invalid=True)
 
 

@@ -40,6 +40,12 @@ def test_a_description_keeps_every_bit_of_the_move(move):
     assert (again.camera.trajectory.name, again.num_frames, again.width) == ("slide", 3, 64)
 
 
+@pytest.mark.parametrize("count", [-1, 100_001, 10**9, 10**30])
+def test_a_number_of_frames_that_no_take_has_is_refused(count):
+    with pytest.raises(ClipError, match="was damaged or edited"):
+        decode_take({"engine": "x", "num_frames": count}, "it")
+
+
 def test_what_earlier_versions_wrote_is_read(move):
     camera = json.loads(describe("x", move).encoded())["camera"]
     by_command_line = {
