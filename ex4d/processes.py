@@ -1,4 +1,4 @@
-"""What processes of one program owe each other."""
+"""Processes that end with the one that started them."""
 
 import os
 import signal

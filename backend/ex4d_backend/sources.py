@@ -14,8 +14,8 @@ import numpy as np
 from ex4d.clip.colours import ColourChoice
 from ex4d.clip.container import count_frames
 from ex4d.clip.invalid import InvalidDepth
-from ex4d.clip.known import with_source_camera
 from ex4d.clip.load import load_clip
+from ex4d.clip.source_camera import with_source_camera
 from ex4d.clip.video import open_video
 from ex4d.dwmesh import DWMesh
 from ex4d.dwmesh.proxy import ProxyGrid

@@ -10,7 +10,7 @@ import pytest
 
 from ex4d.clip.depth import read_depth
 from ex4d.clip.depth_facts import read_depth_facts
-from ex4d.clip.known import read_thickness_map
+from ex4d.clip.thickness_map import read_thickness_map
 from ex4d.depth.store import read_npz_small
 from ex4d_ground.camera_files import load_camera, save_camera
 from ex4d_ground.cameras import Trajectory

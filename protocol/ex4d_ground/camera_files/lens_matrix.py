@@ -11,8 +11,9 @@ from ex4d_ground.files import read_text, require_regular
 
 SUFFIXES = (".txt", ".npy", ".csv")
 _MAX_BYTES = 1 << 16
-_OFF_CENTRE = 0.25
-"""A principal point may lie this share of the picture's side from its middle; beyond, K is of another picture."""
+OFF_CENTRE = 0.25
+"""A principal point may lie this share of the picture's side from where it is expected; beyond, the lens is of another
+picture."""
 
 
 def load_lens_matrix(path: Path, width: int, height: int) -> Intrinsics:
@@ -39,7 +40,7 @@ def load_lens_matrix(path: Path, width: int, height: int) -> Intrinsics:
         lens = Intrinsics(float(fx), float(fy), float(cx), float(cy), width, height, f"given: {path.name}")
     except InputError as error:
         raise SettingError(f"{path} is no lens: {error}") from error
-    if abs(lens.cx / width - 0.5) > _OFF_CENTRE or abs(lens.cy / height - 0.5) > _OFF_CENTRE:
+    if abs(lens.cx / width - 0.5) > OFF_CENTRE or abs(lens.cy / height - 0.5) > OFF_CENTRE:
         raise SettingError(
             f"{path} has its middle at {lens.cx:g}, {lens.cy:g} pixels, as a picture of about {2 * lens.cx:.0f}x"
             f"{2 * lens.cy:.0f} has, but the video is {width}x{height}; scale the matrix to the video."

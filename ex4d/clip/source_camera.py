@@ -1,21 +1,17 @@
-"""What may be known of a clip besides its depth: how its camera moved, and how thick the things in it are."""
+"""The camera that filmed, fitted to a clip: as many poses, pictures of its shape, a lens that begins as the clip's."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from ex4d.types import Clip
-from ex4d_ground.array_files import DAMAGED
-from ex4d_ground.arrays import Float32
+from ex4d_ground.camera_files.lens_matrix import OFF_CENTRE
 from ex4d_ground.cameras import Trajectory
-from ex4d_ground.errors import InputError, ShapeError, TrajectoryError, in_brief
+from ex4d_ground.errors import TrajectoryError
 from ex4d_ground.source_camera import SourceCamera
 
 SAME_LENS = 0.02
 """Share by which focal lengths may differ and be one lens."""
-_OFF_CENTRE = 0.25
-"""The middles of two lenses may lie this share of the picture's side apart; beyond, one is of another picture."""
 
 
 def with_source_camera(clip: Clip, camera: Trajectory | SourceCamera, *, longer: bool = False) -> Clip:
@@ -65,35 +61,10 @@ def _require_its_pictures(clip: Clip, camera: SourceCamera) -> None:
             f"another shape, {clip.width}x{clip.height}; give the camera of these pictures."
         )
     off = lens[2:] - (ours.cx, ours.cy)
-    if abs(off[0]) > _OFF_CENTRE * clip.width or abs(off[1]) > _OFF_CENTRE * clip.height:
+    if abs(off[0]) > OFF_CENTRE * clip.width or abs(off[1]) > OFF_CENTRE * clip.height:
         middle = 2 * camera.intrinsics[0, 2:]
         raise TrajectoryError(
             f"The source camera looks at the pixel {lens[2]:.0f}, {lens[3]:.0f}, as one of pictures of about "
             f"{middle[0]:.0f}x{middle[1]:.0f} pixels does, but the clip's are {clip.width}x{clip.height}; give the "
             "camera of these pictures."
         )
-
-
-def read_thickness_map(path: Path) -> Float32:  # [H, W] or [T, H, W]
-    """Read an .npy, or an .npz with the key "thickness" or one array; NaN says nothing of a pixel.
-
-    Raises InputError or ShapeError with the file's name.
-    """
-    path = Path(path)
-    try:
-        if path.suffix.lower() == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                names = archive.files
-                key = "thickness" if "thickness" in names else names[0] if len(names) == 1 else ""
-                if not key:
-                    raise InputError(f"{path} has no array 'thickness'; it has: {', '.join(names) or 'nothing'}.")
-                values = archive[key]
-    except InputError:
-        raise
-    except DAMAGED as error:
-        raise InputError(f"{path} is no thickness map that can be read (.npy or .npz): {in_brief(error)}.") from error
-    if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-        raise ShapeError(f"{path} must hold numbers of [H, W] or [T, H, W], got {values.shape} {values.dtype}.")
-    return np.ascontiguousarray(values, np.float32)
