@@ -24,7 +24,7 @@ from ex4d_protocol import framing
 KEY_VARIABLE = "EX4D_CHILD_SERVER_KEY"
 """In the environment of a child: the server's public key (Z85), where the socket is a port."""
 _PREFIX = "ex4d-children-"
-_LONGEST_PATH = 100  # bytes; systems allow 104 to 108 for a socket
+_LONGEST_PATH = 103  # bytes; systems allow 104 to 108 for a socket, with the zero behind them
 
 
 class PrivateSocket:
@@ -32,7 +32,7 @@ class PrivateSocket:
 
     def __init__(self, context: zmq.Context[Any], *, files: bool = sys.platform != "win32") -> None:
         """``files`` says that a file of the system's should be used where one can be had."""
-        self.folder = _private_folder() if files and zmq.has("ipc") else None
+        self.folder = private_folder(len("/server")) if files and zmq.has("ipc") else None
         self._context: zmq.Context[Any] | None = None
         self.environment: Mapping[str, str] = {}
         """For the children."""
@@ -83,14 +83,17 @@ def _router(context: zmq.Context[Any]) -> zmq.Socket[Any]:
     return socket
 
 
-def _private_folder() -> Path | None:
-    """A new folder that only this user may enter, its path short enough for a socket; None if there can be none."""
+def private_folder(below: int) -> Path | None:
+    """A new folder that only this user may enter, whose path and ``below`` bytes more still name a socket.
+
+    None if there can be none. It is for the process that asks: when that has ended, whoever asks next removes it.
+    """
     for root in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
         if not root or not os.access(root, os.W_OK | os.X_OK):
             continue
         _remove_left(Path(root))
         folder = Path(root) / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-        if len(os.fsencode(folder / "server")) > _LONGEST_PATH:
+        if len(os.fsencode(folder)) + below > _LONGEST_PATH:
             continue
         with suppress(OSError):
             folder.mkdir(mode=0o700)

@@ -10,7 +10,7 @@ import platformdirs
 
 from ex4d_ground.addresses import DEFAULT_ADDRESS, DEFAULT_PORT
 from ex4d_ground.errors import SettingError
-from ex4d_ground.files import read_text
+from ex4d_ground.files import from_home, read_text
 from ex4d_ground.parsing import parse_toml
 from ex4d_ground.values import Hours, Seconds, misfits
 
@@ -128,8 +128,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def folder(self) -> Path:
-        """The data folder."""
-        return Path(self.data_dir) if self.data_dir else Path(platformdirs.user_data_dir("ex4d-backend"))
+        """The data folder. Raises SettingError where it is to be in nobody's home."""
+        own = self.data_dir or platformdirs.user_data_dir("ex4d-backend")
+        return from_home(own).absolute()  # its processes, and Ray's on this machine, may work elsewhere
 
     @property
     def places(self) -> Path:
@@ -167,7 +168,8 @@ def _require_fitting(values: Mapping[str, Any], source: str, *, shown: str = "",
 
 
 def check_settings(settings: ServerSettings) -> None:
-    """Raise SettingError for an address that cannot be used, or one that would be open to the network."""
+    """Raise SettingError for what cannot be used, such as an address that would be open to the network."""
+    from_home(settings.data_dir)
     for address in filter(None, (settings.address, settings.data_address)):
         host, _ = split_address(address)
         if host not in LOOPBACK_HOSTS and not settings.curve:

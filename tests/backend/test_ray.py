@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 import tempfile
 import time
 from collections import Counter
@@ -10,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backend.conftest import Backend, poses, until
-from backend.ray_cluster import Machines
+from backend.ray_cluster import QUIET, Machines
 from backend.test_jobs import (  # noqa: F401 - these tests are of every pool
     test_bad_input_fails_the_job_with_the_librarys_sentence_and_no_server_path,
     test_build_mesh_sends_what_the_library_builds,
@@ -25,7 +27,7 @@ from backend.test_jobs import (  # noqa: F401 - these tests are of every pool
 )
 from ex4d_protocol.client import Client
 from ex4d_protocol.events import ItemReceived, JobChanged, JobRejected, ResultsComplete
-from ex4d_protocol.requests import ClipSpec, Generate
+from ex4d_protocol.requests import ClipSpec, Generate, RenderGuides
 
 FRAMES = 3
 ITEMS = FRAMES + 2
@@ -118,6 +120,20 @@ def test_twenty_shots_are_each_made_once_though_a_node_is_killed(
     assert sorted(attempts(backend, book.jobs).values()) == [1] * 19 + [2]
     assert Counter(job for job, _, _ in book.items) == dict.fromkeys(book.jobs, ITEMS)
     assert set(book.items.values()) == {1}  # nothing came twice: the job that was lost had made nothing yet
+
+
+def test_a_cluster_of_its_own_works_below_any_data_folder(make_backend, connect, send_clip) -> None:
+    """The names of Ray's sockets would be too long below most, the usual one among them."""
+    server = make_backend(f"{'a data folder ' * 4}of some length", arguments=["--ray", "local"], environment=QUIET)
+    client = connect(server.start())
+    clip = send_clip(client)
+    assert client.wait_job(client.submit(RenderGuides(clip=clip, trajectory=poses(2))), 300).phase == "done"
+    bridge = next(p for p in psutil.Process(server.process.pid).children() if "bridge" in " ".join(p.cmdline()))
+    places = [p for root in (tempfile.gettempdir(), "/tmp") for p in Path(root).glob(f"*-{bridge.pid}-*")]
+    assert places and all(stat.S_IMODE(place.stat().st_mode) == 0o700 for place in places)
+    client.close()
+    assert server.stop() == 0, server.output()
+    assert not any(place.exists() for place in places)
 
 
 class Hours:

@@ -115,6 +115,19 @@ def test_check_config_reports_and_starts_nothing(tmp_path):
         assert why in one_sentence(start("--config", str(config), "--check-config"))
 
 
+def test_the_data_folder_may_be_written_as_people_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "backend.toml"
+    for written in ("~/backend", "backend", str(tmp_path / "backend")):
+        config.write_text(f"data_dir = {written!r}")
+        assert load_settings(config, environment={}).folder == tmp_path / "backend"
+    config.write_text("data_dir = '~nobody-of-this-name/backend'")
+    with pytest.raises(SettingError, match="Nobody's home"):
+        load_settings(config, environment={})
+
+
 def test_addresses_are_parsed():
     assert split_address("tcp://127.0.0.1:auto") == ("127.0.0.1", 0)
     assert split_address("tcp://[::1]:7764") == ("[::1]", 7764)

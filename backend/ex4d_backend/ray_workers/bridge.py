@@ -5,10 +5,13 @@ Ray is a library with threads and sockets of its own; here they cannot hold up t
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -40,6 +43,7 @@ from ex4d_backend.child_messages import (
 from ex4d_backend.data_folder import file_at
 from ex4d_backend.item_files import item_file
 from ex4d_backend.job_rows import decode_request
+from ex4d_backend.private_socket import private_folder
 from ex4d_backend.ray_workers.actor import ShotActor, described
 from ex4d_backend.worker import ServerThread
 from ex4d_ground.files import output_error
@@ -49,6 +53,8 @@ from ex4d_protocol.requests import blobs_of
 log = logging.getLogger("ex4d_backend.ray_workers")
 
 LOOK_S = 0.25
+SOCKET_BYTES = len("/r/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store")
+"""What the path of a socket of Ray's has below the folder that Ray is given."""
 PART_BYTES = 32 << 20
 UNREAD_RESULTS = 16
 """Of one job, before its actor waits."""
@@ -279,9 +285,9 @@ def main(argv: list[str] | None = None) -> None:
     except ImportError:
         sys.exit("Ray is not installed: pip install '.[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    own = private_folder(SOCKET_BYTES) if args.address == "local" and os.name == "posix" else None
     try:
-        address = None if args.address == "local" else args.address
-        ray.init(address=address or "local", namespace="ex4d", log_to_driver=False, include_dashboard=None)
+        ray.init(address=args.address, namespace="ex4d", log_to_driver=False, include_dashboard=None, **_places(own))
     except (ConnectionError, RuntimeError, ValueError) as error:
         sys.exit(f"The Ray cluster {args.address} cannot be reached: {_short(error)}")
     bridge = Bridge(server, ray, args)
@@ -297,7 +303,21 @@ def main(argv: list[str] | None = None) -> None:
             bridge.look()
             looked = time.monotonic()
     ray.shutdown()
+    if own is not None:
+        shutil.rmtree(own, ignore_errors=True)
     os._exit(0)
+
+
+def _places(own: Path | None) -> dict[str, Any]:
+    """Where a cluster of this process's own keeps what: its sockets below ``own``, whose path is short enough for them.
+
+    A data folder's seldom is. What does not fit into memory is too much for such a folder, and goes to the data folder.
+    """
+    if own is None:
+        return {}
+    # Below a folder of this user's alone: Ray opens the one that it is given to everybody.
+    spill = {"type": "filesystem", "params": {"directory_path": tempfile.gettempdir()}}
+    return {"_temp_dir": str(own / "r"), "_system_config": {"object_spilling_config": json.dumps(spill)}}
 
 
 _NOTHING = msgspec.UNSET

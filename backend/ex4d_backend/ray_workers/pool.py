@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 from collections.abc import Callable, Collection, Sequence
 
 import zmq
@@ -55,6 +58,11 @@ class RayWorker(WorkerState):
         return "busy" if self.job_id else "idle" if self.ready else "starting"
 
 
+def _place_of_ray() -> str:
+    """Where Ray notes the clusters of this machine, which it would look for where children keep temporary files."""
+    return os.environ.get("RAY_TMPDIR") or ("/tmp" if sys.platform == "darwin" else tempfile.gettempdir())
+
+
 class RayBridge(ChildProcess):
     """The process that speaks to Ray, and the actors that it tells of."""
 
@@ -67,7 +75,7 @@ class RayBridge(ChildProcess):
             "ray",
             "ex4d_backend.ray_workers.bridge",
             arguments=arguments,
-            environment={},
+            environment={"RAY_TMPDIR": _place_of_ray()},
             silent_s=settings.worker_silent_s,
         )
         self._settings = settings
