@@ -83,6 +83,7 @@ class EX4D_OT_edit_frame(EditOperator, bpy.types.Operator):
         context.view_layer.objects.active = body
         if self.tools == "SCULPT":
             view.lock(context.scene, body)
+        view.begun(context.scene, shot.active_shot(context))  # before the undo step, which is of all but the view
         if not bpy.app.background:  # these modes' undo steps hold the mesh alone; without a window there are none
             bpy.ops.ed.undo_push(message="Edit This Frame")
         bpy.ops.object.mode_set(mode=self.tools)

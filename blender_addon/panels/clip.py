@@ -8,7 +8,7 @@ import bpy
 from ex4d_ground.remedies import Remedy
 
 from ..jobs import engine_settings, estimators, footage, offers
-from ..scene import colours, rig, shot
+from ..scene import colours, in_the_way, rig, shot
 from ..scene.clip import FILMING_LENS
 from ..work import connecting, session
 from ..work.hooks import Hook
@@ -125,8 +125,8 @@ def _draw_shot(layout: bpy.types.UILayout, context: bpy.types.Context, target: b
     cache = shot.cache_of(target)
     if not facts.arriving and not os.path.exists(cache):  # noqa: PTH110 - called on every redraw; no Path needs making
         paragraph(layout, f"The mesh cache {cache} is missing; import the clip again.", icon="ERROR", alert=True)
-    if facts.mesh.hide_viewport or facts.mesh.hide_get():
-        layout.operator("ex4d.show_mesh", icon="HIDE_ON")
+    if not in_the_way.is_shown(context.scene, target):
+        layout.operator("ex4d.show_shot", icon="HIDE_OFF")
 
 
 class EX4D_PT_files(Part, bpy.types.Panel):

@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
+from ..work import session
 from ..work.hooks import Hook
 from ..work.languages import say
 from ..work.operators import QuickOperator
@@ -37,7 +38,7 @@ def make_way(context: bpy.types.Context, shot: bpy.types.Object) -> str:
     for other in _in_same_place(context.scene, shot):
         _switch_off(context.scene, other)
         said.append(
-            say(f"'{other.name}' stands in the same place; its mesh is switched off; Show Mesh brings it back.")
+            say(f"'{other.name}' stands in the same place and is switched off; choose it above to have it back.")
         )
     for thing in _before_camera(context, shot):
         if is_first_cube(thing):
@@ -119,20 +120,33 @@ def _is_of_shot(thing: bpy.types.Object) -> bool:
     return False
 
 
-class EX4D_OT_show_mesh(QuickOperator, bpy.types.Operator):
-    """Show this shot's mesh again, in the view and in renders, in place of other shots' where they stand"""
+def is_shown(scene: bpy.types.Scene, shot: bpy.types.Object) -> bool:
+    """Whether the shot's mesh is on and the scene looks through no other shot's camera."""
+    body = shot.ex4d.mesh
+    if body is not None and (body.hide_viewport or body.hide_get()):
+        return False
+    camera = scene.camera
+    of = camera.parent if camera is not None else None
+    while of is not None and not of.ex4d.is_shot:
+        of = of.parent
+    return of is None or of == shot
 
-    bl_label = "Show Mesh"
+
+class EX4D_OT_show_shot(QuickOperator, bpy.types.Operator):
+    """Show this shot's mesh, and give the scene this shot's camera, size, frame rate and range"""
+
+    bl_label = "Show This Shot"
     bl_options = {"REGISTER", "UNDO"}
     requires = (shots.active_shot,)
 
     def run(self, context: bpy.types.Context) -> str:
-        target = shots.active_shot(context)
+        scene, target = context.scene, shots.active_shot(context)
         body = target.ex4d.mesh
         body.hide_viewport = body.hide_render = False
         body.hide_set(False)
-        said = [say(f"The mesh of '{target.name}' is shown.")]
-        for other in _in_same_place(context.scene, target):
-            _switch_off(context.scene, other)
-            said.append(say(f"That of '{other.name}', in the same place, is off."))
-        return " ".join(said)
+        for other in _in_same_place(scene, target):
+            _switch_off(scene, other)
+        shots.fit_scene(scene, target)
+        scene.camera = target.ex4d.camera or scene.camera
+        session.get().tell("")  # what an import said of another shot's mesh
+        return f"The scene has the camera, size, frame rate and range of '{target.name}'."

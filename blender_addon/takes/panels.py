@@ -8,7 +8,7 @@ from ..jobs import cost_watch, engine_settings, offers
 from ..panels import previews, progress
 from ..panels.base import Part, Step, hint, paragraph, short_title, shown_shot
 from ..panels.messages import draw_button, draw_news, draw_problem
-from ..scene import keyframes
+from ..scene import keyframes, shot
 from ..work import session
 from ..work.languages import say
 from . import listing
@@ -119,12 +119,16 @@ class EX4D_PT_advanced(Part, bpy.types.Panel):
 
 
 class EX4D_UL_takes(bpy.types.UIList):
-    def draw_item(self, _context, layout, _data, item, _icon, _active, _property, index) -> None:
+    def draw_item(self, context, layout, _data, item, _icon, _active, _property, index) -> None:
         icon = previews.thumbnail(listing.picture_of(item))
         row = layout.row(align=True)
+        target = shown_shot(context)
+        others = shot.by_id(item.shot_id) if target is not None and item.shot_id != target.ex4d.shot_id else None
         split = row.split(factor=0.6, align=True)
+        split.active = others is None
         split.label(text=item.name, translate=False, **({"icon_value": icon} if icon else {"icon": "ERROR"}))
         words = f"{item.arrived}/{item.num_frames}" if item.partial else say(f"seed {item.seed}")
+        words = others.name if others is not None else words  # every shot has a take_001
         split.label(text=words, translate=False)
         shown = item.plane is not None and keyframes.has(item.plane, "hide_render")  # keyed to be seen in its frames
         row.operator("ex4d.show_take", text="", icon="HIDE_OFF" if shown else "HIDE_ON", emboss=False).index = index

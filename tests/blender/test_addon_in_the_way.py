@@ -67,22 +67,38 @@ def test_what_covers_nothing_is_left_alone(blender, shot):
 
 
 def test_another_shot_in_the_same_place_makes_way_until_it_is_chosen(blender, shot, small_clip):
-    from blender_addon.scene import in_the_way
-
     other = second(blender, small_clip)
     scene = blender.context.scene
     said = make_way(blender, other)
-    assert said == f"'{shot.name}' stands in the same place; its mesh is switched off; Show Mesh brings it back."
+    assert said == f"'{shot.name}' stands in the same place and is switched off; choose it above to have it back."
     assert shot.ex4d.mesh.hide_viewport and shot.ex4d.mesh.hide_render and other.ex4d.mesh.visible_get()
-    assert "ex4d.show_mesh" not in draw_all(blender.context)["Clip"].operators()
+    assert "ex4d.show_shot" not in draw_all(blender.context)["Clip"].operators()
     scene.ex4d.shot = shot
-    assert "ex4d.show_mesh" in draw_all(blender.context)["Clip"].operators()
-    assert blender.ops.ex4d.show_mesh() == {"FINISHED"}
+    scene.render.resolution_x, scene.render.fps, scene.frame_end = 99, 50, 400
+    assert "ex4d.show_shot" in draw_all(blender.context)["Clip"].operators()
+    assert blender.ops.ex4d.show_shot() == {"FINISHED"}
     assert shot.ex4d.mesh.visible_get() and not shot.ex4d.mesh.hide_render and other.ex4d.mesh.hide_viewport
-    other.location.x = 50.0
-    blender.context.view_layer.update()
-    other.ex4d.mesh.hide_viewport = False
-    assert in_the_way.make_way(blender.context, shot) == "", "a shot that stands elsewhere is in nobody's way"
+    assert scene.camera == shot.ex4d.source_camera and scene.render.fps == 24
+    assert (scene.render.resolution_x, scene.frame_end) == (shot.ex4d.width, shot.ex4d.num_frames)
+    assert "ex4d.show_shot" not in draw_all(blender.context)["Clip"].operators()
+
+
+def test_shots_that_stand_apart_are_both_seen(blender, shot, small_clip):
+    shot.location.x = 50.0
+    other = second(blender, small_clip)
+    assert make_way(blender, other) == "" and shot.ex4d.mesh.visible_get()
+    blender.context.scene.ex4d.shot = shot
+    assert "ex4d.show_shot" in draw_all(blender.context)["Clip"].operators(), "the scene has the other's camera"
+    blender.ops.ex4d.show_shot()
+    assert other.ex4d.mesh.visible_get()
+
+
+def test_an_artists_own_camera_is_of_no_other_shot(blender, shot):
+    scene = blender.context.scene
+    scene.camera = blender.data.objects.new("Mine", blender.data.cameras.new("Mine"))
+    assert "ex4d.show_shot" not in draw_all(blender.context)["Clip"].operators()
+    scene.camera = None
+    assert "ex4d.show_shot" not in draw_all(blender.context)["Clip"].operators()
 
 
 def test_the_takes_of_the_shot_that_makes_way_are_hidden_with_it(blender, shot, small_clip):
@@ -93,6 +109,16 @@ def test_the_takes_of_the_shot_that_makes_way_are_hidden_with_it(blender, shot, 
     take.plane = plane = planes.add(blender.context.scene, take.name, shot, shot.ex4d.source_camera)
     make_way(blender, second(blender, small_clip))
     assert plane.hide_viewport and plane.hide_render
+
+
+def test_a_take_of_another_shot_names_it_in_the_list(blender, shot, small_clip):
+    """Every shot has a take_001."""
+    add_takes(blender, shot, True)
+    assert "take_001 seed" in draw_all(blender.context)["List"].words
+    shot.name = "street"
+    other = second(blender, small_clip)
+    other.ex4d.camera = other.ex4d.source_camera
+    assert "take_001 street" in draw_all(blender.context)["List"].words
 
 
 @pytest.mark.parametrize("end", ["finish_edit", "discard_edit"])
