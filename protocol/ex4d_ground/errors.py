@@ -50,9 +50,12 @@ class Ex4dError(Exception):
         return Failure(self.code, self.remedy)
 
     def reworded(self, message: str) -> Any:
-        """An error of the same kind, code and remedy with another sentence."""
+        """An error of the same kind, code and remedy, and whatever else it says, with another sentence."""
         other = type(self).__new__(type(self))
+        vars(other).update(vars(self))
         Ex4dError.__init__(other, message, code=self.code, remedy=self.remedy)
+        if isinstance(self, OSError) and isinstance(other, OSError):
+            other.errno = self.errno
         return other
 
 

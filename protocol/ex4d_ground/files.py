@@ -130,7 +130,7 @@ def told_as(hidden: Path, asked: Path) -> Iterator[None]:
             text = text.replace(hidden.name, asked.name)
         if text == str(error):
             raise
-        raise _reworded(error, text) from error
+        raise error.reworded(text) from error
 
 
 @contextmanager
@@ -145,13 +145,6 @@ def told_of_folder(hidden: Path, what: str) -> Iterator[None]:
         if hidden.name not in str(error) or not error.errno:
             raise
         raise output_error(hidden.parent, error, what=f"{what} into ") from error
-
-
-def _reworded(error: Ex4dError, text: str) -> Ex4dError:
-    other = error.reworded(text)
-    if isinstance(error, OSError):
-        other.errno = error.errno
-    return other
 
 
 def _temporary_name(path: Path) -> Path:
