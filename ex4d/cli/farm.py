@@ -61,24 +61,34 @@ class Tasks:
             )
         more = {"gpus": gpus, "gpu_memory_gib": gib if gpus else 0.0, "memory_gib": self.memory}
         told = f" with {gib:.3g} GiB" if gpus and gib else ""
-        note(f"{len(job.shots)} shots in {job.folder}; a task needs {gpus} GPU{'' if gpus == 1 else 's'}{told}.")
+        shots = "1 shot" if len(job.shots) == 1 else f"{len(job.shots)} shots"
+        note(f"{shots} in {job.folder}; a task needs {gpus} GPU{'' if gpus == 1 else 's'}{told}.")
         return FarmJob(job.folder, job.shots, job.windows, job.command, job.options, **more)
 
 
 def _check_options(job: FarmJob) -> None:
-    """Raise SettingError for what every task would be refused for: options that 'ex4d run' does not know or take."""
+    """Raise SettingError for what a task would be refused for: options that 'ex4d run' does not know or take."""
     from ex4d.cli.run import run
 
-    if not job.options:
-        return
     tasks = typer.Typer(context_settings={"token_normalize_func": lambda token: token.replace("-", "_")})
     tasks.command()(spread(run))
     refuse_empty_words(job.options)
-    shot = str(job.folder / job.shots[0])
-    try:  # without --help, which shows a page and makes nothing
-        get_command(tasks).make_context("run", [shot, *job.options], help_option_names=[])
-    except typer.TyperException as error:
-        raise SettingError(f"'ex4d run' refuses --option {' '.join(job.options)}: {error.format_message()}") from None
+    command = get_command(tasks)
+
+    def refusal(*words: str) -> str:
+        try:  # without --help, which shows a page and makes nothing
+            command.make_context("run", list(words), help_option_names=[])
+        except typer.TyperException as error:
+            return error.format_message()
+        return ""
+
+    for shot in job.shots:
+        path = str(job.folder / shot)
+        refused = refusal(path, *job.options)
+        if refused:
+            by_itself = not job.options or refusal(path) == refused
+            what = f"the shot {path}" if by_itself else f"--option {' '.join(job.options)}"
+            raise SettingError(f"'ex4d run' refuses {what}: {refused}")
 
 
 def _gpu_needs(job: FarmJob) -> tuple[int, float]:

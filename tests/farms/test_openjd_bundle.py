@@ -125,6 +125,27 @@ def test_what_every_task_would_fail_of_is_refused_here(given, said, shots: Path,
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"camm": "30"}, "there is no option 'camm'"),
+        ({"num_frames": "all"}, "refuses the shot"),
+        ({"num_frames": 2.5}, "Invalid value for '--num_frames'"),
+        ({"depth": ""}, "depth is empty"),
+    ],
+)
+def test_a_shot_that_a_task_would_refuse_is_refused_before_the_farm_has_it(
+    option, said, shots: Path, tmp_path: Path, capsys
+) -> None:
+    path = shots / "020" / "shot.json"  # not the first one
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"options": record["options"] | option}))
+    assert main(["farm", "openjd", str(shots), "--output", str(tmp_path / "bundle"), "--option=--seed=3"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert said in told and "020" in told and "refuses --option" not in told
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_options_of_all_shots_are_those_of_the_command(shots: Path, tmp_path: Path) -> None:
     more = ["--option=--num-frames", "--option=2", "--option=--set=softness=0.1"]
     assert main(["farm", "openjd", str(shots), "--output", str(tmp_path / "bundle"), *more]) == 0
