@@ -24,7 +24,7 @@ from ex4d_ground.arrays import FAR, Float32
 from ex4d_ground.errors import DepthError, SettingError
 from ex4d_ground.files import DEPTH_SUFFIXES, require_regular
 from ex4d_ground.remedies import drop_channel, scale_depth
-from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
+from ex4d_ground.sequences import FrameFiles, endings_in, find_sequence, is_named, names_sequence
 
 if TYPE_CHECKING:
     from ex4d.clip.video import VideoInfo
@@ -199,8 +199,8 @@ def find_depth_pictures(path: Path) -> FrameFiles | None:
     found = find_sequence(path, DEPTH_SUFFIXES, DepthError)
     if not found.paths:
         raise DepthError(
-            f"The depth folder {path} holds neither 16-bit PNG, TIFF nor EXR files; leave one numbered sequence of one "
-            "kind in it."
+            f"The depth folder {path} holds neither 16-bit PNG, TIFF nor EXR files{endings_in(path)}; give one "
+            "numbered sequence of such a kind."
         )
     return found
 

@@ -28,7 +28,7 @@ from ex4d_ground.errors import ClipError, SettingError
 from ex4d_ground.files import COLOUR_SUFFIXES, require_regular
 from ex4d_ground.footage import Fields, Footage, exact_rate
 from ex4d_ground.remedies import fewer_frames
-from ex4d_ground.sequences import FrameFiles, find_sequence, is_named, names_sequence
+from ex4d_ground.sequences import FrameFiles, endings_in, find_sequence, is_named, names_sequence
 
 FRAMES_FILE, PLATE_FILE = "frames.raw", "plate.raw"
 DEFAULT_FPS = 15.0
@@ -182,7 +182,8 @@ def find_pictures(path: Path) -> FrameFiles | None:
     files = find_sequence(path, COLOUR_SUFFIXES, ClipError)
     if not files.paths:
         raise ClipError(
-            f"The folder {path} holds no PNG, JPEG, TIFF, EXR or DPX images; give a folder of numbered frames."
+            f"The folder {path} holds no PNG, JPEG, TIFF, EXR, DPX, BMP or WebP images{endings_in(path)}; give a "
+            "folder of frames of such a kind."
         )
     return files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +45,10 @@ class Verdict:
         """For people, as sentences."""
         if self.still:
             return ["The camera stands still.", f"{100 * self.moving:.0f} % of the picture moves by itself."]
+        known = math.isfinite(self.misfit_px)
+        misfit = f"{self.misfit_px:.2f} px is the median misfit" if known else "no motion of the camera explains them"
         told = [
-            f"{self.points} points were followed; {self.misfit_px:.2f} px is the median misfit.",
+            f"{self.points} points were followed; {misfit}." if self.points else "No point could be followed.",
             f"{100 * self.moving:.0f} % of the picture moves by itself or cannot be followed.",
         ]
         if not self.focal_known:

@@ -159,6 +159,13 @@ def find_sequence(path: Path, suffixes: Iterable[str], error: type[Ex4dError] = 
     return _numbered(str(path), [number for number, _ in by_number], [file for _, file in by_number], error)
 
 
+def endings_in(folder: Path) -> str:
+    """What a folder without usable pictures holds instead, as words behind its name; "" if there are no files."""
+    found = sorted({path.suffix.lower() for path in folder.iterdir() if path.is_file() and path.name[0] != "."} - {""})
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f" (its files end in {', '.join(found[:_SHOWN])}{more})" if found else ""
+
+
 def pair_sequences(
     colour: FrameFiles, depth: FrameFiles, *, num_frames: int | None = None, error: type[Ex4dError] = InputError
 ) -> Pairs:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from .conftest import Shot
 
@@ -47,6 +48,11 @@ class Place:
         else:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
+
+    def pages(self, name: str) -> Path:
+        pages = [Image.fromarray(np.full((40, 56), 3, np.float32))] * 3
+        pages[0].save(self.folder / name, save_all=True, append_images=pages[1:])
+        return self.folder / name
 
     def plates(self, name: str, numbers: list[int], prefix: str = "f") -> Path:
         for i in numbers:
@@ -88,6 +94,15 @@ MISTAKES = [
             lambda p: with_video(p, p.file("still.png", np.zeros((40, 56, 3), np.uint8))), "has one frame"),
     Mistake("an empty folder",
             lambda p: with_video(p, p.file("plates/notes.txt").parent), "holds no PNG"),
+    Mistake("a folder of pictures that are not read",
+            lambda p: with_video(p, p.file("plates/f_1.tga").parent), "images (its files end in .tga); give a folder"),
+    Mistake("a folder of depth that is not read",
+            lambda p: with_depth(p, p.file("z/f_1.npy", np.ones((40, 56))).parent), "(its files end in .npy)"),
+    Mistake("a lens of a panorama",
+            lambda p: with_cam(p, p.file("t.json", '{"camera_model": "EQUIRECTANGULAR", "w": 8, "h": 8, "fl_x": 8, '
+                                         '"frames": [{"transform_matrix": []}]}')), "EQUIRECTANGULAR, not perspective"),
+    Mistake("depth in the pages of one file",
+            lambda p: with_depth(p, p.pages("depth.tif")), "holds 3 pictures in one file"),
     Mistake("depth and video exchanged",
             lambda p: ("--input_video", p.shot.depth, "--depth", p.shot.video, "--cam", "30", "--output_dir", p.out),
             "shot.mp4 is no depth file that can be read"),

@@ -89,6 +89,7 @@ def test_a_clip_of_nothing_but_grey_fails_in_words(filmed) -> None:
     clip = filmed("handheld").clip
     verdict = solve_camera(replace(clip, frames=np.full_like(clip.frames, 90))).verdict
     assert "show too few points" in verdict.failure and verdict.points == 0
+    assert verdict.lines()[0] == "No point could be followed."
 
 
 def test_a_matte_of_another_size_is_refused_and_cancel_is_heard(filmed) -> None:
