@@ -57,7 +57,7 @@ EXCEPT = (
     "test_addon_camera_files.py::test_other_programs_get_an_animated_camera_in_world_space",
     "test_addon_live.py::test_the_picture_is_what_a_guides_job_renders",
     "test_addon_live_preview.py::test_the_choice_shows_the_frame_of_a_preview_take",
-    "test_addon_live_scene.py::test_coverage_follows_the_keyframes_by_itself_where_that_is_wanted",
+    "test_addon_live_scene.py::test_coverage_follows_the_keyframes_by_itself",
     "test_addon_live_scene.py::test_following_the_move_leaves_the_scene_alone",
     "test_addon_operators.py::test_the_whole_way_through",
     "test_addon_panels_words.py::test_everything_has_a_tooltip_and_none_ends_in_a_full_stop",
