@@ -9,7 +9,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import console
 import numpy as np
 import pytest
 from live_parts import filmed, live
+from own_backend import address_of
+from picture_files import read_rgba
 from small_clip import ROOT, SmallClip, make_clip, png_bytes, write_source_files
 from small_shot import build_shot, write_shot_files
 
@@ -114,13 +115,7 @@ def render(blender: Any, tmp_path: Path) -> Any:
         scene.render.threads_mode, scene.render.threads = "FIXED", 2
         scene.render.filepath = str(tmp_path / "render.png")
         blender.ops.render.render(write_still=True)
-        image = blender.data.images.load(scene.render.filepath, check_existing=False)
-        image.colorspace_settings.name = "Non-Color"
-        width, height = image.size
-        values = np.empty(width * height * 4, np.float32)
-        image.pixels.foreach_get(values)
-        blender.data.images.remove(image)
-        return np.round(values.reshape(height, width, 4)[::-1] * 255).astype(np.uint8)
+        return read_rgba(blender, scene.render.filepath)
 
     return run
 
@@ -196,13 +191,7 @@ def backend(backend_command, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def address(backend):
-    steps = backend.wait_address(240)
-    while True:
-        try:
-            next(steps)
-            time.sleep(0.05)
-        except StopIteration as end:
-            return end.value
+    return address_of(backend)
 
 
 @pytest.fixture

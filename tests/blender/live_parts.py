@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from picture_files import read_rgba
 from small_clip import write_source_files
 
 PATIENT_MS = 10_000.0
@@ -82,18 +83,8 @@ def guides_of(blender, index: int) -> np.ndarray:
 
     assert blender.ops.ex4d.render_guides() == {"FINISHED"}
     folder = shot.folder_of(blender.context.scene.ex4d.shot) / "guides"
-    colour, mask = (read_png(blender, folder / sub / f"frame_{index + 1:04d}.png") for sub in ("colour", "mask"))
+    colour, mask = (read_rgba(blender, folder / sub / f"frame_{index + 1:04d}.png") for sub in ("colour", "mask"))
     return np.dstack([colour[..., :3], mask[..., 0]])
-
-
-def read_png(blender, path) -> np.ndarray:
-    image = blender.data.images.load(str(path), check_existing=False)
-    image.colorspace_settings.name = "Non-Color"
-    width, height = image.size
-    values = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(values)
-    blender.data.images.remove(image)
-    return np.round(values.reshape(height, width, 4)[::-1] * 255).astype(np.uint8)
 
 
 def guides_at(blender, x: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from filmed_room import FLOOR_Y, project, room
-from live_parts import read_png
+from picture_files import read_rgba
 from small_clip import write_source_files
 
 from ex4d_ground.camera_files import save_camera
@@ -39,7 +39,7 @@ def guides(blender, shot):
     folder = shots.output_folder(shot) / "guides"
     found = []
     for part in ("colour", "mask"):
-        pictures = [read_png(blender, path) for path in sorted((folder / part).glob("*.png"))]
+        pictures = [read_rgba(blender, path) for path in sorted((folder / part).glob("*.png"))]
         found.append(np.stack(pictures)[..., :3].astype(np.float32))
     return found[0], found[1][..., 0] > 127
 

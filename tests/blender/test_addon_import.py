@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from depth_tool import write_depth_tool
+from own_backend import address_of
 from small_clip import png_bytes
 
 from ex4d_ground.errors import in_words
@@ -192,15 +193,7 @@ def estimating(backend_command, project_python, tmp_path_factory):
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    steps = running.wait_address(240)
-    while True:
-        try:
-            next(steps)
-            time.sleep(0.05)
-        except StopIteration as end:
-            address = end.value
-            break
-    yield address
+    yield address_of(running)
     running.stop()
 
 

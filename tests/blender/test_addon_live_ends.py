@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import time
 
 import pytest
 from live_parts import PATIENT_MS, move_camera, prepare, settle, spin
+from own_backend import address_of
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -91,15 +91,6 @@ def test_it_goes_on_with_a_backend_that_was_killed_and_started_again(blender, ba
     from blender_addon.live import views as live
     from blender_addon.work import preferences
     from blender_addon.work.local_backend import LocalBackend
-
-    def address_of(running: LocalBackend) -> str:
-        steps = running.wait_address(240)
-        while True:
-            try:
-                next(steps)
-                time.sleep(0.02)
-            except StopIteration as end:
-                return end.value
 
     started = [LocalBackend(shlex.split(backend_command), base=tmp_path / "backend")]
     try:

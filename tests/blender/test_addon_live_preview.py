@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from drawn_panels import cut_off, draw_all
 from filmed_room import handheld
-from live_parts import guides_of, move_camera, read_png, settle, spin
+from live_parts import guides_of, move_camera, settle, spin
+from picture_files import read_rgba
 
 from ex4d_ground.camera_files import save_camera
 
@@ -27,7 +28,7 @@ def take_frame(blender, index: int) -> np.ndarray:  # [H, W, 3]
     from blender_addon.takes import listing
 
     take = scene.ex4d.takes[scene.ex4d.active_take]
-    return read_png(blender, listing.folder_of(take) / f"frame_{index + 1:04d}.png")[..., :3]
+    return read_rgba(blender, listing.folder_of(take) / f"frame_{index + 1:04d}.png")[..., :3]
 
 
 def words(blender) -> set[str]:

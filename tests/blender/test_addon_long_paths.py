@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import resource
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import no_file_beyond
 from test_addon_take_operators import two_takes  # noqa: F401  a fixture
 
 TOO_LONG = "choose a folder with a shorter path"
@@ -21,17 +21,6 @@ def long_folder(parent: Path, length: int) -> Path:
     while len(path) < length - 100:
         path += "/" + "d" * 50
     return Path(f"{path}/{'e' * (length - len(path) - 1)}")
-
-
-@contextmanager
-def no_file_beyond(size: int) -> Iterator[None]:
-    """The kernel itself refuses to write more, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def refusal(press: Callable[[], Any]) -> str:

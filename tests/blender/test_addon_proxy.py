@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_files import read_rgba
 from test_addon_layers import current
 from test_addon_layers_guides import guides
 from test_addon_operators import fails
@@ -55,17 +56,7 @@ def pictures(blender) -> np.ndarray:  # [5, 96, 128, 3] colour of the guides
     folder = Path(blender.data.filepath).parent / "scene_ex4d"
     shot = blender.context.scene.ex4d.shot
     names = sorted((folder / shot.name / "guides" / "colour").iterdir())
-    return np.stack([_read(blender, name) for name in names])
-
-
-def _read(blender, path: Path) -> np.ndarray:  # [H, W, 3] 0..255
-    image = blender.data.images.load(str(path), check_existing=False)
-    image.colorspace_settings.name = "Non-Color"
-    values = np.empty(image.size[0] * image.size[1] * 4, np.float32)
-    image.pixels.foreach_get(values)
-    pixels = np.round(values.reshape(image.size[1], image.size[0], 4)[::-1, :, :3] * 255)
-    blender.data.images.remove(image)
-    return pixels
+    return np.stack([read_rgba(blender, name)[..., :3] for name in names])
 
 
 def test_the_mesh_has_the_grids_vertices_and_shows_the_whole_footage(proxied, small_clip):

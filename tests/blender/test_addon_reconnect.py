@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from own_backend import address_of
 from test_addon_survives_others import backend_at, free_port
 from under_way import begin, spin, spin_to_two_frames, take_files
 
@@ -24,14 +24,7 @@ def other_address(backend_command, tmp_path):
     from blender_addon.work.local_backend import LocalBackend
 
     running = LocalBackend(shlex.split(backend_command), base=tmp_path / "other")
-    steps = running.wait_address(240)
-    while True:
-        try:
-            next(steps)
-            time.sleep(0.05)
-        except StopIteration as end:
-            yield end.value
-            break
+    yield address_of(running)
     running.stop()
 
 

@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import no_file_beyond
 from small_clip import ROOT
 from test_addon_operators import fails
 from under_way import begin, spin, started, take_files
 
 from ex4d_protocol.messages import ListJobs
-
-resource = pytest.importorskip("resource", reason="limits and signals of POSIX")
 
 
 @pytest.fixture
@@ -187,22 +186,9 @@ def test_two_blenders_on_one_backend_finish_side_by_side_and_know_nothing_of_eac
     assert len(ready.context.scene.ex4d.takes) == 1
 
 
-@contextlib.contextmanager
-def disk_full_at(size: int):
-    """No file may grow beyond ``size`` bytes: the operating system's own refusal, at the same place as a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
-
-
 def test_a_full_disk_during_an_import_is_a_sentence_and_leaves_nothing(connected, sources, small_clip, tmp_path, quiet):
     _, height, width = small_clip.size
-    with disk_full_at(height * width * 12 * 2):  # less than the mesh cache, more than a picture
+    with no_file_beyond(height * width * 12 * 2):  # less than the mesh cache, more than a picture
         sentence = fails(connected.ops.ex4d.import_clip, **sources)
     assert "Cannot write the mesh cache" in sentence and "choose another folder" in sentence
     assert list((tmp_path / "scene_ex4d").iterdir()) == []
@@ -213,7 +199,7 @@ def test_a_full_disk_during_a_take_keeps_it_on_the_backend_until_there_is_room(r
     from blender_addon.work import session
 
     folder = tmp_path / "scene_ex4d" / "clip"
-    with disk_full_at(3000):  # more than the journal's entry, less than a frame
+    with no_file_beyond(3000):  # more than the journal's entry, less than a frame
         sentence = fails(ready.ops.ex4d.generate, engine="preview", seed=1)
     assert "Cannot write" in sentence and "the backend keeps the take: free some space; press Connect" in sentence
     assert not (folder / "take_001" / "take.json").exists() and len(ready.context.scene.ex4d.takes) == 0
@@ -227,7 +213,7 @@ def test_a_full_disk_during_guides_keeps_the_last_ones(ready, tmp_path, quiet):
     guides = tmp_path / "scene_ex4d" / "clip" / "guides"
     ready.ops.ex4d.render_guides()
     before = {path: path.read_bytes() for path in guides.rglob("*.png")}
-    with disk_full_at(600):
+    with no_file_beyond(600):
         assert "Cannot write" in fails(ready.ops.ex4d.render_guides)
     assert {path: path.read_bytes() for path in guides.rglob("*.png")} == before
     assert sorted(p.name for p in guides.parent.iterdir()) == ["colour", "guides", "mesh.pc2", "visible"]

@@ -89,9 +89,9 @@ def test_a_take_and_its_page_are_what_was_filmed(connected, shot, zooming, tmp_p
 
 
 def read(blender, path: Path) -> np.ndarray:
-    from live_parts import read_png
+    from picture_files import read_rgba
 
-    return read_png(blender, path)[..., :3]
+    return read_rgba(blender, path)[..., :3]
 
 
 @pytest.mark.parametrize("kind", ["ALEMBIC", "USD"])

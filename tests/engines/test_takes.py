@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-import resource
-from contextlib import contextmanager
 from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
+from full_disk import no_file_beyond
 from PIL import Image
 
 from ex4d import Clip, Take
@@ -91,23 +90,12 @@ def test_the_next_free_number_is_taken_and_nothing_is_overwritten(take, tmp_path
     assert (tmp_path / "take_004.mp4").read_bytes() == b"mine" and listing(tmp_path / "take_002") == []
 
 
-@contextmanager
-def file_size_limit(size: int):
-    """The kernel itself refuses to write more, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_when_the_disk_gives_out_nothing_half_written_stays(take, tmp_path):
     first = save_take(tmp_path, take)
     before = listing(tmp_path)
-    with file_size_limit(1000), pytest.raises(OutputError, match="Cannot write"):
+    with no_file_beyond(1000), pytest.raises(OutputError, match="Cannot write"):
         save_take(tmp_path, take)
-    with file_size_limit(1000), pytest.raises(OutputError) as refused:
+    with no_file_beyond(1000), pytest.raises(OutputError) as refused:
         save_take(tmp_path / "new", take)
     assert str(refused.value).startswith(f"Cannot write {tmp_path / 'new'}: the file would grow")
     assert listing(tmp_path) == before

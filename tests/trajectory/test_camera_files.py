@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import json
-import resource
 
 import numpy as np
 import pytest
+from full_disk import no_file_beyond
 
 from ex4d.trajectory import MoveSetup, orbit, preset, source_times, vertigo
 from ex4d_ground.camera_files import CameraLayout, load_camera, save_camera
@@ -150,13 +150,11 @@ def test_unusable_npz_files_are_refused(tmp_path, move):
 
 
 def test_a_colmap_folder_that_the_disk_cannot_hold_is_whole_or_not_there(tmp_path, move):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))  # enough for the lens, too little for the poses
-    try:
-        with pytest.raises(OutputError, match=r"Cannot write .*model"):
-            save_camera(tmp_path / "model", move, layout="colmap")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with (
+        no_file_beyond(200),  # enough for the lens, too little for the poses
+        pytest.raises(OutputError, match=r"Cannot write .*model"),
+    ):
+        save_camera(tmp_path / "model", move, layout="colmap")
     assert not list(tmp_path.iterdir())
 
 
