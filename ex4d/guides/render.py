@@ -1,7 +1,7 @@
 """Guides of a whole move, on the CPU or on a GPU, as arrays."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -44,8 +44,10 @@ def render_guides(
     occluders. ``rasterizer`` and ``source_first_frame`` stand in for those of ``options``. The latter is the published
     rule: output frame 0 is the source picture itself with a full mask, wherever its camera stands. ``objects`` stand in
     the scene beside the mesh. ``threads`` defaults to the cores at hand; the result does not depend on it. A camera
-    that sees nothing gives an empty frame, not an error: see ``Guides.empty_frames``. ``known`` asks for what else the
-    clip shows (``Guides.known``), if that is to be had in passing; else :func:`ex4d.guides.render_known` draws it.
+    that sees nothing gives an empty frame, not an error: see ``Guides.empty_frames``. ``on_frame`` is told each frame,
+    in order, as soon as it is drawn; of those that are not ``kept`` (on the CPU) only the coverage is. ``known`` asks
+    for what else the clip shows (``Guides.known``), if that is to be had in passing; else
+    :func:`ex4d.guides.render_known` draws it.
 
     "auto" draws on a CUDA device with Triton where there is one, else on the CPU (see
     :func:`ex4d.raster.choose_rasterizer`); ``Guides.rasterizer`` says which it was. To keep the guides on the device
@@ -65,38 +67,47 @@ def render_guides(
 
         with GpuGuideRenderer(mesh, choice.name) as renderer:  # a model that this process runs next needs the memory
             return renderer.render_to_host(request, on_frame, on_progress, cancel)
-    expected = len(trajectory) if kept is None else len(kept)
-    colours, masks = (FrameStack(expected=expected, label="The guides") for _ in range(2))
-    coverage = np.empty(len(trajectory), np.float64)
-    own = threading.local()
-    report(on_progress, stages.GUIDES, 0, len(trajectory))
+    count = len(trajectory)
+    report(on_progress, stages.GUIDES, 0, count)
     beside = KnownBeside(request, cancel) if known and KnownBeside.fits(request, choice.name) else None
-
-    def render(i: int) -> tuple[UInt8, Bool]:
-        check(cancel)
-        if first and i == 0 and beside is None:
-            return mesh.clip.frames[request.times[0]], np.ones(request.shape[1:], np.bool_)
-        if not hasattr(own, "rasterizer"):
-            own.rasterizer = get_rasterizer(choice.name, lambda: check(cancel))
-        drawn: Rasterizer = own.rasterizer
-        if beside is not None and isinstance(drawn, CpuRasterizer):
-            return beside.draw(drawn, i)
-        camera, t = Camera.of(request.seen, i), request.times[i]
-        surface = with_objects(mesh.surface(t), objects, i, camera, mesh.clip.mesh_from_world(t))
-        return drawn.draw(surface, camera, options)
-
-    for i, (colour, mask) in enumerate(in_order(render, range(len(trajectory)), workers, cancel)):
+    draw = _drawn_by(choice.name, request, beside, cancel)
+    colours, masks = (FrameStack(expected=count if kept is None else len(kept), label="The guides") for _ in range(2))
+    coverage = np.empty(count, np.float64)
+    for i, (colour, mask) in enumerate(in_order(draw, range(count), workers, cancel)):
         if kept is None or i in kept:
             colours.append(colour)
             masks.append(mask)
         coverage[i] = np.count_nonzero(mask) / mask.size  # the mean, in a twentieth of its time
         if on_frame is not None:
             on_frame(i, colour, mask)
-        report(on_progress, stages.GUIDES, i + 1, len(trajectory))
+        report(on_progress, stages.GUIDES, i + 1, count)
     give_back_kept()  # larger than what comes next needs, and in its way
-    guides = Guides(*(_stored(stack, kept, len(trajectory)) for stack in (colours, masks)), rasterizer=choice.name)
+    guides = Guides(*(_stored(stack, kept, count) for stack in (colours, masks)), rasterizer=choice.name)
     guides.know_coverage(coverage)
     return guides if beside is None else guides.with_known(beside.known())
+
+
+def _drawn_by(
+    rasterizer: str, request: GuideRequest, beside: KnownBeside | None, cancel: CancelToken | None
+) -> Callable[[int], tuple[UInt8, Bool]]:
+    """What draws one frame by its index, from any thread: colour [H, W, 3] and mask [H, W]."""
+    own = threading.local()
+
+    def draw(i: int) -> tuple[UInt8, Bool]:
+        check(cancel)
+        mesh, t = request.mesh, request.times[i]
+        if request.source_first_frame and i == 0 and beside is None:
+            return mesh.clip.frames[t], np.ones(request.shape[1:], np.bool_)
+        if not hasattr(own, "rasterizer"):
+            own.rasterizer = get_rasterizer(rasterizer, lambda: check(cancel))
+        drawn: Rasterizer = own.rasterizer
+        if beside is not None and isinstance(drawn, CpuRasterizer):
+            return beside.draw(drawn, i)
+        camera = Camera.of(request.seen, i)
+        surface = with_objects(mesh.surface(t), request.objects, i, camera, mesh.clip.mesh_from_world(t))
+        return drawn.draw(surface, camera, request.options)
+
+    return draw
 
 
 def _stored(stack: FrameStack, kept: Collection[int] | None, count: int) -> Frames:

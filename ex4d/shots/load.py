@@ -117,30 +117,37 @@ def load_shot(
     elif options.parity:
         shot = _published(options, options.depth, watch)
     else:
-        filled: list[InvalidDepth] = []
-        notes: list[str] = []
-        clip = load_clip(
-            options.input_video,
-            options.depth,
-            lens=given_lens(options) if options.lens_from is not None else _numbers(options),
-            num_frames=options.num_frames,
-            fill_invalid=options.fill_invalid,
-            fps=options.fps,
-            depth_scale=options.depth_scale,
-            depth_channel=options.depth_channel,
-            colour=options.colour,
-            fields=options.fields,
-            on_filled=filled.append,
-            on_note=notes.append,
-            on_opened=opened,
-            **watch,
-        )
-        shot = LoadedShot(options, clip, filled[0] if filled else None, notes=tuple(notes))
+        shot = _given(options, options.depth, opened, watch)
     if options.estimates_camera and not solves:
         return shot
     clip, more = filmed(options, shot.clip, **watch)
     clip, of_set = with_set(options, clip, **watch)
     return replace(shot, clip=clip, notes=(*shot.notes, *more, *of_set))
+
+
+def _given(
+    options: ShotOptions, depth: Path, on_opened: Callable[[VideoInfo, int, int, bool], None], watch: Watch
+) -> LoadedShot:
+    """The clip with the depth that was given."""
+    filled: list[InvalidDepth] = []
+    notes: list[str] = []
+    clip = load_clip(
+        options.input_video,
+        depth,
+        lens=given_lens(options) if options.lens_from is not None else _numbers(options),
+        num_frames=options.num_frames,
+        fill_invalid=options.fill_invalid,
+        fps=options.fps,
+        depth_scale=options.depth_scale,
+        depth_channel=options.depth_channel,
+        colour=options.colour,
+        fields=options.fields,
+        on_filled=filled.append,
+        on_note=notes.append,
+        on_opened=on_opened,
+        **watch,
+    )
+    return LoadedShot(options, clip, filled[0] if filled else None, notes=tuple(notes))
 
 
 def _published(options: ShotOptions, path: Path, watch: Watch) -> LoadedShot:

@@ -24,6 +24,7 @@ from ex4d.trajectory.timing import in_real_time
 from ex4d.types import Clip, Sound, Take
 from ex4d_ground.arrays import FAR
 from ex4d_ground.cameras import Trajectory
+from ex4d_ground.descriptions import EngineInfo
 from ex4d_ground.errors import SettingError, WeightsError
 from ex4d_ground.footage import Footage, exact_rate, rate_text, timecode_after
 from ex4d_ground.options import MeshOptions
@@ -93,11 +94,11 @@ def run_engine(
 ) -> Take:
     """Run an engine on a rendered shot and keep everything needed to make the result again.
 
-    ``beside`` is the left eye's shot and take where this is the right eye's: an engine that can fills its holes alike.
-
     ``settings`` are all of the engine's; ``keep_loaded`` leaves its model loaded for the next shot, whatever they say.
     ``kept`` is where an engine with windows keeps those that are done. ``fps`` of None is the clip's. A take of a plate
-    has layers in the plate's depth; ``layers`` asks for mask and depth of any other. Raises what the engine raises.
+    has layers in the plate's depth; ``layers`` asks for mask and depth of any other. ``beside`` is the left eye's shot
+    and take where this is the right eye's: an engine that can fills its holes alike. ``on_frame`` is told each finished
+    frame. Raises what the engine raises, and Cancelled.
     """
     fps = shot.clip.fps if fps is None else fps
     info = engine.info()
@@ -123,9 +124,19 @@ def run_engine(
             **watch,
         )
         metadata = described()
-    details = TakeInfo(
-        engine=info.name,
-        engine_licence=info.licence,
+    details = _details(shot, info, fps, used)
+    take = Take(frames, fps, info.name, dict(settings), seed, shot.trajectory, shot.guides.coverage, metadata, details)
+    take = replace(take, sound=sound_of(shot, fps)[0])
+    if not layers and shot.clip.plate is None:
+        return take
+    return replace(take, layers=layers_of(shot, frames, info, settings))
+
+
+def _details(shot: RenderedShot, engine: EngineInfo, fps: float, used: dict[str, Any]) -> TakeInfo:
+    """What a take's description says of its shot beside its frames; ``used`` is how the engine says it worked."""
+    return TakeInfo(
+        engine=engine.name,
+        engine_licence=engine.licence,
         rasterizer=shot.rasterizer,
         lead_in_frames=shot.plan.trim,
         used=used,
@@ -136,11 +147,6 @@ def run_engine(
         tone_mapped=shot.clip.view is not None and shot.clip.view.tone,
         clip=source_camera_of(shot.clip),
     )
-    take = Take(frames, fps, info.name, dict(settings), seed, shot.trajectory, shot.guides.coverage, metadata, details)
-    take = replace(take, sound=sound_of(shot, fps)[0])
-    if not layers and shot.clip.plate is None:
-        return take
-    return replace(take, layers=layers_of(shot, frames, info, settings))
 
 
 def _first_eye(shot: RenderedShot, take: Take) -> FirstEye | None:
