@@ -10,13 +10,9 @@
 set -uo pipefail
 out=${1:?usage: device_backend.sh OUTPUT_DIR [WHEELS_DIR]}
 wheels=${2:-}
-cd "$(dirname "$0")/.." || exit 1
-mkdir -p "$out"
-site=$(mktemp -d)
-export PYTHONPATH="$site:$PWD:$PWD/backend:$PWD/protocol${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR="$site/numba"
-if [ -n "$wheels" ]; then
-  python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$site" "$wheels"/*.whl || exit
-fi
+# shellcheck source=scripts/device_setup.sh
+. "$(dirname "$0")/device_setup.sh"
+[ -z "$wheels" ] || install_wheels "$wheels"/*.whl
 ex4d() { python3 -c 'import sys; from ex4d.cli.app import main; sys.exit(main(sys.argv[1:]))' "$@"; }
 ex4d doctor --json >"$out/doctor.json"
 for rasterizer in triton cpu auto; do

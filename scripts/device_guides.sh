@@ -12,13 +12,9 @@
 set -uo pipefail
 out=${1:?usage: device_guides.sh OUTPUT_DIR [NVDIFFRAST_SOURCE] [UPSTREAM_CHECKOUT] [WHEELS_DIR]}
 nvdiffrast=${2:-} upstream=${3:-} wheels=${4:-}
-cd "$(dirname "$0")/.." || exit 1
-mkdir -p "$out"
-site=$(mktemp -d)
-export PYTHONPATH="$site:$PWD:$PWD/backend:$PWD/protocol${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR="$site/numba"
-if [ -n "$wheels" ]; then
-  python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$site" "$wheels"/*.whl || exit
-fi
+# shellcheck source=scripts/device_setup.sh
+. "$(dirname "$0")/device_setup.sh"
+[ -z "$wheels" ] || install_wheels "$wheels"/*.whl
 if [ -n "$nvdiffrast" ]; then
   arch=$(python3 -c 'import torch; print("%d.%d" % torch.cuda.get_device_capability())')
   MAX_JOBS=$(nproc) TORCH_CUDA_ARCH_LIST=$arch python3 -m pip install -q --no-build-isolation --no-deps --target "$site" "$nvdiffrast" \

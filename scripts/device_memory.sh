@@ -10,13 +10,9 @@
 set -uo pipefail
 out=${1:?usage: device_memory.sh OUTPUT_DIR [WHEELS_DIR]}
 wheels=${2:-}
-cd "$(dirname "$0")/.." || exit 1
-mkdir -p "$out"
-site=$(mktemp -d)
-export PYTHONPATH="$site:$PWD:$PWD/backend:$PWD/protocol${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR="$site/numba"
-if [ -n "$wheels" ]; then
-  python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$site" "$wheels"/*.whl || exit
-fi
+# shellcheck source=scripts/device_setup.sh
+. "$(dirname "$0")/device_setup.sh"
+[ -z "$wheels" ] || install_wheels "$wheels"/*.whl
 # Versions there are not ours, so their deprecation warnings are no errors.
 timeout "${TEST_SECONDS:-300}" python3 -m pytest -m gpu tests/geometry/test_gpu_memory.py tests/geometry/test_gpu_objects.py \
   tests/geometry/test_gpu_solid.py -o filterwarnings=default -p no:cacheprovider -q --durations=5 2>&1 | tee "$out/tests.log" | tail -60

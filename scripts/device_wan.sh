@@ -12,14 +12,12 @@
 set -uo pipefail
 out=${1:?usage: device_wan.sh OUTPUT_DIR [UPSTREAM_CHECKOUT] [WHEELS_DIR]}
 upstream=${2:-} wheels=${3:-}
-cd "$(dirname "$0")/.." || exit 1
-mkdir -p "$out"
-site=$(mktemp -d)
-export PYTHONPATH="$site:$PWD:$PWD/backend:$PWD/protocol${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR="$site/numba"
+# shellcheck source=scripts/device_setup.sh
+. "$(dirname "$0")/device_setup.sh"
 if [ -n "$wheels" ]; then
   # torchao is not needed, and other libraries warn about it as soon as it is there.
   chosen=$(ls "$wheels"/*.whl | grep -v torchao)
-  python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$site" $chosen || exit
+  install_wheels $chosen
 fi
 # Versions there are not ours, so their deprecation warnings are no errors.
 timeout "${TEST_SECONDS:-90}" python3 -m pytest tests/engines/wan/test_gpu.py tests/engines/wan/test_kernels.py \
