@@ -69,4 +69,4 @@ class EX4D_OT_paint_moving(EditOperator, bpy.types.Operator):
                 body.select_set(True)
                 bpy.ops.object.mode_set(mode="WEIGHT_PAINT")
                 view.begin(context, body, "WEIGHT_PAINT")
-        return "Paint what moves by itself, and press Finish Painting to keep it."
+        return "Paint what moves by itself, and press Finish to keep it."

@@ -106,7 +106,7 @@ class EX4D_OT_paint_thickness(EditOperator, bpy.types.Operator):
                 body.select_set(True)
                 bpy.ops.object.mode_set(mode="WEIGHT_PAINT")
                 view.begin(context, body, "WEIGHT_PAINT")
-        return f"A weight of 1 is a thickness of {self.full:g}; press Finish Painting to keep what you paint."
+        return f"A weight of 1 is a thickness of {self.full:g}; press Finish to keep what you paint."
 
 
 class EX4D_OT_finish_painting(OnFrames, EditOperator, bpy.types.Operator):
@@ -132,7 +132,7 @@ class EX4D_OT_discard_painting(EditOperator, bpy.types.Operator):
 
     def edit(self, context: bpy.types.Context, body: bpy.types.Object) -> str:
         if not thickness_weights.is_painting(body):
-            raise AddonError("No thickness is being painted; press Paint Thickness first.")
+            raise AddonError("No thickness is being painted; press Paint with Brushes first.")
         with object_mode(context, body, stay=True):
             thickness_weights.discard(body)
         view.end(context, body)

@@ -72,7 +72,7 @@ def begin(body: bpy.types.Object, frame: int, full: float, *, moves: bool = Fals
 def finish(body: bpy.types.Object, span: Span | None) -> int:
     """Keep what was painted in ``span``, or in the whole shot; Object Mode. Returns how many vertices changed."""
     if not is_painting(body):
-        raise AddonError("No thickness is being painted; press Paint Thickness first.")
+        raise AddonError("No thickness is being painted; press Paint with Brushes first.")
     edit, group = body.ex4d_edit, body.vertex_groups[_group_name(body)]
     weights = _read(body.data, group.index)
     before = np.rint(_weights(body, edit.paint_frame, edit.paint_full) * STEPS) / STEPS

@@ -47,11 +47,13 @@ def draw_problem(layout: bpy.types.UILayout, sentence: str, remedy: Remedy | Non
 
 
 def _short(sentence: str, remedy: Remedy | None) -> str:
-    """Without the command that a button copies: its tooltip has it, and a panel is narrow."""
+    """Without the command that a button copies: the button's tooltip has it, and a panel is narrow."""
     fix = fixes.fix_for(remedy)
-    if fix is None or remedy is None or fix.operator != "ex4d.copy_command" or remedy.action != "run_command":
+    if fix is None or remedy is None or fix.operator != "ex4d.copy_command":
         return sentence
-    return sentence.replace(f"; {remedy.panel}", "")
+    run = f"run: {remedy.values['command']}"
+    is_all = remedy.panel == run or (remedy.action == "fetch_weights" and remedy.panel.endswith(run))
+    return f"{sentence.replace(f'; {remedy.panel}', '').rstrip('.')}." if is_all else sentence
 
 
 def draw_fix(layout: bpy.types.UILayout, remedy: Remedy | None) -> None:

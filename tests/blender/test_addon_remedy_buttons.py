@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from drawn_panels import ENGINES, draw_all
 
-from ex4d_ground.remedies import ACTIONS, Remedy
+from ex4d_ground.remedies import ACTIONS, Remedy, install_ours, run_command
 from ex4d_protocol import messages as m
 
 BUTTONS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
@@ -47,6 +47,34 @@ def test_a_button_is_chosen_by_the_action_whatever_the_words(blender, online, ac
     group, name = operator.split(".")
     known = getattr(getattr(blender.ops, group), name).get_rna_type().properties.keys()
     assert set(arguments) <= set(known)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "shown"),
+    [
+        (run_command("/home/me/bin/python -m pip install 'ex4d[depth]'"), "It needs the 'depth' extra."),
+        (install_ours("depth"), "It needs the 'depth' extra; in the folder of EX-4D's source run: pip"),
+    ],
+)
+def test_a_command_that_a_button_copies_is_not_spelt_out(blender, online, remedy, shown):
+    """A long path made a wall of a dozen lines; what a command needs beside itself stays."""
+    from ex4d_ground.errors import in_words
+
+    online.tell(in_words("It needs the 'depth' extra.", remedy, "panel"), is_error=True, remedy=remedy)
+    try:
+        clip = draw_all(blender.context)["Clip"]
+    finally:
+        online.tell("")
+    assert shown in clip.words and ("python -m pip" in clip.words) == ("python -m pip" in shown)
+    assert clip.button("ex4d.copy_command")["command"] == remedy.values["command"]
+
+
+def test_after_copying_the_panel_says_what_to_do_with_it(blender, online):
+    blender.ops.ex4d.copy_command(command="ex4d doctor")
+    try:
+        assert "then restart the backend" in draw_all(blender.context)["Clip"].words
+    finally:
+        online.tell("")
 
 
 def test_every_reworded_remedy_keeps_its_button(blender, online, shot, moving_camera, monkeypatch):

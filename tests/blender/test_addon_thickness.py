@@ -132,7 +132,7 @@ def test_brushes_change_what_they_painted_and_nothing_else(blender, shot):
     body.vertex_groups[thickness_weights.GROUP].add([DISC], 0.1, "REPLACE")
     operators.discard_painting()
     np.testing.assert_array_equal(lengths(blender, 0), found)
-    assert "press Paint Thickness first" in fails(operators.finish_painting)
+    assert "press Paint with Brushes first" in fails(operators.finish_painting)
 
 
 def test_the_panel_offers_the_paint_and_says_what_is_painted(blender, shot):
