@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from ex4d.engines.base import Engine
     from ex4d.engines.kept_windows import KeptWindows
     from ex4d.shots.draw import RenderedShot
+    from ex4d.shots.resume import TakeRequest
     from ex4d.types import Take
+    from ex4d_ground.exports import ExportKind
 
 _option = panel(None)
 DEFAULT_ENGINE = "wan"
@@ -78,15 +81,32 @@ def run(
       ex4d run --input_video shot.mp4 --estimator depth-anything-v2 --cam orbit_left --output_dir shots/010
     """
     from ex4d.engines import get_engine
-    from ex4d.engines.kept_windows import KeptWindows
+    from ex4d.export import exported_already
     from ex4d.shots.resume import TakeRequest
-    from ex4d.shots.take import joined_eyes
-    from ex4d.takes import save_take
     from ex4d_ground.files import made_folder
 
     on_devices(devices, context)
     both = stereo_of(stereo, convergence)
-    from ex4d.export import exported_already
+    kinds = _export_kinds(export, eyes, name, stereo=both is not None)
+    maker = get_engine(engine)
+    request = TakeRequest(options, engine, ready_settings(maker.info(), settings), seed, both)
+    with watched() as watch, made_folder(output_dir):
+        folder = None if again else request.find(output_dir, warn_of)
+        if folder is not None:
+            note(f"{folder} was made from the same inputs; --again makes another.")
+            say(str(folder))
+            kinds = [k for k in kinds if not exported_already(folder, k.name, output_dir, name=name, eyes=eyes)]
+        else:
+            layers = any(each.suffix == ".exr" for each in kinds)
+            folder = _saved(maker, request, output_dir, watch, windows=windows, layers=layers, again=again)
+            if folder is None:
+                return
+            say(f"{folder}\n{folder.with_suffix('.mp4')}")
+        write_exports(folder, [each.name for each in kinds], output_dir, name, watch, eyes)
+
+
+def _export_kinds(export: list[str] | None, eyes: str | None, name: str | None, *, stereo: bool) -> list[ExportKind]:
+    """What the take is to be exported as. Raises SettingError, before anything that takes long."""
     from ex4d_ground.exports import get_kind, layout_of, name_template
 
     kinds = [get_kind(each) for each in export or ()]
@@ -94,40 +114,45 @@ def run(
         raise SettingError("--eyes says how an --export shows both eyes; give both, or use 'ex4d export' afterwards.")
     if name is not None and len(kinds) != 1:
         raise SettingError("--name is for one --export; give it once, or use 'ex4d export' afterwards.")
-    layout = layout_of(eyes, stereo=both is not None)
-    for each in kinds:  # before anything that takes long
+    layout = layout_of(eyes, stereo=stereo)
+    for each in kinds:
         name_template(each, name, layout)
-    maker = get_engine(engine)
-    chosen = ready_settings(maker.info(), settings)
-    request = TakeRequest(options, engine, chosen, seed, both)
-    with watched() as watch, made_folder(output_dir):
-        done = None if again else request.find(output_dir, warn_of)
-        if done is not None:
-            note(f"{done} was made from the same inputs; --again makes another.")
-            say(str(done))
-            made = [each for each in kinds if exported_already(done, each.name, output_dir, name=name, eyes=eyes)]
-            write_exports(done, [each.name for each in kinds if each not in made], output_dir, name, watch, eyes)
-            return
-        kept = output_dir / request.kept_name
-        layers = any(each.suffix == ".exr" for each in kinds)
-        shots = render_eyes(options, watch, settings=chosen, stereo=both, kept=kept)
-        parts = [KeptWindows(output_dir / f"{request.windows_name}-{eye}", windows) for eye in range(len(shots))]
-        takes = _made(maker, shots, parts, {"settings": chosen, "seed": seed, "layers": layers}, watch)
-        if len(takes) < len(shots):
-            return
-        take = takes[0]
-        if both is not None:
-            take = joined_eyes(both.eyes(shots[0].clip, shots[0].trajectory), *takes)
-        take = replace(take, metadata={**take.metadata, "fingerprint": request.fingerprint})
-        # A farm that had lost sight of this machine may have had the shot made elsewhere meanwhile.
-        meanwhile = None if again else request.find(output_dir)
-        folder = meanwhile or save_take(output_dir, take, **watch)
-        for path in output_dir.glob(f"{kept.name}*"):
-            path.unlink(missing_ok=True)  # depth that was estimated for this alone goes too; --save_depth keeps it
-        for part in parts:
-            part.remove()
-        say(f"{folder}\n{folder.with_suffix('.mp4')}")
-        write_exports(folder, [each.name for each in kinds], output_dir, name, watch, eyes)
+    return kinds
+
+
+def _saved(
+    maker: Engine,
+    request: TakeRequest,
+    output_dir: Path,
+    watch: Watch,
+    *,
+    windows: int | None,
+    layers: bool,
+    again: bool,
+) -> Path | None:
+    """The folder of the take, which is made now; None if only the ``windows`` that were asked for are done."""
+    from ex4d.engines.kept_windows import KeptWindows
+    from ex4d.shots.take import joined_eyes
+    from ex4d.takes import save_take
+
+    kept, both, chosen = output_dir / request.kept_name, request.stereo, request.settings
+    shots = render_eyes(request.shot, watch, settings=chosen, stereo=both, kept=kept)
+    parts = [KeptWindows(output_dir / f"{request.windows_name}-{eye}", windows) for eye in range(len(shots))]
+    takes = _made(maker, shots, parts, {"settings": chosen, "seed": request.seed, "layers": layers}, watch)
+    if len(takes) < len(shots):
+        return None
+    take = takes[0]
+    if both is not None:
+        take = joined_eyes(both.eyes(shots[0].clip, shots[0].trajectory), *takes)
+    take = replace(take, metadata={**take.metadata, "fingerprint": request.fingerprint})
+    # A farm that had lost sight of this machine may have had the shot made elsewhere meanwhile.
+    meanwhile = None if again else request.find(output_dir)
+    folder = meanwhile or save_take(output_dir, take, **watch)
+    for path in output_dir.glob(f"{kept.name}*"):
+        path.unlink(missing_ok=True)  # depth that was estimated for this alone goes too; --save_depth keeps it
+    for part in parts:
+        part.remove()
+    return folder
 
 
 def _made(

@@ -69,18 +69,9 @@ def solve(
     from ex4d.solve.picture import residual_picture
     from ex4d_ground.camera_files import save_camera
     from ex4d_ground.files import made_folder
-    from ex4d_ground.sequences import is_named
 
-    if not is_named(depth):
-        raise DepthError(f"There is no file or folder {depth}; check the path of the depth.")
     require_frames(num_frames, 2)
-    if output.suffix.lower() not in (".npz", ".json", ""):
-        raise SettingError(f"--output is an .npz, a .json or a folder, got {output.name!r}.")
-    if output.is_dir() if output.suffix else output.is_file():
-        kind = "folder" if output.suffix else "file"
-        raise OutputError(f"Cannot write {output}: there is a {kind} of that name; choose another name.")
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise SettingError(f"--picture writes a .png, got the name {picture.name!r}; end it in .png.")
+    _require_paths(depth, output, picture)
     options = ShotOptions(video, "static", depth=depth, fov=fov, focal=focal, lens_from=lens_from)
     options.check()
     with watched() as watch, made_folder(output.parent), made_folder((picture or output).parent):
@@ -88,11 +79,10 @@ def solve(
             video, depth, lens=given_lens(options), num_frames=num_frames, depth_scale=depth_scale,
             depth_channel=depth_channel, fill_invalid=True, on_note=lambda line: note(f"{line.rstrip('.')}."), **watch,
         )  # fmt: skip
-        lens = clip.intrinsics
-        if lens.is_assumed and find_focal == "no":
+        if clip.intrinsics.is_assumed and find_focal == "no":
             warn(
-                f"Nothing says the lens, so {lens.fov_deg:.1f} degrees are assumed, and the path is only as right as "
-                "that; give --fov or --focal, or try --find_focal shared."
+                f"Nothing says the lens, so {clip.intrinsics.fov_deg:.1f} degrees are assumed, and the path is only "
+                "as right as that; give --fov or --focal, or try --find_focal shared."
             )
         of = None if matte is None else read_matte(matte, clip, **watch)
         solved = solve_camera(clip, focal="fixed" if find_focal == "no" else find_focal, matte=of, **watch)
@@ -112,3 +102,18 @@ def solve(
         found = solved.camera.intrinsics[:, 0]
         note(f"Focal length: {found[0]:.1f} px" + (f" to {found[-1]:.1f} px." if find_focal == "changing" else "."))
     say(str(output))
+
+
+def _require_paths(depth: Path, output: Path, picture: Path | None) -> None:
+    """Raise for depth that is not there, and for what cannot be written under the names that are given."""
+    from ex4d_ground.sequences import is_named
+
+    if not is_named(depth):
+        raise DepthError(f"There is no file or folder {depth}; check the path of the depth.")
+    if output.suffix.lower() not in (".npz", ".json", ""):
+        raise SettingError(f"--output is an .npz, a .json or a folder, got {output.name!r}.")
+    if output.is_dir() if output.suffix else output.is_file():
+        kind = "folder" if output.suffix else "file"
+        raise OutputError(f"Cannot write {output}: there is a {kind} of that name; choose another name.")
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise SettingError(f"--picture writes a .png, got the name {picture.name!r}; end it in .png.")
