@@ -18,9 +18,8 @@ from typing import Any
 
 from ex4d_ground.errors import OutputError
 from ex4d_ground.files import atomic_path, output_error, shown_path
-from ex4d_ground.remedies import save_file
 
-from .errors import AddonError, StorageError
+from .errors import StorageError
 
 CACHE_FILE = "mesh.pc2"
 DEPTH_FILE = "depth.npy"
@@ -55,15 +54,12 @@ def safe_name(name: str) -> str:
 
 
 def shot_folder(blend_path: str, shot: str, explicit: str = "") -> Path:
-    """Folder for a shot's files.
+    """Folder for a shot's files: below ``explicit``, else beside the .blend, which has been saved then.
 
-    Raises AddonError if the .blend was never saved and no folder is given: there would be no place beside it; if its
-    path is too long for Blender.
+    Raises AddonError if its path is too long for Blender. Of a scene without a .blend: see :mod:`.unsaved`.
     """
     if explicit:
         return require_short(Path(explicit).absolute() / safe_name(shot))
-    if not blend_path:
-        raise AddonError("This .blend has not been saved yet, so its files have no place.", remedy=save_file())
     blend = Path(blend_path)
     return require_short(blend.parent / f"{blend.stem}_ex4d" / safe_name(shot))
 

@@ -49,12 +49,6 @@ def test_cut_cache_is_told_from_a_whole_one(tmp_path: Path):
         pc2.read_pc2(path)
 
 
-def test_unsaved_blend_asks_to_save_it_first():
-    with pytest.raises(AddonError, match="has not been saved yet") as caught:
-        files.shot_folder("", "clip")
-    assert caught.value.remedy.action == "save_file" and "save it first" in caught.value.remedy.panel
-
-
 def test_explicit_folder_needs_no_saved_blend(tmp_path: Path):
     assert files.shot_folder("", "my clip", str(tmp_path)) == tmp_path / "my_clip"
 
