@@ -14,7 +14,7 @@ import window as ui  # noqa: E402
 
 
 def script() -> ui.Steps:
-    yield from ways.empty()
+    yield from ways.first()  # with Blender's cube around the source camera
     from blender_addon.scene import orbit
 
     _, area, _ = ui.view()

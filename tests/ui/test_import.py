@@ -37,6 +37,7 @@ def difference(shown: dict[str, Any], name: str) -> float:
 
 @pytest.mark.parametrize("transform", ["standard", "agx"])
 def test_the_window_shows_the_clip(shown: dict[str, Any], transform: str, record_property, capsys):
+    """In Blender's first scene, whose cube is around the source camera."""
     found = difference(shown, transform)
     record_property("mean_difference", found)
     with capsys.disabled():

@@ -15,9 +15,14 @@ CLIP, DEPTH = os.environ["EX4D_UI_CLIP"], os.environ["EX4D_UI_DEPTH"]
 
 def empty() -> ui.Steps:
     """An empty scene with the sidebar's tab open."""
-    bpy.ops.preferences.addon_enable(module="blender_addon")
     for obj in list(bpy.data.objects):
         bpy.data.objects.remove(obj)
+    yield from first()
+
+
+def first() -> ui.Steps:
+    """Blender's own first scene, with the sidebar's tab open."""
+    bpy.ops.preferences.addon_enable(module="blender_addon")
     yield from ui.open_sidebar()
 
 
