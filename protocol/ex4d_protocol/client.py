@@ -156,7 +156,7 @@ class Client:
             case m.BlobsMissing():
                 self._uploads.take_missing(message, reply_to)
             case m.ChunkAck():
-                self._uploads.take_ack(message)
+                self._uploads.take_ack(message, reply_to)
             case m.LivePicture() | m.LiveCoverage() | m.LiveProgress() | m.LiveSuperseded():
                 self._live.take(message, received)
             case m.Welcome():

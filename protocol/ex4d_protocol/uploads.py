@@ -40,6 +40,8 @@ class Upload:
         self._ref: BlobRef | None = None
         self._next_offset = 0
         self._in_flight = 0
+        self._chunks: set[int] = set()
+        """Requests that sent its chunks and are not answered."""
         self._same: list[Upload] = []
         """Later uploads of the same bytes, which are not sent again."""
 
@@ -54,6 +56,10 @@ class Upload:
         if self._ref is None:
             raise UploadFailed(self.error or f"{self.name} is still being read; wait until upload.hashed is true.")
         return self._ref
+
+    def _is_answered_by(self, reply_to: int) -> bool:
+        """Whether an answer is about this upload, and not about one of the same bytes that failed before."""
+        return not reply_to or reply_to in self._chunks
 
     def _read(self, offset: int, length: int) -> bytes | memoryview:
         if isinstance(self._source, memoryview):
@@ -196,7 +202,8 @@ class UploadQueue:
             upload._in_flight += 1
             upload.sent_bytes += len(data)
             chunk = PutChunk(sha256=upload.ref.sha256, size=upload.size, offset=offset)
-            self._connection.tell(chunk, bulk=True, blobs=[data])
+            if (request_id := self._connection.tell(chunk, bulk=True, blobs=[data])) is not None:
+                upload._chunks.add(request_id)
             if time.monotonic() >= deadline:
                 return
 
@@ -239,6 +246,7 @@ class UploadQueue:
         for upload in self._unasked:
             upload.at_server = False
             upload._in_flight = 0
+            upload._chunks.clear()
 
     def lost(self) -> None:
         """The connection is gone: nothing asked over it will be answered."""
@@ -264,11 +272,12 @@ class UploadQueue:
                 upload._next_offset = min(lacking.received, upload.size)
                 self._sending.append(upload)
 
-    def take_ack(self, ack: ChunkAck) -> None:
+    def take_ack(self, ack: ChunkAck, reply_to: int) -> None:
         """Take one ChunkAck."""
         upload = self._by_digest.get(ack.sha256)
-        if upload is None or upload not in self._sending:
+        if upload is None or upload not in self._sending or not upload._is_answered_by(reply_to):
             return
+        upload._chunks.discard(reply_to)
         upload._in_flight = max(0, upload._in_flight - 1)
         if ack.complete:
             self._sending.remove(upload)
@@ -284,7 +293,8 @@ class UploadQueue:
             refused = self._asked.pop(reply_to)
             self._proving = 0 if reply_to == self._proving else self._proving
         elif error.detail.startswith("blob "):
-            refused = [upload for digest, upload in self._by_digest.items() if digest == error.detail[5:]]
+            upload = self._by_digest.get(error.detail[5:])
+            refused = [upload] if upload is not None and upload._is_answered_by(reply_to) else []
         else:
             return False
         for upload in refused:

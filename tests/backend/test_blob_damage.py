@@ -205,7 +205,7 @@ def test_another_size_for_the_same_digest_stands_in_nobodys_way(make_backend, co
     ref = about(data)
     attacker = connect(server, client_id="attacker-0001")
     acks: list[m.ChunkAck] = []
-    attacker._uploads.take_ack = acks.append
+    attacker._uploads.take_ack = lambda ack, _: acks.append(ack)
     attacker._uploads.refused = lambda error, _: bool(acks.append(error)) or True
 
     def announce() -> None:
@@ -233,7 +233,7 @@ def test_part_of_an_upload_is_no_part_of_anothers(connect, backend):
     ref = about(data)
     attacker, client = connect(backend), connect(backend)
     acks: list[m.ChunkAck] = []
-    attacker._uploads.take_ack = acks.append
+    attacker._uploads.take_ack = lambda ack, _: acks.append(ack)
     attacker.connection.data.send(m.PutChunk(sha256=ref.sha256, size=ref.size, offset=0), blobs=[bytes(1 << 20)])
     until(lambda: attacker.poll() is not None and acks)
     assert acks[0].received == 1 << 20
@@ -288,7 +288,7 @@ def test_what_is_announced_is_reserved(make_backend, connect):
     server = make_backend(environment={"EX4D_BACKEND_STORAGE_BYTES": "2000000"}).start()
     greedy, client = connect(server), connect(server)
     acks: list[m.ChunkAck] = []
-    greedy._uploads.take_ack = acks.append
+    greedy._uploads.take_ack = lambda ack, _: acks.append(ack)
     refused: list[m.ErrorReply] = []
     greedy._uploads.refused = lambda error, _: bool(refused.append(error)) or True
     for k in range(10):
@@ -306,7 +306,7 @@ def test_no_job_waits_for_what_another_client_only_announced(make_backend, conne
     clip = send_clip(client)
     left = 2_000_000 - client.ask(m.GetHealth()).blob_bytes
     acks: list[m.ChunkAck] = []
-    greedy._uploads.take_ack = acks.append
+    greedy._uploads.take_ack = lambda ack, _: acks.append(ack)
     greedy.connection.data.send(m.PutChunk(sha256=about(b"all").sha256, size=left, offset=0), blobs=[b"x"])
     until(lambda: greedy.poll() is not None and acks)
     for _ in range(2):  # what the first leaves would have been announced twice
@@ -323,7 +323,7 @@ def test_uploads_under_way_are_bounded_for_each_client(make_backend, connect):
     upload = client.upload(kept)
     client.wait_for(lambda e: isinstance(e, UploadProgress) and e.stage == "send" and e.done > 1 << 20, 120)
     acks: list[m.ChunkAck | m.ErrorReply] = []
-    many._uploads.take_ack = acks.append
+    many._uploads.take_ack = lambda ack, _: acks.append(ack)
     many._uploads.refused = lambda error, _: bool(acks.append(error)) or True
     for k in range(3 * PARTIALS_EACH):
         many.connection.data.send(m.PutChunk(sha256=about(b"%d" % k).sha256, size=900_000, offset=0), blobs=[b"x"])

@@ -66,7 +66,7 @@ def use(received: framing.Received) -> None:
             view_array(memoryview(blob), dtype=message.dtype, shape=message.shape, order=message.order)
             view_json(memoryview(blob))
         elif isinstance(message, ChunkAck):
-            CLIENT._uploads.take_ack(message)
+            CLIENT._uploads.take_ack(message, received.header.reply_to)
         elif isinstance(message, BlobsMissing):
             CLIENT._uploads.take_missing(message, 0)
     except (FrameError, DamagedItem) as error:

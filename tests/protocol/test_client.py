@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import socket
 import subprocess
 import sys
@@ -206,6 +207,44 @@ def test_blobs_that_were_asked_for_too_fast_are_asked_for_again(serve, client_of
     client.wait_connected(60)
     assert client.wait_uploaded(client.upload(b"bytes"), 60).sent_bytes == 0
     assert asked == [1, 1]
+
+
+def test_late_refusals_of_an_upload_that_failed_are_not_those_of_the_next_one(serve, client_of):
+    """Each of the chunks that were on their way when the disk was full is refused, the last ones after a new start."""
+    chunks: list[int] = []
+    digest = "blob " + hashlib.sha256(bytes(4 << 20)).hexdigest()
+
+    def answer_data(received):
+        if not isinstance(received.message, m.PutChunk):
+            return raw(m.Attached(), received.header.id)
+        chunks.append(received.header.id)
+        full = m.ErrorReply(code="storage_full", message="The disk is full.", detail=digest)
+        if len(chunks) < 4:
+            return None
+        if len(chunks) == 4:
+            return raw(full, chunks[0])
+        done = received.message.offset + (1 << 20)
+        ack = m.ChunkAck(sha256=received.message.sha256, received=done, complete=done == 4 << 20)
+        late = [raw(full, number) for number in chunks[1:4]] if len(chunks) == 5 else []
+        return [*late, raw(ack, received.header.id)]
+
+    data = serve(answer_data)
+
+    def answer(received):
+        if isinstance(received.message, m.Hello):
+            port = int(data.rpartition(":")[2])
+            return raw(m.Welcome(session="s", data_port=port, server_id="x"), received.header.id)
+        if isinstance(received.message, m.HaveBlobs):
+            missing = tuple(m.BlobProgress(sha256=blob.sha256) for blob in received.message.blobs)
+            return raw(m.BlobsMissing(missing=missing), received.header.id)
+        return raw(m.Pong(), received.header.id)
+
+    client = client_of(serve(answer))
+    client.wait_connected(60)
+    with pytest.raises(RequestRefused, match="disk is full"):
+        client.wait_uploaded(client.upload(bytes(4 << 20)), 60)
+    assert client.wait_uploaded(client.upload(bytes(4 << 20)), 60).sent_bytes == 4 << 20
+    assert len(chunks) == 8
 
 
 CLIP = ClipSpec(video=Media(kind="video", blobs=(BlobRef(sha256="0" * 64, size=1),)),
