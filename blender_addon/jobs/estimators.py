@@ -1,5 +1,9 @@
 """Depth estimators as the panel shows them: what each is, its licence, and the words for where a lens came from."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from ex4d_ground.cameras import is_assumed
 from ex4d_ground.descriptions import EngineInfo, EstimatorInfo
 
@@ -16,10 +20,10 @@ def as_engine(spec: EstimatorInfo) -> EngineInfo:
     return EngineInfo(name=key(spec.name), title=spec.title, settings=spec.settings)
 
 
-def licence_of(spec: EstimatorInfo) -> str:
-    """The terms, with the warning that goes before any choice."""
+def licence_of(spec: EstimatorInfo, settings: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The terms, with the warning that goes before any choice where it, or what ``settings`` choose, is restricted."""
     licence = spec.licence or "licence unknown"
-    return f"{RESEARCH_ONLY}: {licence}" if spec.research_only else licence
+    return f"{RESEARCH_ONLY}: {licence}" if spec.restricts(settings) else licence
 
 
 def entry_words(spec: EstimatorInfo) -> str:

@@ -189,8 +189,9 @@ def _draw_estimator(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         return
     box = layout.box()
     box.menu("EX4D_MT_estimators", text=short_title(spec.title or spec.name), icon="MOD_OCEAN")
-    warns = spec.research_only
-    terms = estimators.licence_of(spec)
+    settings = engine_settings.values(context.scene, estimators.key(spec.name))
+    warns = spec.restricts(settings)
+    terms = estimators.licence_of(spec, settings)
     paragraph(box, terms, icon="ERROR" if warns else "CHECKMARK", alert=warns, narrower=BOXED)
     if not spec.available:
         draw_problem(box, spec.missing, spec.remedy, icon="BLANK1", narrower=BOXED)

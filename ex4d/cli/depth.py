@@ -156,7 +156,7 @@ def estimate(
     info = d.get_estimator(estimator or d.DEFAULT_ESTIMATOR).info()
     values = parse_settings(info, settings or [])
     if from_file is None:
-        announce(info)
+        announce(info, values)
     with watched() as watch:
         known = ShotOptions(video, "static", fov=fov, focal=focal, lens_from=lens_from)
         lens = _lens(known, focal_mm, sensor_mm)

@@ -138,7 +138,7 @@ def load(
     from ex4d.shots.load import load_shot
 
     if options.depth is None:
-        announce(get_estimator(options.estimator_name).info())
+        announce(get_estimator(options.estimator_name).info(), options.estimator_settings)
     parts: dict[str, Any] = {"takes": takes, "solves": solves, "known": known, "guides": guides}
     loaded = load_shot(options, **parts, on_needs=lambda needs: note(f"{needs.text}."), **watch)
     for line in loaded.estimated.details() if loaded.estimated else ():
@@ -173,9 +173,12 @@ def warn_of(sentence: str) -> None:
     warn(f"{sentence}.")
 
 
-def announce(info: EstimatorInfo) -> None:
-    """Name the estimator and its licence before it runs; warn if it is not for production."""
+def announce(info: EstimatorInfo, settings: Mapping[str, Any]) -> None:
+    """Name the estimator and its licence before it runs; warn if it, or what ``settings`` choose, is restricted."""
     tell_terms(info.name, info.title, info.licence_text, research_only=info.research_only)
+    if info.restricts(settings) and not info.research_only:
+        chosen = ", ".join(f"{k}={v}" for k, v in settings.items() if f"{k}={v}" in info.research_only_with)
+        warn(f"{info.name} with {chosen} is for research only; with its own default it may be used commercially.")
 
 
 def tell_terms(estimator: str, title: str, licence: str, *, research_only: bool) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
@@ -198,6 +198,7 @@ class DepthAnythingV2(_SingleImage[DepthAnythingSettings]):
         licence="Apache-2.0 (small); base and large are CC BY-NC 4.0",
         zero_is_infinity=True,
         settings=settings_of(DepthAnythingSettings),
+        research_only_with=("model=base", "model=large"),
     )
 
     def repository(self, settings: DepthAnythingSettings) -> str:
@@ -207,7 +208,7 @@ class DepthAnythingV2(_SingleImage[DepthAnythingSettings]):
     def _estimate(self, run: EstimateRun, settings: DepthAnythingSettings) -> DepthEstimate:
         """As the others; notes a licence that forbids commercial use."""
         result = super()._estimate(run, settings)
-        if settings.model == "small":
+        if not self.about.restricts(asdict(settings)):
             return result
         note = f"The {settings.model} model's licence is CC BY-NC 4.0: not for commercial work."
         return replace(result, notes=(*result.notes, note), details=result.details | {"research_only": True})

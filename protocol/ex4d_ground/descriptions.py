@@ -116,6 +116,12 @@ class EstimatorInfo(Record, frozen=True):
     """If not available: why, in one sentence."""
     remedy: Remedy | None = None
     """What mends it, on the machine where it is missing."""
+    research_only_with: tuple[Text, ...] = ()
+    """New in 1.3. Settings, as NAME=VALUE, that choose what may not be used commercially though the rest may."""
+
+    def restricts(self, settings: Mapping[str, Any]) -> bool:
+        """Whether what ``settings`` choose may not be used commercially."""
+        return self.research_only or any(f"{k}={v}" in self.research_only_with for k, v in settings.items())
 
     @property
     def licence_text(self) -> str:

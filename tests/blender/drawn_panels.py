@@ -368,7 +368,9 @@ ENGINES = (
     EngineInfo(name="other", title="Other", available=False, missing="Weights are missing.", remedy=fetch_weights()),
 )
 ESTIMATORS = (
-    EstimatorInfo(name="free", title="Free", licence="Apache-2.0"),
+    EstimatorInfo(name="free", title="Free", licence="Apache-2.0", research_only_with=("model=large",), settings=(
+        Setting(name="model", kind="choice", default="small", choices=("small", "large"), help="Its size."),
+    )),
     EstimatorInfo(name="crafter", title="Crafter", licence="academic", research_only=True, available=False,
                     missing="Not here.", remedy=fetch_weights("crafter")),
 )  # fmt: skip

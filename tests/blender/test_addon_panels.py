@@ -46,10 +46,18 @@ def test_the_files_are_asked_for_in_turn(blender, online):
 
 
 def test_research_only_is_said_before_anything_is_chosen(blender, online):
+    from blender_addon.jobs import engine_settings
+
     props = blender.context.scene.ex4d
     props.video_path, props.depth_source, props.estimator = "//a.mp4", "ESTIMATE", "crafter"
     clip = draw_all(blender.context)["From Files"]
     assert "RESEARCH ONLY: academic" in clip.words
+    props.estimator = "free"
+    assert "RESEARCH ONLY" not in draw_all(blender.context)["From Files"].words
+    engine_settings.group(blender.context.scene, "depth free").model = "large"
+    assert "RESEARCH ONLY: Apache-2.0" in draw_all(blender.context)["From Files"].words
+    props.estimator = "crafter"
+    clip = draw_all(blender.context)["From Files"]
     assert "ex4d.copy_command" in clip.operators()
     layout = Layout()
     holder = type("Menu", (), {"layout": layout})()

@@ -35,6 +35,15 @@ def test_research_only_estimators_say_so_where_they_are_offered():
     assert {i.name for i in list_estimators() if i.research_only} == {"depthcrafter", "depth-pro"}
 
 
+@pytest.mark.parametrize(("model", "warned"), [("small", False), ("base", True), ("large", True)])
+def test_a_restricted_size_of_a_free_estimator_is_said_before_it_runs(clip, capsys, monkeypatch, model, warned):
+    monkeypatch.setenv("EX4D_WEIGHTS", str(clip[0] / "none"))
+    command = ["depth", str(clip[0] / "clip.mp4"), "-o", str(clip[0] / "d.npz"), "--set", f"model={model}"]
+    assert main(command) == 5  # there are no weights
+    told = capsys.readouterr().err
+    assert (f"depth-anything-v2 with model={model} is for research only" in told) == warned
+
+
 def test_the_list_works_without_torch():
     code = (
         "import sys; sys.modules.update({'torch': None, 'diffusers': None, 'transformers': None})\n"
