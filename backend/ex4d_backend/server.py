@@ -244,6 +244,7 @@ class Server:
         self._next_housekeeping = now + HOUSEKEEPING_S
         self._bulk_yields = self._bulk_yields or yield_io_thread(BULK_IO_THREAD)
         self._children.poll()
+        self._post.run()
         # All are told when a worker came, went, became busy or idle, or can do something else than before.
         self._news.offer(capabilities(self.pool, self.settings))
         control, data = self._connections

@@ -58,15 +58,20 @@ class LoopCalls:
 
     def __call__(self, call: Callable[[], None]) -> None:
         """From any thread."""
+        self._calls.append(call)
+        with suppress(zmq.ZMQError):  # no file is left for a new socket: the loop comes by without being woken
+            self._wake()
+
+    def _wake(self) -> None:
         socket = getattr(self._local, "socket", None)
         if socket is None:  # one for each thread, because a socket belongs to the thread that uses it
-            socket = self._local.socket = self._context.socket(zmq.PUSH)
+            socket = self._context.socket(zmq.PUSH)
             socket.connect(_WAKE)
-        self._calls.append(call)
+            self._local.socket = socket
         socket.send(b"")
 
     def run(self) -> None:
-        """On the loop: make the calls."""
+        """On the loop: make the calls. Now and then also when :attr:`socket` says nothing."""
         while self.socket.poll(0):
             self.socket.recv()
         while self._calls:

@@ -5,11 +5,15 @@ import hashlib
 import os
 import queue
 import shutil
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backend.conftest import until
@@ -199,6 +203,28 @@ def test_a_part_that_somebody_touches_never_counts_as_whole(direct, tmp_path, to
     else:
         assert "removed or changed" in direct.end().error
         assert not direct.store.has(digest, len(data)) and not direct.store.path(digest).exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process, as Linux can")
+def test_an_upload_goes_on_when_the_server_may_open_files_again(make_backend, connect):
+    """The threads could not even tell the loop that they had failed: the upload stayed broken, its bytes counted."""
+    server = make_backend().start()
+    client, process = connect(server), psutil.Process(server.process.pid)
+    until(lambda: client.poll() is not None and client.capabilities.engines)
+    most, data = process.num_fds() + 2, content(40 << 20, 13)
+    usual = process.rlimit(psutil.RLIMIT_NOFILE)
+    process.rlimit(psutil.RLIMIT_NOFILE, (most, usual[1]))
+    host, port = server.address.removeprefix("tcp://").rsplit(":", 1)
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(socket.create_connection((host, int(port))))
+        until(lambda: process.num_fds() >= most)
+        with pytest.raises(RequestRefused, match="Too many open files"):
+            client.wait_uploaded(client.upload(data), 120)
+    process.rlimit(psutil.RLIMIT_NOFILE, usual)
+    for _ in range(2):
+        assert client.wait_uploaded(client.upload(data), 120).at_server
+        data = content(40 << 20, 14)
 
 
 def test_an_empty_file_can_be_uploaded(client, tmp_path):
