@@ -25,9 +25,9 @@ from ex4d.raster.kernels import (
     Number,
     Projected,
     View,
-    first_sample,
-    last_sample,
+    corners_of,
     owns_edge,
+    samples_of,
 )
 from ex4d.raster.subpixels import SUBPIXELS
 from ex4d.surface import QUAD_DROP, QUAD_HIDE_LOWER, QUAD_HIDE_UPPER, Surface, grid_faces
@@ -163,14 +163,12 @@ def _mark_one(
 ) -> None:
     """Enter one triangle; coverage and depth as :func:`ex4d.raster.kernels.fill_triangle` decides them."""
     sx, sy, inv_z = points.sx, points.sy, points.inv_z
-    ax, ay, bx, by = np.int64(sx[a]), np.int64(sy[a]), np.int64(sx[b]), np.int64(sy[b])
-    cx, cy = np.int64(sx[c]), np.int64(sy[c])
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    ax, ay, bx, by, cx, cy, area = corners_of(a, b, c, sx, sy)
     if area < 0:
         b, c, bx, by, cx, cy, area = c, b, cx, cy, bx, by, -area
     height, width = nearest.shape
-    x0, x1 = max(first_sample(min(ax, bx, cx)), 0), min(last_sample(max(ax, bx, cx)), width - 1)
-    y0, y1 = max(first_sample(min(ay, by, cy)), 0), min(last_sample(max(ay, by, cy)), height - 1)
+    x0, x1 = samples_of(ax, bx, cx, 0, width - 1)
+    y0, y1 = samples_of(ay, by, cy, 0, height - 1)
     if area == 0 or x0 > x1 or y0 > y1:
         return
     inv_area, w0, w1, w2 = 1.0 / area, inv_z[a], inv_z[b], inv_z[c]

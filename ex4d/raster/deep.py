@@ -19,10 +19,10 @@ from ex4d.raster.kernels import (
     Number,
     Projected,
     View,
-    first_sample,
-    last_sample,
+    corners_of,
     owns_edge,
     project,
+    samples_of,
 )
 from ex4d.surface import QUAD_DROP, Surface
 from ex4d_ground.arrays import Bool, Float32, Float64, Int32, UInt8
@@ -92,8 +92,8 @@ def _grid(
 @inlined
 def _touches(a: Number, b: Number, c: Number, count: int) -> bool:
     """Whether a sample of the picture lies between three places along one of its axes."""
-    first, last = first_sample(min(a, b, c)), last_sample(max(a, b, c))
-    return first <= last and last >= 0 and first < count
+    first, last = samples_of(a, b, c, 0, count - 1)
+    return first <= last
 
 
 @kernel
@@ -148,9 +148,7 @@ def _cut(
 def _triangle(a, b, c, one_sided, sx, sy, inv_z, colors, limits, nearest, wanted, out):  # type: ignore[no-untyped-def]
     """Samples of one triangle that lie where the picture's surface does."""
     threshold, far_inv = limits
-    ax, ay, bx, by = np.int64(sx[a]), np.int64(sy[a]), np.int64(sx[b]), np.int64(sy[b])
-    cx, cy = np.int64(sx[c]), np.int64(sy[c])
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    ax, ay, bx, by, cx, cy, area = corners_of(a, b, c, sx, sy)
     if area == 0 or (area < 0 and one_sided):
         return
     if colors[a, 3] <= threshold and colors[b, 3] <= threshold and colors[c, 3] <= threshold:
@@ -158,8 +156,8 @@ def _triangle(a, b, c, one_sided, sx, sy, inv_z, colors, limits, nearest, wanted
     if area < 0:
         b, c, bx, by, cx, cy, area = c, b, cx, cy, bx, by, -area
     height, width = nearest.shape
-    x0, x1 = max(first_sample(min(ax, bx, cx)), 0), min(last_sample(max(ax, bx, cx)), width - 1)
-    y0, y1 = max(first_sample(min(ay, by, cy)), 0), min(last_sample(max(ay, by, cy)), height - 1)
+    x0, x1 = samples_of(ax, bx, cx, 0, width - 1)
+    y0, y1 = samples_of(ay, by, cy, 0, height - 1)
     if x0 > x1 or y0 > y1:
         return
     inv_area, w0, w1, w2 = 1.0 / area, inv_z[a], inv_z[b], inv_z[c]

@@ -228,6 +228,25 @@ def last_sample(high: Number) -> int:
 
 
 @inlined
+def samples_of(a: Number, b: Number, c: Number, first: Number, last: Number) -> tuple[Number, Number]:
+    """The first and the last of the pixels ``first..last`` with a centre between three places along one axis.
+
+    There is none where the first is beyond the last.
+    """
+    return max(first_sample(min(a, b, c)), first), min(last_sample(max(a, b, c)), last)
+
+
+@inlined
+def corners_of(
+    a: int, b: int, c: int, sx: Number, sy: Number
+) -> tuple[Number, Number, Number, Number, Number, Number, Number]:
+    """Where three vertices lie, x and y of each in subpixels, and twice the area that is on their left."""
+    ax, ay, bx, by = np.int64(sx[a]), np.int64(sy[a]), np.int64(sx[b]), np.int64(sy[b])
+    cx, cy = np.int64(sx[c]), np.int64(sy[c])
+    return ax, ay, bx, by, cx, cy, (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+
+
+@inlined
 def span(n: Number, step: Number, inverse: Number, width: int, lo: Number, hi: Number) -> tuple[Number, Number]:
     """Narrow ``lo..hi`` (within 0..width-1) to the columns x with n + step * x >= 0; ``inverse`` is 1 / abs(step).
 
@@ -261,18 +280,15 @@ def fill_triangle(a: int, b: int, c: int, hide: bool, points: Projected, target:
     sx, sy, inv_z, colors = points.sx, points.sy, points.inv_z, points.colors
     nearest, picture = target.nearest, target.picture
     far_inv, threshold, rounding = target.limits
-    ax, ay, bx, by = np.int64(sx[a]), np.int64(sy[a]), np.int64(sx[b]), np.int64(sy[b])
-    cx, cy = np.int64(sx[c]), np.int64(sy[c])
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    ax, ay, bx, by, cx, cy, area = corners_of(a, b, c, sx, sy)
     if area == 0:
         return
     if area < 0:
         b, c, bx, by, cx, cy, area = c, b, cx, cy, bx, by, -area
         hide = hide or target.one_sided
     width = nearest.shape[1]
-    x0, x1 = max(first_sample(min(ax, bx, cx)), 0), min(last_sample(max(ax, bx, cx)), width - 1)
-    y0 = max(first_sample(min(ay, by, cy)), target.first)
-    y1 = min(last_sample(max(ay, by, cy)), target.last - 1)
+    x0, x1 = samples_of(ax, bx, cx, 0, width - 1)
+    y0, y1 = samples_of(ay, by, cy, target.first, target.last - 1)
     if x0 > x1 or y0 > y1:
         return
     hidden = hide or (colors[a, 3] <= threshold and colors[b, 3] <= threshold and colors[c, 3] <= threshold)

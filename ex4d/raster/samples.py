@@ -12,7 +12,7 @@ import numpy as np
 from ex4d.compiled.kernel import borrowing, inlined, kernel
 from ex4d.raster import cover
 from ex4d.raster.cover import CHUNK, CHUNK_SIZE, TINY
-from ex4d.raster.kernels import HALF, SHIFT, SUBPIXELS, Number, Projected, Target, first_sample, last_sample, owns_edge
+from ex4d.raster.kernels import HALF, SHIFT, SUBPIXELS, Number, Projected, Target, corners_of, owns_edge, samples_of
 from ex4d_ground.arrays import Float32, Int32
 
 BATCH = 512
@@ -71,11 +71,10 @@ def put_tested(
     ``points`` are sx and sy of all vertices. Returns the new count.
     """
     (sx, sy), (a, b, c, _) = points, triangle
-    ax, ay, bx, by = np.int64(sx[a]), np.int64(sy[a]), np.int64(sx[b]), np.int64(sy[b])
-    cx, cy = np.int64(sx[c]), np.int64(sy[c])
-    x0, x1 = max(first_sample(min(ax, bx, cx)), 0), min(last_sample(max(ax, bx, cx)), columns - 1)
-    y0, y1 = max(first_sample(min(ay, by, cy)), first), min(last_sample(max(ay, by, cy)), last - 1)
-    if (bx - ax) * (cy - ay) - (by - ay) * (cx - ax) < 0:
+    ax, ay, bx, by, cx, cy, area = corners_of(a, b, c, sx, sy)
+    x0, x1 = samples_of(ax, bx, cx, 0, columns - 1)
+    y0, y1 = samples_of(ay, by, cy, first, last - 1)
+    if area < 0:
         bx, by, cx, cy = cx, cy, bx, by
     dx0, dy0, dx1, dy1, dx2, dy2 = cx - bx, cy - by, ax - cx, ay - cy, bx - ax, by - ay
     px, py = x0 * SUBPIXELS + HALF, y0 * SUBPIXELS + HALF
