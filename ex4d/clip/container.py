@@ -84,6 +84,15 @@ def frame_times(container: Any, stream: Any) -> list[float]:
     return sorted(times, key=lambda t: -1 if np.isnan(t) else t)
 
 
+def claimed_seconds(container: Any, stream: Any) -> float:
+    """How long a stream is by its file's header; 0 where the header speaks of other streams, too, or not at all."""
+    text = stream.metadata.get("DURATION", "")  # Matroska's, of each stream
+    parts = text.split(":")
+    if len(parts) == 3 and all(part.replace(".", "", 1).isdigit() for part in parts):
+        return 3600 * float(parts[0]) + 60 * float(parts[1]) + float(parts[2])
+    return float(container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+
+
 def capital(text: str) -> str:
     """A label as it stands at the beginning of a sentence."""
     return text[:1].upper() + text[1:] if text.startswith("the ") else text

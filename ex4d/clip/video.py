@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from ex4d.clip.colours import AS_STORED, ColourChoice, Picture
-from ex4d.clip.container import capital, choose_stream, frame_times, open_container
+from ex4d.clip.container import capital, choose_stream, claimed_seconds, frame_times, open_container
 from ex4d.clip.decoding import Decoder
 from ex4d.clip.film_images import exr_pixel_aspect, is_exr
 from ex4d.clip.footage import footage_of_container, footage_of_sequence
@@ -35,6 +35,8 @@ DEFAULT_FPS = 15.0
 """Frame rate of a source that has none (a folder of images): the rate at which the model was trained to play."""
 _SAME_RATE = 1e-3
 """How far an MP4's average rate may be from its base rate before its time stamps are looked at."""
+_ENDS_EARLY_S, _ENDS_EARLY = 0.5, 0.05
+"""By so many seconds, and such a share of its length, a video that is whole may miss its header's."""
 
 
 @dataclass(frozen=True)
@@ -210,13 +212,13 @@ def _open_sequence(files: FrameFiles, colour: ColourChoice) -> tuple[VideoInfo, 
 def _open_container(
     source: Path | bytes, label: str, colour: ColourChoice, fields: Fields
 ) -> Iterator[tuple[VideoInfo, Iterator[Picture]]]:
-    constant = _constant_rate(source, label)
+    constant, ends_early = _timing(source, label)
     with open_container(source, label) as container:
         stream = choose_stream(container, label)
         stream.thread_type = "AUTO"
         rate = stream.average_rate or stream.guessed_rate
         fps = constant.fps if constant else float(rate) if rate else DEFAULT_FPS
-        notes: list[str] = [] if constant is None else [_retimed_note(constant)]
+        notes = ([] if constant is None else [_retimed_note(constant)]) + ([ends_early] if ends_early else [])
         decoder = Decoder(container, stream, label, notes.append, colour, fields)
         frames = decoder.frames()
         if constant is not None:
@@ -242,15 +244,29 @@ def _exact(constant: Resampled | None, rate: Fraction | None) -> Fraction | None
     return exact_rate(constant.fps) if constant else Fraction(rate) if rate else None
 
 
-def _constant_rate(source: Path | bytes, label: str) -> Resampled | None:
-    """How to play a source of variable rate at a constant one; None if its rate is constant."""
+def _timing(source: Path | bytes, label: str) -> tuple[Resampled | None, str]:
+    """How to play a source of variable rate at a constant one, None if its rate is constant; and a sentence if its
+    frames end long before its header says.
+    """
     with open_container(source, label) as container:
         stream = choose_stream(container, label)
         rate, base = stream.average_rate, stream.base_rate
         measured = "mov" in container.format.name  # its rate is that of its frames; other headers only claim one
         if measured and rate and base and abs(rate / base - 1) <= _SAME_RATE:
-            return None  # then its packets need not be read
-        return to_constant_rate(frame_times(container, stream))
+            return None, ""  # then its packets need not be read: a file that lacks some is damaged
+        claimed, times = claimed_seconds(container, stream), frame_times(container, stream)
+        return to_constant_rate(times), _end_note(claimed, times)
+
+
+def _end_note(claimed: float, times: list[float]) -> str:
+    last = times[-1] - times[0] if times else 0.0  # nan, where packets have no times, is no number that is less
+    shown = last * len(times) / max(len(times) - 1, 1)  # the last one is shown, too
+    if not claimed - shown > max(_ENDS_EARLY_S, _ENDS_EARLY * claimed):
+        return ""
+    return (
+        f"The video's last frame comes after {last:.1f} s, though its header says that it lasts {claimed:.1f} s; if it "
+        "was cut short, copy it again."
+    )
 
 
 def _retimed_note(constant: Resampled) -> str:

@@ -139,6 +139,23 @@ def test_a_varying_rate_is_played_by_its_time_stamps(tmp_path: Path) -> None:
     assert clip.depth[:, 0, 0].tolist() == [3, 4, 5, 6, 6, 6, 7, 8, 8, 9, 10, 11]
 
 
+@pytest.mark.comes_in("Video", "a file that was cut short", "damage is refused; an end before its header's is said")
+@needs_ffmpeg
+@pytest.mark.parametrize("sound", [(), ("-f", "lavfi", "-i", "sine=duration=2", "-c:a", "aac")], ids=["mute", "sound"])
+def test_a_video_that_was_cut_short_says_so(tmp_path: Path, sound: tuple[str, ...]) -> None:
+    source = ("-f", "lavfi", "-i", "testsrc=size=64x48:rate=24:duration=2", *sound)
+    ffmpeg(*source, "-c:v", "ffv1", "-g", 1, tmp_path / "whole.mkv")
+    assert not read_frames(tmp_path / "whole.mkv")[1].notes
+    data = (tmp_path / "whole.mkv").read_bytes()
+    (tmp_path / "half.mkv").write_bytes(data[: len(data) // 2])
+    frames, info = read_frames(tmp_path / "half.mkv")
+    assert 15 < len(frames) < 30
+    assert [note for note in info.notes if "though its header says that it lasts 2.0 s" in note] == info.notes != []
+    slow = (*source[:3], "testsrc=size=64x48:rate=1/5:duration=20", "-c:v", "ffv1")
+    ffmpeg(*slow, tmp_path / "slow.mkv")
+    assert not read_frames(tmp_path / "slow.mkv")[1].notes  # the last frame is shown for five seconds
+
+
 def test_rounded_time_stamps_are_a_constant_rate() -> None:
     assert to_constant_rate([round(i / 29.97, 3) for i in range(100)]) is None
     assert to_constant_rate([i / 24 for i in range(10)]) is None
