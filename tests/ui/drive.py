@@ -22,6 +22,7 @@ def script() -> ui.Steps:
     bpy.context.scene.frame_set(40)
     yield 1.0
     ui.screenshot("camera")
+    yield from guides()
     yield from show_live()
     yield from ways.take()
     with ui.override():
@@ -34,6 +35,14 @@ def script() -> ui.Steps:
     ui.measured["compared"] = bpy.context.scene.ex4d.compare_shot
     with ui.override():
         bpy.ops.ex4d.disconnect()
+
+
+def guides() -> ui.Steps:
+    """The move's coverage, and with it the floor and walls that blue stripes stand for."""
+    from blender_addon.work import session
+
+    yield from ui.call("ex4d.render_guides")
+    yield from ui.wait(lambda: not session.get().tasks, "the guides")
 
 
 def show_live() -> ui.Steps:

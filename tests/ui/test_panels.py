@@ -32,8 +32,9 @@ def test_the_live_picture_has_the_colours_that_were_sent(drawn: dict[str, Any]):
     window = np.array(Image.open(drawn["out"] / "live.png").convert("RGB")).astype(np.float32)
     shown = cv2.remap(window, x, y, cv2.INTER_LINEAR)
     inside = np.ones((5, 5), np.uint8)
-    seen, hole = (cv2.erode(each.astype(np.uint8), inside) > 0 for each in (sent[..., 3] > 0, sent[..., 3] == 0))
-    assert seen.any() and hole.any()
+    kinds = (sent[..., 3] == 255, sent[..., 3] == 0, sent[..., 3] == 128)
+    seen, hole, goes_on = (cv2.erode(each.astype(np.uint8), inside) > 0 for each in kinds)
+    assert seen.any() and hole.any() and goes_on.any()
     off = (shown - sent[..., :3])[seen]
     assert np.abs(np.median(off, axis=0)).max() <= 1, "neither brighter nor darker, but for a rounding"
     assert np.abs(off).mean() < 4
@@ -41,6 +42,8 @@ def test_the_live_picture_has_the_colours_that_were_sent(drawn: dict[str, Any]):
     low, high = np.percentile(greys, (1, 99))  # the box at the centre of moves lies over some
     assert low > 30 and high < 75, "holes are quiet"
     assert greys.std() > 5, "and striped"
+    red, _, blue = shown[goes_on].mean(axis=0)
+    assert blue > red + 20 and shown[goes_on].std(axis=0).min() > 5, "blue, and striped, where the floor goes on"
 
 
 def test_the_line_between_the_pictures_is_dragged(drawn: dict[str, Any]):
