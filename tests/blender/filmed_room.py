@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from small_clip import SmallClip
+from small_clip import SmallClip, write_source_files
 
+from ex4d_ground.camera_files import save_camera
 from ex4d_ground.cameras import Intrinsics
 from ex4d_ground.poses import inverse, pose, so3_exp
 from ex4d_ground.source_camera import SourceCamera
@@ -94,3 +97,12 @@ def project(camera: SourceCamera, points: np.ndarray) -> np.ndarray:  # [P, 3] -
     x, y, z = local[:, 0], local[:, 1], local[:, 2]
     fx, fy, cx, cy = (camera.intrinsics[:, i, None] for i in range(4))
     return np.stack([fx * x / z + cx, fy * y / z + cy], -1)
+
+
+def import_filmed(blender: Any, filmed: Room, folder: Path) -> None:
+    """The room as a shot of Blender's, by the backend it is connected to, ridden by the camera that filmed it."""
+    video, depth = write_source_files(filmed.clip, folder / "in")
+    operators = blender.ops.ex4d
+    operators.import_clip(video_path=str(video), depth_path=str(depth), focal_px=filmed.clip.focal_px)
+    save_camera(folder / "filmed.npz", filmed.camera.as_trajectory())
+    assert operators.film_from_file(filepath=str(folder / "filmed.npz")) == {"FINISHED"}

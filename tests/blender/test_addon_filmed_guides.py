@@ -6,11 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from filmed_room import FLOOR_Y, project, room
+from filmed_room import FLOOR_Y, import_filmed, project, room
 from picture_files import read_rgba
 from small_clip import write_source_files
-
-from ex4d_ground.camera_files import save_camera
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +20,7 @@ def filmed():
 def rigged(connected, filmed, tmp_path, monkeypatch):
     """The room, imported by the backend, with its filming camera from a file; everything saved."""
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
-    video, depth = write_source_files(filmed.clip, tmp_path / "in")
-    operators = connected.ops.ex4d
-    operators.import_clip(video_path=str(video), depth_path=str(depth), focal_px=filmed.clip.focal_px)
-    save_camera(tmp_path / "filmed.npz", filmed.camera.as_trajectory())
-    assert operators.film_from_file(filepath=str(tmp_path / "filmed.npz")) == {"FINISHED"}
+    import_filmed(connected, filmed, tmp_path)
     connected.ops.wm.save_mainfile()
     return connected.context.scene.ex4d.shot
 
@@ -121,11 +115,8 @@ def test_edits_of_a_zooming_clip_are_those_of_the_frames_own_lens(connected, tmp
 
     zooming = room(frames=6, zoom=1.4)
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
-    video, depth = write_source_files(zooming.clip, tmp_path / "in")
+    import_filmed(connected, zooming, tmp_path)
     operators = connected.ops.ex4d
-    operators.import_clip(video_path=str(video), depth_path=str(depth), focal_px=zooming.clip.focal_px)
-    save_camera(tmp_path / "zoom.npz", zooming.camera.as_trajectory())
-    operators.film_from_file(filepath=str(tmp_path / "zoom.npz"))
     shot = connected.context.scene.ex4d.shot
     connected.context.scene.frame_set(5)
     operators.edit_frame()

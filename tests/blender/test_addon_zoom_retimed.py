@@ -8,12 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filmed_room import room
+from filmed_room import import_filmed, room
 from geometry_parts import at, exported, lenses_of, pose_of, read_back, world_vertices
 from live_parts import PATIENT_MS, guide_shown, guides_of, settle
-from small_clip import write_source_files
-
-from ex4d_ground.camera_files import save_camera
 
 FRAMES, WIDTH, HEIGHT = 6, 160, 120
 TIMES = (5.0, 3.0, 3.0, 1.0, 0.0, 4.0)
@@ -30,18 +27,14 @@ def shot(connected, zooming, tmp_path, monkeypatch):
     from blender_addon.scene import keyframes
 
     monkeypatch.setenv("EX4D_BACKEND_DATA_DIR", str(tmp_path / "data"))
-    video, depth = write_source_files(zooming.clip, tmp_path / "in")
-    operators = connected.ops.ex4d
-    operators.import_clip(video_path=str(video), depth_path=str(depth), focal_px=zooming.clip.focal_px)
-    save_camera(tmp_path / "zoom.npz", zooming.camera.as_trajectory())
-    operators.film_from_file(filepath=str(tmp_path / "zoom.npz"))
+    import_filmed(connected, zooming, tmp_path)
     made = connected.context.scene.ex4d.shot
     made.ex4d.use_source_time = True
     for index, time in enumerate(TIMES):
         made.ex4d.source_time = time
         made.keyframe_insert("ex4d.source_time", frame=1 + index)
     keyframes.set_interpolation(made, "CONSTANT")
-    operators.follow_source()
+    connected.ops.ex4d.follow_source()
     return made
 
 
