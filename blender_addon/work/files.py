@@ -69,10 +69,9 @@ def free_folder(parent: Path, stem: str) -> Path:
     return next(path for number in count(1) if not (path := parent / f"{stem}_{number:03d}").exists())
 
 
-def free_path(path: Path, *, ending: str = "") -> Path:
-    """``path``, or with _2, _3, ... before its ``ending`` if that is taken: what is there is not written over."""
-    stem = path.name.removesuffix(ending)
-    taken = (path.with_name(f"{stem}_{number}{ending}") for number in count(2))
+def free_path(path: Path) -> Path:
+    """``path``, or with _2, _3, ... at its end if that is taken: what is there is not written over."""
+    taken = (path.with_name(f"{path.name}_{number}") for number in count(2))
     return next(candidate for candidate in chain((path,), taken) if not os.path.lexists(candidate))
 
 

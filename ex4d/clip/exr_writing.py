@@ -36,10 +36,10 @@ def write_exr(
         raise OutputError(f"Cannot write {path} ({error}); choose another format.") from error
 
 
-def exr_header(space: ColourSpace | None, footage: Footage, index: int, *, counts_on: bool = True) -> dict[str, Any]:
+def exr_header(space: ColourSpace | None, footage: Footage, index: int) -> dict[str, Any]:
     """Attributes of frame ``index`` (0-based): colours, frame number, time code, reel, rate.
 
-    ``counts_on`` is false where the frames do not follow the source's time, which then has no time code.
+    Where the frames do not follow the source's time, ``footage`` has no time code.
     """
     import OpenEXR
 
@@ -52,7 +52,7 @@ def exr_header(space: ColourSpace | None, footage: Footage, index: int, *, count
     if rate is None:
         return out
     out["framesPerSecond"] = rate
-    code = timecode_after(footage.timecode, index, rate) if counts_on else ""
+    code = timecode_after(footage.timecode, index, rate)
     if code and round(rate) <= 39:  # what the attribute's digits can hold
         hours, minutes, seconds, frame = (int(code[k : k + 2]) for k in (0, 3, 6, 9))
         out["timeCode"] = OpenEXR.TimeCode(hours, minutes, seconds, frame, int(code[8] == ";"), *[0] * 13)

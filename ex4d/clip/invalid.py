@@ -74,18 +74,15 @@ def find_invalid(depth: Frames) -> InvalidDepth:  # depth [T, H, W]
     return InvalidDepth(nan, infinite, not_positive, int(depth.size), tuple(frames), tuple(empty))
 
 
-def require_valid(depth: Frames, *, label: str = "The depth", why: str = "") -> None:  # depth [T, H, W]
-    """Raise DepthError with the number of pixels if any value of ``depth`` is NaN, zero or negative.
-
-    ``why`` is a half-sentence about where such values come from.
-    """
+def require_valid(depth: Frames, *, label: str = "The depth") -> None:  # depth [T, H, W]
+    """Raise DepthError with the number of pixels if any value of ``depth`` is NaN, zero or negative."""
     invalid = find_invalid(depth)
     if invalid.count:
-        raise no_usable_value(invalid, label, why)
+        raise no_usable_value(invalid, label)
 
 
-def no_usable_value(invalid: InvalidDepth, label: str, why: str) -> DepthError:
-    """The error for depth that holds what is none; see :func:`require_valid`."""
+def no_usable_value(invalid: InvalidDepth, label: str, why: str = "") -> DepthError:
+    """The error for depth that holds what is none; ``why`` is a half-sentence about where such values come from."""
     text = f"{label} has no usable value in {invalid.describe()}{f'; {why}' if why else ''}."
     return DepthError(text, remedy=remedies.fill_invalid())
 

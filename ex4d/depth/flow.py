@@ -73,12 +73,10 @@ def pixel_grid(size: tuple[int, int]) -> Float32:  # [H, W, 2]
 def sample(
     image: Float32,  # [H, W] or [H, W, C]
     points: Float32,  # [H, W, 2] (x, y)
-    *,
-    nearest: bool = False,
 ) -> Float32:
     """``image`` at ``points``, bilinear; points outside take the border's value."""
-    method = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-    return cv2.remap(image, points, None, method, borderMode=cv2.BORDER_REPLICATE).astype(np.float32, copy=False)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    found = cv2.remap(image, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    return found.astype(np.float32, copy=False)
 
 
 def inside(points: Float32, size: tuple[int, int]) -> Bool:  # [H, W, 2] -> [H, W]
