@@ -116,7 +116,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             str(args.model),
         ]
         command += ["--window", str(args.window), "--overlap", str(args.overlap), "--steps", str(args.steps)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protocol'}"}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         runs.append(json.loads(done.stdout.splitlines()[-1]))
     settings = {"side": args.side, "window": args.window, "overlap": args.overlap, "steps": args.steps}
