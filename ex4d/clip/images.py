@@ -23,7 +23,8 @@ _SAMPLED = 5
 """Frames of a linear sequence that are looked at for light above white."""
 _SHARE_ABOVE_WHITE = 1e-4
 
-cv2.setLogLevel(0)  # its words about damaged files would stand beside the sentence that says what to do
+# Its words about damaged files would stand beside the sentence that says what to do. Newer ones have that in a module.
+getattr(cv2.utils, "logging", cv2).setLogLevel(0)
 
 
 def read_image(path: Path, error: type[InputError] = ClipError) -> NDArray:  # [H, W] or [H, W, 3|4], BGR(A)
