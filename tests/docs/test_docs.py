@@ -117,6 +117,12 @@ def test_the_gallery_shows_every_camera_move():
     assert sorted(" ".join(loops).split()) == sorted(PRESETS)
 
 
+def test_every_benchmark_is_in_their_list():
+    listed = set(re.findall(r"`python benchmarks/(\w+)\.py", (ROOT / "benchmarks/README.md").read_text("utf-8")))
+    programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text("utf-8")}
+    assert len(programs) > 20 and programs == listed
+
+
 def test_every_page_is_in_the_navigation():
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in DOCS.rglob("*.md"):
