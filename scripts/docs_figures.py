@@ -226,7 +226,7 @@ def moving() -> str:
             shown = ("says that it failed", "–", "–")
         lens = row["lens"] if row["lens"] == "given" else f"looked for: {row['focal']:.1f} % off"
         lens = lens if row["focal_known"] else "looked for: says unknown"
-        names = ("today", "estimated", "true")
+        names = ("still", "estimated", "true")
         seen = " / ".join(f"{row[f'psnr_{name}']:.1f}" for name in names) if "psnr_true" in row else "–"
         depth = row["depth"] + (", matte" if row["matte"] else "")
         rows.append((row["move"], depth, lens, *shown, seen, f"{row['core_seconds_a_frame']:.2f} s"))

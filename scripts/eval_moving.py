@@ -159,7 +159,7 @@ HEAD = (
     "rotation, deg",
     "swim median / 95 %, % of width",
     "focal, %",
-    "locked-off PSNR: today / estimated / true poses",
+    "locked-off PSNR: still / estimated / true poses",
     "core s a frame",
     "bar",
 )
@@ -170,7 +170,7 @@ def cell(row: dict[str, object]) -> list[str]:
     number = {name: float(value) for name, value in row.items() if isinstance(value, float)}
     path = "" if math.isnan(number["ate_of_path"]) else f" ({number['ate_of_path']:.2f})"
     focal = "-" if row["lens"] == "given" or not row["focal_known"] else f"{number['focal']:.1f}"
-    psnr = f"{number['psnr_today']:.1f} / {number['psnr_estimated']:.1f} / {number['psnr_true']:.1f}" \
+    psnr = f"{number['psnr_still']:.1f} / {number['psnr_estimated']:.1f} / {number['psnr_true']:.1f}" \
         if "psnr_true" in number else "-"  # fmt: skip
     depth = f"{row['depth']}, matte" if row["matte"] else str(row["depth"])
     lens = str(row["lens"]) + ("" if row["focal_known"] else ", says unknown")

@@ -20,12 +20,12 @@ FRAMES = 9
 def locked_off_psnr(filmed: Filmed, clip: Clip, estimate: SourceCamera) -> dict[str, float]:
     """Mean PSNR of the guides of a camera that stays at frame 0's against the true picture, where guides show anything.
 
-    ``psnr_today`` places every frame's mesh as if the camera had stood still, ``psnr_true`` by the true poses,
+    ``psnr_still`` places every frame's mesh as if the camera had stood still, ``psnr_true`` by the true poses,
     ``psnr_estimated`` by the estimate's. ``clip`` is what was filmed with the depth to use.
     """
     truth = filmed.camera
     still = SourceCamera.still(len(truth), truth.frame_intrinsics(0))
-    cameras = {"today": still, "true": truth, "estimated": estimate}
+    cameras = {"still": still, "true": truth, "estimated": estimate}
     times = np.array(sorted({round(i) for i in np.linspace(1, len(truth) - 1, FRAMES)}), np.float64)
     pictures = [filmed.locked_off(int(t)) for t in times]
     return {f"psnr_{name}": _mean(clip, camera, times, pictures) for name, camera in cameras.items()}

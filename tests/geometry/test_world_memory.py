@@ -56,7 +56,7 @@ def test_what_lies_beside_the_picture_now_is_shown_and_is_right() -> None:
                 _, masks[name], right = guide(mesh, t, turned(degrees, 0.0))
                 shown[name][0] += int(masks[name].sum())
                 shown[name][1] += int((masks[name] & right).sum())
-            assert (masks["filled"] & ~masks["remembers"]).mean() < 0.002  # of what is known today nothing is lost
+            assert (masks["filled"] & ~masks["remembers"]).mean() < 0.002  # of what it shows, nothing is lost
     assert shown["remembers"][0] > 1.15 * shown["filled"][0] > 0
     assert shown["remembers"][1] > 0.98 * shown["remembers"][0]
 
