@@ -8,7 +8,7 @@ import bpy
 from ex4d_ground.remedies import Remedy
 
 from ..jobs import engine_settings, estimators, footage, offers
-from ..scene import colours, in_the_way, rig, shot
+from ..scene import colours, in_the_way, materials, rig, shot
 from ..scene.clip import FILMING_LENS
 from ..work import connecting, session
 from ..work.hooks import Hook
@@ -125,6 +125,9 @@ def _draw_shot(layout: bpy.types.UILayout, context: bpy.types.Context, target: b
     cache = shot.cache_of(target)
     if not facts.arriving and not os.path.exists(cache):  # noqa: PTH110 - called on every redraw; no Path needs making
         paragraph(layout, f"The mesh cache {cache} is missing; import the clip again.", icon="ERROR", alert=True)
+    if lost := materials.lost_movie(facts.mesh):
+        words = f"The footage is played from {lost}, which is not there any more; put the video back there."
+        paragraph(layout, words, icon="ERROR", alert=True)
     if not in_the_way.is_shown(context.scene, target):
         layout.operator("ex4d.show_shot", icon="HIDE_OFF")
 

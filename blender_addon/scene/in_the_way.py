@@ -14,7 +14,7 @@ from ..work import session
 from ..work.hooks import Hook
 from ..work.languages import say
 from ..work.operators import QuickOperator
-from . import linked
+from . import linked, viewing
 from . import shot as shots
 
 switched_off = Hook()
@@ -148,5 +148,7 @@ class EX4D_OT_show_shot(QuickOperator, bpy.types.Operator):
             _switch_off(scene, other)
         shots.fit_scene(scene, target)
         scene.camera = target.ex4d.camera or scene.camera
+        if context.area is not None and context.area.type == "VIEW_3D" and scene.camera is not None:
+            viewing.frame_camera(context.area, scene, scene.camera)
         session.get().tell("")  # what an import said of another shot's mesh
         return f"The scene has the camera, size, frame rate and range of '{target.name}'."

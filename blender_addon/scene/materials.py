@@ -5,6 +5,7 @@ transforms; nothing in the scene lights or shades it. Hidden faces are Holdout: 
 them, and render with alpha 0, as the guides' mask does.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,19 @@ def load_footage(folder: Path, video: Path, *, name: str) -> bpy.types.Image:
         image.filepath = files.blender_path(video, bpy.data.filepath)
     image[OURS] = True
     return image
+
+
+def lost_movie(body: bpy.types.Object) -> str:
+    """The video that a shot's mesh plays its footage from, if it is not there any more; else "". Panels ask."""
+    for material in body.data.materials:
+        for node in material.node_tree.nodes if material is not None and material.node_tree is not None else ():
+            image: Any = getattr(node, "image", None)
+            if image is None or image.source != "MOVIE" or not image.get(OURS) or image.packed_file is not None:
+                continue
+            path = bpy.path.abspath(image.filepath, library=image.library)
+            if not os.path.exists(path):  # noqa: PTH110 - called on every redraw; no Path needs making
+                return path
+    return ""
 
 
 def has_frames(folder: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,3 +146,18 @@ def test_an_arriving_clip_is_not_told_to_have_lost_its_cache(blender, shot, monk
     assert "is missing; import the clip again" in draw_all(blender.context)["Clip"].words
     shot.ex4d.arriving = True
     assert "missing" not in draw_all(blender.context)["Clip"].words
+
+
+def test_a_video_that_is_gone_is_said_where_the_footage_turns_pink(blender, shot, tmp_path):
+    """Blender draws a movie that it cannot find in magenta, and says nothing."""
+    from blender_addon.scene import materials
+
+    video = tmp_path / "plays.mp4"
+    shutil.copy2(Path(__file__).parents[2] / "examples" / "clip.mp4", video)
+    image = materials.load_footage(tmp_path / "no frames here", video, name="clip Footage")
+    nodes = shot.ex4d.mesh.data.materials[0].node_tree.nodes
+    next(node for node in nodes if getattr(node, "image", None) and node.image.get(materials.OURS)).image = image
+    assert "The footage is played from" not in draw_all(blender.context)["Clip"].words
+    video.rename(tmp_path / "renamed.mp4")
+    words = draw_all(blender.context)["Clip"].words.replace(" ", "")
+    assert f"Thefootageisplayedfrom{video},whichisnotthereanymore".replace(" ", "") in words
