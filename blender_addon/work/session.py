@@ -5,7 +5,7 @@ which blocks). Blender runs all of it on its main thread; there are no others.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ class AddonSession:
         return self.link
 
     def connect(
-        self, address: str, *, timeout_s: float, grace_s: float = GRACE_S, keys: dict[str, Any] | None = None
+        self, address: str, *, timeout_s: float, grace_s: float = GRACE_S, keys: Mapping[str, Any] | None = None
     ) -> Steps[str]:
         """Open a connection to ``address`` as steps (after :meth:`disconnect`); returns the address."""
         client = Client(
