@@ -33,7 +33,7 @@ def open_container(source: Path | bytes, label: str) -> Iterator[Any]:
         raise ClipError(f"{capital(label)} is empty (0 bytes); export or copy it again.")
     file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
     try:
-        container = av.open(file, options=_OPTIONS, metadata_errors="replace")
+        container = av.open(file, options=_OPTIONS, **_reading_text(av.__version__))
     except PermissionError as error:
         raise ClipError(f"{capital(label)} may not be read (permission denied); change its permissions.") from error
     except (FFmpegError, OSError) as error:
@@ -43,6 +43,11 @@ def open_container(source: Path | bytes, label: str) -> Iterator[Any]:
         ) from error
     with container:
         yield container
+
+
+def _reading_text(version: str) -> dict[str, Any]:
+    """PyAV replaces what is no UTF-8 by itself from 19 on, where it takes no such option any more."""
+    return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
 def choose_stream(container: Any, label: str) -> Any:
