@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,7 @@ def test_a_second_blender_that_a_full_disk_ends_is_told_so(blender, shot, moving
         for progress in export.written(made):
             if progress is not None and progress.stage == "writing frames":
                 for process in started:
-                    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, 1000))
+                    with suppress(ProcessLookupError):  # it has met the limit already
+                        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, 1000))
     assert f"Cannot write {made.target}: the file would grow beyond the allowed size" in str(refused.value)
     assert not (tmp_path / "out").exists()

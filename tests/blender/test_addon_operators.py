@@ -253,13 +253,14 @@ def test_backend_killed_in_the_middle(blender, backend_command, sources, tmp_pat
 
 def test_full_disk_keeps_what_was_there(connected, sources, monkeypatch, tmp_path):
     from blender_addon.work import files
+    from blender_addon.work.errors import AddonError
 
     connected.ops.ex4d.import_clip(**sources)
     before = sorted(p.name for p in (tmp_path / "scene_ex4d" / "clip").rglob("*"))
     connected.ops.ex4d.add_camera_move(preset="30")
 
     def full(*_args: object, **_how: object) -> None:
-        raise files.AddonError("Cannot write frame_0001.png: No space left on device; free some space.")
+        raise AddonError("Cannot write frame_0001.png: No space left on device; free some space.")
 
     monkeypatch.setattr(files, "write_whole", full)
     assert "No space left" in fails(connected.ops.ex4d.generate)
