@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from ex4d.cuda import INSTALL, free_bytes, has_driver, has_triton, interpreted
 from ex4d.raster.registry import GPU_RASTERIZERS, check_name
 from ex4d_ground.descriptions import RasterizerInfo
-from ex4d_ground.remedies import Remedy, run_command
+from ex4d_ground.remedies import Remedy, install_ours, run_command
 
 AUTO = "auto"
 LEAST_CAPABILITY = (7, 0)
@@ -88,7 +88,7 @@ def describe_rasterizers() -> list[RasterizerInfo]:
 
 def _nvdiffrast_missing(device: str | None) -> str:
     """What keeps nvdiffrast from drawing here; it needs no Triton, but a device all the same."""
-    if has_driver() and find_spec("nvdiffrast") is None:
+    if has_driver() and find_spec("torch") is not None and find_spec("nvdiffrast") is None:
         return "nvdiffrast is not installed"
     return device or ""
 
@@ -96,4 +96,8 @@ def _nvdiffrast_missing(device: str | None) -> str:
 def install_remedy(name: str) -> Remedy | None:
     """What installs the program of rasterizer ``name``, if that is what it lacks here."""
     there = {"cpu": True, "triton": has_triton(), "nvdiffrast": find_spec("nvdiffrast") is not None}
-    return None if there[name] or not has_driver() else run_command(INSTALL[name])
+    if name == "cpu" or not has_driver():
+        return None
+    if find_spec("torch") is None:
+        return install_ours("gpu")
+    return None if there[name] else run_command(INSTALL[name])

@@ -73,13 +73,17 @@ def test_engines_and_estimators_state_licence_and_what_they_lack(report: doctor.
 def test_where_there_is_a_gpu_what_draws_on_it_is_named_with_its_command(monkeypatch) -> None:
     from ex4d.raster import choice
 
-    real = choice.find_spec
+    lacking = {"nvdiffrast"}
     monkeypatch.setattr(choice, "has_driver", lambda: True)
     monkeypatch.setattr(choice, "has_triton", lambda: False)
-    monkeypatch.setattr(choice, "find_spec", lambda name: None if name == "nvdiffrast" else real(name))
+    monkeypatch.setattr(choice, "find_spec", lambda name: None if name in lacking else object())
     lacks = {p.name: p.missing for p in doctor.examine().parts if p.kind == "rasterizer"}
     assert lacks["triton"] == "Triton is not installed; run: pip install triton"
     assert lacks["nvdiffrast"].startswith("nvdiffrast is not installed; run: pip install --no-build-isolation git+")
+    lacking.add("torch")  # which both need first
+    lacks = {p.name: p.missing for p in doctor.examine().parts if p.kind == "rasterizer"}
+    assert lacks["triton"].startswith("PyTorch is not installed; ") and lacks["triton"].endswith("pip install '.[gpu]'")
+    assert lacks["nvdiffrast"] == lacks["triton"]
     monkeypatch.setattr(choice, "has_driver", lambda: False)  # then no command would help
     lacks = {p.name: p.missing for p in doctor.examine().parts if p.kind == "rasterizer"}
     assert "run:" not in lacks["nvdiffrast"] and "no NVIDIA driver" in lacks["nvdiffrast"]
