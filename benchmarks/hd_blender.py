@@ -185,7 +185,8 @@ def live_pictures(bpy: Any, changes: int) -> dict[str, Any]:
 
     bpy.ops.ex4d.add_camera_move(preset="30")
     bpy.context.scene.frame_set(bpy.context.scene.frame_end // 2)
-    preferences.get(bpy.context).live_limit_ms, views.REST_COVERAGE_S = 10_000, 3600.0
+    preferences.get(bpy.context).live_limit_ms = 10_000
+    live.wait_for_coverage(3600.0)
     start = time.perf_counter()
     bpy.context.window_manager.ex4d_live.enabled = True
     live.spin(live.settled)

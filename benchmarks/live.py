@@ -87,6 +87,19 @@ def middle(rounds: list[Any]) -> Any:
     return statistics.median(rounds) if isinstance(first, float) else first
 
 
+def wait_for_coverage(rest_s: float) -> float:
+    """Have the move's coverage wait until the camera has rested so long; returns for how long it did before."""
+    from blender_addon.live import views
+
+    try:
+        from blender_addon.live import whole_move
+    except ImportError:  # a baseline, which has both in one file
+        before, views.REST_COVERAGE_S = views.REST_COVERAGE_S, rest_s
+    else:
+        before, whole_move.REST_S = whole_move.REST_S, rest_s
+    return before
+
+
 def measure(folder: Path, changes: int) -> dict[str, Any]:
     """All parts, one after the other."""
     bpy = prepare(folder)
@@ -116,12 +129,12 @@ def measure(folder: Path, changes: int) -> dict[str, Any]:
         "place_s": place,
         "place": live.current.place.told if knows_place else "",
     }
-    rest_coverage, live.REST_COVERAGE_S = live.REST_COVERAGE_S, 3600.0  # not in between: it has a part of its own
+    rest_s = wait_for_coverage(3600.0)  # not in between: it has a part of its own
     result |= from_changes(bpy, cam, rest, rng, changes)
     if hasattr(live.current, "holes"):
         result["preview"] = preview(bpy, cam, rest, rng, changes)
     result["bare_ms"] = bare()
-    live.REST_COVERAGE_S = rest_coverage
+    wait_for_coverage(rest_s)
     result["coverage_s"] = coverage_seconds(bpy, cam)
     live.current.stop()
     bpy.ops.ex4d.disconnect()
