@@ -95,9 +95,9 @@ def _nvdiffrast_missing(device: str | None) -> str:
 
 def install_remedy(name: str) -> Remedy | None:
     """What installs the program of rasterizer ``name``, if that is what it lacks here."""
-    there = {"cpu": True, "triton": has_triton(), "nvdiffrast": find_spec("nvdiffrast") is not None}
     if name == "cpu" or not has_driver():
         return None
     if find_spec("torch") is None:
         return install_ours("gpu")
-    return None if there[name] else run_command(INSTALL[name])
+    is_there = has_triton() if name == "triton" else find_spec(name) is not None
+    return None if is_there else run_command(INSTALL[name])
